@@ -1,0 +1,311 @@
+"""The graph: `Op`, `Node` (immutable, interned), `Graph`; order, users, substitution.
+
+A node is an op applied to nodes, with hashable parameters. Nodes are hash-consed: building the same expression
+twice gives the same object, so equality is `is`, common subexpressions merge by construction, and dead code is
+what no output reaches. Nothing here recurses over a graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import sys
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphc.dims import Dim, Size, Symbol
+from graphc.dims import substitute as substitute_size
+from graphc.intern import InternTable
+from graphc.operators import Operators
+from graphc.types import TensorType, tensor_type
+
+if TYPE_CHECKING:
+    from graphc.loopform import LoopForm
+
+Type = TensorType | tuple[TensorType, ...]
+Site = tuple[str, int] | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Op:
+    """Everything the compiler knows of one operation; stated once, in `graphc/ops`.
+
+    type_rule(*input_types, **params) -> Type      raises ShapeError or DTypeError
+    ref(*arrays, **params) -> array                the NumPy meaning; what the interpreter runs
+    vjp(g, out, *inputs, **params) -> cotangents   one per input, None where it is no function of it
+    jvp(out, inputs, tangents, **params) -> tangent; a tangent that is None is zero. None: derived, see graphc.grad
+    batch(inputs, mapped, **params) -> node        the op with a mapped leading axis on the inputs where mapped[k]
+    linear_in: the inputs in which the op is linear when the others are held
+    loop(node) -> LoopForm                         how one element is computed; None: lowered by codegen itself, or never
+    """
+
+    name: str
+    arity: int | None
+    params: tuple[str, ...]
+    doc: str
+    type_rule: Callable[..., Type]
+    ref: Callable[..., Any] | None = None
+    vjp: Callable[..., Sequence[Node | None]] | None = None
+    jvp: Callable[..., Node | None] | None = None
+    batch: Callable[..., Node] | None = None
+    linear_in: tuple[int, ...] = ()
+    loop: Callable[[Node], LoopForm] | None = None
+    elementwise: bool = False
+    commutative: bool = False
+    costly: bool = False  # a transcendental, a division, a root: never computed twice
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what only one family needs: emit, domain, combine, kinks
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, *inputs: Node, **params: Hashable) -> Node:
+        return make(self, inputs, tuple(params[p] for p in self.params))
+
+
+class Node(Operators):
+    """One value of the graph: `op` applied to `inputs` with `params`, of a `type`. Made by `make`, never directly."""
+
+    __slots__ = ("__weakref__", "inputs", "op", "params", "serial", "site", "type")
+    op: Op
+    inputs: tuple[Node, ...]
+    params: tuple[Hashable, ...]
+    type: Type
+    site: Site
+    serial: int  # creation order: inputs are always older than their users
+
+    @property
+    def tensor(self) -> TensorType:
+        """The type of a single-output node."""
+        assert isinstance(self.type, TensorType)
+        return self.type
+
+    @property
+    def shape(self) -> tuple[Size, ...]:
+        return self.tensor.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.tensor.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.tensor.shape)
+
+    @property
+    def size(self) -> Size:
+        return self.tensor.size
+
+    @property
+    def name(self) -> str | None:
+        """The name a variable was declared with, None for other nodes."""
+        return str(self.params[0]) if self.op.name in ("input", "shared") else None
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The parameters by name."""
+        return dict(zip(self.op.params, self.params, strict=True))
+
+    def describe(self) -> str:
+        """`name: type, file:line`, as errors show a node."""
+        where = f", {os.path.basename(self.site[0])}:{self.site[1]}" if self.site else ""
+        return f"{self.name or self.op.name}: {self.type}{where}"
+
+    def __repr__(self) -> str:
+        shown = ", ".join(i.name or i.op.name for i in self.inputs[:4]) + (", ..." if len(self.inputs) > 4 else "")
+        return f"<{self.name}: {self.type}>" if self.name else f"<{self.op.name}({shown}): {self.type}>"
+
+
+_NODES: InternTable[Node] = InternTable()
+_serials = itertools.count()
+_new = object.__new__
+_HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_HOME = tuple(os.path.join(_HOUSE, package) + os.sep for package in ("graphc", "passes", "codegen")) + ("<",)
+_inside: dict[str, bool] = {}
+_origin: ContextVar[Site] = ContextVar("origin", default=None)
+
+
+def make(op: Op, inputs: tuple[Node, ...], params: tuple[Hashable, ...] = (), cls: type[Node] = Node) -> Node:
+    """The one node `op(*inputs, **params)`; its type comes from the op's type rule."""
+    key = (op, *[id(i) for i in inputs], *([_bits(p) for p in params] if params else ()))
+    found = _NODES.find(key)
+    if found is not None:
+        return found
+    made = _new(cls)
+    made.op = op
+    made.inputs = inputs
+    made.params = params
+    made.type = op.type_rule(*[i.type for i in inputs], **dict(zip(op.params, params, strict=True)))
+    made.site = call_site()
+    made.serial = next(_serials)
+    return _NODES.intern(key, lambda: made)
+
+
+def _bits(value: Hashable) -> Hashable:
+    """`value` such that 1, 1.0, True, 0.0 and -0.0 are all different keys and nan equals itself."""
+    kind = type(value)
+    if kind is tuple:
+        return tuple([_bits(v) for v in value])  # type: ignore[attr-defined]
+    if kind is float:
+        return (float, value.hex())  # type: ignore[attr-defined]
+    return (kind, value)
+
+
+def call_site() -> Site:
+    """File and line of the nearest frame outside graphc, or the ambient origin that a rewrite or `grad` has set."""
+    ambient = _origin.get()
+    if ambient is not None:
+        return ambient
+    frame = sys._getframe(2)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        inside = _inside.get(file)
+        if inside is None:
+            inside = _inside[file] = file.startswith(_HOME)
+        if not inside:
+            return (file, frame.f_lineno)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+@contextmanager
+def origin(site: Site) -> Iterator[None]:
+    """Nodes made inside point at `site`: what is derived points at the user's line it derives from."""
+    token = _origin.set(site)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+class Frozen:
+    """A read-only array as a parameter: equal when dtype, shape and bits are equal."""
+
+    __slots__ = ("_hash", "_key", "array")
+    INLINE_BYTES = 4096  # up to here the key is the bytes themselves, above it their digest
+
+    def __init__(self, array: np.ndarray) -> None:
+        owned = np.array(array, order="C", copy=True)
+        owned.setflags(write=False)
+        raw = owned.tobytes() if owned.nbytes <= self.INLINE_BYTES else hashlib.sha256(owned).digest()
+        self.array = owned
+        self._key = (owned.dtype, owned.shape, raw)
+        self._hash = hash(self._key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Frozen) and self._key == other._key
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.array, threshold=6, edgeitems=2, separator=", ").replace("\n", "")
+        return text if len(text) <= 40 else text[:37] + "..."
+
+
+def toposort(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
+    """Every node that `roots` need, inputs before users, in a deterministic order; the inputs of `stop` are not entered."""
+    done: set[Node] = set()
+    held = set(stop)
+    order: list[Node] = []
+    stack: list[Node] = list(roots)[::-1]
+    while stack:
+        node = stack[-1]
+        if node in done:
+            stack.pop()
+            continue
+        pending = () if node in held else [i for i in node.inputs if i not in done]
+        if pending:
+            stack.extend(pending[::-1])
+        else:
+            done.add(node)
+            order.append(node)
+            stack.pop()
+    return order
+
+
+def users(order: Sequence[Node]) -> dict[Node, list[Node]]:
+    """For each node of `order` the nodes that read it, once per arc, in order."""
+    result: dict[Node, list[Node]] = {node: [] for node in order}
+    for node in order:
+        for i in node.inputs:
+            result[i].append(node)
+    return result
+
+
+Rebuild = Callable[[Node, tuple[Node, ...]], Node]
+
+
+def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """`node` with other inputs; the node itself when they are the same."""
+    if all(a is b for a, b in zip(node.inputs, inputs, strict=True)):
+        return node
+    token = _origin.set(node.site)
+    try:
+        return make(node.op, inputs, node.params)
+    finally:
+        _origin.reset(token)
+
+
+def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[Symbol, Size] | None = None) -> list[Node]:
+    """The roots with nodes, and symbols in parameters, replaced simultaneously: replacements are not entered."""
+    new: dict[Node, Node] = dict(mapping)
+    for node in toposort(roots, stop=mapping):
+        if node in new:
+            continue
+        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes else node.params
+        inputs = tuple([new[i] for i in node.inputs])
+        if params == node.params:
+            new[node] = rebuild(node, inputs)
+        else:
+            with origin(node.site):
+                new[node] = make(node.op, inputs, params)
+    return [new[r] for r in roots]
+
+
+def map_sizes(param: Any, sizes: Mapping[Symbol, Size]) -> Any:
+    """A parameter with the symbols of its sizes replaced."""
+    if isinstance(param, Dim):
+        return substitute_size(param, sizes)
+    if isinstance(param, tuple):
+        return tuple(map_sizes(p, sizes) for p in param)
+    return param
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Outputs over inputs: what passes map to another such. `inputs` are variables in the order of the caller."""
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+
+    @property
+    def order(self) -> list[Node]:
+        return toposort(self.outputs)
+
+    def with_outputs(self, outputs: Sequence[Node]) -> Graph:
+        return Graph(self.inputs, tuple(outputs))
+
+
+__all__ = [
+    "Frozen",
+    "Graph",
+    "Node",
+    "Op",
+    "Site",
+    "Type",
+    "call_site",
+    "make",
+    "map_sizes",
+    "origin",
+    "rebuild",
+    "replace",
+    "tensor_type",
+    "toposort",
+    "users",
+]

@@ -1,0 +1,177 @@
+"""The operators and methods of a node, as on an ndarray. The functions behind them are bound by `graphc.ops`.
+
+This is a mix-in below the graph, so that `Node` has them statically; `FUNCTIONS` is filled once, when
+`graphc.ops` is imported, with the public function of each name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from graphc.errors import ArgumentError, fail
+
+if TYPE_CHECKING:
+    from graphc.ir import Node
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # a NumPy ufunc or function -> ours, for np.tanh(node) and np.sum(node)
+
+
+def _call(name: str, *args: Any, **kwargs: Any) -> Any:
+    return FUNCTIONS[name](*args, **kwargs)
+
+
+def _binary(name: str) -> tuple[Callable[..., Node], Callable[..., Node]]:
+    def forward(self: Any, other: Any) -> Node:
+        return FUNCTIONS[name](self, other)  # type: ignore[no-any-return]
+
+    def reflected(self: Any, other: Any) -> Node:
+        return FUNCTIONS[name](other, self)  # type: ignore[no-any-return]
+
+    return forward, reflected
+
+
+class Operators:
+    """ndarray's operators and methods, building nodes."""
+
+    __slots__ = ()
+    __array_priority__ = 1000.0
+
+    __add__, __radd__ = _binary("add")
+    __sub__, __rsub__ = _binary("subtract")
+    __mul__, __rmul__ = _binary("multiply")
+    __truediv__, __rtruediv__ = _binary("divide")
+    __floordiv__, __rfloordiv__ = _binary("floor_divide")
+    __mod__, __rmod__ = _binary("mod")
+    __pow__, __rpow__ = _binary("power")
+    __matmul__, __rmatmul__ = _binary("matmul")
+    __and__, __rand__ = _binary("bitwise_and")
+    __or__, __ror__ = _binary("bitwise_or")
+    __xor__, __rxor__ = _binary("bitwise_xor")
+    __lshift__, __rlshift__ = _binary("left_shift")
+    __rshift__, __rrshift__ = _binary("right_shift")
+    __lt__ = _binary("less")[0]
+    __le__ = _binary("less_equal")[0]
+    __gt__ = _binary("greater")[0]
+    __ge__ = _binary("greater_equal")[0]
+    __eq__ = _binary("equal")[0]  # type: ignore[assignment]
+    __ne__ = _binary("not_equal")[0]  # type: ignore[assignment]
+    __hash__ = object.__hash__
+
+    def __neg__(self) -> Node:
+        return _call("negative", self)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Node:
+        return self  # type: ignore[return-value]
+
+    def __abs__(self) -> Node:
+        return _call("abs", self)  # type: ignore[no-any-return]
+
+    def __invert__(self) -> Node:
+        return _call("invert", self)  # type: ignore[no-any-return]
+
+    def __getitem__(self, key: Any) -> Node:
+        return _call("getitem", self, key)  # type: ignore[no-any-return]
+
+    # -- what a symbolic value cannot do, with the replacement named -----------------------------------------
+    def _no(self, what: str, hint: str) -> NoReturn:
+        fail(ArgumentError, f"{what} of a symbolic value", self, hint=hint)
+
+    def __bool__(self) -> bool:
+        self._no("the truth value", "use gx.where(condition, a, b) for a choice, `is` to compare nodes; values exist only when a compiled function is called")
+
+    def __float__(self) -> float:
+        self._no("float()", "use node.astype('float64') in the graph, or node.eval({...}) for a number")
+
+    def __int__(self) -> int:
+        self._no("int()", "use node.astype('int64') in the graph, or node.eval({...}) for a number")
+
+    def __index__(self) -> int:
+        self._no("use as an index", "gx.take(array, node) or symbolic_array[node] select by a symbolic index")
+
+    def __complex__(self) -> complex:
+        self._no("complex()", "keep real and imaginary parts as two arrays")
+
+    def __contains__(self, item: object) -> bool:
+        self._no("`in`", "use gx.any(node == item) in the graph")
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self._no("item assignment", "nodes are immutable: use y = x.at[index].set(value) or x.at[index].add(value)")
+
+    def __len__(self) -> int:
+        shape = self.shape  # type: ignore[attr-defined]
+        if shape and isinstance(shape[0], int):
+            return shape[0]
+        self._no("len()", "use node.shape[0], which may be symbolic")
+
+    def __iter__(self) -> Iterator[Node]:
+        shape = self.shape  # type: ignore[attr-defined]
+        if not shape or not isinstance(shape[0], int):
+            self._no("iteration", "the size is symbolic or the value is 0-d: use slices, gx.vmap or reductions over the axis")
+        return iter([_call("getitem", self, k) for k in range(shape[0])])
+
+    def __array__(self, *args: object, **kwargs: object) -> NoReturn:
+        self._no("np.asarray", "a node has no values; compile it with gx.function or use node.eval({...})")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        ours = NUMPY_FUNCTIONS.get(ufunc)
+        if method != "__call__" or ours is None:
+            fail(ArgumentError, f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "") + " has no symbolic form", hint="see graphc's functions for what there is")
+        if kwargs:
+            fail(ArgumentError, f"np.{ufunc.__name__}: {', '.join(kwargs)} cannot be used with symbolic values", hint="use gx.where for `where=`, .astype for `dtype=`")
+        return ours(*inputs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        ours = NUMPY_FUNCTIONS.get(func)
+        if ours is None:
+            fail(ArgumentError, f"np.{func.__name__} has no symbolic form", hint="see graphc's functions for what there is")
+        return ours(*args, **kwargs)
+
+    # -- methods -------------------------------------------------------------------------------------------
+    @property
+    def T(self) -> Node:
+        """All axes reversed."""
+        return _call("transpose", self)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Node:
+        """The last two axes swapped."""
+        return _call("swapaxes", self, -1, -2)  # type: ignore[no-any-return]
+
+    @property
+    def at(self) -> Any:
+        """`x.at[index].set(value)`, `x.at[index].add(value)`: the array with that part replaced or increased."""
+        return _call("at", self)
+
+    def astype(self, dtype: Any) -> Node:
+        """The values converted to `dtype`."""
+        return _call("astype", self, dtype)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any) -> Node:
+        """As `reshape`; sizes as one tuple or as arguments."""
+        return _call("reshape", self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Node:
+        """As `transpose`; axes as one tuple or as arguments."""
+        listed = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else (axes or None)
+        return _call("transpose", self, listed)  # type: ignore[no-any-return]
+
+    def eval(self, givens: Any = None) -> Any:
+        """The value, by the interpreter, with variables given as {node: array}."""
+        return _call("eval", self, givens)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return FUNCTIONS[name](self, *args, **kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"As `graphc.{name}`."
+    return method
+
+
+METHODS = ("sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "dot", "ravel", "flatten", "squeeze", "swapaxes",
+           "repeat", "take", "clip", "round", "diagonal", "trace")  # fmt: skip
+for _name in METHODS:
+    setattr(Operators, _name, _method(_name))

@@ -1,0 +1,116 @@
+"""The registry of ops; variables, constants, and `asarray`, which makes a node of anything array-like."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Union
+
+import numpy as np
+
+from graphc import scalar
+from graphc.dims import Dim
+from graphc.dtypes import as_dtype, int64
+from graphc.errors import ArgumentError, DTypeError, fail
+from graphc.ir import Frozen, Node, Op, make
+from graphc.loopform import LoopForm
+from graphc.types import as_shape, tensor_type
+
+ArrayLike = Union[Node, Dim, np.ndarray, np.generic, int, float, bool, Sequence[Any]]
+
+OPS: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    """Enter an op into the registry; a second op of the same name is an error."""
+    if op.name in OPS:
+        fail(ArgumentError, f"an op named {op.name!r} exists already")
+    OPS[op.name] = op
+    return op
+
+
+def structural(name: str, arity: int | None, doc: str, *, params: tuple[str, ...] = (), type_rule: Callable[..., Any], **rest: Any) -> Op:
+    """Declare and register a structural op, see `graphc.ir.Op` for the fields."""
+    return register(Op(name=name, arity=arity, params=params, doc=doc, type_rule=type_rule, **rest))
+
+
+# -- variables and constants --------------------------------------------------------------------------------
+_variables = itertools.count()
+INPUT = structural("input", 0, "A variable: a value given at each call.", params=("name", "serial", "dtype", "shape"),
+                   type_rule=lambda name, serial, dtype, shape: tensor_type(dtype, shape))  # fmt: skip
+SHARED = structural("shared", 0, "State: a value kept between calls.", params=("name", "serial", "dtype", "shape"),
+                    type_rule=lambda name, serial, dtype, shape: tensor_type(dtype, shape))  # fmt: skip
+CONSTANT = structural("constant", 0, "A fixed array.", params=("value",), ref=lambda value: value.array,
+                      type_rule=lambda value: tensor_type(as_dtype(value.array.dtype), value.array.shape))  # fmt: skip
+DIM = structural("size", 0, "The value of a symbolic size.", params=("dim",), type_rule=lambda dim: tensor_type(int64, ()),
+                 loop=lambda node: LoopForm(lambda read, at, r: scalar.index(node.params[0]), view=True))  # type: ignore[arg-type]  # fmt: skip
+
+
+def variable(op: Op, name: str, dtype: object, shape: object, cls: type[Node] = Node) -> Node:
+    """A new variable; two calls never give the same one."""
+    if not isinstance(name, str) or not name:
+        fail(ArgumentError, f"the name of a variable must be a non-empty string, got {name!r}")
+    return make(op, (), (name, next(_variables), as_dtype(dtype), as_shape(shape)), cls)
+
+
+def tensor(name: str, shape: object = (), dtype: object = "float64") -> Node:
+    """A new input variable. Sizes are ints, names of symbolic sizes, `Dim`s, or None for a fresh size."""
+    return variable(INPUT, name, dtype, shape)
+
+
+def constant(value: Any, dtype: object = None) -> Node:
+    """A constant array; the value is copied."""
+    array = np.asarray(value)
+    if isinstance(value, np.ma.MaskedArray):
+        fail(ArgumentError, "a masked array has no symbolic form", hint="fill it with .filled(value) and keep the mask as a second array")
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        kind = "an array of objects" if array.dtype == object else f"dtype {array.dtype}"
+        hint = "gx.stack builds an array from a list of nodes" if array.dtype == object else "convert it to a supported dtype"
+        fail(DTypeError, f"{kind} cannot be a constant", hint=hint)
+    return make(CONSTANT, (), (Frozen(array.astype(as_dtype(dtype if dtype is not None else array.dtype), copy=False)),))
+
+
+_SMALL: dict[tuple[type, object, np.dtype], Node] = {}
+
+
+def asarray(value: ArrayLike, dtype: np.dtype | None = None) -> Node:
+    """A node from anything array-like: nodes pass through, numbers and arrays become constants, a `Dim` its value."""
+    if isinstance(value, Node):
+        return value
+    if isinstance(value, Dim):
+        node = make(DIM, (), (value,))
+        return node if dtype is None or dtype == int64 else node.astype(dtype)
+    if isinstance(value, (list, tuple)):
+        if any(isinstance(v, (Node, Dim)) for v in flat(value)):
+            fail(ArgumentError, "a list that holds nodes is not an array", hint="use gx.stack")
+    elif isinstance(value, (int, float)) and dtype is not None and not isinstance(value, bool):
+        return number(value, dtype)
+    elif not isinstance(value, (np.ndarray, np.generic, int, float, bool)) and not hasattr(value, "__array__"):
+        fail(ArgumentError, f"cannot make a symbolic array of {type(value).__name__} {value!r:.60}")
+    return constant(value, dtype)
+
+
+def flat(value: Any) -> list[Any]:
+    """The items of nested lists, to any (bounded) depth."""
+    items, level = [value], 0
+    while any(isinstance(v, (list, tuple)) for v in items) and level < 64:
+        items = [x for v in items for x in (v if isinstance(v, (list, tuple)) else (v,))]
+        level += 1
+    return items
+
+
+def number(value: int | float, dtype: np.dtype) -> Node:
+    """A 0-d constant of a weak Python number in `dtype`, `DTypeError` where it does not fit."""
+    key = (type(value), value if value else str(value), dtype)  # the text keeps -0.0 and 0.0 apart
+    node = _SMALL.get(key)
+    if node is None:
+        if dtype.kind in "iu" and isinstance(value, float):
+            fail(DTypeError, f"{value} is not a {dtype}")
+        try:
+            array = np.array(value, dtype)
+        except OverflowError:
+            fail(DTypeError, f"{value} is out of range for {dtype}", hint="cast the array to a wider dtype")
+        node = make(CONSTANT, (), (Frozen(array),))
+        if len(_SMALL) < 4096:
+            _SMALL[key] = node
+    return node

@@ -1,0 +1,130 @@
+"""`elementwise`: an op of the table in one row, as its public function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import scalar
+from graphc.dims import Dim, Size
+from graphc.dtypes import bool_, int8, promote, to_float
+from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.ir import Node, Op, make
+from graphc.loopform import LoopForm, Read
+from graphc.ops.registry import ArrayLike, asarray, register
+from graphc.ops.spread import astype, broadcast_to
+from graphc.scalar import Scalar
+from graphc.types import TensorType, broadcast_shapes, same_size, tensor_type
+
+PUBLIC: dict[str, Callable[..., Any]] = {}  # the public function of each row
+DTYPE_RULES: dict[str, Callable[[np.dtype], tuple[np.dtype, np.dtype]]] = {
+    # rule: promoted dtype of the arguments -> (dtype they are computed in, dtype of the result)
+    "same": lambda d: (d, d),
+    "number": lambda d: (d, d) if d != bool_ else (int8, int8),
+    "float": lambda d: (to_float(d), to_float(d)),
+    "compare": lambda d: (d, bool_),
+    "logical": lambda d: (bool_, bool_),
+}
+
+
+def elementwise(
+    name: str,
+    arity: int,
+    doc: str,
+    *,
+    ref: Callable[..., Any],
+    vjp: Callable[..., Sequence[Node | None]] | None,
+    emit: Callable[..., Scalar],
+    domain: tuple[float, float] | Sequence[tuple[float, float]] = (-4.0, 4.0),
+    dtype: str = "float",
+    kinds: str = "fiub",
+    commutative: bool = False,
+    costly: bool = False,
+    **facts: Any,
+) -> Callable[..., Node]:
+    """Declare an elementwise op in one row; returns its public function, which casts, broadcasts and builds the node.
+
+    ref(*arrays) is the NumPy meaning; vjp(g, out, *inputs) the cotangents, in public ops (None: not differentiable);
+    emit(s, *scalars) one element, `s` being the scalar language; domain the (lo, hi) in which tests sample each
+    input; dtype a name of `DTYPE_RULES`; kinds the NumPy kinds the promoted dtype may have.
+    """
+
+    def type_rule(*inputs: TensorType) -> TensorType:
+        first = inputs[0]
+        shape = first.shape
+        for other in inputs[1:]:
+            if other is first:
+                continue
+            if other.dtype != first.dtype and not facts.get("mixed"):
+                fail(DTypeError, f"{name}: dtypes {first.dtype} and {other.dtype} differ")
+            if other.shape is not shape and not (len(other.shape) == len(shape) and all(map(same_size, shape, other.shape))):
+                fail(ShapeError, f"{name}: shapes {first} and {other} differ")
+        return tensor_type(DTYPE_RULES[dtype](first.dtype)[1], shape)
+
+    def loop(node: Node) -> LoopForm:
+        def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
+            return emit(scalar, *[read(k, at) for k in range(len(node.inputs))])
+
+        return LoopForm(body)
+
+    op = register(
+        Op(name=name, arity=arity, params=(), doc=doc, type_rule=type_rule, ref=ref, vjp=vjp, loop=loop, elementwise=True,
+           commutative=commutative, costly=costly, facts={"emit": emit, "domain": domain, "dtype": dtype, "kinds": kinds, **facts})
+    )  # fmt: skip
+
+    def public(*args: ArrayLike) -> Node:
+        if len(args) != arity:
+            fail(ArgumentError, f"{name} takes {arity} argument{'s' * (arity != 1)}, got {len(args)}")
+        return apply(op, args)
+
+    public.__name__ = public.__qualname__ = name
+    public.__doc__ = f"{doc}\n\nElementwise, NumPy's broadcasting and promotion. Raises ShapeError, DTypeError."
+    PUBLIC[name] = public
+    return public
+
+
+def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
+    """An elementwise op on anything array-like: promote, cast, broadcast, build."""
+    first = args[0]
+    facts = op.facts
+    if isinstance(first, Node) and all(isinstance(a, Node) and a.type is first.type for a in args):
+        compute, _ = DTYPE_RULES[facts["dtype"]](first.dtype)
+        if compute == first.dtype:
+            if compute.kind not in facts["kinds"]:
+                _wrong_kind(op, args)
+            return make(op, tuple(args))  # type: ignore[arg-type]
+    common = promote(*[weak_dtype(a, op.name) for a in args])
+    compute, _ = DTYPE_RULES[facts["dtype"]](common)
+    if compute.kind not in facts["kinds"]:
+        _wrong_kind(op, args)
+    nodes = [asarray(a, compute if _is_weak(a) else None) for a in args]
+    return make(op, tuple(fit(nodes, compute, op.name)))
+
+
+def fit(nodes: Sequence[Node], dtype: np.dtype | None, what: str) -> list[Node]:
+    """The nodes cast to `dtype` and broadcast against each other."""
+    shape = broadcast_shapes([n.shape for n in nodes], what, nodes)
+    return [broadcast_to(n if dtype is None else astype(n, dtype), shape) for n in nodes]
+
+
+def _wrong_kind(op: Op, args: Sequence[ArrayLike]) -> None:
+    fail(DTypeError, f"{op.name}: not defined for these dtypes", *[asarray(a) for a in args], hint="cast with .astype")
+
+
+def _is_weak(value: object) -> bool:
+    return isinstance(value, (int, float, Dim)) and not isinstance(value, (bool, np.generic))
+
+
+def weak_dtype(value: ArrayLike, what: str = "asarray") -> np.dtype | int | float:
+    """What promotion sees: a dtype, or a Python number standing for its weak kind."""
+    if isinstance(value, Node):
+        return value.dtype
+    if isinstance(value, Dim):
+        return 0
+    if isinstance(value, bool):
+        return bool_
+    if isinstance(value, (int, float)) and not isinstance(value, np.generic):
+        return value
+    return asarray(value).dtype

@@ -1,0 +1,310 @@
+"""The one scalar language: what the bodies of kernels and the vector math are written in.
+
+A `Scalar` is an op applied to Scalars, with a dtype; interned like nodes, so a body is a graph and equal parts are
+one object. Python operators build them: `x * x + 1.0`. Plain numbers take the dtype of the other operand.
+
+    leaves       const(bits), index(Dim) -> i64, load(slot, offset...), local(stage), arg(k)
+    arithmetic   add sub mul div neg abs sqrt fma copysign floor ceil trunc rint (floats: IEEE; integers wrap)
+                 floordiv mod (integers, floor; by 0 they give 0), min max (nan propagates)
+    bits         and or xor not shl lshr ashr (over-wide shifts give 0, or the sign)
+    compare      eq ne lt le gt ge -> bool (ordered, but `ne` is true on nan)
+    other        select(c, a, b), cast (float to int saturates, nan gives 0), bitcast,
+                 lookup(table, index): a constant table of floats
+    math         any name of codegen.mathlib: exp, log, tanh, ...
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any, Union
+
+import numpy as np
+
+from graphc.dims import Dim, Size, substitute
+from graphc.dims import Symbol as SizeSymbol
+from graphc.dtypes import bool_, int64
+from graphc.intern import InternTable
+
+Number = Union[int, float, bool]
+Operand = Union["Scalar", Number]
+
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+
+
+class Scalar:
+    """One value of the scalar language; build with the functions and operators of this module."""
+
+    __slots__ = ("__weakref__", "args", "dtype", "op", "param")
+    op: str
+    args: tuple[Scalar, ...]
+    dtype: np.dtype
+    param: Any
+
+    def __add__(self, o: Operand) -> Scalar:
+        return binary("add", self, o)
+
+    def __radd__(self, o: Operand) -> Scalar:
+        return binary("add", self.like(o), self)
+
+    def __sub__(self, o: Operand) -> Scalar:
+        return binary("sub", self, o)
+
+    def __rsub__(self, o: Operand) -> Scalar:
+        return binary("sub", self.like(o), self)
+
+    def __mul__(self, o: Operand) -> Scalar:
+        return binary("mul", self, o)
+
+    def __rmul__(self, o: Operand) -> Scalar:
+        return binary("mul", self.like(o), self)
+
+    def __truediv__(self, o: Operand) -> Scalar:
+        return binary("div", self, o)
+
+    def __rtruediv__(self, o: Operand) -> Scalar:
+        return binary("div", self.like(o), self)
+
+    def __floordiv__(self, o: Operand) -> Scalar:
+        return binary("floordiv", self, o)
+
+    def __mod__(self, o: Operand) -> Scalar:
+        return binary("mod", self, o)
+
+    def __and__(self, o: Operand) -> Scalar:
+        return binary("and", self, o)
+
+    def __or__(self, o: Operand) -> Scalar:
+        return binary("or", self, o)
+
+    def __xor__(self, o: Operand) -> Scalar:
+        return binary("xor", self, o)
+
+    def __lshift__(self, o: Operand) -> Scalar:
+        return binary("shl", self, o)
+
+    def __invert__(self) -> Scalar:
+        return unary("not", self)
+
+    def __neg__(self) -> Scalar:
+        return unary("neg", self)
+
+    def __abs__(self) -> Scalar:
+        return unary("abs", self)
+
+    # == and != keep Python's identity meaning (Scalars are interned keys); use eq() and ne()
+    def eq(self, o: Operand) -> Scalar:
+        return compare("eq", self, o)
+
+    def ne(self, o: Operand) -> Scalar:
+        return compare("ne", self, o)
+
+    def __lt__(self, o: Operand) -> Scalar:
+        return compare("lt", self, o)
+
+    def __le__(self, o: Operand) -> Scalar:
+        return compare("le", self, o)
+
+    def __gt__(self, o: Operand) -> Scalar:
+        return compare("gt", self, o)
+
+    def __ge__(self, o: Operand) -> Scalar:
+        return compare("ge", self, o)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a Scalar has no truth value at build time; use select(condition, a, b)")
+
+    def like(self, value: Operand) -> Scalar:
+        """`value` as a Scalar, a plain number as a constant of this one's dtype."""
+        return value if isinstance(value, Scalar) else const(value, self.dtype)
+
+    def cast(self, dtype: np.dtype) -> Scalar:
+        return self if dtype == self.dtype else scalar("cast", (self,), dtype)
+
+    def bitcast(self, dtype: np.dtype) -> Scalar:
+        return self if dtype == self.dtype else scalar("bitcast", (self,), dtype)
+
+    def __repr__(self) -> str:
+        return format_scalar(self)
+
+
+_SCALARS: InternTable[Scalar] = InternTable()
+
+
+def scalar(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any = None) -> Scalar:
+    """The one Scalar of these parts; `param` must be hashable."""
+    key = (op, dtype, param, *map(id, args))
+    return _SCALARS.find(key) or _SCALARS.intern(key, lambda: _make(op, args, dtype, param))
+
+
+def _make(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any) -> Scalar:
+    made = object.__new__(Scalar)
+    made.op, made.args, made.dtype, made.param = op, args, dtype, param
+    return made
+
+
+def const(value: Number | np.generic, dtype: np.dtype) -> Scalar:
+    """A constant. Its `param` is an int or bool, or for floats the 64-bit pattern of the value rounded to `dtype` (so -0.0 and nan are kept)."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            rounded = float(dtype.type(value))
+        return scalar("const", (), dtype, struct.unpack("<q", struct.pack("<d", rounded))[0])
+    if dtype == bool_:
+        return scalar("const", (), dtype, bool(value))
+    return scalar("const", (), dtype, int(value))
+
+
+def const_value(s: Scalar) -> Number:
+    """The number a constant holds."""
+    return struct.unpack("<d", struct.pack("<q", s.param))[0] if s.dtype.kind == "f" else s.param  # type: ignore[no-any-return]
+
+
+def index(size: Size) -> Scalar:
+    """An integer expression of sizes and loop axes as an i64 value."""
+    return scalar("const", (), int64, size) if isinstance(size, int) else scalar("index", (), int64, size)
+
+
+def arg(k: int, dtype: np.dtype) -> Scalar:
+    """Placeholder for the k-th input of a row's body or of a function under test."""
+    return scalar("arg", (), dtype, k)
+
+
+def load(slot: int, offset: tuple[Scalar, ...], dtype: np.dtype, mask: Scalar | None = None) -> Scalar:
+    """An element of the kernel's operand `slot` at an index per axis; where `mask` is false nothing is read and the value is 0."""
+    return scalar("load", offset if mask is None else (*offset, mask), dtype, (slot, mask is not None))
+
+
+def local(stage: int, offset: tuple[Scalar, ...], dtype: np.dtype) -> Scalar:
+    """The value of an earlier stage of the same kernel at an index per inner axis of that stage."""
+    return scalar("local", offset, dtype, stage)
+
+
+def unary(op: str, a: Scalar) -> Scalar:
+    return scalar(op, (a,), a.dtype)
+
+
+def binary(op: str, a: Scalar, b: Operand) -> Scalar:
+    b = a.like(b)
+    assert a.dtype == b.dtype, f"{op}: {a.dtype} and {b.dtype}"
+    return scalar(op, (a, b), a.dtype)
+
+
+def compare(op: str, a: Scalar, b: Operand) -> Scalar:
+    b = a.like(b)
+    assert a.dtype == b.dtype, f"{op}: {a.dtype} and {b.dtype}"
+    return scalar(op, (a, b), bool_)
+
+
+def select(c: Scalar, a: Operand, b: Operand) -> Scalar:
+    """a where c else b; one of a and b may be a plain number."""
+    first = a if isinstance(a, Scalar) else b
+    assert isinstance(first, Scalar)
+    a, b = first.like(a), first.like(b)
+    assert c.dtype == bool_ and a.dtype == b.dtype
+    return scalar("select", (c, a, b), a.dtype)
+
+
+def minimum(a: Scalar, b: Operand) -> Scalar:
+    return binary("min", a, b)
+
+
+def maximum(a: Scalar, b: Operand) -> Scalar:
+    return binary("max", a, b)
+
+
+def fma(a: Scalar, b: Operand, c: Operand) -> Scalar:
+    """a * b + c with one rounding where the target has it (the emitter uses mul and add elsewhere)."""
+    return scalar("fma", (a, a.like(b), a.like(c)), a.dtype)
+
+
+def sqrt(a: Scalar) -> Scalar:
+    return unary("sqrt", a)
+
+
+def copysign(a: Scalar, b: Scalar) -> Scalar:
+    return binary("copysign", a, b)
+
+
+def shift_left(a: Scalar, n: Operand) -> Scalar:
+    return binary("shl", a, n)
+
+
+def shift_right(a: Scalar, n: Operand, arithmetic: bool = True) -> Scalar:
+    return binary("ashr" if arithmetic else "lshr", a, n)
+
+
+def math(name: str, *args: Scalar) -> Scalar:
+    """The function `name` of codegen.mathlib, expanded when code is emitted."""
+    return scalar(name, args, args[0].dtype)
+
+
+def lookup(table: tuple[float, ...], i: Scalar, dtype: np.dtype) -> Scalar:
+    """table[i] for an integer 0 <= i < len(table); the table becomes a constant of the module."""
+    return scalar("lookup", (i,), dtype, table)
+
+
+def order(roots: Iterable[Scalar]) -> list[Scalar]:
+    """Every Scalar that `roots` need, arguments before users."""
+    done: set[int] = set()
+    result: list[Scalar] = []
+    stack = list(roots)[::-1]
+    while stack:
+        s = stack[-1]
+        if id(s) in done:
+            stack.pop()
+            continue
+        pending = [a for a in s.args if id(a) not in done]
+        if pending:
+            stack.extend(pending[::-1])
+        else:
+            done.add(id(s))
+            result.append(s)
+            stack.pop()
+    return result
+
+
+def replace_leaves(root: Scalar, leaf: Any, sizes: dict[SizeSymbol, Size] | None = None) -> Scalar:
+    """`root` with each `load`, `local` and `arg` given to `leaf(scalar, new_args) -> Scalar | None` (None keeps it), and axes in indices replaced."""
+    new: dict[int, Scalar] = {}
+    for s in order((root,)):
+        args = tuple([new[id(a)] for a in s.args])
+        made: Scalar | None = None
+        if s.op == "index" and sizes and isinstance(s.param, Dim):
+            made = index(substitute(s.param, sizes))
+        elif s.op in ("load", "local", "arg"):
+            made = leaf(s, args)
+        if made is None:
+            made = s if all(a is b for a, b in zip(args, s.args, strict=True)) else scalar(s.op, args, s.dtype, s.param)
+        new[id(s)] = made
+    return new[id(root)]
+
+
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%", "and": "&", "or": "|", "xor": "^",
+          "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}  # fmt: skip
+
+
+def format_scalar(root: Scalar, names: dict[int, str] | None = None, limit: int = 2000) -> str:
+    """Readable text of a body: infix where there is one, calls elsewhere. `names` maps ids of Scalars that are shown by name."""
+    text: dict[int, str] = {}
+    for s in order((root,)):
+        args = [(names or {}).get(id(a)) or text[id(a)] for a in s.args]
+        if s.op == "const":
+            shown = f"{const_value(s)!r}" if s.dtype.kind in "fb" else str(s.param)
+        elif s.op == "index":
+            shown = f"[{s.param}]"
+        elif s.op == "load":
+            slot, masked = s.param
+            at = ", ".join(a.strip("[]") for a in (args[:-1] if masked else args))
+            shown = f"b{slot}[{at}]" + (f" if {args[-1]}" if masked else "")
+        elif s.op == "local":
+            shown = f"t{s.param}" + (f"[{', '.join(a.strip('[]') for a in args)}]" if args else "")
+        elif s.op in _INFIX:
+            shown = f"({args[0]} {_INFIX[s.op]} {args[1]})"
+        elif s.op in ("cast", "bitcast"):
+            shown = f"{s.dtype.name}({args[0]})" if s.op == "cast" else f"bits<{s.dtype.name}>({args[0]})"
+        elif s.op == "arg":
+            shown = f"x{s.param}"
+        else:
+            shown = f"{s.op}({', '.join(args)})"
+        text[id(s)] = shown if len(shown) <= limit else shown[: limit - 3] + "..."
+    return text[id(root)]
