@@ -449,6 +449,11 @@ def affine(a: Size, s: Symbol) -> tuple[Size, Size] | None:
     return None if s in symbols(slope) | symbols(rest) else (slope, rest)
 
 
+def of_symbol(s: Symbol) -> Dim:
+    """The size that is just this symbol."""
+    return _dim(((((s, 1),), 1),))
+
+
 def as_symbol(a: Size) -> Symbol | None:
     """The symbol that a is, else None."""
     atom = _atom(a)

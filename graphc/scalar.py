@@ -3,7 +3,8 @@
 A `Scalar` is an op applied to Scalars, with a dtype; interned like nodes, so a body is a graph and equal parts are
 one object. Python operators build them: `x * x + 1.0`. Plain numbers take the dtype of the other operand.
 
-    leaves       const(bits), index(Dim) -> i64, load(slot, offset...), local(stage), arg(k)
+    leaves       const(bits), index(Dim) -> i64, load(slot, offset...), local(stage), arg(k);
+                 fetch(slot, linear offset) is what codegen makes of a load
     arithmetic   add sub mul div neg abs sqrt fma copysign floor ceil trunc rint (floats: IEEE; integers wrap)
                  floordiv mod (integers, floor; by 0 they give 0), min max (nan propagates)
     bits         and or xor not shl lshr ashr (over-wide shifts give 0, or the sign)
@@ -134,7 +135,8 @@ _SCALARS: InternTable[Scalar] = InternTable()
 def scalar(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any = None) -> Scalar:
     """The one Scalar of these parts; `param` must be hashable."""
     key = (op, dtype, param, *map(id, args))
-    return _SCALARS.find(key) or _SCALARS.intern(key, lambda: _make(op, args, dtype, param))
+    found = _SCALARS.find(key)
+    return found if found is not None else _SCALARS.intern(key, lambda: _make(op, args, dtype, param))
 
 
 def _make(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any) -> Scalar:
@@ -271,7 +273,7 @@ def replace_leaves(root: Scalar, leaf: Any, sizes: dict[SizeSymbol, Size] | None
         made: Scalar | None = None
         if s.op == "index" and sizes and isinstance(s.param, Dim):
             made = index(substitute(s.param, sizes))
-        elif s.op in ("load", "local", "arg"):
+        elif s.op in ("load", "fetch", "local", "arg"):
             made = leaf(s, args)
         if made is None:
             made = s if all(a is b for a, b in zip(args, s.args, strict=True)) else scalar(s.op, args, s.dtype, s.param)
@@ -296,6 +298,9 @@ def format_scalar(root: Scalar, names: dict[int, str] | None = None, limit: int 
             slot, masked = s.param
             at = ", ".join(a.strip("[]") for a in (args[:-1] if masked else args))
             shown = f"b{slot}[{at}]" + (f" if {args[-1]}" if masked else "")
+        elif s.op == "fetch":
+            slot, static, dynamic, masked = s.param
+            shown = f"b{slot}[{args[0] + ' + ' if dynamic else ''}{static}]" + (f" if {args[-1]}" if masked else "")
         elif s.op == "local":
             shown = f"t{s.param}" + (f"[{', '.join(a.strip('[]') for a in args)}]" if args else "")
         elif s.op in _INFIX:

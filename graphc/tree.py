@@ -1,8 +1,8 @@
-"""Trees: nested dict, list, tuple, NamedTuple and dataclass instances; whatever else is in them is a leaf, and None is a tree without leaves.
+"""Trees: nested dict, list, tuple, NamedTuple and dataclass instances. All else in them is a leaf; None is a tree without leaves.
 
-`flatten({"b": 1, "a": (2, None)})` -> `[2, 1]` and the structure `{'a': (*, None), 'b': *}`. As in JAX, the leaves of a dict come in the
-order of its sorted keys where all keys are str (or all int), in insertion order otherwise; `unflatten` gives a dict back in the key order of
-the dict that was flattened. Subclasses of dict, list and tuple other than OrderedDict and NamedTuple are leaves.
+`flatten({"b": 1, "a": (2, None)})` -> `[2, 1]` and the structure `{'a': (*, None), 'b': *}`. As in JAX, the leaves of a dict come
+in the order of its sorted keys where all are str (or all int), in insertion order otherwise; `unflatten` gives a dict back in the
+key order of the dict that was flattened. Subclasses of dict, list and tuple other than OrderedDict and NamedTuple are leaves.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ def _dict_keys(tree: dict[Key, Tree]) -> Sequence[Key]:
 
 def _build_dataclass(cls: type, children: dict[Key, Tree]) -> Tree:
     """An instance made field by field: frozen or not, and without `__init__`, which may check what a mapped leaf is not."""
-    instance = object.__new__(cls)
+    instance: Tree = object.__new__(cls)
     for name, child in children.items():
         object.__setattr__(instance, name, child)
     return instance
@@ -52,7 +52,7 @@ _NAMED = Kind(lambda tree: tree._fields, getattr, lambda cls, children: cls._mak
 _DATACLASS = Kind(lambda tree: [f.name for f in dataclasses.fields(tree)], getattr, _build_dataclass, ".{}", "{}={}")
 _NONE = Kind(lambda tree: (), getattr, lambda cls, children: None, "", "")
 _KINDS = {dict: _DICT, OrderedDict: _DICT, list: _SEQUENCE, tuple: _SEQUENCE, type(None): _NONE}
-_BRACKETS = {dict: "{}", list: "[]", tuple: "()"}
+_BRACKETS: dict[type, tuple[str, str]] = {dict: ("{", "}"), list: ("[", "]"), tuple: ("(", ")")}
 
 
 def _kind(cls: type) -> Kind | None:
@@ -146,15 +146,14 @@ def ravel(tree: Tree) -> tuple[Any, Callable[[Any], Tree]]:
     """
     values, treedef = flatten(tree)
     arrays = [value if _is_node(value) else np.asarray(value) for value in values]
-    for array, path in zip(arrays, _paths(treedef, "")):
-        if np.dtype(array.dtype).kind not in "biufc":
-            raise TypeError(f"tree.ravel: the leaf at {path or 'the root'} is not a numeric array: {values[0]!r:.80}")
     dtypes = [np.dtype(array.dtype) for array in arrays]
+    for value, dtype, path in zip(values, dtypes, _paths(treedef, "")):
+        if dtype.kind not in "biufc":
+            raise TypeError(f"tree.ravel: the leaf at {path or 'the root'} is no number or numeric array: {value!r:.60}")
     shapes = [tuple(array.shape) for array in arrays]
     sizes = [math.prod(shape) for shape in shapes]  # ints or symbolic sizes
     ends = list(itertools.accumulate(sizes, initial=0))
-    dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
-    concatenate, reshape = _functions(arrays)
+    common = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
 
     def unravel(vector: Any) -> Tree:
         """The tree whose leaves lie end to end in `vector`."""
@@ -162,13 +161,14 @@ def ravel(tree: Tree) -> tuple[Any, Callable[[Any], Tree]]:
             vector = np.asarray(vector)
             if vector.shape != (ends[-1],):
                 raise ValueError(f"tree.unravel: needs an array of shape ({ends[-1]},), got {vector.shape}")
-        _, reshape = _functions([vector])
+        reshape = _functions([vector])[1]
         whole = reshape(vector, (ends[-1],))  # a node of unknown size is checked here, so that no slice is cut short
         parts = [whole[start:end] for start, end in itertools.pairwise(ends)]
         return unflatten(treedef, [reshape(p, shape).astype(dt) for p, shape, dt in zip(parts, shapes, dtypes)])
 
-    flat = [reshape(array.astype(dtype), (size,)) for array, size in zip(arrays, sizes)]
-    return concatenate(flat, axis=0) if flat else np.zeros(0, dtype), unravel
+    concatenate, reshape = _functions(arrays)
+    flat = [reshape(array.astype(common), (size,)) for array, size in zip(arrays, sizes)]
+    return concatenate(flat, axis=0) if flat else np.zeros(0, common), unravel
 
 
 def _flatten(tree: Tree, leaves: list[Any], outer: list[Tree]) -> TreeDef:
@@ -240,7 +240,7 @@ def _show(treedef: TreeDef) -> str:
     """`{'W': *, 'layers': [*, None]}`."""
     if treedef.cls is None or _row(treedef) is _NONE:
         return "*" if treedef.cls is None else "None"
-    left, right = _BRACKETS.get(treedef.cls, (treedef.cls.__name__ + "(", ")"))
+    left, right = _BRACKETS.get(treedef.cls) or (f"{treedef.cls.__name__}(", ")")
     inside = ", ".join(_row(treedef).item.format(key, _show(child)) for key, child in zip(treedef.keys, treedef.children))
     return left + inside + ("," if treedef.cls is tuple and len(treedef.keys) == 1 else "") + right
 

@@ -1,0 +1,117 @@
+"""Program -> one LLVM module: every different kernel once, and `run`, which launches the steps in order."""
+
+from __future__ import annotations
+
+from codegen.emit import FunctionEmitter, Unit
+from codegen.loopir import Block
+from codegen.lower import lower
+from graphc import dims
+from graphc.dims import Symbol
+from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Step
+from graphc.target import Target
+
+STEPS_PER_FUNCTION = 200  # LLVM's time is super-linear in the length of a function
+FINISHED = -1
+
+
+def write_module(program: Program, target: Target) -> str:
+    """The module's text. `i64 run(ptr slots, ptr sizes)` gives -1, or the number of the check that failed.
+
+    slots: the addresses of inputs, state, constants, outputs and the arena, see `slot_of`; sizes: the symbols in order.
+    """
+    unit = Unit(target)
+    names = program.kernels()
+    for kernel, name in names.items():
+        unit.kernel(kernel, name, lower(kernel, target))
+    parts = []
+    for first in range(0, max(len(program.steps), 1), STEPS_PER_FUNCTION):
+        part = f"part{first // STEPS_PER_FUNCTION}"
+        parts.append(part)
+        unit.module.add_function(_Part(unit, program, names, part, first).text())
+    lines = ["define i64 @run(ptr %slots, ptr %sizes) {"]
+    for k, part in enumerate(parts):
+        lines += [f"  %r{k} = call i64 @{part}(ptr %slots, ptr %sizes)", f"  %ok{k} = icmp eq i64 %r{k}, {FINISHED}", f"  br i1 %ok{k}, label %next{k}, label %stop{k}"]
+        lines += [f"stop{k}:", f"  ret i64 %r{k}", f"next{k}:"]
+    unit.module.add_function("\n".join([*lines, f"  ret i64 {FINISHED}", "}", ""]))
+    return unit.module.text()
+
+
+def slot_of(program: Program, buffer: Buffer) -> int:
+    """The position of a buffer's address among the slots: inputs, state, constants, outputs, then the arena."""
+    counts = {"input": len(program.inputs), "shared": len(program.shared), "constant": len(program.constants), "output": len(program.outputs)}
+    base = 0
+    for role, count in counts.items():
+        if role == buffer.role:
+            return base + buffer.index
+        base += count
+    return base
+
+
+def program_symbols(program: Program) -> list[Symbol]:
+    """The size symbols of a program in the order of the `sizes` argument."""
+    found: set[Symbol] = set()
+    for b in program.buffers:
+        for s in (*b.shape, *(() if b.offset is None else (b.offset,))):
+            found |= dims.symbols(s)
+    for kernel in program.kernels():
+        found |= set(kernel.sizes())
+    for node in (*program.inputs, *program.shared):
+        for s in node.shape:
+            found |= dims.symbols(s)
+    for step in program.steps:
+        if isinstance(step, Check):
+            found |= dims.symbols(step.axis_size)
+    return sorted(found)
+
+
+class _Part(FunctionEmitter):
+    """Some of the steps, as a function."""
+
+    def __init__(self, unit: Unit, program: Program, names: dict[Kernel, str], name: str, first: int) -> None:
+        super().__init__(unit, Kernel((), (), ()), name, Block(()))
+        self.program, self.names, self.first = program, names, first
+        self.positions = {s: k for k, s in enumerate(program_symbols(program))}
+        self.pointers: dict[int, str] = {}
+
+    def text(self) -> str:
+        for k, step in enumerate(self.program.steps[self.first : self.first + STEPS_PER_FUNCTION]):
+            self.step(self.first + k, step)
+        return f"define internal i64 @{self.name}(ptr %slots, ptr %sizes) {{\nentry:\n" + "\n".join(self.entry.lines) + f"\n  ret i64 {FINISHED}\n}}\n"
+
+    def step(self, number: int, step: Step) -> None:
+        if isinstance(step, Launch):
+            args = [f"ptr {self.pointer(b)}" for b in step.buffers] + [f"i64 {self.symbol(s)}" for s in step.kernel.sizes()]
+            self.entry.line(f"call void @{self.names[step.kernel]}({', '.join(args)})")
+            return
+        fault = self.entry.emit(f"load i64, ptr {self.pointer(step.buffer)}, align 8")
+        fine = self.entry.emit(f"icmp eq i64 {fault}, {NO_FAULT}")
+        bad, good = self.label("bad"), self.label("good")
+        self.entry.line(f"br i1 {fine}, label %{good}, label %{bad}")
+        self.entry.label(bad)
+        self.entry.line(f"ret i64 {number}")
+        self.entry.label(good)
+
+    def symbol(self, symbol: Symbol) -> str:
+        scope = self.scopes[0]
+        if symbol not in scope.axis:
+            at = self.entry.emit(f"getelementptr i64, ptr %sizes, i64 {self.positions[symbol]}")
+            scope.axis[symbol] = self.constant(self.entry.emit(f"load i64, ptr {at}, align 8"))
+        return scope.axis[symbol].text
+
+    def pointer(self, buffer: int) -> str:
+        b = self.program.buffers[buffer]
+        if b.alias is not None:
+            return self.pointer(b.alias)
+        if buffer not in self.pointers:
+            key = ("slot", slot_of(self.program, b))
+            base = self.find(key)
+            if base is None:
+                at = self.entry.emit(f"getelementptr ptr, ptr %slots, i64 {key[1]}")
+                base = self.put(key, self.constant(self.entry.emit(f"load ptr, ptr {at}, align 8")))
+            text = base.text
+            if b.offset is not None and b.offset != 0:
+                for symbol in sorted(dims.symbols(b.offset)):
+                    self.symbol(symbol)
+                text = self.entry.emit(f"getelementptr inbounds i8, ptr {text}, i64 {self.size(b.offset).text}")
+            self.pointers[buffer] = text
+        return self.pointers[buffer]

@@ -1,0 +1,331 @@
+"""Kernels to loops: addresses become linear, axes that lie back to back in memory become one, stages become nests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.loopir import Accumulate, Alloc, Block, For, Let, Statement, Store
+from codegen.strategy.loops import Access, lanes_of, unroll_of, vector_axis
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Dim, Size
+from graphc.program import Axis, Kernel, Stage
+from graphc.scalar import Scalar
+from graphc.target import Target
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A kernel whose loads and stores have linear offsets. stores[k] are those of stage k: (slot, dynamic, static, mode)."""
+
+    axes: tuple[Axis, ...]
+    stages: tuple[Stage, ...]
+    stores: tuple[tuple[tuple[int, Scalar | None, Size, str], ...], ...]
+
+
+def lower(kernel: Kernel, target: Target) -> Block:
+    """The loops of a kernel."""
+    flat = collapse(linear(kernel))
+    if kernel.kind == "scatter":
+        return _scatter(flat, target)
+    return _Nests(flat, target).block()
+
+
+# -- addresses ------------------------------------------------------------------------------------------------------
+def address(at: Sequence[Scalar], shape: Sequence[Size]) -> tuple[Scalar | None, Size]:
+    """The element offset of an index in a contiguous array: a data-dependent part, and a polynomial of loop indices."""
+    dynamic: Scalar | None = None
+    static: Size = 0
+    stride: Size = 1
+    for i, size in zip(reversed(at), reversed(shape), strict=True):
+        if i.op == "index" or i.op == "const":
+            static = i.param * stride + static
+        else:
+            part = i * sc.index(stride) if stride != 1 else i
+            dynamic = part if dynamic is None else dynamic + part
+        stride = size * stride
+    return dynamic, static
+
+
+def linear(kernel: Kernel) -> Loaded:
+    """load(slot, i, j) -> fetch(slot, dynamic + static)."""
+    shapes = [o.shape for o in kernel.operands]
+
+    def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
+        if s.op != "load":
+            return None
+        slot, masked = s.param
+        dynamic, static = address(args[:-1] if masked else args, shapes[slot])
+        return fetch(slot, dynamic, static, s.dtype, args[-1] if masked else None)
+
+    stages, stores = [], []
+    for stage in kernel.stages:
+        body = sc.replace_leaves(stage.body, leaf)
+        stages.append(Stage(stage.axes, body, stage.dtype, stage.reduce, stage.combine, (), stage.scan))
+        placed = []
+        for store in stage.stores:
+            at = [sc.replace_leaves(i, leaf) for i in store.at]
+            placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
+        stores.append(tuple(placed))
+    return Loaded(kernel.axes, tuple(stages), tuple(stores))
+
+
+def fetch(slot: int, dynamic: Scalar | None, static: Size, dtype: np.dtype, mask: Scalar | None = None) -> Scalar:
+    """The lowered load: args are the dynamic offset and the mask where there are any."""
+    args = (() if dynamic is None else (dynamic,)) + (() if mask is None else (mask,))
+    return sc.scalar("fetch", args, dtype, (slot, static, dynamic is not None, mask is not None))
+
+
+def _replace_index(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
+    def leaf(x: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
+        if x.op == "load":
+            slot, static, dynamic, masked = x.param
+            return sc.scalar(
+                "load", args, x.dtype, (slot, dims.substitute(static, sizes) if isinstance(static, Dim) else static, dynamic, masked)
+            )
+        return None
+
+    return sc.replace_leaves(s, leaf, sizes)
+
+
+# -- collapsing -----------------------------------------------------------------------------------------------------
+def collapse(kernel: Loaded) -> Loaded:
+    """for i in n: for j in m: x[i*m + j]  ->  for j in n*m: x[j], wherever every address allows it."""
+    groups = [kernel.axes] + [stage.axes for stage in kernel.stages] + [stage.reduce for stage in kernel.stages]
+    pairs: list[tuple[Axis, Axis]] = []
+    for group in groups:
+        pairs += [p for p in zip(group, group[1:], strict=False) if p not in pairs]
+    for a, b in reversed(pairs):
+        kernel = _collapse_pair(kernel, a, b)
+    return kernel
+
+
+def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
+    sa, sb = dims.as_symbol(a.index), dims.as_symbol(b.index)
+    assert sa is not None and sb is not None
+    groups = [kernel.axes] + [g for stage in kernel.stages for g in (stage.axes, stage.reduce)]
+    for group in groups:
+        has = [x for x in group if x.index in (a.index, b.index)]
+        if has and (
+            len(has) != 2
+            or _extent(group, b.index) != b.extent
+            or group.index(has[1]) != group.index(has[0]) + 1
+            or has[0].index != a.index
+        ):
+            return kernel
+    b = next(x for g in groups for x in g if x.index == b.index)
+    a = next(x for g in groups for x in g if x.index == a.index)
+    scans = any(stage.scan and any(x.index in (a.index, b.index) for x in stage.reduce) for stage in kernel.stages)
+    if scans:
+        return kernel
+    for s in sc.order([stage.body for stage in kernel.stages] + [d for st in kernel.stores for _, d, _, _ in st if d is not None]):
+        if s.op == "index" and dims.symbols(s.param) & {sa, sb}:
+            return kernel
+        if s.op == "fetch" and not _mergeable(s.param[1], sa, sb, b.extent):
+            return kernel
+    if not all(_mergeable(static, sa, sb, b.extent) for st in kernel.stores for _, _, static, _ in st):
+        return kernel
+    zero: dict[dims.Symbol, Size] = {sa: 0}
+    merged = Axis(b.index, a.extent * b.extent)
+
+    def axes(group: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        return tuple([merged if x.index == b.index else x for x in group if x.index != a.index])
+
+    stages = tuple(
+        [Stage(axes(s.axes), _replace_index(s.body, zero), s.dtype, axes(s.reduce), s.combine, (), s.scan) for s in kernel.stages]
+    )
+    stores = tuple(
+        [
+            tuple([(slot, None if d is None else _replace_index(d, zero), dims.substitute(st, zero), mode) for slot, d, st, mode in placed])
+            for placed in kernel.stores
+        ]
+    )
+    return Loaded(axes(kernel.axes), stages, stores)
+
+
+def _extent(group: Iterable[Axis], index: Dim) -> Size:
+    return next(x.extent for x in group if x.index == index)
+
+
+def _mergeable(static: Size, a: dims.Symbol, b: dims.Symbol, extent: Size) -> bool:
+    if not isinstance(static, Dim):
+        return True
+    outer, inner = dims.affine(static, a), dims.affine(static, b)
+    return outer is not None and inner is not None and outer[0] == inner[0] * extent
+
+
+# -- nests ----------------------------------------------------------------------------------------------------------
+class _Nests:
+    """Stages to statements: consecutive stages over the same inner axes share a nest."""
+
+    def __init__(self, kernel: Loaded, target: Target) -> None:
+        self.kernel = kernel
+        self.target = target
+        self.lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
+        self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
+
+    def block(self) -> Block:
+        axes = list(self.kernel.axes)
+        inner = self._inner_is_vector()
+        if not axes or inner:
+            body: Statement = Block(tuple(self._statements(vector=inner or not axes)))
+            for axis in reversed(axes):
+                body = For(axis.index, axis.extent, "serial", _block(body))
+            return _block(body)
+        chosen = vector_axis(axes, self._accesses(range(len(self.kernel.stages))))
+        body = Block(tuple(self._statements(vector=False)))
+        bodies = [s.body for s in self.kernel.stages]
+        vector = axes.pop(chosen)
+        body = For(
+            vector.index,
+            vector.extent,
+            "vector",
+            _block(body),
+            self.lanes,
+            1 if self.has_inner else unroll_of(bodies, vector.extent, self.lanes, False),
+        )
+        for axis in reversed(axes):
+            body = For(axis.index, axis.extent, "serial", _block(body))
+        return _block(body)
+
+    def _inner_is_vector(self) -> bool:
+        """Whether lanes run along an inner axis (rows, dot products) rather than along an outer one (columns, pointwise)."""
+        if any(s.axes or (s.reduce and dims.as_symbol(s.reduce[0].index).name.startswith("i")) for s in self.kernel.stages):  # type: ignore[union-attr]
+            return True
+        reduced = [s for s in self.kernel.stages if s.reduce and not s.scan]
+        if not reduced:
+            return False
+        accesses = self._accesses([k for k, s in enumerate(self.kernel.stages) if s.reduce])
+        axes = [*self.kernel.axes, *reduced[0].reduce]
+        return vector_axis(axes, accesses) >= len(self.kernel.axes)
+
+    def _accesses(self, stages: Iterable[int]) -> list[Access]:
+        found: list[Access] = []
+        for k in stages:
+            found += [Access(s.param[1], s.param[2]) for s in sc.order((self.kernel.stages[k].body,)) if s.op == "fetch"]
+            found += [Access(static, dynamic is not None) for _, dynamic, static, _ in self.kernel.stores[k]]
+        return found
+
+    def _statements(self, vector: bool) -> list[Statement]:
+        result: list[Statement] = []
+        stages = self.kernel.stages
+        nest: list[int] = []
+        for k, stage in enumerate(stages):
+            over = _over(stage)
+            if nest and (over != _over(stages[nest[0]]) or self._reads_result(k, nest) or stage.scan):
+                result += self._nest(nest, vector)
+                nest = []
+            if over:
+                nest.append(k)
+                if stage.scan:
+                    result += self._nest(nest, vector)
+                    nest = []
+            else:
+                result.append(Let(k, stage.body))
+        if nest:
+            result += self._nest(nest, vector)
+        # stores of values per point come last: an updated array is written where the old one has been read
+        result += [
+            Store(slot, d, st, sc.local(k, (), s.dtype), mode)
+            for k, s in enumerate(stages)
+            if not s.axes and not s.scan
+            for slot, d, st, mode in self.kernel.stores[k]
+        ]
+        return result
+
+    def _reads_result(self, k: int, nest: Sequence[int]) -> bool:
+        results = {j for j in nest if self.kernel.stages[j].reduce}
+        return any(s.op == "local" and s.param in results for s in sc.order((self.kernel.stages[k].body,)))
+
+    def _nest(self, nest: Sequence[int], vector: bool) -> list[Statement]:
+        stages = self.kernel.stages
+        result: list[Statement] = [
+            Alloc(k, stages[k].dtype, _accumulated(stages[k])) for k in nest if stages[k].reduce and not stages[k].axes
+        ]
+        inside: list[Statement] = []
+        stores: list[Statement] = []
+        for k in nest:
+            stage = stages[k]
+            if stage.reduce:
+                if stage.axes:
+                    raise AssertionError("a reduction that keeps inner axes has no lowering")
+                if stage.scan == "exclusive":
+                    inside += self._stored(k)
+                position = _position(stage) if stage.combine in ("argmax", "argmin") else None
+                inside.append(Accumulate(k, str(stage.combine), stage.body, position))
+                if stage.scan == "inclusive":
+                    inside += self._stored(k)
+            else:
+                inside.append(Let(k, stage.body))
+                stores += self._stored(k)
+        over = list(_over(stages[nest[0]]))
+        body: Statement = Block((*inside, *stores))
+        if vector and not stages[nest[0]].scan:
+            chosen = over.pop(vector_axis(over, self._accesses(nest)))
+            unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
+            body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
+        for axis in reversed(over):
+            body = For(axis.index, axis.extent, "serial", _block(body))
+        return [*result, body]
+
+    def _stored(self, k: int) -> list[Statement]:
+        value = sc.local(k, (), self.kernel.stages[k].dtype)
+        return [Store(slot, d, static, value, mode) for slot, d, static, mode in self.kernel.stores[k]]
+
+
+def _over(stage: Stage) -> tuple[Axis, ...]:
+    return (*stage.axes, *stage.reduce)
+
+
+def _accumulated(stage: Stage) -> str:
+    return str(stage.combine)
+
+
+def _position(stage: Stage) -> Scalar:
+    position: Size = 0
+    for axis in stage.reduce:
+        position = position * axis.extent + axis.index
+    return sc.index(position)
+
+
+def _block(statement: Statement) -> Block:
+    return statement if isinstance(statement, Block) else Block((statement,))
+
+
+def _scatter(kernel: Loaded, target: Target) -> Block:
+    """Copy, then one update after the other: equal indices meet in order."""
+    fill, update = kernel.stages
+    lanes = lanes_of([s.dtype for s in sc.order((fill.body, update.body))], target)
+    result: list[Statement] = []
+    for k, stage in enumerate((fill, update)):
+        ((slot, dynamic, static, mode),) = kernel.stores[k]
+        axes = list(stage.axes)
+        body: Statement = Block((Let(k, stage.body), Store(slot, dynamic, static, sc.local(k, (), stage.dtype), mode)))
+        last = axes[-1] if axes else None
+        if last is not None and (k == 0 or _apart(dynamic, static, last)):
+            axes.pop()
+            body = For(last.index, last.extent, "vector", _block(body), lanes, 1)
+        for axis in reversed(axes):
+            body = For(axis.index, axis.extent, "serial", _block(body))
+        result.append(body)
+    return Block(tuple(result))
+
+
+def _apart(dynamic: Scalar | None, static: Size, axis: Axis) -> bool:
+    """True when different points along the axis write different, neighbouring elements."""
+    symbol = dims.as_symbol(axis.index)
+    assert symbol is not None
+    if dynamic is not None:
+        for s in sc.order((dynamic,)):
+            if s.op == "index" and symbol in dims.symbols(s.param):
+                return False
+            if s.op == "fetch" and symbol in dims.symbols(s.param[1]):
+                return False
+    split = dims.affine(static, symbol)
+    return split is not None and split[0] == 1
+
+
+Lowering = Callable[[Kernel, Target], Block]

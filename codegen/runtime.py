@@ -1,0 +1,206 @@
+"""Runs a compiled program: binds sizes, checks arrays, keeps the arena, makes fresh outputs, turns status into errors.
+
+This is the ctypes path; it serves everywhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from codegen import jit
+from codegen.compile import FINISHED, program_symbols, slot_of, write_module
+from codegen.target import host
+from graphc import dims
+from graphc.dims import Size, Symbol
+from graphc.dtypes import SHORT
+from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
+from graphc.ir import Node
+from graphc.program import Check, Program
+from graphc.target import Target
+
+ALIGNMENT = 64
+ARENA_LIMIT = 1 << 46  # bytes; beyond it a size was nonsense
+_PLANS = 16  # size bindings remembered
+
+
+class Executable:
+    """A program as native code. Re-entrant: a second call at the same time gets an arena of its own."""
+
+    def __init__(self, program: Program, target: Target | None = None) -> None:
+        self.program = program
+        self.target = target or host()
+        self.text = write_module(program, self.target)
+        self.code = jit.load(jit.compile_module(self.text, self.target))
+        self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
+        self.symbols = program_symbols(program)
+        self.variables = (*program.inputs, *program.shared)
+        self.binding = Binding(self.variables, self.symbols, program.size_checks)
+        self.outputs = [program.buffers[b] for b in program.outputs]
+        self.constants = [np.ascontiguousarray(c) for c in program.constants]
+        self.constant_addresses = [c.ctypes.data for c in self.constants]
+        self.spare: list[np.ndarray] = []
+        self.lock = threading.Lock()
+        self.plans: dict[tuple[int, ...], _Plan] = {}
+
+    def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place."""
+        arrays = [*inputs, *shared]
+        sizes = self.binding.sizes(arrays)
+        plan = self.plans.get(sizes)
+        if plan is None:
+            plan = self._plan(sizes)
+        outputs = [np.empty(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
+        arena = self._arena(plan.arena)
+        addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs] + [arena.ctypes.data]
+        slots = (ctypes.c_void_p * len(addresses))(*addresses)
+        status = self.run(slots, plan.sizes)
+        try:
+            if status != FINISHED:
+                self._failed(status, arrays, outputs, arena, plan)
+        finally:
+            self.spare.append(arena)
+        return outputs
+
+    def arena_bytes(self, env: dict[Symbol, int]) -> int:
+        """The size of the arena for these sizes."""
+        return dims.evaluate(self.program.arena, env)
+
+    def _plan(self, sizes: tuple[int, ...]) -> _Plan:
+        env = dict(zip(self.symbols, sizes, strict=True))
+        shapes = []
+        for b in self.outputs:
+            shape = tuple([dims.evaluate(s, env) for s in b.shape])
+            if any(s < 0 for s in shape):
+                fail(ShapeError, f"an output of shape ({dims.format_shape(b.shape)}) has a negative size: {shape}")
+            shapes.append(shape)
+        arena = self.arena_bytes(env)
+        if arena > ARENA_LIMIT:
+            raise MemoryError(f"the intermediate values need {arena} bytes")
+        plan = _Plan(tuple(shapes), arena, (ctypes.c_int64 * max(len(sizes), 1))(*sizes), env)
+        if len(self.plans) >= _PLANS:
+            self.plans.pop(next(iter(self.plans)), None)
+        self.plans[sizes] = plan
+        return plan
+
+    def _arena(self, nbytes: int) -> np.ndarray:
+        """An aligned block: the spare one if it is free and large enough."""
+        with self.lock:
+            while self.spare:
+                arena = self.spare.pop()
+                if arena.nbytes >= nbytes:
+                    return arena
+        raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        return raw[start : start + max(nbytes, 1)]
+
+    def _failed(self, status: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, plan: _Plan) -> None:
+        check = self.program.steps[status]
+        if not isinstance(check, Check):
+            fail(CompileError, f"the native code stopped with an unknown status {status}")
+        position = int(self._view(check.buffer, arrays, outputs, arena, plan.env)[()])
+        indices = self._view(check.indices, arrays, outputs, arena, plan.env)
+        at = tuple(int(i) for i in np.unravel_index(position, indices.shape)) if indices.ndim else ()
+        size = dims.evaluate(check.axis_size, plan.env)
+        value = int(indices.reshape(-1)[position])
+        shown = value if value >= 0 else value - size if value + size < 0 else value
+        raise IndexOutOfRange(compose(f"index {shown} at position {at} is out of range for an axis of size {size}", check.node))
+
+    def _view(self, buffer: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, env: dict[Symbol, int]) -> np.ndarray:
+        b = self.program.buffers[buffer]
+        shape = tuple([dims.evaluate(s, env) for s in b.shape])
+        if b.alias is not None:
+            return self._view(b.alias, arrays, outputs, arena, env).reshape(shape)
+        if b.role == "arena":
+            assert b.offset is not None
+            start = dims.evaluate(b.offset, env)
+            count = int(np.prod(shape, dtype=np.int64)) * b.dtype.itemsize
+            return arena[start : start + count].view(b.dtype).reshape(shape)
+        return [*arrays, *self.constants, *outputs][slot_of(self.program, b)].reshape(shape)
+
+
+class _Plan:
+    """What a binding of the sizes determines."""
+
+    __slots__ = ("arena", "env", "shapes", "sizes")
+
+    def __init__(self, shapes: tuple[tuple[int, ...], ...], arena: int, sizes: ctypes.Array[ctypes.c_int64], env: dict[Symbol, int]) -> None:
+        self.shapes, self.arena, self.sizes, self.env = shapes, arena, sizes, env
+
+
+class Binding:
+    """How the size symbols follow from the shapes of the variables, and what else must hold."""
+
+    def __init__(self, variables: Sequence[Node], symbols: Sequence[Symbol], size_checks: Sequence[tuple[Size, Size]]) -> None:
+        self.variables = variables
+        self.sources: list[tuple[Symbol, int, int, Size]] = []
+        self.checks: list[tuple[int, int, Size]] = []  # variable, axis, size
+        bound: set[Symbol] = set()
+        for k, v in enumerate(variables):
+            for axis, size in enumerate(v.shape):
+                if isinstance(size, int):
+                    self.checks.append((k, axis, size))
+                    continue
+                found = dims.solve(size, 0) if dims.as_symbol(size) is not None else _form(size)
+                if found is not None and found[0] not in bound:
+                    bound.add(found[0])
+                    self.sources.append((found[0], k, axis, size))
+                else:
+                    self.checks.append((k, axis, size))
+        missing = [s.name for s in symbols if s not in bound]
+        if missing:
+            fail(ShapeError, f"the size {', '.join(missing)} is not determined by any input or shared variable", hint="give a variable an axis of that size, or list the size among the inputs")
+        self.symbols = symbols
+        self.size_checks = list(size_checks)
+        self.fixed = [(k, axis, size) for k, axis, size in self.checks if isinstance(size, int)]
+        self.derived = [(k, axis, size) for k, axis, size in self.checks if not isinstance(size, int)]
+
+    def sizes(self, arrays: Sequence[np.ndarray]) -> tuple[int, ...]:
+        """The value of every symbol, in order; `ShapeError` where the arrays disagree."""
+        for k, axis, size in self.fixed:
+            if arrays[k].shape[axis] != size:
+                self._disagree(k, axis, size, size, arrays)
+        env: dict[Symbol, int] = {}
+        for symbol, k, axis, size in self.sources:
+            value = arrays[k].shape[axis]
+            if dims.as_symbol(size) is not None:
+                env[symbol] = value
+                continue
+            try:
+                solved = dims.solve(size, value)
+            except ValueError:
+                solved = None
+            if solved is None:
+                fail(ShapeError, f"axis {axis} has size {value}, which is not of the form {size}", self.variables[k])
+            env[symbol] = solved[1]
+        for k, axis, size in self.derived:
+            wanted = dims.evaluate(size, env)
+            if arrays[k].shape[axis] != wanted:
+                self._disagree(k, axis, size, wanted, arrays)
+        for a, b in self.size_checks:
+            x, y = dims.evaluate(a, env), dims.evaluate(b, env)
+            if x != y:
+                fail(ShapeError, f"the sizes {a} = {x} and {b} = {y} must be equal, since the graph combines arrays of these sizes")
+        return tuple([env[s] for s in self.symbols])
+
+    def _disagree(self, k: int, axis: int, size: Size, wanted: int, arrays: Sequence[np.ndarray]) -> None:
+        shown = f"{size}" if isinstance(size, int) else f"{size} = {wanted}"
+        fail(ShapeError, f"argument {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}", self.variables[k])
+
+
+def _form(size: Size) -> tuple[Symbol, int] | None:
+    """The symbol of a size n + c or c*n (+ k), if it is of such a form."""
+    listed = dims.symbols(size)
+    if len(listed) != 1:
+        return None
+    (symbol,) = listed
+    split = dims.affine(size, symbol)
+    if split is None or not isinstance(split[0], int) or not isinstance(split[1], int):
+        return None
+    return symbol, 0
+
+
+__all__ = ["SHORT", "Binding", "Executable"]

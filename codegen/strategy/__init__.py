@@ -1,0 +1,1 @@
+"""Which loop transformations with which sizes: the only place with tile numbers."""

@@ -1,0 +1,63 @@
+"""Choices for loop nests: which axis carries the lanes, how many lanes, how far to unroll."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Size
+from graphc.program import Axis
+from graphc.scalar import Scalar
+from graphc.target import Target
+
+UNROLL_REDUCTION = 4  # independent accumulators: an add takes 4 cycles and two can start in each
+UNROLL_LIGHT = 4  # vectors per turn of a loop of a few operations
+LIGHT_OPS = 10
+
+
+@dataclass(frozen=True)
+class Access:
+    """An array access: its linear offset, and whether a data-dependent part is added to it."""
+
+    static: Size
+    dynamic: bool
+
+
+def vector_axis(axes: Sequence[Axis], accesses: Sequence[Access]) -> int:
+    """The axis along which most accesses are contiguous; among equals the last."""
+    best, best_score = len(axes) - 1, -(10**9)
+    for k, axis in enumerate(axes):
+        symbol = dims.as_symbol(axis.index)
+        assert symbol is not None
+        score = 0
+        for access in accesses:
+            split = dims.affine(access.static, symbol)
+            stride = None if split is None else split[0]
+            score += 0 if stride == 0 else 2 if stride == 1 and not access.dynamic else -3
+        if axis.extent == 1:
+            score -= 100
+        if score >= best_score:
+            best, best_score = k, score
+    return best
+
+
+def lanes_of(dtypes: Iterable[np.dtype], target: Target) -> int:
+    """Lanes so that the widest float (or else the widest type) fills one vector register."""
+    known = list(dtypes)
+    floats = [d.itemsize for d in known if d.kind == "f"]
+    others = [d.itemsize for d in known if d.kind != "f"]
+    return target.vector_bytes // max(floats or others or [8])
+
+
+def unroll_of(bodies: Sequence[Scalar], extent: Size, lanes: int, reduces: bool) -> int:
+    """Vectors per turn."""
+    ops = [s for s in sc.order(bodies) if s.op not in ("const", "index", "local")]
+    light = len(ops) <= LIGHT_OPS
+    wanted = (UNROLL_REDUCTION if reduces else UNROLL_LIGHT) if light else 2 if reduces and len(ops) <= 3 * LIGHT_OPS else 1
+    while isinstance(extent, int) and wanted > 1 and lanes * wanted > extent:
+        wanted //= 2
+    return wanted

@@ -1,0 +1,75 @@
+"""graphc: a symbolic computation-graph compiler. `import graphc as gx`; DESIGN section 9 says what users write."""
+# ruff: noqa: I001 - several names a line
+
+from graphc import scalar, tree
+from graphc.batch import vmap
+from graphc.check import check_grad
+from graphc.declare import matrix, vector
+from graphc.derivatives import hessian, hvp, jacobian
+from graphc.dims import Dim, dim
+from graphc.errors import (
+    ArgumentError, CompileError, ConvergenceError, DisconnectedError, DTypeError, GraphcError, IndexOutOfRange, LinAlgError,
+    NotDifferentiableError, NumericError, ShapeError,
+)  # fmt: skip
+from graphc.forward import jvp
+from graphc.grad import grad, value_and_grad, vjp
+from graphc.ir import Node
+from graphc.ops.arithmetic import (
+    abs, add, ceil, clip, divide, floor, floor_divide, maximum, minimum, mod, multiply, negative, reciprocal, relu, round, rsqrt, sign,
+    sqrt, square, subtract, trunc,
+)  # fmt: skip
+from graphc.ops.at import at
+from graphc.ops.compare import (
+    bitwise_and, bitwise_or, bitwise_xor, equal, greater, greater_equal, invert, isfinite, isinf, isnan, left_shift, less, less_equal,
+    logical_and, logical_not, logical_or, logical_xor, not_equal, right_shift, stop_gradient, where,
+)  # fmt: skip
+from graphc.ops.create import (
+    arange, eye, full, full_like, identity, linspace, meshgrid, one_hot, ones, ones_like, tri, tril, triu, zeros, zeros_like,
+)  # fmt: skip
+from graphc.ops.diagonals import diag, diagonal, trace
+from graphc.ops.elementwise import (
+    arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cos, cosh, erf, erfc, exp, exp2, expm1, log, log1p, log2, log10,
+    log_sigmoid, logaddexp, power, sigmoid, sin, sinh, softplus, tan, tanh, xlogy,
+)  # fmt: skip
+from graphc.ops.indexing import take, take_along_axis
+from graphc.ops.joining import array_split, column_stack, concatenate, hstack, repeat, roll, split, stack, tile, vstack
+from graphc.ops.products import dot, einsum, inner, matmul, outer, tensordot, vdot
+from graphc.ops.reductions import (
+    all, amax, amin, any, argmax, argmin, count_nonzero, cumprod, cumsum, log_softmax, logsumexp, max, mean, min, norm, prod, softmax,
+    std, sum, var,
+)  # fmt: skip
+from graphc.ops.registry import asarray, tensor
+from graphc.ops.shape import broadcast_arrays, expand_dims, flatten, moveaxis, ravel, reshape, squeeze, swapaxes, transpose
+from graphc.ops.slicing import flip, pad
+from graphc.ops.spread import astype, broadcast_to
+
+# -- to be completed as the modules come: graphc.function (function, shared, Shared, get_values, set_values, substitute, jit, like) ------
+
+# fmt: off
+__all__ = [
+    # variables, sizes, state, trees
+    "Dim", "Node", "asarray", "dim", "matrix", "scalar", "tensor", "tree", "vector",
+    # derivatives and maps
+    "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
+    # elementwise
+    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "bitwise_and", "bitwise_or",
+    "bitwise_xor", "ceil", "clip", "cos", "cosh", "divide", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor", "floor_divide",
+    "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10", "log1p", "log2",
+    "log_sigmoid", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod", "multiply",
+    "negative", "not_equal", "power", "reciprocal", "relu", "right_shift", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "softplus",
+    "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where", "xlogy",
+    # reductions and products
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "log_softmax", "logsumexp", "max", "mean",
+    "min", "norm", "prod", "softmax", "std", "sum", "var",
+    "dot", "einsum", "inner", "matmul", "outer", "tensordot", "vdot",
+    # shapes
+    "array_split", "broadcast_arrays", "broadcast_to", "column_stack", "concatenate", "expand_dims", "flatten", "flip", "hstack",
+    "moveaxis", "pad", "ravel", "repeat", "reshape", "roll", "split", "squeeze", "stack", "swapaxes", "tile", "transpose", "vstack",
+    # indexing
+    "at", "diag", "diagonal", "take", "take_along_axis", "trace", "tril", "triu",
+    # new arrays
+    "arange", "eye", "full", "full_like", "identity", "linspace", "meshgrid", "one_hot", "ones", "ones_like", "tri", "zeros", "zeros_like",
+    # errors
+    "ArgumentError", "CompileError", "ConvergenceError", "DTypeError", "DisconnectedError", "GraphcError", "IndexOutOfRange", "LinAlgError",
+    "NotDifferentiableError", "NumericError", "ShapeError",
+]

@@ -1,0 +1,341 @@
+"""Products of arrays, NumPy's names: matmul, dot, vdot, inner, outer, tensordot, einsum. All are `contract`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from graphc import dims
+from graphc.dims import Dim, Size
+from graphc.dtypes import bool_, float32, promote
+from graphc.errors import ArgumentError, ShapeError, fail
+from graphc.ir import Node
+from graphc.operators import FUNCTIONS
+from graphc.ops.contract import axes_of, contract, label_sizes, roles
+from graphc.ops.registry import ArrayLike, asarray
+from graphc.ops.shape import permute, ravel, reshape
+from graphc.ops.spread import astype, broadcast, reduce
+from graphc.types import Shape, normal_axis, same_size
+
+Names = tuple[str, ...]  # a label per axis: a letter, or "...0" for the last axis of an ellipsis
+NOMINAL = 100  # what a symbolic size counts as when the order of products is chosen
+EXHAUSTIVE = 7  # operands up to which every order is tried: 3**7 pairs of subsets
+
+
+def matmul(x1: ArrayLike, x2: ArrayLike) -> Node:
+    """out[..., i, j] = sum over k of x1[..., i, k] * x2[..., k, j]: the matrix product, as `x1 @ x2`.
+
+    A vector on the left is a row, on the right a column, and its axis disappears; leading axes broadcast. Integers
+    wrap, bool gives bool. Raises ShapeError when the inner sizes differ or an operand is 0-d.
+    """
+    a, b = asarray(x1), asarray(x2)
+    if not a.ndim or not b.ndim:
+        fail(ShapeError, "matmul: an operand is 0-d", a, b, hint="use x * y for a product with a scalar")
+    axis = max(b.ndim - 2, 0)
+    if not same_size(a.shape[-1], b.shape[axis]):
+        _inner(a, a.ndim - 1, b, axis, "matmul")
+    left = (*_ellipsis(a.ndim - 2), "m", "k")[-a.ndim :] if a.ndim > 1 else ("k",)
+    right = (*_ellipsis(b.ndim - 2), "k", "n") if b.ndim > 1 else ("k",)
+    out = (*_ellipsis(max(a.ndim, b.ndim) - 2), *("m" * (a.ndim > 1)), *("n" * (b.ndim > 1)))
+    return pairwise("matmul", a, b, left, right, out)
+
+
+def dot(a: ArrayLike, b: ArrayLike) -> Node:
+    """out[i.., j.., l] = sum over k of a[i.., k] * b[j.., k, l]: last axis of a, second to last (or only) axis of b.
+
+    Scalars multiply. Raises ShapeError when the summed sizes differ.
+    """
+    x, y = asarray(a), asarray(b)
+    if not x.ndim or not y.ndim:
+        return x * y
+    return _sum_over("dot", x, y, (x.ndim - 1,), (max(y.ndim - 2, 0),))
+
+
+def vdot(a: ArrayLike, b: ArrayLike) -> Node:
+    """sum(a.ravel() * b.ravel()), 0-d. Raises ShapeError when the numbers of elements differ."""
+    x, y = _raveled(a), _raveled(b)
+    return _sum_over("vdot", x, y, (0,), (0,))
+
+
+def inner(a: ArrayLike, b: ArrayLike) -> Node:
+    """out[i.., j..] = sum over k of a[i.., k] * b[j.., k]. Scalars multiply. Raises ShapeError when the last sizes differ."""
+    x, y = asarray(a), asarray(b)
+    if not x.ndim or not y.ndim:
+        return x * y
+    return _sum_over("inner", x, y, (x.ndim - 1,), (y.ndim - 1,))
+
+
+def outer(a: ArrayLike, b: ArrayLike) -> Node:
+    """out[i, j] = a.ravel()[i] * b.ravel()[j]."""
+    return _sum_over("outer", _raveled(a), _raveled(b), (), ())
+
+
+def tensordot(a: ArrayLike, b: ArrayLike, axes: int | Sequence[int | Sequence[int]] = 2) -> Node:
+    """The product summed over the paired axes: `axes` = (axes of a, axes of b), or n for a's last n with b's first n.
+
+    The result has a's other axes, then b's. Raises ShapeError when paired sizes differ.
+    """
+    x, y = asarray(a), asarray(b)
+    if isinstance(axes, (int, np.integer)):
+        count = int(axes)
+        if not 0 <= count <= min(x.ndim, y.ndim):
+            fail(ShapeError, f"tensordot: cannot sum over {count} axes", x, y)
+        return _sum_over("tensordot", x, y, tuple(range(x.ndim - count, x.ndim)), tuple(range(count)))
+    if not isinstance(axes, (tuple, list)) or len(axes) != 2:
+        fail(ArgumentError, f"tensordot: axes must be an int or a pair, got {axes!r}")
+    listed = [tuple(p) if isinstance(p, (tuple, list)) else (p,) for p in axes]
+    for_a, for_b = (tuple(normal_axis(k, n.ndim, "tensordot", n) for k in part) for part, n in zip(listed, (x, y)))
+    if len(for_a) != len(for_b) or len(set(for_a)) != len(for_a) or len(set(for_b)) != len(for_b):
+        fail(ShapeError, f"tensordot: the axes {listed[0]} and {listed[1]} do not pair", x, y)
+    return _sum_over("tensordot", x, y, for_a, for_b)
+
+
+def einsum(subscripts: str, *operands: ArrayLike, optimize: object = True) -> Node:
+    """The sum of products that `subscripts` spells: einsum("ij,jk->ik", a, b)[i, k] = sum over j of a[i, j] * b[j, k].
+
+    One label per axis, `...` for any further axes, which broadcast; a label that is repeated within an operand takes
+    the diagonal; without `->` the output has the labels that occur once, in alphabetical order. Several operands are
+    multiplied two at a time, in the order that costs least (`optimize` is accepted for NumPy's sake). A literal 1
+    broadcasts. Raises ShapeError, ArgumentError.
+    """
+    if not isinstance(subscripts, str):
+        fail(ArgumentError, "einsum: the first argument is the subscripts, such as 'ij,jk->ik'")
+    nodes = [asarray(x) for x in operands]
+    inputs, out = _parse(subscripts, nodes)
+    dtype = promote(*[x.dtype for x in nodes])
+    terms = [_diagonal(x, labels) for x, labels in zip(nodes, inputs)]
+    sizes = _einsum_sizes(subscripts, terms)
+    terms = [_drop_ones(astype(x, dtype), labels, sizes) for x, labels in terms]
+    if len(terms) == 1:
+        ((x, labels),) = terms
+        return _arranged(_summed(x, labels, out), tuple(k for k in labels if k in out), out)
+    for i, j in _best_order([labels for _, labels in terms], out, sizes):
+        (b, right), (a, left) = terms.pop(j), terms.pop(i)
+        needed = set(out).union(*[labels for _, labels in terms])
+        target = tuple(k for k in dict.fromkeys(left + right) if k in needed) if terms else out
+        terms.append((pairwise("einsum", a, b, left, right, target), target))
+    return terms[0][0]
+
+
+# -- two operands -------------------------------------------------------------------------------------------------
+def pairwise(what: str, a: Node, b: Node, left: Names, right: Names, out: Names) -> Node:
+    """One product of two labelled operands: promotes, drops literal ones that broadcast, sums what only one operand has."""
+    terms = [(a, left), (b, right)]
+    sizes = _common_sizes(what, terms)
+    (a, left), (b, right) = (_drop_ones(x, labels, sizes) for x, labels in terms)
+    dtype = promote(a.dtype, b.dtype)
+    if dtype == bool_:  # a sum of ones in f32 never comes back to 0, and products of floats are the fast ones
+        return pairwise(what, astype(a, float32), astype(b, float32), left, right, out) != 0
+    a, b = astype(a, dtype), astype(b, dtype)
+    a, left = _summed(a, left, right + out), tuple(k for k in left if k in right or k in out)
+    b, right = _summed(b, right, left + out), tuple(k for k in right if k in left or k in out)
+    number = {name: k for k, name in enumerate(dict.fromkeys(left + right))}
+    la, lb, lo = (tuple(number[name] for name in names) for names in (left, right, out))
+    role = roles((la, lb, lo))
+    if role.k or (role.m and role.n):
+        return contract(a, b, (la, lb, lo))
+    size = label_sizes((la, lb, lo), a, b)  # elementwise: one operand at most stretches
+    shape = tuple(size[x] for x in lo)
+    return _stretched(a, left, out, shape) * _stretched(b, right, out, shape)
+
+
+def _stretched(x: Node, labels: Names, out: Names, shape: Shape) -> Node:
+    return broadcast(_arranged(x, labels, out), shape, tuple(k for k, name in enumerate(out) if name in labels))
+
+
+def _sum_over(what: str, a: Node, b: Node, for_a: tuple[int, ...], for_b: tuple[int, ...]) -> Node:
+    """The product summed over paired axes: a's other axes, then b's."""
+    for i, j in zip(for_a, for_b):
+        if not same_size(a.shape[i], b.shape[j]):
+            _inner(a, i, b, j, what)
+    left = tuple(f"a{k}" for k in range(a.ndim))
+    paired = dict(zip(for_b, for_a))
+    right = tuple(left[paired[k]] if k in paired else f"b{k}" for k in range(b.ndim))
+    out = tuple(x for k, x in enumerate(left) if k not in for_a) + tuple(x for k, x in enumerate(right) if k not in for_b)
+    return pairwise(what, a, b, left, right, out)
+
+
+def _inner(a: Node, i: int, b: Node, j: int, what: str) -> NoReturn:
+    p, q = a.shape[i], b.shape[j]
+    hint = ""
+    if isinstance(p, Dim) or isinstance(q, Dim):
+        hint = f"declare {p} = {q}"
+    elif what == "matmul" and b.ndim > 1 and b.shape[-1] == p:
+        hint = "transpose the second operand: .mT"
+    fail(ShapeError, f"{what}: inner sizes differ, {p} ({a.describe()}) and {q} ({b.describe()})", hint=hint)
+
+
+def _ellipsis(count: int) -> Names:
+    return tuple(f"...{k}" for k in reversed(range(count)))
+
+
+def _raveled(x: ArrayLike) -> Node:
+    node = asarray(x)
+    return node if node.ndim == 1 else ravel(node)
+
+
+def _common_sizes(what: str, terms: Sequence[tuple[Node, Names]]) -> dict[str, Size]:
+    """The size of each label; a literal 1 yields to any other. ShapeError where two differ."""
+    found: dict[str, tuple[Size, Node]] = {}
+    for x, labels in terms:
+        for name, size in zip(labels, x.shape):
+            have, owner = found.get(name, (1, x))
+            if size != 1 and have != 1 and not same_size(have, size):
+                label = "the leading sizes" if name.startswith("...") else "sizes" if len(name) > 1 else f"the sizes of {name}"
+                fail(ShapeError, f"{what}: {label} differ, {have} ({owner.describe()}) and {size} ({x.describe()})")
+            if have == 1 or (isinstance(have, Dim) and isinstance(size, int) and size != 1):
+                found[name] = (size, x)
+    return {name: size for name, (size, _) in found.items()}
+
+
+def _drop_ones(x: Node, labels: Names, sizes: dict[str, Size]) -> tuple[Node, Names]:
+    """x without the literal ones that broadcast against another operand."""
+    kept = [k for k, name in enumerate(labels) if not (x.shape[k] == 1 and sizes[name] != 1)]
+    if len(kept) == x.ndim:
+        return x, labels
+    return reshape(x, tuple(x.shape[k] for k in kept)), tuple(labels[k] for k in kept)
+
+
+def _summed(x: Node, labels: Names, needed: Names) -> Node:
+    """x summed over the labels that nobody needs; bool stays bool."""
+    return reduce(x, tuple(k for k, name in enumerate(labels) if name not in needed), "any" if x.dtype == bool_ else "sum")
+
+
+def _arranged(x: Node, labels: Names, out: Names) -> Node:
+    """x with its axes in the order of `out`."""
+    return permute(x, axes_of(labels, [k for k in out if k in labels]))
+
+
+# -- einsum -------------------------------------------------------------------------------------------------------
+def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[Names], Names]:
+    """The labels of each operand and of the output."""
+    text = subscripts.replace(" ", "")
+    left, arrow, right = text.partition("->")
+    parts = left.split(",")
+    if not nodes or len(parts) != len(nodes):
+        fail(ArgumentError, f"einsum: {subscripts!r} has {len(parts)} operands, got {len(nodes)}")
+    inputs = [_labels(subscripts, part, x) for part, x in zip(parts, nodes)]
+    extra = _ellipsis(max([sum(name.startswith("...") for name in labels) for labels in inputs]))
+    every = [name for labels in inputs for name in labels]
+    if not arrow:
+        once = sorted(name for name in set(every) if every.count(name) == 1 and not name.startswith("..."))
+        return inputs, (*extra, *once)
+    head, dots, tail = right.partition("...")
+    if extra and not dots:
+        fail(ArgumentError, f"einsum: the output of {subscripts!r} lacks the '...' of the operands")
+    out = (*head, *(extra if dots else ()), *tail)
+    wrong = [name for name in out if name not in every or out.count(name) > 1]
+    if wrong:
+        how = "twice" if wrong[0] in every else "which no operand has"
+        fail(ArgumentError, f"einsum: the output of {subscripts!r} has {wrong[0]!r} {how}")
+    return inputs, out
+
+
+def _labels(subscripts: str, part: str, x: Node) -> Names:
+    head, dots, tail = part.partition("...")
+    if not all(c.isascii() and c.isalpha() for c in head + tail):
+        fail(ArgumentError, f"einsum: {part!r} in {subscripts!r}: labels are letters, '...' occurs once")
+    count = x.ndim - len(head) - len(tail)
+    if count < 0 or (count and not dots):
+        fail(ShapeError, f"einsum: {part!r} in {subscripts!r} does not label {x.ndim} axes", x)
+    return (*head, *_ellipsis(count), *tail)
+
+
+def _diagonal(x: Node, labels: Names) -> tuple[Node, Names]:
+    """x with each repeated label reduced to one axis: "iij" -> the diagonal of the first two axes."""
+    while len(set(labels)) < len(labels):
+        name = next(name for name in labels if labels.count(name) > 1)
+        i, j = [k for k, other in enumerate(labels) if other == name][:2]
+        if not same_size(x.shape[i], x.shape[j]):
+            fail(ShapeError, f"einsum: the sizes of {name} differ, {x.shape[i]} and {x.shape[j]}", x)
+        x = FUNCTIONS["diagonal"](x, 0, i, j)
+        labels = tuple(other for k, other in enumerate(labels) if k not in (i, j)) + (name,)
+    return x, labels
+
+
+def _einsum_sizes(subscripts: str, terms: Sequence[tuple[Node, Names]]) -> dict[str, Size]:
+    return _common_sizes(f"einsum {subscripts!r}", terms)
+
+
+def _best_order(labels: Sequence[Names], out: Names, sizes: dict[str, Size]) -> list[tuple[int, int]]:
+    """The pairs (i, j), i < j, to multiply in turn: both are removed and the product is put at the end."""
+    weight = {name: _nominal(size) for name, size in sizes.items()}
+    if len(labels) == 2:
+        return [(0, 1)]
+    if len(labels) > EXHAUSTIVE:
+        return _greedy_order(labels, out, weight)
+    count = len(labels)
+    whole = (1 << count) - 1
+    inside = [frozenset(itertools.chain.from_iterable(labels[k] for k in range(count) if s >> k & 1)) for s in range(whole + 1)]
+    result = [inside[s] & (inside[whole ^ s] | set(out)) if s & (s - 1) else inside[s] for s in range(whole + 1)]
+    best: dict[int, tuple[int, int]] = {1 << k: (0, 0) for k in range(count)}  # subset -> (cost, its first part)
+    for s in range(1, whole + 1):
+        part = s
+        while s & (s - 1) and (part := (part - 1) & s):
+            rest = s ^ part
+            if part & -part == s & -s:  # the part that holds the first operand is on the left
+                cost = best[part][0] + best[rest][0] + _product(weight, result[part] | result[rest])
+                if s not in best or cost < best[s][0]:
+                    best[s] = (cost, part)
+    steps: list[tuple[int, int]] = []
+    for s in sorted(_subsets(whole, best), key=lambda s: s.bit_count()):
+        steps.append((best[s][1], s ^ best[s][1]))
+    return _positions(steps, count)
+
+
+def _subsets(whole: int, best: dict[int, tuple[int, int]]) -> list[int]:
+    """The products of the best tree, as the sets of operands that they multiply."""
+    found, open_ = [], [whole]
+    while open_:
+        s = open_.pop()
+        if s & (s - 1):
+            found.append(s)
+            open_ += [best[s][1], s ^ best[s][1]]
+    return found
+
+
+def _positions(steps: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """Steps between sets of operands as positions in the shrinking list of terms."""
+    present = [1 << k for k in range(count)]
+    result = []
+    for left, right in steps:
+        i, j = sorted((present.index(left), present.index(right)))
+        result.append((i, j))
+        present.pop(j)
+        present.pop(i)
+        present.append(left | right)
+    return result
+
+
+def _greedy_order(labels: Sequence[Names], out: Names, weight: dict[str, int]) -> list[tuple[int, int]]:
+    """Each time the pair whose product adds least to the memory held, then costs least."""
+    terms = [frozenset(x) for x in labels]
+    result: list[tuple[int, int]] = []
+    while len(terms) > 1:
+        choices = []
+        for i, j in itertools.combinations(range(len(terms)), 2):
+            others = set(out).union(*[x for k, x in enumerate(terms) if k not in (i, j)])
+            made = (terms[i] | terms[j]) & others
+            grown = _product(weight, made) - _product(weight, terms[i]) - _product(weight, terms[j])
+            choices.append((grown, _product(weight, terms[i] | terms[j]), i, j, made))
+        _, _, i, j, made = min(choices, key=lambda c: c[:4])
+        result.append((i, j))
+        terms.pop(j)
+        terms.pop(i)
+        terms.append(frozenset(made))
+    return result
+
+
+def _product(weight: dict[str, int], labels: Iterable[str]) -> int:
+    return math.prod([weight[name] for name in labels])  # an int: exact, whatever the order of a set
+
+
+def _nominal(size: Size) -> int:
+    return size if isinstance(size, int) else max(1, dims.evaluate(size, {s: NOMINAL for s in dims.symbols(size)}))
+
+
+__all__ = ["dot", "einsum", "inner", "matmul", "outer", "tensordot", "vdot"]

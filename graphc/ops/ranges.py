@@ -1,0 +1,80 @@
+"""What can be proved of the values of an index, so that no check or wrap of it is emitted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphc import dims
+from graphc.dims import Size
+from graphc.ir import Node
+
+_MOVES = ("reshape", "transpose", "slice", "reverse", "broadcast", "gather", "stop_gradient")
+
+
+def _source(node: Node) -> Node:
+    """Where the values of `node` come from: past ops that only move them and integer casts that keep them."""
+    while node.inputs:
+        keeps = node.op.name == "cast" and np.can_cast(node.inputs[0].dtype, node.dtype, "safe")
+        if node.op.name not in _MOVES and not keeps:
+            break
+        node = node.inputs[0]
+    return node
+
+
+def _value(node: Node) -> Size | None:
+    """The one integer that all elements are, where that is known."""
+    node = _source(node)
+    if node.op.name == "size":
+        return node.params[0]  # type: ignore[return-value]
+    if node.op.name == "constant" and node.dtype.kind in "iu":
+        array = node.params[0].array  # type: ignore[attr-defined]
+        return int(array.flat[0]) if array.size and (array == array.flat[0]).all() else None
+    if node.op.name in ("add", "subtract"):
+        a, b = [_source(i) for i in node.inputs]
+        if all(i.op.name in ("size", "constant") for i in (a, b)):
+            left, right = _value(a), _value(b)
+            return None if left is None or right is None else left + right if node.op.name == "add" else left - right
+    return None
+
+
+def never_negative(index: Node) -> bool:
+    """True where every element is provably >= 0."""
+    node = _source(index)
+    if node.dtype.kind in "ub" or node.op.name in ("iota", "arg_reduce", "argsort"):
+        return True
+    if node.op.name == "constant":
+        return not (node.params[0].array < 0).any()  # type: ignore[attr-defined]
+    if node.op.name == "size":
+        return dims.lower_bound(node.params[0]) is not None and dims.less_equal(0, node.params[0]) is True  # type: ignore[arg-type]
+    if node.op.name == "mod":
+        divisor = _value(node.inputs[1])
+        return divisor is not None and dims.less_equal(0, divisor) is True
+    if node.op.name == "clip":
+        low = _value(node.inputs[1])
+        return low is not None and dims.less_equal(0, low) is True
+    return False
+
+
+def within(index: Node, n: Size) -> bool:
+    """True where every element is provably in [0, n): constants, positions, `% n`, `clip(0, n - 1)`."""
+    node = _source(index)
+    if node.op.name == "constant":
+        array = node.params[0].array  # type: ignore[attr-defined]
+        return not array.size or (array.min() >= 0 and dims.less_equal(int(array.max()) + 1, n) is True)
+    if node.op.name == "iota":
+        return dims.less_equal(node.params[0][node.params[1]], n) is True  # type: ignore[index]
+    if node.op.name == "size":
+        return never_negative(node) and dims.less_equal(node.params[0] + 1, n) is True  # type: ignore[operator]
+    if dims.less_equal(1, n) is not True:
+        return False  # an empty axis has no valid index, whatever the arithmetic says
+    if node.op.name == "arg_reduce":
+        x = node.inputs[0]
+        axes = node.attrs["axes"]
+        return dims.less_equal(dims.product([x.shape[a] for a in axes]), n) is True
+    if node.op.name == "mod":
+        divisor = _value(node.inputs[1])
+        return divisor is not None and dims.less_equal(1, divisor) is True and dims.less_equal(divisor, n) is True
+    if node.op.name == "clip":
+        high = _value(node.inputs[2])
+        return never_negative(node) and high is not None and dims.less_equal(high + 1, n) is True
+    return False

@@ -1,0 +1,359 @@
+"""Which values share a kernel: Graph -> ordered clusters of members.
+
+Fusion is substitution: a member's body is built by asking each input for its element at an index. A *virtual*
+input (an index map, a cheap expression of one array) answers with its own body; a member of the same cluster with a
+`local`; anything else with a `load`. So a value is computed once, where it is a member, and stored only if another
+cluster or the caller reads it.
+
+A cluster has a domain (the sizes of its full loop nest, without literal ones) and an outer depth: the leading axes
+over which the whole kernel iterates. A reduction over trailing axes lowers the depth, which makes softmax and layer
+norm one kernel: rows outside, one nest over the columns for each reduction. Clusters are numbered in a topological
+order, and a value may join any cluster that is not older than the newest one it reads: no cycle can arise, and the
+decision takes constant time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from graphc import scalar as sc
+from graphc.dims import Size
+from graphc.errors import CompileError, fail
+from graphc.ir import Graph, Node, toposort
+from graphc.loopform import LoopForm
+from graphc.program import loop_index
+from graphc.scalar import Scalar
+
+VARIABLES = ("input", "shared")
+LEAVES = (*VARIABLES, "constant")
+MATERIALISED_INPUTS = {"contract": (0, 1), "scatter": (0, 1), "gather": (0,)}  # inputs read more than once per element, or at addresses
+MAX_STRAIGHT = 400  # members of a kernel without loops: keeps LLVM functions near 1000 instructions, beyond which compile time is super-linear
+MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
+MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
+INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 4, 1, 24  # what is cheaper to recompute than to store and load
+
+
+@dataclass
+class Member:
+    """A value computed in a cluster: its body over loop indices, and what it is combined over."""
+
+    node: Node
+    body: Scalar
+    shape: tuple[Size, ...]  # without literal ones
+    reduce: tuple[Size, ...] = ()
+    combine: str | None = None
+    rows: bool = False  # reduced over the trailing axes of the domain, sharing their loops
+    scan: str | None = None
+    at: tuple[Scalar, ...] | None = None  # where it is stored, if not at its own index
+    mode: str = "set"
+    initial: Scalar | None = None  # scatter: what the array holds before
+
+
+@dataclass
+class Cluster:
+    """Members that become one kernel."""
+
+    index: int
+    domain: tuple[Size, ...]
+    depth: int  # outer axes are domain[:depth]
+    kind: str = "loops"
+    closed: bool = False
+    members: list[Member] = field(default_factory=list)
+    place: dict[Node, int] = field(default_factory=dict)  # member node -> position
+    costly: int = 0
+
+    @property
+    def full(self) -> bool:
+        limit = MAX_LOOP if self.domain else MAX_STRAIGHT
+        return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= MAX_COSTLY)
+
+
+@dataclass
+class Fused:
+    """The clusters in order, and the values that are read across clusters or by the caller."""
+
+    clusters: list[Cluster]
+    home: dict[Node, Cluster]
+    values: list[Node]  # load(slot k) in a member's body means values[k]
+    number: dict[Node, int]
+    aliases: dict[Node, Node]  # a reshape that is only another view of a stored value
+
+
+class _NotHere(Exception):
+    """The value cannot be computed in the cluster that was tried."""
+
+
+def checked_indices(node: Node) -> list[tuple[Node, Size]]:
+    """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
+    facts = node.op.facts.get("checked_indices")
+    return [] if facts is None else list(facts(node))
+
+
+def squeezed(shape: Sequence[Size]) -> tuple[Size, ...]:
+    """The shape without its literal ones."""
+    return tuple([s for s in shape if s != 1])
+
+
+def fuse(graph: Graph) -> Fused:
+    """Assign every value that is computed, rather than substituted, to a cluster."""
+    return _Fuser(graph).run()
+
+
+class _Fuser:
+    def __init__(self, graph: Graph) -> None:
+        self.order = toposort(graph.outputs)
+        self.checked = {i for node in self.order for i, _ in checked_indices(node)}
+        self.required = self._required(graph)
+        self.forms: dict[Node, LoopForm | None] = {}
+        self.weight: dict[Node, tuple[int, int, int]] = {}  # virtual nodes: ops, loads, depth
+        self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
+        self.fused = Fused([], {}, [], {}, {})
+        self.open: dict[tuple[Size, ...], Cluster] = {}
+
+    def run(self) -> Fused:
+        for node in self.order:
+            self.latest[node] = max([self.latest[i] for i in node.inputs], default=-1)
+            if node.op.name in LEAVES:
+                if node in self.required and node.op.name not in VARIABLES + ("constant",):
+                    self._place(node)
+            elif not self._virtual(node):
+                self._place(node)
+        return self.fused
+
+    # -- what is computed and what is substituted ---------------------------------------------------------------
+    def _required(self, graph: Graph) -> set[Node]:
+        """Values that must be stored whatever they cost: outputs, and operands that are read by address."""
+        found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.name not in LEAVES}
+        for node in self.order:
+            reads = MATERIALISED_INPUTS.get(node.op.name, ())
+            if node.op.name == "reshape" and not _affine(node):
+                reads = (0,)
+            for k in reads:
+                base = node.inputs[k]
+                while _is_view(base) and base not in found and (node.op.name != "reshape"):
+                    base = base.inputs[0]
+                if base.op.name not in LEAVES and not (node.op.name == "scatter" and _is_splat(base)):
+                    found.add(base)
+        return found
+
+    def _form(self, node: Node) -> LoopForm | None:
+        if node not in self.forms:
+            self.forms[node] = node.op.loop(node) if node.op.loop is not None else None
+        return self.forms[node]
+
+    def _virtual(self, node: Node) -> bool:
+        if node in self.required:
+            return False
+        form = self._form(node)
+        if form is None or form.combine is not None or (node.op.name == "reshape" and not _affine(node)):
+            return False
+        if not form.view and (not node.op.elementwise or node.op.costly):
+            return False
+        ops, loads, depth = (0 if form.view else 1), 0, 1
+        for i in node.inputs:
+            o, n, d = self.weight.get(i) or (0, 0 if i.ndim == 0 or i.op.name == "constant" and i.size == 1 else 1, 0)
+            ops, loads, depth = ops + o, loads + n, max(depth, d + 1)
+        if depth > INLINE_DEPTH or not form.view and (ops > INLINE_OPS or loads > INLINE_LOADS):
+            return False
+        self.weight[node] = (ops, loads, depth)
+        return True
+
+    # -- where it is computed -----------------------------------------------------------------------------------
+    def _place(self, node: Node) -> None:
+        if node.op.name == "reshape" and not _affine(node):
+            source = node.inputs[0]
+            self.fused.aliases[node] = self.fused.aliases.get(source, source)
+            self._number(node)
+            self._number(self.fused.aliases[node])
+            return
+        special = {"contract": self._contract, "scatter": self._scatter, "cumulate": self._cumulate}.get(node.op.name)
+        if special is not None:
+            special(node)
+            return
+        form = self._form(node)
+        if form is None:
+            fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
+        reduced = form.combine is not None
+        domain, depth = self._domain(node, form)
+        for cluster in self._candidates(node, domain):
+            try:
+                self._join(cluster, node, form, depth if reduced else None)
+                return
+            except _NotHere:
+                continue
+        self._join(self._new(domain, depth), node, form, depth if reduced else None)
+
+    def _domain(self, node: Node, form: LoopForm) -> tuple[tuple[Size, ...], int]:
+        shape = squeezed(node.shape)
+        if form.combine is None or not squeezed(form.reduce):
+            return shape, len(shape)
+        if node.op.name in ("reduce", "arg_reduce") and _trailing(node):
+            return squeezed(node.inputs[0].shape), len(shape)
+        return shape, len(shape)
+
+    def _candidates(self, node: Node, domain: tuple[Size, ...]) -> list[Cluster]:
+        newest = self.latest[node]
+        found = [self.fused.clusters[newest]] if newest >= 0 else []
+        sibling = self.open.get(domain)
+        if sibling is not None and sibling.index > newest:
+            found.append(sibling)
+        return [c for c in found if not c.full]
+
+    def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False) -> Cluster:
+        cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed)
+        self.fused.clusters.append(cluster)
+        if kind == "loops" and not closed:
+            self.open[domain] = cluster
+        return cluster
+
+    def _join(self, cluster: Cluster, node: Node, form: LoopForm, reduced_depth: int | None) -> None:
+        """Add `node` to `cluster`, or raise _NotHere and leave it as it was."""
+        shape = squeezed(node.shape)
+        depth, rows = cluster.depth, False
+        reduce = squeezed(form.reduce)
+        if reduced_depth is not None and reduce:
+            rows = node.op.name in ("reduce", "arg_reduce") and _trailing(node)
+            if rows:
+                if squeezed(node.inputs[0].shape) != cluster.domain or cluster.kind != "loops":
+                    raise _NotHere
+                if len(shape) != depth:
+                    if any(m.combine for m in cluster.members) or len(shape) > depth:
+                        raise _NotHere
+                    depth = len(shape)
+            elif cluster.members:
+                raise _NotHere  # a reduction over leading axes starts its own nest
+        elif shape != cluster.domain and shape != cluster.domain[:depth]:
+            raise _NotHere
+        at = _own_index(node.shape)
+        base = 0 if rows else None
+        body = form.body(self._reader(cluster, node, depth), at, _reduced_index(node, form, base))
+        self._add(cluster, Member(node, body, shape, reduce, form.combine if reduce else None, rows))
+        cluster.depth = depth
+
+    def _add(self, cluster: Cluster, member: Member) -> None:
+        cluster.place[member.node] = len(cluster.members)
+        cluster.members.append(member)
+        cluster.costly += member.node.op.costly
+        self.fused.home[member.node] = cluster
+        self.latest[member.node] = cluster.index
+
+    # -- elements -----------------------------------------------------------------------------------------------
+    def _number(self, node: Node) -> int:
+        numbers = self.fused.number
+        if node not in numbers:
+            numbers[node] = len(self.fused.values)
+            self.fused.values.append(node)
+        return numbers[node]
+
+    def _reader(self, cluster: Cluster, node: Node, depth: int, mask: Scalar | None = None):  # type: ignore[no-untyped-def]
+        """`read` for the body of `node` in `cluster`: the element of an input at an index."""
+
+        def read(k: int, index: Sequence[Size | Scalar], where: Scalar | None = None) -> Scalar:
+            both = where if mask is None else mask if where is None else mask & where
+            return self._element(cluster, node.inputs[k], tuple(index), depth, both)
+
+        return read
+
+    def _element(self, cluster: Cluster, node: Node, index: tuple[Size | Scalar, ...], depth: int, mask: Scalar | None) -> Scalar:
+        if node in cluster.place:
+            if node in self.checked:
+                raise _NotHere  # indices are checked between the kernel that makes them and the one that uses them
+            inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1]
+            if any(isinstance(i, Scalar) or i != loop_index(p) for p, i in enumerate(inner)):
+                raise _NotHere  # another element than the loops are at
+            member = cluster.members[cluster.place[node]]
+            if len(member.shape) < depth or member.scan:
+                raise _NotHere
+            return sc.local(cluster.place[node], tuple([_index(i) for i in inner]), node.dtype)
+        if node.op.name == "constant" and node.size == 1:
+            return sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
+        if node in self.weight:
+            form = self._form(node)
+            assert form is not None
+            return form.body(self._reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
+        return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
+
+    # -- the ops with a kernel of their own ---------------------------------------------------------------------
+    def _contract(self, node: Node) -> None:
+        form = self._form(node)
+        assert form is not None
+        shape = squeezed(node.shape)
+        cluster = self._new(shape, len(shape), "contract")
+        body = form.body(self._reader(cluster, node, len(shape)), _own_index(node.shape), _reduced_index(node, form, None))
+        reduce = squeezed(form.reduce)
+        self._add(cluster, Member(node, body, shape, reduce, "sum" if reduce else None))
+
+    def _cumulate(self, node: Node) -> None:
+        a = node.attrs
+        axis, n = a["axis"], node.shape[a["axis"]]
+        shape = squeezed([s for k, s in enumerate(node.shape) if k != axis])
+        step = loop_index(0, "r")
+        along = n - 1 - step if a["reverse"] else step
+        others = iter(_own_index([s for k, s in enumerate(node.shape) if k != axis]))
+        at = tuple([along if k == axis else next(others) for k in range(node.ndim)])
+        cluster = self._new(shape, len(shape), closed=True)
+        body = self._element(cluster, node.inputs[0], at, len(shape), None)
+        scan = "exclusive" if a["exclusive"] else "inclusive"
+        self._add(cluster, Member(node, body, shape, (n,), a["combine"], scan=scan, at=tuple([_index(i) for i in at])))
+
+    def _scatter(self, node: Node) -> None:
+        x, updates, *indices = node.inputs
+        axes, batch, mode = node.attrs["axes"], node.attrs["batch"], node.attrs["mode"]
+        cluster = self._new(squeezed(updates.shape), 0, "scatter", closed=True)
+        own = _own_index(updates.shape)
+        nb = indices[0].ndim
+        selected = [self._element(cluster, i, own[:nb], 0, None).cast(sc.int64) for i in indices]
+        rest = iter(own[nb:])
+        at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
+        initial = self._element(cluster, x, _own_index(x.shape), 0, None)
+        body = self._element(cluster, updates, own, 0, None)
+        self._add(cluster, Member(node, body, squeezed(updates.shape), at=tuple([_index(i) for i in at]), mode=mode, initial=initial))
+
+
+def _index(i: Size | Scalar) -> Scalar:
+    return i if isinstance(i, Scalar) else sc.index(i)
+
+
+def _own_index(shape: Sequence[Size]) -> tuple[Size, ...]:
+    """The index of a value in its own loops: i0, i1, ... for its axes, 0 for literal ones."""
+    result: list[Size] = []
+    position = 0
+    for size in shape:
+        result.append(0 if size == 1 else loop_index(position))
+        position += size != 1
+    return tuple(result)
+
+
+def _reduced_index(node: Node, form: LoopForm, base: int | None) -> tuple[Size, ...]:
+    """Indices of the reduced axes: the trailing loops of the domain (rows), or loops of their own."""
+    position = len(squeezed(node.shape)) if base is not None else 0
+    result: list[Size] = []
+    for size in form.reduce:
+        result.append(0 if size == 1 else loop_index(position, "i" if base is not None else "r"))
+        position += size != 1
+    return tuple(result)
+
+
+def _trailing(node: Node) -> bool:
+    """True when a reduce takes the last axes (not counting literal ones)."""
+    axes = node.attrs.get("axes", node.attrs.get("axis"))
+    listed = axes if isinstance(axes, tuple) else (axes,)
+    reduced = [k in listed for k, s in enumerate(node.inputs[0].shape) if s != 1]
+    return reduced == sorted(reduced)
+
+
+def _is_view(node: Node) -> bool:
+    return len(node.inputs) == 1 and node.op.loop is not None and not node.op.elementwise and node.op.name not in ("reduce", "arg_reduce") \
+        and _affine(node) and node.op.loop(node).view  # fmt: skip
+
+
+def _affine(node: Node) -> bool:
+    test = node.op.facts.get("affine")
+    return True if test is None else bool(test(node))
+
+
+def _is_splat(node: Node) -> bool:
+    while node.op.name == "broadcast":
+        node = node.inputs[0]
+    return node.ndim == 0

@@ -1,0 +1,171 @@
+"""Where values live: updates written straight into the state where that is safe, everything else in one planned arena."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Size
+from graphc.program import Buffer, Check, Kernel, Launch, Program, Step
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+def plan_memory(program: Program) -> Program:
+    """update in arena; copy to state at the end  ->  update in state, where no reader of the old value comes later.
+
+    Then every arena buffer gets an offset; buffers that do not live at the same time share bytes when one is provably
+    no larger than the other.
+    """
+    return _offsets(_update_in_place(_late_sinks(program)))
+
+
+def _reads(step: Launch) -> list[int]:
+    kernel = step.kernel
+    loaded = {s.param[0] for s in sc.order(kernel.scalars()) if s.op == "load"}
+    added = {store.slot for stage in kernel.stages for store in stage.stores if store.mode == "add"}
+    return [b for k, b in enumerate(step.buffers) if k in loaded or k in added]
+
+
+def _writes(step: Launch) -> list[int]:
+    return [b for b, o in zip(step.buffers, step.kernel.operands, strict=True) if o.written]
+
+
+def _root(program: Program, buffer: int) -> int:
+    while (alias := program.buffers[buffer].alias) is not None:
+        buffer = alias
+    return buffer
+
+
+def _late_sinks(program: Program) -> Program:
+    """Kernels whose results only the commit reads run last, so that the state they replace has been read by then."""
+    copied = {_root(program, b) for step in program.steps[program.commit :] if isinstance(step, Launch) for b in _reads(step)}
+    late: list[Step] = []
+    early: list[Step] = []
+    needed: set[int] = set()
+    for step in reversed(program.steps[: program.commit]):
+        writes = {_root(program, b) for b in _writes(step)} if isinstance(step, Launch) else set()
+        if isinstance(step, Launch) and writes and not writes & needed and writes & copied:
+            late.append(step)
+            continue
+        early.append(step)
+        if isinstance(step, Check):
+            needed |= {_root(program, step.buffer), _root(program, step.indices)}
+        else:
+            needed |= {_root(program, b) for b in _reads(step)}
+    return replace(program, steps=(*early[::-1], *late[::-1], *program.steps[program.commit :]))
+
+
+def _update_in_place(program: Program) -> Program:
+    steps = list(program.steps)
+    last_check = max([k for k, s in enumerate(steps) if isinstance(s, Check)], default=-1)
+    readers: dict[int, list[int]] = {}
+    writer: dict[int, int] = {}
+    for k, step in enumerate(steps):
+        if isinstance(step, Launch):
+            for b in _reads(step):
+                readers.setdefault(_root(program, b), []).append(k)
+            for b in _writes(step):
+                writer.setdefault(_root(program, b), k)
+    renamed: dict[int, int] = {}
+    dropped: set[int] = set()
+    first_write = len(steps)
+    for k in range(program.commit, len(steps)):
+        copy = steps[k]
+        assert isinstance(copy, Launch)
+        (target,) = _writes(copy)
+        sources = _reads(copy)
+        source = _root(program, sources[0]) if sources else -1
+        if source < 0 or program.buffers[source].role != "arena" or source in renamed or target in renamed.values():
+            continue
+        at = writer[source]
+        later = [r for r in readers.get(target, []) if r >= at and r != k]
+        launch = steps[at]
+        assert isinstance(launch, Launch)
+        if at <= last_check or any(r > at for r in later) or (later and not _same_place(launch, source, target)) or program.buffers[source].shape != program.buffers[target].shape:
+            continue
+        if any(b.alias == source for b in program.buffers):
+            continue
+        renamed[source] = target
+        dropped.add(k)
+        first_write = min(first_write, at)
+    rename = lambda step: replace(step, buffers=tuple([renamed.get(b, b) for b in step.buffers])) if isinstance(step, Launch) else step  # noqa: E731
+    kept = [rename(s) for k, s in enumerate(steps) if k not in dropped]
+    commit = min(first_write, program.commit)
+    return replace(program, steps=tuple(kept), commit=commit)
+
+
+def _same_place(launch: Launch, source: int, target: int) -> bool:
+    """True when a pointwise kernel reads `target` only at the element it writes of `source`: old and new may share bytes."""
+    kernel = launch.kernel
+    if kernel.kind != "loops" or any(stage.axes or stage.reduce for stage in kernel.stages):
+        return False
+    stores = [store.at for stage in kernel.stages for store in stage.stores if launch.buffers[store.slot] == source]
+    slots = {k for k, b in enumerate(launch.buffers) if b == target}
+    loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
+    return len(stores) == 1 and all(_same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape for s in loads)
+
+
+def _same(a: Sequence[object], b: Sequence[object]) -> bool:
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+
+
+def _slot(kernel: Kernel, at: tuple[sc.Scalar, ...]) -> int:
+    return next(store.slot for stage in kernel.stages for store in stage.stores if store.at is at)
+
+
+def _offsets(program: Program) -> Program:
+    """Offsets by first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block."""
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for k, step in enumerate(program.steps):
+        touched = step.buffers if isinstance(step, Launch) else (step.buffer, step.indices)
+        for b in touched:
+            root = _root(program, b)
+            first.setdefault(root, k)
+            last[root] = k
+    dying: dict[int, list[int]] = {}
+    for root, k in last.items():
+        dying.setdefault(k, []).append(root)
+    sizes: list[Size] = []  # of each block
+    free: list[int] = []
+    block: dict[int, int] = {}
+    starting: dict[int, list[int]] = {}
+    for root, k in first.items():
+        starting.setdefault(k, []).append(root)
+    for k in range(len(program.steps)):
+        for root in starting.get(k, ()):
+            buffer = program.buffers[root]
+            if buffer.role == "arena":
+                block[root] = _take(_aligned(buffer), sizes, free)
+        for root in dying.get(k, ()):
+            if root in block:
+                free.append(block[root])
+    starts: list[Size] = []
+    total: Size = 0
+    for size in sizes:
+        starts.append(total)
+        total = total + size
+    buffers = [replace(b, offset=starts[block[_root(program, k)]]) if _root(program, k) in block else b for k, b in enumerate(program.buffers)]
+    return replace(program, buffers=tuple(buffers), arena=total)
+
+
+def _aligned(buffer: Buffer) -> Size:
+    return dims.floordiv(buffer.nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
+
+
+def _take(size: Size, sizes: list[Size], free: list[int]) -> int:
+    """A free block that is large enough (a block of known size may grow), or a new one."""
+    for k, candidate in enumerate(free):
+        have = sizes[candidate]
+        if have is size or have == size or dims.less_equal(size, have):
+            return free.pop(k)
+    if isinstance(size, int):
+        for k, candidate in enumerate(free):
+            if isinstance(sizes[candidate], int):
+                sizes[candidate] = size
+                return free.pop(k)
+    sizes.append(size)
+    return len(sizes) - 1

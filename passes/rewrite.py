@@ -1,0 +1,107 @@
+"""Rewriting a graph to its normal form under a table of rules.
+
+Nodes are taken inputs first, so a rule sees inputs that are normal already, and only a node whose inputs changed is
+looked at again. Every node is looked at once: time is linear in what the graph holds and the rules make. The rules
+that can match at all are found by the op of a node and the ops of its inputs, and tried in the order of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from operator import is_
+from typing import NoReturn
+
+from graphc.errors import CompileError, fail
+from graphc.ir import Node, Site, origin, rebuild
+from passes.match import AnyRule, Local, Rule, head
+
+MAX_PENDING = 10_000  # rewrites of one node that wait for each other; a terminating table needs a few
+
+
+@dataclass
+class Log:
+    """Which rules fired, how often, at which lines of the user."""
+
+    fired: dict[str, list[Site]] = field(default_factory=dict)
+
+    def note(self, rule: str, site: Site) -> None:
+        self.fired.setdefault(rule, []).append(site)
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{name} x{len(sites)}" for name, sites in self.fired.items())
+
+
+class Table:
+    """Rules in the order in which they are tried, found by op and heads of the inputs."""
+
+    def __init__(self, rules: Iterable[AnyRule], floats: Sequence[str] = ("exact", "stable", "reassoc")) -> None:
+        self.rules = tuple([r for r in rules if r.floats in floats])
+        self._found: dict[tuple[str, ...], tuple[AnyRule, ...]] = {}
+        roots = [r.before.op.name if isinstance(r, Rule) else r.root for r in self.rules]
+        self._roots = list(zip(roots, self.rules))
+
+    def candidates(self, node: Node) -> tuple[AnyRule, ...]:
+        """The rules that may match `node`."""
+        name = node.op.name
+        key = (name, *[head(i) for i in node.inputs[:3]])
+        found = self._found.get(key)
+        if found is None:
+            wide = len(node.inputs) > 3
+            found = tuple([r for root, r in self._roots if root in (name, None) and (wide or r.accepts(key[1:]))])
+            self._found[key] = found
+        return found
+
+
+def rewrite(
+    roots: Sequence[Node], table: Table, log: Log | None = None, memo: MutableMapping[Node, Node] | None = None, avoid: Iterable[Node] = ()
+) -> list[Node]:
+    """The normal forms of `roots`. `memo` keeps normal forms between calls; no node of `avoid` is made."""
+    normal = {} if memo is None else memo
+    shunned = frozenset(avoid)
+    pending: dict[Node, Node] = {}  # node -> what it was rewritten to, whose normal form is not known yet
+    stack = list(roots)[::-1]
+    while stack:
+        node = stack[-1]
+        if node in normal:
+            stack.pop()
+            continue
+        if node in pending:
+            done = normal.get(pending[node])
+            if done is None or len(pending) > MAX_PENDING:
+                _not_terminating(node, log)
+            normal[node] = done
+            del pending[node]
+            continue
+        missing = [i for i in node.inputs if i not in normal]
+        if missing:
+            stack.extend(missing[::-1])
+            continue
+        inputs = tuple([normal[i] for i in node.inputs])
+        same = all(map(is_, inputs, node.inputs))
+        made = _fire(node, table, log) if same else rebuild(node, inputs)
+        if made is None or made is node or (shunned and made in shunned):
+            normal[node] = node
+        else:
+            pending[node] = made
+            stack.append(made)
+    return [normal[r] for r in roots]
+
+
+def _fire(node: Node, table: Table, log: Log | None) -> Node | None:
+    for rule in table.candidates(node):
+        with origin(node.site):
+            made = rule.apply(node)
+        if made is not None and made is not node:
+            if log is not None:
+                log.note(rule.name, node.site)
+            return made
+    return None
+
+
+def _not_terminating(node: Node, log: Log | None) -> NoReturn:
+    names = list(log.fired)[-4:] if log is not None else []
+    fail(CompileError, "rules undo each other" + (f", among them {', '.join(names)}" if names else ""), node)
+
+
+__all__ = ["Local", "Log", "Rule", "Table", "rewrite"]

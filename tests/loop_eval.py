@@ -1,0 +1,104 @@
+"""Runs a `LoopForm` in plain Python, element by element: the check that an op's loop says what its `ref` says."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import dims, scalar
+from graphc.dims import Size, Symbol
+from graphc.ir import Node
+from graphc.scalar import Scalar, const_value, order
+
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "min": np.minimum, "max": np.maximum,
+    "floordiv": lambda a, b: a // b if b else a * 0, "mod": lambda a, b: a % b if b else a * 0, "copysign": np.copysign,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "shl": np.left_shift, "ashr": np.right_shift, "lshr": np.right_shift,
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+}  # fmt: skip
+_UNARY: dict[str, Callable[[Any], Any]] = {
+    "neg": np.negative, "abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "rint": np.rint,
+    "not": np.invert,
+}  # fmt: skip
+
+
+def run_scalar(root: Scalar, arrays: Sequence[np.ndarray], env: Mapping[Symbol, int], args: Sequence[Any] = ()) -> Any:
+    """The value of a Scalar with loads from `arrays`, loop axes and sizes from `env`, and placeholders from `args`."""
+    value: dict[int, Any] = {}
+    for s in order((root,)):
+        a = [value[id(x)] for x in s.args]
+        match s.op:
+            case "const":
+                result = s.dtype.type(const_value(s))
+            case "index":
+                result = np.int64(dims.evaluate(s.param, env))
+            case "arg":
+                result = s.dtype.type(args[s.param])
+            case "load":
+                slot, masked = s.param
+                result = s.dtype.type(0)
+                if not masked or a[-1]:
+                    at = tuple(int(i) for i in (a[:-1] if masked else a))
+                    assert len(at) == arrays[slot].ndim, f"{len(at)} indices for {arrays[slot].ndim} axes"
+                    assert all(0 <= i < n for i, n in zip(at, arrays[slot].shape)), f"index {at} lies outside {arrays[slot].shape}"
+                    result = arrays[slot][at]
+            case "select":
+                result = a[1] if a[0] else a[2]
+            case "fma":
+                result = a[0] * a[1] + a[2]
+            case "cast":
+                from graphc.ops.spread import cast_array
+
+                result = cast_array(np.asarray(a[0]), s.dtype)[()]
+            case "bitcast":
+                result = np.asarray(a[0]).view(s.dtype)[()]
+            case "lookup":
+                result = s.dtype.type(s.param[int(a[0])])
+            case op if op in _BINARY:
+                result = _BINARY[op](*a)
+            case op if op in _UNARY:
+                result = _UNARY[op](*a)
+            case op:
+                result = s.dtype.type((getattr(np, op, None) or getattr(math, op))(*a))
+        value[id(s)] = s.dtype.type(result)
+    return value[id(root)]
+
+
+def _combined(combine: str, values: np.ndarray, dtype: np.dtype) -> Any:
+    if combine.startswith("arg"):
+        return getattr(np, combine)(values)
+    if combine in ("any", "all"):
+        return getattr(values, combine)()
+    start = {"sum": 0, "prod": 1}
+    if combine in start:
+        return getattr(values, combine)(dtype=dtype) if values.size else dtype.type(start[combine])
+    return getattr(values, combine)()
+
+
+def run_loop(node: Node, arrays: Sequence[np.ndarray], sizes: Mapping[Symbol, int] | None = None) -> np.ndarray:
+    """The value of `node` for the values of its inputs, computed by its LoopForm; `sizes` gives the symbolic sizes."""
+    assert node.op.loop is not None
+    form = node.op.loop(node)
+    known = dict(sizes or {})
+    shape = [dims.evaluate(s, known) for s in node.shape]
+    extents = [dims.evaluate(s, known) for s in form.reduce]
+    at, r = (tuple(dims.axis(name) for _ in which) for name, which in (("i", shape), ("r", extents)))
+    symbols = [dims.as_symbol(s) for s in at + r]
+
+    def read(k: int, index: Sequence[Size | Scalar], mask: Scalar | None = None) -> Scalar:
+        offset = tuple(x if isinstance(x, Scalar) else scalar.index(x) for x in index)
+        return scalar.load(k, offset, node.inputs[k].dtype, mask)
+
+    body = form.body(read, at, r)
+    out = np.empty(shape, node.dtype)
+    with np.errstate(all="ignore"):
+        for place in itertools.product(*map(range, shape)):
+            rows = [
+                run_scalar(body, arrays, known | dict(zip(symbols, place + inner))) for inner in itertools.product(*map(range, extents))
+            ]
+            out[place] = rows[0] if form.combine is None else _combined(form.combine, np.array(rows, body.dtype), node.dtype)
+    return out

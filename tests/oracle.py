@@ -1,0 +1,176 @@
+"""What the elementwise rows should give, from sources that are not graphc: mpmath for reals, Python for integers, NumPy for dtypes.
+
+`REAL[name]` is an op at 40 digits, on mpmath numbers; its derivatives come from `derivative`. `INTEGER[name]` is the exact integer where
+that differs from the real function, before it is wrapped to a width. A new elementwise op needs an entry of its own in `REAL`, see `real`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+import scipy.special
+
+from graphc import scalar
+from graphc.dtypes import bool_
+from graphc.ops.spread import cast_array
+from graphc.scalar import Scalar
+
+DIGITS = 40
+
+
+# -- reals ------------------------------------------------------------------------------------------------------------
+def _floor_divide(x: Any, y: Any) -> Any:
+    return mp.floor(x / y)
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + mp.exp(-x))
+
+
+REAL: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv, "negative": operator.neg,
+    "floor_divide": _floor_divide, "mod": lambda x, y: x - y * _floor_divide(x, y), "power": mp.power, "reciprocal": lambda x: 1 / x,
+    "square": lambda x: x * x, "sqrt": mp.sqrt, "rsqrt": lambda x: 1 / mp.sqrt(x), "abs": abs, "sign": mp.sign,
+    "floor": mp.floor, "ceil": mp.ceil, "trunc": lambda x: mp.floor(x) if x > 0 else mp.ceil(x), "round": mp.nint,
+    "maximum": max, "minimum": min, "relu": lambda x: max(x, 0), "clip": lambda x, low, high: min(max(x, low), high),
+    "exp": mp.exp, "expm1": mp.expm1, "exp2": lambda x: mp.power(2, x), "log": mp.log, "log1p": mp.log1p, "log2": lambda x: mp.log(x, 2),
+    "log10": mp.log10, "logaddexp": lambda x, y: mp.log(mp.exp(x) + mp.exp(y)), "xlogy": lambda x, y: x * mp.log(y),
+    "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "arctan2": mp.atan2,
+    "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "arcsinh": mp.asinh, "arccosh": mp.acosh, "arctanh": mp.atanh,
+    "sigmoid": _sigmoid, "softplus": lambda x: mp.log1p(mp.exp(x)), "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
+    "erf": mp.erf, "erfc": mp.erfc,
+    "equal": operator.eq, "not_equal": operator.ne, "less": operator.lt, "less_equal": operator.le, "greater": operator.gt,
+    "greater_equal": operator.ge, "isnan": mp.isnan, "isinf": mp.isinf, "isfinite": lambda x: not (mp.isnan(x) or mp.isinf(x)),
+    "logical_and": lambda x, y: bool(x) and bool(y), "logical_or": lambda x, y: bool(x) or bool(y), "logical_not": lambda x: not x,
+    "logical_xor": lambda x, y: bool(x) != bool(y),
+}  # fmt: skip
+
+
+# -- integers -----------------------------------------------------------------------------------------------------------
+def _integer_power(x: int, y: int) -> int:
+    if y >= 0:
+        return x**y
+    return x**-y if abs(x) == 1 else 0
+
+
+def _shift(x: int, n: int, bits: int) -> int:
+    return x << n if 0 <= n < bits else 0
+
+
+def _unshift(x: int, n: int, bits: int) -> int:
+    return x >> n if 0 <= n < bits else -(x < 0)
+
+
+INTEGER: dict[str, Callable[..., int]] = {
+    "floor_divide": lambda x, y: x // y if y else 0, "mod": lambda x, y: x % y if y else 0, "power": _integer_power,
+    "reciprocal": lambda x: x if abs(x) == 1 else 0, "sign": lambda x: (x > 0) - (x < 0), "floor": int, "ceil": int, "trunc": int, "round": int,
+    "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor, "invert": operator.invert,
+}  # fmt: skip
+SHIFTS: dict[str, Callable[[int, int, int], int]] = {"left_shift": _shift, "right_shift": _unshift}
+
+
+def real(name: str) -> Callable[..., Any]:
+    """The op on mpmath numbers."""
+    found = REAL.get(name)
+    assert found, f"the op {name!r} has no oracle: add REAL[{name!r}], the function on mpmath numbers, to tests/oracle.py"
+    return found
+
+
+def values(name: str, arrays: Sequence[np.ndarray]) -> list[Any]:
+    """The exact results for arrays of one dtype, in which the op computes: mpmath numbers, or ints to be wrapped."""
+    kind, bits = arrays[0].dtype.kind, arrays[0].dtype.itemsize * 8
+    rows = list(zip(*[a.ravel().tolist() for a in arrays]))
+    if kind in "iu" and name in SHIFTS:
+        return [SHIFTS[name](*row, bits) for row in rows]
+    if kind in "iub" and name in INTEGER:
+        return [INTEGER[name](*row) for row in rows]
+    with mp.workdps(DIGITS):
+        return [real(name)(*[mp.mpf(v) if kind == "f" else v for v in row]) for row in rows]
+
+
+def derivative(name: str, point: Sequence[float], orders: Sequence[int]) -> float:
+    """The partial derivative of these orders per argument, at a point that is no kink."""
+    with mp.workdps(DIGITS):
+        function = real(name)
+        if len(point) == 1:
+            return float(mp.diff(function, mp.mpf(point[0]), orders[0]))
+        return float(mp.diff(function, tuple(map(mp.mpf, point)), tuple(orders)))
+
+
+# -- NumPy and SciPy: dtypes, and values at nan, infinities and zeros -----------------------------------------------------
+# ops that NumPy has not: the SciPy function, or the NumPy expression, that defines them
+OTHERS: dict[str, Callable[..., Any]] = {
+    "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": scipy.special.expit, "log_sigmoid": scipy.special.log_expit, "softplus": lambda x: np.logaddexp(x, 0),
+    "xlogy": scipy.special.xlogy, "erf": scipy.special.erf, "erfc": scipy.special.erfc, "relu": lambda x: np.maximum(x, np.zeros_like(x)),
+    "clip": np.clip, "round": lambda x: np.round(x),
+}  # fmt: skip
+# ... and the NumPy function whose dtypes theirs follow
+DTYPES_OF: dict[str, Callable[..., Any]] = {
+    "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
+    "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
+}  # fmt: skip
+
+
+def numpy_function(name: str) -> Callable[..., Any]:
+    """The function of NumPy or SciPy that the op should equal."""
+    found = OTHERS.get(name) or getattr(np, name, None)
+    assert found, f"the op {name!r} is not in NumPy: add OTHERS[{name!r}], and DTYPES_OF[{name!r}], to tests/oracle.py"
+    return found
+
+
+def numpy_dtype(name: str, arguments: Sequence[Any]) -> np.dtype | None:
+    """The dtype NumPy gives, float16 widened to float32 as documented; None where NumPy raises TypeError."""
+    try:
+        with np.errstate(all="ignore"):
+            result = (DTYPES_OF.get(name) or numpy_function(name))(*arguments)
+    except TypeError:
+        return None
+    return np.dtype("float32") if result.dtype == np.float16 else np.asarray(result).dtype
+
+
+# -- Scalars: the bodies of kernels, on arrays ------------------------------------------------------------------------------
+def _guarded(divide: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda x, y: np.where(y == 0, np.zeros_like(x), divide(x, y))
+
+
+def _logical_shift(x: np.ndarray, n: np.ndarray) -> np.ndarray:
+    unsigned = f"u{x.dtype.itemsize}"
+    return np.right_shift(x.view(unsigned), n.view(unsigned)).view(x.dtype)
+
+
+SCALAR_OPS: dict[str, Callable[..., Any]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "abs": np.abs, "sqrt": np.sqrt,
+    "copysign": np.copysign, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "rint": np.rint, "min": np.minimum, "max": np.maximum,
+    "floordiv": _guarded(np.floor_divide), "mod": _guarded(np.remainder), "fma": lambda x, y, z: x * y + z,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert,
+    "shl": np.left_shift, "ashr": np.right_shift, "lshr": _logical_shift,
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "select": np.where,
+}  # fmt: skip
+MATHLIB: dict[str, Callable[..., Any]] = {
+    **{name: getattr(np, name) for name in ("exp expm1 exp2 log log1p log2 log10 sin cos tan sinh cosh tanh logaddexp fmod").split()},
+    **{name: getattr(np, "arc" + name[1:]) for name in ("asin acos atan atan2 asinh acosh atanh").split()},
+    **{name: OTHERS[name] for name in ("sigmoid", "log_sigmoid", "softplus", "erf", "erfc")}, "pow": np.power,
+}  # fmt: skip
+
+
+def run_scalar(body: Scalar, arguments: Sequence[np.ndarray]) -> np.ndarray:
+    """The value of a body whose leaves are `arg(k)` and constants, on whole arrays."""
+    done: dict[int, Any] = {}
+    with np.errstate(all="ignore"):
+        for s in scalar.order((body,)):
+            inputs = [done[id(a)] for a in s.args]
+            if s.op == "arg":
+                result = arguments[s.param]
+            elif s.op == "const":
+                result = np.full(np.shape(arguments[0]), scalar.const_value(s), s.dtype)
+            elif s.op == "cast":
+                result = inputs[0] != 0 if s.dtype == bool_ else cast_array(inputs[0], s.dtype)
+            else:
+                result = (SCALAR_OPS.get(s.op) or MATHLIB[s.op])(*inputs)
+            assert result.dtype == s.dtype, f"{s.op} gives {result.dtype}, declared {s.dtype}"
+            done[id(s)] = result
+    return done[id(body)]
