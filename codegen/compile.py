@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from codegen.emit import FunctionEmitter, Unit
+from codegen.fma import fuse_multiply_add
 from codegen.loopir import Block
 from codegen.lower import lower
 from graphc import dims
@@ -14,7 +15,7 @@ STEPS_PER_FUNCTION = 200  # LLVM's time is super-linear in the length of a funct
 FINISHED = -1
 
 
-def write_module(program: Program, target: Target) -> str:
+def write_module(program: Program, target: Target, fma: bool = True) -> str:
     """The module's text. `i64 run(ptr slots, ptr sizes)` gives -1, or the number of the check that failed.
 
     slots: the addresses of inputs, state, constants, outputs and the arena, see `slot_of`; sizes: the symbols in order.
@@ -22,17 +23,17 @@ def write_module(program: Program, target: Target) -> str:
     unit = Unit(target)
     names = program.kernels()
     for kernel, name in names.items():
-        unit.kernel(kernel, name, lower(kernel, target))
+        unit.kernel(kernel, name, lower(fuse_multiply_add(kernel) if fma else kernel, target))
     parts = []
     for first in range(0, max(len(program.steps), 1), STEPS_PER_FUNCTION):
         part = f"part{first // STEPS_PER_FUNCTION}"
         parts.append(part)
-        unit.module.add_function(_Part(unit, program, names, part, first).text())
+        unit.module.functions[part] = _Part(unit, program, names, part, first).text()
     lines = ["define i64 @run(ptr %slots, ptr %sizes) {"]
     for k, part in enumerate(parts):
         lines += [f"  %r{k} = call i64 @{part}(ptr %slots, ptr %sizes)", f"  %ok{k} = icmp eq i64 %r{k}, {FINISHED}", f"  br i1 %ok{k}, label %next{k}, label %stop{k}"]
         lines += [f"stop{k}:", f"  ret i64 %r{k}", f"next{k}:"]
-    unit.module.add_function("\n".join([*lines, f"  ret i64 {FINISHED}", "}", ""]))
+    unit.module.functions["run"] = "\n".join([*lines, f"  ret i64 {FINISHED}", "}", ""])
     return unit.module.text()
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
 from codegen.mathlib import MATH, expand
 from codegen.text import Block as Lines
-from codegen.text import Module, emit_op, literal, llvm_type, splat
+from codegen.text import Module, emit_op, evaluate, literal, llvm_type, splat
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size, Symbol
@@ -40,7 +40,6 @@ class Scope:
     """A loop body being written, or one unrolled copy of it."""
 
     lines: Lines
-    label: str
     depth: int
     memo: dict[object, Value] = field(default_factory=dict)
     axis: dict[Symbol, Value] = field(default_factory=dict)
@@ -99,7 +98,8 @@ class FunctionEmitter:
         self.lanes = 1  # of the vector loop we are in
         self.labels = 0
         entry = Lines()
-        self.scopes = [Scope(entry, "entry", 0)]
+        entry.current = "entry"
+        self.scopes = [Scope(entry, 0)]
         for symbol in kernel.sizes():
             self.scopes[0].axis[symbol] = Value(f"%{symbol_name(symbol)}", 1, 0)
         self.entry = entry
@@ -147,10 +147,9 @@ class FunctionEmitter:
         if s.kind == "unroll":
             assert isinstance(s.extent, int)
             for k in range(s.extent):
-                self.scopes.append(Scope(self.here.lines, self.here.label, self.here.depth, axis={symbol: Value(str(k), 1, 0)}))
+                self.scopes.append(Scope(self.here.lines, self.here.depth, axis={symbol: Value(str(k), 1, 0)}))
                 self.statement(s.body)
-                done = self.scopes.pop()
-                self.here.label = done.label
+                self.scopes.pop()
             return
         if s.kind != "vector" or s.lanes == 1:
             self.counted(symbol, 0, s.extent, 1, s.body, [self.plain(symbol, s.body)])
@@ -180,7 +179,7 @@ class FunctionEmitter:
         """The body for lanes base + u*lanes ..; with `end` the lanes beyond it are masked off."""
 
         def write(scope: Scope, base: str) -> None:
-            copy = Scope(scope.lines, scope.label, scope.depth, vector=symbol)
+            copy = Scope(scope.lines, scope.depth, vector=symbol)
             start = base if u == 0 else scope.lines.emit(f"add i64 {base}, {u * s.lanes}")
             copy.axis[symbol] = Value(start, 1, scope.depth)
             if end is not None:
@@ -190,10 +189,8 @@ class FunctionEmitter:
                 count = splat(scope.lines, left, int64, s.lanes)
                 copy.mask = scope.lines.emit(f"icmp slt <{s.lanes} x i64> {lane_numbers(s.lanes)}, {count}")
             self.scopes.append(copy)
-            self.copy = u
             self.statement_copy(s.body, u)
             self.scopes.pop()
-            scope.label = copy.label
 
         return write
 
@@ -211,11 +208,10 @@ class FunctionEmitter:
             if start >= end:
                 return
             if end - start <= step:
-                self.scopes.append(Scope(self.here.lines, self.here.label, self.here.depth))
+                self.scopes.append(Scope(self.here.lines, self.here.depth))
                 for write in copies:
                     write(self.here, str(start))
-                done = self.scopes.pop()
-                self.here.label = done.label
+                self.scopes.pop()
                 return
         first, last = self.size(start), self.size(end)
         parent = self.here
@@ -223,7 +219,8 @@ class FunctionEmitter:
         carried = sorted({a.name for a in walk(body) if isinstance(a, Accumulate)} - inside)
         head, exit_ = self.label("loop"), self.label("exit")
         lines = Lines(parent.lines.names)
-        scope = Scope(lines, head, parent.depth + 1)
+        lines.current = head
+        scope = Scope(lines, parent.depth + 1)
         counter = fresh(lines)
         phis: list[tuple[Register, str, int, str, str]] = []
         for name in carried:
@@ -239,25 +236,24 @@ class FunctionEmitter:
         again = lines.emit(f"icmp slt i64 {next_}, {last.text}")
         known = isinstance(start, int) and isinstance(end, int)
         out = parent.lines
-        preheader = parent.label
+        preheader, latch = parent.lines.current, lines.current
         if known:
             out.line(f"br label %{head}")
         else:
             enter = out.emit(f"icmp slt i64 {first.text}, {last.text}")
             out.line(f"br i1 {enter}, label %{head}, label %{exit_}")
         out.lines.append(f"{head}:")
-        out.line(f"{counter} = phi i64 [ {first.text}, %{preheader} ], [ {next_}, %{scope.label} ]")
+        out.line(f"{counter} = phi i64 [ {first.text}, %{preheader} ], [ {next_}, %{latch} ]")
         for register, part, k, new, old in phis:
             kind = self.register_type(register, part)
-            out.line(f"{new} = phi {kind} [ {old}, %{preheader} ], [ {getattr(register, part)[k]}, %{scope.label} ]")
+            out.line(f"{new} = phi {kind} [ {old}, %{preheader} ], [ {getattr(register, part)[k]}, %{latch} ]")
         out.lines.extend(lines.lines)
         out.line(f"br i1 {again}, label %{head}, label %{exit_}")
-        out.lines.append(f"{exit_}:")
+        out.label(exit_)
         if not known:
             for register, part, k, _, old in phis:
                 final = getattr(register, part)[k]
-                getattr(register, part)[k] = out.emit(f"phi {self.register_type(register, part)} [ {old}, %{preheader} ], [ {final}, %{scope.label} ]")
-        parent.label = exit_
+                getattr(register, part)[k] = out.emit(f"phi {self.register_type(register, part)} [ {old}, %{preheader} ], [ {final}, %{latch} ]")
 
     # -- accumulators -------------------------------------------------------------------------------------------
     def new_register(self, name: int, dtype: np.dtype, combine: str) -> Register:
@@ -754,27 +750,21 @@ class Unit:
         self.module = Module()
         self.kernel_attributes = self.module.attributes(f'nounwind "prefer-vector-width"="{8 * target.vector_bytes}"')
         self.math_attributes = self.module.attributes("nounwind noinline")
-        self.outlined: set[str] = set()
 
     def kernel(self, kernel: Kernel, name: str, body: Block) -> None:
         """Write the function of a kernel."""
-        self.module.add_function(FunctionEmitter(self, kernel, name, body).text())
+        self.module.functions[name] = FunctionEmitter(self, kernel, name, body).text()
 
     def math_function(self, name: str, dtypes: tuple[np.dtype, ...]) -> str:
         """The out-of-line scalar copy of a math function, written once a module."""
         symbol = f"m.{name}." + ".".join(d.name for d in dtypes)
-        if symbol in self.outlined:
+        if symbol in self.module.functions:
             return symbol
-        self.outlined.add(symbol)
         root = expand(sc.math(name, *[sc.arg(k, d) for k, d in enumerate(dtypes)]), self.target)
         lines = Lines()
-        done: dict[int, str] = {}
-        for s in sc.order((root,)):
-            if s.op == "arg":
-                done[id(s)] = f"%x{s.param}"
-            else:
-                done[id(s)] = emit_op(self.module, lines, self.target, s, [done[id(a)] for a in s.args], 1)
+        lines.current = "entry"
+        result = evaluate(self.module, lines, self.target, root, [f"%x{k}" for k in range(len(dtypes))], 1)
         params = ", ".join(f"{llvm_type(d, 1)} %x{k}" for k, d in enumerate(dtypes))
         kind, text = llvm_type(root.dtype, 1), "\n".join(lines.lines)
-        self.module.add_function(f"define internal {kind} @{symbol}({params}) {self.math_attributes} {{\n{text}\n  ret {kind} {done[id(root)]}\n}}\n")
+        self.module.functions[symbol] = f"define internal {kind} @{symbol}({params}) {self.math_attributes} {{\nentry:\n{text}\n  ret {kind} {result}\n}}\n"
         return symbol

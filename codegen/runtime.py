@@ -13,10 +13,11 @@ import numpy as np
 
 from codegen import jit
 from codegen.compile import FINISHED, program_symbols, slot_of, write_module
+from codegen.loopir import format_loops
+from codegen.lower import lower
 from codegen.target import host
 from graphc import dims
-from graphc.dims import Size, Symbol
-from graphc.dtypes import SHORT
+from graphc.dims import Dim, Size, Symbol
 from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
 from graphc.ir import Node
 from graphc.program import Check, Program
@@ -30,15 +31,15 @@ _PLANS = 16  # size bindings remembered
 class Executable:
     """A program as native code. Re-entrant: a second call at the same time gets an arena of its own."""
 
-    def __init__(self, program: Program, target: Target | None = None) -> None:
+    def __init__(self, program: Program, target: Target | None = None, given: Sequence[Dim] = (), fma: bool = True) -> None:
         self.program = program
         self.target = target or host()
-        self.text = write_module(program, self.target)
+        self.text = write_module(program, self.target, fma)
         self.code = jit.load(jit.compile_module(self.text, self.target))
         self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
         self.symbols = program_symbols(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(self.variables, self.symbols, program.size_checks)
+        self.binding = Binding(self.variables, self.symbols, program.size_checks, given)
         self.outputs = [program.buffers[b] for b in program.outputs]
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
@@ -46,10 +47,10 @@ class Executable:
         self.lock = threading.Lock()
         self.plans: dict[tuple[int, ...], _Plan] = {}
 
-    def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place."""
+    def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[np.ndarray]:
+        """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place. `given`: sizes passed as such."""
         arrays = [*inputs, *shared]
-        sizes = self.binding.sizes(arrays)
+        sizes = self.binding.sizes(arrays, given)
         plan = self.plans.get(sizes)
         if plan is None:
             plan = self._plan(sizes)
@@ -64,6 +65,14 @@ class Executable:
         finally:
             self.spare.append(arena)
         return outputs
+
+    def loops(self) -> str:
+        """The loops of every kernel as text."""
+        return "\n".join(f"{name}:\n{format_loops(lower(kernel, self.target), 1)}" for kernel, name in self.program.kernels().items())
+
+    def assembly(self) -> str:
+        """The machine code as assembly."""
+        return jit.assembly(self.text, self.target)
 
     def arena_bytes(self, env: dict[Symbol, int]) -> int:
         """The size of the arena for these sizes."""
@@ -134,11 +143,12 @@ class _Plan:
 class Binding:
     """How the size symbols follow from the shapes of the variables, and what else must hold."""
 
-    def __init__(self, variables: Sequence[Node], symbols: Sequence[Symbol], size_checks: Sequence[tuple[Size, Size]]) -> None:
+    def __init__(self, variables: Sequence[Node], symbols: Sequence[Symbol], size_checks: Sequence[tuple[Size, Size]], given: Sequence[Dim] = ()) -> None:
         self.variables = variables
+        self.given = [dims.as_symbol(d) for d in given]
         self.sources: list[tuple[Symbol, int, int, Size]] = []
         self.checks: list[tuple[int, int, Size]] = []  # variable, axis, size
-        bound: set[Symbol] = set()
+        bound: set[Symbol] = {s for s in self.given if s is not None}
         for k, v in enumerate(variables):
             for axis, size in enumerate(v.shape):
                 if isinstance(size, int):
@@ -158,12 +168,12 @@ class Binding:
         self.fixed = [(k, axis, size) for k, axis, size in self.checks if isinstance(size, int)]
         self.derived = [(k, axis, size) for k, axis, size in self.checks if not isinstance(size, int)]
 
-    def sizes(self, arrays: Sequence[np.ndarray]) -> tuple[int, ...]:
+    def sizes(self, arrays: Sequence[np.ndarray], given: Sequence[int] = ()) -> tuple[int, ...]:
         """The value of every symbol, in order; `ShapeError` where the arrays disagree."""
         for k, axis, size in self.fixed:
             if arrays[k].shape[axis] != size:
                 self._disagree(k, axis, size, size, arrays)
-        env: dict[Symbol, int] = {}
+        env: dict[Symbol, int] = {s: v for s, v in zip(self.given, given, strict=True) if s is not None}
         for symbol, k, axis, size in self.sources:
             value = arrays[k].shape[axis]
             if dims.as_symbol(size) is not None:
@@ -203,4 +213,4 @@ def _form(size: Size) -> tuple[Symbol, int] | None:
     return symbol, 0
 
 
-__all__ = ["SHORT", "Binding", "Executable"]
+__all__ = ["Binding", "Executable"]

@@ -1,126 +1,21 @@
-"""LLVM text: a module, a block of instructions, and the emission of each primitive op of the scalar language.
+"""Emission of each primitive op of the scalar language as LLVM text.
 
-A value of `lanes` elements is `T` for one lane and `<lanes x T>` above; bool is i1 in registers and a byte 0 or 1 in
-memory. No fast-math flag is ever written, and no intrinsic that LLVM would turn into a call of the C library.
+No fast-math flag is ever written, and no intrinsic that LLVM would turn into a call of the C library.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from codegen.lines import Block, Module, literal, llvm_type, mangled, splat
 from graphc.dtypes import bool_, float32, float64
 from graphc.errors import CompileError, fail
-from graphc.scalar import Scalar, const
+from graphc.scalar import Scalar, const, order
 from graphc.target import Target
 
-_ELEMENT = {bool_: "i1", float32: "float", float64: "double"}
-
-
-class Module:
-    """What one LLVM module holds: functions, and the declarations, constants, attributes and metadata they use."""
-
-    def __init__(self) -> None:
-        self._declarations: dict[str, None] = {}
-        self._tables: dict[tuple[np.dtype, tuple[float, ...]], str] = {}
-        self._globals: list[str] = []
-        self._functions: list[str] = []
-        self._numbered: dict[str, str] = {}
-
-    def declare(self, line: str) -> None:
-        """Add a `declare ...` line, once."""
-        self._declarations[line] = None
-
-    def table(self, values: tuple[float, ...], dtype: np.dtype) -> str:
-        """The name of a constant array, `@table0`; equal arrays are one."""
-        key = (dtype, values)
-        if key not in self._tables:
-            name = self._tables[key] = f"@table{len(self._tables)}"
-            element = llvm_type(dtype, 1)
-            items = ", ".join(f"{element} {literal(const(v, dtype), 1)}" for v in values)
-            self._globals.append(f"{name} = private unnamed_addr constant [{len(values)} x {element}] [{items}], align 64")
-        return self._tables[key]
-
-    def add_global(self, line: str) -> None:
-        """Add a global variable, as its whole line."""
-        self._globals.append(line)
-
-    def add_function(self, text: str) -> None:
-        """Add a function, as its whole text."""
-        self._functions.append(text)
-
-    def attributes(self, text: str) -> str:
-        """The number `#0` of a group of function attributes such as `nounwind "key"="value"`."""
-        return self._number("#", text)
-
-    def metadata(self, text: str) -> str:
-        """The number `!0` of a metadata node such as `!{!"text"}`."""
-        return self._number("!", text)
-
-    def _number(self, mark: str, text: str) -> str:
-        key = mark + text
-        if key not in self._numbered:
-            self._numbered[key] = f"{mark}{sum(k[0] == mark for k in self._numbered)}"
-        return self._numbered[key]
-
-    def text(self) -> str:
-        """The module as LLVM text."""
-        groups = [f"attributes {n} = {{ {k[1:]} }}" for k, n in self._numbered.items() if k[0] == "#"]
-        nodes = [f"{n} = {k[1:]}" for k, n in self._numbered.items() if k[0] == "!"]
-        return "\n".join([*self._globals, *self._declarations, "", *self._functions, *groups, *nodes, ""])
-
-
-class Block:
-    """Lines of instructions. Blocks of one function draw fresh names from one counter: pass on `names`."""
-
-    def __init__(self, names: itertools.count[int] | None = None) -> None:
-        self.names = itertools.count() if names is None else names
-        self.lines: list[str] = []
-
-    def emit(self, rhs: str) -> str:
-        """Append `%vN = rhs` and return `%vN`."""
-        name = f"%v{next(self.names)}"
-        self.lines.append(f"  {name} = {rhs}")
-        return name
-
-    def line(self, text: str) -> None:
-        """Append an instruction without a value."""
-        self.lines.append("  " + text)
-
-    def label(self, name: str) -> None:
-        """Start a basic block of this name."""
-        self.lines.append(f"{name}:")
-
-
-def llvm_type(dtype: np.dtype, lanes: int) -> str:
-    """The type in registers: "float", "<16 x float>", "i1" for bool."""
-    element = _ELEMENT.get(dtype) or f"i{8 * dtype.itemsize}"
-    return element if lanes == 1 else f"<{lanes} x {element}>"
-
-
-def literal(s: Scalar, lanes: int) -> str:
-    """A `const` Scalar as an operand. LLVM wants floats as the bits of the double, after rounding to the type."""
-    if s.dtype.kind == "f":
-        text = f"0x{s.param & 0xFFFFFFFFFFFFFFFF:016X}"
-    elif s.dtype == bool_:
-        text = "true" if s.param else "false"
-    else:
-        bits = 8 * s.dtype.itemsize  # written as a signed number, whatever the dtype
-        text = str((s.param + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1))
-    return text if lanes == 1 else f"splat ({llvm_type(s.dtype, 1)} {text})"
-
-
-def splat(block: Block, value: str, dtype: np.dtype, lanes: int) -> str:
-    """One element in every lane."""
-    if lanes == 1:
-        return value
-    element, vector = llvm_type(dtype, 1), llvm_type(dtype, lanes)
-    if not value.startswith("%"):
-        return f"splat ({element} {value})"
-    first = block.emit(f"insertelement {vector} poison, {element} {value}, i64 0")
-    return block.emit(f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer")
+__all__ = ["PRIMITIVES", "Block", "Module", "emit_op", "evaluate", "literal", "llvm_type", "splat"]
 
 
 def emit_op(module: Module, block: Block, target: Target, s: Scalar, args: list[str], lanes: int) -> str:
@@ -130,6 +25,15 @@ def emit_op(module: Module, block: Block, target: Target, s: Scalar, args: list[
     if s.op not in _EMIT:
         fail(CompileError, f"{s.op} is not a primitive op of the scalar language")
     return _EMIT[s.op](_Emission(module, block, target, s, lanes), *args)
+
+
+def evaluate(module: Module, block: Block, target: Target, root: Scalar, inputs: Sequence[str], lanes: int) -> str:
+    """Emit all of a Scalar made of primitives, with `inputs[k]` for its `arg(k)`."""
+    done: dict[int, str] = {}
+    for s in order((root,)):
+        args = [done[id(a)] for a in s.args]
+        done[id(s)] = inputs[s.param] if s.op == "arg" else emit_op(module, block, target, s, args, lanes)
+    return done[id(root)]
 
 
 class _Emission:
@@ -164,16 +68,11 @@ class _Emission:
 
     def call(self, name: str, *operands: tuple[np.dtype, str], overloads: tuple[np.dtype, ...] = (), flag: str = "") -> str:
         """`llvm.name` of operands; `overloads` are the types in its name, by default the result's."""
-        suffix = "".join(f".{_mangled(d, self.lanes)}" for d in overloads or (self.dtype,))
+        suffix = "".join(f".{mangled(d, self.lanes)}" for d in overloads or (self.dtype,))
         kinds = [self.type(d) for d, _ in operands]
         self.module.declare(f"declare {self.type(self.dtype)} @llvm.{name}{suffix}({', '.join(kinds)}{flag and ', i1'})")
         given = ", ".join(f"{k} {v}" for k, (_, v) in zip(kinds, operands))
         return self.block.emit(f"call {self.type(self.dtype)} @llvm.{name}{suffix}({given}{flag})")
-
-
-def _mangled(dtype: np.dtype, lanes: int) -> str:
-    element = {float32: "f32", float64: "f64", bool_: "i1"}.get(dtype) or f"i{8 * dtype.itemsize}"
-    return element if lanes == 1 else f"v{lanes}{element}"
 
 
 def _arithmetic(on_float: str, on_integer: str, on_bool: str = "") -> Callable[..., str]:
@@ -357,7 +256,7 @@ def _lookup(e: _Emission, at: str) -> str:
     if e.lanes == 1:
         return e.block.emit(f"load {element}, ptr {place}, align {e.dtype.itemsize}")
     vector, mask, pointers = e.type(e.dtype), e.type(bool_), f"<{e.lanes} x ptr>"
-    name = f"@llvm.masked.gather.{_mangled(e.dtype, e.lanes)}.v{e.lanes}p0"
+    name = f"@llvm.masked.gather.{mangled(e.dtype, e.lanes)}.v{e.lanes}p0"
     e.module.declare(f"declare {vector} {name}({pointers}, i32, {mask}, {vector})")
     return e.block.emit(f"call {vector} {name}({pointers} {place}, i32 {e.dtype.itemsize}, {mask} splat (i1 true), {vector} poison)")
 
@@ -365,6 +264,48 @@ def _lookup(e: _Emission, at: str) -> str:
 def _ldexp(e: _Emission, a: str, n: str) -> str:
     """a * 2**n; only mathlib writes it, and only where the target has the instruction."""
     return e.call("ldexp", (e.dtype, a), (e.s.args[1].dtype, n), overloads=(e.dtype, e.s.args[1].dtype))
+
+
+def _rare(e: _Emission, wanted: str, usual: str, *inputs: str) -> str:
+    """select(wanted, slow(inputs), usual), where the slow function is called only if a lane wants it.
+
+    This ends the basic block: what follows is in the one that `block.current` names.
+    """
+    slow = _slow_function(e)
+    number = next(e.block.names)
+    before, inside, after = (f"{stem}{number}" for stem in ("usual", "rare", "joined"))
+    anywhere = wanted
+    if e.lanes > 1:
+        mask = e.type(bool_)
+        e.module.declare(f"declare i1 @llvm.vector.reduce.or.v{e.lanes}i1({mask})")
+        anywhere = e.block.emit(f"call i1 @llvm.vector.reduce.or.v{e.lanes}i1({mask} {wanted})")
+    weights = e.module.metadata('!{!"branch_weights", i32 1, i32 2000}')
+    e.block.line(f"br label %{before}")
+    e.block.label(before)
+    e.block.line(f"br i1 {anywhere}, label %{inside}, label %{after}, !prof {weights}")
+    e.block.label(inside)
+    given = ", ".join(f"{e.type(a.dtype)} {v}" for a, v in zip(e.s.args[2:], inputs))
+    exact = e.select(wanted, e.block.emit(f"call {e.type(e.dtype)} @{slow}({given})"), usual)
+    e.block.line(f"br label %{after}")
+    e.block.label(after)
+    return e.block.emit(f"phi {e.type(e.dtype)} [ {usual}, %{before} ], [ {exact}, %{inside} ]")
+
+
+def _slow_function(e: _Emission) -> str:
+    """The name of the function that computes the rare case of `e.s` for all lanes, written once a module."""
+    slow: Scalar = e.s.param
+    key = (slow, e.lanes)
+    if key not in e.module.rare:
+        name = e.module.rare[key] = f"rare{len(e.module.rare)}"
+        body = Block()
+        names = [f"%x{k}" for k in range(len(e.s.args) - 2)]
+        result = evaluate(e.module, body, e.target, slow, names, e.lanes)
+        params = ", ".join(f"{e.type(a.dtype)} {n}" for a, n in zip(e.s.args[2:], names))
+        kind = e.type(e.dtype)
+        attributes = e.module.attributes("nounwind cold noinline memory(none)")
+        lines = "\n".join([*body.lines, f"  ret {kind} {result}"])
+        e.module.functions[name] = f"define internal {kind} @{name}({params}) {attributes} {{\n{lines}\n}}\n"
+    return e.module.rare[key]
 
 
 _EMIT: dict[str, Callable[..., str]] = {
@@ -378,7 +319,7 @@ _EMIT: dict[str, Callable[..., str]] = {
     "shl": _shift("shl"), "lshr": _shift("lshr"), "ashr": _shift("ashr"),
     **{name: _compare(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "select": lambda e, c, a, b: e.select(c, a, b),
-    "cast": _cast, "bitcast": _bitcast, "lookup": _lookup,
+    "cast": _cast, "bitcast": _bitcast, "lookup": _lookup, "rare": _rare,
 }  # fmt: skip
 
 PRIMITIVES = frozenset(_EMIT) | {"const"}

@@ -43,12 +43,15 @@ from graphc.ops.shape import broadcast_arrays, expand_dims, flatten, moveaxis, r
 from graphc.ops.slicing import flip, pad
 from graphc.ops.spread import astype, broadcast_to
 
-# -- to be completed as the modules come: graphc.function (function, shared, Shared, get_values, set_values, substitute, jit, like) ------
+from graphc.state import Shared, get_values, like, set_values, shared
+from graphc.function import Function, function, substitute
+from graphc.jit import jit
 
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
     "Dim", "Node", "asarray", "dim", "matrix", "scalar", "tensor", "tree", "vector",
+    "Function", "Shared", "function", "get_values", "jit", "like", "set_values", "shared", "substitute",
     # derivatives and maps
     "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
     # elementwise

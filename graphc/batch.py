@@ -17,8 +17,8 @@ from graphc.dims import Size
 from graphc.errors import ArgumentError, GraphcError, ShapeError, fail
 from graphc.ir import Node, make, origin, toposort
 from graphc.leaves import aligned
-from graphc.operators import FUNCTIONS
 from graphc.ops.registry import INPUT, asarray, variable
+from graphc.ops.shape import moveaxis
 from graphc.ops.spread import broadcast
 from graphc.tree import Tree
 from graphc.types import normal_axis, same_size
@@ -100,7 +100,8 @@ def _batched(node: Node, new: Mapping[Node, Node], size: Size) -> Node:
     if op.elementwise:
         return make(op, tuple([new[i] if m else lift(i, size) for i, m in zip(node.inputs, mapped)]), node.params)
     if op.batch is None:
-        fail(NoBatchRule, f"vmap: {op.name} has no rule for a mapped axis", node, hint="give its Op a `batch` rule, or compute it outside vmap")
+        hint = "give its Op a `batch` rule, or compute it outside vmap"
+        fail(NoBatchRule, f"vmap: {op.name} has no rule for a mapped axis", node, hint=hint)
     return op.batch([new.get(i, i) for i in node.inputs], mapped, **node.attrs)
 
 
@@ -110,7 +111,7 @@ def lift(node: Node, size: Size) -> Node:
 
 
 def _moved(node: Node, source: int, target: int) -> Node:
-    return node if source == target else FUNCTIONS["moveaxis"](node, source, target)  # type: ignore[no-any-return]
+    return node if source == target else moveaxis(node, source, target)
 
 
 def _is_axis(value: Any) -> bool:

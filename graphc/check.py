@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ def check_grad(
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Away from 0, so that no entry hides."""
-    return rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
 
 
 def _check_level(
@@ -104,7 +105,7 @@ def _check_level(
         found = [along(k, v) for v in (_units(x.shape) if small else [_random(rng, x.shape) for _ in range(DIRECTIONS)])]
         errors = [m.error(rtol) for m in found]
         if max(errors, default=0.0) > rtol:
-            _report(name, path, x.shape, rtol, rng, lambda v, k=k: along(k, v))
+            _report(name, path, x.shape, rtol, rng, functools.partial(along, k))
         worst = max([worst, *errors])
         v = _random(rng, x.shape)
         zero = {p: np.zeros(values[leaf].shape) for p, leaf in zip(pushed, leaves)}
@@ -124,7 +125,9 @@ def _units(shape: tuple[int, ...]) -> list[np.ndarray]:
     return list(np.eye(size).reshape((size, *shape)))
 
 
-def _report(name: str, path: str, shape: tuple[int, ...], rtol: float, rng: np.random.Generator, along: Callable[[np.ndarray], Measured]) -> None:
+def _report(
+    name: str, path: str, shape: tuple[int, ...], rtol: float, rng: np.random.Generator, along: Callable[[np.ndarray], Measured]
+) -> None:
     """Raise for the entry of a leaf that is worst, of all or of a random choice."""
     size = int(np.prod(shape, dtype=np.int64))
     chosen = np.arange(size) if size <= REPORTED else rng.choice(size, REPORTED, replace=False)

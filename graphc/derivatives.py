@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from graphc import dims, tree
 from graphc.batch import batch, lift
@@ -12,9 +11,10 @@ from graphc.errors import ArgumentError, DisconnectedError, fail
 from graphc.forward import push_forward
 from graphc.grad import grad, prepared, pull_back
 from graphc.ir import Node, toposort
-from graphc.leaves import Leaves, floats_of, nodes_of, seeds_of, zeros_like
-from graphc.operators import FUNCTIONS
+from graphc.leaves import floats_of, nodes_of, seeds_of, zeros_like
+from graphc.ops.create import iota
 from graphc.ops.registry import INPUT, variable
+from graphc.ops.shape import moveaxis, reshape
 from graphc.ops.spread import astype
 from graphc.tree import Tree
 
@@ -90,18 +90,18 @@ def _columns(outputs: Sequence[Node], wrt: Sequence[Node], constant: set[Node]) 
         pushed = push_forward(outputs, {leaf: v}, constant)
         lanes = _over_basis([zeros_like(node) if t is None else t for node, t in zip(outputs, pushed)], v)
         for row, node, block in zip(blocks, outputs, lanes):
-            row.append(_reshaped(FUNCTIONS["moveaxis"](block, 0, -1), (*node.shape, *leaf.shape)))
+            row.append(_reshaped(moveaxis(block, 0, -1), (*node.shape, *leaf.shape)))
     return blocks
 
 
 def _over_basis(results: Sequence[Node], seed: Node) -> list[Node]:
     """The results, linear in `seed`, for every unit vector in its place: a leading axis over its elements in C order."""
     size = dims.product(seed.shape)
-    index = FUNCTIONS["arange"](size)
-    unit = index.reshape((size, 1)) == index.reshape((1, size))
+    index = iota((size,), 0)
+    unit = reshape(index, (size, 1)) == reshape(index, (1, size))
     basis = _reshaped(astype(unit, seed.dtype), (size, *seed.shape))
     return [node if is_mapped else lift(node, size) for node, is_mapped in batch(results, {seed: basis}, size)]
 
 
 def _reshaped(node: Node, shape: tuple[Size, ...]) -> Node:
-    return node if node.shape == shape else FUNCTIONS["reshape"](node, shape)  # type: ignore[no-any-return]
+    return node if node.shape == shape else reshape(node, shape)

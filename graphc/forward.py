@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from graphc.dtypes import is_float
-from graphc.grad import passes, prepared, pull_back
+from graphc.grad import collector_paused, passes, prepared, pull_back
 from graphc.ir import Node, make, origin, toposort
 from graphc.leaves import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.ops.registry import INPUT, variable
@@ -38,6 +38,7 @@ def jvp(outputs: Tree, wrt: Tree, tangents: Tree, *, consider_constant: Tree = (
     return out.unflatten([zeros_like(node) if t is None else t for node, t in zip(out.nodes, pushed)])
 
 
+@collector_paused()
 def push_forward(outputs: Sequence[Node], seeds: Mapping[Node, Node], constant: AbstractSet[Node] = frozenset()) -> list[Node | None]:
     """The tangent of each output when the nodes of `seeds` have these tangents (added to what reaches them); None is zero."""
     tangents: dict[Node, Node] = {}

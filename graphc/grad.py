@@ -20,10 +20,13 @@ structurally 0, and must stay 0 when a derivative downstream is infinite: 0 * in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import gc
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from graphc.dims import format_shape
 from graphc.dtypes import is_float
 from graphc.errors import ArgumentError, DisconnectedError, NotDifferentiableError, ShapeError, fail
 from graphc.ir import Node, origin, toposort
@@ -81,7 +84,8 @@ def _unit(what: str, cost: object) -> Seed:
             fail(ArgumentError, f"{what} takes an expression, not a function", hint=f"build it first: cost = f(x), then gx.{what}(cost, x)")
         fail(ArgumentError, f"{what}: the cost must be one node, got {type(cost).__name__}", hint="gx.vjp and gx.jacobian take trees")
     if cost.ndim:
-        fail(ShapeError, f"{what}: the cost must be 0-d, got {cost.type}", cost, hint="reduce it with gx.sum or gx.mean; or use gx.vjp or gx.jacobian")
+        hint = "reduce it with gx.sum or gx.mean; or use gx.vjp or gx.jacobian"
+        fail(ShapeError, f"{what}: the cost must be 0-d, not of shape ({format_shape(cost.shape)})", cost, hint=hint)
     if not is_float(cost.dtype):
         fail(NotDifferentiableError, f"{what}: the cost is {cost.dtype}, not float", cost)
     return cost, filled(1.0, cost)
@@ -115,6 +119,18 @@ def prepared(outputs: Sequence[Node], keep: Collection[Node]) -> list[Node]:
     return prepare(outputs, keep)
 
 
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No cyclic garbage collection inside: a sweep only makes what lives on, without cycles (gradient of 100,000 tanh: 4.2 s -> 2.5 s)."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 # -- the sweep --------------------------------------------------------------------------------------------------------
 class Cotangent(NamedTuple):
     """What a user passes down: `value` is exactly 0 where `mask` is False; None: nothing is known."""
@@ -123,6 +139,7 @@ class Cotangent(NamedTuple):
     mask: Node | None
 
 
+@collector_paused()
 def pull_back(
     seeds: Sequence[Seed], sources: AbstractSet[Node], constant: AbstractSet[Node] = frozenset(), known: Mapping[Node, Node] | None = None
 ) -> dict[Node, Node]:
@@ -175,7 +192,7 @@ def _sum(parts: Sequence[Cotangent]) -> Cotangent:
     value, mask = parts[0]
     for part in parts[1:]:
         value = value + part.value
-        mask = None if mask is None or part.mask is None else mask if mask is part.mask else mask | part.mask
+        mask = None if mask is None or part.mask is None else _either(mask, part.mask)
     return Cotangent(value, mask)
 
 
@@ -197,6 +214,13 @@ def _transposed(node: Node, total: Cotangent, wanted: AbstractSet[Node]) -> list
     elif mask is not None and any(i in wanted for i in inputs):
         old = _carried(node, astype(mask, g.dtype), new)
     return [None if v is None else Cotangent(v, _both(a, b)) for v, a, b in zip(values, old, new)]
+
+
+def _either(a: Node, b: Node) -> Node | None:
+    if a is b:
+        return a
+    invert = FUNCTIONS["logical_not"]
+    return None if invert(a) is b or invert(b) is a else a | b  # the two branches of a `where` together: nothing is masked
 
 
 def _both(a: Node | None, b: Node | None) -> Node | None:

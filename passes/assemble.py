@@ -20,6 +20,9 @@ from graphc.scalar import Scalar, replace_leaves
 from passes.fuse import Cluster, Fused, Member, checked_indices, squeezed
 
 
+INLINED_SIZE = 64  # Scalars in one body; larger ones are kept apart, so that building bodies stays linear
+
+
 def assemble(graph: Graph, updates: Sequence[tuple[Node, Node]], fused: Fused, size_checks: Sequence[tuple[Size, Size]] = ()) -> Program:
     """The program of fused clusters. `updates` are (shared variable, new value); they are written after the commit point."""
     return _Assembler(graph, updates, fused).run(tuple(size_checks))
@@ -163,6 +166,8 @@ class _Assembler:
                 if s.op != "local":
                     return None
                 source = members[s.param]
+                if s.param in inlined:
+                    return body(s.param, level)
                 if len(source.shape) == depth or levels[s.param] == level:
                     return sc.local(number[s.param], args[depth:], s.dtype)
                 if s.param in scratch:
@@ -172,9 +177,12 @@ class _Assembler:
             bodies[k, level] = replace_leaves(members[k].body, leaf)
             return bodies[k, level]
 
+        inlined = self._single_use(members, reads, levels)
         crossing = {r for k in range(len(members)) for r in reads[k] if len(members[r].shape) > depth and levels[r] != levels[k]}
-        costly = _costly(members, reads)
+        costly = _costly(members, reads, depth)
         for k in order:
+            if k in inlined:
+                continue
             member = members[k]
             stores = self._stores(member, slots)
             if k in crossing and not member.combine and (stores or costly[k]):
@@ -191,6 +199,23 @@ class _Assembler:
             axes = tuple([Axis(loop_index(depth + p), s) for p, s in enumerate(member.shape[depth:])])
             stages.append(Stage(axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan))
         return stages
+
+    def _single_use(self, members: Sequence[Member], reads: Sequence[Sequence[int]], levels: Sequence[float]) -> set[int]:
+        """Members that only one other of the same level reads become part of its body, up to a size."""
+        readers: dict[int, list[int]] = {}
+        for k, rs in enumerate(reads):
+            for r in set(rs):
+                readers.setdefault(r, []).append(k)
+        found: set[int] = set()
+        size = [len(sc.order((m.body,))) for m in members]
+        for k, member in enumerate(members):
+            listed = readers.get(k, [])
+            if len(listed) != 1 or member.combine or self.stored_in.get(member.node) or members[listed[0]].shape != member.shape and not members[listed[0]].rows:
+                continue
+            if levels[listed[0]] == levels[k] and size[k] + size[listed[0]] <= INLINED_SIZE:
+                found.add(k)
+                size[listed[0]] += size[k]
+        return found
 
     def _stores(self, member: Member, slots: _Slots) -> tuple[Store, ...]:
         result = []
@@ -287,15 +312,16 @@ def _levels(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: in
     return levels
 
 
-def _costly(members: Sequence[Member], reads: Sequence[Sequence[int]]) -> list[bool]:
+def _costly(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: int) -> list[bool]:
     """Whether computing a member anew, with what it reads from inner values, repeats a transcendental or much work."""
     result: list[bool] = []
     weight: list[int] = []
     for k, member in enumerate(members):
         body = sc.order((member.body,))
-        work = len(body) + sum(weight[r] for r in reads[k] if not members[r].rows)
+        inner = [r for r in reads[k] if len(members[r].shape) > depth]
+        work = len(body) + sum(weight[r] for r in inner)
         weight.append(work)
-        result.append(member.node.op.costly or any(s.op not in _CHEAP for s in body) or any(result[r] and not members[r].rows for r in reads[k]) or work > 24)
+        result.append(member.node.op.costly or any(s.op not in _CHEAP for s in body) or any(result[r] for r in inner) or work > 24)
     return result
 
 

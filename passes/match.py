@@ -81,8 +81,8 @@ class Rule:
         put("_build", self.after if _is_function(self.after) else _template(self.after))
         put("_needs", [_parameters(f) if _is_function(f) else () for f in (self.where, self.after)])
 
-    def accepts(self, heads: tuple[str, ...]) -> bool:
-        """Whether inputs with these heads can match at all."""
+    def accepts(self, ops: tuple[str, ...], heads: tuple[str, ...]) -> bool:
+        """Whether inputs with these ops, and these heads, can match at all."""
         wanted: tuple[str | None, ...] = self.heads  # type: ignore[attr-defined]
         if len(wanted) != len(heads):
             return False
@@ -106,16 +106,19 @@ class Rule:
 class Local:
     """A rule on parameters (axes, shapes, specs), which two expressions cannot state: a function of one node.
 
-    The docstring of `function` says before -> after; it returns None where the rule does not hold. root: the op's name, None for every op.
+    The docstring of `function` says before -> after; it returns None where the rule does not hold.
+    root: the name of the op, None for every op; inputs: the names of ops, one of which an input must be, () for any.
     """
 
     name: str
     root: str | None
     function: Callable[[Node], Node | None]
     floats: str = "exact"
+    inputs: tuple[str, ...] = ()
 
-    def accepts(self, heads: tuple[str, ...]) -> bool:
-        return True
+    def accepts(self, ops: tuple[str, ...], heads: tuple[str, ...]) -> bool:
+        """Whether inputs with these ops, and these heads, can match at all."""
+        return not self.inputs or not set(self.inputs).isdisjoint(ops)
 
     def apply(self, node: Node) -> Node | None:
         return self.function(node)

@@ -10,26 +10,37 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from graphc.errors import CompileError, fail
 from graphc.ir import Node, Site, origin, rebuild
 from passes.match import AnyRule, Local, Rule, head
 
+MAX_ARITY = 3  # of elementwise ops; nodes with more inputs are offered every rule of their op
 MAX_PENDING = 10_000  # rewrites of one node that wait for each other; a terminating table needs a few
+
+
+class Fired(Protocol):
+    """What a rewrite reports to: how often each rule fired, and at which lines of the user."""
+
+    fired: dict[str, int]
+    sites: dict[str, list[str]]
 
 
 @dataclass
 class Log:
-    """Which rules fired, how often, at which lines of the user."""
+    """The plain report of a rewrite."""
 
-    fired: dict[str, list[Site]] = field(default_factory=dict)
+    fired: dict[str, int] = field(default_factory=dict)
+    sites: dict[str, list[str]] = field(default_factory=dict)
 
-    def note(self, rule: str, site: Site) -> None:
-        self.fired.setdefault(rule, []).append(site)
 
-    def __repr__(self) -> str:
-        return ", ".join(f"{name} x{len(sites)}" for name, sites in self.fired.items())
+def _note(log: Fired, rule: str, site: Site) -> None:
+    log.fired[rule] = log.fired.get(rule, 0) + 1
+    line = f"{site[0]}:{site[1]}" if site else "?"
+    lines = log.sites.setdefault(rule, [])
+    if line not in lines:
+        lines.append(line)
 
 
 class Table:
@@ -43,18 +54,19 @@ class Table:
 
     def candidates(self, node: Node) -> tuple[AnyRule, ...]:
         """The rules that may match `node`."""
-        name = node.op.name
-        key = (name, *[head(i) for i in node.inputs[:3]])
+        name, inputs = node.op.name, node.inputs
+        wide = len(inputs) > MAX_ARITY
+        key = (name,) if wide else (name, *[i.op.name for i in inputs], *[head(i) for i in inputs])
         found = self._found.get(key)
         if found is None:
-            wide = len(node.inputs) > 3
-            found = tuple([r for root, r in self._roots if root in (name, None) and (wide or r.accepts(key[1:]))])
+            ops, heads = key[1 : 1 + len(inputs)], key[1 + len(inputs) :]
+            found = tuple([r for root, r in self._roots if root in (name, None) and (wide or r.accepts(ops, heads))])
             self._found[key] = found
         return found
 
 
 def rewrite(
-    roots: Sequence[Node], table: Table, log: Log | None = None, memo: MutableMapping[Node, Node] | None = None, avoid: Iterable[Node] = ()
+    roots: Sequence[Node], table: Table, log: Fired | None = None, memo: MutableMapping[Node, Node] | None = None, avoid: Iterable[Node] = ()
 ) -> list[Node]:
     """The normal forms of `roots`. `memo` keeps normal forms between calls; no node of `avoid` is made."""
     normal = {} if memo is None else memo
@@ -68,7 +80,7 @@ def rewrite(
             continue
         if node in pending:
             done = normal.get(pending[node])
-            if done is None or len(pending) > MAX_PENDING:
+            if done is None:
                 _not_terminating(node, log)
             normal[node] = done
             del pending[node]
@@ -85,21 +97,26 @@ def rewrite(
         else:
             pending[node] = made
             stack.append(made)
+            if len(pending) > MAX_PENDING:
+                _not_terminating(node, log)
     return [normal[r] for r in roots]
 
 
-def _fire(node: Node, table: Table, log: Log | None) -> Node | None:
-    for rule in table.candidates(node):
-        with origin(node.site):
+def _fire(node: Node, table: Table, log: Fired | None) -> Node | None:
+    rules = table.candidates(node)
+    if not rules:
+        return None
+    with origin(node.site):
+        for rule in rules:
             made = rule.apply(node)
-        if made is not None and made is not node:
-            if log is not None:
-                log.note(rule.name, node.site)
-            return made
+            if made is not None and made is not node:
+                if log is not None:
+                    _note(log, rule.name, node.site)
+                return made
     return None
 
 
-def _not_terminating(node: Node, log: Log | None) -> NoReturn:
+def _not_terminating(node: Node, log: Fired | None) -> NoReturn:
     names = list(log.fired)[-4:] if log is not None else []
     fail(CompileError, "rules undo each other" + (f", among them {', '.join(names)}" if names else ""), node)
 

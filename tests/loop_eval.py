@@ -94,6 +94,7 @@ def run_loop(node: Node, arrays: Sequence[np.ndarray], sizes: Mapping[Symbol, in
         return scalar.load(k, offset, node.inputs[k].dtype, mask)
 
     body = form.body(read, at, r)
+    assert body.dtype == (node.dtype if form.combine not in ("argmax", "argmin") else node.inputs[0].dtype)
     out = np.empty(shape, node.dtype)
     with np.errstate(all="ignore"):
         for place in itertools.product(*map(range, shape)):

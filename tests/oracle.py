@@ -68,7 +68,7 @@ def _unshift(x: int, n: int, bits: int) -> int:
 INTEGER: dict[str, Callable[..., int]] = {
     "floor_divide": lambda x, y: x // y if y else 0, "mod": lambda x, y: x % y if y else 0, "power": _integer_power,
     "reciprocal": lambda x: x if abs(x) == 1 else 0, "sign": lambda x: (x > 0) - (x < 0), "floor": int, "ceil": int, "trunc": int, "round": int,
-    "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor, "invert": operator.invert,
+    "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor, "invert": lambda x: not x if isinstance(x, bool) else ~x,
 }  # fmt: skip
 SHIFTS: dict[str, Callable[[int, int, int], int]] = {"left_shift": _shift, "right_shift": _unshift}
 

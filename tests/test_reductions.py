@@ -10,11 +10,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from graphc import dims
 from graphc.batch import batch
 from graphc.errors import ArgumentError, ShapeError
+from graphc.grad import pull_back
 from graphc.interp import evaluate
-from graphc.ir import Node
+from graphc.ir import Node, toposort
 from graphc.ops import cumulate as cu
 from graphc.ops import reductions as gx
-from graphc.ops.elementwise import where
+from graphc.ops.elementwise import sqrt, where
 from graphc.ops.registry import OPS, tensor
 from graphc.ops.spread import reduce
 from tests.derivatives import check_derivatives, dot, gradient
@@ -134,6 +135,7 @@ def test_variance_is_two_pass() -> None:
         assert np.isnan(value(gx.var, np.array([2.0]), ddof=1)) and np.isinf(value(gx.var, np.array([0.0, 2.0]), ddof=3))
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_nan_and_infinities() -> None:
     x = np.array([[1.0, nan, 2], [inf, 0, -inf], [-inf, -inf, -inf], [inf, 1, 2], [-1, -2, -3]])
     for name in ("sum", "prod", "max", "min", "mean"):
@@ -265,9 +267,21 @@ def test_norm_derivatives(ord) -> None:
         assert evaluate([costs[-1]], env)[0] == 0
 
 
-def variables(root: Node) -> list[Node]:
-    from graphc.ir import toposort
+def test_the_derivative_of_log_softmax_has_one_exponential() -> None:
+    x, g = tensor("x", ("n", 10), "float32"), tensor("g", ("n", 10), "float32")
+    ops = [n.op.name for n in toposort([pull_back([(gx.log_softmax(x), g)], {x})[x]])]
+    assert (ops.count("exp"), ops.count("log"), ops.count("reduce")) == (1, 0, 3)
 
+
+def test_an_element_that_is_not_the_extreme_gets_exactly_zero() -> None:
+    """Also where the derivative behind it is infinite: the cotangent of max carries a mask."""
+    x = tensor("x", (3,))
+    for f in (lambda v: gx.max(sqrt(v)), lambda v: gx.sum(cu.cumulate(sqrt(v), 0, "max", True)[:1]), lambda v: -gx.min(-sqrt(v))):
+        (g,) = gradient(f(x), [x])
+        assert_array_equal(evaluate([g], {x: np.array([0.0, 1, 4])})[0], [0, 0, 0.25])
+
+
+def variables(root: Node) -> list[Node]:
     return [n for n in toposort([root]) if n.op.name == "input"]
 
 

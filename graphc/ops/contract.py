@@ -9,6 +9,7 @@ n (b and out), k (a and b: summed). The derivative, batching and transpose foldi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class Roles:
     k: Labels
 
 
+@functools.lru_cache(maxsize=1024)
 def roles(spec: Spec) -> Roles:
     """batch: in a, b and out; m: in a and out; n: in b and out; k: in a and b, summed."""
     a, b, out = spec
@@ -62,6 +64,7 @@ def label_sizes(spec: Spec, a: TensorType | Node, b: TensorType | Node) -> dict[
     return sizes
 
 
+@functools.lru_cache(maxsize=1024)
 def canonical(spec: Spec) -> Spec:
     """The labels renumbered by first appearance in a, then b: equal contractions are one node."""
     number: dict[int, int] = {}
@@ -71,19 +74,28 @@ def canonical(spec: Spec) -> Spec:
     return (a, b, out)
 
 
-def _contract_type(a: TensorType, b: TensorType, spec: Spec) -> TensorType:
+@functools.lru_cache(maxsize=1024)
+def _shared(spec: Spec) -> tuple[tuple[int, int], ...]:
+    """The axes of a and of b that have the same label; ShapeError for a spec that is none."""
     la, lb, out = spec
-    if len(la) != a.ndim or len(lb) != b.ndim or any(len(set(x)) != len(x) for x in spec):
-        fail(ShapeError, f"contract: spec {spec} does not label the axes of {a} and {b}")
+    if any(len(set(x)) != len(x) for x in spec):
+        fail(ShapeError, f"contract: a label of {spec} is in one array twice")
     if not (set(la) <= {*lb, *out} and set(lb) <= {*la, *out} and set(out) <= {*la, *lb}):
         fail(ShapeError, f"contract: a label of {spec} is in one array only")
+    return tuple((i, lb.index(label)) for i, label in enumerate(la) if label in lb)
+
+
+def _contract_type(a: TensorType, b: TensorType, spec: Spec) -> TensorType:
+    shared = _shared(spec)
+    if len(spec[0]) != a.ndim or len(spec[1]) != b.ndim:
+        fail(ShapeError, f"contract: spec {spec} does not label the axes of {a} and {b}")
     if a.dtype != b.dtype or a.dtype.kind not in "fiu":
         fail(DTypeError, f"contract: needs two arrays of one number dtype, got {a} and {b}")
-    for label in la:
-        if label in lb and not same_size(a.shape[la.index(label)], b.shape[lb.index(label)]):
-            fail(ShapeError, f"contract: sizes {a.shape[la.index(label)]} and {b.shape[lb.index(label)]} differ, in {a} and {b}")
+    for i, j in shared:
+        if not same_size(a.shape[i], b.shape[j]):
+            fail(ShapeError, f"contract: sizes {a.shape[i]} and {b.shape[j]} differ, in {a} and {b}")
     sizes = label_sizes(spec, a, b)
-    return tensor_type(a.dtype, tuple(sizes[x] for x in out))
+    return tensor_type(a.dtype, tuple(sizes[x] for x in spec[2]))
 
 
 def _contract_loop(node: Node) -> LoopForm:
@@ -109,7 +121,7 @@ def _contract_ref(a: np.ndarray, b: np.ndarray, spec: Spec) -> np.ndarray:
     right = b.transpose(axes_of(lb, role.batch + role.k + role.n)).reshape(batch, k, n)
     with np.errstate(all="ignore"):
         product: np.ndarray = left @ right if role.k else left * right
-    product = product.reshape(*grouped[0], *grouped[1], *grouped[2])
+    product = product.reshape([*grouped[0], *grouped[1], *grouped[2]])
     return product.transpose(axes_of(role.batch + role.m + role.n, out))
 
 

@@ -16,7 +16,7 @@ from graphc.loopform import LoopForm
 from graphc.operators import FUNCTIONS
 from graphc.ops.registry import ArrayLike, asarray, number, structural
 from graphc.ops.rows import weak_dtype
-from graphc.ops.shape import at_most, known_shape, reshape
+from graphc.ops.shape import at_most, in_dtype, known_shape, reshape
 from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalar import index
 from graphc.types import Shape, TensorType, broadcast_shapes, normal_axis, tensor_type
@@ -48,10 +48,8 @@ def iota(shape: Shape, axis: int, dtype: np.dtype = int64) -> Node:
 # -- filled arrays --------------------------------------------------------------------------------------------------
 def full(shape: object, fill_value: ArrayLike, dtype: object = None) -> Node:
     """An array of `shape` filled with `fill_value` (a number, or an array or node that broadcasts to the shape)."""
-    wanted = None if dtype is None else as_dtype(dtype)
-    weak = isinstance(fill_value, (int, float)) and not isinstance(fill_value, bool)
-    value = asarray(fill_value, wanted) if weak else asarray(fill_value)
-    return broadcast_to(value if wanted is None else astype(value, wanted), known_shape(shape, "full"))
+    value = asarray(fill_value) if dtype is None else in_dtype(fill_value, as_dtype(dtype))
+    return broadcast_to(value, known_shape(shape, "full"))
 
 
 def zeros(shape: object, dtype: object = float64) -> Node:
@@ -136,7 +134,7 @@ def linspace(start: ArrayLike, stop: ArrayLike, num: object = 50, endpoint: bool
     """
     (count,) = known_shape(num, "linspace")
     compute = to_float(promote(weak_dtype(start), weak_dtype(stop)))
-    first, last = astype(asarray(start, compute), compute), astype(asarray(stop, compute), compute)
+    first, last = in_dtype(start, compute), in_dtype(stop, compute)
     shape = broadcast_shapes([first.shape, last.shape], "linspace", [first, last])
     parts: Size = dims.maximum(count - 1, 1) if endpoint else dims.maximum(count, 1)
     whole = (count, *shape)

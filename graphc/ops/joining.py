@@ -15,10 +15,9 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
-from graphc.ops.compare import is_weak
 from graphc.ops.registry import ArrayLike, asarray, number, structural
 from graphc.ops.rows import weak_dtype
-from graphc.ops.shape import expand_dims, known_shape, lift, ravel, reshape
+from graphc.ops.shape import expand_dims, in_dtype, known_shape, lift, ravel, reshape
 from graphc.ops.slicing import along
 from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalar import Scalar, index, select
@@ -97,7 +96,7 @@ def _listed(arrays: object, what: str) -> list[Node]:
     if not arrays:
         fail(ArgumentError, f"{what} needs at least one array")
     dtype = promote(*[weak_dtype(a, what) for a in arrays])
-    return [astype(asarray(a, dtype if is_weak(a) else None), dtype) for a in arrays]
+    return [in_dtype(a, dtype) for a in arrays]
 
 
 def concatenate(arrays: Sequence[ArrayLike] | Node, axis: int | None = 0) -> Node:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
@@ -15,7 +17,7 @@ from graphc.dtypes import bool_, float32, promote
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.operators import FUNCTIONS
-from graphc.ops.contract import axes_of, contract, label_sizes, roles
+from graphc.ops.contract import Spec, axes_of, contract, label_sizes, roles
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import permute, ravel, reshape
 from graphc.ops.spread import astype, broadcast, reduce
@@ -38,10 +40,14 @@ def matmul(x1: ArrayLike, x2: ArrayLike) -> Node:
     axis = max(b.ndim - 2, 0)
     if not same_size(a.shape[-1], b.shape[axis]):
         _inner(a, a.ndim - 1, b, axis, "matmul")
-    left = (*_ellipsis(a.ndim - 2), "m", "k")[-a.ndim :] if a.ndim > 1 else ("k",)
-    right = (*_ellipsis(b.ndim - 2), "k", "n") if b.ndim > 1 else ("k",)
-    out = (*_ellipsis(max(a.ndim, b.ndim) - 2), *("m" * (a.ndim > 1)), *("n" * (b.ndim > 1)))
-    return pairwise("matmul", a, b, left, right, out)
+    return pairwise("matmul", a, b, *_matmul_names(a.ndim, b.ndim))
+
+
+@functools.lru_cache(maxsize=64)
+def _matmul_names(a: int, b: int) -> tuple[Names, Names, Names]:
+    left = (*_ellipsis(a - 2), *("m" * (a > 1)), "k")
+    right = (*_ellipsis(b - 2), "k", *("n" * (b > 1)))
+    return left, right, (*_ellipsis(max(a, b) - 2), *("m" * (a > 1)), *("n" * (b > 1)))
 
 
 def dot(a: ArrayLike, b: ArrayLike) -> Node:
@@ -124,23 +130,51 @@ def einsum(subscripts: str, *operands: ArrayLike, optimize: object = True) -> No
 # -- two operands -------------------------------------------------------------------------------------------------
 def pairwise(what: str, a: Node, b: Node, left: Names, right: Names, out: Names) -> Node:
     """One product of two labelled operands: promotes, drops literal ones that broadcast, sums what only one operand has."""
-    terms = [(a, left), (b, right)]
-    sizes = _common_sizes(what, terms)
-    (a, left), (b, right) = (_drop_ones(x, labels, sizes) for x, labels in terms)
-    dtype = promote(a.dtype, b.dtype)
-    if dtype == bool_:  # a sum of ones in f32 never comes back to 0, and products of floats are the fast ones
-        return pairwise(what, astype(a, float32), astype(b, float32), left, right, out) != 0
-    a, b = astype(a, dtype), astype(b, dtype)
-    a, left = _summed(a, left, right + out), tuple(k for k in left if k in right or k in out)
-    b, right = _summed(b, right, left + out), tuple(k for k in right if k in left or k in out)
+    if 1 in a.shape or 1 in b.shape:
+        sizes = _common_sizes(what, [(a, left), (b, right)])
+        (a, left), (b, right) = _drop_ones(a, left, sizes), _drop_ones(b, right, sizes)
+    plan = _plan(left, right, out)
+    for i, j in plan.shared:
+        if not same_size(a.shape[i], b.shape[j]):
+            _common_sizes(what, [(a, left), (b, right)])
+    if a.dtype != b.dtype or a.dtype == bool_:
+        dtype = promote(a.dtype, b.dtype)
+        if dtype == bool_:  # a sum of ones in f32 never comes back to 0, and products of floats are the fast ones
+            return pairwise(what, astype(a, float32), astype(b, float32), left, right, out) != 0
+        a, b = astype(a, dtype), astype(b, dtype)
+    if plan.alone[0] or plan.alone[1]:
+        a, b = reduce(a, plan.alone[0], "sum"), reduce(b, plan.alone[1], "sum")
+        return pairwise(what, a, b, without(left, plan.alone[0]), without(right, plan.alone[1]), out)
+    if plan.product:
+        return contract(a, b, plan.spec)
+    size = label_sizes(plan.spec, a, b)
+    shape = tuple(size[x] for x in plan.spec[2])
+    return _stretched(a, left, out, shape) * _stretched(b, right, out, shape)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the labels alone say of a product."""
+
+    shared: tuple[tuple[int, int], ...]  # the axes of a and b of one label
+    alone: tuple[tuple[int, ...], tuple[int, ...]]  # the axes of a and of b that nobody else has: summed first
+    spec: Spec  # what is to be contracted once nothing is alone
+    product: bool  # False: elementwise, one operand at most stretches
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(left: Names, right: Names, out: Names) -> Plan:
+    shared = tuple((i, right.index(name)) for i, name in enumerate(left) if name in right)
+    alone_a = tuple(i for i, name in enumerate(left) if name not in right and name not in out)
+    alone_b = tuple(j for j, name in enumerate(right) if name not in left and name not in out)
     number = {name: k for k, name in enumerate(dict.fromkeys(left + right))}
     la, lb, lo = (tuple(number[name] for name in names) for names in (left, right, out))
     role = roles((la, lb, lo))
-    if role.k or (role.m and role.n):
-        return contract(a, b, (la, lb, lo))
-    size = label_sizes((la, lb, lo), a, b)  # elementwise: one operand at most stretches
-    shape = tuple(size[x] for x in lo)
-    return _stretched(a, left, out, shape) * _stretched(b, right, out, shape)
+    return Plan(shared, (alone_a, alone_b), (la, lb, lo), bool(role.k or (role.m and role.n)))
+
+
+def without(labels: Names, axes: tuple[int, ...]) -> Names:
+    return tuple(name for k, name in enumerate(labels) if k not in axes)
 
 
 def _stretched(x: Node, labels: Names, out: Names, shape: Shape) -> Node:

@@ -12,7 +12,7 @@ from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import ArrayLike, asarray, structural
-from graphc.ops.spread import broadcast, broadcast_to
+from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalar import Scalar
 from graphc.types import Shape, TensorType, as_size, broadcast_shapes, normal_axes, normal_axis, same_size, tensor_type
 
@@ -34,6 +34,12 @@ def known_shape(shape: object, what: str) -> Shape:
         if isinstance(size, Node):
             fail(ShapeError, f"{what}: a size cannot come from a value", size, hint="use an int, a Dim such as x.shape[0], or its name")
     return tuple([as_size(s) for s in listed])
+
+
+def in_dtype(value: ArrayLike, dtype: np.dtype) -> Node:
+    """Anything array-like as a node of `dtype`: Python numbers and sizes take it as they are, arrays and nodes are cast."""
+    weak = isinstance(value, (int, float, Dim)) and not isinstance(value, (bool, np.generic))
+    return astype(asarray(value, dtype if weak else None), dtype)
 
 
 def lift(inputs: Sequence[Node], mapped: Sequence[bool]) -> list[Node]:
@@ -281,7 +287,3 @@ def size(x: ArrayLike, axis: int | None = None) -> Size:
     """The number of elements of x, or its size along `axis`: an int or a Dim."""
     node = asarray(x)
     return node.size if axis is None else node.shape[normal_axis(axis, node.ndim, "size", node)]
-
-
-__all__ = ["Axes", "Dim", "at_most", "broadcast_arrays", "expand_dims", "flatten", "known_shape", "lift", "moveaxis", "ndim", "only_splits",
-           "permute", "ravel", "reshape", "shape", "size", "squeeze", "swapaxes", "transpose"]  # fmt: skip

@@ -14,8 +14,8 @@ from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
 from graphc.ops.registry import ArrayLike, asarray, number, structural
-from graphc.ops.shape import Axes, at_most, lift
-from graphc.ops.spread import astype, broadcast_to, reduce
+from graphc.ops.shape import Axes, at_most, in_dtype, lift
+from graphc.ops.spread import broadcast_to, reduce
 from graphc.scalar import Scalar, const_value, index, select
 from graphc.types import Shape, TensorType, normal_axes, tensor_type
 
@@ -202,7 +202,7 @@ def pad(x: ArrayLike, pad_width: object, mode: str = "constant", constant_values
     node = asarray(x)
     if mode != "constant":
         fail(ArgumentError, f"pad: mode {mode!r} is not supported", node, hint="mode='constant'; concatenate slices for others")
-    value = astype(asarray(constant_values, node.dtype if isinstance(constant_values, (int, float)) else None), node.dtype)
+    value = in_dtype(constant_values, node.dtype)
     if value.ndim:
         fail(ArgumentError, "pad: one value for all sides is supported", value, hint="pad one side after the other")
     before, after = _widths(pad_width, node)

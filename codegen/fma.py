@@ -1,0 +1,38 @@
+"""a*b + c -> fma(a, b, c), chosen here and not by LLVM, so that results do not depend on its version."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from graphc import scalar as sc
+from graphc.program import Kernel
+from graphc.scalar import Scalar
+
+
+def fuse_multiply_add(kernel: Kernel) -> Kernel:
+    """Every float sum with a product that is used nowhere else becomes one rounding.
+
+    Not where both addends are products: a*b + c*d would round its halves differently, and a*b - a*b must be 0.
+    """
+    uses: Counter[int] = Counter()
+    for s in sc.order(kernel.scalars()):
+        uses.update(id(a) for a in s.args)
+    return replace(kernel, stages=tuple([replace(stage, body=_fused(stage.body, uses)) for stage in kernel.stages]))
+
+
+def _fused(root: Scalar, uses: Counter[int]) -> Scalar:
+    new: dict[int, Scalar] = {}
+    for s in sc.order((root,)):
+        args = tuple([new[id(a)] for a in s.args])
+        made = s if all(a is b for a, b in zip(args, s.args, strict=True)) else sc.scalar(s.op, args, s.dtype, s.param)
+        if s.op in ("add", "sub") and s.dtype.kind == "f":
+            products = [a.op == "mul" for a in s.args]
+            if products == [True, False] and uses[id(s.args[0])] == 1:
+                x, y = args[0].args
+                made = sc.fma(x, y, args[1] if s.op == "add" else -args[1])
+            elif products == [False, True] and uses[id(s.args[1])] == 1:
+                x, y = args[1].args
+                made = sc.fma(x if s.op == "add" else -x, y, args[0])
+        new[id(s)] = made
+    return new[id(root)]

@@ -1,0 +1,128 @@
+"""LLVM text by the line: types, literals, a module and what it collects, a block of instructions.
+
+A value of `lanes` elements is `T` for one lane and `<lanes x T>` above; bool is i1 in registers and a byte 0 or 1 in
+memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from graphc.dtypes import bool_, float32, float64
+from graphc.scalar import Scalar, const
+
+_ELEMENT = {bool_: "i1", float32: "float", float64: "double"}
+
+
+class Module:
+    """What one LLVM module holds: functions, and the declarations, constants, attributes and metadata they use."""
+
+    def __init__(self) -> None:
+        self._declarations: dict[str, None] = {}
+        self._tables: dict[tuple[np.dtype, tuple[float, ...]], str] = {}
+        self._globals: list[str] = []
+        self.functions: dict[str, str] = {}
+        """The whole text of each function by its name without `@`."""
+        self.rare: dict[tuple[Scalar, int], str] = {}
+        """The functions of rare cases, see `text`: by what they compute and their lanes."""
+        self._numbered: dict[str, str] = {}
+
+    def declare(self, line: str) -> None:
+        """Add a `declare ...` line, once."""
+        self._declarations[line] = None
+
+    def table(self, values: tuple[float, ...], dtype: np.dtype) -> str:
+        """The name of a constant array, `@table0`; equal arrays are one."""
+        key = (dtype, values)
+        if key not in self._tables:
+            name = self._tables[key] = f"@table{len(self._tables)}"
+            element = llvm_type(dtype, 1)
+            items = ", ".join(f"{element} {literal(const(v, dtype), 1)}" for v in values)
+            self._globals.append(f"{name} = private unnamed_addr constant [{len(values)} x {element}] [{items}], align 64")
+        return self._tables[key]
+
+    def add_global(self, line: str) -> None:
+        """Add a global variable, as its whole line."""
+        self._globals.append(line)
+
+    def attributes(self, text: str) -> str:
+        """The number `#0` of a group of function attributes such as `nounwind "key"="value"`."""
+        return self._number("#", text)
+
+    def metadata(self, text: str) -> str:
+        """The number `!0` of a metadata node such as `!{!"text"}`."""
+        return self._number("!", text)
+
+    def _number(self, mark: str, text: str) -> str:
+        key = mark + text
+        if key not in self._numbered:
+            self._numbered[key] = f"{mark}{sum(k[0] == mark for k in self._numbered)}"
+        return self._numbered[key]
+
+    def text(self) -> str:
+        """The module as LLVM text."""
+        groups = [f"attributes {n} = {{ {k[1:]} }}" for k, n in self._numbered.items() if k[0] == "#"]
+        nodes = [f"{n} = {k[1:]}" for k, n in self._numbered.items() if k[0] == "!"]
+        return "\n".join([*self._globals, *self._declarations, "", *self.functions.values(), *groups, *nodes, ""])
+
+
+class Block:
+    """Lines of instructions. Blocks of one function draw fresh names from one counter: pass on `names`."""
+
+    def __init__(self, names: itertools.count[int] | None = None) -> None:
+        self.names = itertools.count() if names is None else names
+        self.lines: list[str] = []
+        self.current = ""
+        """The basic block being written, once `label` has named one."""
+
+    def emit(self, rhs: str) -> str:
+        """Append `%vN = rhs` and return `%vN`."""
+        name = f"%v{next(self.names)}"
+        self.lines.append(f"  {name} = {rhs}")
+        return name
+
+    def line(self, text: str) -> None:
+        """Append an instruction without a value."""
+        self.lines.append("  " + text)
+
+    def label(self, name: str) -> None:
+        """Start a basic block of this name."""
+        self.current = name
+        self.lines.append(f"{name}:")
+
+
+def llvm_type(dtype: np.dtype, lanes: int) -> str:
+    """The type in registers: "float", "<16 x float>", "i1" for bool."""
+    element = _ELEMENT.get(dtype) or f"i{8 * dtype.itemsize}"
+    return element if lanes == 1 else f"<{lanes} x {element}>"
+
+
+def mangled(dtype: np.dtype, lanes: int) -> str:
+    """The type in the names of intrinsics: "f32", "v16f32"."""
+    element = {float32: "f32", float64: "f64", bool_: "i1"}.get(dtype) or f"i{8 * dtype.itemsize}"
+    return element if lanes == 1 else f"v{lanes}{element}"
+
+
+def literal(s: Scalar, lanes: int) -> str:
+    """A `const` Scalar as an operand. LLVM wants floats as the bits of the double, after rounding to the type."""
+    if s.dtype.kind == "f":
+        text = f"0x{s.param & 0xFFFFFFFFFFFFFFFF:016X}"
+    elif s.dtype == bool_:
+        text = "true" if s.param else "false"
+    else:
+        bits = 8 * s.dtype.itemsize  # written as a signed number, whatever the dtype
+        text = str((s.param + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1))
+    return text if lanes == 1 else f"splat ({llvm_type(s.dtype, 1)} {text})"
+
+
+def splat(block: Block, value: str, dtype: np.dtype, lanes: int) -> str:
+    """One element in every lane."""
+    if lanes == 1:
+        return value
+    element, vector = llvm_type(dtype, 1), llvm_type(dtype, lanes)
+    if not value.startswith("%"):
+        return f"splat ({element} {value})"
+    first = block.emit(f"insertelement {vector} poison, {element} {value}, i64 0")
+    return block.emit(f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer")

@@ -1,0 +1,226 @@
+"""Identities of arithmetic, logic and choice. What changes a derivative at a kink is in `LATE`: after `grad` only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from graphc.dtypes import bool_
+from graphc.ir import Node, make
+from graphc.ops.arithmetic import abs, add, divide, floor_divide, maximum, minimum, mod, multiply, negative, reciprocal, sqrt, square, subtract
+from graphc.ops.compare import SELECT, bitwise_and, bitwise_or, bitwise_xor, equal, greater, greater_equal, invert, less, less_equal
+from graphc.ops.compare import logical_and, logical_not, logical_or, logical_xor, not_equal, stop_gradient, where
+from graphc.ops.elementwise import power
+from graphc.ops.spread import CAST, astype
+from passes.match import AnyRule, Local, Rule, hole, number
+
+x, y, z = hole("x"), hole("y"), hole("z")
+i, j = hole("i", "int64"), hole("j", "int64")
+m, p, q = hole("m", "bool"), hole("p", "bool"), hole("q", "bool")
+c, d = number("c"), number("d")
+
+
+# -- conditions ---------------------------------------------------------------------------------------------------
+def is_negative(c: np.generic) -> bool:
+    """c < 0, in a dtype that has its negative."""
+    return bool(c < 0) and c.dtype.kind == "f"
+
+
+def adds_exactly(c: np.generic, d: np.generic) -> bool:
+    """c + d without rounding and without cancellation: no small number that the user added is lost."""
+    if c.dtype.kind != "f":
+        return True
+    if not np.isfinite(c) or not np.isfinite(d) or (c < 0) != (d < 0):
+        return False
+    total = float(c.dtype.type(float(c) + float(d)))
+    return math.isfinite(total) and total - float(c) == float(d) and total - float(d) == float(c)
+
+
+def multiplies_exactly(c: np.generic, d: np.generic) -> bool:
+    """c * d without rounding, overflow or underflow."""
+    if c.dtype.kind != "f":
+        return True
+    if not np.isfinite(c) or not np.isfinite(d) or c == 0 or d == 0:
+        return False
+    (a, n), (b, k) = float(c).as_integer_ratio(), float(d).as_integer_ratio()
+    with np.errstate(over="ignore", under="ignore"):
+        product = float(c * d)
+    return math.isfinite(product) and product != 0 and product.as_integer_ratio() == _reduced(a * b, n * k)
+
+
+def _reduced(a: int, n: int) -> tuple[int, int]:
+    common = math.gcd(a, n)
+    return a // common, n // common
+
+
+def power_of_two(c: np.generic) -> bool:
+    """A float c = +-2**k, neither huge nor tiny."""
+    return c.dtype.kind == "f" and bool(np.isfinite(c)) and math.frexp(float(c))[0] in (0.5, -0.5) and 1e-30 < math.fabs(float(c)) < 1e30
+
+
+def both_powers_of_two(c: np.generic, d: np.generic) -> bool:
+    return power_of_two(c) and power_of_two(d)
+
+
+def is_float(x: Node) -> bool:
+    return x.dtype.kind == "f"
+
+
+def wrapping(f: Callable[[np.generic, np.generic], np.generic], a: np.generic, b: np.generic) -> np.generic:
+    with np.errstate(over="ignore"):
+        return f(a, b)
+
+
+# -- rules on parameters ------------------------------------------------------------------------------------------
+def cast_of_cast(node: Node) -> Node | None:
+    """cast(cast(x, wide), dtype) -> cast(x, dtype), where `wide` holds every value of x."""
+    (inner,) = node.inputs
+    (x,) = inner.inputs
+    from_, wide = x.dtype, inner.dtype
+    lossless = np.can_cast(from_, wide) and not (from_.kind in "iu" and wide.kind == "f" and from_.itemsize >= wide.itemsize)
+    return astype(x, node.dtype) if lossless and (wide.kind != "b" or from_.kind == "b") else None
+
+
+def select_under_mask(node: Node) -> Node | None:
+    """where(m, f(where(m, a, b)), g(where(m, c, d))) -> where(m, f(a), g(d)): f, g elementwise, m or its negation below."""
+    mask, taken, other = node.inputs
+    new = _assuming(taken, mask, True), _assuming(other, mask, False)
+    if new[0] is taken and new[1] is other:
+        return None
+    return make(SELECT, (mask, *new))
+
+
+def _assuming(node: Node, mask: Node, value: bool) -> Node:
+    """`node` where `mask` has that value: one elementwise level is looked through."""
+    known = _branch(node, mask, value)
+    if known is not node or not node.op.elementwise or node.op is SELECT:
+        return known
+    inputs = tuple([_branch(i, mask, value) for i in node.inputs])
+    return node if all(a is b for a, b in zip(inputs, node.inputs)) else make(node.op, inputs, node.params)
+
+
+def _branch(node: Node, mask: Node, value: bool) -> Node:
+    if node.op is SELECT:
+        condition = node.inputs[0]
+        if condition is mask:
+            return node.inputs[1 if value else 2]
+        if condition.op is NOT and condition.inputs[0] is mask:
+            return node.inputs[2 if value else 1]
+    return node
+
+
+NOT = logical_not(m).op
+
+ALGEBRA: tuple[AnyRule, ...] = (
+    # signs
+    Rule("minus minus", -(-x), x),
+    Rule("subtract a negative", x - (-y), x + y),
+    Rule("add a negative", x + (-y), x - y),
+    Rule("add a negative number", x + c, lambda x, c: x - (-c), where=is_negative),
+    Rule("subtract a negative number", x - c, lambda x, c: x + (-c), where=is_negative),
+    Rule("product of negatives", (-x) * (-y), x * y),
+    Rule("negative number factor", (-x) * c, lambda x, c: x * (-c), where=lambda c: c.dtype.kind == "f"),
+    Rule("sign out of a product", (-x) * y, -(x * y)),
+    Rule("quotient of negatives", (-x) / (-y), x / y),
+    Rule("sign out of a numerator", (-x) / y, -(x / y)),
+    Rule("sign out of a denominator", x / (-y), -(x / y)),
+    Rule("negative of a multiple", -(x * c), lambda x, c: x * (-c), where=lambda c: c.dtype.kind == "f"),
+    Rule("negative of a difference", -(x - y), y - x, floats="reassoc"),  # 0 - 0 has another sign
+    Rule("abs of negative", abs(-x), abs(x)),
+    Rule("abs of abs", abs(abs(x)), abs(x)),
+    Rule("abs of square", abs(square(x)), square(x)),
+    # neutral elements
+    Rule("x + 0", x + -0.0, x),
+    Rule("x + 0, no -0 kept", x + 0, x, floats="reassoc"),
+    Rule("x - 0", x - 0, x),
+    Rule("0 - x", 0 - x, -x, floats="reassoc"),
+    Rule("x * 1", x * 1, x),
+    Rule("x * -1", x * -1, -x),
+    Rule("x / 1", x / 1, x),
+    Rule("x / -1", x / -1, -x),
+    Rule("i * 0", i * 0, 0),
+    Rule("i - i", i - i, 0),
+    Rule("i // 1", floor_divide(i, 1), i),
+    Rule("i % 1", mod(i, 1), 0),
+    # powers
+    Rule("square", x * x, square(x)),
+    Rule("square of negative", square(-x), square(x)),
+    Rule("square of abs", square(abs(x)), square(x)),
+    Rule("x**0", power(x, 0), 1),
+    Rule("x**1", power(x, 1), x),
+    Rule("x**2", power(x, 2), square(x)),
+    Rule("x**-1", power(x, -1), reciprocal(x)),
+    Rule("x**0.5", power(x, 0.5), sqrt(x), floats="reassoc"),  # at -inf and -0 the power is inf and 0
+    Rule("x**-2", power(x, -2), reciprocal(square(x)), where=is_float, floats="reassoc"),
+    Rule("x**4", power(x, 4), square(square(x)), where=is_float, floats="reassoc"),
+    # quotients
+    Rule("1 / x", 1 / x, reciprocal(x)),
+    Rule("times reciprocal", x * reciprocal(y), x / y, where=is_float, floats="stable"),
+    Rule("reciprocal of reciprocal", reciprocal(reciprocal(x)), x, where=is_float, floats="stable"),
+    Rule("reciprocal of quotient", reciprocal(x / y), y / x, floats="stable"),
+    Rule("divide by a reciprocal", x / reciprocal(y), x * y, floats="stable"),
+    # numbers gather, where nothing is rounded; cancellation (x + c) - c is left alone, it may be meant
+    Rule("scaling by powers of two", (x * c) * d, lambda x, c, d: x * (c * d), where=both_powers_of_two, floats="stable"),
+    Rule("numbers of a product", (x * c) * d, lambda x, c, d: x * wrapping(np.multiply, c, d), where=multiplies_exactly, floats="reassoc"),
+    Rule("numbers of a sum", (x + c) + d, lambda x, c, d: x + wrapping(np.add, c, d), where=adds_exactly, floats="reassoc"),
+    Rule("numbers of a difference", (x - c) - d, lambda x, c, d: x - wrapping(np.add, c, d), where=adds_exactly, floats="reassoc"),
+    Rule("halving a double", (x * c) / c, x, where=power_of_two, floats="stable"),
+    # choice
+    Rule("choice between equals", where(m, x, x), x),
+    Rule("choice by constant, true", where(True, x, y), x),
+    Rule("choice by constant, false", where(False, x, y), y),
+    Rule("choice by negation", where(logical_not(m), x, y), where(m, y, x)),
+    Rule("sum of choices", where(m, x, 0) + where(m, y, 0), where(m, x + y, 0)),
+    Rule("choice of both", where(m, x, 0) + where(m, 0, y), where(m, x, y), floats="reassoc"),  # 0 + -0
+    Rule("maximum of equals", maximum(x, x), x),
+    Rule("minimum of equals", minimum(x, x), x),
+    # logic
+    Rule("not not", logical_not(logical_not(m)), m),
+    Rule("invert of bool", invert(m), logical_not(m)),
+    Rule("and of bools", logical_and(m, p), m & p),
+    Rule("or of bools", logical_or(m, p), m | p),
+    Rule("xor of bools", logical_xor(m, p), m ^ p),
+    Rule("m & m", m & m, m),
+    Rule("m | m", m | m, m),
+    Rule("m & true", m & True, m),
+    Rule("m & false", m & False, False),
+    Rule("m | true", m | True, True),
+    Rule("m | false", m | False, m),
+    Rule("absorb, and", m & (m | p), m),
+    Rule("absorb, or", m | (m & p), m),
+    Rule("implied, and", m & (m & p), m & p),
+    Rule("implied, or", m | (m | p), m | p),
+    Rule("m & not m", m & logical_not(m), False),
+    Rule("m | not m", m | logical_not(m), True),
+    Rule("i & i", i & i, i),
+    Rule("i | i", i | i, i),
+    Rule("i ^ i", i ^ i, 0),
+    # comparisons
+    Rule("i == i", equal(i, i), True),
+    Rule("i != i", not_equal(i, i), False),
+    Rule("x < x", less(x, x), False),
+    Rule("x > x", greater(x, x), False),
+    Rule("i <= i", less_equal(i, i), True),
+    Rule("i >= i", greater_equal(i, i), True),
+    Rule("not i < j", logical_not(less(i, j)), i >= j),
+    Rule("not i <= j", logical_not(less_equal(i, j)), i > j),
+    Rule("not i > j", logical_not(greater(i, j)), i <= j),
+    Rule("not i >= j", logical_not(greater_equal(i, j)), i < j),
+    Rule("not equal", logical_not(equal(x, y)), not_equal(x, y)),
+    Rule("not different", logical_not(not_equal(x, y)), equal(x, y)),
+    # types
+    Local("cast of cast", "cast", cast_of_cast, inputs=("cast",)),
+)
+
+LATE: tuple[AnyRule, ...] = (
+    Rule("constant for good", stop_gradient(x), x),
+    Local("choice known from above", "select", select_under_mask),  # a second `where` may guard a derivative: not before grad
+    Rule("constant for good, bool", stop_gradient(m), m),
+    Rule("divide by a power of two", x / c, lambda x, c: x * (1 / c), where=power_of_two),
+    Rule("maximum of numbers", maximum(maximum(x, c), d), lambda x, c, d: maximum(x, np.maximum(c, d))),
+    Rule("minimum of numbers", minimum(minimum(x, c), d), lambda x, c, d: minimum(x, np.minimum(c, d))),
+)
+
+_ = (add, bool_, bitwise_and, bitwise_or, bitwise_xor, CAST, divide, multiply, negative, subtract, z, q)

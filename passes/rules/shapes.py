@@ -1,0 +1,284 @@
+"""Views of views, broadcasts pushed towards the outputs, reductions of what is repeated.
+
+In normal form a broadcast reads an array without axes of literal size 1 and repeats it along at least one axis, what only adds or
+drops such axes is a reshape, and elementwise ops come before both: so that the other tables see operands, not views of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc import dims
+from graphc.dims import Dim, Size
+from graphc.ir import Node, make
+from graphc.ops.compare import SELECT
+from graphc.ops.create import IOTA
+from graphc.ops.ranges import within
+from graphc.ops.registry import DIM, asarray
+from graphc.ops.shape import RESHAPE, TRANSPOSE, permute, reshape
+from graphc.ops.slicing import REVERSE, SLICE, cut, reverse
+from graphc.ops.spread import BROADCAST, CAST, broadcast, reduce
+from graphc.types import Shape
+from passes.match import AnyRule, Local, splat
+
+Axes = tuple[int, ...]
+
+
+def squeezed(shape: Sequence[Size]) -> Shape:
+    """The sizes that are not literally 1."""
+    return tuple([s for s in shape if s != 1])
+
+
+# -- elementwise ops come before broadcasts and reshapes ------------------------------------------------------------
+def broadcast_last(node: Node) -> Node | None:
+    """f(broadcast(x), broadcast(y)) -> broadcast(f(x, y)), for alike broadcasts and scalars."""
+    if not node.op.elementwise:
+        return None
+    common: Node | None = None
+    for i in node.inputs:
+        if i.op is not BROADCAST:
+            return None
+        if i.inputs[0].ndim:
+            if common is None:
+                common = i
+            elif i.params != common.params or i.inputs[0].shape != common.inputs[0].shape:
+                return None
+    if common is None:
+        return broadcast(make(node.op, tuple([i.inputs[0] for i in node.inputs]), node.params), node.shape, ())
+    small = common.inputs[0].shape
+    inputs = [i.inputs[0] if i.inputs[0].ndim else broadcast(i.inputs[0], small, ()) for i in node.inputs]
+    return broadcast(make(node.op, tuple(inputs), node.params), node.shape, common.params[1])  # type: ignore[arg-type]
+
+
+def reshape_last(node: Node) -> Node | None:
+    """f(reshape(x), reshape(y)) -> reshape(f(x, y)), for alike reshapes and scalars."""
+    if not node.op.elementwise:
+        return None
+    source: Shape | None = None
+    for i in node.inputs:
+        if i.op is RESHAPE and (source is None or source == i.inputs[0].shape):
+            source = i.inputs[0].shape
+        elif i.op is not BROADCAST or i.inputs[0].ndim:
+            return None
+    if source is None:
+        return None
+    inputs = [i.inputs[0] if i.op is RESHAPE else broadcast(i.inputs[0], source, ()) for i in node.inputs]
+    return reshape(make(node.op, tuple(inputs), node.params), node.shape)
+
+
+# -- views of views -------------------------------------------------------------------------------------------------
+def broadcast_of_broadcast(node: Node) -> Node:
+    """broadcast(broadcast(x)) -> broadcast(x)."""
+    (inner,), (shape, axes) = node.inputs, node.params
+    return broadcast(inner.inputs[0], shape, tuple([axes[a] for a in inner.params[1]]))  # type: ignore[arg-type, index, union-attr]
+
+
+def broadcast_of_ones(node: Node) -> Node | None:
+    """broadcast(x) -> broadcast(squeeze(x)), where x has axes of size 1; -> reshape(x) where nothing is repeated."""
+    (x,), (shape, axes) = node.inputs, node.params
+    named = tuple([a for size, a in zip(x.shape, axes) if size != 1])  # type: ignore[call-overload]
+    if squeezed(x.shape) == squeezed(node.shape):
+        return reshape(x, shape)
+    return None if len(named) == x.ndim else broadcast(reshape(x, squeezed(x.shape)), shape, named)  # type: ignore[arg-type]
+
+
+def reshape_of_reshape(node: Node) -> Node:
+    """reshape(reshape(x)) -> reshape(x)."""
+    return reshape(node.inputs[0].inputs[0], node.shape)
+
+
+def reshape_of_broadcast(node: Node) -> Node | None:
+    """reshape(broadcast(x)) -> broadcast(x), where axes of size 1 come and go, or x is a scalar."""
+    (inner,) = node.inputs
+    (x,) = inner.inputs
+    if not x.ndim:
+        return broadcast(x, node.shape, ())
+    if squeezed(inner.shape) != squeezed(node.shape) or 1 in squeezed(x.shape) or len(squeezed(x.shape)) != x.ndim:
+        return None
+    moved = dict(zip(_not_one(inner.shape), _not_one(node.shape)))
+    return broadcast(x, node.shape, tuple([moved[a] for a in inner.params[1]]))  # type: ignore[union-attr]
+
+
+def _not_one(shape: Shape) -> list[int]:
+    return [k for k, size in enumerate(shape) if size != 1]
+
+
+def transpose_of_transpose(node: Node) -> Node:
+    """transpose(transpose(x, a), b) -> transpose(x, a[b])."""
+    (inner,), (axes,) = node.inputs, node.params
+    return permute(inner.inputs[0], tuple([inner.params[0][a] for a in axes]))  # type: ignore[index, union-attr]
+
+
+def transpose_of_ones(node: Node) -> Node | None:
+    """transpose(x) -> reshape(x), where the axes that are not of size 1 keep their order."""
+    (x,), (axes,) = node.inputs, node.params
+    moved = [a for a in axes if x.shape[a] != 1]  # type: ignore[union-attr]
+    return reshape(x, node.shape) if moved == sorted(moved) else None
+
+
+def transpose_of_broadcast(node: Node) -> Node:
+    """transpose(broadcast(x)) -> broadcast(transpose(x))."""
+    (inner,), (axes,) = node.inputs, node.params
+    places = [axes.index(a) for a in inner.params[1]]  # type: ignore[union-attr]
+    order = sorted(range(len(places)), key=places.__getitem__)
+    return broadcast(permute(inner.inputs[0], tuple(order)), node.shape, tuple(sorted(places)))
+
+
+def slice_of_slice(node: Node) -> Node:
+    """x[a : : s][b : : t] -> x[a + b*s : : s*t], on each axis."""
+    (inner,), (starts, sizes, steps) = node.inputs, node.params
+    first, _, by = inner.params
+    starts = tuple([a + b * s for a, b, s in zip(first, starts, by)])  # type: ignore[call-overload]
+    return cut(inner.inputs[0], starts, sizes, tuple([s * t for s, t in zip(by, steps)]))  # type: ignore[arg-type, call-overload]
+
+
+def slice_of_broadcast(node: Node) -> Node:
+    """broadcast(x)[s] -> broadcast(x[s])."""
+    (inner,), parts = node.inputs, node.params
+    (x,), (_, axes) = inner.inputs, inner.params
+    stretched = [size == 1 and inner.shape[a] != 1 for size, a in zip(x.shape, axes)]  # type: ignore[call-overload]
+    whole = (0, 1, 1)  # of an axis of size 1
+    small = [[whole[k] if one else part[a] for a, one in zip(axes, stretched)] for k, part in enumerate(parts)]  # type: ignore[call-overload, index]
+    return broadcast(cut(x, *map(tuple, small)), node.shape, axes)  # type: ignore[arg-type]
+
+
+def reverse_of_reverse(node: Node) -> Node:
+    """reverse(reverse(x, a), b) -> reverse(x, a ^ b)."""
+    (inner,) = node.inputs
+    return reverse(inner.inputs[0], tuple(sorted(set(node.params[0]) ^ set(inner.params[0]))))  # type: ignore[arg-type]
+
+
+# -- reductions -------------------------------------------------------------------------------------------------------
+def reduce_of_ones(node: Node) -> Node | None:
+    """reduce(x, axes) -> reduce(squeeze(x), axes), for axes of size 1."""
+    (x,), (axes, combine) = node.inputs, node.params
+    ones = [a for a in axes if x.shape[a] == 1]  # type: ignore[union-attr]
+    if not ones:
+        return None
+    kept = [k for k in range(x.ndim) if k not in ones]
+    small = reshape(x, tuple([x.shape[k] for k in kept]))
+    return reduce(small, tuple([kept.index(a) for a in axes if a not in ones]), combine)  # type: ignore[arg-type, union-attr]
+
+
+def _merged(node: Node) -> Node | None:
+    """reduce(reduce(x, a), b) -> reduce(x, a + b), of one kind."""
+    (inner,), (axes, combine) = node.inputs, node.params
+    first, kind = inner.params
+    if kind != combine:
+        return None
+    kept = [k for k in range(inner.inputs[0].ndim) if k not in first]  # type: ignore[operator]
+    return reduce(inner.inputs[0], tuple(sorted([*first, *[kept[a] for a in axes]])), combine)  # type: ignore[arg-type, misc, union-attr]
+
+
+def _reorders(node: Node) -> bool:
+    return node.params[1] in ("sum", "prod") and node.dtype.kind == "f"
+
+
+def extreme_of_extremes(node: Node) -> Node | None:
+    """max(max(x, a), b) -> max(x, a + b); so for min, any, all, and sums and products of integers."""
+    return None if _reorders(node) else _merged(node)
+
+
+def sum_of_sums(node: Node) -> Node | None:
+    """sum(sum(x, a), b) -> sum(x, a + b); so for products."""
+    return _merged(node) if _reorders(node) else None
+
+
+def reduce_of_reshape(node: Node) -> Node | None:
+    """reduce(reshape(x), all axes) -> reduce(x, all axes)."""
+    (inner,), (axes, combine) = node.inputs, node.params
+    return reduce(inner.inputs[0], tuple(range(inner.inputs[0].ndim)), combine) if len(axes) == inner.ndim else None  # type: ignore[arg-type]
+
+
+def _split(node: Node) -> tuple[Node, Axes, list[Size], Axes]:
+    """Of a reduction of broadcast(x): x, its reduced axes, the sizes that are repeated and reduced, where the rest of x goes."""
+    (inner,), (reduced, _) = node.inputs, node.params
+    (x,), (shape, axes) = inner.inputs, inner.params
+    named = {a for size, a in zip(x.shape, axes) if size == shape[a]}  # type: ignore[index, call-overload]
+    inside = tuple([k for k, a in enumerate(axes) if a in reduced])  # type: ignore[operator]
+    repeated = [shape[a] for a in reduced if a not in named]  # type: ignore[index]
+    kept = [a for a in range(inner.ndim) if a not in reduced]  # type: ignore[operator]
+    return x, inside, repeated, tuple([kept.index(a) for a in axes if a not in reduced])  # type: ignore[operator]
+
+
+def reduce_of_broadcast(node: Node) -> Node | None:
+    """reduce(broadcast(x)) -> broadcast(reduce(x)), where only axes of x are reduced, or max, min, any, all of repeated elements."""
+    x, inside, repeated, places = _split(node)
+    combine = str(node.params[1])
+    if repeated and (combine in ("sum", "prod") or not all([isinstance(n, int) and n > 0 for n in repeated])):
+        return None
+    return broadcast(reduce(x, inside, combine), node.shape, places)
+
+
+def sum_of_broadcast(node: Node) -> Node | None:
+    """sum(broadcast(x)) -> n * broadcast(sum(x)), n elements being repeated."""
+    x, inside, repeated, places = _split(node)
+    if not repeated or node.params[1] != "sum" or node.dtype.itemsize < 4:
+        return None
+    count = dims.product(repeated)
+    return broadcast(reduce(x, inside, "sum"), node.shape, places) * asarray(count, node.dtype)  # type: ignore[no-any-return]
+
+
+def sum_of_negative(node: Node) -> Node | None:
+    """sum(-x) -> -sum(x)."""
+    return -reduce(node.inputs[0].inputs[0], *node.params) if node.params[1] == "sum" else None  # type: ignore[arg-type]
+
+
+def sum_of_one_hot(node: Node) -> Node | None:
+    """sum over axis a of where(iota(a) == i, g, 0) -> g, where i and g do not vary along a, and i was checked to lie in the axis."""
+    (chosen,), (axes, combine) = node.inputs, node.params
+    hit, g, zero = chosen.inputs if chosen.op is SELECT else (None, None, None)
+    if hit is None or combine != "sum" or hit.op.name != "equal" or splat(zero) != 0 or g.op is not BROADCAST:
+        return None
+    for counter, index in (hit.inputs, hit.inputs[::-1]):
+        if counter.op is not IOTA or index.op is not BROADCAST:
+            continue
+        a = counter.params[1]
+        if a in axes and a not in index.params[1] and a not in g.params[1] and _in_range(index.inputs[0], node.inputs[0].shape[a]):  # type: ignore[operator, index]
+            lower = lambda k: k - (k > a)  # noqa: B023  # used at once
+            rest = broadcast(g.inputs[0], tuple([n for k, n in enumerate(g.shape) if k != a]), tuple([lower(k) for k in g.params[1]]))  # type: ignore[union-attr]
+            return reduce(rest, tuple([lower(k) for k in axes if k != a]), "sum")  # type: ignore[union-attr]
+    return None
+
+
+def _in_range(index: Node, n: Size) -> bool:
+    """Provably in [0, n), or counted from the end where negative: such an index is checked where it is used to gather."""
+    while index.op in (RESHAPE, BROADCAST) or (index.op is CAST and index.inputs[0].dtype.kind in "iu"):
+        index = index.inputs[0]
+    if index.op is not SELECT:
+        return within(index, n)
+    condition, wrapped, plain = index.inputs
+    if condition.op.name != "less" or condition.inputs[0] is not plain or splat(condition.inputs[1]) != 0 or wrapped.op.name != "add":
+        return False
+    return any(a is plain and _is_size(b, n) for a, b in (wrapped.inputs, wrapped.inputs[::-1]))
+
+
+def _is_size(node: Node, n: Size) -> bool:
+    while node.op is BROADCAST or node.op is CAST:
+        node = node.inputs[0]
+    value = splat(node)
+    return node.params[0] == n if node.op is DIM else value is not None and isinstance(n, int) and bool(value == n)
+
+
+SHAPES: tuple[AnyRule, ...] = (
+    Local("broadcast after elementwise", None, broadcast_last, inputs=("broadcast",)),
+    Local("reshape after elementwise", None, reshape_last, inputs=("reshape",)),
+    Local("broadcast of broadcast", "broadcast", broadcast_of_broadcast, inputs=("broadcast",)),
+    Local("broadcast of ones", "broadcast", broadcast_of_ones),
+    Local("reshape of reshape", "reshape", reshape_of_reshape, inputs=("reshape",)),
+    Local("reshape of broadcast", "reshape", reshape_of_broadcast, inputs=("broadcast",)),
+    Local("transpose of transpose", "transpose", transpose_of_transpose, inputs=("transpose",)),
+    Local("transpose of ones", "transpose", transpose_of_ones),
+    Local("transpose of broadcast", "transpose", transpose_of_broadcast, inputs=("broadcast",)),
+    Local("slice of slice", "slice", slice_of_slice, inputs=("slice",)),
+    Local("slice of broadcast", "slice", slice_of_broadcast, inputs=("broadcast",)),
+    Local("reverse of reverse", "reverse", reverse_of_reverse, inputs=("reverse",)),
+    Local("reduce of ones", "reduce", reduce_of_ones),
+    Local("extreme of extremes", "reduce", extreme_of_extremes, inputs=("reduce",)),
+    Local("reduce of broadcast", "reduce", reduce_of_broadcast, inputs=("broadcast",)),
+    Local("reduce of reshape", "reduce", reduce_of_reshape, inputs=("reshape",)),
+    Local("sum of one-hot", "reduce", sum_of_one_hot, inputs=("select",)),
+    Local("sum of sums", "reduce", sum_of_sums, floats="reassoc", inputs=("reduce",)),
+    Local("sum of broadcast", "reduce", sum_of_broadcast, floats="reassoc", inputs=("broadcast",)),
+    Local("sum of negative", "reduce", sum_of_negative, floats="reassoc", inputs=("negative",)),
+)

@@ -1,0 +1,158 @@
+"""Naive formulas and what computes the same without overflow, cancellation or a nan derivative.
+
+Inputs are in normal form when a rule looks at them, so one spelling is stated: 1/(1 + exp(-x)) has become a sigmoid
+before the log around it is seen, x**2 and x*x a square, x + -1 a difference, 1/x a reciprocal.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from graphc.dims import less_equal
+from graphc.ir import Node, toposort
+from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
+from graphc.ops.compare import isinf, where
+from graphc.ops.elementwise import cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, power, sigmoid, sin, sinh, softplus, tanh
+from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, var
+from passes.match import AnyRule, Local, Rule, hole, number, size_value, splat, vector
+
+x, y, z = hole("x"), hole("y"), hole("z")
+v = vector("v")
+c = number("c")
+LN2 = math.log(2.0)
+
+
+def unshifted(v: Node) -> bool:
+    """Whether v is not already x - max(x), or the like: then the exponentials of v are safe as they are."""
+    if v.op.name != "subtract":
+        return True
+    below, seen = [v.inputs[1]], 0
+    while below and seen < 12:
+        node = below.pop()
+        seen += 1
+        if node.op.name == "stop_gradient" or (node.op.name == "reduce" and node.params[1] == "max"):
+            return False
+        below.extend(node.inputs)
+    return True
+
+
+def positive(c: np.generic) -> bool:
+    return bool(c > 0)
+
+
+def root_of_squares(node: Node) -> Node | None:
+    """sqrt(t) -> where(t == 0, 0, sqrt(where(t == 0, 1, t))), t a sum of squares: the same value, and derivative 0 at the origin."""
+    t = node.inputs[0]
+    if node.op.name == "power":
+        half = splat(node.inputs[1])
+        if half is None or half != 0.5:
+            return None
+    if not _sum_of_squares(t):
+        return None
+    zero = t == 0
+    return where(zero, 0.0, sqrt(where(zero, 1.0, t)))  # type: ignore[arg-type]
+
+
+def _sum_of_squares(node: Node) -> bool:
+    """A sum, over axes or of several terms, of squares, possibly scaled by a number > 0 or divided by a size."""
+    todo, seen = [node], 0
+    while todo:
+        node, seen = todo.pop(), seen + 1
+        name = node.op.name
+        if name == "add":
+            todo.extend(node.inputs)
+        elif name in ("reshape", "broadcast", "transpose") or (name == "reduce" and node.params[1] == "sum"):
+            todo.append(node.inputs[0])
+        elif name == "divide" and _positive_number(node.inputs[1]):
+            todo.append(node.inputs[0])
+        elif name == "multiply" and any(map(_positive_number, node.inputs)):
+            todo.extend([i for i in node.inputs if not _positive_number(i)])
+        elif name != "square":
+            return False
+        if seen > 64:
+            return False
+    return True
+
+
+def _positive_number(node: Node) -> bool:
+    value = splat(node)
+    if value is not None:
+        return bool(value > 0)
+    size = size_value(node)
+    return size is not None and less_equal(0, size) is True
+
+
+def log1mexp(x: Node) -> Node:
+    """log(1 - e**x) for x <= 0: by expm1 where e**x is near 1, by log1p where it is small."""
+    return where(x > -LN2, x + log(expm1(-x)), log1p(-exp(x)))
+
+
+STABILITY: tuple[AnyRule, ...] = (
+    # exponentials and logarithms near 0 and 1
+    Rule("expm1", exp(x) - 1, expm1(x), floats="stable"),
+    Rule("1 - exp", 1 - exp(x), -expm1(x), floats="stable"),
+    Rule("log1p", log(1 + x), log1p(x), floats="stable"),
+    Rule("log1p of negative", log(1 - x), log1p(-x), floats="stable"),
+    Rule("log of exp", log(exp(x)), x, floats="stable"),
+    Rule("log1p of expm1", log1p(expm1(x)), x, floats="stable"),
+    Rule("log of 1 - exp", log(-expm1(x)), log1mexp(x), floats="stable"),
+    Rule("reciprocal of exp", reciprocal(exp(x)), exp(-x), floats="stable"),
+    Rule("log of reciprocal", log(reciprocal(x)), -log(x), floats="stable"),
+    Rule("log of square", log(square(x)), 2 * log(abs(x)), floats="stable"),
+    Rule("abs of exp", abs(exp(x)), exp(x)),
+    # products and quotients of exponentials under a log
+    Rule("log of exp times", log(exp(x) * y), x + log(y), floats="stable"),
+    Rule("log of exp over", log(exp(x) / y), x - log(y), floats="stable"),
+    Rule("log of over exp", log(x / exp(y)), log(x) - y, floats="stable"),
+    Rule("log of sigmoid times", log(sigmoid(x) * y), log(y) - softplus(-x), floats="stable"),
+    Rule("log of prod of exp", log(prod(exp(v))), sum(v), floats="stable"),
+    Rule("logaddexp", log(exp(x) + exp(y)), logaddexp(x, y), floats="stable"),
+    # sigmoids
+    Rule("softplus", log1p(exp(x)), softplus(x), floats="stable"),
+    Rule("sigmoid of negative", reciprocal(1 + exp(x)), sigmoid(-x), floats="stable"),
+    Rule("sigmoid", exp(x) / (1 + exp(x)), sigmoid(x), floats="stable"),
+    Rule("sigmoid of difference", exp(x) / (exp(x) + exp(y)), sigmoid(x - y), floats="stable"),
+    Rule("times sigmoid of negative", x / (1 + exp(y)), x * sigmoid(-y), floats="stable"),
+    Rule("1 - sigmoid", 1 - sigmoid(x), sigmoid(-x), floats="stable"),
+    Rule("sigmoid - 1", sigmoid(x) - 1, -sigmoid(-x), floats="stable"),
+    Rule("log of sigmoid", log(sigmoid(x)), -softplus(-x), floats="stable"),
+    Rule("log sigmoid", log_sigmoid(x), -softplus(-x)),
+    Rule("exp of -softplus", exp(-softplus(x)), sigmoid(-x), floats="stable"),
+    # hyperbolic functions by exponentials
+    Rule("sinh", exp(x) - exp(-x), 2 * sinh(x), floats="stable"),
+    Rule("cosh", exp(x) + exp(-x), 2 * cosh(x), floats="stable"),
+    Rule("tanh", sinh(x) / cosh(x), tanh(x), floats="stable"),
+    Rule("tanh of doubles", (2 * sinh(x)) / (2 * cosh(x)), tanh(x), floats="stable"),
+    Rule("tanh by expm1", expm1(x) / (1 + exp(x)), tanh(0.5 * x), floats="stable"),
+    Rule("tanh by sigmoid", 2 * sigmoid(x) - 1, tanh(0.5 * x), floats="stable"),
+    Rule("1 + tanh", 1 + tanh(x), 2 * sigmoid(2 * x), floats="stable"),
+    Rule("1 - tanh", 1 - tanh(x), 2 * sigmoid(-2 * x), floats="stable"),
+    # the error function
+    Rule("erfc", 1 - erf(x), erfc(x), floats="stable"),
+    Rule("erfc of negative", 1 + erf(x), erfc(-x), floats="stable"),
+    Rule("erf - 1", erf(x) - 1, -erfc(x), floats="stable"),
+    Rule("erf", 1 - erfc(x), erf(x), floats="stable"),
+    Rule("erfc - 1", erfc(x) - 1, -erf(x), floats="stable"),
+    # softmax and its logarithms
+    Rule("softmax", exp(v) / sum(exp(v)), softmax(v), where=unshifted, floats="stable"),
+    Rule("log-sum-exp", log(sum(exp(v))), logsumexp(v), where=unshifted, floats="stable"),
+    Rule("log-mean-exp", log(sum(exp(v)) / x), logsumexp(v) - log(x), where=unshifted, floats="stable"),
+    Rule("log of multiple of sum-exp", log(c * sum(exp(v))), lambda v, axes, c: logsumexp(v, axes) + np.log(c),
+         where=lambda v, c: unshifted(v) and positive(c), floats="stable"),
+    Rule("log(1 + sum-exp)", log1p(sum(exp(v))), softplus(logsumexp(v)), where=unshifted, floats="stable"),
+    Rule("log-softmax", v - logsumexp(v), log_softmax(v), floats="stable"),
+    Rule("exp of log-softmax", exp(log_softmax(v)), softmax(v), floats="stable"),
+    # norms: no infinite derivative at the origin, no overflow where there is one term
+    Rule("abs", sqrt(square(x)), abs(x), floats="stable"),
+    Rule("abs by power", power(square(x), 0.5), abs(x), floats="stable"),
+    Local("root of squares", "sqrt", root_of_squares),
+    Local("root of squares by power", "power", root_of_squares, floats="stable"),
+    # cancellation
+    Rule("variance", mean(square(v)) - square(mean(v)), var(v), floats="stable"),
+    Rule("sqrt(1 + x) - 1", sqrt(1 + x) - 1, where(isinf(x), x, x / (sqrt(1 + x) + 1)), floats="stable"),
+    Rule("1 - cos", 1 - cos(x), 2 * square(sin(0.5 * x)), floats="stable"),
+    Rule("cos - 1", cos(x) - 1, -2 * square(sin(0.5 * x)), floats="stable"),
+)  # fmt: skip
+_ = (z, np)

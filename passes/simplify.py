@@ -1,0 +1,24 @@
+"""The full tables, for a graph that is not differentiated any more."""
+
+from __future__ import annotations
+
+from graphc.ir import Graph
+from passes.fold import FOLD
+from passes.prepare import prepare
+from passes.rewrite import Fired, Table, rewrite
+from passes.rules import algebra, linalg
+from passes.rules.algebra import ALGEBRA
+from passes.rules.linalg import LINALG
+from passes.rules.shapes import SHAPES
+from passes.rules.stability import STABILITY
+
+SIMPLIFY = Table((*FOLD, *SHAPES, *ALGEBRA, *algebra.LATE, *STABILITY, *LINALG, *linalg.LATE), floats=("exact", "stable", "reassoc"))
+
+
+def simplify(graph: Graph, log: Fired | None = None) -> Graph:
+    """The graph under all rules but the fast ones.
+
+    First as `grad` prepares it: a forward graph then meets its own gradient in the same nodes.
+    """
+    ready = prepare(graph.outputs, log=log)
+    return graph.with_outputs(rewrite(ready, SIMPLIFY, log))

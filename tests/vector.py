@@ -1,0 +1,82 @@
+"""Compile a function of Scalars and run it over arrays, for the tests of emission and of vector math."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import numpy as np
+
+from codegen import jit
+from codegen.mathlib import expand
+from codegen.target import host
+from codegen.text import Block, Module, evaluate, llvm_type
+from graphc.dtypes import bool_, int8
+from graphc.scalar import Scalar, arg
+from graphc.target import Target
+
+Body = Callable[..., Scalar]
+
+
+def text_of(bodies: dict[str, tuple[Body, tuple[np.dtype, ...]]], target: Target, lanes: dict[str, int]) -> str:
+    """A module with `void name(i64 n, ptr x0, ..., ptr y)`: y[i] = body(x0[i], ...) for i in steps of its lanes."""
+    module = Module()
+    for name, (body, dtypes) in bodies.items():
+        root = expand(body(*[arg(k, d) for k, d in enumerate(dtypes)]), target)
+        module.functions[name] = _loop(module, target, name, root, dtypes, lanes[name])
+    return module.text()
+
+
+def _loop(module: Module, target: Target, name: str, root: Scalar, dtypes: tuple[np.dtype, ...], lanes: int) -> str:
+    block = Block()
+    block.label("loop")
+    memory = [llvm_type(int8 if d == bool_ else d, lanes) for d in (*dtypes, root.dtype)]
+    block.line("%i = phi i64 [ 0, %entry ], [ %next, %END ]")
+    inputs = []
+    for k, (dtype, kind) in enumerate(zip(dtypes, memory)):
+        place = block.emit(f"getelementptr {kind.split()[-1].rstrip('>')}, ptr %x{k}, i64 %i")
+        value = block.emit(f"load {kind}, ptr {place}, align 1")
+        inputs.append(block.emit(f"icmp ne {kind} {value}, zeroinitializer") if dtype == bool_ and lanes > 1 else value)
+        if dtype == bool_ and lanes == 1:
+            inputs[-1] = block.emit(f"icmp ne i8 {value}, 0")
+    result = evaluate(module, block, target, root, inputs, lanes)
+    if root.dtype == bool_:
+        result = block.emit(f"zext {llvm_type(bool_, lanes)} {result} to {memory[-1]}")
+    place = block.emit(f"getelementptr {memory[-1].split()[-1].rstrip('>')}, ptr %y, i64 %i")
+    block.line(f"store {memory[-1]} {result}, ptr {place}, align 1")
+    block.line(f"%next = add i64 %i, {lanes}")
+    block.line("%more = icmp ult i64 %next, %n")
+    block.line("br i1 %more, label %loop, label %end")
+    lines = "\n".join(block.lines).replace("%END", f"%{block.current}")
+    params = "".join(f", ptr %x{k}" for k in range(len(dtypes)))
+    return f"define void @{name}(i64 %n{params}, ptr %y) {{\nentry:\n  br label %loop\n{lines}\nend:\n  ret void\n}}\n"
+
+
+class Vectorised:
+    """Functions of arrays made from functions of Scalars: `Vectorised({"f": (body, dtypes)})["f"](*arrays)`."""
+
+    def __init__(self, bodies: dict[str, tuple[Body, tuple[np.dtype, ...]]], target: Target | None = None, lanes: int | None = None):
+        self.target = target or host()
+        self.lanes = {name: lanes or max(1, min(self.target.lanes(d) for d in dtypes)) for name, (_, dtypes) in bodies.items()}
+        self.dtypes = {name: dtypes for name, (_, dtypes) in bodies.items()}
+        arguments = {name: [arg(k, d) for k, d in enumerate(dtypes)] for name, (_, dtypes) in bodies.items()}
+        self.result = {name: body(*arguments[name]).dtype for name, (body, _) in bodies.items()}
+        self.text = text_of(bodies, self.target, self.lanes)
+        self.loaded = jit.load(jit.compile_module(self.text, self.target, verify=True))
+
+    def __getitem__(self, name: str) -> Callable[..., np.ndarray]:
+        lanes, dtypes = self.lanes[name], self.dtypes[name]
+        call = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (len(dtypes) + 1))(self.loaded.address(name))
+
+        def run(*arrays: np.ndarray) -> np.ndarray:
+            n = len(arrays[0])
+            padded = -(-max(n, 1) // lanes) * lanes
+            inputs = [np.ones(padded, d) for d in dtypes]
+            for whole, given in zip(inputs, arrays):
+                whole[:n] = given
+            out = np.empty(padded, self.result[name])
+            call(padded, *[a.ctypes.data for a in inputs], out.ctypes.data)
+            return out[:n]
+
+        run.keep = self  # type: ignore[attr-defined]  # the code lives as long as the function
+        return run
