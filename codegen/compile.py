@@ -31,7 +31,11 @@ def write_module(program: Program, target: Target, fma: bool = True) -> str:
         unit.module.functions[part] = _Part(unit, program, names, part, first).text()
     lines = ["define i64 @run(ptr %slots, ptr %sizes) {"]
     for k, part in enumerate(parts):
-        lines += [f"  %r{k} = call i64 @{part}(ptr %slots, ptr %sizes)", f"  %ok{k} = icmp eq i64 %r{k}, {FINISHED}", f"  br i1 %ok{k}, label %next{k}, label %stop{k}"]
+        lines += [
+            f"  %r{k} = call i64 @{part}(ptr %slots, ptr %sizes)",
+            f"  %ok{k} = icmp eq i64 %r{k}, {FINISHED}",
+            f"  br i1 %ok{k}, label %next{k}, label %stop{k}",
+        ]
         lines += [f"stop{k}:", f"  ret i64 %r{k}", f"next{k}:"]
     unit.module.functions["run"] = "\n".join([*lines, f"  ret i64 {FINISHED}", "}", ""])
     return unit.module.text()
@@ -39,7 +43,12 @@ def write_module(program: Program, target: Target, fma: bool = True) -> str:
 
 def slot_of(program: Program, buffer: Buffer) -> int:
     """The position of a buffer's address among the slots: inputs, state, constants, outputs, then the arena."""
-    counts = {"input": len(program.inputs), "shared": len(program.shared), "constant": len(program.constants), "output": len(program.outputs)}
+    counts = {
+        "input": len(program.inputs),
+        "shared": len(program.shared),
+        "constant": len(program.constants),
+        "output": len(program.outputs),
+    }
     base = 0
     for role, count in counts.items():
         if role == buffer.role:
@@ -77,7 +86,11 @@ class _Part(FunctionEmitter):
     def text(self) -> str:
         for k, step in enumerate(self.program.steps[self.first : self.first + STEPS_PER_FUNCTION]):
             self.step(self.first + k, step)
-        return f"define internal i64 @{self.name}(ptr %slots, ptr %sizes) {{\nentry:\n" + "\n".join(self.entry.lines) + f"\n  ret i64 {FINISHED}\n}}\n"
+        return (
+            f"define internal i64 @{self.name}(ptr %slots, ptr %sizes) {{\nentry:\n"
+            + "\n".join(self.entry.lines)
+            + f"\n  ret i64 {FINISHED}\n}}\n"
+        )
 
     def step(self, number: int, step: Step) -> None:
         if isinstance(step, Launch):

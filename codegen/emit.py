@@ -71,7 +71,7 @@ def memory_type(dtype: np.dtype, lanes: int) -> str:
 
 def neutral(combine: str, dtype: np.dtype) -> Scalar:
     """The element that a combine ignores."""
-    if combine in ("sum", "any"):
+    if combine in ("sum", "any", "recur"):
         return sc.const(0, dtype)
     if combine in ("prod", "all"):
         return sc.const(1, dtype)
@@ -125,8 +125,8 @@ class FunctionEmitter:
                 self.store(slot, dynamic, static, value, mode)
             case Alloc(name, dtype, combine):
                 self.registers[name] = self.new_register(name, dtype, combine)
-            case Accumulate(name, _, value, position):
-                self.accumulate(name, value, position, 0)
+            case Accumulate(name, _, value, other):
+                self.accumulate(name, value, other, 0)
             case For():
                 self.loop(s)
             case If() | Call():
@@ -198,11 +198,13 @@ class FunctionEmitter:
         """The statements of one unrolled copy: accumulators use their u-th register."""
         for s in body.body:
             if isinstance(s, Accumulate):
-                self.accumulate(s.name, s.value, s.position, u)
+                self.accumulate(s.name, s.value, s.other, u)
             else:
                 self.statement(s)
 
-    def counted(self, symbol: Symbol, start: Size, end: Size, step: int, body: Block, copies: Sequence[Callable[[Scope, str], None]]) -> None:
+    def counted(
+        self, symbol: Symbol, start: Size, end: Size, step: int, body: Block, copies: Sequence[Callable[[Scope, str], None]]
+    ) -> None:
         """for i = start; i < end; i += step. Accumulators that the body updates travel as phis."""
         if isinstance(start, int) and isinstance(end, int):
             if start >= end:
@@ -253,7 +255,9 @@ class FunctionEmitter:
         if not known:
             for register, part, k, _, old in phis:
                 final = getattr(register, part)[k]
-                getattr(register, part)[k] = out.emit(f"phi {self.register_type(register, part)} [ {old}, %{preheader} ], [ {final}, %{latch} ]")
+                getattr(register, part)[k] = out.emit(
+                    f"phi {self.register_type(register, part)} [ {old}, %{preheader} ], [ {final}, %{latch} ]"
+                )
 
     # -- accumulators -------------------------------------------------------------------------------------------
     def new_register(self, name: int, dtype: np.dtype, combine: str) -> Register:
@@ -263,7 +267,7 @@ class FunctionEmitter:
                 if any(isinstance(a, Accumulate) and a.name == name for a in walk(s.body)):
                     lanes, copies = s.lanes, s.unroll
         for s in walk(self.body):
-            if isinstance(s, Accumulate) and s.name == name and s.position is not None:
+            if isinstance(s, Accumulate) and s.name == name and combine.startswith("arg"):
                 dtype = s.value.dtype
         start = literal(neutral(combine, dtype), lanes)
         positions = [literal(sc.const(np.iinfo(np.int64).max, int64), lanes)] * copies if combine.startswith("arg") else []
@@ -272,21 +276,31 @@ class FunctionEmitter:
     def register_type(self, register: Register, part: str) -> str:
         return llvm_type(register.dtype if part == "values" else int64, register.lanes)
 
-    def accumulate(self, name: int, value: Scalar, position: Scalar | None, u: int) -> None:
+    def accumulate(self, name: int, value: Scalar, other: Scalar | None, u: int) -> None:
         register = self.registers[name]
         u = u if u < len(register.values) else 0
         v = self.spread(self.value(value), value.dtype, register.lanes)
         mask = self.mask() if register.lanes > 1 else None
         if mask is not None:
             kind = llvm_type(register.dtype, register.lanes)
-            v = self.here.lines.emit(f"select <{register.lanes} x i1> {mask}, {kind} {v}, {kind} {literal(neutral(register.combine, register.dtype), register.lanes)}")
-        if position is None:
+            v = self.here.lines.emit(
+                f"select <{register.lanes} x i1> {mask}, {kind} {v}, {kind} {literal(neutral(register.combine, register.dtype), register.lanes)}"
+            )
+        if register.combine == "recur":
+            assert other is not None
+            f = self.spread(self.value(other), value.dtype, register.lanes)
+            x = [sc.arg(k, value.dtype) for k in range(3)]
+            register.values[u] = self.tree(x[0] * x[1] + x[2], {0: register.values[u], 1: f, 2: v}, register.lanes)
+            return
+        if other is None:
             register.values[u] = self.combine(register.combine, register.dtype, register.values[u], v, register.lanes)
             return
-        p = self.spread(self.value(position), int64, register.lanes)
+        p = self.spread(self.value(other), int64, register.lanes)
         if mask is not None:
             kind = llvm_type(int64, register.lanes)
-            p = self.here.lines.emit(f"select <{register.lanes} x i1> {mask}, {kind} {p}, {kind} {literal(sc.const(np.iinfo(np.int64).max, int64), register.lanes)}")
+            p = self.here.lines.emit(
+                f"select <{register.lanes} x i1> {mask}, {kind} {p}, {kind} {literal(sc.const(np.iinfo(np.int64).max, int64), register.lanes)}"
+            )
         register.values[u], register.positions[u] = self.better(register, register.values[u], register.positions[u], v, p, register.lanes)
 
     def combine(self, combine: str, dtype: np.dtype, a: str, b: str, lanes: int) -> str:
@@ -318,7 +332,13 @@ class FunctionEmitter:
         """A small expression over `arg`s, written here."""
         done: dict[int, str] = {}
         for s in sc.order((root,)):
-            done[id(s)] = args[s.param] if s.op == "arg" else literal(s, lanes) if s.op == "const" else self.op(s, [done[id(x)] for x in s.args], lanes)
+            done[id(s)] = (
+                args[s.param]
+                if s.op == "arg"
+                else literal(s, lanes)
+                if s.op == "const"
+                else self.op(s, [done[id(x)] for x in s.args], lanes)
+            )
         return done[id(root)]
 
     def result(self, name: int) -> Value:
@@ -333,7 +353,9 @@ class FunctionEmitter:
             half = len(values) // 2
             for k in range(half):
                 if register.is_arg:
-                    values[k], positions[k] = self.better(register, values[k], positions[k], values[k + half], positions[k + half], register.lanes)
+                    values[k], positions[k] = self.better(
+                        register, values[k], positions[k], values[k + half], positions[k + half], register.lanes
+                    )
                 else:
                     values[k] = self.combine(register.combine, register.dtype, values[k], values[k + half], register.lanes)
             values, positions = values[:half], positions[:half]
@@ -626,7 +648,9 @@ class FunctionEmitter:
         if lanes == 1:
             mask = self.here.lines.emit(f"insertelement <1 x i1> poison, i1 {mask}, i64 0")
         item = 1 if dtype == bool_ else dtype.itemsize
-        text = self.here.lines.emit(f"call {kind} @llvm.masked.load.{suffix}.p0(ptr {pointer}, i32 {item}, <{width} x i1> {mask}, {kind} zeroinitializer)")
+        text = self.here.lines.emit(
+            f"call {kind} @llvm.masked.load.{suffix}.p0(ptr {pointer}, i32 {item}, <{width} x i1> {mask}, {kind} zeroinitializer)"
+        )
         if lanes == 1:
             text = self.here.lines.emit(f"extractelement {kind} {text}, i64 0")
         return self.from_memory(text, dtype, lanes)
@@ -635,7 +659,9 @@ class FunctionEmitter:
         kind, suffix = vector_memory(dtype, lanes)
         self.module.declare(f"declare {kind} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr>, i32, <{lanes} x i1>, {kind})")
         item = 1 if dtype == bool_ else dtype.itemsize
-        text = self.here.lines.emit(f"call {kind} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask}, {kind} zeroinitializer)")
+        text = self.here.lines.emit(
+            f"call {kind} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask}, {kind} zeroinitializer)"
+        )
         return self.from_memory(text, dtype, lanes)
 
     def from_memory(self, text: str, dtype: np.dtype, lanes: int) -> str:
@@ -661,7 +687,11 @@ class FunctionEmitter:
             text = self.spread(v, dtype, lanes)
             mask = self.mask() if lanes > 1 else None
             if mode == "add":
-                old = self.masked_load(pointer, dtype, mask, lanes) if mask else self.from_memory(lines.emit(f"load {memory_type(dtype, lanes)}, ptr {pointer}, align {item}"), dtype, lanes)
+                old = (
+                    self.masked_load(pointer, dtype, mask, lanes)
+                    if mask
+                    else self.from_memory(lines.emit(f"load {memory_type(dtype, lanes)}, ptr {pointer}, align {item}"), dtype, lanes)
+                )
                 text = self.combine("sum", dtype, old, text, lanes)
             text = self.to_memory(text, dtype, lanes)
             if mask is None:
@@ -679,7 +709,9 @@ class FunctionEmitter:
         kind, suffix = vector_memory(dtype, lanes)
         self.module.declare(f"declare void @llvm.masked.scatter.{suffix}.v{lanes}p0({kind}, <{lanes} x ptr>, i32, <{lanes} x i1>)")
         mask = self.mask() or "splat (i1 true)"
-        lines.line(f"call void @llvm.masked.scatter.{suffix}.v{lanes}p0({kind} {text}, <{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask})")
+        lines.line(
+            f"call void @llvm.masked.scatter.{suffix}.v{lanes}p0({kind} {text}, <{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask})"
+        )
 
 
 class _At:
@@ -766,5 +798,7 @@ class Unit:
         result = evaluate(self.module, lines, self.target, root, [f"%x{k}" for k in range(len(dtypes))], 1)
         params = ", ".join(f"{llvm_type(d, 1)} %x{k}" for k, d in enumerate(dtypes))
         kind, text = llvm_type(root.dtype, 1), "\n".join(lines.lines)
-        self.module.functions[symbol] = f"define internal {kind} @{symbol}({params}) {self.math_attributes} {{\nentry:\n{text}\n  ret {kind} {result}\n}}\n"
+        self.module.functions[symbol] = (
+            f"define internal {kind} @{symbol}({params}) {self.math_attributes} {{\nentry:\n{text}\n  ret {kind} {result}\n}}\n"
+        )
         return symbol

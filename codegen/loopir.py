@@ -59,12 +59,12 @@ class Alloc:
 
 @dataclass(frozen=True)
 class Accumulate:
-    """name = combine(name, value); for arg combines `position` goes with the value."""
+    """name = combine(name, value). Arg combines keep the position `other` of the value; "recur" is other * name + value."""
 
     name: int
     combine: str
     value: Scalar
-    position: Scalar | None = None
+    other: Scalar | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,7 +64,8 @@ def linear(kernel: Kernel) -> Loaded:
     stages, stores = [], []
     for stage in kernel.stages:
         body = sc.replace_leaves(stage.body, leaf)
-        stages.append(Stage(stage.axes, body, stage.dtype, stage.reduce, stage.combine, (), stage.scan))
+        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf)
+        stages.append(replace(stage, body=body, factor=factor, stores=()))
         placed = []
         for store in stage.stores:
             at = [sc.replace_leaves(i, leaf) for i in store.at]
@@ -121,7 +122,8 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     scans = any(stage.scan and any(x.index in (a.index, b.index) for x in stage.reduce) for stage in kernel.stages)
     if scans:
         return kernel
-    for s in sc.order([stage.body for stage in kernel.stages] + [d for st in kernel.stores for _, d, _, _ in st if d is not None]):
+    bodies = [s for stage in kernel.stages for s in (stage.body, stage.factor) if s is not None]
+    for s in sc.order(bodies + [d for st in kernel.stores for _, d, _, _ in st if d is not None]):
         if s.op == "index" and dims.symbols(s.param) & {sa, sb}:
             return kernel
         if s.op == "fetch" and not _mergeable(s.param[1], sa, sb, b.extent):
@@ -134,8 +136,9 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     def axes(group: tuple[Axis, ...]) -> tuple[Axis, ...]:
         return tuple([merged if x.index == b.index else x for x in group if x.index != a.index])
 
+    moved = lambda s: None if s is None else _replace_index(s, zero)  # noqa: E731
     stages = tuple(
-        [Stage(axes(s.axes), _replace_index(s.body, zero), s.dtype, axes(s.reduce), s.combine, (), s.scan) for s in kernel.stages]
+        [replace(s, axes=axes(s.axes), reduce=axes(s.reduce), body=moved(s.body), factor=moved(s.factor)) for s in kernel.stages]
     )
     stores = tuple(
         [
@@ -205,7 +208,8 @@ class _Nests:
     def _accesses(self, stages: Iterable[int]) -> list[Access]:
         found: list[Access] = []
         for k in stages:
-            found += [Access(s.param[1], s.param[2]) for s in sc.order((self.kernel.stages[k].body,)) if s.op == "fetch"]
+            read = [s for s in (self.kernel.stages[k].body, self.kernel.stages[k].factor) if s is not None]
+            found += [Access(s.param[1], s.param[2]) for s in sc.order(read) if s.op == "fetch"]
             found += [Access(static, dynamic is not None) for _, dynamic, static, _ in self.kernel.stores[k]]
         return found
 
@@ -254,8 +258,8 @@ class _Nests:
                     raise AssertionError("a reduction that keeps inner axes has no lowering")
                 if stage.scan == "exclusive":
                     inside += self._stored(k)
-                position = _position(stage) if stage.combine in ("argmax", "argmin") else None
-                inside.append(Accumulate(k, str(stage.combine), stage.body, position))
+                other = _position(stage) if stage.combine in ("argmax", "argmin") else stage.factor
+                inside.append(Accumulate(k, str(stage.combine), stage.body, other))
                 if stage.scan == "inclusive":
                     inside += self._stored(k)
             else:

@@ -118,7 +118,9 @@ class Executable:
         shown = value if value >= 0 else value - size if value + size < 0 else value
         raise IndexOutOfRange(compose(f"index {shown} at position {at} is out of range for an axis of size {size}", check.node))
 
-    def _view(self, buffer: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, env: dict[Symbol, int]) -> np.ndarray:
+    def _view(
+        self, buffer: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, env: dict[Symbol, int]
+    ) -> np.ndarray:
         b = self.program.buffers[buffer]
         shape = tuple([dims.evaluate(s, env) for s in b.shape])
         if b.alias is not None:
@@ -136,14 +138,18 @@ class _Plan:
 
     __slots__ = ("arena", "env", "shapes", "sizes")
 
-    def __init__(self, shapes: tuple[tuple[int, ...], ...], arena: int, sizes: ctypes.Array[ctypes.c_int64], env: dict[Symbol, int]) -> None:
+    def __init__(
+        self, shapes: tuple[tuple[int, ...], ...], arena: int, sizes: ctypes.Array[ctypes.c_int64], env: dict[Symbol, int]
+    ) -> None:
         self.shapes, self.arena, self.sizes, self.env = shapes, arena, sizes, env
 
 
 class Binding:
     """How the size symbols follow from the shapes of the variables, and what else must hold."""
 
-    def __init__(self, variables: Sequence[Node], symbols: Sequence[Symbol], size_checks: Sequence[tuple[Size, Size]], given: Sequence[Dim] = ()) -> None:
+    def __init__(
+        self, variables: Sequence[Node], symbols: Sequence[Symbol], size_checks: Sequence[tuple[Size, Size]], given: Sequence[Dim] = ()
+    ) -> None:
         self.variables = variables
         self.given = [dims.as_symbol(d) for d in given]
         self.sources: list[tuple[Symbol, int, int, Size]] = []
@@ -162,7 +168,11 @@ class Binding:
                     self.checks.append((k, axis, size))
         missing = [s.name for s in symbols if s not in bound]
         if missing:
-            fail(ShapeError, f"the size {', '.join(missing)} is not determined by any input or shared variable", hint="give a variable an axis of that size, or list the size among the inputs")
+            fail(
+                ShapeError,
+                f"the size {', '.join(missing)} is not determined by any input or shared variable",
+                hint="give a variable an axis of that size, or list the size among the inputs",
+            )
         self.symbols = symbols
         self.size_checks = list(size_checks)
         self.fixed = [(k, axis, size) for k, axis, size in self.checks if isinstance(size, int)]
@@ -198,7 +208,11 @@ class Binding:
 
     def _disagree(self, k: int, axis: int, size: Size, wanted: int, arrays: Sequence[np.ndarray]) -> None:
         shown = f"{size}" if isinstance(size, int) else f"{size} = {wanted}"
-        fail(ShapeError, f"argument {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}", self.variables[k])
+        fail(
+            ShapeError,
+            f"argument {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}",
+            self.variables[k],
+        )
 
 
 def _form(size: Size) -> tuple[Symbol, int] | None:

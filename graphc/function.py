@@ -120,9 +120,9 @@ class Function:
         return self._executable(arrays, state, given)
 
     def _interpret(self, arrays: list[np.ndarray], given: list[int]) -> list[np.ndarray]:
-        env: dict[Any, Any] = dict(zip(self._arguments.variables, arrays, strict=True))
-        env |= dict(zip(self._arguments.sizes, given, strict=True))
-        results = [np.array(r) for r in evaluate(self._graph.outputs, env)]
+        env = dict(zip(self._arguments.variables, arrays, strict=True))
+        sizes = {s: v for d, v in zip(self._arguments.sizes, given, strict=True) if (s := dims.as_symbol(d)) is not None}
+        results = evaluate(self._graph.outputs, env, sizes)
         for (s, _), value in zip(self.updates, results[len(self._outputs) :], strict=True):
             s.set_value(value)
         return results[: len(self._outputs)]
@@ -210,11 +210,19 @@ class _Arguments:
         elif isinstance(inputs, (list, tuple)):
             entries = [(e.name if isinstance(e, Node) else str(e) if isinstance(e, Dim) else None, e) for e in inputs]
         else:
-            fail(ArgumentError, f"inputs must be a list or a dict of variables, got {type(inputs).__name__}", hint="gx.function([x, y], outputs)")
+            fail(
+                ArgumentError,
+                f"inputs must be a list or a dict of variables, got {type(inputs).__name__}",
+                hint="gx.function([x, y], outputs)",
+            )
         self.names: list[str] = [n if n is not None else f"argument {k}" for k, (n, _) in enumerate(entries)]
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         if twice:
-            fail(ArgumentError, f"two inputs are named {', '.join(map(repr, twice))}", hint="give the variables different names, or pass inputs as a dict of argument names")
+            fail(
+                ArgumentError,
+                f"two inputs are named {', '.join(map(repr, twice))}",
+                hint="give the variables different names, or pass inputs as a dict of argument names",
+            )
         self.structures: list[tree.TreeDef] = []
         self.variables: list[Node] = []
         self.sizes: list[Dim] = []
@@ -231,10 +239,18 @@ class _Arguments:
                     slots.append(("node", len(self.variables)))
                     self.variables.append(leaf)
                 elif isinstance(leaf, Node):
-                    hint = "shared variables are read without being listed" if leaf.op.name == "shared" else "use givens= to replace an inner value"
+                    hint = (
+                        "shared variables are read without being listed"
+                        if leaf.op.name == "shared"
+                        else "use givens= to replace an inner value"
+                    )
                     fail(ArgumentError, f"input {name!r} is not an input variable", leaf, hint=hint)
                 else:
-                    fail(ArgumentError, f"input {name!r}: {type(leaf).__name__} is not a variable", hint="declare it with gx.tensor(name, shape, dtype)")
+                    fail(
+                        ArgumentError,
+                        f"input {name!r}: {type(leaf).__name__} is not a variable",
+                        hint="declare it with gx.tensor(name, shape, dtype)",
+                    )
                 if leaf in seen:
                     fail(ArgumentError, f"input {name!r} is listed twice", leaf)
                 seen.add(leaf)
@@ -274,7 +290,10 @@ class _Arguments:
             else:
                 leaves, have = tree.flatten(value)
                 if have != structure:
-                    fail(ArgumentError, f"input {name!r} has another structure than declared: {structure.difference(have) or f'{structure}, got {have}'}")
+                    fail(
+                        ArgumentError,
+                        f"input {name!r} has another structure than declared: {structure.difference(have) or f'{structure}, got {have}'}",
+                    )
             for (kind, k), leaf in zip(slots, leaves, strict=True):
                 (nodes if kind == "node" else sizes)[k] = leaf
         return nodes + sizes
@@ -295,7 +314,11 @@ def _as_updates(updates: Any) -> list[tuple[Shared, Node]]:
         return []
     if isinstance(updates, Mapping):
         pairs = list(updates.items())
-    elif len(updates) == 2 and all(isinstance(s, Shared) for s in tree.leaves(updates[0])) and tree.structure(updates[0]) == tree.structure(updates[1]):
+    elif (
+        len(updates) == 2
+        and all(isinstance(s, Shared) for s in tree.leaves(updates[0]))
+        and tree.structure(updates[0]) == tree.structure(updates[1])
+    ):
         pairs = list(zip(*(tree.leaves(u) for u in updates), strict=True))
     else:
         pairs = [tuple(p) for p in updates]
@@ -324,7 +347,12 @@ def _check_variables(graph: Graph, arguments: _Arguments) -> list[Shared]:
     shared: list[Shared] = []
     for node in toposort(graph.outputs):
         if node.op.name == "input" and node not in listed:
-            fail(ArgumentError, f"the outputs depend on {node.name!r}, which is not among the inputs", node, hint="list it, give it a value with givens=, or make it gx.shared")
+            fail(
+                ArgumentError,
+                f"the outputs depend on {node.name!r}, which is not among the inputs",
+                node,
+                hint="list it, give it a value with givens=, or make it gx.shared",
+            )
         if isinstance(node, Shared):
             shared.append(node)
     return sorted(shared, key=lambda s: s.serial)
@@ -332,7 +360,10 @@ def _check_variables(graph: Graph, arguments: _Arguments) -> list[Shared]:
 
 def _environment(program: Program, f: Function, sizes: Mapping[str, int]) -> dict[Symbol, int]:
     from_shared: dict[Symbol, int] = {}
-    needed = sorted({s for v in (*program.inputs, *program.shared) for size in v.shape for s in dims.symbols(size)} | {dims.as_symbol(d) for d in f._arguments.sizes})  # type: ignore[type-var,arg-type]
+    needed = sorted(
+        {s for v in (*program.inputs, *program.shared) for size in v.shape for s in dims.symbols(size)}
+        | {dims.as_symbol(d) for d in f._arguments.sizes}
+    )  # type: ignore[type-var,arg-type]
     for v in program.shared:
         for size, value in zip(v.shape, v.value.shape, strict=True):  # type: ignore[attr-defined]
             symbol = dims.as_symbol(size)
@@ -348,7 +379,11 @@ def _environment(program: Program, f: Function, sizes: Mapping[str, int]) -> dic
             fail(ArgumentError, f"the size {s.name} is needed", hint=f"pass {s.name}=...")
     unknown = [k for k in sizes if k not in {s.name for s in needed}]
     if unknown:
-        fail(ArgumentError, f"there is no size named {', '.join(unknown)}", hint=f"sizes are {', '.join(s.name for s in needed) or 'all fixed'}")
+        fail(
+            ArgumentError,
+            f"there is no size named {', '.join(unknown)}",
+            hint=f"sizes are {', '.join(s.name for s in needed) or 'all fixed'}",
+        )
     return env
 
 
@@ -372,7 +407,13 @@ def substitute(exprs: Any, mapping: Mapping[Any, Any]) -> Any:
             fail(ArgumentError, f"substitute: {old!r} is neither a node nor a size")
         value = asarray(new, old.dtype if isinstance(new, (int, float)) and not isinstance(new, bool) else None)
         if value.dtype != old.dtype:
-            fail(DTypeError, f"substitute: the replacement is {value.dtype}, the original {old.dtype}", old, value, hint="cast it with .astype")
+            fail(
+                DTypeError,
+                f"substitute: the replacement is {value.dtype}, the original {old.dtype}",
+                old,
+                value,
+                hint="cast it with .astype",
+            )
         if value.ndim != old.ndim:
             fail(ShapeError, "substitute: the replacement has another rank", old, value)
         for a, b in zip(old.shape, value.shape, strict=True):

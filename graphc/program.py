@@ -64,6 +64,7 @@ class Stage:
     combine: str | None = None
     stores: tuple[Store, ...] = ()
     scan: str | None = None  # None | "inclusive" | "exclusive"
+    factor: Scalar | None = None  # combine "recur": value = factor * value + body
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class Kernel:
     def scalars(self) -> Iterator[Scalar]:
         for stage in self.stages:
             yield stage.body
+            if stage.factor is not None:
+                yield stage.factor
             for store in stage.stores:
                 yield from store.at
 

@@ -117,7 +117,7 @@ class _Assembler:
         found: set[Node] = set()
         for cluster in self.fused.clusters:
             for member in cluster.members:
-                for s in sc.order([member.body, *(member.at or ()), *([member.initial] if member.initial is not None else [])]):
+                for s in sc.order(member.scalars()):
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
         found |= set(self.graph.outputs)
@@ -195,9 +195,14 @@ class _Assembler:
                     scratch[k] = Store(slots.slot(buffer, member.node.dtype, inner, True), at)
                     stores = (*stores, scratch[k])
             number[k] = len(stages)
-            reduced = tuple([Axis(loop_index(depth + p if member.rows else p, "i" if member.rows else "r"), s) for p, s in enumerate(member.reduce)])
+            reduced = tuple(
+                [Axis(loop_index(depth + p if member.rows else p, "i" if member.rows else "r"), s) for p, s in enumerate(member.reduce)]
+            )
             axes = tuple([Axis(loop_index(depth + p), s) for p, s in enumerate(member.shape[depth:])])
-            stages.append(Stage(axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan))
+            factor = (
+                None if member.factor is None else replace_leaves(member.factor, lambda s, args: load(s, args) if s.op == "load" else None)
+            )
+            stages.append(Stage(axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan, factor))
         return stages
 
     def _single_use(self, members: Sequence[Member], reads: Sequence[Sequence[int]], levels: Sequence[float]) -> set[int]:
@@ -210,7 +215,13 @@ class _Assembler:
         size = [len(sc.order((m.body,))) for m in members]
         for k, member in enumerate(members):
             listed = readers.get(k, [])
-            if len(listed) != 1 or member.combine or self.stored_in.get(member.node) or members[listed[0]].shape != member.shape and not members[listed[0]].rows:
+            if (
+                len(listed) != 1
+                or member.combine
+                or self.stored_in.get(member.node)
+                or members[listed[0]].shape != member.shape
+                and not members[listed[0]].rows
+            ):
                 continue
             if levels[listed[0]] == levels[k] and size[k] + size[listed[0]] <= INLINED_SIZE:
                 found.add(k)
@@ -250,7 +261,11 @@ class _Assembler:
             value = sc.load(slots.slot(self._home(node), node.dtype, shape), at, node.dtype)
         to = tuple([sc.index(i) for i in _positions(shape)])
         store = Store(slots.slot(target, node.dtype, shape, True), to)
-        kernel = Kernel(tuple([Axis(loop_index(p), s) for p, s in enumerate(domain)]), (Stage((), value, node.dtype, stores=(store,)),), tuple(slots.operands))
+        kernel = Kernel(
+            tuple([Axis(loop_index(p), s) for p, s in enumerate(domain)]),
+            (Stage((), value, node.dtype, stores=(store,)),),
+            tuple(slots.operands),
+        )
         into.append(Launch(kernel, tuple(slots.buffers), (node,)))
 
     def _checks(self, cluster: Cluster) -> None:
@@ -325,5 +340,28 @@ def _costly(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: in
     return result
 
 
-_CHEAP = {"const", "index", "load", "local", "add", "sub", "mul", "neg", "abs", "min", "max", "select", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "cast"}
-
+_CHEAP = {
+    "const",
+    "index",
+    "load",
+    "local",
+    "add",
+    "sub",
+    "mul",
+    "neg",
+    "abs",
+    "min",
+    "max",
+    "select",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "and",
+    "or",
+    "xor",
+    "not",
+    "cast",
+}

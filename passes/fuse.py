@@ -28,7 +28,9 @@ from graphc.scalar import Scalar
 VARIABLES = ("input", "shared")
 LEAVES = (*VARIABLES, "constant")
 MATERIALISED_INPUTS = {"contract": (0, 1), "scatter": (0, 1), "gather": (0,)}  # inputs read more than once per element, or at addresses
-MAX_STRAIGHT = 400  # members of a kernel without loops: keeps LLVM functions near 1000 instructions, beyond which compile time is super-linear
+MAX_STRAIGHT = (
+    400  # members of a kernel without loops: keeps LLVM functions near 1000 instructions, beyond which compile time is super-linear
+)
 MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
 MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
 INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 4, 1, 24  # what is cheaper to recompute than to store and load
@@ -48,6 +50,11 @@ class Member:
     at: tuple[Scalar, ...] | None = None  # where it is stored, if not at its own index
     mode: str = "set"
     initial: Scalar | None = None  # scatter: what the array holds before
+    factor: Scalar | None = None  # recur: what the running value is multiplied by
+
+    def scalars(self) -> list[Scalar]:
+        """Everything that is read when the member is computed and stored."""
+        return [s for s in (self.body, self.initial, self.factor, *(self.at or ())) if s is not None]
 
 
 @dataclass
@@ -167,7 +174,9 @@ class _Fuser:
             self._number(node)
             self._number(self.fused.aliases[node])
             return
-        special = {"contract": self._contract, "scatter": self._scatter, "cumulate": self._cumulate}.get(node.op.name)
+        special = {"contract": self._contract, "scatter": self._scatter, "cumulate": self._cumulate, "recur": self._cumulate}.get(
+            node.op.name
+        )
         if special is not None:
             special(node)
             return
@@ -293,9 +302,13 @@ class _Fuser:
         others = iter(_own_index([s for k, s in enumerate(node.shape) if k != axis]))
         at = tuple([along if k == axis else next(others) for k in range(node.ndim)])
         cluster = self._new(shape, len(shape), closed=True)
-        body = self._element(cluster, node.inputs[0], at, len(shape), None)
+        body = self._element(cluster, node.inputs[-1], at, len(shape), None)
+        factor = None
+        if node.op.name == "recur":  # the first factor is not used, whatever it is
+            factor = sc.select(sc.index(step) > 0, self._element(cluster, node.inputs[0], at, len(shape), None), 0)
         scan = "exclusive" if a["exclusive"] else "inclusive"
-        self._add(cluster, Member(node, body, shape, (n,), a["combine"], scan=scan, at=tuple([_index(i) for i in at])))
+        place = tuple([_index(i) for i in at])
+        self._add(cluster, Member(node, body, shape, (n,), a.get("combine", "recur"), scan=scan, at=place, factor=factor))
 
     def _scatter(self, node: Node) -> None:
         x, updates, *indices = node.inputs

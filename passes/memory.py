@@ -8,7 +8,7 @@ from dataclasses import replace
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.program import Buffer, Check, Kernel, Launch, Program, Step
+from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, loop_index
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
@@ -84,7 +84,12 @@ def _update_in_place(program: Program) -> Program:
         later = [r for r in readers.get(target, []) if r >= at and r != k]
         launch = steps[at]
         assert isinstance(launch, Launch)
-        if at <= last_check or any(r > at for r in later) or (later and not _same_place(launch, source, target)) or program.buffers[source].shape != program.buffers[target].shape:
+        if (
+            at <= last_check
+            or any(r > at for r in later)
+            or (later and not _same_place(launch, source, target))
+            or program.buffers[source].shape != program.buffers[target].shape
+        ):
             continue
         if any(b.alias == source for b in program.buffers):
             continue
@@ -98,14 +103,22 @@ def _update_in_place(program: Program) -> Program:
 
 
 def _same_place(launch: Launch, source: int, target: int) -> bool:
-    """True when a pointwise kernel reads `target` only at the element it writes of `source`: old and new may share bytes."""
+    """True when a kernel reads `target` only at the element it then writes of `source`: old and new may share bytes.
+
+    That holds for values per point of the outer axes, also after a reduction over axes of its own.
+    """
     kernel = launch.kernel
-    if kernel.kind != "loops" or any(stage.axes or stage.reduce for stage in kernel.stages):
+    if kernel.kind == "scatter" or any(
+        stage.axes or stage.scan or any(a.index == loop_index(len(kernel.axes)) for a in stage.reduce) for stage in kernel.stages
+    ):
         return False
     stores = [store.at for stage in kernel.stages for store in stage.stores if launch.buffers[store.slot] == source]
     slots = {k for k, b in enumerate(launch.buffers) if b == target}
     loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
-    return len(stores) == 1 and all(_same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape for s in loads)
+    return len(stores) == 1 and all(
+        _same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape
+        for s in loads
+    )
 
 
 def _same(a: Sequence[object], b: Sequence[object]) -> bool:
@@ -148,7 +161,9 @@ def _offsets(program: Program) -> Program:
     for size in sizes:
         starts.append(total)
         total = total + size
-    buffers = [replace(b, offset=starts[block[_root(program, k)]]) if _root(program, k) in block else b for k, b in enumerate(program.buffers)]
+    buffers = [
+        replace(b, offset=starts[block[_root(program, k)]]) if _root(program, k) in block else b for k, b in enumerate(program.buffers)
+    ]
     return replace(program, buffers=tuple(buffers), arena=total)
 
 

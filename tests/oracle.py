@@ -53,8 +53,8 @@ REAL: dict[str, Callable[..., Any]] = {
 # -- integers -----------------------------------------------------------------------------------------------------------
 def _integer_power(x: int, y: int) -> int:
     if y >= 0:
-        return x**y
-    return x**-y if abs(x) == 1 else 0
+        return pow(x, y, 1 << 64)  # of the widest dtype: what is wrapped to fewer bits later is the same
+    return x ** (y % 2) if abs(x) == 1 else 0
 
 
 def _shift(x: int, n: int, bits: int) -> int:

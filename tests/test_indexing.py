@@ -96,10 +96,10 @@ def test_at(part: str, name: str) -> None:
     key = {**KEYS, **SLICES}[name]
     f = both(part, key)
     selected = arrays([(4, 3, 5)])[0][key].shape
-    check_values(f, [(4, 3, 5), selected])
-    check_values(f, [(4, 3, 5), ()])
+    check_values(f, [(4, 3, 5), selected], rtol=1e-13)
+    check_values(f, [(4, 3, 5), ()], rtol=1e-13)
     check_derivatives(f, [(4, 3, 5), selected])
-    check_batch(f, [(4, 3, 5), selected])
+    check_batch(f, [(4, 3, 5), selected], rtol=1e-13)
     nodes, env = as_nodes(key)
     x, v = gx.tensor("x", ("n", "m", 5)), gx.tensor("v", selected)
     values = arrays([(4, 3, 5), selected])
@@ -264,7 +264,7 @@ def test_only_unknown_indices_are_checked() -> None:
     assert [size for _, size in checked(x.at[i].add(1))] == [n]
     assert checked(x[:, [0, 6, -1]]) == [] and [size for _, size in checked(x[[0, 2]])] == [n]
     assert checked(gx.take(x, i, 1, mode="wrap")) == [] and checked(gx.take(x, i, 1, mode="clip")) == []
-    assert checked(gx.take(x[:, gx.arange(7) * 0 + 1] if False else x, gx.argmax(x, 1), 1)) == []
+    assert checked(gx.take(x, gx.argmax(x, 1), 1)) == []
     assert checked(x[gx.arange(n)]) == [] and len(checked(x[gx.arange(m)])) == 1
     assert checked(gx.take(x, gx.argmax(x, 0), 0)) != []  # n may be 0
     assert len(checked(gx.take(x, i, 0, mode="wrap"))) == 1

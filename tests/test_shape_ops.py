@@ -299,7 +299,7 @@ def test_mixed_dtypes_are_promoted() -> None:
     x = gx.tensor("x", (2,), "float32")
     assert gx.concatenate([x, gx.tensor("i", (3,), "int8")]).dtype == np.float32
     assert gx.stack([x, [1, 2]]).dtype == np.float64
-    same(evaluate([gx.stack([gx.scalar("s") * 0 + 1, 2, n])], {})[0] if False else evaluate([gx.stack([1, 2.5])], {})[0], np.array([1, 2.5]))
+    same(evaluate([gx.stack([1, 2.5, n]), x], {x: np.zeros(2, "float32"), gx.tensor("y", ("n",)): np.zeros(3)})[0], np.array([1, 2.5, 3]))
     assert gx.stack([x[0], 2, 0.5]).dtype == np.float32
     assert [p.shape for p in gx.array_split(gx.arange(7), 3)] == [(3,), (2,), (2,)]
     assert [p.shape for p in gx.split(gx.arange(7), [2, 2, -1])] == [(2,), (0,), (4,), (1,)]

@@ -227,7 +227,7 @@ def _result(slots: list[str], rest: list[Size], where: Shape) -> Shape:
 
 def _is_range(index: Node, n: Size, ndim: int) -> bool:
     """True for 0, 1, ..., n - 1 along the first of `ndim` axes."""
-    if index.ndim != ndim or dims.equal(index.shape[0], n) is not True or any([m != 1 for m in index.shape[1:]]):
+    if ndim == 0 or index.ndim != ndim or dims.equal(index.shape[0], n) is not True or any([m != 1 for m in index.shape[1:]]):
         return False
     source = index.inputs[0] if index.op.name == "reshape" else index
     if source.op.name == "constant":

@@ -185,9 +185,12 @@ def sum_of_sums(node: Node) -> Node | None:
 
 
 def reduce_of_reshape(node: Node) -> Node | None:
-    """reduce(reshape(x), all axes) -> reduce(x, all axes)."""
+    """reduce(reshape(x), all axes) -> reduce(x, all axes), unless the reshape only drops axes of size 1."""
     (inner,), (axes, combine) = node.inputs, node.params
-    return reduce(inner.inputs[0], tuple(range(inner.inputs[0].ndim)), combine) if len(axes) == inner.ndim else None  # type: ignore[arg-type]
+    (x,) = inner.inputs
+    if len(axes) != inner.ndim or squeezed(x.shape) == inner.shape:  # type: ignore[arg-type]
+        return None
+    return reduce(x, tuple(range(x.ndim)), combine)  # type: ignore[arg-type]
 
 
 def _split(node: Node) -> tuple[Node, Axes, list[Size], Axes]:

@@ -84,6 +84,12 @@ def _positive_number(node: Node) -> bool:
     return size is not None and less_equal(0, size) is True
 
 
+def log_cosh(x: Node) -> Node:
+    """log(cosh(x)): by log1p near 0, by |x| - log(2) elsewhere."""
+    far = abs(x) + (log1p(exp(-2 * abs(x))) - LN2)
+    return where(abs(x) < 1, log1p(2 * square(sinh(0.5 * x))), far)
+
+
 def log1mexp(x: Node) -> Node:
     """log(1 - e**x) for x <= 0: by expm1 where e**x is near 1, by log1p where it is small."""
     return where(x > -LN2, x + log(expm1(-x)), log1p(-exp(x)))
@@ -109,6 +115,17 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("log of sigmoid times", log(sigmoid(x) * y), log(y) - softplus(-x), floats="stable"),
     Rule("log of prod of exp", log(prod(exp(v))), sum(v), floats="stable"),
     Rule("logaddexp", log(exp(x) + exp(y)), logaddexp(x, y), floats="stable"),
+    # hyperbolic functions by exponentials
+    Rule("sinh", exp(x) - exp(-x), 2 * sinh(x), floats="stable"),
+    Rule("minus sinh", exp(-x) - exp(x), -2 * sinh(x), floats="stable"),
+    Rule("cosh", exp(x) + exp(-x), 2 * cosh(x), floats="stable"),
+    Rule("tanh", sinh(x) / cosh(x), tanh(x), floats="stable"),
+    Rule("tanh of doubles", (2 * sinh(x)) / (2 * cosh(x)), tanh(x), floats="stable"),
+    Rule("tanh by expm1", expm1(x) / (1 + exp(x)), tanh(0.5 * x), floats="stable"),
+    Rule("tanh by sigmoid", 2 * sigmoid(x) - 1, tanh(0.5 * x), floats="stable"),
+    Rule("minus tanh by sigmoid", 1 - 2 * sigmoid(x), -tanh(0.5 * x), floats="stable"),
+    Rule("1 + tanh", 1 + tanh(x), 2 * sigmoid(2 * x), floats="stable"),
+    Rule("1 - tanh", 1 - tanh(x), 2 * sigmoid(-2 * x), floats="stable"),
     # sigmoids
     Rule("softplus", log1p(exp(x)), softplus(x), floats="stable"),
     Rule("sigmoid of negative", reciprocal(1 + exp(x)), sigmoid(-x), floats="stable"),
@@ -118,17 +135,11 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("1 - sigmoid", 1 - sigmoid(x), sigmoid(-x), floats="stable"),
     Rule("sigmoid - 1", sigmoid(x) - 1, -sigmoid(-x), floats="stable"),
     Rule("log of sigmoid", log(sigmoid(x)), -softplus(-x), floats="stable"),
+    Rule("log1p of -sigmoid", log1p(-sigmoid(x)), -softplus(x), floats="stable"),
     Rule("log sigmoid", log_sigmoid(x), -softplus(-x)),
     Rule("exp of -softplus", exp(-softplus(x)), sigmoid(-x), floats="stable"),
-    # hyperbolic functions by exponentials
-    Rule("sinh", exp(x) - exp(-x), 2 * sinh(x), floats="stable"),
-    Rule("cosh", exp(x) + exp(-x), 2 * cosh(x), floats="stable"),
-    Rule("tanh", sinh(x) / cosh(x), tanh(x), floats="stable"),
-    Rule("tanh of doubles", (2 * sinh(x)) / (2 * cosh(x)), tanh(x), floats="stable"),
-    Rule("tanh by expm1", expm1(x) / (1 + exp(x)), tanh(0.5 * x), floats="stable"),
-    Rule("tanh by sigmoid", 2 * sigmoid(x) - 1, tanh(0.5 * x), floats="stable"),
-    Rule("1 + tanh", 1 + tanh(x), 2 * sigmoid(2 * x), floats="stable"),
-    Rule("1 - tanh", 1 - tanh(x), 2 * sigmoid(-2 * x), floats="stable"),
+    Rule("log of cosh", log(cosh(x)), log_cosh(x), floats="stable"),
+    Rule("log of 1 - tanh**2", log1p(-square(tanh(x))), -2 * log_cosh(x), floats="stable"),
     # the error function
     Rule("erfc", 1 - erf(x), erfc(x), floats="stable"),
     Rule("erfc of negative", 1 + erf(x), erfc(-x), floats="stable"),

@@ -1,0 +1,180 @@
+"""Every op of the registry: derivatives of orders 1 to 3 against differences of the order below, both modes, and the batch rule."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc.batch import batch
+from graphc.check import check_grad
+from graphc.interp import evaluate
+from graphc.ir import Node, Op, make, toposort
+from graphc.ops import contract, create, cumulate, indexing, shape, slicing, spread
+from graphc.ops.registry import OPS
+
+SOURCES = {"input", "shared", "constant", "size", "iota"}  # nothing to differentiate, nothing to map
+OWN_TESTS = {"get": "no op has several outputs yet"}
+INTEGER = np.arange(6).reshape(2, 3)
+
+
+class Example(NamedTuple):
+    """A build of a structural op: f of one variable per array. Integer arrays are not differentiated."""
+
+    f: Callable[..., Node]
+    arrays: tuple[np.ndarray, ...]
+
+
+def values(*shape: int, seed: int = 0) -> np.ndarray:
+    """Distinct, of both signs, away from 0 and from one another."""
+    size = int(np.prod(shape, dtype=int))
+    rng = np.random.default_rng(seed)
+    return rng.permutation((np.arange(size) - size / 2 + 0.31) / max(size, 1) * 3.1).reshape(shape)
+
+
+def at(*rows: list[int]) -> np.ndarray:
+    return np.array(rows, np.int64)
+
+
+def reduced(combine: str) -> list[Example]:
+    return [Example(lambda x, axes=axes: spread.reduce(x, axes, combine), (values(2, 3, 2),)) for axes in [(1,), (0, 2), (0, 1, 2)]]
+
+
+def running(combine: str) -> list[Example]:
+    """All directions; without the first value of an exclusive maximum, which is -inf."""
+    inner = {(False, True): slice(1, None), (True, True): slice(None, -1)} if combine == "max" else {}
+    flags = list(itertools.product([False, True], repeat=2))
+    return [Example(lambda x, r=r, e=e: cumulate.cumulate(x, 1, combine, r, e)[:, inner.get((r, e), slice(None))], (values(2, 4),)) for r, e in flags]
+
+
+ELEMENTWISE = {  # those of the elementwise ops that are not rows
+    "cast": [Example(lambda x: gx.astype(gx.astype(x, "float32"), "float64") * 0 + x**2, (values(4),))],
+    "select": [Example(lambda c, a, b: gx.where(c > 2, a * b, b), (INTEGER, values(2, 3), values(2, 3, seed=1)))],
+    "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
+}
+STRUCTURAL = {
+    "broadcast": [
+        Example(lambda x: gx.broadcast_to(x, (4, 2, 3)), (values(2, 1),)),
+        Example(lambda x: spread.broadcast(x, (3, 2, 4), (0, 2)), (values(3, 4),)),
+        Example(lambda x: gx.broadcast_to(x, (2, 2)), (values(),)),
+    ],
+    "reduce": reduced("sum") + reduced("prod") + reduced("max") + reduced("min"),
+    "reshape": [Example(lambda x: gx.reshape(x, (3, 4)), (values(2, 6),)), Example(lambda x: gx.reshape(x, ()), (values(1, 1),))],
+    "transpose": [Example(lambda x: gx.transpose(x, (2, 0, 1)), (values(2, 3, 4),))],
+    "gather": [
+        Example(lambda x, i: indexing.gather(x, i, axes=(1,)), (values(2, 4, 2), at([3, 0, 3]))),
+        Example(lambda x, i: indexing.gather(x, i, axes=(0,)), (values(3, 2), np.array(1))),
+        Example(lambda x, i: gx.take_along_axis(x, i, axis=1), (values(3, 4), at([1], [0], [3]))),
+        Example(lambda x, i, j: indexing.gather(x, i, j, axes=(0, 2)), (values(3, 2, 4), at([2, 0], [2, 1]), at([1, 3], [1, 0]))),
+    ],
+    "scatter": [
+        Example(lambda x, u, i, m=mode: indexing.scatter(x, u, i, axes=(0,), mode=m), (values(4, 2), values(3, 2, seed=1), at([2, 0, 2])[0]))
+        for mode in ("add", "set")
+    ]
+    + [
+        Example(lambda x, u, i: indexing.scatter(x, u, i, axes=(1,), batch=1, mode="set"), (values(2, 4), values(2, 2, seed=1), at([1, 1], [3, 0])))
+    ],
+    "slice": [Example(lambda x: x[1:, ::2], (values(3, 5),)), Example(lambda x: x[0:0], (values(3),))],
+    "reverse": [Example(lambda x: gx.flip(x, (0, 2)), (values(2, 2, 3),))],
+    "pad": [Example(lambda x, v: slicing.pad_with(x, v, (1, 0), (0, 2), (1, 0)), (values(2, 3), np.array(0.7)))],
+    "diagonal": [Example(lambda x: gx.diagonal(x, k, 0, 2), (values(3, 2, 4),)) for k in (0, 1, -1)],
+    "concat": [Example(lambda a, b, c: gx.concatenate([a, b, c], 1), (values(2, 1), values(2, 3, seed=1), values(2, 2, seed=2)))],
+    "contract": [
+        Example(gx.matmul, (values(2, 3, 4), values(2, 4, 2, seed=1))),
+        Example(gx.outer, (values(3), values(2, seed=1))),
+        Example(lambda a, b: contract.contract(a, b, ((0, 1, 2), (2, 1, 3), (3, 0, 1))), (values(2, 3, 4), values(4, 3, 2, seed=1))),
+    ],
+    "arg_reduce": [Example(lambda x: gx.argmax(x, axis=1).astype("float64") + x[:, 0] ** 2, (values(3, 4),))],
+    "cumulate": running("sum") + running("prod") + running("max"),
+    "recur": [
+        Example(lambda a, b, r=r, e=e: cumulate.recur(a, b, 0, r, e), (values(4, 2), values(4, 2, seed=1)))
+        for r, e in itertools.product([False, True], repeat=2)
+    ],
+}
+
+
+def row_example(op: Op) -> Example:
+    """The op on points of its domain, away from integers and halves, where some have kinks."""
+    domain = op.facts["domain"]
+    bounds = [domain] * op.arity if isinstance(domain[0], (int, float)) else list(domain)
+    rng = np.random.default_rng(3)
+    points = tuple(low + (high - low) * (rng.permutation(7) + rng.uniform(0.15, 0.85, 7)) / 7 for low, high in bounds)
+    integral = "f" not in op.facts["kinds"]
+    return Example(lambda *xs: make(op, xs), tuple(p.astype(np.int64) if integral else p for p in points))
+
+
+def examples(op: Op) -> list[Example]:
+    listed = {**ELEMENTWISE, **STRUCTURAL}.get(op.name)
+    if listed is None and "domain" in op.facts:
+        listed = [row_example(op)]
+    if listed is None:
+        pytest.fail(f"the op {op.name!r} has no example: add one to STRUCTURAL in tests/test_audit.py, or give its row a `domain`")
+    return listed
+
+
+def built(example: Example) -> tuple[Node, list[Node]]:
+    xs = [gx.tensor(f"x{k}", a.shape, a.dtype) for k, a in enumerate(example.arrays)]
+    return example.f(*xs), xs
+
+
+# ops that tests make for themselves come and go; those of the table are here when it is imported
+NAMES = [name for name in OPS if name not in SOURCES and name not in OWN_TESTS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_derivatives_to_order_3(name: str) -> None:
+    op = OPS[name]
+    for example in examples(op):
+        out, xs = built(example)
+        assert any(node.op is op for node in toposort([out])), f"the example of {name} does not build it"
+        wrt = [x for x in xs if x.dtype.kind == "f"]
+        if out.dtype.kind != "f" or not wrt:
+            assert op.vjp is None or name == "arg_reduce", f"{name} has a derivative rule but no float result"
+            continue
+        check_grad(out, wrt, dict(zip(xs, example.arrays)), order=3, rtol=2e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cotangents_have_the_type_of_their_inputs(name: str) -> None:
+    op = OPS[name]
+    for example in examples(op):
+        out, _ = built(example)
+        for node in toposort([out]):
+            if node.op is op and op.vjp is not None and node.dtype.kind == "f":
+                g = gx.tensor("g", node.shape, node.dtype)
+                for cotangent, x in zip(op.vjp(g, node, *node.inputs, **node.attrs), node.inputs, strict=True):
+                    assert cotangent is None or cotangent.type is x.type, f"{name}: {cotangent!r} for {x!r}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_rule_is_stacking(name: str) -> None:
+    lanes = 3
+    for example in examples(OPS[name]):
+        out, xs = built(example)
+        for mapped in itertools.product([False, True], repeat=len(xs)):
+            if not any(mapped):
+                continue
+            wide: dict[Node, Node] = {}
+            stacked, single = {}, {}
+            for k, (x, a, m) in enumerate(zip(xs, example.arrays, mapped)):
+                if not m:
+                    single[x] = a
+                    continue
+                # integers are indices: other lanes are permutations; floats are moved, which keeps them in their domain
+                wide[x] = gx.tensor(f"xs{k}", (lanes, *a.shape), a.dtype)
+                stacked[wide[x]] = np.stack([np.roll(a, j).reshape(a.shape) if a.dtype.kind != "f" else a * (1 - j / 16) for j in range(lanes)])
+            ((result, is_mapped),) = batch([out], wide, lanes)
+            assert is_mapped
+            (together,) = evaluate([result], {**stacked, **single})
+            for j in range(lanes):
+                (alone,) = evaluate([out], {**single, **{x: stacked[wide[x]][j] for x in wide}})
+                np.testing.assert_allclose(together[j], alone, rtol=1e-12, err_msg=f"{name}, mapped {mapped}, lane {j}")
+
+
+def test_a_missing_example_says_what_to_do() -> None:
+    with pytest.raises(pytest.fail.Exception, match="the op 'odd' has no example: add one"):
+        examples(Op("odd", 1, (), "", lambda x: x))
