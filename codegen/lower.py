@@ -82,11 +82,10 @@ def fetch(slot: int, dynamic: Scalar | None, static: Size, dtype: np.dtype, mask
 
 def _replace_index(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
     def leaf(x: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
-        if x.op == "load":
+        if x.op == "fetch":
             slot, static, dynamic, masked = x.param
-            return sc.scalar(
-                "load", args, x.dtype, (slot, dims.substitute(static, sizes) if isinstance(static, Dim) else static, dynamic, masked)
-            )
+            moved = dims.substitute(static, sizes) if isinstance(static, Dim) else static
+            return sc.scalar("fetch", args, x.dtype, (slot, moved, dynamic, masked))
         return None
 
     return sc.replace_leaves(s, leaf, sizes)
@@ -95,13 +94,17 @@ def _replace_index(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
 # -- collapsing -----------------------------------------------------------------------------------------------------
 def collapse(kernel: Loaded) -> Loaded:
     """for i in n: for j in m: x[i*m + j]  ->  for j in n*m: x[j], wherever every address allows it."""
-    groups = [kernel.axes] + [stage.axes for stage in kernel.stages] + [stage.reduce for stage in kernel.stages]
-    pairs: list[tuple[Axis, Axis]] = []
-    for group in groups:
-        pairs += [p for p in zip(group, group[1:], strict=False) if p not in pairs]
-    for a, b in reversed(pairs):
-        kernel = _collapse_pair(kernel, a, b)
-    return kernel
+    refused: set[tuple[Dim, Dim]] = set()
+    while True:
+        groups = [kernel.axes] + [g for stage in kernel.stages for g in (stage.axes, stage.reduce)]
+        pairs = [(a, b) for group in groups for a, b in zip(group, group[1:], strict=False) if (a.index, b.index) not in refused]
+        if not pairs:
+            return kernel
+        a, b = pairs[-1]
+        merged = _collapse_pair(kernel, a, b)
+        if merged is kernel:
+            refused.add((a.index, b.index))
+        kernel = merged
 
 
 def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:

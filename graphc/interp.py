@@ -8,8 +8,9 @@ reference does not go unseen.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, Type, toposort
+from graphc.operators import FUNCTIONS
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
 from graphc.types import TensorType, tensor_type
 
@@ -25,25 +27,25 @@ Value = Any  # an array, or a tuple of arrays for a node of several outputs
 Sizes = Mapping[Symbol, int]
 
 
-def evaluate(outputs: Sequence[Node], env: Mapping[Node, Any], sizes: Sizes | None = None) -> list[np.ndarray]:
-    """The values of `outputs`, fresh arrays, with the values of `env` for its nodes and the current values of shared ones.
+def evaluate(outputs: Sequence[Node], env: Mapping[Any, Any], sizes: Sizes | None = None) -> list[np.ndarray]:
+    """The values of `outputs`, fresh arrays, with `env` = {node: array, size: int}; other shared variables have their current value.
 
-    Sizes come from the shapes of those values, and from `sizes`. Raises ArgumentError for a variable without a value, ShapeError and
-    DTypeError where a value or a result does not fit.
+    Symbolic sizes are bound by the shapes of these arrays, and by `sizes`. Raises ArgumentError for a variable without a value,
+    ShapeError and DTypeError where a value or a result does not fit.
     """
-    order = toposort(outputs, stop=env)
-    values: dict[Node, Value] = {node: _given(node, value) for node, value in env.items()}
+    given = {key: value for key, value in env.items() if isinstance(key, Node)}
+    order = toposort(outputs, stop=given)
+    values: dict[Node, Value] = {node: _given(node, value) for node, value in given.items()}
     for node in order:
         if node.op is SHARED and node not in values:
             values[node] = _given(node, _state(node))
-    known = _bind(values, sizes or {})
-    concrete = _Types(known)
+    concrete = _Types(_bind(values, {key: value for key, value in env.items() if not isinstance(key, Node)}, sizes or {}))
     remaining = _count_uses(order, outputs)
     with np.errstate(all="ignore"):
         for node in order:
             if node not in values:
                 values[node] = _apply(node, [values[i] for i in node.inputs], concrete)
-            for i in () if node in env else node.inputs:
+            for i in () if node in given else node.inputs:
                 remaining[i] -= 1
                 if not remaining[i]:
                     del values[i]
@@ -51,24 +53,17 @@ def evaluate(outputs: Sequence[Node], env: Mapping[Node, Any], sizes: Sizes | No
 
 
 def eval(exprs: Any, givens: Mapping[Any, Any] | None = None) -> Any:
-    """The values of a node, or of a tree of nodes, with `givens` = {variable: array}; a size may be given as {Dim: int}.
+    """The values of a node, or of a tree of nodes, with `givens` = {variable: array, size: int}.
 
     Shared variables have their current value. Leaves that are not nodes stay as they are. Raises ArgumentError, ShapeError, DTypeError.
     """
-    env: dict[Node, Any] = {}
-    sizes: dict[Symbol, int] = {}
-    for key, value in (givens or {}).items():
-        symbol = dims.as_symbol(key) if isinstance(key, Dim) else None
-        if symbol is not None:
-            sizes[symbol] = int(value)
-        elif isinstance(key, Node):
-            env[key] = value
-        else:
-            fail(ArgumentError, f"eval: the keys of givens are nodes and sizes, got {key!r}")
     leaves, structure = tree.flatten(exprs)
     nodes = [asarray(leaf) if isinstance(leaf, Dim) else leaf for leaf in leaves]
-    results = iter(evaluate([n for n in nodes if isinstance(n, Node)], env, sizes))
+    results = iter(evaluate([n for n in nodes if isinstance(n, Node)], givens or {}))
     return tree.unflatten(structure, [next(results) if isinstance(n, Node) else n for n in nodes])
+
+
+FUNCTIONS["eval"] = eval
 
 
 # -- what is given ----------------------------------------------------------------------------------------------------
@@ -76,19 +71,17 @@ def _given(node: Node, value: Any) -> Value:
     """`value` as an array of the node's dtype and rank; Python numbers and lists are weak, arrays cast by NumPy's "safe"."""
     if isinstance(node.type, tuple):
         return tuple(np.asarray(v) for v in value)
-    array = np.asarray(value)
-    strong = hasattr(value, "dtype")
-    if array.dtype != node.dtype:
-        if array.dtype.kind not in "fiub" or (array.size and not np.can_cast(array.dtype, node.dtype, "safe" if strong else "same_kind")):
-            fail(
-                DTypeError,
-                f"a value of {array.dtype} for a variable of {node.dtype}",
-                node,
-                hint=f"cast it with .astype({node.dtype.name!r})",
-            )
-        array = array.astype(node.dtype)
+    array, dtype = np.asarray(value), node.dtype
+    if array.dtype != dtype:
+        casting: Literal["safe", "same_kind"] = "safe" if hasattr(value, "dtype") else "same_kind"
+        if array.dtype.kind not in "fiub" or (array.size and not np.can_cast(array.dtype, dtype, casting)):
+            fail(DTypeError, f"a value of {array.dtype} for {dtype}", node, hint=f"cast it with .astype({dtype.name!r})")
+        try:
+            array = np.asarray(value, dtype)
+        except OverflowError:
+            fail(DTypeError, f"the value is out of range for {dtype}", node)
     if array.ndim != node.ndim:
-        fail(ShapeError, f"a value of shape {array.shape} for a variable of {node.ndim} dimensions", node)
+        fail(ShapeError, f"a value of shape {array.shape} for {node.ndim} dimensions", node)
     return array
 
 
@@ -99,33 +92,41 @@ def _state(node: Node) -> Any:
     return get_value()
 
 
-def _bind(values: Mapping[Node, Value], given: Sizes) -> dict[Symbol, int]:
+def _bind(values: Mapping[Node, Value], given: Mapping[Any, Any], sizes: Sizes) -> dict[Symbol, int]:
     """The symbols of the sizes of all values, which have to agree."""
-    known: dict[Symbol, int] = dict(given)
+    known = dict(sizes)
     owner: dict[Symbol, Node] = {}
-    later: list[tuple[Node, int, Size, int]] = []
+    later: list[tuple[Size, int, str, tuple[Node, ...]]] = []
+
+    def bind(size: Size, actual: int, where: str, *owners: Node) -> None:
+        try:
+            solved = dims.solve(size, actual) if isinstance(size, Dim) else None
+        except ValueError as reason:
+            fail(ShapeError, f"{where} is {actual}: {reason}", *owners)
+        if solved is None:
+            later.append((size, actual, where, owners))
+        elif known.setdefault(solved[0], solved[1]) != solved[1]:
+            symbol, n = solved
+            others = [owner[symbol]] if symbol in owner else []
+            fail(ShapeError, f"{where} is {actual}, so {symbol.name} would be {n}; it is {known[symbol]}", *owners, *others)
+        elif owners:
+            owner.setdefault(solved[0], owners[0])
+
+    for key, value in given.items():
+        if not isinstance(key, Dim):
+            fail(ArgumentError, f"a value is given for {key!r}, which is neither a node nor a size")
+        bind(key, operator.index(value), f"the size {key}")
     for node, value in values.items():
-        shape = () if isinstance(node.type, tuple) else node.shape
-        for axis, (size, actual) in enumerate(zip(shape, np.shape(value) if shape else ())):
-            if isinstance(size, int):
-                if size != actual:
-                    fail(ShapeError, f"axis {axis} has size {actual}, not {size}: a value of shape {value.shape}", node)
-                continue
-            try:
-                solved = dims.solve(size, actual)
-            except ValueError as reason:
-                fail(ShapeError, f"axis {axis} has size {actual}: {reason}", node)
-            if solved is None:
-                later.append((node, axis, size, actual))
-            elif known.setdefault(solved[0], solved[1]) != solved[1]:
-                symbol, n = solved
-                others = [owner[symbol]] if symbol in owner else []
-                fail(ShapeError, f"axis {axis} has size {actual}, so {symbol.name} would be {n}; it is {known[symbol]}", node, *others)
-            else:
-                owner.setdefault(solved[0], node)
-    for node, axis, size, actual in later:
-        if all(s in known for s in dims.symbols(size)) and dims.evaluate(size, known) != actual:
-            fail(ShapeError, f"axis {axis} has size {actual}, not {size} = {dims.evaluate(size, known)}", node)
+        if node.op is DIM:
+            bind(node.params[0], int(value), "the size", node)  # type: ignore[arg-type]
+        for axis, size in enumerate(() if isinstance(node.type, tuple) else node.shape):
+            bind(size, value.shape[axis], f"the size of axis {axis}", node)
+    for size, actual, where, owners in later:
+        if isinstance(size, int) or all(s in known for s in dims.symbols(size)):
+            wanted = dims.evaluate(size, known)
+            if wanted != actual:
+                formula = f"{size}" if isinstance(size, int) else f"{size} = {wanted}"
+                fail(ShapeError, f"{where} is {actual}, not {formula}", *owners)
     return known
 
 
@@ -142,12 +143,8 @@ class _Types:
             return dims.evaluate(size, self.sizes)
         except KeyError:
             unbound = min(s.name for s in dims.symbols(size) if s not in self.sizes)
-            fail(
-                ShapeError,
-                f"the size {unbound} has no value",
-                node,
-                hint="give a value for a variable that has this size, or the size itself",
-            )
+            hint = "give a value for a variable that has this size, or for the size itself"
+            fail(ShapeError, f"the size {unbound} has no value", node, hint=hint)
 
     def tensor(self, node: Node, symbolic: TensorType) -> TensorType:
         found = self._known.get(symbolic)

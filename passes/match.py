@@ -37,6 +37,7 @@ from graphc.types import Shape, as_shape, tensor_type
 
 HONESTY = ("exact", "reassoc", "stable", "fast")
 HOLE = Op("hole", 0, ("name", "kind", "dtype", "shape"), "Anything, in a rule.", lambda name, kind, dtype, shape: tensor_type(dtype, shape))
+KINDS = {"float64": "iuf", "int64": "iu", "bool": "b"}  # dtype of a hole -> the kinds of dtype it matches
 ALONG = dims.fresh("k")  # the size of every vector in a rule
 
 Bindings = dict[str, Any]  # hole name -> node, or NumPy scalar for a `number`; "axes", "shape": what the vectors stand for
@@ -44,7 +45,7 @@ Bindings = dict[str, Any]  # hole name -> node, or NumPy scalar for a `number`; 
 
 def hole(name: str, dtype: str = "float64") -> Node:
     """A hole for any array: of bools for dtype "bool", of integers for "int64", of numbers for "float64"."""
-    return make(HOLE, (), (name, "array", as_dtype(dtype), ()))
+    return make(HOLE, (), (name, KINDS[dtype], as_dtype(dtype), ()))
 
 
 def number(name: str) -> Node:
@@ -54,7 +55,7 @@ def number(name: str) -> Node:
 
 def vector(name: str) -> Node:
     """A hole for any array, in a rule that holds along any of its axes."""
-    return make(HOLE, (), (name, "array", as_dtype("float64"), as_shape(ALONG)))
+    return make(HOLE, (), (name, KINDS["float64"], as_dtype("float64"), as_shape(ALONG)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class Rule:
         put = lambda name, value: object.__setattr__(self, name, value)
         put("root", self.before.op)
         put("heads", tuple([_wanted_head(i) for i in self.before.inputs]))
-        put("_build", self.after if _is_function(self.after) else _template(self.after))
+        put("_build", self.after if _is_function(self.after) else template(self.after))
         put("_needs", [_parameters(f) if _is_function(f) else () for f in (self.where, self.after)])
 
     def accepts(self, ops: tuple[str, ...], heads: tuple[str, ...]) -> bool:
@@ -239,14 +240,14 @@ def _solve(goal: Goal, bound: Bindings) -> Bindings | None:
 
 
 def _bind(pattern: Node, node: Node, through: Through, bound: Bindings) -> bool:
-    name, kind, dtype = pattern.params[:3]
+    name, kind = pattern.params[:2]
     if kind == "number":
         value = splat(node)
         if value is None:
             return False
         have = bound.setdefault(str(name), value)
         return have is value or (have.dtype == value.dtype and have.tobytes() == value.tobytes())
-    if (node.dtype.kind == "b") != (dtype.kind == "b") or (dtype.kind == "i" and node.dtype.kind == "f"):  # type: ignore[union-attr]
+    if node.type.dtype.kind not in kind:  # type: ignore[operator, union-attr]
         return False
     while through is not None:
         params, through = through
@@ -291,7 +292,7 @@ def _wanted_head(pattern: Node) -> str | None:
 Step = Callable[[Bindings, list[Any]], Any]
 
 
-def _template(after: Any) -> Callable[[Bindings], Any]:
+def template(after: Any) -> Callable[[Bindings], Any]:
     """A function that builds `after` over what the holes are bound to, by the public functions."""
     if not isinstance(after, Node):
         return lambda bound: after

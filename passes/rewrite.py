@@ -7,7 +7,8 @@ that can match at all are found by the op of a node and the ops of its inputs, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping, Sequence
+import weakref
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 from typing import NoReturn, Protocol
@@ -65,13 +66,41 @@ class Table:
         return found
 
 
-def rewrite(
-    roots: Sequence[Node], table: Table, log: Fired | None = None, memo: MutableMapping[Node, Node] | None = None, avoid: Iterable[Node] = ()
-) -> list[Node]:
+class Memo:
+    """node -> its normal form, kept as long as the node lives: what `rewrite` need not work out again."""
+
+    class _Entry(weakref.ref):  # type: ignore[type-arg]
+        __slots__ = ("key", "normal")
+        key: int
+        normal: Node | None  # None: the node itself, which a strong reference would keep alive
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Memo._Entry] = {}
+
+    def find(self, node: Node) -> Node | None:
+        """The normal form of `node`, None where it is not known."""
+        entry = self._entries.get(id(node))
+        return None if entry is None else node if entry.normal is None else entry.normal
+
+    def update(self, normal: Mapping[Node, Node]) -> None:
+        entries, kind, drop = self._entries, self._Entry, self._drop
+        for node, form in normal.items():
+            entry = kind(node, drop)
+            entry.key = id(node)
+            entry.normal = None if form is node else form
+            entries[entry.key] = entry
+
+    def _drop(self, entry: Memo._Entry) -> None:
+        if self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
+
+
+def rewrite(roots: Sequence[Node], table: Table, log: Fired | None = None, memo: Memo | None = None, avoid: Collection[Node] = ()) -> list[Node]:
     """The normal forms of `roots`. `memo` keeps normal forms between calls; no node of `avoid` is made."""
-    normal = {} if memo is None else memo
-    shunned = frozenset(avoid)
+    normal: dict[Node, Node] = {}
+    learned: dict[Node, Node] = {}
     pending: dict[Node, Node] = {}  # node -> what it was rewritten to, whose normal form is not known yet
+    shunned = frozenset(avoid)
     stack = list(roots)[::-1]
     while stack:
         node = stack[-1]
@@ -79,11 +108,12 @@ def rewrite(
             stack.pop()
             continue
         if node in pending:
-            done = normal.get(pending[node])
-            if done is None:
+            if pending[node] not in normal:
                 _not_terminating(node, log)
-            normal[node] = done
-            del pending[node]
+            normal[node] = learned[node] = normal[pending.pop(node)]
+            continue
+        if memo is not None and (known := memo.find(node)) is not None:
+            normal[node] = known
             continue
         missing = [i for i in node.inputs if i not in normal]
         if missing:
@@ -93,12 +123,14 @@ def rewrite(
         same = all(map(is_, inputs, node.inputs))
         made = _fire(node, table, log) if same else rebuild(node, inputs)
         if made is None or made is node or (shunned and made in shunned):
-            normal[node] = node
+            normal[node] = learned[node] = node
         else:
             pending[node] = made
             stack.append(made)
             if len(pending) > MAX_PENDING:
                 _not_terminating(node, log)
+    if memo is not None:
+        memo.update(learned)
     return [normal[r] for r in roots]
 
 
@@ -121,4 +153,4 @@ def _not_terminating(node: Node, log: Fired | None) -> NoReturn:
     fail(CompileError, "rules undo each other" + (f", among them {', '.join(names)}" if names else ""), node)
 
 
-__all__ = ["Local", "Log", "Rule", "Table", "rewrite"]
+__all__ = ["Local", "Log", "Memo", "Rule", "Table", "rewrite"]

@@ -12,7 +12,7 @@ from graphc.forward import push_forward
 from graphc.grad import pull_back
 from graphc.interp import evaluate
 from graphc.ir import Node, toposort
-from tests.loops import run_loop
+from tests.loop_eval import run_loop
 
 
 def arrays(shapes: Sequence[tuple[int, ...]], dtype: str = "float64", seed: int = 0) -> list[np.ndarray]:
@@ -53,7 +53,12 @@ def check_values(
 def check_loops(outputs: Sequence[Node], env: dict[Node, np.ndarray]) -> None:
     """The loop form of every structural op below `outputs` gives what its reference gives."""
     for node in toposort(outputs):
-        if node.op.loop is None or node.op.elementwise or not node.inputs and node.op.name == "size" or node.op.name in ("reduce", "contract"):
+        if (
+            node.op.loop is None
+            or node.op.elementwise
+            or (not node.inputs and node.op.name == "size")
+            or node.op.name in ("reduce", "contract")
+        ):
             continue
         got, want, *operands = [*evaluate([node], env) * 2, *evaluate(node.inputs, env)]
         got = run_loop(node, operands)
@@ -76,7 +81,9 @@ def check_derivatives(f: Callable[..., Any], shapes: Sequence[tuple[int, ...]], 
         gradients = dict(zip(used, evaluate([back[x] for x in used], env)))
         assert all(g.shape == v.shape for x, v in zip(xs, values) if (g := gradients.get(x)) is not None)
         (moved,) = evaluate([pushed], env)
-        np.testing.assert_allclose(sum(np.vdot(gradients[x], t) for x, t in zip(xs, tangents) if x in gradients), np.vdot(weights, moved), rtol=1e-10)
+        np.testing.assert_allclose(
+            sum(np.vdot(gradients[x], t) for x, t in zip(xs, tangents) if x in gradients), np.vdot(weights, moved), rtol=1e-10
+        )
         if linear:
             shifted = f(*[v + t for v, t in zip(values, tangents)]) - f(*values)
             np.testing.assert_allclose(moved, shifted, rtol=1e-9, atol=1e-9)

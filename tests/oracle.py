@@ -67,8 +67,9 @@ def _unshift(x: int, n: int, bits: int) -> int:
 
 INTEGER: dict[str, Callable[..., int]] = {
     "floor_divide": lambda x, y: x // y if y else 0, "mod": lambda x, y: x % y if y else 0, "power": _integer_power,
-    "reciprocal": lambda x: x if abs(x) == 1 else 0, "sign": lambda x: (x > 0) - (x < 0), "floor": int, "ceil": int, "trunc": int, "round": int,
-    "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor, "invert": lambda x: not x if isinstance(x, bool) else ~x,
+    "reciprocal": lambda x: x if abs(x) == 1 else 0, "sign": lambda x: (x > 0) - (x < 0), "floor": int, "ceil": int, "trunc": int,
+    "round": int, "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
+    "invert": lambda x: not x if isinstance(x, bool) else ~x,
 }  # fmt: skip
 SHIFTS: dict[str, Callable[[int, int, int], int]] = {"left_shift": _shift, "right_shift": _unshift}
 
@@ -104,9 +105,9 @@ def derivative(name: str, point: Sequence[float], orders: Sequence[int]) -> floa
 # -- NumPy and SciPy: dtypes, and values at nan, infinities and zeros -----------------------------------------------------
 # ops that NumPy has not: the SciPy function, or the NumPy expression, that defines them
 OTHERS: dict[str, Callable[..., Any]] = {
-    "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": scipy.special.expit, "log_sigmoid": scipy.special.log_expit, "softplus": lambda x: np.logaddexp(x, 0),
-    "xlogy": scipy.special.xlogy, "erf": scipy.special.erf, "erfc": scipy.special.erfc, "relu": lambda x: np.maximum(x, np.zeros_like(x)),
-    "clip": np.clip, "round": lambda x: np.round(x),
+    "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": scipy.special.expit, "log_sigmoid": scipy.special.log_expit,
+    "softplus": lambda x: np.logaddexp(x, 0), "xlogy": scipy.special.xlogy, "erf": scipy.special.erf, "erfc": scipy.special.erfc,
+    "relu": lambda x: np.maximum(x, np.zeros_like(x)), "clip": np.clip, "round": lambda x: np.round(x),
 }  # fmt: skip
 # ... and the NumPy function whose dtypes theirs follow
 DTYPES_OF: dict[str, Callable[..., Any]] = {
@@ -151,8 +152,9 @@ SCALAR_OPS: dict[str, Callable[..., Any]] = {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "select": np.where,
 }  # fmt: skip
 MATHLIB: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np, name) for name in ("exp expm1 exp2 log log1p log2 log10 sin cos tan sinh cosh tanh logaddexp fmod").split()},
-    **{name: getattr(np, "arc" + name[1:]) for name in ("asin acos atan atan2 asinh acosh atanh").split()},
+    **{f.__name__: f for f in (np.exp, np.expm1, np.exp2, np.log, np.log1p, np.log2, np.log10, np.sin, np.cos, np.tan)},
+    **{f.__name__: f for f in (np.sinh, np.cosh, np.tanh, np.logaddexp, np.fmod)},
+    **{"a" + f.__name__[3:]: f for f in (np.arcsin, np.arccos, np.arctan, np.arctan2, np.arcsinh, np.arccosh, np.arctanh)},
     **{name: OTHERS[name] for name in ("sigmoid", "log_sigmoid", "softplus", "erf", "erfc")}, "pow": np.power,
 }  # fmt: skip
 

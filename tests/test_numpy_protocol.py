@@ -33,9 +33,8 @@ def check(f: Callable[..., Any], *values: Any, rtol: float = 1e-12) -> None:
 
 @pytest.mark.parametrize(
     "f",
-    [operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.lt, operator.le, operator.gt, operator.ge,
-     operator.eq, operator.ne],
-)  # fmt: skip
+    [getattr(operator, name) for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "lt", "le", "gt", "ge", "eq", "ne"]],
+)
 def test_operators(f: Callable[..., Any]) -> None:
     check(f, X, Y)
     check(f, X, 2)
@@ -71,16 +70,41 @@ def test_augmented_assignment_rebinds() -> None:
 
 
 METHOD_CALLS: dict[str, Callable[[Any], Any]] = {
-    "sum": lambda x: x.sum(axis=0, keepdims=True), "prod": lambda x: x.prod(1), "mean": lambda x: x.mean((0, 1)), "var": lambda x: x.var(ddof=1), "std": lambda x: x.std(0),
-    "max": lambda x: x.max(-1), "min": lambda x: x.min(), "argmax": lambda x: x.argmax(1), "argmin": lambda x: x.argmin(), "any": lambda x: (x > 1).any(0),
-    "all": lambda x: (x > -9).all(), "cumsum": lambda x: x.cumsum(1), "dot": lambda x: x.dot(x.T), "ravel": lambda x: x.ravel(), "flatten": lambda x: x.flatten(),
-    "squeeze": lambda x: x[:, :1].squeeze(1), "swapaxes": lambda x: x.swapaxes(0, 1), "repeat": lambda x: x.repeat(2, axis=1), "take": lambda x: x.take([1, 0], axis=1),
-    "clip": lambda x: x.clip(-1, 1), "round": lambda x: x.round(1), "diagonal": lambda x: x.diagonal(1), "trace": lambda x: x.trace(),
-}  # fmt: skip
+    "sum": lambda x: x.sum(axis=0, keepdims=True),
+    "prod": lambda x: x.prod(1),
+    "mean": lambda x: x.mean((0, 1)),
+    "var": lambda x: x.var(ddof=1),
+    "std": lambda x: x.std(0),
+    "max": lambda x: x.max(-1),
+    "min": lambda x: x.min(),
+    "argmax": lambda x: x.argmax(1),
+    "argmin": lambda x: x.argmin(),
+    "any": lambda x: (x > 1).any(0),
+    "all": lambda x: (x > -9).all(),
+    "cumsum": lambda x: x.cumsum(1),
+    "dot": lambda x: x.dot(x.T),
+    "ravel": lambda x: x.ravel(),
+    "flatten": lambda x: x.flatten(),
+    "squeeze": lambda x: x[:, :1].squeeze(1),
+    "swapaxes": lambda x: x.swapaxes(0, 1),
+    "repeat": lambda x: x.repeat(2, axis=1),
+    "take": lambda x: x.take([1, 0], axis=1),
+    "clip": lambda x: x.clip(-1, 1),
+    "round": lambda x: x.round(1),
+    "diagonal": lambda x: x.diagonal(1),
+    "trace": lambda x: x.trace(),
+}
 OTHER_CALLS: list[Callable[[Any], Any]] = [
-    lambda x: x.T, lambda x: x.mT, lambda x: x.astype("float32"), lambda x: x.reshape(4, 3), lambda x: x.reshape((2, -1)), lambda x: x.reshape(-1),
-    lambda x: x.transpose(), lambda x: x.transpose(1, 0), lambda x: x.transpose((1, 0)),
-]  # fmt: skip
+    lambda x: x.T,
+    lambda x: x.mT,
+    lambda x: x.astype("float32"),
+    lambda x: x.reshape(4, 3),
+    lambda x: x.reshape((2, -1)),
+    lambda x: x.reshape(-1),
+    lambda x: x.transpose(),
+    lambda x: x.transpose(1, 0),
+    lambda x: x.transpose((1, 0)),
+]
 
 
 def test_methods() -> None:
@@ -105,22 +129,82 @@ def test_every_operator_and_method_is_bound() -> None:
 
 
 NUMPY_CALLS: list[Callable[..., Any]] = [
-    lambda x, y: np.add(x, y), lambda x, y: np.maximum(x, y), lambda x, y: np.arctan2(x, y), lambda x, y: np.logaddexp(x, y),
-    lambda x, y: np.tanh(x), lambda x, y: np.abs(x), lambda x, y: np.exp(x), lambda x, y: np.log1p(np.square(x)), lambda x, y: np.isnan(x), lambda x, y: np.sign(x),
-    lambda x, y: np.where(x > 0, x, y), lambda x, y: np.where(x > 0, x, 0), lambda x, y: np.clip(x, -1, 1), lambda x, y: np.round(x, 1), lambda x, y: np.floor(x),
-    lambda x, y: np.sum(x, axis=0), lambda x, y: np.prod(x), lambda x, y: np.mean(x, axis=1, keepdims=True), lambda x, y: np.var(x, ddof=1), lambda x, y: np.std(x, 0),
-    lambda x, y: np.max(x, -1), lambda x, y: np.amin(x), lambda x, y: np.argmax(x, axis=1), lambda x, y: np.any(x > 1), lambda x, y: np.all(x > -9, 0), lambda x, y: np.cumsum(x, 1),
-    lambda x, y: np.linalg.norm(x), lambda x, y: np.linalg.norm(x, axis=1), lambda x, y: np.count_nonzero(x > 0),
-    lambda x, y: np.matmul(x, y.T), lambda x, y: np.dot(x, y.T), lambda x, y: np.outer(x[0], y[1]), lambda x, y: np.tensordot(x, y, 2), lambda x, y: np.einsum("ij,kj->ik", x, y),
-    lambda x, y: np.inner(x, y), lambda x, y: np.vdot(x, y), lambda x, y: np.trace(x), lambda x, y: np.diag(x), lambda x, y: np.diagonal(x, 1), lambda x, y: np.tril(x), lambda x, y: np.triu(y, 1),
-    lambda x, y: np.reshape(x, (4, 3)), lambda x, y: np.ravel(x), lambda x, y: np.transpose(x), lambda x, y: np.permute_dims(x, (1, 0)), lambda x, y: np.matrix_transpose(x),
-    lambda x, y: np.swapaxes(x, 0, 1), lambda x, y: np.moveaxis(x, 0, 1), lambda x, y: np.expand_dims(x, 0), lambda x, y: np.squeeze(x[:1]), lambda x, y: np.broadcast_to(x, (2, 3, 4)),
-    lambda x, y: np.concatenate([x, Y]), lambda x, y: np.concat((x, y), axis=1), lambda x, y: np.stack([x, y], axis=-1), lambda x, y: np.vstack([x, y]), lambda x, y: np.hstack([x, y]),
-    lambda x, y: np.column_stack([x, y]), lambda x, y: np.split(x, 2, axis=1), lambda x, y: np.array_split(x, 3, axis=1), lambda x, y: np.pad(x, ((1, 0), (0, 2))), lambda x, y: np.flip(x, 0),
-    lambda x, y: np.tile(x, (2, 1)), lambda x, y: np.repeat(x, 2, axis=0), lambda x, y: np.roll(x, 1, axis=1), lambda x, y: np.take(x, [0, 2], axis=1), lambda x, y: np.meshgrid(x[0], y[0]),
-    lambda x, y: np.take_along_axis(x, I[:, :1] % 4, axis=1), lambda x, y: np.zeros_like(x), lambda x, y: np.ones_like(x, dtype="int8"), lambda x, y: np.full_like(x, 3), lambda x, y: np.linspace(x[0], y[0], 5),
-    lambda x, y: np.broadcast_arrays(x, y[:1]), lambda x, y: np.copy(x), lambda x, y: np.astype(x, np.dtype("float32")), lambda x, y: np.around(x),
-]  # fmt: skip
+    lambda x, y: np.add(x, y),
+    lambda x, y: np.maximum(x, y),
+    lambda x, y: np.arctan2(x, y),
+    lambda x, y: np.logaddexp(x, y),
+    lambda x, y: np.tanh(x),
+    lambda x, y: np.abs(x),
+    lambda x, y: np.exp(x),
+    lambda x, y: np.log1p(np.square(x)),
+    lambda x, y: np.isnan(x),
+    lambda x, y: np.sign(x),
+    lambda x, y: np.where(x > 0, x, y),
+    lambda x, y: np.where(x > 0, x, 0),
+    lambda x, y: np.clip(x, -1, 1),
+    lambda x, y: np.round(x, 1),
+    lambda x, y: np.floor(x),
+    lambda x, y: np.sum(x, axis=0),
+    lambda x, y: np.prod(x),
+    lambda x, y: np.mean(x, axis=1, keepdims=True),
+    lambda x, y: np.var(x, ddof=1),
+    lambda x, y: np.std(x, 0),
+    lambda x, y: np.max(x, -1),
+    lambda x, y: np.amin(x),
+    lambda x, y: np.argmax(x, axis=1),
+    lambda x, y: np.any(x > 1),
+    lambda x, y: np.all(x > -9, 0),
+    lambda x, y: np.cumsum(x, 1),
+    lambda x, y: np.linalg.norm(x),
+    lambda x, y: np.linalg.norm(x, axis=1),
+    lambda x, y: np.count_nonzero(x > 0),
+    lambda x, y: np.matmul(x, y.T),
+    lambda x, y: np.dot(x, y.T),
+    lambda x, y: np.outer(x[0], y[1]),
+    lambda x, y: np.tensordot(x, y, 2),
+    lambda x, y: np.einsum("ij,kj->ik", x, y),
+    lambda x, y: np.inner(x, y),
+    lambda x, y: np.vdot(x, y),
+    lambda x, y: np.trace(x),
+    lambda x, y: np.diag(x),
+    lambda x, y: np.diagonal(x, 1),
+    lambda x, y: np.tril(x),
+    lambda x, y: np.triu(y, 1),
+    lambda x, y: np.reshape(x, (4, 3)),
+    lambda x, y: np.ravel(x),
+    lambda x, y: np.transpose(x),
+    lambda x, y: np.permute_dims(x, (1, 0)),
+    lambda x, y: np.matrix_transpose(x),
+    lambda x, y: np.swapaxes(x, 0, 1),
+    lambda x, y: np.moveaxis(x, 0, 1),
+    lambda x, y: np.expand_dims(x, 0),
+    lambda x, y: np.squeeze(x[:1]),
+    lambda x, y: np.broadcast_to(x, (2, 3, 4)),
+    lambda x, y: np.concatenate([x, Y]),
+    lambda x, y: np.concat((x, y), axis=1),
+    lambda x, y: np.stack([x, y], axis=-1),
+    lambda x, y: np.vstack([x, y]),
+    lambda x, y: np.hstack([x, y]),
+    lambda x, y: np.column_stack([x, y]),
+    lambda x, y: np.split(x, 2, axis=1),
+    lambda x, y: np.array_split(x, 3, axis=1),
+    lambda x, y: np.pad(x, ((1, 0), (0, 2))),
+    lambda x, y: np.flip(x, 0),
+    lambda x, y: np.tile(x, (2, 1)),
+    lambda x, y: np.repeat(x, 2, axis=0),
+    lambda x, y: np.roll(x, 1, axis=1),
+    lambda x, y: np.take(x, [0, 2], axis=1),
+    lambda x, y: np.meshgrid(x[0], y[0]),
+    lambda x, y: np.take_along_axis(x, I[:, :1] % 4, axis=1),
+    lambda x, y: np.zeros_like(x),
+    lambda x, y: np.ones_like(x, dtype="int8"),
+    lambda x, y: np.full_like(x, 3),
+    lambda x, y: np.linspace(x[0], y[0], 5),
+    lambda x, y: np.broadcast_arrays(x, y[:1]),
+    lambda x, y: np.copy(x),
+    lambda x, y: np.astype(x, np.dtype("float32")),
+    lambda x, y: np.around(x),
+]
 
 
 @pytest.mark.parametrize("call", NUMPY_CALLS)
@@ -147,18 +231,30 @@ def test_what_needs_a_value_raises() -> None:
     x = gx.tensor("x", (3,))
     where = r"\(x: f64\[3\], test_numpy_protocol.py:\d+\)"
     for build, text in [
-        (lambda: np.asarray(x), rf"np.asarray of a symbolic value {where}; hint: a node has no values; compile it with gx.function or use node.eval\(\{{...\}}\)"),
+        (
+            lambda: np.asarray(x),
+            rf"np.asarray of a symbolic value {where}; hint: a node has no values; compile it with gx.function or use node.eval",
+        ),
         (lambda: np.array([x, x]), "np.asarray of a symbolic value .*"),
         (lambda: bool(x > 0), "the truth value of a symbolic value .*"),
         (lambda: float(x), r"float\(\) of a symbolic value .*"),
         (lambda: np.ones(3)[x], ".*use as an index.*|.*np.asarray.*"),
         (lambda: x in [gx.tensor("y", (3,))], "the truth value of a symbolic value .*"),
-        (lambda: x.__setitem__(0, 1), r"item assignment of a symbolic value .*; hint: nodes are immutable: use y = x.at\[index\].set\(value\) or x.at\[index\].add\(value\)"),
+        (
+            lambda: x.__setitem__(0, 1),
+            r"item assignment of a symbolic value .*; hint: nodes are immutable: use y = x.at\[index\].set\(value\) or",
+        ),
         (lambda: np.add.reduce(x), "np.add.reduce has no symbolic form; hint: see graphc's functions for what there is"),
-        (lambda: np.add(x, 1, out=np.ones(3)), "np.add: out cannot be used with symbolic values; hint: use gx.where for `where=`, .astype for `dtype=`"),
+        (
+            lambda: np.add(x, 1, out=np.ones(3)),
+            "np.add: out cannot be used with symbolic values; hint: use gx.where for `where=`, .astype for `dtype=`",
+        ),
         (lambda: np.sort_complex(x), "np.sort_complex has no symbolic form; hint: see graphc's functions for what there is"),
-        (lambda: x + np.array([None, 1, 2]), "an array of objects cannot be a constant; hint: gx.stack builds an array from a list of nodes"),
+        (
+            lambda: x + np.array([None, 1, 2]),
+            "an array of objects cannot be a constant; hint: gx.stack builds an array from a list of nodes",
+        ),
         (lambda: gx.asarray([x, 1]), "a list that holds nodes is not an array; hint: use gx.stack"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises((ArgumentError, gx.DTypeError), match=f"^{text}"):
             build()

@@ -11,8 +11,8 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.interp import evaluate
 from graphc.ir import Node
 from graphc.ops.slicing import cut, pad_with
-from tests.loops import run_loop
-from tests.ops_cases import arrays, check_batch, check_derivatives, check_loops, check_values, same
+from tests.loop_eval import run_loop
+from tests.ops_cases import arrays, check_batch, check_derivatives, check_values, same
 
 n, m = dims.dim("n"), dims.dim("m")
 
@@ -113,10 +113,22 @@ def test_batch(name: str) -> None:
 def test_empty_and_single(shape: tuple[int, int]) -> None:
     a, b = shape
     for f in (
-        lambda x: np.reshape(x, (b, a)), lambda x: np.reshape(x, (-1,)), lambda x: np.transpose(x), lambda x: x[::-1, 1:], lambda x: x[2:, ::-2],
-        lambda x: np.flip(x), lambda x: np.pad(x, 1), lambda x: np.concatenate([x, x], 0), lambda x: np.tile(x, 2), lambda x: np.repeat(x, 3, 1),
-        lambda x: np.roll(x, 1, 0), lambda x: np.diagonal(x), lambda x: np.stack([x, x]), lambda x: x[:, :, None], lambda x: np.tril(x),
-    ):  # fmt: skip
+        lambda x: np.reshape(x, (b, a)),
+        lambda x: np.reshape(x, (-1,)),
+        lambda x: np.transpose(x),
+        lambda x: x[::-1, 1:],
+        lambda x: x[2:, ::-2],
+        lambda x: np.flip(x),
+        lambda x: np.pad(x, 1),
+        lambda x: np.concatenate([x, x], 0),
+        lambda x: np.tile(x, 2),
+        lambda x: np.repeat(x, 3, 1),
+        lambda x: np.roll(x, 1, 0),
+        lambda x: np.diagonal(x),
+        lambda x: np.stack([x, x]),
+        lambda x: x[:, :, None],
+        lambda x: np.tril(x),
+    ):
         check_values(f, [shape], symbolic=False)
 
 
@@ -125,15 +137,30 @@ def test_symbolic_sizes() -> None:
     x = gx.tensor("x", ("n", 4))
     v = gx.tensor("v", ("n",))
     shapes = {
-        "1:": (x[1:], (n - 1, 4)), ":-1": (x[:-1], (n - 1, 4)), "::2": (x[::2], ((n + 1) // 2, 4)), "::-1": (x[::-1], (n, 4)),
-        ":5": (x[:5], (dims.minimum(n, 5), 4)), "-5:": (x[-5:], (dims.minimum(n, 5), 4)), "n:": (x[n:], (0, 4)),
-        "k:k+5": (x[m : m + 5], (5, 4)), "-1": (x[-1], (4,)), "n-1": (x[n - 1], (4,)),
-        "reshape": (gx.reshape(x, (-1,)), (4 * n,)), "reshape 2": (gx.reshape(x, (2, -1)), (2, 2 * n)), "reshape n": (gx.reshape(x, ("n", 2, 2)), (n, 2, 2)),
-        "concat": (gx.concatenate([v, gx.tensor("w", ("m",))]), (m + n,)), "pad": (gx.pad(x, ((1, m), (0, 0))), (n + m + 1, 4)),
-        "tile": (gx.tile(v, 3), (3 * n,)), "tile n": (gx.tile(x, (1, n)), (n, 4 * n)), "repeat": (gx.repeat(v, m), (m * n,)),
-        "split": (gx.split(gx.reshape(x, (-1,)), 2)[1], (2 * n,)), "diag": (gx.diag(v, -1), (n + 1, n + 1)), "diagonal": (gx.diagonal(x), (dims.minimum(n, 4),)),
-        "roll": (gx.roll(x, 1, 0), (n, 4)), "stack": (gx.stack([v, v], 1), (n, 2)),
-    }  # fmt: skip
+        "1:": (x[1:], (n - 1, 4)),
+        ":-1": (x[:-1], (n - 1, 4)),
+        "::2": (x[::2], ((n + 1) // 2, 4)),
+        "::-1": (x[::-1], (n, 4)),
+        ":5": (x[:5], (dims.minimum(n, 5), 4)),
+        "-5:": (x[-5:], (dims.minimum(n, 5), 4)),
+        "n:": (x[n:], (0, 4)),
+        "k:k+5": (x[m : m + 5], (5, 4)),
+        "-1": (x[-1], (4,)),
+        "n-1": (x[n - 1], (4,)),
+        "reshape": (gx.reshape(x, (-1,)), (4 * n,)),
+        "reshape 2": (gx.reshape(x, (2, -1)), (2, 2 * n)),
+        "reshape n": (gx.reshape(x, ("n", 2, 2)), (n, 2, 2)),
+        "concat": (gx.concatenate([v, gx.tensor("w", ("m",))]), (m + n,)),
+        "pad": (gx.pad(x, ((1, m), (0, 0))), (n + m + 1, 4)),
+        "tile": (gx.tile(v, 3), (3 * n,)),
+        "tile n": (gx.tile(x, (1, n)), (n, 4 * n)),
+        "repeat": (gx.repeat(v, m), (m * n,)),
+        "split": (gx.split(gx.reshape(x, (-1,)), 2)[1], (2 * n,)),
+        "diag": (gx.diag(v, -1), (n + 1, n + 1)),
+        "diagonal": (gx.diagonal(x), (dims.minimum(n, 4),)),
+        "roll": (gx.roll(x, 1, 0), (n, 4)),
+        "stack": (gx.stack([v, v], 1), (n, 2)),
+    }
     for name, (node, shape) in shapes.items():
         assert node.shape == shape, name
 
@@ -144,8 +171,12 @@ def test_sizes_that_do_not_fit_at_run_time() -> None:
 
     x = gx.tensor("x", ("n",))
     for build, bad in [
-        (lambda: x[2:], 1), (lambda: x[3], 3), (lambda: x[n - 4 :], 3), (lambda: gx.reshape(x, ("m",)), 3), (lambda: gx.split(x, 2)[0], 3),
-    ]:  # fmt: skip
+        (lambda: x[2:], 1),
+        (lambda: x[3], 3),
+        (lambda: x[n - 4 :], 3),
+        (lambda: gx.reshape(x, ("m",)), 3),
+        (lambda: gx.split(x, 2)[0], 3),
+    ]:
         with assumed_sizes() as noted:
             build()
         held = [dims.substitute(a, _at(bad)) == dims.substitute(b, _at(bad)) for a, b in noted]
@@ -235,66 +266,6 @@ def test_cut_checks() -> None:
     assert cut(x, (5,), (0,)).shape == (0,)
 
 
-# -- new arrays ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "args",
-    [(5,), (2, 7), (7, 2), (0, 10, 3), (10, 0, -3), (0,), (-3,), (1.5,), (0.1, 1.0, 0.1), (1, 0, -0.25), (np.int32(4),), (2.0, 2.0)],
-)
-def test_arange(args: tuple[float, ...]) -> None:
-    node = gx.arange(*args)
-    same(evaluate([node], {})[0], np.arange(*args).astype("int64" if np.arange(*args).dtype.kind == "i" else "float64"))
-    check_loops([node], {})
-    same(evaluate([gx.arange(*args, dtype="float32")], {})[0], np.arange(*args, dtype="float32"))
-
-
-def test_arange_of_sizes() -> None:
-    x = gx.tensor("x", ("n",))
-    value = {x: np.zeros(7)}
-    for node, want in [(gx.arange(n), np.arange(7)), (gx.arange(1, n), np.arange(1, 7)), (gx.arange(n - 2), np.arange(5)), (gx.arange(n, 0, -2), np.arange(7, 0, -2)),
-                       (gx.arange(0, 2 * n, 3), np.arange(0, 14, 3)), (gx.arange(n, n), np.arange(0)), (gx.arange(0, 10, n), np.arange(0, 10, 7))]:  # fmt: skip
-        same(evaluate([node, x], value)[0], want)
-    assert gx.arange(n - 1).shape == x[1:].shape
-
-
-@pytest.mark.parametrize("args", [(0, 1), (2.5, -1, 7), (0, 1, 1), (3, 3, 4), (0, 1, 0), (0, 10, 11)])
-@pytest.mark.parametrize("endpoint", [True, False])
-def test_linspace(args: tuple[float, ...], endpoint: bool) -> None:
-    node = gx.linspace(*args, endpoint=endpoint)
-    same(evaluate([node], {})[0], np.linspace(*args, endpoint=endpoint), rtol=1e-15)
-
-
-def test_linspace_of_nodes_and_sizes() -> None:
-    a, b = gx.vector("a", 2), gx.scalar("b")
-    values = {a: np.array([1.0, -2.0]), b: np.array(4.0)}
-    same(evaluate([gx.linspace(a, b, 5)], values)[0], np.linspace(values[a], 4.0, 5), rtol=1e-15)
-    x = gx.tensor("x", ("n",))
-    node = gx.linspace(0, 1, n)
-    for size in (1, 2, 5):
-        same(evaluate([node, x], {x: np.zeros(size)})[0], np.linspace(0, 1, size), rtol=1e-15)
-
-
-def test_patterns() -> None:
-    cases = [
-        (gx.eye(3), np.eye(3)), (gx.eye(2, 4, 1, "int32"), np.eye(2, 4, 1, "int32")), (gx.eye(4, 2, -2), np.eye(4, 2, -2)), (gx.identity(3), np.identity(3)),
-        (gx.tri(3, 5, 1), np.tri(3, 5, 1)), (gx.tri(3, k=-1, dtype=bool), np.tri(3, k=-1, dtype=bool)), (gx.zeros((2, 3)), np.zeros((2, 3))),
-        (gx.zeros(3, bool), np.zeros(3, bool)), (gx.ones((2,), "int8"), np.ones(2, "int8")), (gx.full((2, 2), 3), np.full((2, 2), 3)),
-        (gx.full(2, 1.5, "float32"), np.full(2, 1.5, "float32")), (gx.full((2, 3), [1, 2, 3]), np.full((2, 3), [1, 2, 3])), (gx.full((), True), np.full((), True)),
-        (gx.zeros_like(np.ones((2, 2), "int16")), np.zeros((2, 2), "int16")), (gx.ones_like(3.0), np.ones_like(3.0)),
-        (gx.full_like(np.ones(2, "float32"), 2), np.full(2, 2, "float32")), (gx.one_hot([0, 2, 5], 3, "int64"), np.array([[1, 0, 0], [0, 0, 1], [0, 0, 0]])),
-        (gx.one_hot([[1]], 2, axis=0), np.array([[[0.0]], [[1.0]]])),
-    ]  # fmt: skip
-    for node, want in cases:
-        same(evaluate([node], {})[0], want)
-        check_loops([node], {})
-
-
-@pytest.mark.parametrize("indexing", ["xy", "ij"])
-@pytest.mark.parametrize("sparse", [False, True])
-def test_meshgrid(indexing: str, sparse: bool) -> None:
-    for shapes in ([(2,), (3,)], [(2,), (3,), (4,)], [(3,)], [(2,), ()]):
-        check_values(lambda *xs: list(np.meshgrid(*xs, indexing=indexing, sparse=sparse)), shapes)
-
-
 def test_mixed_dtypes_are_promoted() -> None:
     x = gx.tensor("x", (2,), "float32")
     assert gx.concatenate([x, gx.tensor("i", (3,), "int8")]).dtype == np.float32
@@ -315,34 +286,61 @@ def test_error_texts() -> None:
         (lambda: gx.reshape(v, (4, 2)), ShapeError, r"reshape: f64\[6\] has 6 elements, \(4, 2\) has 8"),
         (lambda: gx.reshape(v, (4, -1)), ShapeError, rf"reshape: 6 elements do not divide into \(4, -1\) \(v: f64\[6\]{where}\)"),
         (lambda: gx.reshape(v, (-1, -1)), ShapeError, rf"reshape: only one size can be -1 \(v: f64\[6\]{where}\)"),
-        (lambda: gx.reshape(v, (None, 6)), ShapeError, r"reshape: None is not a size here; hint: name the size: a string, a Dim, or x.shape\[k\]"),
-        (lambda: gx.transpose(x, (0, 0)), ShapeError, rf"transpose: axes \(0, 0\) do not name each of the 2 axes once \(x: f64\[n, 4\]{where}\)"),
-        (lambda: gx.concatenate([x, v]), ShapeError, rf"concatenate: 2 and 1 axes \(x: f64\[n, 4\]{where}, v: f64\[6\]{where}\); hint: gx.stack joins along a new axis"),
-        (lambda: gx.concatenate([x, gx.zeros((2, 3))]), ShapeError, rf"concatenate: sizes 4 and 3 of axis 1 differ \(x: f64\[n, 4\]{where}, broadcast: f64\[2, 3\]{where}\)"),
-        (lambda: gx.stack([x, v]), ShapeError, rf"stack: the shapes differ \(x: f64\[n, 4\]{where}, v: f64\[6\]{where}\); hint: gx.concatenate joins along an existing axis"),
+        (
+            lambda: gx.reshape(v, (None, 6)),
+            ShapeError,
+            r"reshape: None is not a size here; hint: name the size: a string, a Dim, or x.shape\[k\]",
+        ),
+        (
+            lambda: gx.transpose(x, (0, 0)),
+            ShapeError,
+            rf"transpose: axes \(0, 0\) do not name each of the 2 axes once \(x: f64\[n, 4\]{where}\)",
+        ),
+        (
+            lambda: gx.concatenate([x, v]),
+            ShapeError,
+            rf"concatenate: 2 and 1 axes \(x: f64\[n, 4\]{where}, v: f64\[6\]{where}\); hint: gx.stack joins along a new axis",
+        ),
+        (
+            lambda: gx.concatenate([x, gx.zeros((2, 3))]),
+            ShapeError,
+            rf"concatenate: sizes 4 and 3 of axis 1 differ \(x: f64\[n, 4\]{where}, broadcast: f64\[2, 3\]{where}\)",
+        ),
+        (
+            lambda: gx.stack([x, v]),
+            ShapeError,
+            rf"stack: the shapes differ \(x: f64\[n, 4\]{where}, v: f64\[6\]{where}\); hint: gx.concatenate joins along an existing axis",
+        ),
         (lambda: gx.concatenate(3), ArgumentError, r"concatenate takes a sequence of arrays, got 3"),
-        (lambda: gx.split(v, 4), ShapeError, rf"split: size 6 of axis 0 does not divide into 4 equal parts \(v: f64\[6\]{where}\); hint: gx.array_split"),
+        (
+            lambda: gx.split(v, 4),
+            ShapeError,
+            rf"split: size 6 of axis 0 does not divide into 4 equal parts \(v: f64\[6\]{where}\); hint: gx.array_split",
+        ),
         (lambda: gx.squeeze(x, 1), ShapeError, rf"squeeze: axis 1 has size 4, not 1 \(x: f64\[n, 4\]{where}\)"),
         (lambda: gx.swapaxes(x, 0, 2), ShapeError, rf"swapaxes: axis 2 is out of range for 2 dimensions \(x: f64\[n, 4\]{where}\)"),
-        (lambda: gx.pad(v, 1, mode="edge"), ArgumentError, rf"pad: mode 'edge' is not supported \(v: f64\[6\]{where}\); hint: mode='constant'; concatenate slices for others"),
+        (
+            lambda: gx.pad(v, 1, mode="edge"),
+            ArgumentError,
+            rf"pad: mode 'edge' is not supported \(v: f64\[6\]{where}\); hint: mode='constant'; concatenate slices for others",
+        ),
         (lambda: gx.pad(v, -1), ShapeError, rf"pad: a width cannot be negative: -1 \(v: f64\[6\]{where}\)"),
         (lambda: gx.pad(x, ((1, 1), (1, 1), (1, 1))), ShapeError, r"pad: pad_width .* does not give a pair for each of 2 axes .*"),
-        (lambda: gx.arange(gx.scalar("k")), ArgumentError, rf"arange takes numbers and sizes \(k: f64\[\]{where}\); hint: a size cannot come from a value; use a Dim such as x.shape\[0\]"),
-        (lambda: gx.zeros((gx.scalar("k"), 2)), ShapeError, rf"zeros: a size cannot come from a value \(k: f64\[\]{where}\); hint: use an int, a Dim such as x.shape\[0\], or its name"),
+        (
+            lambda: gx.arange(gx.scalar("k")),
+            ArgumentError,
+            rf"arange takes numbers and sizes \(k: f64\[\]{where}\); hint: a size cannot come from a value; use a Dim such as x.shape\[0\]",
+        ),
+        (
+            lambda: gx.zeros((gx.scalar("k"), 2)),
+            ShapeError,
+            rf"zeros: a size cannot come from a value \(k: f64\[\]{where}\); hint: use an int, a Dim such as x.shape\[0\], or its name",
+        ),
         (lambda: gx.arange(1, 2, 0), ArgumentError, "arange: the step is 0"),
         (lambda: gx.one_hot([0.5], 2), DTypeError, r"one_hot: indices must be integers .*; hint: cast with .astype\('int64'\)"),
         (lambda: gx.diag(gx.zeros((2, 2, 2))), ShapeError, r"diag takes a vector or a matrix, got 3 axes .*"),
         (lambda: gx.meshgrid([1], indexing="yx"), ArgumentError, "meshgrid: indexing is 'xy' or 'ij', got 'yx'"),
         (lambda: gx.matrix("A", 3), ShapeError, "matrix: the shape of 'A' must be two sizes, got 3; hint: gx.tensor takes any number"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(kind, match=f"^{text}$"):
             build()
-
-
-def test_declarations() -> None:
-    assert gx.scalar("s", "float32").shape == () and gx.vector("v", "n").shape == (n,) and gx.matrix("A", (3, "m")).shape == (3, m)
-    A = gx.matrix("A")
-    assert isinstance(A.shape[0], gx.Dim) and not dims.equal(*A.shape)
-    from graphc import scalar
-
-    assert scalar.const and scalar("x").name == "x"  # the module of the scalar language answers to both

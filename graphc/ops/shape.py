@@ -21,6 +21,8 @@ Axes = int | Sequence[int] | None
 
 def at_most(a: Size, b: Size) -> bool:
     """False only where a > b is provable; what is undecidable is checked when the function is called, see `same_size`."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a <= b
     known = dims.less_equal(a, b)
     return same_size(dims.maximum(a, b), b) if known is None else known
 

@@ -25,8 +25,10 @@ Sizes = tuple[Size, ...]
 # -- slice ----------------------------------------------------------------------------------------------------------
 def _slice_type(x: TensorType, starts: Sizes, sizes: Sizes, steps: Sizes) -> TensorType:
     for n, start, size, step in zip(x.shape, starts, sizes, steps):
-        last = start + (size - 1) * step
-        if not (at_most(0, size) and at_most(0, start) and at_most(last + 1, n)):
+        if start == 0 and step == 1 and size == n:
+            continue
+        end = start + size if step == 1 else start + (size - 1) * step + 1
+        if not (at_most(0, size) and at_most(0, start) and at_most(end, n)):
             fail(ShapeError, f"slice: {size} elements from {start} on in steps of {step} do not lie in an axis of size {n}: {x}")
     return tensor_type(x.dtype, sizes)
 

@@ -1,0 +1,156 @@
+"""What the functions of vector math are written with: bits of floats, polynomials, sums and products without error.
+
+Everything is branch-free; a case that is too dear to compute always goes through `rare`. FMA is written where it is
+meant. Steps that must be exact take the target: without FMA, the same product is split into halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.dtypes import bool_, float32, float64, int32, int64
+from graphc.scalar import Operand, Scalar, arg, fma, scalar, select
+from graphc.target import Target
+
+
+@dataclass(frozen=True)
+class Format:
+    """The facts of a float type."""
+
+    dtype: np.dtype
+    integer: np.dtype
+    bits: int  # of the fraction
+    bias: int
+    tiny: float  # the smallest normal number
+
+    @property
+    def magic(self) -> float:
+        """Adding it rounds to an integer, which then stands in the low bits of the sum."""
+        return 1.5 * 2.0**self.bits
+
+    @property
+    def one(self) -> int:
+        """The bits of 1.0."""
+        return self.bias << self.bits
+
+
+_FORMATS = {
+    float32: Format(float32, int32, 23, 127, 2.0**-126),
+    float64: Format(float64, int64, 52, 1023, 2.0**-1022),
+}
+
+
+def format_of(x: Scalar) -> Format:
+    return _FORMATS[x.dtype]
+
+
+def bits(x: Scalar) -> Scalar:
+    """The bits of a float as a signed integer."""
+    return x.bitcast(format_of(x).integer)
+
+
+def sign_of(x: Scalar) -> Scalar:
+    """True where the sign bit is set."""
+    return bits(x) < 0
+
+
+def poly(x: Scalar, coefficients: Sequence[Operand]) -> Scalar:
+    """c0 + x (c1 + x (c2 + ...)): Horner's scheme; out-of-order execution makes cleverer ones pointless over arrays."""
+    total = x.like(coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        total = fma(total, x, c)
+    return total
+
+
+def power_of_two(n: Scalar) -> Scalar:
+    """2.0**n for an integer n in the range of normal numbers."""
+    f = _FORMATS[float32 if n.dtype == int32 else float64]
+    return ((n + f.bias) << f.bits).bitcast(f.dtype)
+
+
+def scale(y: Scalar, n: Scalar, target: Target) -> Scalar:
+    """y * 2**n for |n| up to twice the exponent range, rounded once."""
+    if target.has_ldexp:
+        return scalar("ldexp", (y, n), y.dtype)
+    half = scalar("ashr", (n, n.like(1)), n.dtype)
+    return y * power_of_two(half) * power_of_two(n - half)
+
+
+def nearest(x: Scalar, factor: float) -> tuple[Scalar, Scalar]:
+    """x * factor rounded to an integer: as an integer, and as a float. Right below 2**22 (2**51); nan stays nan."""
+    f = format_of(x)
+    t = fma(x, factor, f.magic)
+    return bits(t) - bits(t.like(f.magic)), t - f.magic
+
+
+def clamp(x: Scalar, low: float | None = None, high: float | None = None) -> Scalar:
+    """x between bounds; nan stays nan."""
+    if low is not None:
+        x = select(x < low, low, x)
+    return x if high is None else select(x > high, high, x)
+
+
+def negative_size(x: Scalar) -> Scalar:
+    """-|x|"""
+    return -abs(x)
+
+
+# -- pairs (high, low) whose exact sum is the value -------------------------------------------------------------------
+Pair = tuple[Scalar, Scalar]
+
+
+def two_sum(a: Scalar, b: Scalar) -> Pair:
+    """a + b exactly."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def fast_two_sum(a: Scalar, b: Scalar) -> Pair:
+    """a + b exactly, where |a| >= |b| or a = 0."""
+    total = a + b
+    return total, b - (total - a)
+
+
+def two_product(a: Scalar, b: Scalar, target: Target) -> Pair:
+    """a * b exactly, barring underflow."""
+    product = a * b
+    if target.has_fma:
+        return product, fma(a, b, -product)
+    (ah, al), (bh, bl) = _halves(a), _halves(b)
+    return product, ((ah * bh - product) + ah * bl + al * bh) + al * bl
+
+
+def _halves(x: Scalar) -> Pair:
+    """x as a number of half the bits and the rest."""
+    f = format_of(x)
+    high = (bits(x) & -(1 << f.bits // 2 + 1)).bitcast(f.dtype)
+    return high, x - high
+
+
+def add_pairs(a: Pair, b: Pair) -> Pair:
+    """a + b, where |a| >= |b|; relative error about 2**-104."""
+    high, low = fast_two_sum(a[0], b[0])
+    return fast_two_sum(high, low + (a[1] + b[1]))
+
+
+def multiply_pairs(a: Pair, b: Pair, target: Target) -> Pair:
+    """a * b; relative error about 2**-102."""
+    high, low = two_product(a[0], b[0], target)
+    return fast_two_sum(high, fma(a[0], b[1], fma(a[1], b[0], low)))
+
+
+# -- rare cases ------------------------------------------------------------------------------------------------------
+def rare(wanted: Scalar, usual: Scalar, slow: Callable[..., Scalar], *inputs: Scalar) -> Scalar:
+    """select(wanted, slow(*inputs), usual), where `slow` is its own function, called only when a lane wants it.
+
+    A Scalar with the op "rare", the args (wanted, usual, *inputs), and as its `param` the root of the slow function
+    over `arg(k)`, already made of primitives. Emission branches, so it ends the basic block it is in.
+    """
+    assert wanted.dtype == bool_
+    body = slow(*[arg(k, x.dtype) for k, x in enumerate(inputs)])
+    assert body.dtype == usual.dtype
+    return scalar("rare", (wanted, usual, *inputs), usual.dtype, body)

@@ -1,0 +1,405 @@
+"""The invariants of a `Program`: what code generation takes for granted. A CompileError names the step, the kernel and the user's lines.
+
+Buffers match the variables and constants they stand for; kernels are well typed, bound and in range; what is read was written;
+nothing is written before the commit point that a failure would have to undo; what lives at the same time lies in different bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from graphc import dims
+from graphc.dims import Size, Symbol
+from graphc.dtypes import SHORT, bool_, int64
+from graphc.errors import CompileError
+from graphc.program import NEUTRAL_COMBINES, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, format_kernel
+from graphc.scalar import Scalar, order
+from graphc.verify_scalar import outside, scalar_fault, show, unbound
+
+ROLES = ("input", "shared", "constant", "output", "arena")
+KINDS = ("loops", "contract", "scatter")
+COMBINES = (*NEUTRAL_COMBINES, "recur")
+POSITIONS = ("argmax", "argmin")
+
+
+def verify_program(program: Program) -> None:
+    """Raise CompileError unless `program` keeps every invariant."""
+    _buffers(program)
+    good: set[Kernel] = set()
+    for k, step in enumerate(program.steps):
+        if isinstance(step, Launch):
+            if step.kernel not in good:
+                verify_kernel(step.kernel)
+                good.add(step.kernel)
+            _launch(program, k, step)
+        else:
+            _check(program, k, step)
+    _Flow(program).run()
+    _arena(program)
+
+
+# -- buffers --------------------------------------------------------------------------------------------------------
+def _buffers(program: Program) -> None:
+    owners: dict[str, Sequence[object]] = {
+        "input": program.inputs, "shared": program.shared, "constant": program.constants, "output": program.outputs,
+    }  # fmt: skip
+    for k, b in enumerate(program.buffers):
+        name = f"buffer %{k}"
+        if b.role not in ROLES:
+            _broken(f"{name} has the unknown role {b.role!r}")
+        if b.dtype not in SHORT:
+            _broken(f"{name} has the unsupported dtype {b.dtype}")
+        if any(unbound(s, {}) for s in b.shape):
+            _broken(f"{name} has a loop index in its shape ({dims.format_shape(b.shape)})")
+        if b.alias is not None:
+            _alias(program, k, b)
+        elif b.role != "arena":
+            if not 0 <= b.index < len(owners[b.role]):
+                _broken(f"{name} is {b.role} {b.index}, of {len(owners[b.role])}")
+            owner = owners[b.role][b.index]
+            if b.role in ("input", "shared", "constant") and (owner.dtype != b.dtype or tuple(owner.shape) != b.shape):  # type: ignore[attr-defined]
+                _broken(f"{name} is {_array(b.dtype, b.shape)}, but {b.role} {b.index} is {_array(owner.dtype, owner.shape)}")  # type: ignore[attr-defined]
+    if len(set(program.outputs)) != len(program.outputs):
+        _broken(f"two outputs are one buffer: {program.outputs}")
+    for k, b in enumerate(program.outputs):
+        if not 0 <= b < len(program.buffers) or program.buffers[b].role != "output" or program.buffers[b].index != k:
+            _broken(f"output {k} is not a buffer of its own: %{b}")
+    if len(set(program.shared)) != len(program.shared) or len(set(program.inputs)) != len(program.inputs):
+        _broken("a variable is listed twice")
+
+
+def _alias(program: Program, k: int, b: Buffer) -> None:
+    seen = {k}
+    at = b.alias
+    while at is not None:
+        if not 0 <= at < len(program.buffers) or at in seen:
+            _broken(f"buffer %{k} is an alias of no buffer: %{b.alias}")
+        seen.add(at)
+        root, at = program.buffers[at], program.buffers[at].alias
+    same = dims.equal(dims.product(b.shape), dims.product(root.shape)) is not False
+    if b.dtype != root.dtype or b.role != root.role or not same:
+        _broken(f"buffer %{k}, {b.role} {_array(b.dtype, b.shape)}, is an alias of {root.role} {_array(root.dtype, root.shape)}")
+
+
+def root_of(program: Program, buffer: int) -> int:
+    """The buffer whose storage this one has."""
+    while (alias := program.buffers[buffer].alias) is not None:
+        buffer = alias
+    return buffer
+
+
+# -- kernels --------------------------------------------------------------------------------------------------------
+def verify_kernel(kernel: Kernel) -> None:
+    """Raise CompileError unless a kernel is well formed by itself."""
+    if kernel.kind not in KINDS:
+        _broken(f"a kernel of the unknown kind {kernel.kind!r}", kernel)
+    outer = _bind({}, kernel.axes, "the kernel", kernel)
+    stored: set[int] = set()
+    loaded: set[int] = set()
+    for k, stage in enumerate(kernel.stages):
+        name = f"stage t{k}"
+        own = _bind(outer, stage.axes, name, kernel)
+        bound = _bind(own, stage.reduce, name, kernel)
+        _combined(stage, name, kernel)
+        loaded |= _scalars(values_of(stage), bound, stage, k, kernel)
+        for store in stage.stores:
+            loaded |= _scalars(store.at, bound if stage.scan else own, stage, k, kernel)
+            _store(store, stage, name, bound, kernel)
+            stored.add(store.slot)
+    for slot, operand in enumerate(kernel.operands):
+        if operand.written != (slot in stored):
+            _broken(f"operand b{slot} is marked {'written' if operand.written else 'read-only'}, but {'no' if operand.written else 'a'} stage stores to it", kernel)
+        if slot not in stored | loaded:
+            _broken(f"operand b{slot} is neither read nor written", kernel)
+
+
+def values_of(stage: Stage) -> tuple[Scalar, ...]:
+    """What a stage computes for each element."""
+    return (stage.body,) if stage.factor is None else (stage.body, stage.factor)
+
+
+def _bind(bound: dict[Symbol, Size], axes: Sequence[Axis], what: str, kernel: Kernel) -> dict[Symbol, Size]:
+    result = dict(bound)
+    for axis in axes:
+        symbol = dims.as_symbol(axis.index)
+        if symbol is None or symbol.kind != "axis":
+            _broken(f"{what} runs over {axis.index}, which is no loop index", kernel)
+        if symbol in result:
+            _broken(f"{what} binds the loop index {axis.index} twice", kernel)
+        if unbound(axis.extent, {}):
+            _broken(f"{what} runs {axis.index} over {axis.extent}, which is no size", kernel)
+        result[symbol] = axis.extent
+    return result
+
+
+def _combined(stage: Stage, name: str, kernel: Kernel) -> None:
+    if (stage.combine is None) != (not stage.reduce):
+        _broken(f"{name} has {len(stage.reduce)} reduced axes, and combine={stage.combine}", kernel)
+    if stage.combine is not None and stage.combine not in COMBINES:
+        _broken(f"{name} combines by {stage.combine!r}, which is none of {', '.join(COMBINES)}", kernel)
+    if (stage.combine == "recur") != (stage.factor is not None):
+        _broken(f"{name} combines by {stage.combine}, {'without' if stage.factor is None else 'with'} a factor", kernel)
+    if stage.factor is not None and (stage.factor.dtype != stage.body.dtype or not stage.scan):
+        _broken(f"{name} is a recurrence of {stage.factor.dtype} and {stage.body.dtype}, scan={stage.scan}", kernel)
+    if stage.scan not in (None, "inclusive", "exclusive") or (stage.scan and (len(stage.reduce) != 1 or stage.combine in POSITIONS)):
+        _broken(f"{name} is a {stage.scan!r} scan by {stage.combine} of {len(stage.reduce)} axes", kernel)
+    wanted = int64 if stage.combine in POSITIONS else stage.body.dtype
+    if stage.combine in ("any", "all") and stage.body.dtype != bool_:
+        _broken(f"{name} combines {stage.body.dtype} by {stage.combine}", kernel)
+    if stage.dtype != wanted:
+        _broken(f"{name} is {stage.dtype}, but its value is {wanted}", kernel)
+
+
+def _scalars(roots: Sequence[Scalar], bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> set[int]:
+    """Check all Scalars that `roots` of stage k need; returns the slots they load from."""
+    loaded: set[int] = set()
+    for s in order(roots):
+        fault = scalar_fault(s) or _leaf_fault(s, bound, stage, k, kernel)
+        if fault:
+            _broken(f"stage t{k}: {fault}, in {show(s)}", kernel)
+        if s.op == "load":
+            loaded.add(s.param[0])
+    return loaded
+
+
+def _leaf_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
+    if s.op == "index":
+        loose = unbound(s.param, bound)
+        return f"the loop index {loose[0]} is not bound here" if loose else ""
+    if s.op == "load":
+        slot, masked = s.param
+        if not 0 <= slot < len(kernel.operands):
+            return f"there is no operand b{slot}"
+        at = s.args[:-1] if masked else s.args
+        if masked and s.args[-1].dtype != bool_:
+            return f"the mask is {s.args[-1].dtype}"
+        if s.dtype != kernel.operands[slot].dtype:
+            return f"b{slot} holds {kernel.operands[slot].dtype}, not {s.dtype}"
+        return _place_fault(slot, at, {} if masked else bound, kernel)
+    if s.op == "local":
+        return _local_fault(s, bound, stage, k, kernel)
+    return f"{s.op} has no meaning in a kernel" if s.op in ("fetch", "arg") else ""
+
+
+def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
+    if not 0 <= s.param < k:
+        return f"t{s.param} is no earlier stage"
+    source = kernel.stages[s.param]
+    if source.scan:
+        return f"t{s.param} is a scan, which has no value after its loop"
+    if s.dtype != source.dtype:
+        return f"t{s.param} is {source.dtype}, not {s.dtype}"
+    if len(s.args) != len(source.axes):
+        return f"t{s.param} has {len(source.axes)} axes, read with {len(s.args)} indices"
+    for i, axis in zip(s.args, source.axes):
+        symbol = dims.as_symbol(axis.index)
+        if i.op != "index" or i.param != axis.index or symbol is None or bound.get(symbol) != axis.extent:
+            return f"t{s.param} is read at another element than its loops are at"
+    return ""
+
+
+def _place_fault(slot: int, at: Sequence[Scalar], bound: dict[Symbol, Size], kernel: Kernel) -> str:
+    """What is wrong with an index of operand `slot`; reach is checked where `bound` gives the loops."""
+    shape = kernel.operands[slot].shape
+    if len(at) != len(shape):
+        return f"b{slot} has {len(shape)} axes, indexed with {len(at)}"
+    for i, size in zip(at, shape):
+        if i.dtype != int64:
+            return f"b{slot} is indexed by {i.dtype}"
+        static = i.op == "const" or (i.op == "index" and bool(bound))
+        if static and not unbound(i.param, bound) and outside(i.param, size, bound):
+            return f"the index {i.param} of b{slot} leaves the axis of size {size}"
+    return ""
+
+
+def _store(store: Store, stage: Stage, name: str, bound: dict[Symbol, Size], kernel: Kernel) -> None:
+    if not 0 <= store.slot < len(kernel.operands):
+        _broken(f"{name} stores to b{store.slot}, which is no operand", kernel)
+    if store.mode not in ("set", "add"):
+        _broken(f"{name} stores with the unknown mode {store.mode!r}", kernel)
+    if kernel.operands[store.slot].dtype != stage.dtype:
+        _broken(f"{name} stores {stage.dtype} to b{store.slot}, which holds {kernel.operands[store.slot].dtype}", kernel)
+    fault = _place_fault(store.slot, store.at, bound, kernel)
+    if fault:
+        _broken(f"{name} stores out of place: {fault}", kernel)
+
+
+# -- steps ----------------------------------------------------------------------------------------------------------
+def _launch(program: Program, k: int, step: Launch) -> None:
+    operands = step.kernel.operands
+    if len(step.buffers) != len(operands):
+        _broken(f"{len(step.buffers)} buffers for {len(operands)} operands", step.kernel, k, step)
+    for slot, (number, operand) in enumerate(zip(step.buffers, operands)):
+        if not 0 <= number < len(program.buffers):
+            _broken(f"operand b{slot} is %{number}, which is no buffer", step.kernel, k, step)
+        b = program.buffers[number]
+        same = b.shape == operand.shape or dims.equal(dims.product(b.shape), dims.product(operand.shape)) is not False
+        if b.dtype != operand.dtype or not same:
+            _broken(f"operand b{slot} is {_array(operand.dtype, operand.shape)}, but %{number} is {_array(b.dtype, b.shape)}", step.kernel, k, step)
+        if operand.written and b.role in ("input", "constant"):
+            _broken(f"writes %{number}, which is {b.role} {b.index}", step.kernel, k, step)
+
+
+def _check(program: Program, k: int, step: Check) -> None:
+    for number in (step.buffer, step.indices):
+        if not 0 <= number < len(program.buffers):
+            _broken(f"checks %{number}, which is no buffer", None, k, step)
+    fault, indices = program.buffers[step.buffer], program.buffers[step.indices]
+    if fault.dtype != int64 or fault.shape:
+        _broken(f"the fault %{step.buffer} is {_array(fault.dtype, fault.shape)}, not one i64", None, k, step)
+    if indices.dtype.kind not in "iu":
+        _broken(f"the indices %{step.indices} are {indices.dtype}", None, k, step)
+    if k >= program.commit:
+        _broken(f"a check after the commit point {program.commit} could fail when state is written", None, k, step)
+
+
+class _Flow:
+    """Follows what every buffer holds through the steps."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.written: set[int] = set()  # roots, arena and outputs
+        self.replaced: set[int] = set()  # roots of state that holds its new value
+
+    def run(self) -> None:
+        program = self.program
+        if not 0 <= program.commit <= len(program.steps):
+            _broken(f"the commit point {program.commit} is no place among {len(program.steps)} steps")
+        for k, step in enumerate(program.steps):
+            if isinstance(step, Launch):
+                self._launch(k, step)
+            else:
+                self._read(step.buffer, k, step)
+                self._read(step.indices, k, step)
+        for k, b in enumerate(program.outputs):
+            if root_of(program, b) not in self.written:
+                _broken(f"output {k}, %{b}, is never written")
+
+    def _read(self, buffer: int, k: int, step: Step) -> None:
+        root = root_of(self.program, buffer)
+        kernel = step.kernel if isinstance(step, Launch) else None
+        if self.program.buffers[root].role in ("arena", "output") and root not in self.written:
+            _broken(f"reads %{buffer} before it is written", kernel, k, step)
+        if root in self.replaced:
+            _broken(f"reads the state %{buffer} after it was replaced", kernel, k, step)
+
+    def _launch(self, k: int, step: Launch) -> None:
+        program, kernel = self.program, step.kernel
+        roots = [root_of(program, b) for b in step.buffers]
+        inside: set[int] = set()  # what this kernel has stored itself
+        loaded: set[int] = set()
+        for stage in kernel.stages:
+            for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
+                if s.op == "load":
+                    loaded.add(s.param[0])
+                    if roots[s.param[0]] not in inside:
+                        self._read(step.buffers[s.param[0]], k, step)
+            for store in stage.stores:
+                if store.mode == "add" and roots[store.slot] not in inside:
+                    self._read(step.buffers[store.slot], k, step)
+                inside.add(roots[store.slot])
+        for slot, operand in enumerate(kernel.operands):
+            if operand.written:
+                self._write(slot, loaded, roots, k, step)
+
+    def _write(self, slot: int, loaded: set[int], roots: list[int], k: int, step: Launch) -> None:
+        program, kernel, root = self.program, step.kernel, roots[slot]
+        if any(other != slot and o.written and roots[other] == root for other, o in enumerate(kernel.operands)):
+            _broken(f"writes %{root} through two operands", kernel, k, step)
+        twins = [other for other in loaded if other != slot and roots[other] == root]
+        if twins and not _same_place(kernel, slot, twins):
+            _broken(f"writes %{root} while it reads other elements of it", kernel, k, step)
+        if program.buffers[root].role == "shared":
+            if k < program.commit:
+                _broken(f"writes the state %{root} before the commit point {program.commit}", kernel, k, step)
+            if root in self.replaced:
+                _broken(f"writes the state %{root} twice", kernel, k, step)
+            self.replaced.add(root)
+        else:
+            self.written.add(root)
+
+
+def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
+    """Whether a pointwise kernel loads from `twins`, the same array as `slot`, only the element it stores to `slot`."""
+    if kernel.kind != "loops" or any(stage.axes or stage.reduce for stage in kernel.stages):
+        return False
+    stores = [store.at for stage in kernel.stages for store in stage.stores if store.slot == slot]
+    loads = [s for s in order(kernel.scalars()) if s.op == "load" and s.param[0] in twins]
+    same_shape = all(kernel.operands[t].shape == kernel.operands[slot].shape for t in twins)
+    return same_shape and len(stores) == 1 and all(tuple(map(id, s.args[: len(stores[0])])) == tuple(map(id, stores[0])) for s in loads)
+
+
+# -- the arena ------------------------------------------------------------------------------------------------------
+def _arena(program: Program) -> None:
+    """Every arena buffer inside the arena, aligned, and apart from the others that live at the same time.
+
+    Offsets are compared for a few choices of the sizes: all static cases are exact, symbolic ones are sampled.
+    """
+    lives: dict[int, tuple[int, int]] = {}
+    for k, step in enumerate(program.steps):
+        for b in step.buffers if isinstance(step, Launch) else (step.buffer, step.indices):
+            root = root_of(program, b)
+            if program.buffers[root].role == "arena":
+                lives[root] = (lives.get(root, (k, k))[0], k)
+    placed = [b for b in lives if program.buffers[b].offset is not None]
+    if not placed and program.arena == 0:
+        return  # not planned yet
+    for b in lives:
+        offset = program.buffers[b].offset
+        if offset is None:
+            _broken(f"%{b} has no place in the arena")
+        if dims.mod(offset, program.buffers[b].dtype.itemsize) != 0:
+            _broken(f"%{b} of {program.buffers[b].dtype} is not aligned at byte {offset}")
+    for env in _samples(program):
+        _apart(program, lives, env)
+
+
+def _apart(program: Program, lives: dict[int, tuple[int, int]], env: dict[Symbol, int]) -> None:
+    at = " for " + ", ".join(f"{s.name}={v}" for s, v in env.items()) if env else ""
+    total = dims.evaluate(program.arena, env)
+    spans = []
+    for b, (first, last) in lives.items():
+        buffer = program.buffers[b]
+        start = dims.evaluate(0 if buffer.offset is None else buffer.offset, env)
+        end = start + max(dims.evaluate(buffer.nbytes, env), 0)
+        if start < 0 or end > total:
+            _broken(f"%{b} takes the bytes {start} to {end} of an arena of {total}{at}")
+        spans.append((start, end, first, last, b))
+    live: list[tuple[int, int, int, int, int]] = []
+    for span in sorted(spans, key=lambda s: s[2]):
+        start, end, first, _, b = span
+        live = [s for s in live if s[3] >= first]
+        for other in live:
+            if start < other[1] and other[0] < end:
+                _broken(f"%{other[4]} and %{b} live at the same time, in steps up to {other[3]} and from {first}, and share bytes{at}")
+        live.append(span)
+
+
+def _samples(program: Program) -> list[dict[Symbol, int]]:
+    found: set[Symbol] = set()
+    for b in program.buffers:
+        for s in (*b.shape, 0 if b.offset is None else b.offset):
+            found |= dims.symbols(s)
+    symbols = sorted(found | dims.symbols(program.arena))
+    if not symbols:
+        return [{}]
+    n = len(symbols)
+    choices = ([1] * n, [64] * n, [3 + 7 * k for k in range(n)], [3 + 7 * (n - k) for k in range(n)], [1000 if k % 2 else 2 for k in range(n)])
+    return [dict(zip(symbols, values)) for values in choices]
+
+
+# -- the message ----------------------------------------------------------------------------------------------------
+def _array(dtype: object, shape: Sequence[Size]) -> str:
+    return f"{SHORT.get(dtype, dtype)}[{dims.format_shape(tuple(shape))}]"  # type: ignore[call-overload]
+
+
+def _broken(what: str, kernel: Kernel | None = None, k: int | None = None, step: Step | None = None) -> NoReturn:
+    lines = [f"verify: {what if k is None else f'step {k} {what}' if what[0].islower() and step else what}"]
+    if isinstance(step, Launch):
+        lines.append(f"  step {k}: ({', '.join(f'%{b}' for b in step.buffers)}), for {', '.join(n.describe() for n in step.nodes[:4]) or 'no node'}")
+    elif isinstance(step, Check):
+        lines.append(f"  step {k}: check %{step.buffer} (indices %{step.indices}), for {step.node.describe()}")
+    if kernel is not None:
+        lines += ["  " + line for line in format_kernel(kernel).splitlines()]
+    raise CompileError("\n".join(lines))

@@ -1,0 +1,1 @@
+"""Differential fuzzing: random graphs over the whole registry, interpreter = unoptimised native = optimised native."""

@@ -1,0 +1,111 @@
+"""One fuzz case: the same graph by interpreter, natively without graph passes, and natively with all of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+import graphc as gx
+from graphc.interp import evaluate
+from graphc.ir import Node
+from tests.fuzz.graphs import Step, build, make_inputs, make_steps, make_values
+
+ROUNDS = 3  # perturbations that measure how well conditioned a value is
+
+
+class Case:
+    """A random graph with its values; `check` raises AssertionError where two evaluations differ."""
+
+    def __init__(self, seed: int, steps: Sequence[Step] | None = None, count: int = 12) -> None:
+        rng = random.Random(seed)
+        self.seed = seed
+        self.inputs = make_inputs(rng)
+        self.steps = list(steps) if steps is not None else make_steps(rng, rng.randint(1, count))
+        self.rows = rng.choice((1, 2, 3, 5, 17, 0)) if self.inputs[0].shape[0] != 3 else 3
+        self.values = make_values(self.inputs, seed, self.rows)
+        self.derive = rng.random() < 0.6
+
+    def outputs(self) -> list[Node]:
+        made = build(self.inputs, self.steps)
+        outputs = made[-3:]
+        floats = [o for o in outputs if o.dtype.kind == "f"]
+        if self.derive and floats:
+            cost = sum((gx.sum(gx.sin(o.astype("float64"))) for o in floats[:-1]), gx.sum(gx.cos(floats[-1].astype("float64"))))
+            wrt = [x for x in self.inputs if x.dtype.kind == "f"]
+            grads = gx.grad(cost, wrt, disconnected="zero")
+            outputs += grads
+            try:
+                outputs += gx.hvp(cost, wrt[:2], [x * 0.5 for x in wrt[:2]])
+            except gx.DisconnectedError:
+                pass
+        return outputs
+
+    def check(self) -> None:
+        outputs = self.outputs()
+        if not outputs:
+            return
+        env = dict(zip(self.inputs, self.values, strict=True))
+        try:
+            reference = evaluate(outputs, env)
+        except gx.ShapeError:  # an extreme of an axis that is empty at run time
+            return
+        room = self.tolerances(outputs, reference)
+        for mode in ("none", "default"):
+            f = gx.function(self.inputs, outputs, mode=mode)
+            results = f(*self.values)
+            for k, (want, got, tolerance) in enumerate(zip(reference, results, room, strict=True)):
+                self.compare(f"{mode}, output {k}", want, got, tolerance)
+
+    def tolerances(self, outputs: Sequence[Node], reference: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """How far each value moves when the inputs move in their last bits, many times over; infinite where it jumps."""
+        rng = np.random.default_rng(self.seed)
+        room = []
+        for r in reference:
+            eps = np.finfo(r.dtype).eps if r.dtype.kind == "f" else 0.0
+            scale = np.max(np.abs(r), initial=0.0, where=np.isfinite(r)) if r.dtype.kind == "f" else 0.0
+            room.append(np.full(r.shape, 0.0) + 500 * eps * (np.abs(np.nan_to_num(r, posinf=0, neginf=0)) + 0.05 * scale + 1e-3) if r.dtype.kind == "f" else np.zeros(r.shape))
+        f32 = any(x.dtype == np.float32 for x in self.inputs)
+        step = 3e-6 if f32 else 3e-14
+        for _ in range(ROUNDS):
+            moved = [v * (1 + step * rng.uniform(-1, 1, v.shape)).astype(v.dtype) if v.dtype.kind == "f" else v for v in self.values]
+            for k, r in enumerate(evaluate(outputs, dict(zip(self.inputs, moved, strict=True)))):
+                with np.errstate(all="ignore"):
+                    change = np.abs(r.astype("float64") - reference[k].astype("float64"))
+                both = (r == reference[k]) | (np.isnan(r.astype("float64")) & np.isnan(reference[k].astype("float64")))
+                room[k] = room[k] + 20 * np.where(both, 0, np.where(np.isfinite(change), change, np.inf))
+        return room
+
+    def compare(self, what: str, want: np.ndarray, got: np.ndarray, room: np.ndarray) -> None:
+        assert got.dtype == want.dtype and got.shape == want.shape, f"{what}: {got.dtype}{got.shape}, expected {want.dtype}{want.shape}"
+        a, b = want.astype("float64"), got.astype("float64")
+        with np.errstate(all="ignore"):
+            fine = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= room) | np.isinf(room)
+        if not fine.all():
+            at = tuple(int(i) for i in np.argwhere(~fine)[0])
+            raise AssertionError(f"{what}: at {at} expected {a[at]!r}, got {b[at]!r}, tolerance {room[at]:.3g}; {int((~fine).sum())} of {fine.size} wrong")
+
+
+def failure(seed: int, steps: Sequence[Step] | None = None, count: int = 12) -> str | None:
+    """The message of a failing case, None where all agree."""
+    try:
+        Case(seed, steps, count).check()
+    except gx.NotDifferentiableError:
+        return None
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def shrink(seed: int, count: int = 12) -> list[Step]:
+    """The shortest sublist of steps found that still fails."""
+    steps = Case(seed, count=count).steps
+    changed = True
+    while changed:
+        changed = False
+        for k in range(len(steps) - 1, -1, -1):
+            fewer = steps[:k] + steps[k + 1 :]
+            if fewer and failure(seed, fewer) is not None:
+                steps, changed = fewer, True
+    return steps

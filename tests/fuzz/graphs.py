@@ -1,0 +1,305 @@
+"""Random graphs as lists of steps, so that a failing one can be shrunk.
+
+A step names a builder and holds three random numbers; builders pick operands out of a pool of nodes by those numbers,
+so any sublist of the steps is a graph again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+import graphc as gx
+from graphc.ir import Node
+from graphc.ops.cumulate import recur
+from graphc.ops.registry import OPS
+from graphc.ops.rows import PUBLIC
+
+MAX_SIZE = 600  # elements; larger values are not extended
+
+
+@dataclass(frozen=True)
+class Step:
+    builder: str
+    picks: tuple[int, int, int]
+
+
+class Pool:
+    """Nodes made so far; picks choose among those of a kind."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = list(nodes)
+
+    def pick(self, n: int, kinds: str = "f", ndim: int | None = None, like: Node | None = None) -> Node | None:
+        found = [
+            x
+            for x in self.nodes
+            if x.dtype.kind in kinds
+            and (ndim is None or x.ndim >= ndim)
+            and (like is None or (x.shape == like.shape and x.dtype == like.dtype))
+        ]
+        return found[-1 - (n * n) % len(found) % len(found)] if found else None
+
+
+Builder = Callable[[Pool, int, int, int], Node | None]
+BUILDERS: dict[str, Builder] = {}
+COVERS: dict[str, tuple[str, ...]] = {}  # builder -> the ops of the registry it is there for
+
+
+def builder(*ops: str) -> Callable[[Builder], Builder]:
+    def enter(f: Builder) -> Builder:
+        name = f.__name__.strip("_")
+        BUILDERS[name] = f
+        COVERS[name] = ops
+        return f
+
+    return enter
+
+
+def _bounds(name: str, k: int) -> tuple[float, float]:
+    domain = OPS[name].facts["domain"]
+    return domain[k] if isinstance(domain[0], (tuple, list)) else domain
+
+
+def _into(x: Node, lo: float, hi: float) -> Node:
+    """x squeezed smoothly into (lo, hi), so that rows see values of their domain."""
+    return (gx.sin(x) * ((hi - lo) / 2) + (hi + lo) / 2).astype(x.dtype)
+
+
+def _row(name: str, arity: int, kinds: str) -> Builder:
+    def build(pool: Pool, a: int, b: int, c: int) -> Node | None:
+        want = "f" if "f" in kinds and (a % 4 or "i" not in kinds) else "iu" if "i" in kinds else "b"
+        first = pool.pick(a, want)
+        if first is None:
+            return None
+        operands = [first]
+        for k, n in enumerate((b, c)[: arity - 1]):
+            other = pool.pick(n, want, like=first)
+            operands.append(other if other is not None and (n + k) % 3 else first)
+        if want == "f" and c % 8:  # now and then outside the domain: nan and infinities must agree too
+            operands = [_into(x, *_bounds(name, k)) for k, x in enumerate(operands)]
+        return PUBLIC[name](*operands)
+
+    return build
+
+
+for _name, _op in OPS.items():
+    if _name in PUBLIC and "kinds" in _op.facts:
+        BUILDERS[_name] = _row(_name, _op.arity or 1, _op.facts["kinds"])
+        COVERS[_name] = (_name,)
+
+
+@builder("select")
+def where(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a)
+    y = pool.pick(b, like=x)
+    return gx.where(x > (y if c % 2 else 0.1), gx.sqrt(x) if c % 3 else y, y * 2)
+
+
+@builder("cast")
+def cast(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fiub")
+    return x.astype(("float64", "float32", "int64", "int32", "uint8", "bool", "int16")[b % 7])
+
+
+@builder("stop_gradient")
+def stopped(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a)
+    return gx.stop_gradient(x) * x
+
+
+@builder("reduce", "broadcast")
+def reduced(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None:
+        return None
+    axis = None if b % 4 == 0 else b % x.ndim
+    f = (gx.sum, gx.mean, gx.max, gx.min, gx.prod, gx.logsumexp, gx.var)[c % 7]
+    x = _into(x, 0.5, 1.5) if f is gx.prod else x
+    return x * f(x, axis=axis, keepdims=True) if b % 3 else f(x, axis=axis)
+
+
+@builder()
+def normalised(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    return None if x is None else (gx.softmax, gx.log_softmax)[b % 2](x, axis=c % x.ndim)
+
+
+@builder("reduce")
+def tested(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    return None if x is None else (gx.any, gx.all)[b % 2](x > 0.3, axis=c % x.ndim)
+
+
+@builder("arg_reduce")
+def position(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fi", ndim=1)
+    return None if x is None or any(s == 0 for s in x.shape) else (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
+
+
+@builder("cumulate")
+def running(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    return None if x is None else (gx.cumsum(x, axis=c % x.ndim) if b % 2 else gx.cumprod(_into(x, -1.2, 1.2), axis=c % x.ndim))
+
+
+@builder("recur")
+def recurrence(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None:
+        return None
+    y = pool.pick(b, like=x)
+    return recur(_into(x, -1, 1), y, c % x.ndim, bool(b % 2), bool(a % 2))
+
+
+@builder("contract")
+def product(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None:
+        return None
+    if c % 3 == 0 and x.ndim >= 2:
+        return x.mT @ x if c % 2 else x @ x.mT
+    w = np.linspace(-1, 1, 12, dtype=x.dtype).reshape(4, 3)
+    return x @ w if x.shape[-1] == 4 else gx.tensordot(x, x, axes=([x.ndim - 1], [x.ndim - 1])) if x.ndim <= 2 else None
+
+
+@builder("transpose")
+def transposed(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fib", ndim=2)
+    return None if x is None else gx.swapaxes(x, b % x.ndim, c % x.ndim)
+
+
+@builder("reshape")
+def reshaped(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fi", ndim=1)
+    if x is None:
+        return None
+    return gx.ravel(x) * (1 if c % 2 else 3) if b % 2 else x.reshape(*x.shape, 1) if b % 3 else gx.expand_dims(x, c % (x.ndim + 1))
+
+
+@builder("slice", "reverse")
+def sliced(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fi", ndim=1)
+    if x is None:
+        return None
+    key = [slice(None)] * x.ndim
+    key[b % x.ndim] = (slice(1, None), slice(None, None, -1), slice(None, -1), slice(None, None, 2), slice(None, 1), slice(-1, 0, -1))[c % 6]
+    return x[tuple(key)]
+
+
+@builder("pad")
+def padded(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    return None if x is None else gx.pad(x, ((b % 3, c % 2),) + ((0, 0),) * (x.ndim - 1), constant_values=0.5)
+
+
+@builder("concat")
+def joined(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None:
+        return None
+    y = pool.pick(b, like=x)
+    return gx.concatenate([x, y * 2, x], axis=c % x.ndim) if c % 4 else gx.stack([x, y], axis=b % (x.ndim + 1))
+
+
+@builder("gather")
+def taken(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None:
+        return None
+    axis = b % x.ndim
+    if not isinstance(x.shape[axis], int) or x.shape[axis] < 2:
+        return None
+    if c % 3 == 0:
+        return gx.take_along_axis(x, gx.argmax(x, axis=axis, keepdims=True), axis=axis)
+    indices = np.array([[0, -1], [1, 0]])[: 1 + c % 2]
+    return gx.take(x, indices, axis=axis)
+
+
+@builder("gather")
+def chosen(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    i = pool.pick(b, "iu", ndim=1)
+    if x is None or i is None or not isinstance(x.shape[0], int) or x.shape[0] == 0:
+        return None
+    return x[gx.mod(i, x.shape[0])] if x.ndim + i.ndim <= 4 else None
+
+
+@builder("scatter")
+def updated(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None or not isinstance(x.shape[0], int) or x.shape[0] < 2:
+        return None
+    where = (np.array([0, 1, 0]), slice(0, None, 2), 1)[b % 3]
+    part = x[0] if x.ndim > 1 else gx.sum(x)
+    return x.at[where].add(part * 2) if c % 2 else x.at[where].set(part)
+
+
+@builder("diagonal")
+def diagonals(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=2)
+    return None if x is None else gx.diagonal(x, offset=(0, 1, -1)[b % 3]) if isinstance(x.shape[0], int) and isinstance(x.shape[1], int) else gx.tril(x, b % 2)
+
+
+@builder("iota", "size")
+def counted(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None:
+        return None
+    steps = gx.arange(x.shape[-1])
+    return x * steps.astype(x.dtype) + x.shape[0] if b % 2 else x + gx.eye(3, dtype=x.dtype)[c % 3, b % 3]
+
+
+NOT_BUILT = {"input", "shared", "constant", "get"}  # leaves, and the multi-output plumbing that no public op uses yet
+
+
+def make_inputs(rng: random.Random) -> list[Node]:
+    """Variables of several ranks and dtypes; some sizes are symbolic."""
+    wide = rng.choice(("float64", "float64", "float32"))
+    rows = rng.choice(("n", 3))
+    return [
+        gx.tensor("x", (rows, 4), wide),
+        gx.tensor("y", (rows, 4), wide),
+        gx.tensor("u", (4,), wide),
+        gx.tensor("s", (), wide),
+        gx.tensor("t", (2, 3, 4), wide),
+        gx.tensor("i", (rows,), "int64"),
+        gx.tensor("k", (4,), rng.choice(("int32", "uint8", "int64"))),
+        gx.tensor("b", (rows, 4), "bool"),
+    ]
+
+
+def make_steps(rng: random.Random, count: int) -> list[Step]:
+    names = sorted(BUILDERS)
+    return [Step(rng.choice(names), (rng.randrange(1000), rng.randrange(1000), rng.randrange(1000))) for _ in range(count)]
+
+
+def build(inputs: Sequence[Node], steps: Sequence[Step]) -> list[Node]:
+    """The nodes the steps make; a step that does not apply is skipped."""
+    pool = Pool(inputs)
+    made: list[Node] = []
+    for step in steps:
+        try:
+            node = BUILDERS[step.builder](pool, *step.picks)
+        except gx.GraphcError:
+            continue  # e.g. a symbolic size where a known one is needed
+        if node is None or (isinstance(node.size, int) and node.size > MAX_SIZE) or node.ndim > 4:
+            continue
+        pool.nodes.append(node)
+        made.append(node)
+    return made
+
+
+def make_values(inputs: Sequence[Node], seed: int, rows: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    values = []
+    for x in inputs:
+        shape = tuple(s if isinstance(s, int) else rows for s in x.shape)
+        if x.dtype.kind == "f":
+            values.append(rng.standard_normal(shape).astype(x.dtype))
+        else:
+            values.append(rng.integers(0, 2 if x.dtype.kind == "b" else 5, shape).astype(x.dtype))
+    return values

@@ -1,0 +1,22 @@
+"""A short run of the fuzzer in the test suite, and the seeds that once failed."""
+
+from __future__ import annotations
+
+import pytest
+
+from graphc.ops.registry import OPS
+from tests.fuzz.compare import failure
+from tests.fuzz.graphs import COVERS, NOT_BUILT
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_random_graphs(block: int) -> None:
+    for seed in range(block * 15, block * 15 + 15):
+        message = failure(seed)
+        assert message is None, f"seed {seed}: {message}"
+
+
+def test_the_fuzzer_knows_every_op() -> None:
+    covered = {name for ops in COVERS.values() for name in ops} | NOT_BUILT
+    missing = [name for name in OPS if name not in covered]
+    assert not missing, f"add a builder to tests/fuzz/graphs.py for: {missing}"

@@ -1,0 +1,139 @@
+"""Which indices are checked, where one out of range is reported, and the errors of keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc import dims
+from graphc.errors import ArgumentError, DTypeError, IndexOutOfRange, ShapeError
+from graphc.interp import evaluate
+from graphc.ir import Node, toposort
+from graphc.ops.indexing import GATHER, SCATTER
+from graphc.ops.ranges import never_negative, within
+
+n, m = dims.dim("n"), dims.dim("m")
+
+
+def checked(node: Node) -> list[tuple[Node, Any]]:
+    (found,) = [m_ for m_ in toposort([node]) if m_.op in (GATHER, SCATTER)]
+    return found.op.facts["checked_indices"](found)
+
+
+def test_only_unknown_indices_are_checked() -> None:
+    x, i = gx.tensor("x", ("n", 7)), gx.tensor("i", (3,), "int64")
+    assert [size for _, size in checked(x[i])] == [n]
+    assert [size for _, size in checked(x[:, i])] == [7]
+    assert [size for _, size in checked(x.at[i].add(1))] == [n]
+    assert checked(x[:, [0, 6, -1]]) == [] and [size for _, size in checked(x[[0, 2]])] == [n]
+    assert checked(gx.take(x, i, 1, mode="wrap")) == [] and checked(gx.take(x, i, 1, mode="clip")) == []
+    assert checked(gx.take(x, gx.argmax(x, 1), 1)) == []
+    assert checked(x[gx.arange(n)]) == [] and len(checked(x[gx.arange(m)])) == 1
+    assert checked(gx.take(x, gx.argmax(x, 0), 0)) != []  # n may be 0
+    assert len(checked(gx.take(x, i, 0, mode="wrap"))) == 1
+
+
+def test_what_never_wraps() -> None:
+    x = gx.tensor("x", ("n", 7))
+    i = gx.tensor("i", (3,), "int64")
+    assert (
+        never_negative(gx.arange(5))
+        and never_negative(gx.argmax(x, 0))
+        and never_negative(gx.tensor("u", (), "uint8"))
+        and never_negative(gx.asarray(n))
+    )
+    assert never_negative(gx.argmin(x, 1)[None, ::-1].astype("int64")) and never_negative(gx.mod(i, 3)) and never_negative(gx.clip(i, 0, 3))
+    assert (
+        not never_negative(i)
+        and not never_negative(gx.arange(5) - 1)
+        and not never_negative(gx.clip(i, -1, 3))
+        and not never_negative(gx.mod(i, -3))
+    )
+    assert within(gx.mod(i, 3), 3) and not within(gx.mod(i, 4), 3) and within(gx.asarray([0, 2]), 3) and not within(gx.asarray([0, 3]), 3)
+    assert within(gx.clip(i, 0, n), n + 1) and not within(gx.clip(i, 0, n), n)
+
+
+def test_out_of_range_at_build_and_in_the_reference() -> None:
+    x, i = gx.tensor("x", (3,)), gx.tensor("i", (2,), "int64")
+    for index in (3, -4):
+        with pytest.raises(
+            IndexOutOfRange,
+            match=rf"^getitem: index {index} is out of range for axis 0 of size 3 \(x: f64\[3\], test_index_checks.py:\d+\)$",
+        ):
+            x[index]
+        for f in (lambda k: x[[0, k]], lambda k: gx.take(x, k), lambda k: x.at[[k]].add(1), lambda k: gx.take_along_axis(x, [k], 0)):
+            with pytest.raises(IndexOutOfRange, match=rf"index {index} is out of range for axis 0 of size 3"):
+                f(index)
+    with pytest.raises(IndexError, match=r"^index 3 is out of range for axis 0 of size 3$"):
+        evaluate([x[i]], {x: np.zeros(3), i: np.array([0, 3])})
+    with pytest.raises(IndexOutOfRange, match=r"^index -1 is out of range for axis 0 of size 3$"):
+        evaluate([x.at[i].set(0)], {x: np.zeros(3), i: np.array([-4, 0])})
+
+
+def test_error_texts() -> None:
+    x = gx.tensor("x", ("n", 4))
+    where = r", test_index_checks\.py:\d+"
+    mask = x > 0
+    for build, kind, text in [
+        (
+            lambda: x[mask],
+            DTypeError,
+            r"getitem: a boolean mask selects a number of elements that only its values tell "
+            rf"\(greater: bool\[n, 4\]{where}\); hint: gx.where\(mask, x, 0\) keeps the shape; or index with integers",
+        ),
+        (lambda: x[np.array([True, False])], DTypeError, r"getitem: a boolean mask selects .*"),
+        (
+            lambda: x[True],
+            ArgumentError,
+            rf"getitem: True is a boolean mask \(x: f64\[n, 4\]{where}\); hint: gx.where\(mask, x, 0\) keeps the shape",
+        ),
+        (
+            lambda: x[1.5],
+            ArgumentError,
+            rf"getitem: 1.5 is no index \(x: f64\[n, 4\]{where}\); hint: integers, slices, None, ..., integer arrays and nodes",
+        ),
+        (lambda: x["a"], ArgumentError, r"getitem: 'a' is no index .*"),
+        (lambda: x[x], DTypeError, rf"getitem: an index must be an integer \(x: f64\[n, 4\]{where}\); hint: cast with .astype\('int64'\)"),
+        (lambda: x[0, 0, 0], IndexOutOfRange, rf"getitem: 3 indices for 2 axes \(x: f64\[n, 4\]{where}\)"),
+        (lambda: x[..., ...], ArgumentError, rf"getitem: only one ... can stand for the remaining axes \(x: f64\[n, 4\]{where}\)"),
+        (lambda: x[::0], ArgumentError, rf"getitem: the step of a slice is a nonzero integer, got 0 \(x: f64\[n, 4\]{where}\)"),
+        (lambda: x[:1.5], ArgumentError, rf"getitem: the bound of a slice is an integer or a Dim, got 1.5 \(x: f64\[n, 4\]{where}\)"),
+        (
+            lambda: x[: gx.scalar("k", "int64")],
+            ArgumentError,
+            rf"getitem: the bound of a slice cannot come from a value \(k: i64\[\]{where}\); "
+            r"hint: gx.take\(x, start \+ gx.arange\(length\)\) selects a stretch of known length",
+        ),
+        (lambda: x[:, 4], IndexOutOfRange, rf"getitem: index 4 is out of range for axis 1 of size 4 \(x: f64\[n, 4\]{where}\)"),
+        (lambda: x[n], IndexOutOfRange, rf"getitem: index n is out of range for axis 0 of size n \(x: f64\[n, 4\]{where}\)"),
+        (
+            lambda: x[[0, 1], [0, 1, 2]],
+            ShapeError,
+            rf"getitem: sizes 2 and 3 do not broadcast \(constant: i64\[2\]{where}, constant: i64\[3\]{where}\)",
+        ),
+        (lambda: gx.take(x, 0, mode="bounce"), ArgumentError, r"take: mode is 'raise', 'clip' or 'wrap', got 'bounce' .*"),
+        (
+            lambda: gx.take_along_axis(x, [1], 1),
+            ShapeError,
+            rf"take_along_axis: 2 and 1 axes \(x: f64\[n, 4\]{where}, constant: i64\[1\]{where}\); "
+            r"hint: give the indices axes: indices\[:, None\]",
+        ),
+        (lambda: x.astype("int64").at[0].set(1.5), DTypeError, r"1.5 is not a int64"),
+        (
+            lambda: x.astype("int64").at[0].add(np.ones(4)),
+            DTypeError,
+            rf"at\[...\].add: float64 does not fit into int64 \(cast: i64\[n, 4\]{where}, constant: f64\[4\]{where}\); "
+            r"hint: cast one of them with .astype",
+        ),
+        (
+            lambda: x.at[0].set(np.ones((2, 4))),
+            ShapeError,
+            rf"at\[...\].set: a value of 2 axes for a part of 1 \(x: f64\[n, 4\]{where}, constant: f64\[2, 4\]{where}\)",
+        ),
+        (lambda: x.at[0].set(np.ones(3)), ShapeError, rf"broadcast_to: cannot stretch to \(4\) \(constant: f64\[3\]{where}\)"),
+    ]:
+        with pytest.raises(kind, match=f"^{text}$"):
+            build()

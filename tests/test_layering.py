@@ -1,0 +1,177 @@
+"""Imports run along the edges that DESIGN.md draws, and no others.
+
+    graphc    <-  passes       numpy, networkx
+    graphc    <-  codegen      numpy, llvmlite
+
+Inside graphc a module imports from its own layer or a lower one, and no import goes in a circle. What is imported inside a
+function is listed below with its reason: the two joints of the three packages, and what would be a circle at the top.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("graphc", "passes", "codegen")
+EXTERNAL = {"graphc": {"numpy"}, "passes": {"numpy", "networkx"}, "codegen": {"numpy", "llvmlite"}}
+OTHERS = {"graphc": set(), "passes": {"graphc"}, "codegen": {"graphc"}}
+
+# graphc from the ground up. A prefix stands for all modules under it; what is not listed is in the layer TOOLS.
+LAYERS: list[tuple[str, ...]] = [
+    ("graphc.errors", "graphc.intern", "graphc.dims", "graphc.tree"),
+    ("graphc.dtypes",),
+    ("graphc.types",),
+    ("graphc.operators", "graphc.ir", "graphc.scalar", "graphc.loopform", "graphc.target"),
+    ("graphc.ops",),
+    (),  # TOOLS: grad, batch, interp, printer, verify, program, user namespaces, ...
+    ("graphc.function", "graphc.jit"),
+    ("graphc",),
+]
+TOOLS = 5
+
+# (module, function that imports, what it imports): why it cannot be at the top
+INSIDE: dict[tuple[str, str, str], str] = {
+    ("graphc.function", "_compile", "passes"): "the joint of the three packages; `import graphc` stays light",
+    ("graphc.function", "_compile", "codegen"): "the joint of the three packages; `import graphc` stays light",
+    ("graphc.grad", "prepared", "passes"): "the joint of the trunk and passes: stable rules run before differentiation",
+    ("graphc.tree", "_functions", "graphc.ops"): "ravel of a tree of nodes; ops use trees",
+}
+# for annotations only, under `if TYPE_CHECKING`: no edge when the program runs
+TYPES_ONLY = {
+    ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
+    ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
+    ("graphc.function", "codegen.runtime"): "what the joint gives back",
+    ("graphc.function", "passes.pipeline"): "what the joint gives back",
+}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An import: who, what, in which function ("" at the top), for annotations only."""
+
+    importer: str
+    imported: str
+    function: str
+    types_only: bool
+    line: int
+
+    def __str__(self) -> str:
+        where = f" in {self.function}()" if self.function else " under TYPE_CHECKING" if self.types_only else ""
+        return f"{self.importer} imports {self.imported}{where}, line {self.line}"
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(p): p for package in PACKAGES for p in sorted((ROOT / package).rglob("*.py"))}
+
+
+def imports(name: str, source: str, is_package: bool = False) -> Iterator[Edge]:
+    """Every import of a module, wherever it stands."""
+    stack: list[tuple[ast.AST, str, bool]] = [(ast.parse(source), "", False)]
+    while stack:
+        node, function, types_only = stack.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            function = node.name
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            stack += [(child, function, True) for child in node.body] + [(child, function, types_only) for child in node.orelse]
+            continue
+        if isinstance(node, ast.Import):
+            yield from (Edge(name, alias.name, function, types_only, node.lineno) for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = name.split(".")[: len(name.split(".")) - node.level + is_package]
+                base = ".".join([*above, base]) if base else ".".join(above)
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield Edge(name, full if full in MODULES else base, function, types_only, node.lineno)
+        stack += [(child, function, types_only) for child in ast.iter_child_nodes(node)]
+
+
+EDGES = [e for name, path in MODULES.items() for e in imports(name, path.read_text(), path.name == "__init__.py")]
+HOUSE = [e for e in EDGES if e.imported.split(".")[0] in PACKAGES]
+
+
+def layer(module: str) -> int:
+    listed = [(len(prefix), k) for k, prefixes in enumerate(LAYERS) for prefix in prefixes if module == prefix or (prefix != "graphc" and module.startswith(prefix + "."))]
+    return max(listed)[1] if listed else TOOLS
+
+
+def allowed_inside(e: Edge) -> tuple[str, str, str] | None:
+    return next((key for key in INSIDE if key[:2] == (e.importer, e.function) and (e.imported + ".").startswith(key[2] + ".")), None)
+
+
+def fault(e: Edge) -> str:
+    """Why an edge is not allowed, "" where it is."""
+    package, other = e.importer.split(".")[0], e.imported.split(".")[0]
+    if other not in PACKAGES:
+        return "" if other in EXTERNAL[package] or other in sys.stdlib_module_names else f"{package} does not use {other}"
+    if e.types_only:
+        return "" if (e.importer, e.imported) in TYPES_ONLY or (package == other and package != "graphc") else "not among the imports for annotations"
+    if e.function:
+        return "" if allowed_inside(e) else "imports belong at the top; an exception is listed with its reason"
+    if package != other:
+        if other not in OTHERS[package]:
+            return f"{package} never imports {other} at the top"
+        return "only the user's side imports graphc.function" if layer(e.imported) > TOOLS else ""
+    if package == "graphc" and layer(e.imported) > layer(e.importer):
+        return "an import upwards"
+    return ""
+
+
+def test_edges() -> None:
+    assert [f"{e}: {why}" for e in EDGES if (why := fault(e))] == []
+
+
+def test_no_circles() -> None:
+    below: dict[str, set[str]] = {name: set() for name in MODULES}
+    for e in HOUSE:
+        if not e.function and not e.types_only and e.imported != e.importer and e.imported in MODULES:
+            below[e.importer].add(e.imported)
+    while True:
+        free = [name for name, needs in below.items() if not needs]
+        if not free:
+            break
+        below = {name: needs - set(free) for name, needs in below.items() if name not in free}
+    assert below == {}
+
+
+def test_exceptions_are_used() -> None:
+    used = {allowed_inside(e) for e in HOUSE if e.function}
+    assert [key for key in INSIDE if key[0] in MODULES and key not in used] == []
+    types = {(e.importer, e.imported) for e in HOUSE if e.types_only}
+    assert [key for key in TYPES_ONLY if key[0] in MODULES and key not in types] == []
+
+
+def test_no_import_by_another_way() -> None:
+    """`importlib` and `__import__` would go past this test."""
+    assert [str(e) for e in EDGES if e.imported.split(".")[0] in ("importlib", "imp", "pkgutil")] == []
+    assert [name for name, path in MODULES.items() if "__import__" in path.read_text()] == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "source", "why"),
+    [
+        ("graphc.program", "import llvmlite", "does not use"),
+        ("graphc.dims", "from graphc.ir import Node", "upwards"),
+        ("graphc.grad", "import passes.prepare", "never imports"),
+        ("graphc.interp", "def f():\n    from graphc.function import function", "belong at the top"),
+        ("graphc.interp", "from graphc.function import function", "upwards"),
+        ("passes.fuse", "from codegen.lower import lower", "never imports"),
+        ("passes.fuse", "from graphc.function import function", "user's side"),
+        ("codegen.emit", "def f():\n    import passes", "belong at the top"),
+        ("codegen.emit", "import networkx", "does not use"),
+        ("graphc.types", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from graphc.ir import Node", "annotations"),
+    ],
+)
+def test_what_would_fail(importer: str, source: str, why: str) -> None:
+    assert any(why in fault(e) for e in imports(importer, source))

@@ -1,0 +1,341 @@
+"""Every rule of every table is proved: exact ones bit by bit, stable ones against mpmath, all by their own claim of honesty."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc.interp import evaluate
+from graphc.ir import Node, toposort
+from passes.fold import FOLD
+from passes.match import HOLE, Local, Rule, template
+from passes.prepare import PREPARE
+from passes.rewrite import rewrite
+from passes.rules import algebra, linalg, shapes, stability
+from passes.simplify import SIMPLIFY
+
+TABLES = (FOLD, algebra.ALGEBRA, algebra.LATE, stability.STABILITY, shapes.SHAPES, linalg.LINALG, linalg.LATE)
+EVERY = [rule for table in TABLES for rule in table]
+RULES = [rule for rule in EVERY if isinstance(rule, Rule)]
+LOCALS = [rule for rule in EVERY if isinstance(rule, Local)]
+
+# -- what the holes are filled with -----------------------------------------------------------------------------------
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.7, -1e-3, 1e30, -1e30, math.inf, -math.inf, math.nan, "tiny", "-tiny", "max"]
+WHOLE = [0, 1, -1, 2, 7, -128, 127]
+NUMBERS = [2.0, -0.5, 0.25, 3.0, -1.5, 0.0, -4.0]
+ORDINARY = [-2.3, -0.7, -0.1, 0.2, 0.9, 1.7, 4.0]
+EXTREME = [1e-20, -1e-20, 1e-9, -1e-9, 1e-5, 30.0, -30.0, 200.0, -200.0, 1000.0, -1000.0]
+VECTORS = [  # rows along the axis that a lifted rule takes; the last two are what naive formulas overflow or cancel on
+    [0.3, -1.2, 0.7, 2.0], [1.0, 1.0, 1.0, 1.0], [-3.0, 0.5, 0.0, 1e-3], [1000.0, 999.0, -5.0, 0.0], [-900.0, -901.0, -1000.0, -950.0],
+    [1e8, 1e8 + 4, 1e8 - 4, 1e8],
+]  # fmt: skip
+
+
+def holes(rule: Rule) -> list[Node]:
+    sides = [s for s in (rule.before, rule.after) if isinstance(s, Node)]
+    return [n for n in toposort(sides) if n.op is HOLE]
+
+
+def lifted(rule: Rule) -> bool:
+    return any(h.ndim for h in holes(rule))
+
+
+def dtypes(rule: Rule) -> list[str]:
+    kinds = {h.params[1] for h in holes(rule)} - {"number"}
+    if kinds <= {"b"}:
+        return ["float64"]
+    return ["int8", "uint16", "int64"] if "iu" in kinds else ["float32", "float64"]
+
+
+def values(name: str, dtype: np.dtype, kind: str) -> list[Any]:
+    if kind == "b":
+        return [False, True]
+    if dtype.kind != "f":
+        return [v for v in WHOLE if dtype.kind == "i" or v >= 0]
+    info = np.finfo(dtype)
+    named = {"tiny": info.smallest_subnormal, "-tiny": -3 * info.smallest_subnormal, "max": info.max}
+    return [named.get(v, v) if isinstance(v, str) else v for v in SPECIAL]
+
+
+def fill(rule: Rule, dtype: np.dtype, pick: Callable[[Node], list[Any]]) -> Iterator[tuple[dict[str, Any], dict[Node, np.ndarray]]]:
+    """Bindings of the holes to variables (to numbers, for `number` holes), with arrays for the variables: every combination."""
+    found = holes(rule)
+    numbers = [h for h in found if h.params[1] == "number"]
+    arrays = [h for h in found if h.params[1] != "number"]
+    grid = np.array(list(itertools.product(*[pick(h) for h in arrays])), object).reshape(-1, len(arrays))
+    for chosen in itertools.product(NUMBERS, repeat=len(numbers)):
+        bound: dict[str, Any] = {str(h.params[0]): dtype.type(v) for h, v in zip(numbers, chosen)}
+        env: dict[Node, np.ndarray] = {}
+        for k, h in enumerate(arrays):
+            own = np.dtype(bool) if h.params[1] == "b" else dtype
+            leaf = gx.tensor(str(h.params[0]), (len(grid),), own)
+            with np.errstate(over="ignore"):
+                env[leaf] = grid[:, k].astype(own)
+            bound[str(h.params[0])] = leaf
+        yield bound, env
+
+
+def fill_lifted(rule: Rule, dtype: np.dtype) -> Iterator[tuple[dict[str, Any], dict[Node, np.ndarray]]]:
+    rows = np.array([r for r in VECTORS if dtype == np.float64 or max(map(abs, r)) < 1e7]).astype(dtype)
+    for chosen in (3.0, 0.25):
+        bound: dict[str, Any] = {"axes": (1,), "shape": rows.shape}
+        env: dict[Node, np.ndarray] = {}
+        for h in holes(rule):
+            name, kind = h.params[:2]
+            if kind == "number":
+                bound[name] = dtype.type(chosen)
+                continue
+            leaf = gx.tensor(name, rows.shape if h.ndim else rows.shape[:1], dtype)
+            env[leaf] = rows if h.ndim else np.linspace(0.5, 3.0, len(rows)).astype(dtype)
+            bound[name] = leaf
+        yield bound, env
+
+
+def both(rule: Rule, bound: dict[str, Any]) -> tuple[Node, Node] | None:
+    """(before, what the rule makes of it), None where its condition does not hold."""
+    before = template(rule.before)(bound)
+    condition = [bound[p] for p in rule._needs[0]]  # type: ignore[attr-defined]
+    if rule.where is not None and not rule.where(*condition):
+        assert rule.apply(before) is None
+        return None
+    after = rule.apply(before)
+    assert after is not None, f"{rule.name} does not match itself"
+    assert after.type is before.type
+    return before, after
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind != "f":
+        return a == b
+    return ((a == b) & (np.signbit(a) == np.signbit(b))) | (np.isnan(a) & np.isnan(b))
+
+
+def cases(floats: str) -> list[Any]:
+    return [pytest.param(r, d, id=f"{r.name}-{d}") for r in RULES if r.floats == floats for d in dtypes(r)]
+
+
+# -- exact ----------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("rule", "dtype"), cases("exact"))
+def test_exact(rule: Rule, dtype: str) -> None:
+    held = 0
+    kind = np.dtype(dtype)
+    for bound, env in fill(rule, kind, lambda h: values(str(h.params[0]), kind, str(h.params[1]))):
+        pair = both(rule, bound)
+        if pair is None:
+            continue
+        held += 1
+        a, b = evaluate(pair, env)
+        bad = np.flatnonzero(~same_bits(a, b))
+        assert not bad.size, f"{[v[bad[0]] for v in env.values()]} {bound}: {a[bad[0]]} became {b[bad[0]]}"
+    assert held
+
+
+# -- reassoc ----------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("rule", "dtype"), cases("reassoc"))
+def test_reassoc(rule: Rule, dtype: str) -> None:
+    """Equal up to rounding for ordinary numbers, nan where the original is nan."""
+    kind, held = np.dtype(dtype), 0
+    for bound, env in fill(rule, kind, lambda h: [*ORDINARY, 0.0, -0.0, math.nan]):
+        pair = both(rule, bound)
+        if pair is not None:
+            held += 1
+            np.testing.assert_allclose(*evaluate(pair, env), rtol=16 * np.finfo(kind).eps, atol=0)
+    assert held
+
+
+# -- stable -----------------------------------------------------------------------------------------------------------------
+mp.mp.dps = 1000  # 1 + exp(-1000) keeps its digits
+
+
+def _real(f: Callable[..., Any]) -> Callable[..., Any]:
+    def real(*args: Any) -> Any:
+        try:
+            result = f(*[mp.mpf(a) if not isinstance(a, bool) else a for a in args])
+        except (ZeroDivisionError, ValueError):
+            return mp.nan
+        return result if isinstance(result, (bool, mp.mpf)) else mp.nan if isinstance(result, mp.mpc) else mp.mpf(result)
+
+    return np.frompyfunc(real, f.__code__.co_argcount if hasattr(f, "__code__") else 1, 1)
+
+
+TRUTH: dict[str, Any] = {name: _real(f) for name, f in {
+    "add": lambda x, y: x + y, "subtract": lambda x, y: x - y, "multiply": lambda x, y: x * y, "divide": lambda x, y: x / y,
+    "negative": lambda x: -x, "abs": lambda x: abs(x), "square": lambda x: x * x, "reciprocal": lambda x: 1 / x, "power": lambda x, y: x**y,
+    "sqrt": lambda x: mp.sqrt(x), "exp": lambda x: mp.exp(x), "expm1": lambda x: mp.expm1(x), "log": lambda x: mp.log(x) if x else -mp.inf,
+    "log1p": lambda x: mp.log1p(x), "sigmoid": lambda x: 1 / (1 + mp.exp(-x)), "softplus": lambda x: mp.log1p(mp.exp(x)),
+    "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)), "logaddexp": lambda x, y: mp.log(mp.exp(x) + mp.exp(y)), "sinh": lambda x: mp.sinh(x),
+    "cosh": lambda x: mp.cosh(x), "tanh": lambda x: mp.tanh(x), "erf": lambda x: mp.erf(x), "erfc": lambda x: mp.erfc(x), "sin": lambda x: mp.sin(x),
+    "cos": lambda x: mp.cos(x), "maximum": lambda x, y: max(x, y), "isinf": lambda x: mp.isinf(x), "isfinite": lambda x: mp.isfinite(x),
+    "equal": lambda x, y: x == y, "greater": lambda x, y: x > y, "less": lambda x, y: x < y,
+}.items()}  # fmt: skip
+FOLDS = {"sum": lambda x, a: np.add.reduce(x, axis=a), "max": lambda x, a: np.maximum.reduce(x, axis=a), "prod": lambda x, a: np.multiply.reduce(x, axis=a)}
+
+
+def truth(node: Node, env: dict[Node, np.ndarray]) -> np.ndarray:
+    """The value of `node` in high precision, for the given floats."""
+    found: dict[Node, Any] = {}
+    for n in toposort([node]):
+        args = [found[i] for i in n.inputs]
+        if n in env or n.op.name == "constant":
+            array = env[n] if n in env else n.params[0].array  # type: ignore[union-attr]
+            found[n] = np.array([mp.mpf(float(v)) for v in np.ravel(array)], object).reshape(np.shape(array))
+        elif n.op.name == "select":
+            found[n] = np.where(args[0].astype(bool), args[1], args[2])
+        elif n.op.name == "reduce":
+            found[n] = np.asarray(FOLDS[str(n.params[1])](args[0], n.params[0]), object)
+        elif n.op.name in ("stop_gradient", "cast"):
+            found[n] = args[0]
+        elif n.op.name in TRUTH:
+            found[n] = np.asarray(TRUTH[n.op.name](*args), object)
+        else:
+            found[n] = n.op.ref(*args, **n.attrs)  # type: ignore[misc]
+    return found[node]
+
+
+def errors(got: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Absolute error where the truth is finite in the dtype, inf for a wrong nan or infinity; 0 where there is no truth."""
+    info = np.finfo(got.dtype)
+    result = []
+    for a, t in zip(np.ravel(got), np.ravel(true)):
+        if mp.isnan(t):
+            result.append(mp.mpf(0))
+        elif abs(t) > info.max:
+            result.append(mp.mpf(0) if abs(a) >= info.max / 2 else mp.inf)
+        elif not np.isfinite(a):
+            result.append(mp.inf)
+        else:
+            result.append(max(abs(mp.mpf(float(a)) - t) - mp.mpf(float(info.tiny)), mp.mpf(0)))
+    return np.array(result, object)
+
+
+def scale(node: Node, env: dict[Node, np.ndarray]) -> np.ndarray:
+    """What rounding is relative to: the value, or the terms if it is a sum or a difference, which nobody can round better."""
+    while node.op.name in ("negative", "select", "broadcast"):
+        node = node.inputs[-1]
+    sizes = [np.abs(truth(node, env))]
+    if node.op.name in ("add", "subtract", "softplus"):
+        sizes += [np.abs(truth(i, env)) for i in node.inputs]
+    return np.ravel(np.maximum.reduce(np.broadcast_arrays(*sizes)))
+
+
+@pytest.mark.parametrize(("rule", "dtype"), cases("stable"))
+def test_stable(rule: Rule, dtype: str) -> None:
+    """Nowhere less accurate than rounding explains, or than the original; somewhere better."""
+    kind, held, better = np.dtype(dtype), 0, False
+    eps = mp.mpf(float(np.finfo(kind).eps))
+    single = len([h for h in holes(rule) if h.params[1] != "number"]) == 1
+    points = [*ORDINARY, *EXTREME, 0.0] if single else [*ORDINARY[::2], 1e-20, -30.0, 200.0, -1000.0, 1000.0]
+    for bound, env in fill_lifted(rule, kind) if lifted(rule) else fill(rule, kind, lambda h: points):
+        pair = both(rule, bound)
+        if pair is None:
+            continue
+        held += 1
+        before, after = evaluate(pair, env)
+        true = truth(pair[0], env)
+        was, now = errors(before, true), errors(after, true)
+        size = np.array([s if mp.isfinite(s) else mp.mpf(0) for s in scale(pair[1], env)], object)
+        allowed = np.maximum(16 * eps * size, was)
+        bad = np.flatnonzero(now > allowed)
+        assert not bad.size, f"{[np.ravel(v)[bad[0] % v.size] for v in env.values()]} {bound}: {before.flat[bad[0]]} became {after.flat[bad[0]]}"
+        better |= bool((was > now).any())
+    assert held
+    assert better, "no point where it helps"
+
+
+# -- rules on parameters ------------------------------------------------------------------------------------------------------
+x, y = gx.tensor("x", (3, 4)), gx.tensor("y", (4,))
+w, one = gx.tensor("w", (4, 3)), gx.tensor("one", (3, 1))
+i, k = gx.tensor("i", (3,), "int64"), gx.tensor("k", (4, 3), "int8")
+ROW = gx.broadcast_to(y, (3, 4))
+
+
+def _picked() -> Node:
+    """The gradient that a loss of the elements x[r, i[r]] sends to the row sums."""
+    return gx.sum(gx.grad(gx.sum(gx.take_along_axis(x, i[:, None], axis=1)[:, 0] * gx.sum(ROW * x, axis=1)), x) * 0 + 1) if False else _one_hot(i)
+
+
+def _one_hot(index: Node) -> Node:
+    wrapped = gx.where(index < 0, index + 4, index)
+    hit = gx.broadcast_to(gx.arange(4), (3, 4)) == gx.broadcast_to(wrapped[:, None], (3, 4))
+    return gx.sum(gx.where(hit, gx.broadcast_to(one, (3, 4)), 0.0), axis=1)
+
+
+EXAMPLES: dict[str, Callable[[], Node]] = {
+    "fold": lambda: gx.asarray(np.arange(3.0)) * gx.asarray(np.ones(3)),
+    "choice known from above": lambda: gx.where(x > 0, gx.sqrt(gx.where(x > 0, x, 1.0)) * gx.where(gx.logical_not(x > 0), 5.0, x), gx.where(x > 0, 1.0, x)),
+    "cast of cast": lambda: k.astype("int32").astype("float32"),
+    "root of squares": lambda: gx.sqrt(gx.sum(gx.square(x), axis=1) + 2 * gx.square(gx.sum(x, axis=1))),
+    "root of squares by power": lambda: gx.sum(gx.square(x), axis=1) ** 0.5,
+    "broadcast after elementwise": lambda: gx.exp(ROW) * gx.broadcast_to(2.0, (3, 4)),
+    "reshape after elementwise": lambda: gx.exp(gx.reshape(x, (2, 6))) * 2,
+    "broadcast of broadcast": lambda: gx.broadcast_to(ROW, (2, 3, 4)),
+    "broadcast of ones": lambda: gx.broadcast_to(one, (3, 4)),
+    "reshape of reshape": lambda: gx.reshape(gx.reshape(x, (2, 6)), (6, 2)),
+    "reshape of broadcast": lambda: ROW[:, None, :],
+    "transpose of transpose": lambda: gx.exp(gx.transpose(gx.transpose(gx.reshape(x, (2, 3, 2)), (1, 2, 0)), (1, 0, 2))),
+    "transpose of ones": lambda: one.T,
+    "transpose of broadcast": lambda: gx.broadcast_to(w, (2, 4, 3)).transpose((2, 0, 1)),
+    "slice of slice": lambda: w[1:][::2],
+    "slice of broadcast": lambda: ROW[1:, ::2],
+    "reverse of reverse": lambda: gx.flip(gx.flip(x, 0), (0, 1)),
+    "reduce of ones": lambda: gx.sum(one, axis=1),
+    "extreme of extremes": lambda: gx.max(gx.max(gx.reshape(x, (2, 3, 2)), axis=1), axis=1),
+    "reduce of broadcast": lambda: gx.max(ROW, axis=0) * gx.max(ROW, axis=1)[0],
+    "reduce of reshape": lambda: gx.sum(gx.reshape(x, (2, 6))),
+    "sum of one-hot": lambda: _one_hot(i),
+    "sum of sums": lambda: gx.sum(gx.sum(gx.reshape(x, (2, 3, 2)), axis=1), axis=1),
+    "sum of broadcast": lambda: gx.sum(ROW, axis=0) + gx.sum(ROW),
+    "sum of negative": lambda: gx.sum(-x, axis=1),
+    "transpose in product": lambda: w.T @ x.T,
+    "transpose of product": lambda: (x @ w).T,
+    "sign out of product": lambda: -x @ w + x @ -w - (-x) @ -w,
+    "product without a sum": lambda: gx.outer(y, one[:, 0]),
+}
+EXACT = {"broadcast after elementwise", "sum of one-hot"}
+
+
+def test_every_rule_on_parameters_has_an_example() -> None:
+    assert set(EXAMPLES) == {rule.name for rule in LOCALS}
+
+
+def test_names_are_unique() -> None:
+    assert len({rule.name for rule in EVERY}) == len(EVERY)
+
+
+@pytest.mark.parametrize("rule", [pytest.param(r, id=r.name) for r in LOCALS])
+def test_local(rule: Local) -> None:
+    node = EXAMPLES[rule.name]()
+    draw = np.random.default_rng(0)
+    env = {n: draw.normal(size=n.shape) if n.dtype.kind == "f" else draw.integers(-3, 4, n.shape).astype(n.dtype)
+           for n in (x, y, w, one, i, k)}  # fmt: skip
+    fired = [rule.apply(n) for n in toposort([node]) if (rule.root in (n.op.name, None)) and rule.accepts(tuple(j.op.name for j in n.inputs), ())]
+    made = [m for m in fired if m is not None]
+    assert made, "the example does not contain the pattern"
+    for n in toposort([node]):
+        if rule.root in (n.op.name, None) and rule.accepts(tuple(j.op.name for j in n.inputs), ()) and (new := rule.apply(n)) is not None:
+            assert new.type is n.type
+            a, b = evaluate([n, new], env)
+            if rule.floats == "exact" and "contract" not in (n.op.name, new.op.name):
+                assert same_bits(a, b).all()
+            else:
+                np.testing.assert_allclose(a, b, rtol=1e-13)
+
+
+# -- all together ------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("rule", [pytest.param(r, id=r.name) for r in RULES])
+def test_both_sides_have_one_normal_form(rule: Rule) -> None:
+    """What a rule says of an expression survives the company of the other rules."""
+    table = PREPARE if any(r is rule for r in PREPARE.rules) else SIMPLIFY
+    kind = np.dtype(dtypes(rule)[-1])
+    for bound, _ in fill_lifted(rule, kind) if lifted(rule) else fill(rule, kind, lambda h: [1]):
+        pair = both(rule, bound)
+        if pair is not None:
+            before, after = rewrite(pair, table)
+            assert before is after
