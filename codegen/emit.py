@@ -412,22 +412,22 @@ class FunctionEmitter:
     def value(self, root: Scalar) -> Value:
         """The SSA value of a Scalar, written where it belongs."""
         root = root if self.outline else expand(root, self.target)
-        found = self.find(id(root))
+        found = self.find(root)
         if found is not None:
             return found
         stack = [root]
         while stack:
             s = stack[-1]
-            if self.find(id(s)) is not None:
+            if self.find(s) is not None:
                 stack.pop()
                 continue
-            pending = [a for a in s.args if self.find(id(a)) is None]
+            pending = [a for a in s.args if self.find(a) is None]
             if pending:
                 stack.extend(pending[::-1])
                 continue
             stack.pop()
-            self.put(id(s), self.compute(s))
-        result = self.find(id(root))
+            self.put(s, self.compute(s))
+        result = self.find(root)
         assert result is not None
         return result
 
@@ -443,7 +443,7 @@ class FunctionEmitter:
             return self.result(s.param)
         if s.op == "fetch":
             return self.fetch(s)
-        args = [self.find(id(a)) for a in s.args]
+        args = [self.find(a) for a in s.args]
         known = [a for a in args if a is not None]
         lanes = max(a.lanes for a in known)
         depth = max(a.depth for a in known)
@@ -587,7 +587,7 @@ class FunctionEmitter:
 
     def fetch(self, s: Scalar) -> Value:
         slot, static, has_dynamic, has_mask = s.param
-        args = [self.find(id(a)) for a in s.args]
+        args = [self.find(a) for a in s.args]
         dynamic = args[0] if has_dynamic else None
         mask = args[-1] if has_mask else None
         depth = max([a.depth for a in args if a is not None], default=0)
@@ -755,7 +755,7 @@ def size_scalar(size: Size) -> Scalar:
         return sc.const(size, int64)
     total: Scalar | None = None
     for monomial, coefficient in size.terms:
-        product = sc.const(coefficient, int64)
+        product = None if coefficient == 1 and monomial else sc.const(coefficient, int64)
         for atom, power in monomial:
             if isinstance(atom, Symbol):
                 part = sc.index(dims.of_symbol(atom))
@@ -763,7 +763,8 @@ def size_scalar(size: Size) -> Scalar:
                 a, b = (size_scalar(x) for x in atom.args)
                 part = sc.scalar(atom.fn, (a, b), int64)
             for _ in range(power):
-                product = product * part
+                product = part if product is None else product * part
+        assert product is not None
         total = product if total is None else total + product
     assert total is not None
     return total

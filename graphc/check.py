@@ -46,10 +46,11 @@ def check_grad(
 ) -> float:
     """Compare the derivatives of `outputs` with central differences at the values `at` = {variable: array}; the worst relative error.
 
-    Everything is computed in float64, whatever the dtypes of the graph. The outputs are contracted with a random u; then
-    u^T (y(x + eps v) - y(x - eps v)) / (2 eps) must be v^T vjp(u), for every entry of small leaves and random directions v of large
-    ones, and u^T jvp(v) must be the same. order=2 or more checks, likewise, the derivatives of the derivatives. eps: the step,
-    6e-6 times the size of x by default. Raises NumericError naming the worst entry of the worst leaf, with both values.
+    Everything is computed in float64, whatever the dtypes of the graph; interior nodes of wrt are taken as variables. The outputs are
+    contracted with a random u; then u^T (y(x + eps v) - y(x - eps v)) / (2 eps) must be v^T vjp(u), for every entry of small leaves
+    and random directions v of large ones, and u^T jvp(v) must be the same. order=2 or more checks, likewise, the derivatives of the
+    derivatives. eps: the step, 6e-6 times the size of x by default. Raises NumericError naming the worst entry of the worst leaf,
+    with both values.
     """
     if not isinstance(order, int) or order < 1:
         fail(ArgumentError, f"check_grad: order={order!r}", hint="1 checks the gradient, 2 the gradient of the gradient as well")

@@ -178,9 +178,15 @@ def _paths(order: Sequence[Node], sources: AbstractSet[Node], constant: Abstract
             continue
         if any(i in through or i in sources for i in node.inputs):
             through.add(node)
-            if (node.op.elementwise and not node.op.facts.get("unit")) or any(i in wanted for i in node.inputs):
+            selects = node.op.elementwise and not node.op.facts.get("unit")
+            if selects or (not _is_product(node) and any(i in wanted for i in node.inputs)):
                 wanted.add(node)
     return through, wanted
+
+
+def _is_product(node: Node) -> bool:
+    """Linear in each of several operands alone: its vjp mixes them in, and a mask ends there."""
+    return len(node.op.linear_in) > 1 and not node.op.elementwise
 
 
 def passes(node: Node) -> bool:
@@ -211,7 +217,7 @@ def _transposed(node: Node, total: Cotangent, wanted: AbstractSet[Node]) -> list
         old = [mask] * len(inputs)
         if not op.facts.get("unit"):
             values = [v if v is None or v is g else FUNCTIONS["where"](mask, v, 0) for v in values]
-    elif mask is not None and any(i in wanted for i in inputs):
+    elif mask is not None and not _is_product(node) and any(i in wanted for i in inputs):
         old = _carried(node, astype(mask, g.dtype), new)
     return [None if v is None else Cotangent(v, _both(a, b)) for v, a, b in zip(values, old, new)]
 

@@ -254,6 +254,7 @@ def _functions(values: Sequence[Any]) -> tuple[Callable[..., Any], Callable[...,
     """(concatenate, reshape): NumPy's, or graphc's where one of the values is a node."""
     if not any(_is_node(value) for value in values):
         return np.concatenate, np.reshape
-    from graphc.ops.shape import concatenate, reshape  # here: the ops import what imports trees
+    from graphc.ops.joining import concatenate  # here: the ops import what imports trees
+    from graphc.ops.shape import reshape
 
     return concatenate, reshape

@@ -138,7 +138,7 @@ class _Fuser:
                 reads = (0,)
             for k in reads:
                 base = node.inputs[k]
-                while _is_view(base) and base not in found and (node.op.name != "reshape"):
+                while base not in found and _sees_through(node, base):
                     base = base.inputs[0]
                 if base.op.name not in LEAVES and not (node.op.name == "scatter" and _is_splat(base)):
                     found.add(base)
@@ -260,7 +260,9 @@ class _Fuser:
 
         def read(k: int, index: Sequence[Size | Scalar], where: Scalar | None = None) -> Scalar:
             both = where if mask is None else mask if where is None else mask & where
-            return self._element(cluster, node.inputs[k], tuple(index), depth, both)
+            value = self._element(cluster, node.inputs[k], tuple(index), depth, both)
+            # a load under a mask gives 0 by itself; what is computed from loads need not
+            return value if where is None or value.op == "load" else sc.select(where, value, 0)
 
         return read
 
@@ -354,6 +356,15 @@ def _trailing(node: Node) -> bool:
     listed = axes if isinstance(axes, tuple) else (axes,)
     reduced = [k in listed for k, s in enumerate(node.inputs[0].shape) if s != 1]
     return reduced == sorted(reduced)
+
+
+def _sees_through(reader: Node, view: Node) -> bool:
+    """Whether the addresses of an operand can be those of what `view` is a view of."""
+    if reader.op.name == "reshape":
+        return False
+    if reader.op.name == "gather":  # its indices are data: they can be moved about, but no arithmetic is done on them
+        return view.op.name in ("transpose", "broadcast")
+    return _is_view(view)
 
 
 def _is_view(node: Node) -> bool:

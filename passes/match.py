@@ -122,7 +122,8 @@ class Local:
         return not self.inputs or not set(self.inputs).isdisjoint(ops)
 
     def apply(self, node: Node) -> Node | None:
-        return self.function(node)
+        made = self.function(node)
+        return made if made is not None and made.type is node.type else None
 
 
 AnyRule = Rule | Local

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from graphc.ir import Node, make, replace
-from graphc.ops.registry import INPUT
+from graphc.ops.registry import INPUT, SHARED
+from graphc.types import TensorType
 from passes.fold import FOLD
 from passes.rewrite import Fired, Memo, Table, rewrite
 from passes.rules.algebra import ALGEBRA
 from passes.rules.linalg import LINALG
 from passes.rules.shapes import SHAPES
-from passes.rules.stability import STABILITY
+from passes.rules.stability import ORIGIN, STABILITY
 
-PREPARE = Table((*FOLD, *SHAPES, *ALGEBRA, *STABILITY, *LINALG), floats=("exact", "stable"))
+PREPARE = Table((*FOLD, *SHAPES, *ALGEBRA, *STABILITY, *ORIGIN, *LINALG), floats=("exact", "stable"))
 
 
 _MEMO = Memo()
@@ -24,7 +25,7 @@ def prepare(outputs: Sequence[Node], keep: Collection[Node] = (), log: Fired | N
 
     Rules that change a derivative at a kink are not among them.
     """
-    interior = [node for node in keep if node.inputs]
+    interior = [node for node in keep if node.op is not INPUT and node.op is not SHARED and isinstance(node.type, TensorType)]
     if not interior:
         return rewrite(outputs, PREPARE, log, _MEMO)
     hidden = {node: make(INPUT, (), ("held", -1 - k, node.dtype, node.shape)) for k, node in enumerate(interior)}

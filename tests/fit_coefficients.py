@@ -112,9 +112,7 @@ _HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0002")
 _EXP = _near_zero(lambda r: (mp.expm1(r) - r) / r**2, lambda r: mp.mpf(1) / 2 + r / 6 + r * r / 24)
 _LOG = _near_zero(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, lambda f: mp.mpf(1) / 3 - f / 4 + f * f / 5)
 _ATANH = _near_zero(lambda z: (2 * mp.atanh(mp.sqrt(z)) - 2 * mp.sqrt(z)) / (z * mp.sqrt(z)), lambda z: mp.mpf(2) / 3 + z * 2 / 5)
-_ATANH5 = _near_zero(
-    lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1 - z / 3) / z**2, lambda z: mp.mpf(1) / 5 + z / 7 + z * z / 9, 1e-7
-)
+_ATANH5 = _near_zero(lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1 - z / 3) / z**2, lambda z: mp.mpf(1) / 5 + z / 7 + z * z / 9, 1e-7)
 _SIN = _near_zero(lambda z: (mp.sin(mp.sqrt(z)) - mp.sqrt(z)) / (z * mp.sqrt(z)), lambda z: -mp.mpf(1) / 6 + z / 120)
 _COS = _near_zero(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, lambda z: mp.mpf(1) / 24 - z / 720)
 _ATAN = _near_zero(lambda z: (mp.atan(mp.sqrt(z)) - mp.sqrt(z)) / (z * mp.sqrt(z)), lambda z: -mp.mpf(1) / 3 + z / 5)

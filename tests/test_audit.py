@@ -14,7 +14,7 @@ from graphc.batch import batch
 from graphc.check import check_grad
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
-from graphc.ops import contract, create, cumulate, indexing, shape, slicing, spread
+from graphc.ops import contract, cumulate, indexing, slicing, spread
 from graphc.ops.registry import OPS
 
 SOURCES = {"input", "shared", "constant", "size", "iota"}  # nothing to differentiate, nothing to map
@@ -48,7 +48,10 @@ def running(combine: str) -> list[Example]:
     """All directions; without the first value of an exclusive maximum, which is -inf."""
     inner = {(False, True): slice(1, None), (True, True): slice(None, -1)} if combine == "max" else {}
     flags = list(itertools.product([False, True], repeat=2))
-    return [Example(lambda x, r=r, e=e: cumulate.cumulate(x, 1, combine, r, e)[:, inner.get((r, e), slice(None))], (values(2, 4),)) for r, e in flags]
+    return [
+        Example(lambda x, r=r, e=e: cumulate.cumulate(x, 1, combine, r, e)[:, inner.get((r, e), slice(None))], (values(2, 4),))
+        for r, e in flags
+    ]
 
 
 ELEMENTWISE = {  # those of the elementwise ops that are not rows
@@ -72,16 +75,21 @@ STRUCTURAL = {
         Example(lambda x, i, j: indexing.gather(x, i, j, axes=(0, 2)), (values(3, 2, 4), at([2, 0], [2, 1]), at([1, 3], [1, 0]))),
     ],
     "scatter": [
-        Example(lambda x, u, i, m=mode: indexing.scatter(x, u, i, axes=(0,), mode=m), (values(4, 2), values(3, 2, seed=1), at([2, 0, 2])[0]))
+        Example(
+            lambda x, u, i, m=mode: indexing.scatter(x, u, i, axes=(0,), mode=m), (values(4, 2), values(3, 2, seed=1), at([2, 0, 2])[0])
+        )
         for mode in ("add", "set")
     ]
     + [
-        Example(lambda x, u, i: indexing.scatter(x, u, i, axes=(1,), batch=1, mode="set"), (values(2, 4), values(2, 2, seed=1), at([1, 1], [3, 0])))
+        Example(
+            lambda x, u, i: indexing.scatter(x, u, i, axes=(1,), batch=1, mode="set"),
+            (values(2, 4), values(2, 2, seed=1), at([1, 1], [3, 0])),
+        )
     ],
     "slice": [Example(lambda x: x[1:, ::2], (values(3, 5),)), Example(lambda x: x[0:0], (values(3),))],
     "reverse": [Example(lambda x: gx.flip(x, (0, 2)), (values(2, 2, 3),))],
     "pad": [Example(lambda x, v: slicing.pad_with(x, v, (1, 0), (0, 2), (1, 0)), (values(2, 3), np.array(0.7)))],
-    "diagonal": [Example(lambda x: gx.diagonal(x, k, 0, 2), (values(3, 2, 4),)) for k in (0, 1, -1)],
+    "diagonal": [Example(lambda x, k=k: gx.diagonal(x, k, 0, 2), (values(3, 2, 4),)) for k in (0, 1, -1)],
     "concat": [Example(lambda a, b, c: gx.concatenate([a, b, c], 1), (values(2, 1), values(2, 3, seed=1), values(2, 2, seed=2)))],
     "contract": [
         Example(gx.matmul, (values(2, 3, 4), values(2, 4, 2, seed=1))),
@@ -166,7 +174,9 @@ def test_batch_rule_is_stacking(name: str) -> None:
                     continue
                 # integers are indices: other lanes are permutations; floats are moved, which keeps them in their domain
                 wide[x] = gx.tensor(f"xs{k}", (lanes, *a.shape), a.dtype)
-                stacked[wide[x]] = np.stack([np.roll(a, j).reshape(a.shape) if a.dtype.kind != "f" else a * (1 - j / 16) for j in range(lanes)])
+                stacked[wide[x]] = np.stack(
+                    [np.roll(a, j).reshape(a.shape) if a.dtype.kind != "f" else a * (1 - j / 16) for j in range(lanes)]
+                )
             ((result, is_mapped),) = batch([out], wide, lanes)
             assert is_mapped
             (together,) = evaluate([result], {**stacked, **single})

@@ -50,7 +50,7 @@ def test_float32_graphs_are_checked_in_float64() -> None:
 def test_interior_nodes_and_integer_inputs() -> None:
     x, i = gx.tensor("x", 6), gx.tensor("i", 3, "int64")
     h = gx.sin(x)
-    assert check_grad(gx.take(h * h, i), [h, x], {x: RNG.normal(size=6), i: np.array([1, 1, 4])}) < 1e-6
+    assert check_grad(gx.take(h * h * x, i), [h, x], {x: RNG.normal(size=6), i: np.array([1, 1, 4])}) < 1e-6
 
 
 @pytest.mark.parametrize("size", [(3,), (50,), (40, 30)])
@@ -58,7 +58,9 @@ def test_a_wrong_factor_is_caught(planted: None, size: tuple[int, ...]) -> None:
     p = {"u": gx.tensor("u", size), "w": gx.tensor("w", size)}
     cost = gx.sum(gx.sin(p["u"]) * PUBLIC["wrong_factor"](p["w"]))
     at = {p["u"]: RNG.normal(size=size), p["w"]: RNG.normal(size=size)}
-    with pytest.raises(gx.NumericError, match=r"the gradient is wrong at wrt\['w'\]\[\d+(, \d+)?\]: symbolic .*, central difference .*relative error 0.001"):
+    with pytest.raises(
+        gx.NumericError, match=r"the gradient is wrong at wrt\['w'\]\[\d+(, \d+)?\]: symbolic .*, central difference .*relative error 0.001"
+    ):
         check_grad(cost, p, at)
     assert check_grad(cost, p["u"], at) < 1e-6
 
@@ -90,10 +92,18 @@ def test_a_wrong_jvp_is_caught() -> None:
     from graphc.ir import make
     from graphc.ops.registry import structural
 
-    op = structural("wrong_jvp", 1, "x**2", type_rule=lambda x: x, ref=np.square, vjp=lambda g, out, x: (2 * g * x,), jvp=lambda out, i, t: 3 * t[0] * i[0])
+    op = structural(
+        "wrong_jvp",
+        1,
+        "x**2",
+        type_rule=lambda x: x,
+        ref=np.square,
+        vjp=lambda g, out, x: (2 * g * x,),
+        jvp=lambda out, i, t: 3 * t[0] * i[0],
+    )
     try:
         x = gx.tensor("x", 4)
-        with pytest.raises(gx.NumericError, match="the two modes differ on the gradient along a random direction of wrt: u.T J v is"):
+        with pytest.raises(gx.NumericError, match="the two modes differ on the gradient along a random direction of wrt"):
             check_grad(make(op, (x,)), x, {x: RNG.normal(size=4)})
     finally:
         del OPS["wrong_jvp"]

@@ -24,7 +24,7 @@ def value(node: Node, **given: object) -> np.ndarray:
     """The value of a node with its variables given by name; n is the size of the one named x."""
     inputs = {v: given[v.name] for v in toposort([node]) if v.op.name == "input"}
     n = dims.as_symbol(gx.dim("n"))
-    return evaluate([node], inputs, {n: len(x) for x in [given.get("x", 0.0)] if np.ndim(x)})[0]
+    return evaluate([node], inputs, {n: len(given["x"])} if np.ndim(given.get("x", 0.0)) else {})[0]
 
 
 @pytest.fixture
@@ -262,7 +262,10 @@ GUARDED = {  # name: (graph of x, its value at one point in mpmath); every one i
         lambda x: gx.where(x > 0, gx.where(x < 2, gx.log(x) * gx.sqrt(2 - x), 0), 0),
         lambda v: mpmath.log(v) * mpmath.sqrt(2 - v) if 0 < v < 2 else 0,
     ),
-    "view": (lambda x: gx.where(gx.flip(x) > 0, gx.log(gx.flip(x.reshape((2, 2)).T.T.reshape((4,)))), 0), lambda v: mpmath.log(v) if v > 0 else 0),
+    "view": (
+        lambda x: gx.where(gx.flip(x) > 0, gx.log(gx.flip(x.reshape((2, 2)).T.T.reshape((4,)))), 0),
+        lambda v: mpmath.log(v) if v > 0 else 0,
+    ),
     "broadcast": (
         lambda x: gx.where((x > 0)[:, None], gx.log(gx.broadcast_to(x[:, None], (4, 3))), 0) / 3,
         lambda v: mpmath.log(v) if v > 0 else 0,
@@ -272,7 +275,10 @@ GUARDED = {  # name: (graph of x, its value at one point in mpmath); every one i
         lambda v: mpmath.log(v) if v > 0 else 0,
     ),
     "gather": (lambda x: gx.where(x > 0, gx.take(gx.sqrt(x), np.arange(4)), 0), lambda v: mpmath.sqrt(v) if v > 0 else 0),
-    "through a sum of two": (lambda x: gx.where(x > 0, gx.sqrt(x) + gx.log(x), 0), lambda v: mpmath.sqrt(v) + mpmath.log(v) if v > 0 else 0),
+    "through a sum of two": (
+        lambda x: gx.where(x > 0, gx.sqrt(x) + gx.log(x), 0),
+        lambda v: mpmath.sqrt(v) + mpmath.log(v) if v > 0 else 0,
+    ),
     "maximum": (lambda x: gx.maximum(gx.where(x > 0, gx.sqrt(x), -1), -1) + 1, lambda v: mpmath.sqrt(v) + 1 if v > 0 else 0),
     "cast": (
         lambda x: gx.where(x > 0, gx.sqrt(x).astype("float32").astype("float64"), 0),

@@ -105,5 +105,3 @@ def sigmoid(x: Scalar, target: Target) -> Scalar:
     e = exp_of_negative(negative_size(x), target)
     top = select(x < 0.0, e, 1.0)
     return top / (1.0 + e)
-
-

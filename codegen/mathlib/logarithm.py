@@ -93,7 +93,6 @@ def _log_to_base(x: Scalar, per: tuple[float, float], two: tuple[float, float]) 
     high = (bits(rough) & -(1 << 32)).bitcast(x.dtype)  # high * per[0] is exact
     low = ((f - high) - half_square) + tail
     total, rest = fast_two_sum(e * two[0], high * per[0])
-    total, rest = select(e.eq(0.0), high * per[0], total), select(e.eq(0.0), 0.0, rest)
     small = fma(e, two[1], fma(low + high, per[1], low * per[0]))
     return guard(x, total + (rest + small))
 
@@ -142,7 +141,6 @@ def logaddexp(a: Scalar, b: Scalar, target: Target) -> Scalar:
     return select(difference.eq(difference), top, difference) + _log1p_exp(negative_size(difference), target)
 
 
-
 def asinh(x: Scalar, target: Target) -> Scalar:
     """log1p(a + a^2 / (1 + sqrt(1 + a^2))), a = |x|; log(a) + log(2) where a^2 would overflow"""
     a = abs(x.cast(float64))
@@ -159,7 +157,7 @@ def acosh(x: Scalar, target: Target) -> Scalar:
     far = wide > 2.0**54
     t = select(far, 1.0, wide) - 1.0
     inner = t + sqrt(fma(t, t, t + t))
-    return _log1p_or_log(wide, inner, far).cast(x.dtype)
+    return select(wide < 1.0, NAN, _log1p_or_log(wide, inner, far)).cast(x.dtype)
 
 
 def _log1p_or_log(a: Scalar, inner: Scalar, far: Scalar) -> Scalar:
@@ -174,5 +172,3 @@ def atanh(x: Scalar, target: Target) -> Scalar:
     inner = (a + a) / (1.0 - a)
     y = select(a < 1.0, log1p_of_finite(inner) * 0.5, select(a.eq(1.0), a.like(INF), NAN))
     return copysign(y, x.cast(float64)).cast(x.dtype)
-
-

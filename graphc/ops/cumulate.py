@@ -13,7 +13,8 @@ from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
-from graphc.ops.registry import asarray, structural
+from graphc.ops.compare import zeros_as
+from graphc.ops.registry import structural
 from graphc.ops.spread import astype, broadcast, broadcast_to, reduce
 from graphc.scalar import Scalar
 from graphc.types import TensorType, same_size, tensor_type
@@ -103,7 +104,7 @@ def _cumulate_vjp(g: Node, out: Node, x: Node, axis: int, combine: str, reverse:
 def _running_max_vjp(g: Node, out: Node, x: Node, axis: int, reverse: bool, exclusive: bool) -> Node:
     """Each output gives its cotangent to the elements that equal it so far, in even parts."""
     if exclusive:  # the same with everything one place later
-        g = recur(filled(0, g), g, axis, not reverse, True)
+        g = recur(zeros_as(g), g, axis, not reverse, True)
         out = cumulate(x, axis, "max", reverse, False)
     record = astype(x == out, x.dtype)
     same = astype(out == cumulate(x, axis, "max", reverse, True), x.dtype)  # 1 inside a run of equal outputs
@@ -124,7 +125,7 @@ def _cumulate_jvp(out: Node, inputs: Nodes, tangents: Tangents, axis: int, combi
     record = astype(x == running, x.dtype)
     same = astype(running == cumulate(x, axis, "max", reverse, True), x.dtype)
     moved = recur(same, record * t, axis, reverse, False) / recur(same, record, axis, reverse, False)
-    return recur(filled(0, moved), moved, axis, reverse, True) if exclusive else moved
+    return recur(zeros_as(moved), moved, axis, reverse, True) if exclusive else moved
 
 
 def _cumulate_batch(inputs: Sequence[Node], mapped: Sequence[bool], axis: int, combine: str, reverse: bool, exclusive: bool) -> Node:
@@ -206,11 +207,6 @@ def recur(a: Node, b: Node, axis: int, reverse: bool = False, exclusive: bool = 
 
 
 # -- the derivative of a product ----------------------------------------------------------------------------------
-def filled(value: float, like: Node) -> Node:
-    """A constant array of the shape and dtype of `like`."""
-    return broadcast_to(asarray(value, like.dtype), like.shape)
-
-
 def prod_vjp(g: Node, out: Node, x: Node, axes: Axes) -> Node:
     """g spread over x times the product of the other elements: of those before and of those after, never out / x.
 

@@ -144,7 +144,7 @@ def pairwise(what: str, a: Node, b: Node, left: Names, right: Names, out: Names)
         a, b = astype(a, dtype), astype(b, dtype)
     if plan.alone[0] or plan.alone[1]:
         a, b = reduce(a, plan.alone[0], "sum"), reduce(b, plan.alone[1], "sum")
-        return pairwise(what, a, b, without(left, plan.alone[0]), without(right, plan.alone[1]), out)
+        return pairwise(what, a, b, _without(left, plan.alone[0]), _without(right, plan.alone[1]), out)
     if plan.product:
         return contract(a, b, plan.spec)
     size = label_sizes(plan.spec, a, b)
@@ -173,7 +173,7 @@ def _plan(left: Names, right: Names, out: Names) -> Plan:
     return Plan(shared, (alone_a, alone_b), (la, lb, lo), bool(role.k or (role.m and role.n)))
 
 
-def without(labels: Names, axes: tuple[int, ...]) -> Names:
+def _without(labels: Names, axes: tuple[int, ...]) -> Names:
     return tuple(name for k, name in enumerate(labels) if k not in axes)
 
 

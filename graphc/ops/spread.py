@@ -139,7 +139,7 @@ def _reduce_loop(node: Node) -> LoopForm:
 
 
 def _reduce_vjp(g: Node, out: Node, x: Node, axes: tuple[int, ...], combine: str) -> tuple[Node | None]:
-    spread = functools.partial(broadcast, shape=x.shape, axes=tuple(k for k in range(x.ndim) if k not in axes))
+    spread = functools.partial(_spread, x=x, axes=axes)
     if combine == "sum":
         return (spread(g),)
     if combine in ("max", "min"):
@@ -159,7 +159,13 @@ REDUCE = structural(
     type_rule=_reduce_type, ref=lambda x, axes, combine: COMBINES[combine](x, axis=axes, dtype=x.dtype if combine in ("sum", "prod") else None),
     vjp=_reduce_vjp, batch=_reduce_batch, loop=_reduce_loop,
     jvp=lambda out, inputs, tangents, axes, combine: _reduce_jvp(out, inputs[0], tangents[0], axes, combine),
+    facts={"masks": lambda out, x, axes, combine: (x == _spread(out, x, axes) if combine in ("max", "min") else None,)},
 )  # fmt: skip
+
+
+def _spread(out: Node, x: Node, axes: tuple[int, ...]) -> Node:
+    """The result of a reduction beside every element it came from."""
+    return broadcast(out, x.shape, tuple(k for k in range(x.ndim) if k not in axes))
 
 
 def _reduce_jvp(out: Node, x: Node, t: Node, axes: tuple[int, ...], combine: str) -> Node | None:

@@ -12,7 +12,7 @@ from graphc.ir import Node, make
 from graphc.ops.arithmetic import abs, add, divide, floor_divide, maximum, minimum, mod, multiply, negative, reciprocal, sqrt, square, subtract
 from graphc.ops.compare import SELECT, bitwise_and, bitwise_or, bitwise_xor, equal, greater, greater_equal, invert, less, less_equal
 from graphc.ops.compare import logical_and, logical_not, logical_or, logical_xor, not_equal, stop_gradient, where
-from graphc.ops.elementwise import power
+from graphc.ops.elementwise import log, power
 from graphc.ops.spread import CAST, astype
 from passes.match import AnyRule, Local, Rule, hole, number
 
@@ -218,9 +218,9 @@ LATE: tuple[AnyRule, ...] = (
     Rule("constant for good", stop_gradient(x), x),
     Local("choice known from above", "select", select_under_mask),  # a second `where` may guard a derivative: not before grad
     Rule("constant for good, bool", stop_gradient(m), m),
+    Rule("root guarded at 0", where(equal(x, 0), 0, sqrt(x)), sqrt(x), floats="reassoc"),  # sqrt(-0) is -0
+    Rule("log guarded at 0", where(equal(x, 0), -math.inf, log(x)), log(x)),
     Rule("divide by a power of two", x / c, lambda x, c: x * (1 / c), where=power_of_two),
     Rule("maximum of numbers", maximum(maximum(x, c), d), lambda x, c, d: maximum(x, np.maximum(c, d))),
     Rule("minimum of numbers", minimum(minimum(x, c), d), lambda x, c, d: minimum(x, np.minimum(c, d))),
 )
-
-_ = (add, bool_, bitwise_and, bitwise_or, bitwise_xor, CAST, divide, multiply, negative, subtract, z, q)

@@ -12,7 +12,7 @@ from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.ir import Node, make
 from graphc.ops.compare import SELECT
-from graphc.ops.create import IOTA
+from graphc.ops.create import IOTA, iota
 from graphc.ops.ranges import within
 from graphc.ops.registry import DIM, asarray
 from graphc.ops.shape import RESHAPE, TRANSPOSE, permute, reshape
@@ -80,6 +80,24 @@ def broadcast_of_ones(node: Node) -> Node | None:
     if squeezed(x.shape) == squeezed(node.shape):
         return reshape(x, shape)
     return None if len(named) == x.ndim else broadcast(reshape(x, squeezed(x.shape)), shape, named)  # type: ignore[arg-type]
+
+
+def broadcast_of_iota(node: Node) -> Node | None:
+    """broadcast(iota) -> iota: nothing to read."""
+    (inner,), (shape, axes) = node.inputs, node.params
+    _, counted, dtype = inner.params
+    a = axes[counted]  # type: ignore[index]
+    return iota(shape, a, dtype) if inner.shape[counted] == shape[a] else None  # type: ignore[arg-type, index]
+
+
+def reshape_of_iota(node: Node) -> Node | None:
+    """reshape(iota) -> iota, where axes of size 1 come and go."""
+    (inner,) = node.inputs
+    _, counted, dtype = inner.params
+    if inner.shape[counted] == 1 or squeezed(inner.shape) != squeezed(node.shape):  # type: ignore[index]
+        return None
+    moved = dict(zip(_not_one(inner.shape), _not_one(node.shape)))
+    return iota(node.shape, moved[counted], dtype)  # type: ignore[arg-type, index]
 
 
 def reshape_of_reshape(node: Node) -> Node:
@@ -216,7 +234,7 @@ def reduce_of_broadcast(node: Node) -> Node | None:
 def sum_of_broadcast(node: Node) -> Node | None:
     """sum(broadcast(x)) -> n * broadcast(sum(x)), n elements being repeated."""
     x, inside, repeated, places = _split(node)
-    if not repeated or node.params[1] != "sum" or node.dtype.itemsize < 4:
+    if not repeated or node.params[1] != "sum" or (node.dtype.kind != "f" and node.dtype.itemsize < 8):
         return None
     count = dims.product(repeated)
     return broadcast(reduce(x, inside, "sum"), node.shape, places) * asarray(count, node.dtype)  # type: ignore[no-any-return]
@@ -268,6 +286,8 @@ SHAPES: tuple[AnyRule, ...] = (
     Local("reshape after elementwise", None, reshape_last, inputs=("reshape",)),
     Local("broadcast of broadcast", "broadcast", broadcast_of_broadcast, inputs=("broadcast",)),
     Local("broadcast of ones", "broadcast", broadcast_of_ones),
+    Local("broadcast of iota", "broadcast", broadcast_of_iota, inputs=("iota",)),
+    Local("reshape of iota", "reshape", reshape_of_iota, inputs=("iota",)),
     Local("reshape of reshape", "reshape", reshape_of_reshape, inputs=("reshape",)),
     Local("reshape of broadcast", "reshape", reshape_of_broadcast, inputs=("broadcast",)),
     Local("transpose of transpose", "transpose", transpose_of_transpose, inputs=("transpose",)),
