@@ -222,7 +222,7 @@ class _Nests:
         nest: list[int] = []
         for k, stage in enumerate(stages):
             over = _over(stage)
-            if nest and (over != _over(stages[nest[0]]) or self._reads_result(k, nest) or stage.scan):
+            if nest and (over != _over(stages[nest[0]]) or stage.nest != stages[nest[0]].nest or self._reads_result(k, nest) or stage.scan):
                 result += self._nest(nest, vector)
                 nest = []
             if over:

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
+from graphc.dims import format_shape
 from graphc.dtypes import SHORT
 from graphc.ir import Frozen, Graph, Node, Type, toposort
 from graphc.types import TensorType
@@ -64,14 +65,16 @@ def node_names(order: Sequence[Node]) -> dict[Node, str]:
 
 def format_node(node: Node, names: dict[Node, str], sites: bool = True) -> str:
     """`%5 = tanh(%4) : f32[n, 64]    # train.py:14`."""
-    args = [names[i] if isinstance(i, Node) else repr(i) for i in node.inputs]
+    args = [names.get(i, "?") if isinstance(i, Node) else repr(i) for i in node.inputs]
     args += [f"{k}={format_param(v)}" for k, v in zip(node.op.params, node.params)]
     return f"{names[node]} = {node.op.name}({', '.join(args)}) : {format_type(node.type)}{format_site(node) if sites else ''}"
 
 
 def format_type(type: Type) -> str:
     """`f32[n, 64]`; several outputs in parentheses."""
-    return repr(type) if isinstance(type, TensorType) else f"({', '.join(map(repr, type))})"
+    if not isinstance(type, TensorType):
+        return f"({', '.join(map(format_type, type))})"
+    return f"{SHORT.get(type.dtype, type.dtype)}[{format_shape(type.shape)}]"
 
 
 def format_param(param: Hashable) -> str:
@@ -82,6 +85,8 @@ def format_param(param: Hashable) -> str:
         text = f"({', '.join(format_param(p) for p in param)})"
     elif isinstance(param, str):
         text = param
+    elif isinstance(param, TensorType):
+        text = format_type(param)
     else:
         text = repr(param)
     return text if len(text) <= PARAM_WIDTH else text[: PARAM_WIDTH - 3] + "..."

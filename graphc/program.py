@@ -64,6 +64,7 @@ class Stage:
     combine: str | None = None
     stores: tuple[Store, ...] = ()
     scan: str | None = None  # None | "inclusive" | "exclusive"
+    nest: int = 0  # stages over inner axes share a loop nest only within a number; later nests read what earlier ones reduced
     factor: Scalar | None = None  # combine "recur": value = factor * value + body
 
 

@@ -202,7 +202,7 @@ class _Assembler:
             factor = (
                 None if member.factor is None else replace_leaves(member.factor, lambda s, args: load(s, args) if s.op == "load" else None)
             )
-            stages.append(Stage(axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan, factor))
+            stages.append(Stage(axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan, int(levels[k] + 0.5), factor))
         return stages
 
     def _single_use(self, members: Sequence[Member], reads: Sequence[Sequence[int]], levels: Sequence[float]) -> set[int]:

@@ -90,10 +90,11 @@ def solve(fit: Fit) -> tuple[float, ...]:
 
 def _rounded(fit: Fit, refits: int) -> tuple[float, ...]:
     done: list[mp.mpf] = []
+    c: list[mp.mpf] = []
     for k in range(fit.degree + 1):
         c = remez(fit, done)[0] if k <= refits else c[1:]
         done.append(mp.mpf(float(fit.dtype(float(c[0])))))
-    return tuple(float(c) for c in done)
+    return tuple(map(float, done))
 
 
 def quality(fit: Fit, coefficients: tuple[float, ...], points: int = 400) -> float:
@@ -178,7 +179,7 @@ FITS: dict[str, Fit] = {
     "ERF_FAR_F32": _row("erf(x) = 1 - exp(-P(x)), 1 <= x <= 4", lambda a: -mp.log(mp.erfc(a)), lambda a: mp.erfc(a) / mp.erf(a), "0.99", 4, 8, f32),
     "ERFC_F32": _row("erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = (x-2)/(x+2), x <= 10.5", _erfcx(2), lambda q: 1 / _erfcx(2)(q), -1, "0.69", 10, f32),
     "ERFC_F64": _row("erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = (x-4)/(x+4), x <= 28", _erfcx(4), lambda q: 1 / _erfcx(4)(q), -1, "0.755", 22, f64),
-}  # fmt: skip
+}
 
 _HEAD = '''"""Minimax coefficients, lowest first. Written by `python -m tests.fit_coefficients`, where each fit is stated; do not edit."""
 

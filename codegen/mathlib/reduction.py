@@ -7,6 +7,8 @@ quotient's last two bits and 128 bits of its fraction. At most 62 leading bits o
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from codegen.mathlib.kit import Pair, bits, fast_two_sum, two_product
 from graphc.dtypes import float64, int64
 from graphc.scalar import Scalar, lookup, shift_right
@@ -31,7 +33,7 @@ def quotient_and_fraction(size: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     start = exponent + 62  # the first bit wanted: exponent - 2, after 64 zeros
     word, shift = shift_right(start, 5), start & 31
     words = [lookup(TWO_OVER_PI, word + k, float64).cast(int64) for k in range(8)]
-    limbs = [shift_right((a << 32) | b, shift.like(32) - shift, arithmetic=False) & _WORD for a, b in zip(words, words[1:])]
+    limbs = [shift_right((a << 32) | b, shift.like(32) - shift, arithmetic=False) & _WORD for a, b in pairwise(words)]
     high, low = shift_right(mantissa, 32), mantissa & _WORD
     with_low, with_high = [low * limb for limb in limbs], [high * limb for limb in limbs]
     columns: list[Scalar] = []

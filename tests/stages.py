@@ -1,0 +1,56 @@
+"""The stages of the compiler for one graph, each verified: what tests of programs and loops look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codegen.check_loops import check_loops
+from codegen.fma import fuse_multiply_add
+from codegen.loopir import Block, format_loops
+from codegen.lower import lower
+from graphc.ir import Graph, Node
+from graphc.program import Program, format_program
+from graphc.target import Target
+from graphc.verify import size_assumptions, verify
+from graphc.verify_program import verify_kernel, verify_program
+from passes.assemble import assemble
+from passes.fuse import fuse
+from passes.memory import plan_memory
+
+# a machine of the tests' own, so that golden files are the same everywhere
+TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", vector_bytes=32, has_fma=True, has_ldexp=False, has_round=True, has_gather=True, registers=16)
+
+
+def assembled(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence[tuple[Node, Node]] = ()) -> Program:
+    """The program before memory is planned."""
+    graph = Graph(tuple(inputs), (*outputs, *(value for _, value in updates)))
+    verify(graph)
+    program = assemble(graph, updates, fuse(graph), size_assumptions(graph.outputs))
+    verify_program(program)
+    return program
+
+
+def planned(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence[tuple[Node, Node]] = ()) -> Program:
+    """The program as code is made of it; its loops are checked on the way."""
+    program = plan_memory(assembled(inputs, outputs, updates))
+    verify_program(program)
+    loops_of(program)
+    return program
+
+
+def loops_of(program: Program) -> list[Block]:
+    """The loops of each kernel, with and without fused multiply-adds; those without are returned."""
+    result = []
+    for kernel in program.kernels():
+        fused = fuse_multiply_add(kernel)
+        verify_kernel(fused)
+        check_loops(lower(fused, TARGET), fused)
+        result.append(lower(kernel, TARGET))
+        check_loops(result[-1], kernel)
+    return result
+
+
+def text_of(program: Program) -> str:
+    """The program, then the loops of each kernel."""
+    loops = [f"loops of k{k}\n{format_loops(block, 1)}" for k, block in enumerate(loops_of(program))]
+    return "\n\n".join([format_program(program), *loops])
