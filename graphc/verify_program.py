@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from graphc import dims
-from graphc.dims import Size, Symbol
+from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import SHORT, bool_, int64
 from graphc.errors import CompileError
 from graphc.program import NEUTRAL_COMBINES, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, format_kernel
@@ -105,7 +105,7 @@ def verify_kernel(kernel: Kernel) -> None:
         loaded |= _scalars(values_of(stage), bound, stage, k, kernel)
         for store in stage.stores:
             loaded |= _scalars(store.at, bound if stage.scan else own, stage, k, kernel)
-            _store(store, stage, name, bound, kernel)
+            _store(store, stage, name, bound if stage.scan else own, kernel)
             stored.add(store.slot)
     for slot, operand in enumerate(kernel.operands):
         if operand.written != (slot in stored):
@@ -223,6 +223,15 @@ def _store(store: Store, stage: Stage, name: str, bound: dict[Symbol, Size], ker
     fault = _place_fault(store.slot, store.at, bound, kernel)
     if fault:
         _broken(f"{name} stores out of place: {fault}", kernel)
+    still = _still(store, (*stage.axes, *(stage.reduce if stage.scan else ())))
+    if still and kernel.kind != "scatter":
+        _broken(f"{name} stores all points of the loop {still[0]} to one element of b{store.slot}", kernel)
+
+
+def _still(store: Store, axes: Sequence[Axis]) -> list[Dim]:
+    """The loops along which a store stays at one element."""
+    moving = {s for i in store.at if i.op == "index" for s in dims.symbols(i.param)}
+    return [a.index for a in axes if dims.as_symbol(a.index) not in moving]
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------
@@ -261,6 +270,7 @@ class _Flow:
         self.program = program
         self.written: set[int] = set()  # roots, arena and outputs
         self.replaced: set[int] = set()  # roots of state that holds its new value
+        self.scratch: set[int] = set()  # roots of rows that a kernel fills anew for each of its outer points
 
     def run(self) -> None:
         program = self.program
@@ -281,6 +291,8 @@ class _Flow:
         kernel = step.kernel if isinstance(step, Launch) else None
         if self.program.buffers[root].role in ("arena", "output") and root not in self.written:
             _broken(f"reads %{buffer} before it is written", kernel, k, step)
+        if root in self.scratch:
+            _broken(f"reads %{buffer}, of which only the last row is left", kernel, k, step)
         if root in self.replaced:
             _broken(f"reads the state %{buffer} after it was replaced", kernel, k, step)
 
@@ -318,16 +330,22 @@ class _Flow:
             self.replaced.add(root)
         else:
             self.written.add(root)
+        stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
+        if kernel.kind != "scatter" and any(_still(store, kernel.axes) for store in stores):
+            if program.buffers[root].role != "arena":
+                _broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
+            self.scratch.add(root)
 
 
 def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
-    """Whether a pointwise kernel loads from `twins`, the same array as `slot`, only the element it stores to `slot`."""
-    if kernel.kind != "loops" or any(stage.axes or stage.reduce for stage in kernel.stages):
+    """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores to `slot` at the end of the same outer point."""
+    stages = [(stage, store) for stage in kernel.stages for store in stage.stores if store.slot == slot]
+    if kernel.kind == "scatter" or len(stages) != 1 or stages[0][0].axes or stages[0][0].scan:
         return False
-    stores = [store.at for stage in kernel.stages for store in stage.stores if store.slot == slot]
+    at = stages[0][1].at
     loads = [s for s in order(kernel.scalars()) if s.op == "load" and s.param[0] in twins]
     same_shape = all(kernel.operands[t].shape == kernel.operands[slot].shape for t in twins)
-    return same_shape and len(stores) == 1 and all(tuple(map(id, s.args[: len(stores[0])])) == tuple(map(id, stores[0])) for s in loads)
+    return same_shape and all(tuple(map(id, s.args[: len(at)])) == tuple(map(id, at)) for s in loads)
 
 
 # -- the arena ------------------------------------------------------------------------------------------------------

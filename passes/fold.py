@@ -27,12 +27,12 @@ def fold_constants(node: Node) -> Node | None:
     for i in node.inputs:
         if i.op.name != "constant":
             return None
-        available += i.params[0].array.size  # type: ignore[union-attr]
-    if any(map(_symbolic, (*node.shape, *node.params))) or int(np.prod(node.shape, dtype=np.int64)) > max(MAX_ELEMENTS, available):  # type: ignore[arg-type]
+        available += params(i)[0].array.size
+    if any(map(_symbolic, (*node.shape, *params(node)))) or int(np.prod(node.shape, dtype=np.int64)) > max(MAX_ELEMENTS, available):
         return None
     try:
         with np.errstate(all="ignore"):
-            value = op.ref(*[i.params[0].array for i in node.inputs], **node.attrs)  # type: ignore[union-attr]
+            value = op.ref(*[params(i)[0].array for i in node.inputs], **node.attrs)
     except GraphcError:
         return None  # such as an index out of range: an error of the call, not of the build
     return constant(np.asarray(value), node.dtype) if np.shape(value) == node.shape else None

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ from graphc.dims import Dim, Size
 from graphc.dtypes import as_dtype
 from graphc.errors import ArgumentError, fail
 from graphc.ir import Node, Op, make, toposort
-from graphc.ops.compare import SELECT, where as choose
+from graphc.ops.compare import SELECT
+from graphc.ops.compare import where as choose
 from graphc.ops.registry import CONSTANT, DIM, asarray, constant
 from graphc.ops.rows import PUBLIC
 from graphc.ops.spread import BROADCAST, CAST, REDUCE, broadcast, reduce
@@ -60,7 +61,7 @@ def vector(name: str) -> Node:
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """before -> after, two expressions over holes, where an optional condition holds.
+    """before -> after, two expressions over holes, where an optional condition on what they are bound to holds.
 
     after may also be a function of the bound holes (and `axes`, `shape` of lifted rules), which returns None to decline.
     floats: exact (same bits, also for -0, inf, nan, subnormals), reassoc (rounds in another order),
@@ -72,34 +73,33 @@ class Rule:
     after: Node | int | float | bool | Callable[..., Any]
     where: Callable[..., bool] | None = None
     floats: str = "exact"
+    heads: tuple[str | None, ...] = field(init=False)
+    holds: Callable[[Bindings], bool] = field(init=False)
+    build: Callable[[Bindings], Any] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.floats not in HONESTY:
             fail(ArgumentError, f"rule {self.name!r}: floats={self.floats!r}", hint="one of " + ", ".join(HONESTY))
-        put = lambda name, value: object.__setattr__(self, name, value)
-        put("root", self.before.op)
-        put("heads", tuple([_wanted_head(i) for i in self.before.inputs]))
-        put("_build", self.after if _is_function(self.after) else template(self.after))
-        put("_needs", [_parameters(f) if _is_function(f) else () for f in (self.where, self.after)])
+        object.__setattr__(self, "heads", tuple([_wanted_head(i) for i in self.before.inputs]))
+        object.__setattr__(self, "holds", _by_name(self.where or (lambda: True)))
+        object.__setattr__(self, "build", template(self.after))
+
+    @property
+    def root(self) -> str:
+        return self.before.op.name
 
     def accepts(self, ops: tuple[str, ...], heads: tuple[str, ...]) -> bool:
         """Whether inputs with these ops, and these heads, can match at all."""
-        wanted: tuple[str | None, ...] = self.heads  # type: ignore[attr-defined]
-        if len(wanted) != len(heads):
-            return False
         orders = (heads, heads[::-1]) if self.before.op.commutative else (heads,)
-        return any(all(w is None or w == h for w, h in zip(wanted, order)) for order in orders)
+        same = len(heads) == len(self.heads)
+        return same and any(all(w is None or w == h for w, h in zip(self.heads, order)) for order in orders)
 
     def apply(self, node: Node) -> Node | None:
         """What replaces `node`, None where the rule does not hold."""
-        found = match(self.before, node)
-        if found is None:
+        bound = match(self.before, node)
+        if bound is None or not self.holds(bound):
             return None
-        condition, after = self._needs  # type: ignore[attr-defined]
-        if self.where is not None and not self.where(*[found[p] for p in condition]):
-            return None
-        build = self._build  # type: ignore[attr-defined]
-        made = build(*[found[p] for p in after]) if build is self.after else build(found)
+        made = self.build(bound)
         return None if made is None else fit_to(made, node)
 
 
@@ -129,12 +129,15 @@ class Local:
 AnyRule = Rule | Local
 
 
-def _is_function(x: object) -> bool:
-    return callable(x) and not isinstance(x, Node)
+def _by_name(function: Callable[..., Any]) -> Callable[[Bindings], Any]:
+    """`function` applied to the bindings that its parameters name."""
+    names = tuple(inspect.signature(function).parameters)
+    return lambda bound: function(*[bound[n] for n in names])
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
+def params(node: Node) -> Any:
+    """The parameters of a node, whose types its op knows."""
+    return node.params
 
 
 def fit_to(made: Any, node: Node) -> Node | None:
@@ -142,7 +145,7 @@ def fit_to(made: Any, node: Node) -> Node | None:
     if not isinstance(made, Node):
         made = asarray(made, node.dtype) if isinstance(made, Dim) else constant(np.asarray(made, node.dtype))
     if made.type is node.type:
-        return made  # type: ignore[no-any-return]
+        return made
     if made.ndim == 0 and made.dtype == node.dtype:
         return broadcast(made, node.shape, ())
     return None
@@ -160,13 +163,13 @@ def splat(node: Node) -> np.generic | None:
         node = node.inputs[0]
     if node.op is not CONSTANT:
         return None
-    array = node.params[0].array  # type: ignore[union-attr]
+    array = params(node)[0].array
     if array.size == 1:
-        return array.reshape(())[()]  # type: ignore[no-any-return]
+        return array.reshape(())[()]
     if 0 < array.size <= 512:  # a longer constant of equal elements is rare, and looked at often
         first = array.reshape(-1)[:1]
         if array.tobytes() == first.tobytes() * array.size:
-            return first[0]  # type: ignore[no-any-return]
+            return first[0]
     return None
 
 
@@ -175,9 +178,9 @@ def size_value(node: Node) -> Size | None:
     while node.op in (BROADCAST, CAST):
         node = node.inputs[0]
     if node.op is DIM:
-        return node.params[0]  # type: ignore[return-value]
+        return params(node)[0]
     value = splat(node)
-    return int(value) if value is not None and np.isfinite(value) and value == int(value) else None  # type: ignore[call-overload]
+    return int(value) if value is not None and np.isfinite(value) and value == int(value) else None
 
 
 def same_number(value: np.generic, literal: np.generic) -> bool:
@@ -205,7 +208,7 @@ def _solve(goal: Goal, bound: Bindings) -> Bindings | None:
                 return None
         elif op is CONSTANT:
             value = splat(node)
-            if value is None or not same_number(value, pattern.params[0].array[()]):  # type: ignore[union-attr]
+            if value is None or not same_number(value, params(pattern)[0].array[()]):
                 return None
         elif op is DIM or (op is CAST and pattern.inputs[0].op is DIM):
             if "axes" not in bound or size_value(node) != _count(bound):
@@ -215,15 +218,15 @@ def _solve(goal: Goal, bound: Bindings) -> Bindings | None:
                 return None
             goal = (pattern.inputs[0], node.inputs[0], None, goal)
         elif node.op is BROADCAST:
-            goal = (pattern, node.inputs[0], (node.params, through), goal)
+            goal = (pattern, node.inputs[0], (params(node), through), goal)
         elif node.op is not op:
             return None
         elif op is REDUCE:
-            if through is not None or node.params[1] != pattern.params[1] or not _lift(bound, node.inputs[0].shape, node.params[0]):
+            if through is not None or params(node)[1] != params(pattern)[1] or not _lift(bound, node.inputs[0].shape, params(node)[0]):
                 return None
             goal = (pattern.inputs[0], node.inputs[0], None, goal)
         else:
-            if not op.elementwise and node.params != pattern.params:
+            if not op.elementwise and params(node) != params(pattern):
                 return None
             if len(pattern.inputs) == 2:
                 p, q = pattern.inputs
@@ -241,18 +244,18 @@ def _solve(goal: Goal, bound: Bindings) -> Bindings | None:
 
 
 def _bind(pattern: Node, node: Node, through: Through, bound: Bindings) -> bool:
-    name, kind = pattern.params[:2]
+    name, kind = params(pattern)[:2]
     if kind == "number":
         value = splat(node)
         if value is None:
             return False
         have = bound.setdefault(str(name), value)
         return have is value or (have.dtype == value.dtype and have.tobytes() == value.tobytes())
-    if node.type.dtype.kind not in kind:  # type: ignore[operator, union-attr]
+    if node.type.dtype.kind not in kind:
         return False
     while through is not None:
-        params, through = through
-        node = make(BROADCAST, (node,), params)
+        repeated, through = through
+        node = make(BROADCAST, (node,), repeated)
     return bound.setdefault(str(name), node) is node
 
 
@@ -266,13 +269,13 @@ def _lift(bound: Bindings, shape: Shape, axes: tuple[int, ...]) -> bool:
 
 def _unnamed(node: Node) -> tuple[int, ...]:
     """The axes that a broadcast adds."""
-    return tuple([k for k in range(node.ndim) if k not in node.params[1]])  # type: ignore[operator]
+    return tuple([k for k in range(node.ndim) if k not in params(node)[1]])
 
 
 def _stretches(node: Node) -> bool:
     """Whether a broadcast also stretches an axis of size 1."""
-    (x,), (shape, axes) = node.inputs, node.params
-    return any(size == 1 and shape[a] != 1 for size, a in zip(x.shape, axes))  # type: ignore[index, call-overload]
+    (x,), (shape, axes) = node.inputs, params(node)
+    return any(size == 1 and shape[a] != 1 for size, a in zip(x.shape, axes))
 
 
 def _count(bound: Bindings) -> Size:
@@ -283,7 +286,7 @@ def _wanted_head(pattern: Node) -> str | None:
     """The head an input must have to match, None for any."""
     op = pattern.op
     if op is HOLE:
-        return "constant" if pattern.params[1] == "number" else None
+        return "constant" if params(pattern)[1] == "number" else None
     if op is DIM or (op is CAST and pattern.inputs[0].op is DIM):
         return None
     return _wanted_head(pattern.inputs[0]) if op is BROADCAST else op.name
@@ -296,7 +299,7 @@ Step = Callable[[Bindings, list[Any]], Any]
 def template(after: Any) -> Callable[[Bindings], Any]:
     """A function that builds `after` over what the holes are bound to, by the public functions."""
     if not isinstance(after, Node):
-        return lambda bound: after
+        return _by_name(after) if callable(after) else lambda bound: after
     order = toposort([after])
     place = {node: k for k, node in enumerate(order)}
     steps = [_step(node, [place[i] for i in node.inputs]) for node in order]
@@ -311,18 +314,18 @@ def template(after: Any) -> Callable[[Bindings], Any]:
 
 
 def _step(node: Node, args: list[int]) -> Step:
-    op, params = node.op, node.params
+    op, given = node.op, params(node)
     if op is HOLE:
-        return lambda bound, values: bound[str(params[0])]
+        return lambda bound, values: bound[given[0]]
     if op is CONSTANT:
-        literal = _weak(params[0].array.item())  # type: ignore[union-attr]
+        literal = _weak(given[0].array.item())
         return lambda bound, values: literal
     if op is DIM:
         return lambda bound, values: _count(bound)
     if op is CAST:
         return lambda bound, values: values[args[0]]  # of a size: numbers and sizes are weak, and take the dtype of what they meet
     if op is REDUCE:
-        return lambda bound, values: reduce(values[args[0]], bound["axes"], str(params[1]))
+        return lambda bound, values: reduce(values[args[0]], bound["axes"], given[1])
     if op is BROADCAST:
         return lambda bound, values: _spread(values[args[0]], bound)
     function = choose if op is SELECT else PUBLIC[op.name]

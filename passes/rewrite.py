@@ -50,8 +50,7 @@ class Table:
     def __init__(self, rules: Iterable[AnyRule], floats: Sequence[str] = ("exact", "stable", "reassoc")) -> None:
         self.rules = tuple([r for r in rules if r.floats in floats])
         self._found: dict[tuple[str, ...], tuple[AnyRule, ...]] = {}
-        roots = [r.before.op.name if isinstance(r, Rule) else r.root for r in self.rules]
-        self._roots = list(zip(roots, self.rules))
+        self._roots = [(r.root, r) for r in self.rules]
 
     def candidates(self, node: Node) -> tuple[AnyRule, ...]:
         """The rules that may match `node`."""
@@ -69,7 +68,7 @@ class Table:
 class Memo:
     """node -> its normal form, kept as long as the node lives: what `rewrite` need not work out again."""
 
-    class _Entry(weakref.ref):  # type: ignore[type-arg]
+    class _Entry(weakref.ref):
         __slots__ = ("key", "normal")
         key: int
         normal: Node | None  # None: the node itself, which a strong reference would keep alive
@@ -95,7 +94,9 @@ class Memo:
             del self._entries[entry.key]
 
 
-def rewrite(roots: Sequence[Node], table: Table, log: Fired | None = None, memo: Memo | None = None, avoid: Collection[Node] = ()) -> list[Node]:
+def rewrite(
+    roots: Sequence[Node], table: Table, log: Fired | None = None, memo: Memo | None = None, avoid: Collection[Node] = ()
+) -> list[Node]:
     """The normal forms of `roots`. `memo` keeps normal forms between calls; no node of `avoid` is made."""
     normal: dict[Node, Node] = {}
     learned: dict[Node, Node] = {}

@@ -176,6 +176,7 @@ FITS: dict[str, Fit] = {
     "ASIN_F32": _row(_A, _ASIN, _same, TINY, mp.mpf("0.25"), 5, f32),
     "ASIN_F64": _row(_A, _ASIN, _same, TINY, mp.mpf("0.25"), 12, f64),
     "ERF_NEAR_F32": _row("erf(x) = x + x P(x^2), |x| < 1", _ERF, lambda z: mp.mpf(1), TINY, 1, 7, f32),
+    "ERF_NEAR_F64": _row("erf(x) = x + x P(x^2), |x| <= 1/2", _ERF, _same, TINY, mp.mpf("0.2501"), 10, f64),
     "ERF_FAR_F32": _row("erf(x) = 1 - exp(-P(x)), 1 <= x <= 4", lambda a: -mp.log(mp.erfc(a)), lambda a: mp.erfc(a) / mp.erf(a), "0.99", 4, 8, f32),
     "ERFC_F32": _row("erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = (x-2)/(x+2), x <= 10.5", _erfcx(2), lambda q: 1 / _erfcx(2)(q), -1, "0.69", 10, f32),
     "ERFC_F64": _row("erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = (x-4)/(x+4), x <= 28", _erfcx(4), lambda q: 1 / _erfcx(4)(q), -1, "0.755", 22, f64),

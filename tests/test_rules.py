@@ -177,7 +177,11 @@ TRUTH: dict[str, Any] = {name: _real(f) for name, f in {
     "cos": lambda x: mp.cos(x), "maximum": lambda x, y: max(x, y), "isinf": lambda x: mp.isinf(x), "isfinite": lambda x: mp.isfinite(x),
     "equal": lambda x, y: x == y, "greater": lambda x, y: x > y, "less": lambda x, y: x < y,
 }.items()}  # fmt: skip
-FOLDS = {"sum": lambda x, a: np.add.reduce(x, axis=a), "max": lambda x, a: np.maximum.reduce(x, axis=a), "prod": lambda x, a: np.multiply.reduce(x, axis=a)}
+FOLDS = {
+    "sum": lambda x, a: np.add.reduce(x, axis=a),
+    "max": lambda x, a: np.maximum.reduce(x, axis=a),
+    "prod": lambda x, a: np.multiply.reduce(x, axis=a),
+}
 
 
 def truth(node: Node, env: dict[Node, np.ndarray]) -> np.ndarray:
@@ -235,7 +239,9 @@ def test_stable(rule: Rule, dtype: str) -> None:
     kind, held, better = np.dtype(dtype), 0, False
     eps = mp.mpf(float(np.finfo(kind).eps))
     single = len([h for h in holes(rule) if h.params[1] != "number"]) == 1
-    calm = {n.op.name for n in toposort([rule.before])}.isdisjoint(("exp", "expm1", "sinh", "cosh", "tanh", "sigmoid", "sin", "cos", "erf", "erfc"))
+    calm = {n.op.name for n in toposort([rule.before])}.isdisjoint(
+        ("exp", "expm1", "sinh", "cosh", "tanh", "sigmoid", "sin", "cos", "erf", "erfc")
+    )
     far = [float(np.finfo(kind).max / 3), float(np.finfo(kind).tiny * 1.25)] if calm else []
     points = [*ORDINARY, *EXTREME, *far, 0.0] if single else [*ORDINARY[::2], 1e-20, -30.0, 200.0, -1000.0, 1000.0]
     for bound, env in fill_lifted(rule, kind) if lifted(rule) else fill(rule, kind, lambda h: points):
@@ -249,7 +255,9 @@ def test_stable(rule: Rule, dtype: str) -> None:
         size = np.array([s if mp.isfinite(s) else mp.mpf(0) for s in scale(pair[1], env)], object)
         allowed = np.maximum(16 * eps * size, was)
         bad = np.flatnonzero(now > allowed)
-        assert not bad.size, f"{[np.ravel(v)[bad[0] % v.size] for v in env.values()]} {bound}: {before.flat[bad[0]]} became {after.flat[bad[0]]}"
+        assert not bad.size, (
+            f"{[np.ravel(v)[bad[0] % v.size] for v in env.values()]} {bound}: {before.flat[bad[0]]} became {after.flat[bad[0]]}"
+        )
         better |= bool((was > now).any())
     assert held
     assert better, "no point where it helps"
@@ -269,7 +277,10 @@ def _one_hot(index: Node) -> Node:
 
 EXAMPLES: dict[str, Callable[[], Node]] = {
     "fold": lambda: gx.asarray(np.arange(3.0)) * gx.asarray(np.ones(3)),
-    "choice known from above": lambda: gx.where(x > 0, gx.sqrt(gx.where(x > 0, x, 1.0)) * gx.where(gx.logical_not(x > 0), 5.0, x), gx.where(x > 0, 1.0, x)),
+    "choice known from above": lambda: gx.where(
+        x > 0, gx.sqrt(gx.where(x > 0, x, 1.0)) * gx.where(gx.logical_not(x > 0), 5.0, x), gx.where(x > 0, 1.0, x)
+    ),
+    "division by what is repeated": lambda: x / gx.sqrt(gx.sum(x * x, axis=1, keepdims=True)),
     "cast of cast": lambda: k.astype("int32").astype("float32"),
     "root of squares": lambda: gx.sqrt(gx.sum(gx.square(x), axis=1) + 2 * gx.square(gx.sum(x, axis=1))),
     "root of squares by power": lambda: gx.sum(gx.square(x), axis=1) ** 0.5,
@@ -300,6 +311,8 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "sign out of product": lambda: -x @ w + x @ -w - (-x) @ -w,
     "product without a sum": lambda: gx.outer(y, one[:, 0]),
 }
+
+
 def test_every_rule_on_parameters_has_an_example() -> None:
     assert set(EXAMPLES) == {rule.name for rule in LOCALS}
 
@@ -314,7 +327,9 @@ def test_local(rule: Local) -> None:
     draw = np.random.default_rng(0)
     env = {n: draw.normal(size=n.shape) if n.dtype.kind == "f" else draw.integers(-3, 4, n.shape).astype(n.dtype)
            for n in (x, y, w, one, i, k)}  # fmt: skip
-    fired = [rule.apply(n) for n in toposort([node]) if (rule.root in (n.op.name, None)) and rule.accepts(tuple(j.op.name for j in n.inputs), ())]
+    fired = [
+        rule.apply(n) for n in toposort([node]) if (rule.root in (n.op.name, None)) and rule.accepts(tuple(j.op.name for j in n.inputs), ())
+    ]
     made = [m for m in fired if m is not None]
     assert made, "the example does not contain the pattern"
     for n in toposort([node]):

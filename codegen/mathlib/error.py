@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from math import isqrt
 
-from codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERFC_F32, ERFC_F64
+from codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F32, ERFC_F64
 from codegen.mathlib.exponential import exp_of_negative
 from codegen.mathlib.kit import bits, clamp, poly, two_product
 from graphc.dtypes import float32, float64
@@ -84,12 +84,12 @@ def _pi(unit: int) -> int:
 
 
 def erfc(x: Scalar, target: Target) -> Scalar:
-    """exp(-a^2) P(q) / (1 + 2a), a = |x|, q = (a - k)/(a + k), k = 2 (f32) or 4 (f64); 2 less that for negative x"""
-    k, c, end = (2.0, ERFC_F32, 10.5) if x.dtype == float32 else (4.0, ERFC_F64, 28.0)
+    """1 - erf(x) near 0; exp(-a^2) P(q) / (1 + 2a), a = |x|, q = (a - k)/(a + k), k = 2 (f32) or 4 (f64); 2 less that for x < 0"""
+    short = x.dtype == float32
+    k, c, end = (2.0, ERFC_F32, 10.5) if short else (4.0, ERFC_F64, 28.0)
     a = clamp(abs(x), high=end)
     high, low = two_product(a, a, target)
-    e = exp_of_negative(-high, target)
-    top = poly((a - k) / (a + k), c)
-    ratio = top / fma(a, 2.0, 1.0)
-    y = fma(ratio, -low, ratio) * e
-    return select(x < 0.0, 2.0 - y, y)
+    ratio = poly((a - k) / (a + k), c) / fma(a, 2.0, 1.0)
+    y = fma(ratio, -low, ratio) * exp_of_negative(-high, target)
+    near = 1.0 - fma(x, poly(x * x, ERF_NEAR_F32 if short else ERF_NEAR_F64), x)
+    return select(a < 0.5, near, select(x < 0.0, 2.0 - y, y))

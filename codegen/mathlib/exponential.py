@@ -80,9 +80,9 @@ def _quarter_expm1(x: Scalar) -> Scalar:
 
 
 def sinh(x: Scalar, target: Target) -> Scalar:
-    """h + h / (2h + 1) with h = expm1(|x|) / 2"""
+    """h + h / (2h + 1) with h = expm1(|x|) / 2; h may be inf, the divisor not"""
     h = _quarter_expm1(abs(x)) * 2.0
-    return _tiny_itself(x, copysign(h + h / fma(h, 2.0, 1.0), x))
+    return _tiny_itself(x, copysign(h + h / fma(clamp(h, high=2.0**100), 2.0, 1.0), x))
 
 
 def cosh(x: Scalar, target: Target) -> Scalar:

@@ -76,7 +76,7 @@ def log1p_of_finite(x: Scalar) -> Scalar:
 
 def log1p_of_fraction(x: Scalar) -> Scalar:
     """log(1 + x) for 0 <= x <= 1."""
-    far = x > 1 / 3
+    far = x > (1 / 3 if x.dtype == float32 else 0.41421356)
     f = select(far, fma(x, 0.5, -0.5), x)
     return from_parts(f, select(far, x.like(1.0), 0.0))
 
@@ -125,8 +125,8 @@ def softplus(x: Scalar, target: Target) -> Scalar:
 
 
 def log_sigmoid(x: Scalar, target: Target) -> Scalar:
-    """-log(1 + exp(-x)) = min(x, 0) - log1p(exp(-|x|))"""
-    return select(x > 0.0, 0.0, x) - _log1p_exp(negative_size(x), target)
+    """-log(1 + exp(-x)) = -(max(-x, 0) + log1p(exp(-|x|)))"""
+    return -(select(x > 0.0, 0.0, -x) + _log1p_exp(negative_size(x), target))
 
 
 def _log1p_exp(x: Scalar, target: Target) -> Scalar:

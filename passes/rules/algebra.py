@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import is_
 
 import numpy as np
 
-from graphc.dtypes import bool_
 from graphc.ir import Node, make
-from graphc.ops.arithmetic import abs, add, divide, floor_divide, maximum, minimum, mod, multiply, negative, reciprocal, sqrt, square, subtract
-from graphc.ops.compare import SELECT, bitwise_and, bitwise_or, bitwise_xor, equal, greater, greater_equal, invert, less, less_equal
-from graphc.ops.compare import logical_and, logical_not, logical_or, logical_xor, not_equal, stop_gradient, where
+from graphc.ops.arithmetic import abs, floor_divide, maximum, minimum, mod, negative, reciprocal, sqrt, square
+from graphc.ops.compare import SELECT, logical_and, logical_not, logical_or, logical_xor, stop_gradient, where
 from graphc.ops.elementwise import log, power
-from graphc.ops.spread import CAST, astype
+from graphc.ops.spread import BROADCAST, astype
 from passes.match import AnyRule, Local, Rule, hole, number
 
-x, y, z = hole("x"), hole("y"), hole("z")
+x, y = hole("x"), hole("y")
 i, j = hole("i", "int64"), hole("j", "int64")
-m, p, q = hole("m", "bool"), hole("p", "bool"), hole("q", "bool")
+m, p = hole("m", "bool"), hole("p", "bool")
 c, d = number("c"), number("d")
 
 
@@ -83,39 +82,79 @@ def cast_of_cast(node: Node) -> Node | None:
     return astype(x, node.dtype) if lossless and (wide.kind != "b" or from_.kind == "b") else None
 
 
-def select_under_mask(node: Node) -> Node | None:
+def choice_under_choice(node: Node) -> Node | None:
     """where(m, f(where(m, a, b)), g(where(m, c, d))) -> where(m, f(a), g(d)): f, g elementwise, m or its negation below."""
     mask, taken, other = node.inputs
-    new = _assuming(taken, mask, True), _assuming(other, mask, False)
-    if new[0] is taken and new[1] is other:
+    new = _Assuming(mask, True).of(taken), _Assuming(mask, False).of(other)
+    return None if new[0] is taken and new[1] is other else make(SELECT, (mask, *new))
+
+
+class _Assuming:
+    """Expressions where `mask` is known to have a value; looked through as far as the masks of derivatives reach, a few levels."""
+
+    LEVELS, NODES = 6, 24
+
+    def __init__(self, mask: Node, value: bool) -> None:
+        self.mask, self.value, self.left = mask, value, self.NODES
+        self.seen: dict[Node, Node] = {}
+
+    def of(self, node: Node, level: int = 0) -> Node:
+        if node in self.seen:
+            return self.seen[node]
+        if level > self.LEVELS or not node.inputs or not self.left:
+            return node
+        self.left -= 1
+        self.seen[node] = made = self._made(node, level)
+        return made
+
+    def _made(self, node: Node, level: int) -> Node:
+        if node.op is SELECT and (known := _implied(self.mask, self.value, node.inputs[0])) is not None:
+            return self.of(node.inputs[1 if known else 2], level)
+        if node.op is BROADCAST:  # both repeated in the same way
+            if self.mask.op is not BROADCAST or self.params(mask) != params(node) or self.mask.inputs[0].shape != node.inputs[0].shape:
+                return node
+            inner = _Assuming(self.mask.inputs[0], self.value).of(node.inputs[0], level)
+            return node if inner is node.inputs[0] else make(BROADCAST, (inner,), params(node))
+        if not node.op.elementwise:
+            return node
+        inputs = tuple([self.of(i, level + 1) for i in node.inputs])
+        return node if all(map(is_, inputs, node.inputs)) else make(node.op, inputs, node.params)
+
+
+def _implied(mask: Node, value: bool, other: Node) -> bool | None:
+    """What `other` is where `mask` is `value`; None where that is not known."""
+    if other is mask:
+        return value
+    opposite = (other.op is NOT and other.inputs[0] is mask) or (mask.op is NOT and mask.inputs[0] is other)
+    if not opposite and {other.op, mask.op} == {EQUAL, DIFFERENT}:
+        opposite = set(other.inputs) == set(mask.inputs)
+    return not value if opposite else None
+
+
+def division_by_repeated(node: Node) -> Node | None:
+    """x / broadcast(y) -> x * broadcast(1 / y), where 1 / y neither overflows nor underflows: y a root, a size, a sum of exponentials."""
+    x, divisor = node.inputs
+    if divisor.op is not BROADCAST or not _moderate(divisor.inputs[0]):
         return None
-    return make(SELECT, (mask, *new))
+    return x * make(BROADCAST, (1 / divisor.inputs[0],), params(divisor))
 
 
-def _assuming(node: Node, mask: Node, value: bool) -> Node:
-    """`node` where `mask` has that value: one elementwise level is looked through."""
-    known = _branch(node, mask, value)
-    if known is not node or not node.op.elementwise or node.op is SELECT:
-        return known
-    inputs = tuple([_branch(i, mask, value) for i in node.inputs])
-    return node if all(a is b for a, b in zip(inputs, node.inputs)) else make(node.op, inputs, node.params)
+def _moderate(y: Node) -> bool:
+    below = y.inputs[0].op.name if y.inputs else ""
+    name = str(params(y)[1]) if y.op.name == "reduce" else y.op.name
+    return name == "sqrt" or (name, below) in (("cast", "size"), ("sum", "exp"))
 
 
-def _branch(node: Node, mask: Node, value: bool) -> Node:
-    if node.op is SELECT:
-        condition = node.inputs[0]
-        if condition is mask:
-            return node.inputs[1 if value else 2]
-        if condition.op is NOT and condition.inputs[0] is mask:
-            return node.inputs[2 if value else 1]
-    return node
+def unrepeated(y: Node) -> bool:
+    """Whether a division by y is one per element anyway."""
+    return y.op is not BROADCAST and is_float(y)
 
 
-NOT = logical_not(m).op
+NOT, EQUAL, DIFFERENT = logical_not(m).op, (x == y).op, (x != y).op
 
 ALGEBRA: tuple[AnyRule, ...] = (
     # signs
-    Rule("minus minus", -(-x), x),
+    Rule("minus minus", negative(negative(x)), x),
     Rule("subtract a negative", x - (-y), x + y),
     Rule("add a negative", x + (-y), x - y),
     Rule("add a negative number", x + c, lambda x, c: x - (-c), where=is_negative),
@@ -157,7 +196,7 @@ ALGEBRA: tuple[AnyRule, ...] = (
     Rule("x**4", power(x, 4), square(square(x)), where=is_float, floats="reassoc"),
     # quotients
     Rule("1 / x", 1 / x, reciprocal(x)),
-    Rule("times reciprocal", x * reciprocal(y), x / y, where=is_float, floats="stable"),
+    Rule("times reciprocal", x * reciprocal(y), x / y, where=unrepeated, floats="stable"),
     Rule("reciprocal of reciprocal", reciprocal(reciprocal(x)), x, where=is_float, floats="stable"),
     Rule("reciprocal of quotient", reciprocal(x / y), y / x, floats="stable"),
     Rule("divide by a reciprocal", x / reciprocal(y), x * y, floats="stable"),
@@ -178,7 +217,7 @@ ALGEBRA: tuple[AnyRule, ...] = (
     Rule("minimum of equals", minimum(x, x), x),
     # logic
     Rule("not not", logical_not(logical_not(m)), m),
-    Rule("invert of bool", invert(m), logical_not(m)),
+    Rule("invert of bool", ~m, logical_not(m)),
     Rule("and of bools", logical_and(m, p), m & p),
     Rule("or of bools", logical_or(m, p), m | p),
     Rule("xor of bools", logical_xor(m, p), m ^ p),
@@ -198,28 +237,32 @@ ALGEBRA: tuple[AnyRule, ...] = (
     Rule("i | i", i | i, i),
     Rule("i ^ i", i ^ i, 0),
     # comparisons
-    Rule("i == i", equal(i, i), True),
-    Rule("i != i", not_equal(i, i), False),
-    Rule("x < x", less(x, x), False),
-    Rule("x > x", greater(x, x), False),
-    Rule("i <= i", less_equal(i, i), True),
-    Rule("i >= i", greater_equal(i, i), True),
-    Rule("not i < j", logical_not(less(i, j)), i >= j),
-    Rule("not i <= j", logical_not(less_equal(i, j)), i > j),
-    Rule("not i > j", logical_not(greater(i, j)), i <= j),
-    Rule("not i >= j", logical_not(greater_equal(i, j)), i < j),
-    Rule("not equal", logical_not(equal(x, y)), not_equal(x, y)),
-    Rule("not different", logical_not(not_equal(x, y)), equal(x, y)),
+    Rule("i == i", i == i, True),
+    Rule("i != i", i != i, False),
+    Rule("x < x", x < x, False),
+    Rule("x > x", x > x, False),
+    Rule("i <= i", i <= i, True),
+    Rule("i >= i", i >= i, True),
+    Rule("not i < j", logical_not(i < j), i >= j),
+    Rule("not i <= j", logical_not(i <= j), i > j),
+    Rule("not i > j", logical_not(i > j), i <= j),
+    Rule("not i >= j", logical_not(i >= j), i < j),
+    Rule("not equal", logical_not(x == y), x != y),
+    Rule("not different", logical_not(x != y), x == y),
     # types
+    Rule("mask as numbers, positive", m.astype("float64") > 0, m),
+    Rule("mask as numbers, not 0", m.astype("float64") != 0, m),
     Local("cast of cast", "cast", cast_of_cast, inputs=("cast",)),
 )
 
 LATE: tuple[AnyRule, ...] = (
     Rule("constant for good", stop_gradient(x), x),
-    Local("choice known from above", "select", select_under_mask),  # a second `where` may guard a derivative: not before grad
+    Local("choice known from above", "select", choice_under_choice),  # a second `where` may guard a derivative: not before grad
     Rule("constant for good, bool", stop_gradient(m), m),
-    Rule("root guarded at 0", where(equal(x, 0), 0, sqrt(x)), sqrt(x), floats="reassoc"),  # sqrt(-0) is -0
-    Rule("log guarded at 0", where(equal(x, 0), -math.inf, log(x)), log(x)),
+    Rule("root guarded at 0", where(x == 0, 0, sqrt(x)), sqrt(x), floats="reassoc"),  # sqrt(-0) is -0
+    Rule("log guarded at 0", where(x == 0, -math.inf, log(x)), log(x)),
+    Local("division by what is repeated", "divide", division_by_repeated, floats="reassoc", inputs=("broadcast",)),
+    Rule("sign out of a sum", (-x) - y, -(x + y), floats="reassoc"),  # -0 - -0
     Rule("divide by a power of two", x / c, lambda x, c: x * (1 / c), where=power_of_two),
     Rule("maximum of numbers", maximum(maximum(x, c), d), lambda x, c, d: maximum(x, np.maximum(c, d))),
     Rule("minimum of numbers", minimum(minimum(x, c), d), lambda x, c, d: minimum(x, np.minimum(c, d))),

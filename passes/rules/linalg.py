@@ -18,16 +18,16 @@ def sign_out_of_product(node: Node) -> Node | None:
     """contract(-a, b) -> -contract(a, b), and so for b; contract(-a, -b) -> contract(a, b)."""
     a, b = node.inputs
     left, right = a.op.name == "negative", b.op.name == "negative"
-    made = contract(a.inputs[0] if left else a, b.inputs[0] if right else b, node.params[0])  # type: ignore[arg-type]
-    return made if left and right else -made  # type: ignore[no-any-return]
+    made = contract(a.inputs[0] if left else a, b.inputs[0] if right else b, params(node)[0])
+    return made if left and right else -made
 
 
 def product_without_sum(node: Node) -> Node | None:
     """contract(a, b) that sums over nothing -> broadcast(a) * broadcast(b), which fuses with what is around it."""
-    (a, b), (spec,) = node.inputs, node.params
-    if roles(spec).k:  # type: ignore[arg-type]
+    (a, b), (spec,) = node.inputs, params(node)
+    if roles(spec).k:
         return None
-    return _placed(a, spec, 0, node) * _placed(b, spec, 1, node)  # type: ignore[arg-type, no-any-return]
+    return _placed(a, spec, 0, node) * _placed(b, spec, 1, node)
 
 
 def _placed(x: Node, spec: Spec, k: int, node: Node) -> Node:

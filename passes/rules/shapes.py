@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc import dims
-from graphc.dims import Dim, Size
+from graphc.dims import Size
 from graphc.ir import Node, make
 from graphc.ops.compare import SELECT
 from graphc.ops.create import IOTA, iota
 from graphc.ops.ranges import within
 from graphc.ops.registry import DIM, asarray
-from graphc.ops.shape import RESHAPE, TRANSPOSE, permute, reshape
-from graphc.ops.slicing import REVERSE, SLICE, cut, reverse
+from graphc.ops.shape import RESHAPE, permute, reshape
+from graphc.ops.slicing import cut, reverse
 from graphc.ops.spread import BROADCAST, CAST, broadcast, reduce
 from graphc.types import Shape
 from passes.match import AnyRule, Local, splat
@@ -41,13 +41,13 @@ def broadcast_last(node: Node) -> Node | None:
         if i.inputs[0].ndim:
             if common is None:
                 common = i
-            elif i.params != common.params or i.inputs[0].shape != common.inputs[0].shape:
+            elif params(i) != params(common) or i.inputs[0].shape != common.inputs[0].shape:
                 return None
     if common is None:
-        return broadcast(make(node.op, tuple([i.inputs[0] for i in node.inputs]), node.params), node.shape, ())
+        return broadcast(make(node.op, tuple([i.inputs[0] for i in node.inputs]), params(node)), node.shape, ())
     small = common.inputs[0].shape
     inputs = [i.inputs[0] if i.inputs[0].ndim else broadcast(i.inputs[0], small, ()) for i in node.inputs]
-    return broadcast(make(node.op, tuple(inputs), node.params), node.shape, common.params[1])  # type: ignore[arg-type]
+    return broadcast(make(node.op, tuple(inputs), params(node)), node.shape, params(common)[1])
 
 
 def reshape_last(node: Node) -> Node | None:
@@ -63,41 +63,41 @@ def reshape_last(node: Node) -> Node | None:
     if source is None:
         return None
     inputs = [i.inputs[0] if i.op is RESHAPE else broadcast(i.inputs[0], source, ()) for i in node.inputs]
-    return reshape(make(node.op, tuple(inputs), node.params), node.shape)
+    return reshape(make(node.op, tuple(inputs), params(node)), node.shape)
 
 
 # -- views of views -------------------------------------------------------------------------------------------------
 def broadcast_of_broadcast(node: Node) -> Node:
     """broadcast(broadcast(x)) -> broadcast(x)."""
-    (inner,), (shape, axes) = node.inputs, node.params
-    return broadcast(inner.inputs[0], shape, tuple([axes[a] for a in inner.params[1]]))  # type: ignore[arg-type, index, union-attr]
+    (inner,), (shape, axes) = node.inputs, params(node)
+    return broadcast(inner.inputs[0], shape, tuple([axes[a] for a in params(inner)[1]]))
 
 
 def broadcast_of_ones(node: Node) -> Node | None:
     """broadcast(x) -> broadcast(squeeze(x)), where x has axes of size 1; -> reshape(x) where nothing is repeated."""
-    (x,), (shape, axes) = node.inputs, node.params
-    named = tuple([a for size, a in zip(x.shape, axes) if size != 1])  # type: ignore[call-overload]
+    (x,), (shape, axes) = node.inputs, params(node)
+    named = tuple([a for size, a in zip(x.shape, axes) if size != 1])
     if squeezed(x.shape) == squeezed(node.shape):
         return reshape(x, shape)
-    return None if len(named) == x.ndim else broadcast(reshape(x, squeezed(x.shape)), shape, named)  # type: ignore[arg-type]
+    return None if len(named) == x.ndim else broadcast(reshape(x, squeezed(x.shape)), shape, named)
 
 
 def broadcast_of_iota(node: Node) -> Node | None:
     """broadcast(iota) -> iota: nothing to read."""
-    (inner,), (shape, axes) = node.inputs, node.params
-    _, counted, dtype = inner.params
-    a = axes[counted]  # type: ignore[index]
-    return iota(shape, a, dtype) if inner.shape[counted] == shape[a] else None  # type: ignore[arg-type, index]
+    (inner,), (shape, axes) = node.inputs, params(node)
+    _, counted, dtype = params(inner)
+    a = axes[counted]
+    return iota(shape, a, dtype) if inner.shape[counted] == shape[a] else None
 
 
 def reshape_of_iota(node: Node) -> Node | None:
     """reshape(iota) -> iota, where axes of size 1 come and go."""
     (inner,) = node.inputs
-    _, counted, dtype = inner.params
-    if inner.shape[counted] == 1 or squeezed(inner.shape) != squeezed(node.shape):  # type: ignore[index]
+    _, counted, dtype = params(inner)
+    if inner.shape[counted] == 1 or squeezed(inner.shape) != squeezed(node.shape):
         return None
     moved = dict(zip(_not_one(inner.shape), _not_one(node.shape)))
-    return iota(node.shape, moved[counted], dtype)  # type: ignore[arg-type, index]
+    return iota(node.shape, moved[counted], dtype)
 
 
 def reshape_of_reshape(node: Node) -> Node:
@@ -114,7 +114,7 @@ def reshape_of_broadcast(node: Node) -> Node | None:
     if squeezed(inner.shape) != squeezed(node.shape) or 1 in squeezed(x.shape) or len(squeezed(x.shape)) != x.ndim:
         return None
     moved = dict(zip(_not_one(inner.shape), _not_one(node.shape)))
-    return broadcast(x, node.shape, tuple([moved[a] for a in inner.params[1]]))  # type: ignore[union-attr]
+    return broadcast(x, node.shape, tuple([moved[a] for a in params(inner)[1]]))
 
 
 def _not_one(shape: Shape) -> list[int]:
@@ -123,73 +123,73 @@ def _not_one(shape: Shape) -> list[int]:
 
 def transpose_of_transpose(node: Node) -> Node:
     """transpose(transpose(x, a), b) -> transpose(x, a[b])."""
-    (inner,), (axes,) = node.inputs, node.params
-    return permute(inner.inputs[0], tuple([inner.params[0][a] for a in axes]))  # type: ignore[index, union-attr]
+    (inner,), (axes,) = node.inputs, params(node)
+    return permute(inner.inputs[0], tuple([params(inner)[0][a] for a in axes]))
 
 
 def transpose_of_ones(node: Node) -> Node | None:
     """transpose(x) -> reshape(x), where the axes that are not of size 1 keep their order."""
-    (x,), (axes,) = node.inputs, node.params
-    moved = [a for a in axes if x.shape[a] != 1]  # type: ignore[union-attr]
+    (x,), (axes,) = node.inputs, params(node)
+    moved = [a for a in axes if x.shape[a] != 1]
     return reshape(x, node.shape) if moved == sorted(moved) else None
 
 
 def transpose_of_broadcast(node: Node) -> Node:
     """transpose(broadcast(x)) -> broadcast(transpose(x))."""
-    (inner,), (axes,) = node.inputs, node.params
-    places = [axes.index(a) for a in inner.params[1]]  # type: ignore[union-attr]
+    (inner,), (axes,) = node.inputs, params(node)
+    places = [axes.index(a) for a in params(inner)[1]]
     order = sorted(range(len(places)), key=places.__getitem__)
     return broadcast(permute(inner.inputs[0], tuple(order)), node.shape, tuple(sorted(places)))
 
 
 def slice_of_slice(node: Node) -> Node:
     """x[a : : s][b : : t] -> x[a + b*s : : s*t], on each axis."""
-    (inner,), (starts, sizes, steps) = node.inputs, node.params
-    first, _, by = inner.params
-    starts = tuple([a + b * s for a, b, s in zip(first, starts, by)])  # type: ignore[call-overload]
-    return cut(inner.inputs[0], starts, sizes, tuple([s * t for s, t in zip(by, steps)]))  # type: ignore[arg-type, call-overload]
+    (inner,), (starts, sizes, steps) = node.inputs, params(node)
+    first, _, by = params(inner)
+    starts = tuple([a + b * s for a, b, s in zip(first, starts, by)])
+    return cut(inner.inputs[0], starts, sizes, tuple([s * t for s, t in zip(by, steps)]))
 
 
 def slice_of_broadcast(node: Node) -> Node:
     """broadcast(x)[s] -> broadcast(x[s])."""
-    (inner,), parts = node.inputs, node.params
-    (x,), (_, axes) = inner.inputs, inner.params
-    stretched = [size == 1 and inner.shape[a] != 1 for size, a in zip(x.shape, axes)]  # type: ignore[call-overload]
+    (inner,), parts = node.inputs, params(node)
+    (x,), (_, axes) = inner.inputs, params(inner)
+    stretched = [size == 1 and inner.shape[a] != 1 for size, a in zip(x.shape, axes)]
     whole = (0, 1, 1)  # of an axis of size 1
-    small = [[whole[k] if one else part[a] for a, one in zip(axes, stretched)] for k, part in enumerate(parts)]  # type: ignore[call-overload, index]
-    return broadcast(cut(x, *map(tuple, small)), node.shape, axes)  # type: ignore[arg-type]
+    small = [[whole[k] if one else part[a] for a, one in zip(axes, stretched)] for k, part in enumerate(parts)]
+    return broadcast(cut(x, *map(tuple, small)), node.shape, axes)
 
 
 def reverse_of_reverse(node: Node) -> Node:
     """reverse(reverse(x, a), b) -> reverse(x, a ^ b)."""
     (inner,) = node.inputs
-    return reverse(inner.inputs[0], tuple(sorted(set(node.params[0]) ^ set(inner.params[0]))))  # type: ignore[arg-type]
+    return reverse(inner.inputs[0], tuple(sorted(set(params(node)[0]) ^ set(params(inner)[0]))))
 
 
 # -- reductions -------------------------------------------------------------------------------------------------------
 def reduce_of_ones(node: Node) -> Node | None:
     """reduce(x, axes) -> reduce(squeeze(x), axes), for axes of size 1."""
-    (x,), (axes, combine) = node.inputs, node.params
-    ones = [a for a in axes if x.shape[a] == 1]  # type: ignore[union-attr]
+    (x,), (axes, combine) = node.inputs, params(node)
+    ones = [a for a in axes if x.shape[a] == 1]
     if not ones:
         return None
     kept = [k for k in range(x.ndim) if k not in ones]
     small = reshape(x, tuple([x.shape[k] for k in kept]))
-    return reduce(small, tuple([kept.index(a) for a in axes if a not in ones]), combine)  # type: ignore[arg-type, union-attr]
+    return reduce(small, tuple([kept.index(a) for a in axes if a not in ones]), combine)
 
 
 def _merged(node: Node) -> Node | None:
     """reduce(reduce(x, a), b) -> reduce(x, a + b), of one kind."""
-    (inner,), (axes, combine) = node.inputs, node.params
-    first, kind = inner.params
+    (inner,), (axes, combine) = node.inputs, params(node)
+    first, kind = params(inner)
     if kind != combine:
         return None
-    kept = [k for k in range(inner.inputs[0].ndim) if k not in first]  # type: ignore[operator]
-    return reduce(inner.inputs[0], tuple(sorted([*first, *[kept[a] for a in axes]])), combine)  # type: ignore[arg-type, misc, union-attr]
+    kept = [k for k in range(inner.inputs[0].ndim) if k not in first]
+    return reduce(inner.inputs[0], tuple(sorted([*first, *[kept[a] for a in axes]])), combine)
 
 
 def _reorders(node: Node) -> bool:
-    return node.params[1] in ("sum", "prod") and node.dtype.kind == "f"
+    return params(node)[1] in ("sum", "prod") and node.dtype.kind == "f"
 
 
 def extreme_of_extremes(node: Node) -> Node | None:
@@ -204,28 +204,28 @@ def sum_of_sums(node: Node) -> Node | None:
 
 def reduce_of_reshape(node: Node) -> Node | None:
     """reduce(reshape(x), all axes) -> reduce(x, all axes), unless the reshape only drops axes of size 1."""
-    (inner,), (axes, combine) = node.inputs, node.params
+    (inner,), (axes, combine) = node.inputs, params(node)
     (x,) = inner.inputs
-    if len(axes) != inner.ndim or squeezed(x.shape) == inner.shape:  # type: ignore[arg-type]
+    if len(axes) != inner.ndim or squeezed(x.shape) == inner.shape:
         return None
-    return reduce(x, tuple(range(x.ndim)), combine)  # type: ignore[arg-type]
+    return reduce(x, tuple(range(x.ndim)), combine)
 
 
 def _split(node: Node) -> tuple[Node, Axes, list[Size], Axes]:
     """Of a reduction of broadcast(x): x, its reduced axes, the sizes that are repeated and reduced, where the rest of x goes."""
-    (inner,), (reduced, _) = node.inputs, node.params
-    (x,), (shape, axes) = inner.inputs, inner.params
-    named = {a for size, a in zip(x.shape, axes) if size == shape[a]}  # type: ignore[index, call-overload]
-    inside = tuple([k for k, a in enumerate(axes) if a in reduced])  # type: ignore[operator]
-    repeated = [shape[a] for a in reduced if a not in named]  # type: ignore[index]
-    kept = [a for a in range(inner.ndim) if a not in reduced]  # type: ignore[operator]
-    return x, inside, repeated, tuple([kept.index(a) for a in axes if a not in reduced])  # type: ignore[operator]
+    (inner,), (reduced, _) = node.inputs, params(node)
+    (x,), (shape, axes) = inner.inputs, params(inner)
+    named = {a for size, a in zip(x.shape, axes) if size == shape[a]}
+    inside = tuple([k for k, a in enumerate(axes) if a in reduced])
+    repeated = [shape[a] for a in reduced if a not in named]
+    kept = [a for a in range(inner.ndim) if a not in reduced]
+    return x, inside, repeated, tuple([kept.index(a) for a in axes if a not in reduced])
 
 
 def reduce_of_broadcast(node: Node) -> Node | None:
     """reduce(broadcast(x)) -> broadcast(reduce(x)), where only axes of x are reduced, or max, min, any, all of repeated elements."""
     x, inside, repeated, places = _split(node)
-    combine = str(node.params[1])
+    combine = str(params(node)[1])
     if repeated and (combine in ("sum", "prod") or not all([isinstance(n, int) and n > 0 for n in repeated])):
         return None
     return broadcast(reduce(x, inside, combine), node.shape, places)
@@ -234,31 +234,31 @@ def reduce_of_broadcast(node: Node) -> Node | None:
 def sum_of_broadcast(node: Node) -> Node | None:
     """sum(broadcast(x)) -> n * broadcast(sum(x)), n elements being repeated."""
     x, inside, repeated, places = _split(node)
-    if not repeated or node.params[1] != "sum" or (node.dtype.kind != "f" and node.dtype.itemsize < 8):
+    if not repeated or params(node)[1] != "sum" or (node.dtype.kind != "f" and node.dtype.itemsize < 8):
         return None
     count = dims.product(repeated)
-    return broadcast(reduce(x, inside, "sum"), node.shape, places) * asarray(count, node.dtype)  # type: ignore[no-any-return]
+    return broadcast(reduce(x, inside, "sum"), node.shape, places) * asarray(count, node.dtype)
 
 
 def sum_of_negative(node: Node) -> Node | None:
     """sum(-x) -> -sum(x)."""
-    return -reduce(node.inputs[0].inputs[0], *node.params) if node.params[1] == "sum" else None  # type: ignore[arg-type]
+    return -reduce(node.inputs[0].inputs[0], *params(node)) if params(node)[1] == "sum" else None
 
 
 def sum_of_one_hot(node: Node) -> Node | None:
     """sum over axis a of where(iota(a) == i, g, 0) -> g, where i and g do not vary along a, and i was checked to lie in the axis."""
-    (chosen,), (axes, combine) = node.inputs, node.params
+    (chosen,), (axes, combine) = node.inputs, params(node)
     hit, g, zero = chosen.inputs if chosen.op is SELECT else (None, None, None)
     if hit is None or combine != "sum" or hit.op.name != "equal" or splat(zero) != 0 or g.op is not BROADCAST:
         return None
     for counter, index in (hit.inputs, hit.inputs[::-1]):
         if counter.op is not IOTA or index.op is not BROADCAST:
             continue
-        a = counter.params[1]
-        if a in axes and a not in index.params[1] and a not in g.params[1] and _in_range(index.inputs[0], node.inputs[0].shape[a]):  # type: ignore[operator, index]
+        a = params(counter)[1]
+        if a in axes and a not in params(index)[1] and a not in params(g)[1] and _in_range(index.inputs[0], node.inputs[0].shape[a]):
             lower = lambda k: k - (k > a)  # noqa: B023  # used at once
-            rest = broadcast(g.inputs[0], tuple([n for k, n in enumerate(g.shape) if k != a]), tuple([lower(k) for k in g.params[1]]))  # type: ignore[union-attr]
-            return reduce(rest, tuple([lower(k) for k in axes if k != a]), "sum")  # type: ignore[union-attr]
+            rest = broadcast(g.inputs[0], tuple([n for k, n in enumerate(g.shape) if k != a]), tuple([lower(k) for k in params(g)[1]]))
+            return reduce(rest, tuple([lower(k) for k in axes if k != a]), "sum")
     return None
 
 
@@ -278,7 +278,7 @@ def _is_size(node: Node, n: Size) -> bool:
     while node.op is BROADCAST or node.op is CAST:
         node = node.inputs[0]
     value = splat(node)
-    return node.params[0] == n if node.op is DIM else value is not None and isinstance(n, int) and bool(value == n)
+    return params(node)[0] == n if node.op is DIM else value is not None and isinstance(n, int) and bool(value == n)
 
 
 SHAPES: tuple[AnyRule, ...] = (

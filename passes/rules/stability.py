@@ -11,10 +11,12 @@ import math
 import numpy as np
 
 from graphc.dims import less_equal
-from graphc.ir import Node, toposort
+from graphc.ir import Node
 from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
 from graphc.ops.compare import isinf, where
-from graphc.ops.elementwise import cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, power, sigmoid, sin, sinh, softplus, tanh
+from graphc.ops.elementwise import (
+    cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, power, sigmoid, sin, sinh, softplus, tanh,
+)  # fmt: skip
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, var
 from passes.match import AnyRule, Local, Rule, hole, number, size_value, splat, vector
 
@@ -24,17 +26,19 @@ c = number("c")
 LN2 = math.log(2.0)
 
 
+SHIFT = ("subtract", "add", "negative", "broadcast", "reshape", "stop_gradient", "select")
+
+
 def unshifted(v: Node) -> bool:
-    """Whether v is not already x - max(x), or the like: then the exponentials of v are safe as they are."""
-    if v.op.name != "subtract":
-        return True
-    below, seen = [v.inputs[1]], 0
-    while below and seen < 12:
+    """Whether v is not something like x - max(x) already: the exponentials of that are safe as they are."""
+    below, seen = [v], 0
+    while below and seen < 24:
         node = below.pop()
         seen += 1
-        if node.op.name == "stop_gradient" or (node.op.name == "reduce" and node.params[1] == "max"):
+        if node.op.name == "reduce" and params(node)[1] == "max":
             return False
-        below.extend(node.inputs)
+        if node.op.name in SHIFT:
+            below.extend(node.inputs)
     return True
 
 
@@ -52,7 +56,7 @@ def root_of_squares(node: Node) -> Node | None:
     if not _sum_of_squares(t):
         return None
     zero = t == 0
-    return where(zero, 0.0, sqrt(where(zero, 1.0, t)))  # type: ignore[arg-type]
+    return where(zero, 0.0, sqrt(where(zero, 1.0, t)))
 
 
 def _sum_of_squares(node: Node) -> bool:
@@ -63,9 +67,11 @@ def _sum_of_squares(node: Node) -> bool:
         name = node.op.name
         if name == "add":
             todo.extend(node.inputs)
-        elif name in ("reshape", "broadcast", "transpose") or (name == "reduce" and node.params[1] == "sum"):
-            todo.append(node.inputs[0])
-        elif name == "divide" and _positive_number(node.inputs[1]):
+        elif (
+            name in ("reshape", "broadcast", "transpose")
+            or (name == "reduce" and params(node)[1] == "sum")
+            or (name == "divide" and _positive_number(node.inputs[1]))
+        ):
             todo.append(node.inputs[0])
         elif name == "multiply" and any(map(_positive_number, node.inputs)):
             todo.extend([i for i in node.inputs if not _positive_number(i)])

@@ -9,7 +9,7 @@ import numpy as np
 
 import graphc as gx
 from graphc.interp import evaluate
-from graphc.ir import Node
+from graphc.ir import Node, toposort
 from tests.fuzz.graphs import Step, build, make_inputs, make_steps, make_values
 
 ROUNDS = 3  # perturbations that measure how well conditioned a value is
@@ -66,7 +66,7 @@ class Case:
             eps = np.finfo(r.dtype).eps if r.dtype.kind == "f" else 0.0
             scale = np.max(np.abs(r), initial=0.0, where=np.isfinite(r)) if r.dtype.kind == "f" else 0.0
             room.append(np.full(r.shape, 0.0) + 500 * eps * (np.abs(np.nan_to_num(r, posinf=0, neginf=0)) + 0.05 * scale + 1e-3) if r.dtype.kind == "f" else np.zeros(r.shape))
-        f32 = any(x.dtype == np.float32 for x in self.inputs)
+        f32 = any(n.dtype == np.float32 for n in toposort(outputs))
         step = 3e-6 if f32 else 3e-14
         for _ in range(ROUNDS):
             moved = [v * (1 + step * rng.uniform(-1, 1, v.shape)).astype(v.dtype) if v.dtype.kind == "f" else v for v in self.values]
