@@ -185,14 +185,10 @@ class _Nests:
         body = Block(tuple(self._statements(vector=False)))
         bodies = [s.body for s in self.kernel.stages]
         vector = axes.pop(chosen)
-        body = For(
-            vector.index,
-            vector.extent,
-            "vector",
-            _block(body),
-            self.lanes,
-            1 if self.has_inner else unroll_of(bodies, vector.extent, self.lanes, False),
-        )
+        unroll = unroll_of(bodies, vector.extent, self.lanes, self.has_inner)
+        # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
+        lanes, unroll = (self.lanes * unroll, 1) if self.has_inner else (self.lanes, unroll)
+        body = For(vector.index, vector.extent, "vector", _block(body), lanes, unroll)
         for axis in reversed(axes):
             body = For(axis.index, axis.extent, "serial", _block(body))
         return _block(body)

@@ -103,8 +103,7 @@ def fill_lifted(rule: Rule, dtype: np.dtype) -> Iterator[tuple[dict[str, Any], d
 def both(rule: Rule, bound: dict[str, Any]) -> tuple[Node, Node] | None:
     """(before, what the rule makes of it), None where its condition does not hold."""
     before = template(rule.before)(bound)
-    condition = [bound[p] for p in rule._needs[0]]  # type: ignore[attr-defined]
-    if rule.where is not None and not rule.where(*condition):
+    if not rule.holds(bound):
         assert rule.apply(before) is None
         return None
     after = rule.apply(before)
@@ -173,7 +172,8 @@ TRUTH: dict[str, Any] = {name: _real(f) for name, f in {
     "sqrt": lambda x: mp.sqrt(x), "exp": lambda x: mp.exp(x), "expm1": lambda x: mp.expm1(x), "log": lambda x: mp.log(x) if x else -mp.inf,
     "log1p": lambda x: mp.log1p(x), "sigmoid": lambda x: 1 / (1 + mp.exp(-x)), "softplus": lambda x: mp.log1p(mp.exp(x)),
     "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)), "logaddexp": lambda x, y: mp.log(mp.exp(x) + mp.exp(y)), "sinh": lambda x: mp.sinh(x),
-    "cosh": lambda x: mp.cosh(x), "tanh": lambda x: mp.tanh(x), "erf": lambda x: mp.erf(x), "erfc": lambda x: mp.erfc(x), "sin": lambda x: mp.sin(x),
+    "cosh": lambda x: mp.cosh(x), "tanh": lambda x: mp.tanh(x),
+    "erf": lambda x: mp.erf(x), "erfc": lambda x: mp.erfc(x), "sin": lambda x: mp.sin(x),
     "cos": lambda x: mp.cos(x), "maximum": lambda x, y: max(x, y), "isinf": lambda x: mp.isinf(x), "isfinite": lambda x: mp.isfinite(x),
     "equal": lambda x, y: x == y, "greater": lambda x, y: x > y, "less": lambda x, y: x < y,
 }.items()}  # fmt: skip

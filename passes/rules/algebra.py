@@ -13,7 +13,7 @@ from graphc.ops.arithmetic import abs, floor_divide, maximum, minimum, mod, nega
 from graphc.ops.compare import SELECT, logical_and, logical_not, logical_or, logical_xor, stop_gradient, where
 from graphc.ops.elementwise import log, power
 from graphc.ops.spread import BROADCAST, astype
-from passes.match import AnyRule, Local, Rule, hole, number
+from passes.match import AnyRule, Local, Rule, hole, number, params
 
 x, y = hole("x"), hole("y")
 i, j = hole("i", "int64"), hole("j", "int64")
@@ -111,7 +111,7 @@ class _Assuming:
         if node.op is SELECT and (known := _implied(self.mask, self.value, node.inputs[0])) is not None:
             return self.of(node.inputs[1 if known else 2], level)
         if node.op is BROADCAST:  # both repeated in the same way
-            if self.mask.op is not BROADCAST or self.params(mask) != params(node) or self.mask.inputs[0].shape != node.inputs[0].shape:
+            if self.mask.op is not BROADCAST or self.mask.params != node.params or self.mask.inputs[0].shape != node.inputs[0].shape:
                 return node
             inner = _Assuming(self.mask.inputs[0], self.value).of(node.inputs[0], level)
             return node if inner is node.inputs[0] else make(BROADCAST, (inner,), params(node))

@@ -6,7 +6,7 @@ from graphc.ir import Node
 from graphc.ops.contract import CONTRACT, Spec, axes_of, contract, fold_transpose, roles
 from graphc.ops.shape import permute
 from graphc.ops.spread import broadcast
-from passes.match import AnyRule, Local
+from passes.match import AnyRule, Local, params
 
 
 def transpose_in_product(node: Node) -> Node | None:

@@ -19,7 +19,7 @@ from graphc.ops.shape import RESHAPE, permute, reshape
 from graphc.ops.slicing import cut, reverse
 from graphc.ops.spread import BROADCAST, CAST, broadcast, reduce
 from graphc.types import Shape
-from passes.match import AnyRule, Local, splat
+from passes.match import AnyRule, Local, params, splat
 
 Axes = tuple[int, ...]
 

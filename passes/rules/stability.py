@@ -18,7 +18,7 @@ from graphc.ops.elementwise import (
     cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, power, sigmoid, sin, sinh, softplus, tanh,
 )  # fmt: skip
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, var
-from passes.match import AnyRule, Local, Rule, hole, number, size_value, splat, vector
+from passes.match import AnyRule, Local, Rule, hole, number, params, size_value, splat, vector
 
 x, y, z = hole("x"), hole("y"), hole("z")
 v = vector("v")
