@@ -163,7 +163,7 @@ class _Checker:
         if not 0 <= slot < len(self.operands):
             _broken(f"there is no operand b{slot}", s, scope)
         if len(x.args) != dynamic + masked or (masked and x.args[-1].dtype != bool_):
-            _broken(f"a fetch of {len(x.args)} arguments, in {show(x)}", s, scope)
+            raise CompileError(f"loops: a fetch of b{slot} with {len(x.args)} arguments, dynamic={dynamic}, masked={masked}")  # it has no text
         if x.dtype != self.operands[slot].dtype:
             _broken(f"b{slot} holds {self.operands[slot].dtype}, not {x.dtype}", s, scope)
         self.offset(slot, x.args[0] if dynamic else None, static, not masked, s, scope)

@@ -6,6 +6,7 @@ from codegen.emit import FunctionEmitter, Unit
 from codegen.fma import fuse_multiply_add
 from codegen.loopir import Block
 from codegen.lower import lower
+from codegen.strategy.product import ProductEmitter
 from graphc import dims
 from graphc.dims import Symbol
 from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Step
@@ -23,7 +24,8 @@ def write_module(program: Program, target: Target, fma: bool = True) -> str:
     unit = Unit(target)
     names = program.kernels()
     for kernel, name in names.items():
-        unit.kernel(kernel, name, lower(fuse_multiply_add(kernel) if fma else kernel, target))
+        loops = lower(fuse_multiply_add(kernel) if fma else kernel, target)
+        unit.module.functions[name] = ProductEmitter(unit, kernel, name, loops).text()
     parts = []
     for first in range(0, max(len(program.steps), 1), STEPS_PER_FUNCTION):
         part = f"part{first // STEPS_PER_FUNCTION}"

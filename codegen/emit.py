@@ -109,9 +109,12 @@ class FunctionEmitter:
         """The whole function."""
         for s in self.body.body:
             self.statement(s)
-        args = [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"i64 %{symbol_name(s)}" for s in self.kernel.sizes()]
         lines = "\n".join(self.entry.lines)
-        return f"define internal void @{self.name}({', '.join(args)}) {self.unit.kernel_attributes} {{\nentry:\n{lines}\n  ret void\n}}\n"
+        return f"define internal void @{self.name}({', '.join(self.parameters())}) {self.unit.kernel_attributes} {{\nentry:\n{lines}\n  ret void\n}}\n"
+
+    def parameters(self) -> list[str]:
+        """The operands' addresses, then the sizes."""
+        return [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"i64 %{symbol_name(s)}" for s in self.kernel.sizes()]
 
     # -- statements ---------------------------------------------------------------------------------------------
     def statement(self, s: Statement) -> None:
@@ -129,8 +132,14 @@ class FunctionEmitter:
                 self.accumulate(name, value, other, 0)
             case For():
                 self.loop(s)
-            case If() | Call():
-                fail(CompileError, f"{type(s).__name__} has no emission yet")
+            case Call():
+                self.call(s)
+            case If():
+                fail(CompileError, "If has no emission yet")
+
+    def call(self, s: Call) -> None:
+        """A micro-kernel; `codegen.strategy` overrides this where it has some."""
+        fail(CompileError, f"{s.name} has no emission in kernel {self.name}")
 
     @property
     def here(self) -> Scope:
@@ -783,10 +792,6 @@ class Unit:
         self.module = Module()
         self.kernel_attributes = self.module.attributes(f'nounwind "prefer-vector-width"="{8 * target.vector_bytes}"')
         self.math_attributes = self.module.attributes("nounwind noinline")
-
-    def kernel(self, kernel: Kernel, name: str, body: Block) -> None:
-        """Write the function of a kernel."""
-        self.module.functions[name] = FunctionEmitter(self, kernel, name, body).text()
 
     def math_function(self, name: str, dtypes: tuple[np.dtype, ...]) -> str:
         """The out-of-line scalar copy of a math function, written once a module."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from codegen.loopir import Accumulate, Alloc, Block, For, Let, Statement, Store
+from codegen.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
+from codegen.strategy import contract
 from codegen.strategy.loops import Access, lanes_of, unroll_of, vector_axis
 from graphc import dims
 from graphc import scalar as sc
@@ -31,6 +32,10 @@ def lower(kernel: Kernel, target: Target) -> Block:
     flat = collapse(linear(kernel))
     if kernel.kind == "scatter":
         return _scatter(flat, target)
+    if kernel.kind == "contract":
+        product = contract.plan(flat.axes, flat.stages, flat.stores, target)
+        if product is not None:
+            return Block((Call("product", product),))
     return _Nests(flat, target).block()
 
 
@@ -80,7 +85,8 @@ def fetch(slot: int, dynamic: Scalar | None, static: Size, dtype: np.dtype, mask
     return sc.scalar("fetch", args, dtype, (slot, static, dynamic is not None, mask is not None))
 
 
-def _replace_index(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
+def replace_indices(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
+    """A lowered Scalar with axes replaced, in offsets too."""
     def leaf(x: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
         if x.op == "fetch":
             slot, static, dynamic, masked = x.param
@@ -139,13 +145,13 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     def axes(group: tuple[Axis, ...]) -> tuple[Axis, ...]:
         return tuple([merged if x.index == b.index else x for x in group if x.index != a.index])
 
-    moved = lambda s: None if s is None else _replace_index(s, zero)  # noqa: E731
+    moved = lambda s: None if s is None else replace_indices(s, zero)  # noqa: E731
     stages = tuple(
         [replace(s, axes=axes(s.axes), reduce=axes(s.reduce), body=moved(s.body), factor=moved(s.factor)) for s in kernel.stages]
     )
     stores = tuple(
         [
-            tuple([(slot, None if d is None else _replace_index(d, zero), dims.substitute(st, zero), mode) for slot, d, st, mode in placed])
+            tuple([(slot, None if d is None else replace_indices(d, zero), dims.substitute(st, zero), mode) for slot, d, st, mode in placed])
             for placed in kernel.stores
         ]
     )

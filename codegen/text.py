@@ -267,11 +267,10 @@ def _ldexp(e: _Emission, a: str, n: str) -> str:
 
 
 def _rare(e: _Emission, wanted: str, usual: str, *inputs: str) -> str:
-    """select(wanted, slow(inputs), usual), where the slow function is called only if a lane wants it.
+    """select(wanted, slow(inputs), usual), where the slow function is called only for the lanes that want it.
 
     This ends the basic block: what follows is in the one that `block.current` names.
     """
-    slow = _slow_function(e)
     number = next(e.block.names)
     before, inside, after = (f"{stem}{number}" for stem in ("usual", "rare", "joined"))
     anywhere = wanted
@@ -284,28 +283,59 @@ def _rare(e: _Emission, wanted: str, usual: str, *inputs: str) -> str:
     e.block.label(before)
     e.block.line(f"br i1 {anywhere}, label %{inside}, label %{after}, !prof {weights}")
     e.block.label(inside)
-    given = ", ".join(f"{e.type(a.dtype)} {v}" for a, v in zip(e.s.args[2:], inputs))
-    exact = e.select(wanted, e.block.emit(f"call {e.type(e.dtype)} @{slow}({given})"), usual)
+    dtypes = [a.dtype for a in e.s.args]
+    given = zip(dtypes[2:], inputs) if e.lanes == 1 else zip(dtypes, (wanted, usual, *inputs))
+    exact = e.block.emit(f"call {e.type(e.dtype)} @{_slow(e)}({', '.join(f'{e.type(d)} {v}' for d, v in given)})")
     e.block.line(f"br label %{after}")
     e.block.label(after)
     return e.block.emit(f"phi {e.type(e.dtype)} [ {usual}, %{before} ], [ {exact}, %{inside} ]")
 
 
-def _slow_function(e: _Emission) -> str:
-    """The name of the function that computes the rare case of `e.s` for all lanes, written once a module."""
-    slow: Scalar = e.s.param
-    key = (slow, e.lanes)
+def _slow(e: _Emission) -> str:
+    """The name of the function that computes the rare case of `e.s`, written once a module."""
+    key = (e.s.param, e.lanes)
     if key not in e.module.rare:
-        name = e.module.rare[key] = f"rare{len(e.module.rare)}"
-        body = Block()
-        names = [f"%x{k}" for k in range(len(e.s.args) - 2)]
-        result = evaluate(e.module, body, e.target, slow, names, e.lanes)
-        params = ", ".join(f"{e.type(a.dtype)} {n}" for a, n in zip(e.s.args[2:], names))
-        kind = e.type(e.dtype)
-        attributes = e.module.attributes("nounwind cold noinline memory(none)")
-        lines = "\n".join([*body.lines, f"  ret {kind} {result}"])
-        e.module.functions[name] = f"define internal {kind} @{name}({params}) {attributes} {{\n{lines}\n}}\n"
+        if e.lanes > 1:
+            scalar = _slow(_Emission(e.module, e.block, e.target, e.s, 1))
+            e.module.rare[key] = name = f"{scalar}.v{e.lanes}"
+            e.module.functions[name] = _slow_lanes(e, name, scalar)
+        else:
+            e.module.rare[key] = name = f"rare{sum(lanes == 1 for _, lanes in e.module.rare)}"
+            e.module.functions[name] = _slow_scalar(e, name)
     return e.module.rare[key]
+
+
+def _slow_scalar(e: _Emission, name: str) -> str:
+    """One lane; compiled in haste, as it hardly ever runs."""
+    params = [(llvm_type(a.dtype, 1), f"%x{k}") for k, a in enumerate(e.s.args[2:])]
+    block = Block()
+    result = evaluate(e.module, block, e.target, e.s.param, [x for _, x in params], 1)
+    kind, attributes = llvm_type(e.dtype, 1), e.module.attributes("nounwind cold noinline optnone memory(none)")
+    head = f"define internal {kind} @{name}({', '.join(f'{t} {x}' for t, x in params)}) {attributes}"
+    return "\n".join([head + " {", *block.lines, f"  ret {kind} {result}", "}", ""])
+
+
+def _slow_lanes(e: _Emission, name: str, scalar: str) -> str:
+    """All lanes: a loop over those that want it."""
+    inputs = e.s.args[2:]
+    kind, element, mask = e.type(e.dtype), llvm_type(e.dtype, 1), e.type(bool_)
+    params = ", ".join([f"{mask} %wanted", f"{kind} %usual", *[f"{e.type(x.dtype)} %x{k}" for k, x in enumerate(inputs)]])
+    lines = [
+        f"define internal {kind} @{name}({params}) {e.module.attributes('nounwind cold noinline memory(none)')} {{",
+        "entry:", "  br label %head", "head:",
+        "  %i = phi i64 [ 0, %entry ], [ %next, %latch ]",
+        f"  %done = phi {kind} [ %usual, %entry ], [ %more, %latch ]",
+        f"  %this = extractelement {mask} %wanted, i64 %i",
+        "  br i1 %this, label %body, label %latch", "body:",
+        *[f"  %a{k} = extractelement {e.type(x.dtype)} %x{k}, i64 %i" for k, x in enumerate(inputs)],
+        f"  %y = call {element} @{scalar}({', '.join(f'{llvm_type(x.dtype, 1)} %a{k}' for k, x in enumerate(inputs))})",
+        f"  %put = insertelement {kind} %done, {element} %y, i64 %i",
+        "  br label %latch", "latch:",
+        f"  %more = phi {kind} [ %done, %head ], [ %put, %body ]",
+        "  %next = add i64 %i, 1", f"  %again = icmp ult i64 %next, {e.lanes}",
+        "  br i1 %again, label %head, label %end", "end:", f"  ret {kind} %more", "}", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
 
 
 _EMIT: dict[str, Callable[..., str]] = {

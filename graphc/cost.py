@@ -40,7 +40,7 @@ def count_memory(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
     """Bytes by role."""
     size = lambda shape, dtype: int(np.prod([dims.evaluate(s, env) for s in shape], dtype=np.int64)) * dtype.itemsize  # noqa: E731
     own = [b for b in program.buffers if b.alias is None]
-    arena = [size(b.shape, b.dtype) for b in own if b.role == "arena"]
+    arena = [size(b.shape, b.dtype) for b in own if b.role == "arena" and b.offset is not None]
     return {
         "inputs": sum(size(v.shape, v.dtype) for v in program.inputs),
         "state": sum(size(v.shape, v.dtype) for v in program.shared),

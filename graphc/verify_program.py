@@ -102,6 +102,8 @@ def verify_kernel(kernel: Kernel) -> None:
         own = _bind(outer, stage.axes, name, kernel)
         bound = _bind(own, stage.reduce, name, kernel)
         _combined(stage, name, kernel)
+        if k and stage.nest < kernel.stages[k - 1].nest:
+            _broken(f"{name} is of nest {stage.nest}, after one of nest {kernel.stages[k - 1].nest}", kernel)
         loaded |= _scalars(values_of(stage), bound, stage, k, kernel)
         for store in stage.stores:
             loaded |= _scalars(store.at, bound if stage.scan else own, stage, k, kernel)
@@ -192,6 +194,8 @@ def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, ker
         return f"t{s.param} is {source.dtype}, not {s.dtype}"
     if len(s.args) != len(source.axes):
         return f"t{s.param} has {len(source.axes)} axes, read with {len(s.args)} indices"
+    if source.axes and source.nest != stage.nest:
+        return f"t{s.param} has an element for each turn of nest {source.nest}, read in nest {stage.nest}"
     for i, axis in zip(s.args, source.axes):
         symbol = dims.as_symbol(axis.index)
         if i.op != "index" or i.param != axis.index or symbol is None or bound.get(symbol) != axis.extent:

@@ -28,7 +28,8 @@ def fold_constants(node: Node) -> Node | None:
         if i.op.name != "constant":
             return None
         available += params(i)[0].array.size
-    if any(map(_symbolic, (*node.shape, *params(node)))) or int(np.prod(node.shape, dtype=np.int64)) > max(MAX_ELEMENTS, available):
+    size = node.size
+    if not isinstance(size, int) or size > max(MAX_ELEMENTS, available) or any(map(_symbolic, (*node.shape, *node.params))):
         return None
     try:
         with np.errstate(all="ignore"):

@@ -109,8 +109,10 @@ def fuse(graph: Graph) -> Fused:
 
 class _Fuser:
     def __init__(self, graph: Graph) -> None:
-        self.order = toposort(graph.outputs)
-        self.checked = {i for node in self.order for i, _ in checked_indices(node)}
+        checked = [i for node in graph.order for i, _ in checked_indices(node)]
+        self.order = toposort((*checked, *graph.outputs))  # indices first: a check must not split what could be one kernel
+        self.checked = set(checked)
+        self.fixed: set[Node] = set()  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
         self.required = self._required(graph)
         self.forms: dict[Node, LoopForm | None] = {}
         self.weight: dict[Node, tuple[int, int, int]] = {}  # virtual nodes: ops, loads, depth
@@ -132,9 +134,9 @@ class _Fuser:
     def _required(self, graph: Graph) -> set[Node]:
         """Values that must be stored whatever they cost: outputs, and operands that are read by address."""
         found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.name not in LEAVES}
-        for node in self.order:
+        for node in self.order[::-1]:
             reads = MATERIALISED_INPUTS.get(node.op.name, ())
-            if node.op.name == "reshape" and not _affine(node):
+            if node.op.name == "reshape" and (node in self.checked or not _affine(node)):
                 reads = (0,)
             for k in reads:
                 base = node.inputs[k]
@@ -155,6 +157,10 @@ class _Fuser:
         form = self._form(node)
         if form is None or form.combine is not None or (node.op.name == "reshape" and not _affine(node)):
             return False
+        if node.ndim == 0 and all(i.op.name == "constant" or i in self.fixed for i in node.inputs) and (form.view or node.op.elementwise):
+            self.fixed.add(node)
+            self.weight[node] = (0, 0, 1 + max([self.weight[i][2] for i in node.inputs if i in self.weight], default=0))
+            return True
         if not form.view and (not node.op.elementwise or node.op.costly):
             return False
         ops, loads, depth = (0 if form.view else 1), 0, 1
@@ -168,7 +174,7 @@ class _Fuser:
 
     # -- where it is computed -----------------------------------------------------------------------------------
     def _place(self, node: Node) -> None:
-        if node.op.name == "reshape" and not _affine(node):
+        if node.op.name == "reshape" and (node in self.checked or not _affine(node)):
             source = node.inputs[0]
             self.fused.aliases[node] = self.fused.aliases.get(source, source)
             self._number(node)

@@ -41,6 +41,7 @@ HOLE = Op("hole", 0, ("name", "kind", "dtype", "shape"), "Anything, in a rule.",
 KINDS = {"float64": "iuf", "int64": "iu", "bool": "b"}  # dtype of a hole -> the kinds of dtype it matches
 ALONG = dims.fresh("k")  # the size of every vector in a rule
 
+Number = Any  # a NumPy scalar
 Bindings = dict[str, Any]  # hole name -> node, or NumPy scalar for a `number`; "axes", "shape": what the vectors stand for
 
 
@@ -143,12 +144,9 @@ def params(node: Node) -> Any:
 def fit_to(made: Any, node: Node) -> Node | None:
     """`made`, a node or a number, in the type of `node`: numbers are cast and spread; None for a node of another type."""
     if not isinstance(made, Node):
-        made = asarray(made, node.dtype) if isinstance(made, Dim) else constant(np.asarray(made, node.dtype))
-    if made.type is node.type:
-        return made
-    if made.ndim == 0 and made.dtype == node.dtype:
-        return broadcast(made, node.shape, ())
-    return None
+        value = asarray(made, node.dtype) if isinstance(made, Dim) else constant(np.asarray(made, node.dtype))
+        return broadcast(value, node.shape, ())
+    return made if made.type is node.type else None
 
 
 # -- what a node is filled with ---------------------------------------------------------------------------------
@@ -157,7 +155,7 @@ def head(node: Node) -> str:
     return node.inputs[0].op.name if node.op is BROADCAST else node.op.name
 
 
-def splat(node: Node) -> np.generic | None:
+def splat(node: Node) -> Number | None:
     """The number that fills the whole array, None where there is none."""
     while node.op is BROADCAST:
         node = node.inputs[0]
@@ -178,12 +176,13 @@ def size_value(node: Node) -> Size | None:
     while node.op in (BROADCAST, CAST):
         node = node.inputs[0]
     if node.op is DIM:
-        return params(node)[0]
+        size: Size = params(node)[0]
+        return size
     value = splat(node)
     return int(value) if value is not None and np.isfinite(value) and value == int(value) else None
 
 
-def same_number(value: np.generic, literal: np.generic) -> bool:
+def same_number(value: Number, literal: Number) -> bool:
     """Equal, 0.0 and -0.0 being different floats; integers have one 0."""
     return bool(value == literal) and (value != 0 or value.dtype.kind != "f" or bool(np.signbit(value) == np.signbit(literal)))
 
@@ -249,9 +248,9 @@ def _bind(pattern: Node, node: Node, through: Through, bound: Bindings) -> bool:
         value = splat(node)
         if value is None:
             return False
-        have = bound.setdefault(str(name), value)
+        have: Number = bound.setdefault(str(name), value)
         return have is value or (have.dtype == value.dtype and have.tobytes() == value.tobytes())
-    if node.type.dtype.kind not in kind:
+    if node.tensor.dtype.kind not in kind:
         return False
     while through is not None:
         repeated, through = through

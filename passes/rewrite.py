@@ -68,7 +68,7 @@ class Table:
 class Memo:
     """node -> its normal form, kept as long as the node lives: what `rewrite` need not work out again."""
 
-    class _Entry(weakref.ref):
+    class _Entry(weakref.ref[Node]):
         __slots__ = ("key", "normal")
         key: int
         normal: Node | None  # None: the node itself, which a strong reference would keep alive

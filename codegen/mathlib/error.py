@@ -30,7 +30,8 @@ def _erf_by_table(x: Scalar) -> Scalar:
     size = select(x.eq(x), clamp(abs(x), high=float(END)), 0.0)
     t = size + 1.5 * 2.0**52 / STEPS
     i = bits(t) - bits(t.like(1.5 * 2.0**52 / STEPS))
-    r = t - 1.5 * 2.0**52 / STEPS
+    near = i < 2  # around 0, where the value is 0 and slopes are stored less 1: the step itself is added without error
+    r = select(near, 0.0, t - 1.5 * 2.0**52 / STEPS)
     d = size - r
     z = r * r
     c2, c3 = fma(z, 2 / 3, -1 / 3), r * fma(z, -1 / 3, 1 / 2)
@@ -38,11 +39,9 @@ def _erf_by_table(x: Scalar) -> Scalar:
     c6 = fma(fma(fma(z, 4 / 315, -2 / 21), z, 1 / 7), z, -1 / 42)
     step = fma(d * d, poly(d, [-r, c2, c3, c4, c5, c6]), d)
     values, slopes = tables()
-    slope = lookup(slopes, i, float64)
-    # slopes are stored less 1, so that near 0 (where the value is 0) the step itself is added without error
-    near = i.eq(0)
     value = select(near, step, lookup(values, i, float64))
-    y = fma(select(near, slope, slope + 1.0), step, value)
+    slope = select(near, slopes[0], lookup(slopes, i, float64) + 1.0)
+    y = fma(slope, step, value)
     return select(x.eq(x), copysign(y, x), x)
 
 

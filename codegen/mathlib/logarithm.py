@@ -10,7 +10,7 @@ import math
 
 from codegen.mathlib.coefficients import LOG_F32, LOG_F64, LOG_SHORT
 from codegen.mathlib.exponential import LOG2, exp_of_negative
-from codegen.mathlib.kit import bits, fast_two_sum, format_of, negative_size, poly
+from codegen.mathlib.kit import bits, fast_two_sum, format_of, negative_size, poly, two_sum
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, copysign, fma, select, shift_right, sqrt
 from graphc.target import Target
@@ -38,14 +38,18 @@ def from_parts(f: Scalar, e: Scalar, coefficients: tuple[float, ...] = LOG_F64) 
     """log(1 + f) + e log(2)"""
     high, low = LOG2[f.dtype]
     if f.dtype == float32:
-        square = f * f
-        tail = fma(e, low, fma(square * f, poly(f, LOG_F32), square * -0.5))
-        return fma(e, high, tail + f)
+        return fma(e, high, fma(e, low, _series(f)) + f)
     s = f / (f + 2.0)
     z = s * s
     half_square = f * f * 0.5
     tail = fma(s, fma(z, poly(z, coefficients), half_square), e * low)
     return fma(e, high, f - (half_square - tail))
+
+
+def _series(f: Scalar) -> Scalar:
+    """log(1 + f) - f for f32"""
+    square = f * f
+    return fma(square * f, poly(f, LOG_F32), square * -0.5)
 
 
 def guard(x: Scalar, y: Scalar) -> Scalar:
@@ -68,10 +72,14 @@ def log1p(x: Scalar, target: Target) -> Scalar:
 def log1p_of_finite(x: Scalar) -> Scalar:
     """log(1 + x) for finite x > -1: f = x 2**-e + (2**-e - 1) is rounded once. 2**(2-e) is never subnormal."""
     layout = format_of(x)
-    e = shift_right(bits(x + 1.0) - _LOWEST[x.dtype], layout.bits)
-    power = ((e.like(layout.bias + 2) - e) << layout.bits).bitcast(x.dtype)
-    f = fma(x * power, 0.25, fma(power, 0.25, -1.0))
-    return from_parts(f, e.cast(x.dtype))
+    k = shift_right(bits(x + 1.0) - _LOWEST[x.dtype], layout.bits)
+    power = ((k.like(layout.bias + 2) - k) << layout.bits).bitcast(x.dtype)
+    e, scaled, less = k.cast(x.dtype), x * power * 0.25, fma(power, 0.25, -1.0)
+    if x.dtype == float64:
+        return from_parts(scaled + less, e)
+    f, rest = two_sum(less, scaled)  # without the rest of f the error reaches 1.52 ulp
+    high, low = LOG2[x.dtype]
+    return fma(e, high, (fma(e, low, rest) + _series(f)) + f)
 
 
 def log1p_of_fraction(x: Scalar) -> Scalar:

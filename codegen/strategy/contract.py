@@ -15,9 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.dtypes import float32, float64
 from graphc.program import Axis, Stage
 from graphc.scalar import Scalar
 from graphc.target import Target
@@ -75,7 +73,7 @@ class Product:
         if len(self.stages) > 1 or len(self.stores[0]) != 1:
             return False
         ((_, dynamic, static, mode),) = self.stores[0]
-        return dynamic is None and mode == "set" and _stride(static, self.n) == 1
+        return dynamic is None and mode == "set" and stride(static, self.n) == 1
 
     def __str__(self) -> str:
         m = "1" if self.m is None else f"{self.m.index}:{self.m.extent}"
@@ -91,7 +89,7 @@ def plan(axes: Sequence[Axis], stages: Sequence[Stage], stores: Sequence[Sequenc
     if factors is None or dtype.itemsize < 4 or dtype.kind not in "fiu" or target.lanes(dtype) < 2:
         return None
     known = (*axes, *first.reduce)
-    strides = [[_stride(f.param[1], x) for x in known] for f in factors]
+    strides = [[stride(f.param[1], x) for x in known] for f in factors]
     if any(s is None for one in strides for s in one):
         return None
     reads = [{x.index for x, s in zip(known, one, strict=True) if s != 0} for one in strides]
@@ -133,7 +131,7 @@ def _factors(stage: Stage) -> tuple[Scalar, Scalar] | None:
     return body.args  # type: ignore[return-value]
 
 
-def _stride(offset: Size, axis: Axis) -> Size | None:
+def stride(offset: Size, axis: Axis) -> Size | None:
     """The step of an offset along an axis; None where it is not the same everywhere."""
     symbol = dims.as_symbol(axis.index)
     assert symbol is not None
@@ -152,7 +150,7 @@ def _lane_axis(axes: Sequence[Axis], stores: Sequence[Sequence[Placed]], strides
         owners = [side for side in (0, 1) if x.index in reads[side]]
         if len(owners) != 1 or x.extent == 1:
             continue
-        score = 4 * any(_stride(static, x) == 1 for _, _, static, _ in placed[:1]) + 2 * (strides[owners[0]][x.index] == 1) + (owners[0] == 1)
+        score = 4 * any(stride(static, x) == 1 for _, _, static, _ in placed[:1]) + 2 * (strides[owners[0]][x.index] == 1) + (owners[0] == 1)
         if best is None or score >= best[0]:
             best = score, x, owners[0] == 0
     return None if best is None else best[1:]
@@ -178,7 +176,7 @@ def _tile(m: Axis | None, target: Target) -> tuple[int, int]:
     """
     few = m is None or (isinstance(m.extent, int) and m.extent <= SMALL_ROWS)
     if few:
-        return 1 if m is None else m.extent, 8 if target.registers >= 32 else 4  # type: ignore[return-value]
+        return 1 if m is None else max(m.extent, 1), 8 if target.registers >= 32 else 4  # type: ignore[return-value]
     return (8, 3) if target.registers >= 32 else (6, 2)
 
 
@@ -204,5 +202,3 @@ def summed(p: Product) -> Size:
         return p.k.extent
     return dims.minimum(p.k.extent, p.k.extent * dims.product([x.extent for x in p.more_k]))
 
-
-__all__ = ["K_BLOCK", "PACK_BYTES", "PACK_ROWS", "PAGE", "ROW_BLOCK", "Factor", "Product", "even_split", "float32", "float64", "k_blocks", "plan", "sc", "summed"]

@@ -56,7 +56,6 @@ class _Writer:
 
     def text(self, name: str, attributes: str) -> str:
         out, tile = self.out, self.tile
-        numbers = [(n, self._step(n)) for n in ("a_row", "a_k")]
         self.offsets = [self._row(i) for i in range(tile.rows)]
         if tile.masked:
             self.masks = [self._mask(v) for v in range(tile.vectors)]
@@ -76,7 +75,6 @@ class _Writer:
         self._finish(sums)
         params = "ptr %a, i64 %a_row, i64 %a_k, ptr %b, i64 %b_k, i64 %kc, ptr %s, i64 %s_row, ptr %d, i64 %d_row, i1 %add, i64 %count, i64 %cols"
         body = "\n".join(out.lines)
-        del numbers
         return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
 
     def _step(self, name: str) -> str:
@@ -108,7 +106,7 @@ class _Writer:
         """for k in start..end by `unroll`: every sum += a * b. The sums after it, and where it stopped."""
         out = self.out
         n = next(out.names)
-        head, exit_, before = f"k{n}", f"done{n}", out.current
+        head, exit_, before = f"loop{n}", f"done{n}", out.current
         enter = out.emit(f"icmp slt i64 {start}, {end}")
         out.line(f"br i1 {enter}, label %{head}, label %{exit_}")
         out.label(head)

@@ -248,17 +248,17 @@ def sum_of_negative(node: Node) -> Node | None:
 def sum_of_one_hot(node: Node) -> Node | None:
     """sum over axis a of where(iota(a) == i, g, 0) -> g, where i and g do not vary along a, and i was checked to lie in the axis."""
     (chosen,), (axes, combine) = node.inputs, params(node)
-    hit, g, zero = chosen.inputs if chosen.op is SELECT else (None, None, None)
-    if hit is None or combine != "sum" or hit.op.name != "equal" or splat(zero) != 0 or g.op is not BROADCAST:
+    hit, g, zero = chosen.inputs
+    if combine != "sum" or hit.op.name != "equal" or splat(zero) != 0 or g.op is not BROADCAST:
         return None
     for counter, index in (hit.inputs, hit.inputs[::-1]):
-        if counter.op is not IOTA or index.op is not BROADCAST:
-            continue
-        a = params(counter)[1]
-        if a in axes and a not in params(index)[1] and a not in params(g)[1] and _in_range(index.inputs[0], node.inputs[0].shape[a]):
-            lower = lambda k: k - (k > a)  # noqa: B023  # used at once
-            rest = broadcast(g.inputs[0], tuple([n for k, n in enumerate(g.shape) if k != a]), tuple([lower(k) for k in params(g)[1]]))
-            return reduce(rest, tuple([lower(k) for k in axes if k != a]), "sum")
+        if counter.op is IOTA and index.op is BROADCAST:
+            a = params(counter)[1]
+            still = a not in params(index)[1] and a not in params(g)[1]
+            if still and a in axes and _in_range(index.inputs[0], chosen.shape[a]):
+                kept = [k for k in range(chosen.ndim) if k != a]
+                rest = broadcast(g.inputs[0], tuple([g.shape[k] for k in kept]), tuple([kept.index(k) for k in params(g)[1]]))
+                return reduce(rest, tuple([kept.index(k) for k in axes if k != a]), "sum")
     return None
 
 

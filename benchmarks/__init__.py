@@ -1,0 +1,1 @@
+"""Side-by-side measurements of graphc and its peers: `python -m benchmarks`. See README.md."""

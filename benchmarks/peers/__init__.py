@@ -1,0 +1,125 @@
+"""Peers: what each library makes of a row. A module a library, imported in that peer's own process only."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmarks.row import Arrays, Row
+
+# peer -> module, variant, and the package whose absence skips the peer
+PEERS: dict[str, tuple[str, str, str]] = {
+    "graphc": ("graphc", "", "graphc"),
+    "numpy": ("numpy", "", "numpy"),
+    "jax": ("jax", "", "jax"),
+    "torch": ("torch", "", "torch"),
+    "torch.compile": ("torch", "compile", "torch"),
+    "pytensor": ("pytensor", "", "pytensor"),
+    "casadi": ("casadi", "", "casadi"),
+    "casadi-c": ("casadi", "c", "casadi"),
+    "numba": ("numba", "", "numba"),
+}
+
+
+class Skip(Exception):
+    """This peer has no such row; the message says why."""
+
+
+@dataclass
+class Built:
+    """A row made ready: `call(*args)` is what is timed, and `arrays` turns what it returns into NumPy arrays to be checked."""
+
+    call: Callable[..., Any]
+    args: tuple[Any, ...]
+    arrays: Callable[[Any], list[np.ndarray]]
+    reset: Callable[[], None] | None = None
+    """Back to the initial state, before each slice."""
+    prepare: Callable[[int], tuple[Any, ...]] | None = None
+    """The arguments of the k-th call, made outside the timed part; one call a sample."""
+    divisor: float = 1.0
+    """What the time is divided by (nodes)."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Anything worth keeping in the JSON file: kernels, arena bytes, the split of the time."""
+    late: Callable[[], dict[str, Any]] | None = None
+    """Facts known only after the runs."""
+    check_calls: int = 1
+    """Calls before the results are compared; all of them count for a training step."""
+
+
+class Peer:
+    """Builds rows: the method of the name `row.want` does it, and a missing one skips the row."""
+
+    name = ""
+
+    def build(self, row: Row, data: Arrays) -> Built:
+        """Compile the row as far as this library compiles ahead of the first call."""
+        if self.name in row.skip:
+            raise Skip(row.skip[self.name])
+        method = getattr(self, "step" if row.want == "cold" else row.want, None)
+        if method is None:
+            raise Skip(f"no {row.want} by hand" if self.name in ("numpy", "numba") else f"no {row.want} here")
+        return method(row, data)
+
+
+class Ops:
+    """What rows are written in. A peer gives the first block; the rest has the plain definition, unless the peer has its own."""
+
+    tanh: Callable[..., Any]
+    exp: Callable[..., Any]
+    log: Callable[..., Any]
+    log1p: Callable[..., Any]
+    sin: Callable[..., Any]
+    cos: Callable[..., Any]
+    sqrt: Callable[..., Any]
+    erf: Callable[..., Any]
+    relu: Callable[..., Any]
+    sum: Callable[..., Any]  # (x, axis, keepdims)
+    mean: Callable[..., Any]
+    max: Callable[..., Any]
+    pick: Callable[..., Any]  # (x, y) -> x[i, y[i]]
+
+    def softmax(self, x: Any) -> Any:
+        e = self.exp(x - self.max(x, 1, True))
+        return e / self.sum(e, 1, True)
+
+    def logsumexp(self, x: Any) -> Any:
+        m = self.max(x, 1, True)
+        return self.log(self.sum(self.exp(x - m), 1, False)) + m[:, 0]
+
+    def layer_norm(self, x: Any, gain: Any, bias: Any) -> Any:
+        d = x - self.mean(x, 1, True)
+        return d / self.sqrt(self.mean(d * d, 1, True) + 1e-5) * gain + bias
+
+    def mean_and_variance(self, x: Any) -> Any:
+        m = self.mean(x, 0, False)
+        d = x - m
+        return m, self.mean(d * d, 0, False)
+
+    def gelu(self, x: Any) -> Any:
+        return 0.5 * x * (1 + self.erf(x * 0.7071067811865476))
+
+    def cross_entropy(self, logits: Any, y: Any) -> Any:
+        return self.mean(self.logsumexp(logits) - self.pick(logits, y), 0, False)
+
+    def parts(self, x: Any) -> list[Any]:
+        """The elements of a vector."""
+        return [x[i] for i in range(x.shape[0])]
+
+
+def load(name: str) -> Peer:
+    """Import the peer's library; ImportError where it is absent."""
+    module, variant, _ = PEERS[name]
+    peer: Peer = importlib.import_module(f"benchmarks.peers.{module}").make(variant)
+    peer.name = name
+    return peer
+
+
+def adam(p: Any, g: Any, m: Any, v: Any, rate: Any, sqrt: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
+    """p, m, v after one step of Adam; `rate` is lr * sqrt(1 - b2**t) / (1 - b1**t), so eps is scaled as in the paper's last lines."""
+    m = 0.9 * m + 0.1 * g
+    v = 0.999 * v + 0.001 * (g * g)
+    return p - rate * m / (sqrt(v) + 1e-8), m, v

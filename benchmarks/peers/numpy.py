@@ -1,0 +1,95 @@
+"""NumPy: the row as written, derivatives by hand where the family gives them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers import Built, Ops, Peer, Skip
+from benchmarks.row import Arrays, Row
+
+
+class NumpyOps(Ops):
+    tanh, exp, log, log1p, sin, cos, sqrt = np.tanh, np.exp, np.log, np.log1p, np.sin, np.cos, np.sqrt
+
+    def relu(self, x: Any) -> Any:
+        return np.maximum(x, 0)
+
+    def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return np.sum(x, axis=axis, keepdims=keepdims)
+
+    def mean(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return np.mean(x, axis=axis, keepdims=keepdims)
+
+    def max(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return np.max(x, axis=axis, keepdims=keepdims)
+
+    def pick(self, x: Any, y: Any) -> Any:
+        return x[np.arange(len(y)), y]
+
+    def erf(self, x: Any) -> Any:
+        raise Skip("NumPy has no erf")
+
+
+class Numpy(Peer):
+    def value(self, row: Row, data: Arrays) -> Built:
+        return Built(row.by_hand.get("numpy") or partial(row.function, NumpyOps()), data, as_arrays)
+
+    call = value
+
+    def resize(self, row: Row, data: Arrays) -> Built:
+        return Built(partial(row.function, NumpyOps()), data, as_arrays, prepare=row.data)
+
+    def gradient(self, row: Row, data: Arrays) -> Built:
+        if "numpy" not in row.by_hand:
+            raise Skip(f"no {row.want} by hand")
+        return Built(row.by_hand["numpy"], data, as_arrays)
+
+    value_and_gradient = hvp = hessian = gradient
+
+    def step(self, row: Row, data: Arrays) -> Built:
+        """Adam in place, with one temporary array; the gradient by hand."""
+        gradient = row.by_hand["numpy"]
+        params = [p.copy() for p in data[: row.wrt]]
+        moments = [(np.zeros_like(p), np.zeros_like(p)) for p in params]
+        count = 0
+
+        def reset() -> None:
+            nonlocal count
+            count = 0
+            for p, start, (m, v) in zip(params, data, moments, strict=False):
+                p[...], m[...], v[...] = start, 0, 0
+
+        def step(*rest: np.ndarray) -> np.ndarray:
+            nonlocal count
+            count += 1
+            rate = params[0].dtype.type(1e-3 * (1 - 0.999**count) ** 0.5 / (1 - 0.9**count))
+            loss, grads = gradient(*params, *rest)
+            for p, g, (m, v) in zip(params, grads, moments, strict=True):
+                m *= p.dtype.type(0.9)
+                m += p.dtype.type(0.1) * g
+                v *= p.dtype.type(0.999)
+                g *= g
+                g *= p.dtype.type(0.001)
+                v += g
+                np.sqrt(v, out=g)
+                g += p.dtype.type(1e-8)
+                np.divide(m, g, out=g)
+                g *= rate
+                p -= g
+            return loss
+
+        return Built(step, data[row.wrt :], lambda o: [np.asarray(o)], reset=reset, check_calls=3)
+
+
+def as_arrays(out: Any) -> list[np.ndarray]:
+    """The leaves of nested tuples and lists, depth first."""
+    if isinstance(out, (tuple, list)):
+        return [a for o in out for a in as_arrays(o)]
+    return [np.asarray(out)]
+
+
+def make(variant: str) -> Numpy:
+    return Numpy()

@@ -1,0 +1,116 @@
+"""One peer in a process of its own: `python -m benchmarks.worker PEER`. Reads a JSON command a line, answers a JSON line.
+
+    {"do": "import"}                              -> {"seconds": time to import the library, NumPy already there}
+    {"do": "build", "row": name}                  -> {"seconds": until the first result} or {"skip": why}
+    {"do": "result", "file": path}                -> {}; the checked calls' results as an .npz file
+    {"do": "calibrate", "seconds": s}             -> {"number": calls a sample, "samples": samples a slice}
+    {"do": "run"}                                 -> {"times": seconds a call, one for each sample}
+    {"do": "free"}                                -> {"facts": {...}}
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+def main() -> None:
+    """Serve until the input ends. What a library prints goes to standard error."""
+    import json
+    import os
+
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    worker = _Worker(sys.argv[1])
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = getattr(worker, command.pop("do"))(**command)
+        except Exception as error:  # a peer may fail in any way: the row is skipped with a line
+            answer = {"skip": f"{type(error).__name__}: {error}".strip().splitlines()[0][:160]}
+            if type(error).__name__ == "Skip":
+                answer = {"skip": str(error)}
+            elif "BENCHMARKS_TRACE" in os.environ:
+                raise
+        out.write(json.dumps(answer) + "\n")
+
+
+class _Worker:
+    def __init__(self, peer: str) -> None:
+        self.name = peer
+        self.calls = 0
+
+    def load(self) -> dict[str, object]:
+        import importlib
+
+        from benchmarks.peers import PEERS, load  # this imports NumPy
+
+        start = time.perf_counter()
+        importlib.import_module(PEERS[self.name][2])
+        took = time.perf_counter() - start
+        self.peer = load(self.name)
+        return {"seconds": took}
+
+    def build(self, row: str) -> dict[str, object]:
+        from benchmarks.row import find
+
+        self.row = find(row)
+        data = self.row.data()
+        start = time.perf_counter()
+        self.built = self.peer.build(self.row, data)
+        first = self.built.call(*self._arguments())
+        took = time.perf_counter() - start
+        self.outputs = [first]
+        return {"seconds": took, "facts": self.built.facts}
+
+    def result(self, file: str) -> dict[str, object]:
+        import numpy as np
+
+        outputs = self.outputs + [self.built.call(*self._arguments()) for _ in range(self.built.check_calls - 1)]
+        arrays = [a for o in outputs for a in self.built.arrays(o)]
+        np.savez(file, *arrays)
+        self.outputs = []
+        return {}
+
+    def calibrate(self, seconds: float) -> dict[str, object]:
+        self.number, self.samples = 1, 1
+        self._sample()  # warm: a second call may still compile or fault pages in
+        once = min(self._sample() for _ in range(3))
+        once *= self.built.divisor
+        if self.built.prepare is None:
+            self.number = max(1, int(min(1e-3, seconds / 5) / once))
+            once = min(once, self._sample())
+        self.samples = max(1, min(1000, int(seconds / (once * self.number))))
+        return {"number": self.number, "samples": self.samples}
+
+    def run(self) -> dict[str, object]:
+        if self.built.reset is not None:
+            self.built.reset()
+        return {"times": [self._sample() for _ in range(self.samples)]}
+
+    def free(self) -> dict[str, object]:
+        import gc
+
+        facts = dict(self.built.facts) | (self.built.late() if self.built.late else {})
+        del self.built
+        gc.collect()
+        return {"facts": facts}
+
+    def _arguments(self) -> tuple[object, ...]:
+        if self.built.prepare is None:
+            return self.built.args
+        self.calls += 1
+        return self.built.prepare(self.calls)
+
+    def _sample(self) -> float:
+        """Seconds a call over `number` calls; the loop is timeit's, so that it costs 10 ns and not a Python call."""
+        import timeit
+
+        args = self._arguments()
+        names = {f"a{k}": a for k, a in enumerate(args)}
+        timer = timeit.Timer(f"call({', '.join(names)})", globals={"call": self.built.call, **names})
+        return timer.timeit(self.number) / self.number / self.built.divisor
+
+
+if __name__ == "__main__":
+    main()

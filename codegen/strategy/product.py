@@ -1,0 +1,353 @@
+"""The code of a product: loops over blocks, panels and strips that call one tile, and the epilogue.
+
+    for rows in blocks of m:                           a packed panel serves a whole block
+      for J in panels of n:
+        for P in blocks of k:                          sums between blocks wait in the output, or in a scratch on the stack
+          pack b[k, J..] where that pays
+          for I in strips of rows:
+            tile(a[I.., k], b[k, J..]), after the last block the epilogue
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from codegen.emit import FunctionEmitter, Scope, Unit, Value
+from codegen.lines import llvm_type
+from codegen.loopir import Block, Call, For, Let, Statement, Store
+from codegen.lower import fetch, replace_indices
+from codegen.strategy.contract import (
+    K_BLOCK,
+    PACK_BYTES,
+    PACK_ROWS,
+    PAGE,
+    ROW_BLOCK,
+    SMALL_ROWS,
+    Product,
+    even_split,
+    k_blocks,
+    stride,
+    summed,
+)
+from codegen.strategy.loops import lanes_of
+from codegen.strategy.packing import write_transpose
+from codegen.strategy.tile import Steps, Tile, write_tile
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Dim, Size, Symbol
+from graphc.program import Axis, Kernel, Operand
+from graphc.scalar import Scalar
+
+LIGHT_EPILOGUE = 20  # operations; a longer one is written once, for any number of columns
+ROW_AT, J, P, I = (dims.axis(x) for x in ("row_block", "column", "k_block", "row"))
+M0, N0, COUNT, COLS, ROW, COL = (dims.axis(x) for x in ("m0", "n0", "count", "cols", "i", "j"))
+SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Columns `start` to `stop` in steps of `vectors` vectors; `masked`: the last step may be narrower."""
+
+    start: Size
+    stop: Size
+    vectors: int
+    masked: bool
+
+
+class ProductEmitter(FunctionEmitter):
+    """Writes a kernel that may contain products."""
+
+    def call(self, s: Call) -> None:
+        assert isinstance(s.params, Product)
+        self.p = p = s.params
+        self.written_functions: set[str] = set()
+        self.blocks = k_blocks(p)
+        self.block_of_k = summed(p) if self.blocks == 1 else _ceiling(summed(p), self.blocks)
+        self.single = self.blocks == 1 and not p.more_k
+        self.height = ROW_BLOCK // p.rows * p.rows
+        element = llvm_type(p.dtype, 1)
+        depth = min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK)
+        self.panel = self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if self._may_pack() else "null"
+        sums = (p.rows if self.single else self.height) * p.width
+        self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {sums}, align 64")
+        self.nest(p.outer, self.row_blocks)
+
+    # -- loops --------------------------------------------------------------------------------------------------
+    def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
+        """for index in start..stop by step."""
+        symbol = dims.as_symbol(index)
+        assert symbol is not None
+
+        def body(scope: Scope, i: str) -> None:
+            inner = Scope(scope.lines, scope.depth, axis={symbol: Value(i, 1, scope.depth)})
+            self.scopes.append(inner)
+            write()
+            self.scopes.pop()
+
+        self.counted(symbol, start, stop, step, Block(()), [body])
+
+    def nest(self, axes: Sequence[Axis], write: Callable[[], None]) -> None:
+        if not axes:
+            write()
+            return
+        self.each(axes[0].index, 0, axes[0].extent, 1, lambda: self.nest(axes[1:], write))
+
+    def when(self, condition: str, write: Callable[[], None]) -> None:
+        """if condition: ..."""
+        yes, no, lines = self.label("when"), self.label("after"), self.here.lines
+        lines.line(f"br i1 {condition}, label %{yes}, label %{no}")
+        lines.label(yes)
+        self.scopes.append(Scope(lines, self.here.depth))
+        write()
+        self.scopes.pop()
+        lines.line(f"br label %{no}")
+        lines.label(no)
+
+    def row_blocks(self) -> None:
+        m = self.p.extent_m
+        if isinstance(m, int) and m <= self.height:
+            self.panels(0, m)
+        else:
+            self.each(ROW_AT, 0, m, self.height, lambda: self.panels(ROW_AT, dims.minimum(ROW_AT + self.height, m)))
+
+    def panels(self, start: Size, stop: Size) -> None:
+        for panel in _column_panels(self.p):
+            self.each(J, panel.start, panel.stop, panel.vectors * self.p.lanes, lambda x=panel: self.k_loop(x, start, stop))  # type: ignore[misc]
+
+    def k_loop(self, panel: Panel, start: Size, stop: Size) -> None:
+        more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in self.p.more_k]
+        self.nest(more, lambda: self.each(P, 0, self.blocks, 1, lambda: self.k_block(panel, start, stop)))
+
+    def k_block(self, panel: Panel, start: Size, stop: Size) -> None:
+        p = self.p
+        self.at_k: Size = 0 if self.blocks == 1 else P * self.block_of_k
+        self.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(p) - self.at_k)
+        width = panel.vectors * p.lanes
+        self.cols: Size = dims.minimum(width, p.n.extent - J) if panel.masked else width
+        steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
+        self.first = self.last = "true"
+        if not self.single:
+            at = sum(steps[1:], start=steps[0])
+            self.first = self.value(sc.index(at).eq(0)).text
+            end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
+            self.last = self.value(sc.index(at).eq(sc.index(end))).text
+        self.b, self.b_k = self.panel_of_b(stop - start)
+        self.strips(panel, start, stop)
+
+    # -- packing ------------------------------------------------------------------------------------------------
+    def _may_pack(self) -> bool:
+        return self.p.b.outer != 1 or self._pays(self.p.extent_m) is not False
+
+    def _pays(self, rows: Size) -> bool | Scalar:
+        """Whether a b that is contiguous along n should be copied to a panel: known now, or a condition."""
+        p = self.p
+        if isinstance(p.extent_m, int) and (p.extent_m < PACK_ROWS or p.rows <= SMALL_ROWS):
+            return False
+        item = p.dtype.itemsize
+        nbytes, step = p.k.extent * p.n.extent * item, p.b.inner * item
+        if isinstance(nbytes, int) and isinstance(step, int) and isinstance(p.extent_m, int):
+            return nbytes > PACK_BYTES or (step != 0 and step % (PAGE // 2) == 0)
+        large = sc.index(nbytes) > sc.index(PACK_BYTES)
+        return (sc.index(rows) >= sc.index(PACK_ROWS)) & (large | sc.index(dims.mod(step, PAGE // 2)).eq(0))
+
+    def panel_of_b(self, rows: Size) -> tuple[str, str]:
+        """The pointer to this panel and block of b, and how far its rows are apart."""
+        p = self.p
+        source = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k * p.b.inner + J * p.b.outer).text
+        width = str(p.width)
+        if p.b.outer != 1:
+            self.pack(source)
+            return self.panel, width
+        step, pays = self.size(p.b.inner).text, self._pays(rows)
+        if pays is False:
+            return source, step
+        if pays is True:
+            self.pack(source)
+            return self.panel, width
+        assert isinstance(pays, Scalar)
+        condition = self.value(pays).text
+        self.size(self.kc), self.size(self.cols)
+        self.when(condition, lambda: self.pack(source))
+        lines = self.here.lines
+        return lines.emit(f"select i1 {condition}, ptr {self.panel}, ptr {source}"), lines.emit(f"select i1 {condition}, i64 {width}, i64 {step}")
+
+    def pack(self, source: str) -> None:
+        p, unit = self.p, self.unit
+        name = f"{self.name}.pack"
+        kc, cols = self.size(self.kc).text, self.size(self.cols).text
+        if p.b.inner == 1 and p.b.outer != 1:
+            if self.once(name):
+                write_transpose(self.module, name, p.dtype, p.lanes, p.vectors, unit.kernel_attributes)
+            self.here.lines.line(f"call void @{name}(ptr {source}, i64 {self.size(p.b.outer).text}, ptr {self.panel}, i64 {kc}, i64 {cols})")
+            return
+        along = p.b.outer if isinstance(p.b.outer, int) else SOURCE_N
+        if self.once(name):
+            value = fetch(0, None, ROW * SOURCE_K + COL * along, p.dtype)
+            body = Block((Store(1, None, ROW * p.width + COL, value),))
+            loops = For(ROW, KC, "serial", Block((For(COL, COLS, "vector", body, p.lanes),)))
+            operands = (Operand(p.dtype, ()), Operand(p.dtype, (), True))
+            self.module.functions[name] = _Function(unit, Kernel((), (), operands), name, Block((loops,)), [SOURCE_K, SOURCE_N, KC, COLS]).text()
+        steps = f"i64 {self.size(p.b.inner).text}, i64 {self.size(p.b.outer).text}"
+        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {self.panel}, {steps}, i64 {kc}, i64 {cols})")
+
+    def once(self, name: str) -> bool:
+        """True the first time."""
+        if name in self.written_functions:
+            return False
+        self.written_functions.add(name)
+        return True
+
+    # -- strips of rows -----------------------------------------------------------------------------------------
+    def strips(self, panel: Panel, start: Size, stop: Size) -> None:
+        p = self.p
+        if isinstance(start, int) and isinstance(stop, int):
+            at = 0
+            heights = even_split(stop, p.rows)
+            for h in sorted(set(heights), reverse=True):
+                end = at + h * heights.count(h)
+                self.each(I, at, end, h, lambda h=h: self.strip(Tile(h, panel.vectors, panel.masked), I, h, start))  # type: ignore[misc]
+                at = end
+            return
+        if panel.masked and not isinstance(p.n.extent, int):
+            tile = Tile(p.rows, panel.vectors, masked=True, clamped=True)
+            self.each(I, start, stop, p.rows, lambda: self.strip(tile, I, dims.minimum(p.rows, stop - I), start))
+            return
+        rest = dims.mod(p.extent_m, p.rows)
+        self.each(I, start, stop - dims.mod(stop - start, p.rows), p.rows, lambda: self.strip(Tile(p.rows, panel.vectors, panel.masked), I, p.rows, start))
+        height = 1 << (p.rows - 1).bit_length() - 1
+        while height:
+            odd = dims.mod(dims.floordiv(rest, height), 2)
+            if odd != 0:  # the last block of rows ends with a strip of this height
+                ends_here = sc.index(stop).eq(sc.index(p.extent_m)) & sc.index(odd).eq(1)
+                row = stop - dims.mod(rest, 2 * height)
+                condition = self.value(ends_here).text
+                self.when(condition, lambda h=height, at=row: self.strip(Tile(h, panel.vectors, panel.masked), at, h, start))  # type: ignore[misc]
+            height //= 2
+
+    def strip(self, tile: Tile, row: Size, count: Size, start: Size) -> None:
+        """One call of the tile, and of the epilogue after the last block of k."""
+        p, lines = self.p, self.here.lines
+        name = self.tile_function(tile)
+        a = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
+        steps = f"i64 {self.size(p.a.outer).text}, i64 {self.size(p.a.inner).text}"
+        if p.plain:
+            ((slot, _, static, _),) = p.stores[0]
+            target = self.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
+            target_step = "0" if p.m is None else self.size(_known(stride(static, p.m))).text
+        else:
+            target, target_step = self.sums, str(p.width)
+            if not self.single:
+                at = self.size((row - start) * p.width).text
+                target = lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}")
+        add = "false" if self.single else lines.emit(f"xor i1 {self.first}, true")
+        there = f"ptr {target}, i64 {target_step}"
+        sizes = f"i64 {self.size(count).text}, i64 {self.size(self.cols).text}"
+        lines.line(f"call void @{name}(ptr {a}, {steps}, ptr {self.b}, i64 {self.b_k}, i64 {self.size(self.kc).text}, {there}, {there}, i1 {add}, {sizes})")
+        if p.plain:
+            return
+        if self.single:
+            self.epilogue(target, row, count)
+        else:
+            for size in (row, count, J, self.cols):
+                self.size(size)
+            self.when(self.last, lambda: self.epilogue(target, row, count))
+
+    def tile_function(self, tile: Tile) -> str:
+        p = self.p
+        name = f"{self.name}.tile{tile.rows}x{tile.vectors}{'m' * tile.masked}{'c' * tile.clamped}"
+        if self.once(name):
+            known = [x if isinstance(x, int) else None for x in (p.a.outer, p.a.inner)]
+            write_tile(self.module, self.target, name, tile, p.dtype, p.lanes, Steps(*known), self.unit.kernel_attributes)
+        return name
+
+    # -- the epilogue -------------------------------------------------------------------------------------------
+    def epilogue(self, sums: str, row: Size, count: Size) -> None:
+        """Every other stage, and the stores, for a strip of finished sums."""
+        p = self.p
+        light = sum(s.op not in ("const", "index", "local") for s in sc.order([s.body for s in p.stages[1:]])) <= LIGHT_EPILOGUE
+        cols = self.cols if light and isinstance(self.cols, int) else COLS
+        name = f"{self.name}.finish{cols if isinstance(cols, int) else ''}"
+        axes = [x.index for x in p.outer]
+        if self.once(name):
+            self.module.functions[name] = self._finish(name, cols, axes)
+        pointers = [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"ptr {sums}"]
+        numbers = [f"i64 {self.axis(s).text}" for s in self.kernel.sizes()]
+        numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, self.cols)]
+        self.here.lines.line(f"call void @{name}({', '.join(pointers + numbers)})")
+
+    def _finish(self, name: str, cols: Size, axes: list[Dim]) -> str:
+        p = self.p
+        operands = (*self.kernel.operands, Operand(p.dtype, ()))
+        moved = _moved(p, M0 + ROW, N0 + COL)
+        body: list[Statement] = [Let(0, fetch(len(operands) - 1, None, ROW * p.width + COL, p.dtype))]
+        body += [Let(k, replace_indices(s.body, moved)) for k, s in enumerate(p.stages) if k]
+        for k, s in enumerate(p.stages):
+            for slot, dynamic, static, mode in p.stores[k]:
+                at = None if dynamic is None else replace_indices(dynamic, moved)
+                body.append(Store(slot, at, dims.substitute(static, moved), sc.local(k, (), s.dtype), mode))
+        lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.target)
+        unroll = -(-cols // lanes) if isinstance(cols, int) else 1
+        loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, unroll),)))
+        kernel = replace(self.kernel, operands=operands)
+        return _Function(self.unit, kernel, name, Block((loops,)), [*axes, M0, N0, COUNT, COLS]).text()
+
+
+class _Function(FunctionEmitter):
+    """A part of a kernel as a function of its own, with more numbers among its arguments than sizes."""
+
+    def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, numbers: Sequence[Dim]) -> None:
+        super().__init__(unit, kernel, name, body)
+        self.numbers = [_symbol(x) for x in numbers]
+        for s in self.numbers:
+            self.scopes[0].axis[s] = Value(f"%x.{s.name}", 1, 0)
+
+    def parameters(self) -> list[str]:
+        return [*super().parameters(), *[f"i64 %x.{s.name}" for s in self.numbers]]
+
+
+def _column_panels(p: Product) -> list[Panel]:
+    """n cut into panels. A known n needs at most three kinds; of an unknown one the rest is done one vector at a time."""
+    n = p.n.extent
+    if not isinstance(n, int):
+        whole = dims.floordiv(n, p.width) * p.width
+        return [Panel(0, whole, p.vectors, False), Panel(whole, n, 1 if p.vectors <= 4 else 2, True)]
+    widths = even_split(-(-n // p.lanes), p.vectors)
+    result: list[Panel] = []
+    at = 0
+    for v in sorted(set(widths), reverse=True):
+        end = at + v * p.lanes * widths.count(v)
+        ragged = end > n
+        if ragged and widths.count(v) > 2:
+            result.append(Panel(at, end - v * p.lanes, v, False))
+            at = end - v * p.lanes
+        result.append(Panel(at, min(end, n), v, ragged))
+        at = end
+    return result
+
+
+def _moved(p: Product, m: Size, n: Size) -> dict[Symbol, Size]:
+    """The indices of a tile's element in place of the axes."""
+    moved = {_symbol(p.n.index): n}
+    if p.m is not None:
+        moved[_symbol(p.m.index)] = m
+    return moved
+
+
+def _symbol(index: Dim) -> Symbol:
+    symbol = dims.as_symbol(index)
+    assert symbol is not None
+    return symbol
+
+
+def _known(size: Size | None) -> Size:
+    assert size is not None
+    return size
+
+
+def _ceiling(a: Size, b: Size) -> Size:
+    return -(-a // b) if isinstance(a, int) and isinstance(b, int) else dims.floordiv(a + b - 1, b)
+
+
+def _up(a: int, step: int) -> int:
+    return -(-a // step) * step

@@ -1,0 +1,120 @@
+"""Every invariant of loops, broken once."""
+
+from __future__ import annotations
+
+import pytest
+
+from codegen.check_loops import check_loops
+from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Dim, Size
+from graphc.dtypes import bool_, float32, float64, int32, int64
+from graphc.errors import CompileError
+from graphc.program import Kernel, Operand, loop_index
+from graphc.scalar import Scalar
+
+N = dims.dim("n")
+I0, I1 = loop_index(0), loop_index(1)
+KERNEL = Kernel((), (), (Operand(float64, (N, 4)), Operand(float64, (N,), True), Operand(int64, (N,))))
+
+
+def fetch(slot: int, at: Size, dtype: object = float64, *args: Scalar, dynamic: bool = False, masked: bool = False) -> Scalar:
+    return sc.scalar("fetch", args, dtype, (slot, at, dynamic, masked))  # type: ignore[arg-type]
+
+
+def loop(index: Dim, extent: Size, *body: Statement, kind: str = "serial", lanes: int = 1, unroll: int = 1) -> For:
+    return For(index, extent, kind, Block(body), lanes, unroll)
+
+
+def local(name: int, dtype: object = float64) -> Scalar:
+    return sc.local(name, (), dtype)  # type: ignore[arg-type]
+
+
+X = fetch(0, 4 * I0 + I1)
+SUM = [Alloc(0, float64, "sum"), loop(I1, 4, Accumulate(0, "sum", X), kind="vector", lanes=4)]
+ROWS = loop(I0, N, *SUM, Let(1, local(0) * 2.0), If(local(1) > 0.0, Block((Store(1, None, I0, local(1)),))))
+ARG = [Alloc(0, int64, "argmax"), loop(I1, 4, Accumulate(0, "argmax", X, sc.index(I1)))]
+RECUR = [Alloc(0, float64, "recur"), loop(I1, 4, Accumulate(0, "recur", X, X * 0.5))]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        [ROWS],
+        [ROWS, ROWS],
+        [loop(I0, N, *ARG, Store(1, None, I0, local(0, int64).cast(float64)))],
+        [loop(I0, N, *RECUR)],
+        [loop(I0, N, loop(I1, I0 + 1, Let(0, fetch(1, I0))))],
+        [loop(I0, N, Store(1, fetch(2, I0, int64), 0, fetch(0, I0 - 1, float64, sc.index(I0) > 0, masked=True)), kind="parallel")],
+        [loop(I0, N, Store(1, None, I0, fetch(0, 0, float64, fetch(2, I0, int64), dynamic=True), "add"), kind="unroll")],
+        [Call("gemm", 3)],
+    ],
+)
+def test_good(body: list[Statement]) -> None:
+    check_loops(Block(tuple(body)), KERNEL)
+
+
+def inside(*body: Statement) -> list[Statement]:
+    return [loop(I0, N, *body)]
+
+
+@pytest.mark.parametrize(
+    ("match", "body"),
+    [
+        ("a loop over n, which is no loop index", [loop(N, 4)]),
+        ("the loop index i0 is bound already", inside(loop(I0, 4))),
+        ("the extent has the loop index i1", inside(loop(I1, I1))),
+        ("unknown kind 'zigzag'", [loop(I0, N, kind="zigzag")]),
+        ("a serial loop of 4 lanes", [loop(I0, N, lanes=4)]),
+        ("a vector loop of 0 lanes", [loop(I0, N, kind="vector", lanes=0)]),
+        ("a vector loop inside another", [loop(I0, N, loop(I1, 4, kind="vector", lanes=4), kind="vector", lanes=4)]),
+        ("the condition is float64", inside(If(fetch(1, I0), Block(())))),
+        ("t0 is defined twice", inside(Let(0, fetch(1, I0)), Let(0, fetch(1, I0)))),
+        ("t0 is defined twice", inside(Let(0, fetch(1, I0)), Alloc(0, float64, "sum"))),
+        ("'median' has no neutral element", [Alloc(0, float64, "median")]),
+        ("t0 is read where it is not defined", [Let(1, local(0))]),
+        ("t0 is read where it is not defined", inside(loop(I1, 4, Let(0, X)), Store(1, None, I0, local(0)))),
+        ("t0 is one float64, read as float32", inside(Let(0, fetch(1, I0)), Let(1, local(0, float32)))),
+        ("t0 is one float64, read as float64 with 1 indices", inside(Let(0, fetch(1, I0)), Let(1, sc.local(0, (sc.index(I0),), float64)))),
+        ("the loop index i1 is not bound here", inside(Let(0, sc.index(I1)))),
+        ("the loop index i1 is not bound here", inside(Let(0, fetch(0, 4 * I0 + I1)))),
+        ("the loop index i0 is not bound here", [loop(I0, N), Store(1, None, I0, sc.const(1.0, float64))]),
+        ("there is no operand b9", inside(Let(0, fetch(9, I0)))),
+        ("a fetch of b0 with 0 arguments", inside(Let(0, fetch(0, I0, masked=True)))),
+        ("b0 holds float64, not float32", inside(Let(0, fetch(0, I0, float32)))),
+        ("the offset into b0 is int32", inside(Let(0, fetch(0, 0, float64, sc.const(1, int32), dynamic=True)))),
+        ("the offset 4\\*i0 \\+ 4 leaves b0 of 4\\*n f64", inside(Let(0, fetch(0, 4 * I0 + 4)))),
+        ("the offset i0 - 1 leaves b1 of n f64", inside(Store(1, None, I0 - 1, sc.const(1.0, float64)))),
+        ("load has no meaning in loops", inside(Let(0, sc.load(1, (sc.index(I0),), float64)))),
+        ("arg has no meaning in loops", [Let(0, sc.arg(0, float64))]),
+        ("add of different dtypes", [Let(0, sc.scalar("add", (sc.const(1, float32), sc.const(1, float64)), float64))]),
+        ("no accumulator t0 is allocated", inside(Accumulate(0, "sum", fetch(1, I0)))),
+        ("no accumulator t0 is allocated", inside(Let(0, fetch(1, I0)), Accumulate(0, "sum", fetch(1, I0)))),
+        ("t0 was allocated for sum", [Alloc(0, float64, "sum"), *inside(Accumulate(0, "max", fetch(1, I0)))]),
+        ("t0 holds float64, the value is int64", [Alloc(0, float64, "sum"), *inside(Accumulate(0, "sum", fetch(2, I0, int64)))]),
+        ("argmax goes without a second value", [Alloc(0, int64, "argmax"), *inside(Accumulate(0, "argmax", fetch(1, I0)))]),
+        ("sum goes with a second value", [Alloc(0, float64, "sum"), *inside(Accumulate(0, "sum", fetch(1, I0), fetch(1, I0)))]),
+        ("t0 holds float64, the value is int64", [Alloc(0, float64, "argmin"), *inside(Accumulate(0, "argmin", fetch(1, I0), sc.index(I0)))]),
+        ("unknown mode 'multiply'", inside(Store(1, None, I0, fetch(1, I0), "multiply"))),
+        ("b0 is no operand that is written", inside(Store(0, None, I0, fetch(1, I0)))),
+        ("b7 is no operand that is written", inside(Store(7, None, I0, fetch(1, I0)))),
+        ("b1 holds float64, the value is bool", inside(Store(1, None, I0, sc.const(True, bool_)))),
+        ("str is no statement", ["x = 1"]),
+    ],
+)  # fmt: skip
+def test_broken(match: str, body: list[Statement]) -> None:
+    with pytest.raises(CompileError, match=match):
+        check_loops(Block(tuple(body)), KERNEL)
+
+
+def test_message() -> None:
+    with pytest.raises(CompileError) as caught:
+        check_loops(Block((loop(I0, N, loop(I1, 4, Let(3, local(2) + 1.0))),)), KERNEL)
+    assert str(caught.value).splitlines() == [
+        "loops: t2 is read where it is not defined",
+        "  > t3: f64 = (t2 + 1.0)",
+        "  in  for i1 in 4 (serial)",
+        "  in  for i0 in n (serial)",
+    ]
