@@ -1,11 +1,11 @@
 """One peer in a process of its own: `python -m benchmarks.worker PEER`. Reads a JSON command a line, answers a JSON line.
 
-    {"do": "import"}                              -> {"seconds": time to import the library, NumPy already there}
-    {"do": "build", "row": name}                  -> {"seconds": until the first result} or {"skip": why}
-    {"do": "result", "file": path}                -> {}; the checked calls' results as an .npz file
-    {"do": "calibrate", "seconds": s}             -> {"number": calls a sample, "samples": samples a slice}
-    {"do": "run"}                                 -> {"times": seconds a call, one for each sample}
-    {"do": "free"}                                -> {"facts": {...}}
+{"do": "load"}                                -> {"seconds": time to import the library, NumPy already there}
+{"do": "build", "row": name}                  -> {"seconds": until the first result} or {"skip": why}
+{"do": "result", "file": path}                -> {}; the checked calls' results as an .npz file
+{"do": "calibrate", "seconds": s}             -> {"number": calls a sample, "samples": samples a slice}
+{"do": "run"}                                 -> {"times": seconds a call, one for each sample}
+{"do": "free"}                                -> {"facts": {...}}
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class _Worker:
         if self.built.prepare is None:
             self.number = max(1, int(min(1e-3, seconds / 5) / once))
             once = min(once, self._sample())
-        self.samples = max(1, min(1000, int(seconds / (once * self.number))))
+        most = 1000 if self.built.prepare is None else 5
+        self.samples = max(1, min(most, int(seconds / (once * self.number))))
         return {"number": self.number, "samples": self.samples}
 
     def run(self) -> dict[str, object]:

@@ -3,6 +3,8 @@
     CompileError: loops: t2 is read where it is not defined
       > t3: f32 = (t2 + 1.0)
       in  for i0 in n (serial)
+
+A `Call` is opaque here: a micro-kernel checks its own parameters.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class _Checker:
             case Store():
                 self.store(s, scope)
             case Call():
-                pass  # a micro-kernel checks its own parameters
+                pass
             case _:
                 _broken(f"{type(s).__name__} is no statement", s, scope)
 
@@ -163,7 +165,8 @@ class _Checker:
         if not 0 <= slot < len(self.operands):
             _broken(f"there is no operand b{slot}", s, scope)
         if len(x.args) != dynamic + masked or (masked and x.args[-1].dtype != bool_):
-            raise CompileError(f"loops: a fetch of b{slot} with {len(x.args)} arguments, dynamic={dynamic}, masked={masked}")  # it has no text
+            given = f"with {len(x.args)} arguments, dynamic={dynamic}, masked={masked}"
+            raise CompileError(f"loops: a fetch of b{slot} {given}")  # it has no text to show
         if x.dtype != self.operands[slot].dtype:
             _broken(f"b{slot} holds {self.operands[slot].dtype}, not {x.dtype}", s, scope)
         self.offset(slot, x.args[0] if dynamic else None, static, not masked, s, scope)
@@ -178,6 +181,7 @@ class _Checker:
 
 
 def _broken(what: str, s: Statement, scope: _Scope) -> NoReturn:
-    text = format_loops(s).splitlines()[:6] if isinstance(s, (Block, For, Let, Store, Alloc, Accumulate, If, Call)) else [repr(s)]
+    known = isinstance(s, (Block, For, Let, Store, Alloc, Accumulate, If, Call))
+    text = format_loops(s).splitlines()[:6] if known else [repr(s)]
     around = [f"  in  {line}" for line in scope.within[::-1]]
     raise CompileError("\n".join([f"loops: {what}", *(f"  {'>' if k == 0 else ' '} {line}" for k, line in enumerate(text)), *around]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from codegen.emit import FunctionEmitter, Unit
 from codegen.fma import fuse_multiply_add
 from codegen.loopir import Block
@@ -16,8 +18,8 @@ STEPS_PER_FUNCTION = 200  # LLVM's time is super-linear in the length of a funct
 FINISHED = -1
 
 
-def write_module(program: Program, target: Target, fma: bool = True) -> str:
-    """The module's text. `i64 run(ptr slots, ptr sizes)` gives -1, or the number of the check that failed.
+def write_module(program: Program, target: Target, fma: bool = True, entry: Callable[[Unit], FunctionEmitter] | None = None) -> str:
+    """The module's text. `i64 run(ptr slots, ptr sizes)` gives -1, or the number of the check that failed; `entry` adds a function that calls it.
 
     slots: the addresses of inputs, state, constants, outputs and the arena, see `slot_of`; sizes: the symbols in order.
     """
@@ -40,6 +42,8 @@ def write_module(program: Program, target: Target, fma: bool = True) -> str:
         ]
         lines += [f"stop{k}:", f"  ret i64 %r{k}", f"next{k}:"]
     unit.module.functions["run"] = "\n".join([*lines, f"  ret i64 {FINISHED}", "}", ""])
+    if entry is not None:
+        unit.module.functions["entry"] = entry(unit).text()
     return unit.module.text()
 
 

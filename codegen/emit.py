@@ -529,12 +529,24 @@ class FunctionEmitter:
         if isinstance(atom, Symbol):
             return self.axis(atom)
         assert isinstance(atom, dims.Call)
+        found = self.find(atom)
+        if found is not None:
+            return found
         a, b = (self.size(x) for x in atom.args)
         depth = max(a.depth, b.depth)
-        name = {"floordiv": "floordiv", "mod": "mod", "min": "min", "max": "max"}[atom.fn]
-        x, y = sc.arg(0, int64), sc.arg(1, int64)
         with self.at(depth):
-            return Value(self.op(sc.scalar(name, (x, y), int64), [a.text, b.text], 1), 1, depth)
+            return self.put(atom, Value(self.size_call(atom, a.text, b.text), 1, depth))
+
+    def size_call(self, call: dims.Call, a: str, b: str) -> str:
+        """`//` and `%` by a power of two are a shift and a mask; where nothing can be negative or zero they need no guards."""
+        n, by = call.args
+        if call.fn in ("floordiv", "mod"):
+            if isinstance(by, int) and by & (by - 1) == 0:
+                return self.here.lines.emit(f"ashr i64 {a}, {by.bit_length() - 1}" if call.fn == "floordiv" else f"and i64 {a}, {by - 1}")
+            if (dims.lower_bound(by) or 0) >= 1 and (low := dims.lower_bound(n)) is not None and low >= 0:
+                return self.here.lines.emit(f"{'udiv' if call.fn == 'floordiv' else 'urem'} i64 {a}, {b}")
+        x, y = sc.arg(0, int64), sc.arg(1, int64)
+        return self.op(sc.scalar(call.fn, (x, y), int64), [a, b], 1)
 
     def lane_symbol(self) -> Symbol | None:
         return next((s.vector for s in reversed(self.scopes) if s.vector is not None), None)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from codegen import jit
+from codegen import cpython, jit
 from codegen.compile import FINISHED, program_symbols, slot_of, write_module
+from codegen.entry import Context, EntryEmitter, Layout, make_builtin, suits
 from codegen.loopir import format_loops
 from codegen.lower import lower
 from codegen.target import host
@@ -31,18 +34,27 @@ _PLANS = 16  # size bindings remembered
 class Executable:
     """A program as native code. Re-entrant: a second call at the same time gets an arena of its own."""
 
-    def __init__(self, program: Program, target: Target | None = None, given: Sequence[Dim] = (), fma: bool = True) -> None:
+    def __init__(
+        self, program: Program, target: Target | None = None, given: Sequence[Dim] = (), fma: bool = True, layout: Layout | None = None
+    ) -> None:
         self.program = program
         self.target = target or host()
-        self.text = write_module(program, self.target, fma)
-        self.code = jit.load(jit.compile_module(self.text, self.target))
-        self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
         self.symbols = program_symbols(program)
         self.variables = (*program.inputs, *program.shared)
         self.binding = Binding(self.variables, self.symbols, program.size_checks, given)
-        self.outputs = [program.buffers[b] for b in program.outputs]
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
+        self.context: Context | None = None
+        entry = None
+        symbols: dict[str, int] = {}
+        if layout is not None and suits(program, self.binding):
+            self.context = Context([s.cell for s in program.shared], self.constant_addresses, layout.keys)  # type: ignore[attr-defined]
+            symbols = {**cpython.addresses(), "context": self.context.address}
+            entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout)
+        self.text = write_module(program, self.target, fma, entry)
+        self.code = jit.load(jit.compile_module(self.text, self.target), symbols)
+        self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
+        self.outputs = [program.buffers[b] for b in program.outputs]
         self.spare: list[np.ndarray] = []
         self.lock = threading.Lock()
         self.plans: dict[tuple[int, ...], _Plan] = {}
@@ -50,10 +62,9 @@ class Executable:
     def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[np.ndarray]:
         """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place. `given`: sizes passed as such."""
         arrays = [*inputs, *shared]
-        sizes = self.binding.sizes(arrays, given)
-        plan = self.plans.get(sizes)
-        if plan is None:
-            plan = self._plan(sizes)
+        plan = self._plan(arrays, given)
+        if self.context is not None:
+            self.context.grow(plan.arena)
         outputs = [np.empty(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
         arena = self._arena(plan.arena)
         addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs] + [arena.ctypes.data]
@@ -65,6 +76,16 @@ class Executable:
         finally:
             self.spare.append(arena)
         return outputs
+
+    def builtin(self, name: str, slow: Callable[..., Any]) -> Any:
+        """The emitted entry as a Python builtin that hands on to `slow` what it does not take; None if there is none."""
+        if self.context is None:
+            return None
+        return make_builtin(self.code.address("entry"), name, self.context, slow, [self.code, self.constants])
+
+    def output_shapes(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[tuple[int, ...]]:
+        """The shapes that a call with these arrays would return."""
+        return list(self._plan([*inputs, *shared], given).shapes)
 
     def loops(self) -> str:
         """The loops of every kernel as text."""
@@ -78,7 +99,11 @@ class Executable:
         """The size of the arena for these sizes."""
         return dims.evaluate(self.program.arena, env)
 
-    def _plan(self, sizes: tuple[int, ...]) -> _Plan:
+    def _plan(self, arrays: Sequence[np.ndarray], given: Sequence[int]) -> _Plan:
+        sizes = self.binding.sizes(arrays, given)
+        found = self.plans.get(sizes)
+        if found is not None:
+            return found
         env = dict(zip(self.symbols, sizes, strict=True))
         shapes = []
         for b in self.outputs:
@@ -90,9 +115,10 @@ class Executable:
         if arena > ARENA_LIMIT:
             raise MemoryError(f"the intermediate values need {arena} bytes")
         plan = _Plan(tuple(shapes), arena, (ctypes.c_int64 * max(len(sizes), 1))(*sizes), env)
-        if len(self.plans) >= _PLANS:
-            self.plans.pop(next(iter(self.plans)), None)
-        self.plans[sizes] = plan
+        with self.lock:
+            if len(self.plans) >= _PLANS:
+                del self.plans[next(iter(self.plans))]
+            self.plans[sizes] = plan
         return plan
 
     def _arena(self, nbytes: int) -> np.ndarray:
@@ -115,7 +141,7 @@ class Executable:
         at = tuple(int(i) for i in np.unravel_index(position, indices.shape)) if indices.ndim else ()
         size = dims.evaluate(check.axis_size, plan.env)
         value = int(indices.reshape(-1)[position])
-        shown = value if value >= 0 else value - size if value + size < 0 else value
+        shown = value if value >= 0 else value - size  # the graph has added the size to negative indices
         raise IndexOutOfRange(compose(f"index {shown} at position {at} is out of range for an axis of size {size}", check.node))
 
     def _view(
@@ -203,6 +229,8 @@ class Binding:
         for a, b in self.size_checks:
             x, y = dims.evaluate(a, env), dims.evaluate(b, env)
             if x != y:
+                if min(x, y) < 0:
+                    fail(ShapeError, f"the size {a if x < y else b} would be {min(x, y)}", hint="an array is too short for a slice of it")
                 fail(ShapeError, f"the sizes {a} = {x} and {b} = {y} must be equal, since the graph combines arrays of these sizes")
         return tuple([env[s] for s in self.symbols])
 

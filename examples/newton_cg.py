@@ -61,7 +61,7 @@ def build(images: np.ndarray, labels: np.ndarray, seed: int = 0) -> Problem:
         loss=lambda w: float(loss(w, images, labels)),
         slope=lambda w: slope(w, images, labels),
         product=lambda w, v: product(w, v, images, labels),
-        classify=lambda w, x: classify(w, x),
+        classify=classify,
         start=start,
         loss_cost=loss.cost(n=n)["operations"] / unit,
         product_cost=product.cost(n=n)["operations"] / unit,
@@ -157,9 +157,11 @@ def newton_cg(problem: Problem, budget: float, radius: float = 1.0) -> tuple[Vec
             s, predicted, outside = walk(path, g, radius)
             work += problem.loss_cost
             gain = (point.loss - problem.loss(w + s)) / -predicted
-            if gain > 0.1 or radius < 1e-6:
+            if gain > 0.1:
                 break
-            radius = 0.25 * norm(s)  # the model was too trusting: the same path, cut shorter
+            radius = 0.25 * norm(s)  # the model promised too much: the same path, cut shorter
+            if radius < 1e-6:
+                return w, history  # what is left to gain is below the rounding of the loss
         radius *= 2.0 if gain > 0.75 and outside else 0.5 if gain < 0.25 else 1.0
         w = w + s
         loss, g = problem.slope(w)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphc.dims import Dim
-from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node
 
 CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
@@ -18,65 +18,64 @@ _KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}  # NumPy's kind -> the widest of them 
 _NOT_ARRAYS = (str, bytes, bytearray, memoryview, dict, set, frozenset, type(None))
 
 
-def as_argument(value: Any, variable: Node, casting: str) -> np.ndarray:
+def as_argument(value: Any, variable: Node, casting: str, role: str = "argument") -> np.ndarray:
     """The array of an argument. Python numbers (and lists of them) are weak; arrays are cast by NumPy's rule `casting`.
 
-    Raises ArgumentError (no array), DTypeError (not castable), ShapeError (rank).
+    `role` is what errors call it. Raises ArgumentError (no array), DTypeError (not castable), ShapeError (rank).
     """
     wanted = variable.dtype
     if type(value) is np.ndarray and value.dtype is wanted and value.flags.carray and value.ndim == variable.ndim:
         return value
-    array = value if isinstance(value, np.ndarray) else _converted(value, variable)
+    what = f"{role} {variable.name!r}: "
+    array = value if isinstance(value, np.ndarray) else _converted(value, variable, what)
     if isinstance(value, np.ma.MaskedArray):
         hint = "pass value.filled(...) and, if needed, the mask as an input of its own"
-        fail(ArgumentError, f"argument {variable.name!r}: a masked array has values that are none", variable, hint=hint)
+        fail(ArgumentError, what + "a masked array has values that are none", variable, hint=hint)
     if array.dtype.kind not in "fiubc":
-        what = f"{type(value).__name__} of {array.dtype}" if isinstance(value, np.ndarray) else f"{type(value).__name__} gives {array.dtype}"
-        fail(ArgumentError, f"argument {variable.name!r}: {what}, which is no array of numbers", variable)
+        fail(ArgumentError, what + f"{type(value).__name__} of dtype {array.dtype} is not an array of numbers", variable)
     if array.dtype != wanted:
         if not np.can_cast(array.dtype, wanted, casting):  # type: ignore[arg-type]
-            _no_cast(array.dtype, variable, casting)
+            _no_cast(array.dtype, variable, casting, what)
         with np.errstate(all="ignore"):  # a cast that the user allowed
             array = array.real.astype(wanted) if array.dtype.kind == "c" else array.astype(wanted)
     if array.ndim != variable.ndim:
-        fail(ShapeError, f"argument {variable.name!r}: expected {_dimensions(variable.ndim)}, got shape {array.shape}", variable)
+        fail(ShapeError, what + f"expected {_dimensions(variable.ndim)}, got shape {array.shape}", variable)
     return np.require(array, wanted, ["C", "A"]).view(np.ndarray)
 
 
-def _no_cast(dtype: np.dtype, variable: Node, casting: str) -> None:
+def _no_cast(dtype: np.dtype, variable: Node, casting: str, what: str) -> None:
     possible = [f"casting={c!r}" for c in CASTINGS if np.can_cast(dtype, variable.dtype, c)]  # type: ignore[arg-type]
-    hint = f"pass .astype({variable.dtype.name!r}), or make the function with {possible[0]}"
-    fail(DTypeError, f"argument {variable.name!r}: {dtype} does not fit {variable.dtype} by casting={casting!r}", variable, hint=hint)
+    hint = f"pass .astype({variable.dtype.name!r})" + (f", or make the function with {possible[0]}" if what.startswith("argument") else "")
+    fail(DTypeError, what + f"{dtype} does not fit {variable.dtype} by casting={casting!r}", variable, hint=hint)
 
 
 def _dimensions(ndim: int) -> str:
     return f"{ndim} dimension{'s' * (ndim != 1)}"
 
 
-def _converted(value: Any, variable: Node) -> np.ndarray:
+def _converted(value: Any, variable: Node, what: str) -> np.ndarray:
     """An array of anything that is none; Python numbers take the variable's dtype if they fit it."""
-    what = f"argument {variable.name!r}: "
     if isinstance(value, _NOT_ARRAYS):
         fail(ArgumentError, what + f"{'None' if value is None else type(value).__name__} is not an array", variable)
     weak = _weak_kind(value)
     if weak is not None:
         if weak > _KINDS[variable.dtype.kind]:
             fail(DTypeError, what + f"a Python {_WEAK[weak].__name__} does not fit {variable.dtype}", variable)
-        return _array(lambda: np.array(value, dtype=variable.dtype), value, variable)
+        return _array(lambda: np.array(value, dtype=variable.dtype), value, variable, what)
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-        return _array(lambda: np.from_dlpack(value), value, variable)
-    return _array(lambda: np.asarray(value), value, variable)
+        return _array(lambda: np.from_dlpack(value), value, variable, what)
+    return _array(lambda: np.asarray(value), value, variable, what)
 
 
-def _array(make: Callable[[], np.ndarray], value: Any, variable: Node) -> np.ndarray:
+def _array(make: Callable[[], np.ndarray], value: Any, variable: Node, what: str) -> np.ndarray:
     """make(); whatever it raises is the argument's fault."""
     try:
         with np.errstate(all="ignore"):
             return make()
     except OverflowError as error:
-        fail(DTypeError, f"argument {variable.name!r}: {error}", variable)
+        fail(DTypeError, what + str(error), variable)
     except Exception as error:  # __array__ of a foreign class raises what it likes
-        raise ArgumentError(f"argument {variable.name!r}: {type(value).__name__} is not an array: {error} ({variable.describe()})") from error
+        raise ArgumentError(compose(what + f"{type(value).__name__} is not an array: {error}", variable)) from error
 
 
 def _weak_kind(value: Any) -> int | None:

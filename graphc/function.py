@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from graphc.program import Program, format_program
 from graphc.signature import Signature
 from graphc.state import Shared, write_values
 from graphc.substitute import substitute
-from graphc.types import same_size
+from graphc.types import assumed_sizes, same_size
 from graphc.verify import size_assumptions
 
 if TYPE_CHECKING:
+    from codegen.entry import Layout
     from codegen.runtime import Executable
     from passes.pipeline import Log
 
@@ -77,10 +79,11 @@ class Function:
         if givens is not None:
             self._outputs, values = substitute([self._outputs, values], dict(givens))
         self._updates = [(s, v) for (s, _), v in zip(self.updates, values, strict=True)]
-        for s, v in self._updates:
-            _check_update(s, v)
+        with assumed_sizes() as assumed:
+            for s, v in self._updates:
+                _check_update(s, v)
         self._graph = Graph(tuple(self._arguments.variables), (*self._outputs, *values))
-        self._size_checks = size_assumptions(self._graph.outputs)
+        self._size_checks = [*size_assumptions(self._graph.outputs), *assumed]
         self._shared = _check_variables(self._graph, self._arguments, [s for s, _ in self._updates])
         self._log: Log | None = None
         self._optimised, self._program, self._executable = self._compile()
@@ -97,7 +100,28 @@ class Function:
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
         program = plan(graph, updates, self._size_checks, self._log)
-        return graph, program, Executable(program, given=self._arguments.sizes)
+        executable = Executable(program, given=self._arguments.sizes, layout=self._layout())
+        entry = executable.builtin(self.name, partial(Function.__call__, self))
+        if entry is not None:  # a class of its own, whose calls go to the emitted entry point first
+            self.__class__ = type("Function", (Function,), {"__call__": entry, "__doc__": Function.__doc__})
+        return graph, program, executable
+
+    def _layout(self) -> Layout | None:
+        """How an emitted entry hands back the results; None where arguments or results need Python."""
+        from codegen.entry import Layout  # as above
+
+        if self._arguments.sizes or not self._arguments.flat:
+            return None
+        structure, outputs = self._structure, self.outputs
+        if structure == tree.structure(0):
+            return Layout("leaf")
+        if outputs is None:
+            return Layout("none")
+        if type(outputs) in (tuple, list) and structure == tree.structure(type(outputs)([0] * len(self._outputs))) and self._outputs:
+            return Layout(type(outputs).__name__)
+        if type(outputs) is dict and all(type(k) is str for k in outputs) and structure == tree.structure(dict.fromkeys(outputs, 0)):
+            return Layout("dict", tuple(sorted(outputs))) if list(outputs) == sorted(outputs) else None
+        return None
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -128,7 +152,10 @@ class Function:
         env: dict[Any, Any] = dict(zip(self._arguments.variables, arrays, strict=True))
         env |= dict(zip(self._arguments.sizes, given, strict=True))
         results = evaluate(self._graph.outputs, env)
-        outputs, values = results[: len(self._outputs)], results[len(self._outputs) :]
+        outputs, values = [np.asarray(r, order="C") for r in results[: len(self._outputs)]], results[len(self._outputs) :]
+        for (s, new), value in zip(self._updates, values, strict=True):
+            if value.shape != s.value.shape:
+                fail(ShapeError, f"updates: the new value has shape {value.shape}, the state {s.value.shape}", s, new)
         targets = None if out is None else self._targets(out, [r.shape for r in outputs])
         write_values([s for s, _ in self._updates], values)
         return outputs if targets is None else _write(outputs, targets)

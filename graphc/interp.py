@@ -165,11 +165,11 @@ class _Types:
 
 def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
     op = node.op
+    if op is INPUT:
+        fail(ArgumentError, "a variable without a value", node, hint="give it one: eval({variable: array})")
     params = {name: concrete.param(node, p) for name, p in zip(op.params, node.params)} if node.params else {}
     if op is DIM:
         return np.array(params["dim"], int64)
-    if op is INPUT:
-        fail(ArgumentError, "a variable without a value", node, hint="give it one: eval({variable: array})")
     if op.ref is None:
         fail(ArgumentError, f"{op.name} has no reference function", node)
     expected = concrete.type(node, node.type)

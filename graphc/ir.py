@@ -253,12 +253,15 @@ def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
 
 
 def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[Symbol, Size] | None = None) -> list[Node]:
-    """The roots with nodes, and symbols in parameters, replaced simultaneously: replacements are not entered."""
+    """The roots with nodes, and symbols in parameters, replaced simultaneously: replacements are not entered.
+
+    A variable is replaced as a whole or stays what it is, its sizes included.
+    """
     new: dict[Node, Node] = dict(mapping)
     for node in toposort(roots, stop=mapping):
         if node in new:
             continue
-        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes else node.params
+        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes and node.op.name not in ("input", "shared") else node.params
         inputs = tuple([new[i] for i in node.inputs])
         if params == node.params:
             new[node] = rebuild(node, inputs)

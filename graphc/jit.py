@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
+from graphc.dims import Dim
 from graphc.dtypes import as_dtype, float64, promote
-from graphc.errors import ArgumentError, fail
+from graphc.errors import ArgumentError, compose, fail
 from graphc.function import Function, function
 from graphc.ir import Node
 from graphc.ops.registry import tensor
@@ -46,16 +47,19 @@ class _Jit:
         bound.apply_defaults()
         fixed = {n: v for n, v in bound.arguments.items() if n in self.static}
         leaves, structure = tree.flatten({n: v for n, v in bound.arguments.items() if n not in self.static})
-        if any(isinstance(v, Node) for v in leaves):
+        if any(isinstance(v, (Node, Dim)) for v in leaves):
             return self.f(*args, **kwargs)
         dynamic = [not isinstance(v, (bool, int, str)) for v in leaves]
-        arrays = [v if isinstance(v, float) and not isinstance(v, np.generic) else np.asarray(v) for v, d in zip(leaves, dynamic, strict=True) if d]
-        key = (structure, tuple(sorted(fixed.items())), tuple(v if not d else _kind(v) for v, d in zip(leaves, dynamic, strict=True)))
+        arrays = [_as_array(v, self.f.__name__) for v, d in zip(leaves, dynamic, strict=True) if d]
+        kinds = iter([_kind(a) for a in arrays])
+        key = (structure, _exact(tuple(fixed.items())), tuple([next(kinds) if d else (type(v), v) for v, d in zip(leaves, dynamic, strict=True)]))
         with self.lock:
             try:
                 found = self.traces.get(key)
             except TypeError:
-                fail(ArgumentError, f"jit: a static argument of {self.f.__name__} cannot be hashed", hint="pass tuples instead of lists")
+                names = ", ".join(n for n, v in fixed.items() if not _hashable(v))
+                hint = "pass tuples instead of lists"
+                raise ArgumentError(compose(f"jit: {self.f.__name__}: the static argument {names} cannot be hashed", hint=hint)) from None
             if found is None:
                 found = self.traces[key] = self._trace(leaves, dynamic, arrays, structure, fixed)
         return found(*arrays)
@@ -65,7 +69,7 @@ class _Jit:
         weak = promote(*[as_dtype(d) for d in floats]) if floats else float64
         variables = []
         for k, a in enumerate(arrays):
-            if isinstance(a, float):
+            if type(a) is float:
                 variables.append(tensor(f"x{k}", (), weak))
             else:
                 variables.append(tensor(f"x{k}", tuple([1 if s == 1 else None for s in a.shape]), a.dtype))
@@ -77,8 +81,32 @@ class _Jit:
         return function(variables, outputs, name=self.f.__name__)
 
 
-def _kind(value: Any) -> Any:
-    if isinstance(value, float) and not isinstance(value, np.generic):
-        return float
+def _as_array(value: Any, what: str) -> Any:
+    """An array, or a Python float as it is: it takes the dtype of what it meets."""
+    if type(value) is float:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        fail(ArgumentError, f"jit: {what}: a masked array has values that are none", hint="pass value.filled(...) and the mask as two arguments")
     array = np.asarray(value)
-    return (array.dtype.str, tuple([s == 1 for s in array.shape]))
+    if array.dtype.kind not in "fiub":
+        hint = "name it in static_argnames if it is part of the program"
+        fail(ArgumentError, f"jit: {what}: {type(value).__name__} is not an array of numbers", hint=hint)
+    return array
+
+
+def _kind(value: Any) -> Any:
+    """What of an argument belongs to the trace."""
+    return float if type(value) is float else (value.dtype.str, tuple([s == 1 for s in value.shape]))
+
+
+def _exact(value: Any) -> Any:
+    """A static value so that 1, 1.0 and True stay apart, 0.0 and -0.0 too."""
+    return tuple([_exact(v) for v in value]) if type(value) is tuple else (type(value), value.hex() if type(value) is float else value)
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True

@@ -110,8 +110,10 @@ def _one_value(array: np.ndarray) -> bool:
 
 
 def format_site(node: Node) -> str:
-    """`    # train.py:14`, "" where nobody knows."""
-    return f"    # {os.path.basename(node.site[0])}:{node.site[1]}" if node.site else ""
+    """`    # train.py:14`; "" where nobody knows, and for constants, which are one node wherever they are written."""
+    if node.site is None or node.op.name == "constant":
+        return ""
+    return f"    # {os.path.basename(node.site[0])}:{node.site[1]}"
 
 
 def format_expr(node: Node, depth: int = 2) -> str:

@@ -12,6 +12,7 @@ from graphc.arguments import as_argument, as_size_argument
 from graphc.dims import Dim
 from graphc.errors import ArgumentError, fail
 from graphc.ir import Node
+from graphc.leaves import aligned
 
 _LEAF = tree.structure(0)
 
@@ -49,6 +50,7 @@ class Signature:
                 seen.add(leaf)
             self.structures.append(structure)
             self._slots.append(slots)
+        self.flat = all(s == _LEAF for s in self.structures)
         self.defaults = self._defaults(defaults, [e for _, e in entries], casting)
 
     def _slot(self, name: str, leaf: Any) -> tuple[str, int]:
@@ -87,7 +89,7 @@ class Signature:
         return result
 
     def _leaves(self, k: int, value: Any) -> list[Any]:
-        """The leaves of a value for argument k, which must have its structure."""
+        """The leaves of a value for argument k, which must have its structure; where that has a leaf, a list is an array."""
         structure = self.structures[k]
         if structure is _LEAF or structure == _LEAF:
             return [value]
@@ -95,10 +97,13 @@ class Signature:
             leaves, have = tree.flatten(value)
         except ValueError as error:
             fail(ArgumentError, f"input {self.names[k]!r}: {error}")
-        if have != structure:
+        if have == structure:
+            return leaves
+        try:
+            return aligned("", "", value, structure, lambda part: False)
+        except ArgumentError:
             what = structure.difference(have) or f"{structure}, got {have}"
-            fail(ArgumentError, f"input {self.names[k]!r} has another structure than declared: {what}")
-        return leaves
+            fail(ArgumentError, f"input {self.names[k]!r} has another structure than declared {what}")
 
     def bind(self, what: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """The leaves of a call: variables in order, then sizes. ArgumentError for a wrong number, name or structure."""

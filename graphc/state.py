@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from graphc import tree
+from graphc import dims, tree
+from graphc.arguments import as_argument
+from graphc.dims import Symbol
 from graphc.dtypes import as_dtype
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
@@ -15,12 +20,44 @@ from graphc.ops.registry import SHARED, tensor, variable
 from graphc.types import as_shape
 
 
-class Shared(Node):
-    """A variable that owns an array. Compiled functions read it and, through `updates`, replace it."""
+class StateLock:
+    """A re-entrant lock that also says, in memory native code can read, whether somebody holds it."""
 
-    __slots__ = ("lock", "value")
-    value: np.ndarray
-    lock: threading.RLock
+    def __init__(self, cell: ctypes.Array[ctypes.c_int64]) -> None:
+        self._lock, self._cell = threading.RLock(), cell
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._cell[BUSY] += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._cell[BUSY] -= 1
+        self._lock.release()
+
+
+ADDRESS, BUSY = 0, 1  # words of a state cell
+
+
+class Shared(Node):
+    """A variable that owns an array. Compiled functions read it and, through `updates`, replace it.
+
+    `cell` holds the address of the array and the number of holders of the lock: what an emitted entry point reads.
+    """
+
+    __slots__ = ("_value", "cell", "lock")
+    _value: np.ndarray
+    cell: ctypes.Array[ctypes.c_int64]
+    lock: StateLock
+
+    @property
+    def value(self) -> np.ndarray:
+        """The array itself, not a copy."""
+        return self._value
+
+    @value.setter
+    def value(self, array: np.ndarray) -> None:
+        self._value = array
+        self.cell[ADDRESS] = array.ctypes.data
 
     def get_value(self) -> np.ndarray:
         """A copy of the current value."""
@@ -28,28 +65,45 @@ class Shared(Node):
             return self.value.copy()
 
     def set_value(self, value: Any) -> None:
-        """Replace the value by a copy of `value`. Raises DTypeError (only safe casts), ShapeError."""
-        array = np.asarray(value)
-        if array.dtype == object or not (np.can_cast(array.dtype, self.dtype, "safe") or isinstance(value, (int, float, list))):
-            fail(DTypeError, f"set_value: {array.dtype} does not fit {self.dtype}", self, hint=f".astype({self.dtype.name!r}) converts it")
-        if array.ndim != self.ndim or any(isinstance(s, int) and s != n for s, n in zip(self.shape, array.shape, strict=True)):
-            fail(ShapeError, f"set_value: an array of shape {array.shape} does not fit", self)
-        fresh = np.array(array, dtype=self.dtype, order="C")
-        with self.lock:
-            self.value = fresh
+        """Replace the value by a copy of `value`. Raises ArgumentError, DTypeError (arrays are cast if that is safe), ShapeError."""
+        write_values([self], [value])
+
+
+def write_values(state: Sequence[Shared], values: Sequence[Any]) -> None:
+    """Set each variable to a copy of its value; all of them or, where one does not fit, none."""
+    fresh = [_fitting(s, v) for s, v in zip(state, values, strict=True)]
+    with ExitStack() as stack:
+        for s in sorted(state, key=lambda s: s.serial):
+            stack.enter_context(s.lock)
+        for s, array in zip(state, fresh, strict=True):
+            s.value = array
+
+
+def _fitting(s: Shared, value: Any) -> np.ndarray:
+    """A copy of `value` as an array of the variable's dtype and shape."""
+    array = np.array(as_argument(value, s, "safe", "set_value"), order="C")
+    known: dict[Symbol, int] = {}
+    for size, n in zip(s.shape, array.shape, strict=True):
+        symbol = dims.as_symbol(size)
+        if symbol is not None:
+            known.setdefault(symbol, n)
+    for size, n in zip(s.shape, array.shape, strict=True):
+        if dims.symbols(size) <= known.keys() and dims.evaluate(size, known) != n:
+            fail(ShapeError, f"set_value {s.name!r}: an array of shape {array.shape} does not fit", s)
+    return array
 
 
 def shared(value: Any, name: str | None = None, shape: object = None) -> Any:
     """State with this initial value (copied): an array or number, or a tree of them, which gives a tree of `Shared`.
 
-    `shape` names sizes that may change between calls, e.g. ("n", 3); by default all sizes are fixed.
-    Raises ArgumentError, DTypeError, ShapeError.
+    A list is a tree; np.array makes an array of it. `shape` names sizes that may change between calls, e.g. ("n", 3); by default
+    all sizes are fixed. Raises ArgumentError, DTypeError, ShapeError.
     """
     leaves, structure = tree.flatten(value)
     if structure == tree.structure(0):
         return _one(value, name or "shared", shape)
     if shape is not None:
-        fail(ArgumentError, "shared: `shape` goes with one array, not with a tree")
+        fail(ArgumentError, "shared: `shape` goes with one array, not with a tree", hint="np.array makes one of a list")
     paths = tree.paths(value)
     return tree.unflatten(structure, [_one(v, (name or "") + p or "shared", None) for v, p in zip(leaves, paths, strict=True)])
 
@@ -57,17 +111,16 @@ def shared(value: Any, name: str | None = None, shape: object = None) -> Any:
 def _one(value: Any, name: str, shape: object) -> Shared:
     if isinstance(value, Node):
         fail(ArgumentError, "shared: the initial value must be an array, not a node", value)
-    array = np.asarray(value)
-    if isinstance(value, np.ma.MaskedArray) or array.dtype == object:
+    if isinstance(value, np.ma.MaskedArray) or (array := np.asarray(value)).dtype.kind not in "fiubc":
         fail(DTypeError, f"shared {name!r}: {type(value).__name__} is not an array of numbers")
     declared = array.shape if shape is None else as_shape(shape)
     if len(declared) != array.ndim:
         fail(ShapeError, f"shared {name!r}: shape has {len(declared)} axes, the value {array.ndim}")
     node = variable(SHARED, name, as_dtype(array.dtype), declared, Shared)
     assert isinstance(node, Shared)
-    node.lock = threading.RLock()
-    node.value = np.array(array, dtype=node.dtype, order="C")
-    node.set_value(node.value)
+    node.cell = (ctypes.c_int64 * 2)()
+    node.lock = StateLock(node.cell)
+    node.value = _fitting(node, array)
     return node
 
 
@@ -78,20 +131,16 @@ def get_values(state: Any) -> Any:
 
 def set_values(state: Any, values: Any) -> None:
     """Set a tree of shared variables from a tree of arrays; all or, if one does not fit, none."""
-    pairs = list(zip(tree.leaves(state), tree.leaves(tree.map(lambda s, v: v, state, values)), strict=True))
-    old = [_checked(s).value for s, _ in pairs]
-    try:
-        for s, v in pairs:
-            s.set_value(v)
-    except Exception:
-        for (s, _), value in zip(pairs, old, strict=True):
-            s.value = value
-        raise
+    states, structure = tree.flatten(state)
+    listed, have = tree.flatten(values)
+    if structure != have:
+        fail(ArgumentError, f"set_values: the tree of shared variables and the tree of values differ {structure.difference(have)}")
+    write_values([_checked(s) for s in states], listed)
 
 
 def _checked(node: Any) -> Shared:
     if not isinstance(node, Shared):
-        fail(ArgumentError, f"{node!r} is not a shared variable")
+        fail(ArgumentError, f"{node!r:.60} is not a shared variable")
     return node
 
 

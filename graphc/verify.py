@@ -154,7 +154,7 @@ def _broken(what: str, node: Any, order: Sequence[Node]) -> NoReturn:
 
 
 def neighbourhood(node: Node, order: Sequence[Node]) -> list[str]:
-    """A node with its inputs above, up to four of its users below, and the user's source line: one line of text each, with the names of the graph."""
+    """A node with its inputs above, up to four of its users below, and the user's source line, with the names of the graph."""
     inputs = list(dict.fromkeys(_inputs(node)))
     readers = [n for n in order if any(i is node for i in _inputs(n))]
     shown = readers[:SHOWN_USERS]

@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from graphc import dims
-from graphc.dims import Dim, Size, Symbol
-from graphc.dtypes import SHORT, bool_, int64
+from graphc.dims import Size, Symbol
+from graphc.dtypes import SHORT, int64
 from graphc.errors import CompileError
-from graphc.program import NEUTRAL_COMBINES, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, format_kernel
-from graphc.scalar import Scalar, order
-from graphc.verify_scalar import outside, scalar_fault, show, unbound
+from graphc.program import Buffer, Check, Kernel, Launch, Program, Step
+from graphc.scalar import order
+from graphc.verify_kernel import kernel_lines, still, values_of, verify_kernel
+from graphc.verify_scalar import unbound
 
 ROLES = ("input", "shared", "constant", "output", "arena")
-KINDS = ("loops", "contract", "scatter")
-COMBINES = (*NEUTRAL_COMBINES, "recur")
-POSITIONS = ("argmax", "argmin")
 
 
 def verify_program(program: Program) -> None:
@@ -62,21 +60,22 @@ def _buffers(program: Program) -> None:
                 _broken(f"{name} is {_array(b.dtype, b.shape)}, but {b.role} {b.index} is {_array(owner.dtype, owner.shape)}")  # type: ignore[attr-defined]
     if len(set(program.outputs)) != len(program.outputs):
         _broken(f"two outputs are one buffer: {program.outputs}")
-    for k, b in enumerate(program.outputs):
-        if not 0 <= b < len(program.buffers) or program.buffers[b].role != "output" or program.buffers[b].index != k:
-            _broken(f"output {k} is not a buffer of its own: %{b}")
+    for k, number in enumerate(program.outputs):
+        known = 0 <= number < len(program.buffers)
+        if not known or program.buffers[number].role != "output" or program.buffers[number].index != k:
+            _broken(f"output {k} is not a buffer of its own: %{number}")
     if len(set(program.shared)) != len(program.shared) or len(set(program.inputs)) != len(program.inputs):
         _broken("a variable is listed twice")
 
 
 def _alias(program: Program, k: int, b: Buffer) -> None:
     seen = {k}
-    at = b.alias
-    while at is not None:
-        if not 0 <= at < len(program.buffers) or at in seen:
+    root = b
+    while root.alias is not None:
+        if not 0 <= root.alias < len(program.buffers) or root.alias in seen:
             _broken(f"buffer %{k} is an alias of no buffer: %{b.alias}")
-        seen.add(at)
-        root, at = program.buffers[at], program.buffers[at].alias
+        seen.add(root.alias)
+        root = program.buffers[root.alias]
     same = dims.equal(dims.product(b.shape), dims.product(root.shape)) is not False
     if b.dtype != root.dtype or b.role != root.role or not same:
         _broken(f"buffer %{k}, {b.role} {_array(b.dtype, b.shape)}, is an alias of {root.role} {_array(root.dtype, root.shape)}")
@@ -87,155 +86,6 @@ def root_of(program: Program, buffer: int) -> int:
     while (alias := program.buffers[buffer].alias) is not None:
         buffer = alias
     return buffer
-
-
-# -- kernels --------------------------------------------------------------------------------------------------------
-def verify_kernel(kernel: Kernel) -> None:
-    """Raise CompileError unless a kernel is well formed by itself."""
-    if kernel.kind not in KINDS:
-        _broken(f"a kernel of the unknown kind {kernel.kind!r}", kernel)
-    outer = _bind({}, kernel.axes, "the kernel", kernel)
-    stored: set[int] = set()
-    loaded: set[int] = set()
-    for k, stage in enumerate(kernel.stages):
-        name = f"stage t{k}"
-        own = _bind(outer, stage.axes, name, kernel)
-        bound = _bind(own, stage.reduce, name, kernel)
-        _combined(stage, name, kernel)
-        if k and stage.nest < kernel.stages[k - 1].nest:
-            _broken(f"{name} is of nest {stage.nest}, after one of nest {kernel.stages[k - 1].nest}", kernel)
-        loaded |= _scalars(values_of(stage), bound, stage, k, kernel)
-        for store in stage.stores:
-            loaded |= _scalars(store.at, bound if stage.scan else own, stage, k, kernel)
-            _store(store, stage, name, bound if stage.scan else own, kernel)
-            stored.add(store.slot)
-    for slot, operand in enumerate(kernel.operands):
-        if operand.written != (slot in stored):
-            _broken(f"operand b{slot} is marked {'written' if operand.written else 'read-only'}, but {'no' if operand.written else 'a'} stage stores to it", kernel)
-        if slot not in stored | loaded:
-            _broken(f"operand b{slot} is neither read nor written", kernel)
-
-
-def values_of(stage: Stage) -> tuple[Scalar, ...]:
-    """What a stage computes for each element."""
-    return (stage.body,) if stage.factor is None else (stage.body, stage.factor)
-
-
-def _bind(bound: dict[Symbol, Size], axes: Sequence[Axis], what: str, kernel: Kernel) -> dict[Symbol, Size]:
-    result = dict(bound)
-    for axis in axes:
-        symbol = dims.as_symbol(axis.index)
-        if symbol is None or symbol.kind != "axis":
-            _broken(f"{what} runs over {axis.index}, which is no loop index", kernel)
-        if symbol in result:
-            _broken(f"{what} binds the loop index {axis.index} twice", kernel)
-        if unbound(axis.extent, {}):
-            _broken(f"{what} runs {axis.index} over {axis.extent}, which is no size", kernel)
-        result[symbol] = axis.extent
-    return result
-
-
-def _combined(stage: Stage, name: str, kernel: Kernel) -> None:
-    if (stage.combine is None) != (not stage.reduce):
-        _broken(f"{name} has {len(stage.reduce)} reduced axes, and combine={stage.combine}", kernel)
-    if stage.combine is not None and stage.combine not in COMBINES:
-        _broken(f"{name} combines by {stage.combine!r}, which is none of {', '.join(COMBINES)}", kernel)
-    if (stage.combine == "recur") != (stage.factor is not None):
-        _broken(f"{name} combines by {stage.combine}, {'without' if stage.factor is None else 'with'} a factor", kernel)
-    if stage.factor is not None and (stage.factor.dtype != stage.body.dtype or not stage.scan):
-        _broken(f"{name} is a recurrence of {stage.factor.dtype} and {stage.body.dtype}, scan={stage.scan}", kernel)
-    if stage.scan not in (None, "inclusive", "exclusive") or (stage.scan and (len(stage.reduce) != 1 or stage.combine in POSITIONS)):
-        _broken(f"{name} is a {stage.scan!r} scan by {stage.combine} of {len(stage.reduce)} axes", kernel)
-    wanted = int64 if stage.combine in POSITIONS else stage.body.dtype
-    if stage.combine in ("any", "all") and stage.body.dtype != bool_:
-        _broken(f"{name} combines {stage.body.dtype} by {stage.combine}", kernel)
-    if stage.dtype != wanted:
-        _broken(f"{name} is {stage.dtype}, but its value is {wanted}", kernel)
-
-
-def _scalars(roots: Sequence[Scalar], bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> set[int]:
-    """Check all Scalars that `roots` of stage k need; returns the slots they load from."""
-    loaded: set[int] = set()
-    for s in order(roots):
-        fault = scalar_fault(s) or _leaf_fault(s, bound, stage, k, kernel)
-        if fault:
-            _broken(f"stage t{k}: {fault}, in {show(s)}", kernel)
-        if s.op == "load":
-            loaded.add(s.param[0])
-    return loaded
-
-
-def _leaf_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
-    if s.op == "index":
-        loose = unbound(s.param, bound)
-        return f"the loop index {loose[0]} is not bound here" if loose else ""
-    if s.op == "load":
-        slot, masked = s.param
-        if not 0 <= slot < len(kernel.operands):
-            return f"there is no operand b{slot}"
-        at = s.args[:-1] if masked else s.args
-        if masked and s.args[-1].dtype != bool_:
-            return f"the mask is {s.args[-1].dtype}"
-        if s.dtype != kernel.operands[slot].dtype:
-            return f"b{slot} holds {kernel.operands[slot].dtype}, not {s.dtype}"
-        return _place_fault(slot, at, {} if masked else bound, kernel)
-    if s.op == "local":
-        return _local_fault(s, bound, stage, k, kernel)
-    return f"{s.op} has no meaning in a kernel" if s.op in ("fetch", "arg") else ""
-
-
-def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
-    if not 0 <= s.param < k:
-        return f"t{s.param} is no earlier stage"
-    source = kernel.stages[s.param]
-    if source.scan:
-        return f"t{s.param} is a scan, which has no value after its loop"
-    if s.dtype != source.dtype:
-        return f"t{s.param} is {source.dtype}, not {s.dtype}"
-    if len(s.args) != len(source.axes):
-        return f"t{s.param} has {len(source.axes)} axes, read with {len(s.args)} indices"
-    if source.axes and source.nest != stage.nest:
-        return f"t{s.param} has an element for each turn of nest {source.nest}, read in nest {stage.nest}"
-    for i, axis in zip(s.args, source.axes):
-        symbol = dims.as_symbol(axis.index)
-        if i.op != "index" or i.param != axis.index or symbol is None or bound.get(symbol) != axis.extent:
-            return f"t{s.param} is read at another element than its loops are at"
-    return ""
-
-
-def _place_fault(slot: int, at: Sequence[Scalar], bound: dict[Symbol, Size], kernel: Kernel) -> str:
-    """What is wrong with an index of operand `slot`; reach is checked where `bound` gives the loops."""
-    shape = kernel.operands[slot].shape
-    if len(at) != len(shape):
-        return f"b{slot} has {len(shape)} axes, indexed with {len(at)}"
-    for i, size in zip(at, shape):
-        if i.dtype != int64:
-            return f"b{slot} is indexed by {i.dtype}"
-        static = i.op == "const" or (i.op == "index" and bool(bound))
-        if static and not unbound(i.param, bound) and outside(i.param, size, bound):
-            return f"the index {i.param} of b{slot} leaves the axis of size {size}"
-    return ""
-
-
-def _store(store: Store, stage: Stage, name: str, bound: dict[Symbol, Size], kernel: Kernel) -> None:
-    if not 0 <= store.slot < len(kernel.operands):
-        _broken(f"{name} stores to b{store.slot}, which is no operand", kernel)
-    if store.mode not in ("set", "add"):
-        _broken(f"{name} stores with the unknown mode {store.mode!r}", kernel)
-    if kernel.operands[store.slot].dtype != stage.dtype:
-        _broken(f"{name} stores {stage.dtype} to b{store.slot}, which holds {kernel.operands[store.slot].dtype}", kernel)
-    fault = _place_fault(store.slot, store.at, bound, kernel)
-    if fault:
-        _broken(f"{name} stores out of place: {fault}", kernel)
-    still = _still(store, (*stage.axes, *(stage.reduce if stage.scan else ())))
-    if still and kernel.kind != "scatter":
-        _broken(f"{name} stores all points of the loop {still[0]} to one element of b{store.slot}", kernel)
-
-
-def _still(store: Store, axes: Sequence[Axis]) -> list[Dim]:
-    """The loops along which a store stays at one element."""
-    moving = {s for i in store.at if i.op == "index" for s in dims.symbols(i.param)}
-    return [a.index for a in axes if dims.as_symbol(a.index) not in moving]
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------
@@ -249,7 +99,8 @@ def _launch(program: Program, k: int, step: Launch) -> None:
         b = program.buffers[number]
         same = b.shape == operand.shape or dims.equal(dims.product(b.shape), dims.product(operand.shape)) is not False
         if b.dtype != operand.dtype or not same:
-            _broken(f"operand b{slot} is {_array(operand.dtype, operand.shape)}, but %{number} is {_array(b.dtype, b.shape)}", step.kernel, k, step)
+            wanted, have = _array(operand.dtype, operand.shape), _array(b.dtype, b.shape)
+            _broken(f"operand b{slot} is {wanted}, but %{number} is {have}", step.kernel, k, step)
         if operand.written and b.role in ("input", "constant"):
             _broken(f"writes %{number}, which is {b.role} {b.index}", step.kernel, k, step)
 
@@ -335,14 +186,14 @@ class _Flow:
         else:
             self.written.add(root)
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
-        if kernel.kind != "scatter" and any(_still(store, kernel.axes) for store in stores):
+        if kernel.kind != "scatter" and any(still(store, kernel.axes) for store in stores):
             if program.buffers[root].role != "arena":
                 _broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
             self.scratch.add(root)
 
 
 def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
-    """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores to `slot` at the end of the same outer point."""
+    """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores at the end of each outer point."""
     stages = [(stage, store) for stage in kernel.stages for store in stage.stores if store.slot == slot]
     if kernel.kind == "scatter" or len(stages) != 1 or stages[0][0].axes or stages[0][0].scan:
         return False
@@ -407,7 +258,8 @@ def _samples(program: Program) -> list[dict[Symbol, int]]:
     if not symbols:
         return [{}]
     n = len(symbols)
-    choices = ([1] * n, [64] * n, [3 + 7 * k for k in range(n)], [3 + 7 * (n - k) for k in range(n)], [1000 if k % 2 else 2 for k in range(n)])
+    rising = [3 + 7 * k for k in range(n)]
+    choices = ([1] * n, [64] * n, rising, rising[::-1], [1000 if k % 2 else 2 for k in range(n)])
     return [dict(zip(symbols, values)) for values in choices]
 
 
@@ -417,11 +269,10 @@ def _array(dtype: object, shape: Sequence[Size]) -> str:
 
 
 def _broken(what: str, kernel: Kernel | None = None, k: int | None = None, step: Step | None = None) -> NoReturn:
-    lines = [f"verify: {what if k is None else f'step {k} {what}' if what[0].islower() and step else what}"]
+    lines = [f"verify: {what}" if k is None else f"verify: step {k} {what}" if what[0].islower() else f"verify: {what}"]
     if isinstance(step, Launch):
-        lines.append(f"  step {k}: ({', '.join(f'%{b}' for b in step.buffers)}), for {', '.join(n.describe() for n in step.nodes[:4]) or 'no node'}")
+        made = ", ".join(n.describe() for n in step.nodes[:4])
+        lines.append(f"  step {k}: ({', '.join(f'%{b}' for b in step.buffers)}), for {made or 'no node'}")
     elif isinstance(step, Check):
         lines.append(f"  step {k}: check %{step.buffer} (indices %{step.indices}), for {step.node.describe()}")
-    if kernel is not None:
-        lines += ["  " + line for line in format_kernel(kernel).splitlines()]
-    raise CompileError("\n".join(lines))
+    raise CompileError("\n".join([*lines, *(kernel_lines(kernel) if kernel is not None else ())]))

@@ -14,7 +14,9 @@ from graphc.scalar import COMPARISONS, Scalar, format_scalar
 LEAVES = ("const", "index", "load", "fetch", "local", "arg")
 UNARY = ("neg", "abs", "sqrt", "floor", "ceil", "trunc", "rint", "not")
 BINARY = ("add", "sub", "mul", "div", "floordiv", "mod", "min", "max", "copysign", "and", "or", "xor", "shl", "ashr", "lshr")
-ARITY = {**dict.fromkeys(UNARY, 1), **dict.fromkeys((*BINARY, *COMPARISONS), 2), "fma": 3, "select": 3, "cast": 1, "bitcast": 1, "lookup": 1}
+ARITY = {
+    **dict.fromkeys((*UNARY, "cast", "bitcast", "lookup"), 1), **dict.fromkeys((*BINARY, *COMPARISONS), 2), "fma": 3, "select": 3,
+}  # fmt: skip
 KINDS = {  # the NumPy kinds of what an op works on, where not every kind has a meaning
     **dict.fromkeys(("sqrt", "floor", "ceil", "trunc", "rint", "copysign"), "f"),
     **dict.fromkeys(("floordiv", "mod", "shl", "ashr", "lshr"), "iu"), **dict.fromkeys(("and", "or", "xor", "not"), "biu"),
@@ -24,7 +26,10 @@ Reach = tuple[Size, Size]
 
 
 def scalar_fault(s: Scalar) -> str:
-    """What is wrong with the dtypes of one Scalar and its arguments, "" where nothing is. A name that is no op is a function of the vector math."""
+    """What is wrong with the dtypes of one Scalar and its arguments, "" where nothing is.
+
+    A name that is no op is a function of the vector math.
+    """
     if s.op == "const":
         return _const_fault(s)
     if s.op == "index":

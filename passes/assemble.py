@@ -71,7 +71,7 @@ class _Assembler:
             if outputs[k] not in self.stored_in.get(node, ()):
                 self._copy(node, outputs[k], self.steps)
         for variable, value in self.updates:
-            self._copy(value, self._leaf(variable), self.commits)
+            self._copy(value, self._leaf(variable), self.commits, self._held(variable, value))
         return Program(
             tuple(self.buffers), (*self.steps, *self.commits), self.graph.inputs, tuple(self.shared),
             tuple([c.attrs["value"].array for c in self.constants]), tuple(outputs), commit=len(self.steps), size_checks=size_checks,
@@ -123,6 +123,15 @@ class _Assembler:
         found |= set(self.graph.outputs)
         found |= {source for alias, source in self.fused.aliases.items()}
         return {n for n in found if n in self.fused.home}
+
+    def _held(self, variable: Node, value: Node) -> int | None:
+        """Where the new value of `variable` lies, if that is old state which another commit overwrites: in a copy (a, b = b, a)."""
+        source = self.fused.aliases.get(value, value)
+        if source is variable or all(source is not v for v, _ in self.updates):
+            return None
+        held = self._buffer(Buffer(value.dtype, value.shape, "arena"))
+        self._copy(value, held, self.steps)
+        return held
 
     # -- one cluster ---------------------------------------------------------------------------------------------
     def _launch(self, cluster: Cluster) -> None:
@@ -248,8 +257,8 @@ class _Assembler:
         return [fill, Stage(axes, replace_leaves(member.body, leaf), node.dtype, stores=(Store(target, at, member.mode),))]
 
     # -- copies and checks ---------------------------------------------------------------------------------------
-    def _copy(self, node: Node, target: int, into: list[Step]) -> None:
-        """A kernel that copies a stored value, or any variable, constant or alias, into another buffer."""
+    def _copy(self, node: Node, target: int, into: list[Step], source: int | None = None) -> None:
+        """A kernel that copies a stored value, or any variable, constant or alias, from `source` or where it is read, into another buffer."""
         slots = _Slots([], [])
         if node.op.name == "constant" and node.size == 1:
             shape, domain = node.shape, squeezed(node.shape)
@@ -258,7 +267,7 @@ class _Assembler:
             shape = (dims.product(node.shape),) if node.ndim > 1 else node.shape
             domain = squeezed(shape)
             at = tuple([sc.index(0 if s == 1 else loop_index(0)) for s in shape])
-            value = sc.load(slots.slot(self._home(node), node.dtype, shape), at, node.dtype)
+            value = sc.load(slots.slot(self._home(node) if source is None else source, node.dtype, shape), at, node.dtype)
         to = tuple([sc.index(i) for i in _positions(shape)])
         store = Store(slots.slot(target, node.dtype, shape, True), to)
         kernel = Kernel(

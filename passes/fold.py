@@ -12,7 +12,8 @@ from graphc.ir import Node
 from graphc.ops.registry import constant
 from graphc.ops.spread import BROADCAST
 from graphc.types import TensorType
-from passes.match import AnyRule, Local, params
+from passes.match import params
+from passes.rule import AnyRule, Local
 
 MAX_ELEMENTS = 4096  # a longer result is folded only where it is no longer than what it is computed from
 NEVER = ("host_call", "scan", "while", "cond", "checkpoint", "stop_gradient")

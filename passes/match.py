@@ -1,42 +1,31 @@
-"""Rules as pairs of expressions, and matching them against nodes.
+"""Patterns, and matching them against nodes.
 
-    x, y = hole("x"), hole("y")              any array
-    m, i = hole("m", "bool"), hole("i", "int64")    any mask, any integer array
-    c = number("c")                          one number, whatever array it fills
-    v = vector("v")                          any array along the axes that the rule reduces
+    x, y = hole("x"), hole("y")                      any array
+    m, i = hole("m", "bool"), hole("i", "int64")     any mask, any array of integers
+    c = number("c")                                  one number, whatever array it fills
+    v = vector("v")                                  any array, in a pattern that holds along any of its axes
 
-    Rule("log1p", log(1 + x), log1p(x), floats="stable")
-    Rule("log-sum-exp", log(sum(exp(v))), logsumexp(v), floats="stable")
-
-Both sides are graphs built by the functions that users call. A side over 0-d holes holds elementwise for arrays of any
-shape and dtype. A side over vectors is *lifted*: the one axis of the vectors stands for any set of axes of the matched
-arrays, and what is 0-d in the rule lacks these axes; `sum(v)` matches a sum over any axes, `v - sum(v)` one that is
-broadcast back along them. Operands of a commutative op match in either order; a literal matches any array filled with
-that number; a pattern matches through a broadcast, its holes then stand for the broadcast arrays.
+A pattern is a graph over holes, built by the functions that users call: `log(1 + x)`. Over 0-d holes it stands for arrays
+of any shape and dtype, elementwise. Over vectors it is *lifted*: their one axis stands for any set of axes of the matched
+arrays, and what is 0-d in the pattern lacks these axes; `sum(v)` matches a sum over any axes, `v - sum(v)` one that is
+repeated along them again. Operands of a commutative op match in either order, a literal matches any array filled with that
+number, and a pattern matches through a broadcast: its holes then stand for the broadcast arrays.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from graphc import dims
-from graphc.dims import Dim, Size
+from graphc.dims import Size
 from graphc.dtypes import as_dtype
-from graphc.errors import ArgumentError, fail
-from graphc.ir import Node, Op, make, toposort
-from graphc.ops.compare import SELECT
-from graphc.ops.compare import where as choose
-from graphc.ops.registry import CONSTANT, DIM, asarray, constant
-from graphc.ops.rows import PUBLIC
-from graphc.ops.spread import BROADCAST, CAST, REDUCE, broadcast, reduce
+from graphc.ir import Node, Op, make
+from graphc.ops.registry import CONSTANT, DIM
+from graphc.ops.spread import BROADCAST, CAST, REDUCE
 from graphc.types import Shape, as_shape, tensor_type
 
-HONESTY = ("exact", "reassoc", "stable", "fast")
 HOLE = Op("hole", 0, ("name", "kind", "dtype", "shape"), "Anything, in a rule.", lambda name, kind, dtype, shape: tensor_type(dtype, shape))
 KINDS = {"float64": "iuf", "int64": "iu", "bool": "b"}  # dtype of a hole -> the kinds of dtype it matches
 ALONG = dims.fresh("k")  # the size of every vector in a rule
@@ -60,101 +49,12 @@ def vector(name: str) -> Node:
     return make(HOLE, (), (name, KINDS["float64"], as_dtype("float64"), as_shape(ALONG)))
 
 
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """before -> after, two expressions over holes, where an optional condition on what they are bound to holds.
-
-    after may also be a function of the bound holes (and `axes`, `shape` of lifted rules), which returns None to decline.
-    floats: exact (same bits, also for -0, inf, nan, subnormals), reassoc (rounds in another order),
-    stable (at least as accurate, and right where `before` overflows or cancels), fast (off by default).
-    """
-
-    name: str
-    before: Node
-    after: Node | int | float | bool | Callable[..., Any]
-    where: Callable[..., bool] | None = None
-    floats: str = "exact"
-    heads: tuple[str | None, ...] = field(init=False)
-    holds: Callable[[Bindings], bool] = field(init=False)
-    build: Callable[[Bindings], Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        if self.floats not in HONESTY:
-            fail(ArgumentError, f"rule {self.name!r}: floats={self.floats!r}", hint="one of " + ", ".join(HONESTY))
-        object.__setattr__(self, "heads", tuple([_wanted_head(i) for i in self.before.inputs]))
-        object.__setattr__(self, "holds", _by_name(self.where or (lambda: True)))
-        object.__setattr__(self, "build", template(self.after))
-
-    @property
-    def root(self) -> str:
-        return self.before.op.name
-
-    def accepts(self, ops: tuple[str, ...], heads: tuple[str, ...]) -> bool:
-        """Whether inputs with these ops, and these heads, can match at all."""
-        orders = (heads, heads[::-1]) if self.before.op.commutative else (heads,)
-        same = len(heads) == len(self.heads)
-        return same and any(all(w is None or w == h for w, h in zip(self.heads, order)) for order in orders)
-
-    def apply(self, node: Node) -> Node | None:
-        """What replaces `node`, None where the rule does not hold."""
-        bound = match(self.before, node)
-        if bound is None or not self.holds(bound):
-            return None
-        made = self.build(bound)
-        return None if made is None else fit_to(made, node)
-
-
-@dataclass(frozen=True, eq=False)
-class Local:
-    """A rule on parameters (axes, shapes, specs), which two expressions cannot state: a function of one node.
-
-    The docstring of `function` says before -> after; it returns None where the rule does not hold.
-    root: the name of the op, None for every op; inputs: the names of ops, one of which an input must be, () for any.
-    """
-
-    name: str
-    root: str | None
-    function: Callable[[Node], Node | None]
-    floats: str = "exact"
-    inputs: tuple[str, ...] = ()
-
-    def accepts(self, ops: tuple[str, ...], heads: tuple[str, ...]) -> bool:
-        """Whether inputs with these ops, and these heads, can match at all."""
-        return not self.inputs or not set(self.inputs).isdisjoint(ops)
-
-    def apply(self, node: Node) -> Node | None:
-        made = self.function(node)
-        return made if made is not None and made.type is node.type else None
-
-
-AnyRule = Rule | Local
-
-
-def _by_name(function: Callable[..., Any]) -> Callable[[Bindings], Any]:
-    """`function` applied to the bindings that its parameters name."""
-    names = tuple(inspect.signature(function).parameters)
-    return lambda bound: function(*[bound[n] for n in names])
-
-
 def params(node: Node) -> Any:
     """The parameters of a node, whose types its op knows."""
     return node.params
 
 
-def fit_to(made: Any, node: Node) -> Node | None:
-    """`made`, a node or a number, in the type of `node`: numbers are cast and spread; None for a node of another type."""
-    if not isinstance(made, Node):
-        value = asarray(made, node.dtype) if isinstance(made, Dim) else constant(np.asarray(made, node.dtype))
-        return broadcast(value, node.shape, ())
-    return made if made.type is node.type else None
-
-
 # -- what a node is filled with ---------------------------------------------------------------------------------
-def head(node: Node) -> str:
-    """The name of the op, below a broadcast."""
-    return node.inputs[0].op.name if node.op is BROADCAST else node.op.name
-
-
 def splat(node: Node) -> Number | None:
     """The number that fills the whole array, None where there is none."""
     while node.op is BROADCAST:
@@ -210,7 +110,7 @@ def _solve(goal: Goal, bound: Bindings) -> Bindings | None:
             if value is None or not same_number(value, params(pattern)[0].array[()]):
                 return None
         elif op is DIM or (op is CAST and pattern.inputs[0].op is DIM):
-            if "axes" not in bound or size_value(node) != _count(bound):
+            if "axes" not in bound or size_value(node) != size_of_axes(bound):
                 return None
         elif op is BROADCAST:
             if node.op is not BROADCAST or through is not None or not _lift(bound, node.shape, _unnamed(node)) or _stretches(node):
@@ -277,67 +177,27 @@ def _stretches(node: Node) -> bool:
     return any(size == 1 and shape[a] != 1 for size, a in zip(x.shape, axes))
 
 
-def _count(bound: Bindings) -> Size:
+def size_of_axes(bound: Bindings) -> Size:
+    """The number of elements along the axes that the vectors stand for."""
     return dims.product(bound["shape"][a] for a in bound["axes"])
 
 
-def _wanted_head(pattern: Node) -> str | None:
-    """The head an input must have to match, None for any."""
+# -- a glance at a node, which rules out most patterns ---------------------------------------------------------------
+def token(node: Node) -> str:
+    """The op of a node, below a broadcast; for a number, the number too."""
+    if node.op is BROADCAST:
+        node = node.inputs[0]
+    if node.op is not CONSTANT:
+        return node.op.name
+    value = splat(node)
+    return "constant" if value is None else f"constant {float(value)!r}"
+
+
+def wanted(pattern: Node) -> str:
+    """The token that a node must have to match; "" for any, "constant" for any number."""
     op = pattern.op
     if op is HOLE:
-        return "constant" if params(pattern)[1] == "number" else None
+        return "constant" if params(pattern)[1] == "number" else ""
     if op is DIM or (op is CAST and pattern.inputs[0].op is DIM):
-        return None
-    return _wanted_head(pattern.inputs[0]) if op is BROADCAST else op.name
-
-
-# -- building ----------------------------------------------------------------------------------------------------
-Step = Callable[[Bindings, list[Any]], Any]
-
-
-def template(after: Any) -> Callable[[Bindings], Any]:
-    """A function that builds `after` over what the holes are bound to, by the public functions."""
-    if not isinstance(after, Node):
-        return _by_name(after) if callable(after) else lambda bound: after
-    order = toposort([after])
-    place = {node: k for k, node in enumerate(order)}
-    steps = [_step(node, [place[i] for i in node.inputs]) for node in order]
-
-    def build(bound: Bindings) -> Any:
-        values: list[Any] = []
-        for step in steps:
-            values.append(step(bound, values))
-        return values[-1]
-
-    return build
-
-
-def _step(node: Node, args: list[int]) -> Step:
-    op, given = node.op, params(node)
-    if op is HOLE:
-        return lambda bound, values: bound[given[0]]
-    if op is CONSTANT:
-        literal = _weak(given[0].array.item())
-        return lambda bound, values: literal
-    if op is DIM:
-        return lambda bound, values: _count(bound)
-    if op is CAST:
-        return lambda bound, values: values[args[0]]  # of a size: numbers and sizes are weak, and take the dtype of what they meet
-    if op is REDUCE:
-        return lambda bound, values: reduce(values[args[0]], bound["axes"], given[1])
-    if op is BROADCAST:
-        return lambda bound, values: _spread(values[args[0]], bound)
-    function = choose if op is SELECT else PUBLIC[op.name]
-    return lambda bound, values: function(*[values[k] for k in args])
-
-
-def _weak(value: Any) -> Any:
-    """A literal as the number that takes any dtype: whole floats but -0.0 as ints."""
-    whole = isinstance(value, float) and abs(value) < 2**31 and value == int(value) and (value != 0 or not np.signbit(value))
-    return int(value) if whole else value
-
-
-def _spread(value: Any, bound: Mapping[str, Any]) -> Any:
-    shape, axes = bound["shape"], bound["axes"]
-    kept = tuple([k for k in range(len(shape)) if k not in axes])
-    return broadcast(value, shape, kept) if isinstance(value, Node) else value
+        return ""
+    return token(pattern) if op is not BROADCAST else wanted(pattern.inputs[0])

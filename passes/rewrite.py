@@ -15,7 +15,9 @@ from typing import NoReturn, Protocol
 
 from graphc.errors import CompileError, fail
 from graphc.ir import Node, Site, origin, rebuild
-from passes.match import AnyRule, Local, Rule, head
+from graphc.types import TensorType
+from passes.match import token
+from passes.rule import AnyRule, Glance, Rule
 
 MAX_ARITY = 3  # of elementwise ops; nodes with more inputs are offered every rule of their op
 MAX_PENDING = 10_000  # rewrites of one node that wait for each other; a terminating table needs a few
@@ -45,24 +47,35 @@ def _note(log: Fired, rule: str, site: Site) -> None:
 
 
 class Table:
-    """Rules in the order in which they are tried, found by op and heads of the inputs."""
+    """Rules in the order in which they are tried, found by a glance at a node."""
 
     def __init__(self, rules: Iterable[AnyRule], floats: Sequence[str] = ("exact", "stable", "reassoc")) -> None:
         self.rules = tuple([r for r in rules if r.floats in floats])
-        self._found: dict[tuple[str, ...], tuple[AnyRule, ...]] = {}
-        self._roots = [(r.root, r) for r in self.rules]
+        self._of = {r.root: tuple([s for s in self.rules if s.root in (r.root, None)]) for r in self.rules}
+        self._everywhere = self._of.get(None, ())
+        self._literals = frozenset([token(i) for r in self.rules if isinstance(r, Rule) for i in r.before.inputs])
+        self._found: dict[tuple[object, ...], tuple[AnyRule, ...]] = {}
 
     def candidates(self, node: Node) -> tuple[AnyRule, ...]:
         """The rules that may match `node`."""
         name, inputs = node.op.name, node.inputs
-        wide = len(inputs) > MAX_ARITY
-        key = (name,) if wide else (name, *[i.op.name for i in inputs], *[head(i) for i in inputs])
+        rules = self._of.get(name, self._everywhere)
+        if not inputs or len(inputs) > MAX_ARITY:
+            return rules if inputs else ()
+        ops = [i.op.name for i in inputs]
+        tokens = [self._token(i) if op in ("broadcast", "constant") else op for i, op in zip(inputs, ops)]
+        first = inputs[0].type
+        kind = first.dtype.kind if isinstance(first, TensorType) else ""
+        key = (name, kind, inputs[0] is inputs[-1], *ops, *tokens)
         found = self._found.get(key)
         if found is None:
-            ops, heads = key[1 : 1 + len(inputs)], key[1 + len(inputs) :]
-            found = tuple([r for root, r in self._roots if root in (name, None) and (wide or r.accepts(ops, heads))])
-            self._found[key] = found
+            seen = Glance(kind, inputs[0] is inputs[-1], tuple(ops), tuple(tokens))
+            found = self._found[key] = tuple([r for r in rules if r.accepts(seen)])
         return found
+
+    def _token(self, node: Node) -> str:
+        seen = token(node)
+        return seen if seen in self._literals or not seen.startswith("constant") else "constant"
 
 
 class Memo:
@@ -152,6 +165,3 @@ def _fire(node: Node, table: Table, log: Fired | None) -> Node | None:
 def _not_terminating(node: Node, log: Fired | None) -> NoReturn:
     names = list(log.fired)[-4:] if log is not None else []
     fail(CompileError, "rules undo each other" + (f", among them {', '.join(names)}" if names else ""), node)
-
-
-__all__ = ["Local", "Log", "Memo", "Rule", "Table", "rewrite"]

@@ -1,10 +1,15 @@
-"""Golden files: `golden("name", text)` compares a text with tests/golden/name.txt; `pytest --update-golden` writes what differs."""
+"""Golden files, and verification at every boundary of the compiler for all tests.
+
+`golden("name", text)` compares a text with tests/golden/name.txt; `pytest --update-golden` writes what differs.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +38,40 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         pytest.fail(f"{difference}\nif this is meant, run: pytest --update-golden", pytrace=False)
 
     return compare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def verified() -> Iterator[None]:
+    """Every graph, program and loop nest that a test compiles is verified: at each boundary in tests, at none in release."""
+    from codegen import compile as native
+    from codegen.check_loops import check_loops
+    from graphc.verify import verify
+    from graphc.verify_program import verify_program
+    from passes import pipeline
+
+    def graph_pass(run: Any) -> Any:
+        @functools.wraps(run)
+        def checked(graph: Any, log: Any) -> Any:
+            verify(graph)
+            result = run(graph, log)
+            verify(result)
+            return result
+
+        return checked
+
+    def plan_checked(*args: Any) -> Any:
+        program = plan(*args)
+        verify_program(program)
+        return program
+
+    def lower_checked(kernel: Any, target: Any) -> Any:
+        block = lower(kernel, target)
+        check_loops(block, kernel)
+        return block
+
+    plan, lower = pipeline.plan, native.lower
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "LEVELS", {level: tuple(map(graph_pass, passes)) for level, passes in pipeline.LEVELS.items()})
+        patch.setattr(pipeline, "plan", plan_checked)
+        patch.setattr(native, "lower", lower_checked)
+        yield

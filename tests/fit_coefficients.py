@@ -192,9 +192,7 @@ FITS: dict[str, Fit] = {
     "ERF_FAR_F32": _row(
         "erf(x) = 1 - exp(-P(x)), 1 <= x <= 4", lambda a: -mp.log(mp.erfc(a)), lambda a: mp.erfc(a) / mp.erf(a), "0.99", 4, 8, f32
     ),
-    "ERFC_F32": _row(
-        "erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = (x-2)/(x+2), x <= 10.5", _erfcx(2), lambda q: 1 / _erfcx(2)(q), -1, "0.69", 10, f32
-    ),
+    "ERFC_SHORT": _row(_Q + "(x-2)/(x+2), x <= 10.5", _erfcx(2), lambda q: 1 / _erfcx(2)(q), -1, "0.69", 10, f64),
     "ERFC_F64": _row(
         "erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = (x-4)/(x+4), x <= 28", _erfcx(4), lambda q: 1 / _erfcx(4)(q), -1, "0.755", 22, f64
     ),

@@ -12,13 +12,16 @@ from graphc.ir import Graph, Node
 from graphc.program import Program, format_program
 from graphc.target import Target
 from graphc.verify import size_assumptions, verify
-from graphc.verify_program import verify_kernel, verify_program
+from graphc.verify_kernel import verify_kernel
+from graphc.verify_program import verify_program
 from passes.assemble import assemble
 from passes.fuse import fuse
 from passes.memory import plan_memory
 
 # a machine of the tests' own, so that golden files are the same everywhere
-TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", vector_bytes=32, has_fma=True, has_ldexp=False, has_round=True, has_gather=True, registers=16)
+TARGET = Target(
+    "x86_64-linux", "haswell", "", vector_bytes=32, has_fma=True, has_ldexp=False, has_round=True, has_gather=True, registers=16
+)
 
 
 def assembled(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence[tuple[Node, Node]] = ()) -> Program:

@@ -56,6 +56,9 @@ def test_good(body: list[Statement]) -> None:
     check_loops(Block(tuple(body)), KERNEL)
 
 
+LEAST = Accumulate(0, "argmin", fetch(1, I0), sc.index(I0))
+
+
 def inside(*body: Statement) -> list[Statement]:
     return [loop(I0, N, *body)]
 
@@ -77,7 +80,7 @@ def inside(*body: Statement) -> list[Statement]:
         ("t0 is read where it is not defined", [Let(1, local(0))]),
         ("t0 is read where it is not defined", inside(loop(I1, 4, Let(0, X)), Store(1, None, I0, local(0)))),
         ("t0 is one float64, read as float32", inside(Let(0, fetch(1, I0)), Let(1, local(0, float32)))),
-        ("t0 is one float64, read as float64 with 1 indices", inside(Let(0, fetch(1, I0)), Let(1, sc.local(0, (sc.index(I0),), float64)))),
+        ("read as float64 with 1 indices", inside(Let(0, fetch(1, I0)), Let(1, sc.local(0, (sc.index(I0),), float64)))),
         ("the loop index i1 is not bound here", inside(Let(0, sc.index(I1)))),
         ("the loop index i1 is not bound here", inside(Let(0, fetch(0, 4 * I0 + I1)))),
         ("the loop index i0 is not bound here", [loop(I0, N), Store(1, None, I0, sc.const(1.0, float64))]),
@@ -96,7 +99,7 @@ def inside(*body: Statement) -> list[Statement]:
         ("t0 holds float64, the value is int64", [Alloc(0, float64, "sum"), *inside(Accumulate(0, "sum", fetch(2, I0, int64)))]),
         ("argmax goes without a second value", [Alloc(0, int64, "argmax"), *inside(Accumulate(0, "argmax", fetch(1, I0)))]),
         ("sum goes with a second value", [Alloc(0, float64, "sum"), *inside(Accumulate(0, "sum", fetch(1, I0), fetch(1, I0)))]),
-        ("t0 holds float64, the value is int64", [Alloc(0, float64, "argmin"), *inside(Accumulate(0, "argmin", fetch(1, I0), sc.index(I0)))]),
+        ("t0 holds float64, the value is int64", [Alloc(0, float64, "argmin"), *inside(LEAST)]),
         ("unknown mode 'multiply'", inside(Store(1, None, I0, fetch(1, I0), "multiply"))),
         ("b0 is no operand that is written", inside(Store(0, None, I0, fetch(1, I0)))),
         ("b7 is no operand that is written", inside(Store(7, None, I0, fetch(1, I0)))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import itertools
 import threading
 from collections.abc import Hashable
 
@@ -140,7 +141,7 @@ def test_chain_without_recursion() -> None:
         y = -y
     order = toposort([y])
     assert len(order) == CHAIN + 1 and order[0] is x and order[-1] is y
-    assert all(a.serial < b.serial for a, b in zip(order, order[1:]))
+    assert all(a.serial < b.serial for a, b in itertools.pairwise(order))
     readers = users(order)
     assert readers[y] == [] and len(readers[x]) == 1
     (moved,) = replace([y], {x: z})

@@ -102,7 +102,9 @@ HOUSE = [e for e in EDGES if e.imported.split(".")[0] in PACKAGES]
 
 
 def layer(module: str) -> int:
-    listed = [(len(prefix), k) for k, prefixes in enumerate(LAYERS) for prefix in prefixes if module == prefix or (prefix != "graphc" and module.startswith(prefix + "."))]
+    """The layer of the longest prefix that is listed; `graphc` itself stands for its `__init__` alone."""
+    above = lambda prefix: module == prefix or (prefix != "graphc" and module.startswith(prefix + "."))
+    listed = [(len(prefix), k) for k, prefixes in enumerate(LAYERS) for prefix in prefixes if above(prefix)]
     return max(listed)[1] if listed else TOOLS
 
 
@@ -116,7 +118,8 @@ def fault(e: Edge) -> str:
     if other not in PACKAGES:
         return "" if other in EXTERNAL[package] or other in sys.stdlib_module_names else f"{package} does not use {other}"
     if e.types_only:
-        return "" if (e.importer, e.imported) in TYPES_ONLY or (package == other and package != "graphc") else "not among the imports for annotations"
+        listed = (e.importer, e.imported) in TYPES_ONLY or (package == other and package != "graphc")
+        return "" if listed else "not among the imports for annotations"
     if e.function:
         return "" if allowed_inside(e) else "imports belong at the top; an exception is listed with its reason"
     if package != other:

@@ -83,7 +83,7 @@ def test_golden(case: Callable[[], Case], golden: Golden) -> None:
 
 
 def test_text_is_deterministic() -> None:
-    code = "from tests.stages import planned, text_of; from tests import test_program as t; print([text_of(planned(*c())) for c in t.CASES])"
+    code = "from tests.test_program import CASES, planned, text_of; print([text_of(planned(*case())) for case in CASES])"
     assert fresh(code, PYTHONHASHSEED="1") == fresh(code, PYTHONHASHSEED="2")
 
 
@@ -264,4 +264,5 @@ def test_lanes_run_along_rows_and_columns() -> None:
     x = gx.tensor("x", ("n", 64), "float32")
     for axis in (0, 1):
         (block,) = loops_of(planned([x], [gx.sum(x, axis=axis)]))
-        assert [(str(s.index), s.kind) for s in walk(block) if isinstance(s, For) and s.extent == 64] == [("i0" if axis == 0 else "i1", "vector")]
+        (columns,) = [s for s in walk(block) if isinstance(s, For) and s.extent == 64]
+        assert columns.kind == "vector"

@@ -213,4 +213,3 @@ def test_no_assumptions_in_static_graphs() -> None:
     finally:
         del OPS["counted"]
     assert len(calls) == 1, "rules of static types are not run again"
-

@@ -18,7 +18,8 @@ from graphc.ir import origin
 from graphc.ops.registry import SHARED, variable
 from graphc.program import Axis, Buffer, Check, Kernel, Launch, Operand, Program, Stage, Store, loop_index
 from graphc.scalar import Scalar
-from graphc.verify_program import verify_kernel, verify_program
+from graphc.verify_kernel import verify_kernel
+from graphc.verify_program import verify_program
 from graphc.verify_scalar import outside, reach, scalar_fault
 
 N, K = dims.dim("n"), dims.dim("k")
@@ -46,7 +47,8 @@ KERNEL = Kernel(
 )
 COPY = Kernel((ROWS,), (Stage((), load(0, I0), float64, stores=put(1, I0)),), (Operand(float64, (N,)), Operand(float64, (N,), True)))
 ADD = Kernel((ROWS,), (Stage((), load(0, I0) + load(2, I0), float64, stores=put(1, I0)),), (*COPY.operands, Operand(float64, (N,))))
-FAULT = Kernel((), (Stage((), load(0, R0, dtype=int64), int64, (Axis(R0, K),), "min", put(1)),), (Operand(int64, (K,)), Operand(int64, (), True)))
+LEAST = Stage((), load(0, R0, dtype=int64), int64, (Axis(R0, K),), "min", put(1))
+FAULT = Kernel((), (LEAST,), (Operand(int64, (K,)), Operand(int64, (), True)))
 
 X, INDICES, STATE = gx.tensor("x", (N, 4)), gx.tensor("i", (K,), "int64"), variable(SHARED, "s", float64, (N,))
 PROGRAM = Program(
@@ -79,8 +81,12 @@ def test_good() -> None:
 
 # -- scalars ------------------------------------------------------------------------------------------------------------
 X64, X32, I64, B = (sc.arg(k, d) for k, d in enumerate((float64, float32, int64, bool_)))
-GOOD = [X64 + 1.0, X64 < 2.0, sc.select(B, X64, 1.0), I64 // 3, I64 << 2, ~B, B & B, sc.fma(X64, X64, X64), sc.math("tanh", X32), I64.cast(float32),
-        I64.bitcast(float64), sc.lookup((1.0, 2.0), I64, float64), sc.index(N + I0), sc.const(-0.0, float64), sc.const(True, bool_), -I64, abs(X32)]  # fmt: skip
+GOOD = [
+    X64 + 1.0, X64 < 2.0, sc.select(B, X64, 1.0), I64 // 3, I64 << 2, ~B, B & B, -I64, abs(X32), sc.fma(X64, X64, X64),
+    sc.math("tanh", X32),
+    I64.cast(float32), I64.bitcast(float64), sc.lookup((1.0,), I64, float64), sc.index(N + I0), sc.const(-0.0, float64),
+    sc.const(True, bool_),
+]  # fmt: skip
 BAD = [
     (sc.scalar("add", (X64, X32), float64), "add of different dtypes: float64, float32"),
     (sc.scalar("add", (X64,), float64), "add takes 2 arguments, not 1"),
@@ -133,7 +139,7 @@ def operand(k: int, **changed: Any) -> Callable[[], Kernel]:
     return lambda: replace(KERNEL, operands=(*KERNEL.operands[:k], replace(KERNEL.operands[k], **changed), *KERNEL.operands[k + 1 :]))
 
 
-LOCAL = sc.local(0, (), float64)
+LOCAL, AT_I1 = sc.local(0, (), float64), sc.local(1, (sc.index(I1),), float64)
 SCAN = Stage((), load(0, I0, R0), float64, (REDUCED,), "sum", put(1, I0, R0), "inclusive")
 KERNELS: list[tuple[str, Callable[[], Kernel]]] = [
     ("unknown kind 'spiral'", lambda: replace(KERNEL, kind="spiral")),
@@ -167,9 +173,9 @@ KERNELS: list[tuple[str, Callable[[], Kernel]]] = [
     ("t0 is float64, not int64", stage(2, body=sc.local(0, (), int64), dtype=int64)),
     ("t1 has 1 axes, read with 0 indices", stage(2, body=sc.local(1, (), float64))),
     ("t1 is read at another element", stage(2, body=sc.local(1, (sc.index(I0),), float64))),
-    ("t1 is read at another element", stage(2, body=sc.local(1, (sc.index(I1),), float64), reduce=(Axis(I1, 3),), combine="sum")),
+    ("t1 is read at another element", stage(2, body=AT_I1, reduce=(Axis(I1, 3),), combine="sum")),
     ("t1 is of nest 0, after one of nest 2", stage(0, nest=2)),
-    ("t1 has an element for each turn of nest 0, read in nest 1", stage(2, body=sc.local(1, (sc.index(I1),), float64), reduce=(COLUMNS,), combine="sum", nest=1)),
+    ("t1 has an element for each turn of nest 0, read in nest 1", stage(2, body=AT_I1, reduce=(COLUMNS,), combine="sum", nest=1)),
     ("t0 is a scan, which has no value", lambda: replace(KERNEL, stages=(SCAN, *KERNEL.stages[1:]))),
     ("fetch has no meaning in a kernel", stage(2, body=sc.scalar("fetch", (), float64, (0, 0, False, False)))),
     ("arg has no meaning in a kernel", stage(2, body=X64)),
@@ -205,11 +211,15 @@ def step(k: int, *new: Launch | Check, commit: int = 4) -> Callable[[], Program]
     return lambda: replace(PROGRAM, steps=(*PROGRAM.steps[:k], *new, *PROGRAM.steps[k + 1 :]), commit=commit)
 
 
-TWICE = replace(ADD, stages=(*ADD.stages, replace(ADD.stages[0], stores=put(3, I0))), operands=(*ADD.operands, Operand(float64, (N,), True)))
+AGAIN = replace(ADD.stages[0], stores=put(3, I0))
+TWICE = replace(ADD, stages=(*ADD.stages, AGAIN), operands=(*ADD.operands, Operand(float64, (N,), True)))
 BACKWARDS = Kernel((ROWS,), (Stage((), load(0, N - 1 - I0), float64, stores=put(1, I0)),), COPY.operands)
 ONE = Kernel((ROWS,), (Stage((), load(0, I0), float64, stores=put(1, 0)),), COPY.operands)
-ROW = Kernel((ROWS,), (Stage((COLUMNS,), load(0, I0, I1), float64, stores=put(1, I1)),), (Operand(float64, (N, 4)), Operand(float64, (4,), True)))
-READ_ROW = Kernel((COLUMNS,), (Stage((), load(0, I1), float64, stores=put(1, I1)),), (Operand(float64, (4,)), Operand(float64, (4,), True)))
+FOUR = Operand(float64, (4,))
+ROW = Kernel(
+    (ROWS,), (Stage((COLUMNS,), load(0, I0, I1), float64, stores=put(1, I1)),), (Operand(float64, (N, 4)), replace(FOUR, written=True))
+)
+READ_ROW = Kernel((COLUMNS,), (Stage((), load(0, I1), float64, stores=put(1, I1)),), (FOUR, replace(FOUR, written=True)))
 PROGRAMS: list[tuple[str, Callable[[], Program]]] = [
     ("%0 has the unknown role 'heap'", buffer(0, role="heap")),
     ("%5 has the unsupported dtype complex128", buffer(5, dtype=np.dtype(complex))),

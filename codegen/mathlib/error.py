@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from math import isqrt
 
-from codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F32, ERFC_F64
-from codegen.mathlib.exponential import exp_of_negative
+from codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F64, ERFC_SHORT
+from codegen.mathlib.exponential import exp_of_negative, exp_short
 from codegen.mathlib.kit import bits, clamp, poly, two_product
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, copysign, fma, lookup, select
@@ -83,12 +83,25 @@ def _pi(unit: int) -> int:
 
 
 def erfc(x: Scalar, target: Target) -> Scalar:
-    """1 - erf(x) near 0; exp(-a^2) P(q) / (1 + 2a), a = |x|, q = (a - k)/(a + k), k = 2 (f32) or 4 (f64); 2 less that for x < 0"""
-    short = x.dtype == float32
-    k, c, end = (2.0, ERFC_F32, 10.5) if short else (4.0, ERFC_F64, 28.0)
-    a = clamp(abs(x), high=end)
+    return _erfc_short(x) if x.dtype == float32 else _erfc_wide(x, target)
+
+
+def _erfc_wide(x: Scalar, target: Target) -> Scalar:
+    """1 - erf(x) near 0; exp(-a^2) P(q) / (1 + 2a), a = |x|, q = (a - 4)/(a + 4) elsewhere; 2 less that for x < 0"""
+    a = clamp(abs(x), high=28.0)
     high, low = two_product(a, a, target)
-    ratio = poly((a - k) / (a + k), c) / fma(a, 2.0, 1.0)
+    ratio = poly((a - 4.0) / (a + 4.0), ERFC_F64) / fma(a, 2.0, 1.0)
     y = fma(ratio, -low, ratio) * exp_of_negative(-high, target)
-    near = 1.0 - fma(x, poly(x * x, ERF_NEAR_F32 if short else ERF_NEAR_F64), x)
+    near = 1.0 - fma(x, poly(x * x, ERF_NEAR_F64), x)
     return select(a < 0.5, near, select(x < 0.0, 2.0 - y, y))
+
+
+def _erfc_short(x: Scalar) -> Scalar:
+    """The same with q = (a - 2)/(a + 2), in f64, where one division may serve for both quotients"""
+    wide = x.cast(float64)
+    a = clamp(abs(wide), high=10.5)
+    first, second = a + 2.0, fma(a, 2.0, 1.0)
+    inverse = 1.0 / (first * second)
+    p = poly((a - 2.0) * second * inverse, ERFC_SHORT)
+    y = p * first * inverse * exp_short(-(a * a))
+    return select(wide < 0.0, 2.0 - y, y).cast(float32)

@@ -6,7 +6,7 @@ x = n log(2) + r with an integer n and |r| <= log(2)/2, so exp(x) = 2**n exp(r) 
 from __future__ import annotations
 
 from codegen.mathlib.coefficients import EXP_F32, EXP_F64, EXP_SHORT
-from codegen.mathlib.kit import clamp, nearest, negative_size, poly, power_of_two, scale
+from codegen.mathlib.kit import clamp, fast_two_sum, nearest, negative_size, poly, power_of_two, scale
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, copysign, fma, select
 from graphc.target import Target
@@ -93,11 +93,13 @@ def cosh(x: Scalar, target: Target) -> Scalar:
 
 
 def tanh(x: Scalar, target: Target) -> Scalar:
-    """e / (e + 2) with e = expm1(2|x|)"""
+    """t = e / (e + 2) with e = expm1(2|x|), less what e + 2 lost in rounding times t / (e + 2), where 1 / (e + 2) = (1 - t) / 2"""
     r, n = reduce(clamp(abs(x) * 2.0, high=18.2 if x.dtype == float32 else 38.2))
     power = power_of_two(n)
     e = fma(power, _above_one(r), power - 1.0)
-    return copysign(e / (e + 2.0), x)
+    below, lost = fast_two_sum(e.like(2.0), e)
+    t = e / below
+    return copysign(clamp(fma(t * lost, fma(t, 0.5, -0.5), t), high=1.0), x)
 
 
 def sigmoid(x: Scalar, target: Target) -> Scalar:

@@ -94,8 +94,8 @@ def clamp(x: Scalar, low: float | None = None, high: float | None = None) -> Sca
 
 
 def negative_size(x: Scalar) -> Scalar:
-    """-|x|"""
-    return -abs(x)
+    """-|x|; of -y as of y, so that what is made of it is one value for both"""
+    return -abs(x.args[0] if x.op == "neg" else x)
 
 
 # -- pairs (high, low) whose exact sum is the value -------------------------------------------------------------------

@@ -24,6 +24,7 @@ Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and st
 
 K_BLOCK = 256  # one panel of b then takes 48 KB: it stays in the second cache while every strip of a passes
 ROW_BLOCK = 128  # rows that share a packed panel: packing costs about as much as 5 of them
+REST_ROWS = (3, 1)  # heights of the strips after the last whole one: each is a tile to compile
 PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where it lies
 PACK_BYTES = 1 << 20  # a smaller b stays in the second cache without packing
 PAGE = 4096  # rows of b this far apart fall into the same few sets of the first cache

@@ -22,6 +22,7 @@ from codegen.strategy.contract import (
     PACK_BYTES,
     PACK_ROWS,
     PAGE,
+    REST_ROWS,
     ROW_BLOCK,
     SMALL_ROWS,
     Product,
@@ -132,7 +133,7 @@ class ProductEmitter(FunctionEmitter):
             self.first = self.value(sc.index(at).eq(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.value(sc.index(at).eq(sc.index(end))).text
-        self.b, self.b_k = self.panel_of_b(stop - start)
+        self.b, self.b_k = self.panel_of_b(panel, stop - start)
         self.strips(panel, start, stop)
 
     # -- packing ------------------------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ class ProductEmitter(FunctionEmitter):
         large = sc.index(nbytes) > sc.index(PACK_BYTES)
         return (sc.index(rows) >= sc.index(PACK_ROWS)) & (large | sc.index(dims.mod(step, PAGE // 2)).eq(0))
 
-    def panel_of_b(self, rows: Size) -> tuple[str, str]:
+    def panel_of_b(self, panel: Panel, rows: Size) -> tuple[str, str]:
         """The pointer to this panel and block of b, and how far its rows are apart."""
         p = self.p
         source = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k * p.b.inner + J * p.b.outer).text
@@ -159,7 +160,7 @@ class ProductEmitter(FunctionEmitter):
         if p.b.outer != 1:
             self.pack(source)
             return self.panel, width
-        step, pays = self.size(p.b.inner).text, self._pays(rows)
+        step, pays = self.size(p.b.inner).text, False if panel.masked else self._pays(rows)
         if pays is False:
             return source, step
         if pays is True:
@@ -213,22 +214,17 @@ class ProductEmitter(FunctionEmitter):
             tile = Tile(p.rows, panel.vectors, masked=True, clamped=True)
             self.each(I, start, stop, p.rows, lambda: self.strip(tile, I, dims.minimum(p.rows, stop - I), start))
             return
-        rest = dims.mod(p.extent_m, p.rows)
-        self.each(I, start, stop - dims.mod(stop - start, p.rows), p.rows, lambda: self.strip(Tile(p.rows, panel.vectors, panel.masked), I, p.rows, start))
-        height = 1 << (p.rows - 1).bit_length() - 1
-        while height:
-            odd = dims.mod(dims.floordiv(rest, height), 2)
-            if odd != 0:  # the last block of rows ends with a strip of this height
-                ends_here = sc.index(stop).eq(sc.index(p.extent_m)) & sc.index(odd).eq(1)
-                row = stop - dims.mod(rest, 2 * height)
-                condition = self.value(ends_here).text
-                self.when(condition, lambda h=height, at=row: self.strip(Tile(h, panel.vectors, panel.masked), at, h, start))  # type: ignore[misc]
-            height //= 2
+        at, left = start, stop - start
+        for height in (p.rows, *REST_ROWS):
+            rest = dims.mod(left, height)
+            if left != 0:
+                self.each(I, at, stop - rest, height, lambda h=height: self.strip(Tile(h, panel.vectors, panel.masked), I, h, start))  # type: ignore[misc]
+            at, left = stop - rest, rest
 
     def strip(self, tile: Tile, row: Size, count: Size, start: Size) -> None:
         """One call of the tile, and of the epilogue after the last block of k."""
         p, lines = self.p, self.here.lines
-        name = self.tile_function(tile)
+        name = self.tile_function(replace(tile, adds=not self.single))
         a = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
         steps = f"i64 {self.size(p.a.outer).text}, i64 {self.size(p.a.inner).text}"
         if p.plain:

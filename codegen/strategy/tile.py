@@ -21,12 +21,13 @@ CHAINS = 8  # sums in flight that hide the latency of an FMA
 
 @dataclass(frozen=True)
 class Tile:
-    """rows x vectors. With `masked` only `cols` columns exist, with `clamped` only `count` rows, both given at run time."""
+    """rows x vectors. With `masked` only `cols` columns exist, with `clamped` only `count` rows, both given at run time; without `adds` `add` is never set."""
 
     rows: int
     vectors: int
     masked: bool = False
     clamped: bool = False
+    adds: bool = True
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,15 @@ class _Writer:
         """Add what is there already, and store."""
         out, tile = self.out, self.tile
         masks = self._row_masks()
-        before = out.current
+        final = self._added(sums, masks) if tile.adds else sums
+        for i in range(tile.rows):
+            row = self._at("%d", "0" if i == 0 else out.emit(f"mul i64 %d_row, {i}"))
+            for v in range(tile.vectors):
+                self._store(final[i * tile.vectors + v], self._at(row, str(v * self.lanes)), masks[i][v])
+
+    def _added(self, sums: list[str], masks: list[list[str | None]]) -> list[str]:
+        """What `s` holds added to the sums, if `add`."""
+        out, tile, before = self.out, self.tile, self.out.current
         out.line("br i1 %add, label %more, label %store")
         out.label("more")
         totals = []
@@ -185,11 +194,7 @@ class _Writer:
                 totals.append(self._add(old, sums[i * tile.vectors + v]))
         out.line("br label %store")
         out.label("store")
-        final = [out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {t}, %more ]") for s, t in zip(sums, totals, strict=True)]
-        for i in range(tile.rows):
-            row = self._at("%d", "0" if i == 0 else out.emit(f"mul i64 %d_row, {i}"))
-            for v in range(tile.vectors):
-                self._store(final[i * tile.vectors + v], self._at(row, str(v * self.lanes)), masks[i][v])
+        return [out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {t}, %more ]") for s, t in zip(sums, totals, strict=True)]
 
     def _row_masks(self) -> list[list[str | None]]:
         """The lanes of each row that exist; none for rows beyond the count."""

@@ -19,7 +19,8 @@ from graphc.ops.shape import RESHAPE, permute, reshape
 from graphc.ops.slicing import cut, reverse
 from graphc.ops.spread import BROADCAST, CAST, broadcast, reduce
 from graphc.types import Shape
-from passes.match import AnyRule, Local, params, splat
+from passes.match import params, splat
+from passes.rule import AnyRule, Local
 
 Axes = tuple[int, ...]
 

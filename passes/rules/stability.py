@@ -16,7 +16,8 @@ from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
 from graphc.ops.compare import isinf, where
 from graphc.ops.elementwise import cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, sigmoid, sin, sinh, softplus, tanh
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, var
-from passes.match import AnyRule, Local, Number, Rule, hole, number, params, size_value, splat, vector
+from passes.match import Number, hole, number, params, size_value, splat, vector
+from passes.rule import AnyRule, Local, Rule
 
 x, y, z = hole("x"), hole("y"), hole("z")
 v = vector("v")

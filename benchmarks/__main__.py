@@ -1,0 +1,108 @@
+"""python -m benchmarks [GLOB ...]: measure graphc beside its peers. `python -m benchmarks --help`; README.md says how to read the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import Machine
+from benchmarks.peers import PEERS
+from benchmarks.row import Row, select
+from benchmarks.run import Options, Suite, Timing
+from benchmarks.table import HEAD, line, markdown, slower
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Run the rows; the exit code says whether a result was wrong."""
+    arguments = _arguments()
+    rows = select(arguments.rows)
+    if arguments.list:
+        print("\n".join(r.name for r in rows))
+        return 0
+    options = Options(arguments.threads, arguments.rounds, arguments.seconds, arguments.patience, arguments.timeout, arguments.python)
+    peers = [p for p in PEERS if not arguments.peers or p in arguments.peers.split(",")]
+    machine = Machine(options.threads)
+    report: dict[str, Any] = {"machine": machine.facts(), "threads": options.threads, "versions": _versions(options), "rows": {}}
+    suite = Suite(peers, machine, options)
+    print("  ".join(HEAD))
+    try:
+        for row in rows:
+            report["rows"][row.name] = _record(row, suite.measure(row), machine)
+            print("  ".join(line(row.name, report["rows"][row.name])), flush=True)
+            for peer, entry in report["rows"][row.name]["peers"].items():
+                if arguments.verbose and ("skip" in entry or "wrong" in entry or "facts" in entry):
+                    print(f"    {peer}: {entry.get('skip') or entry.get('wrong') or ''} {entry.get('facts', '')}")
+    except KeyboardInterrupt:
+        print("stopped; what was measured is kept")
+    finally:
+        suite.close()
+    for peer, why in suite.absent.items():
+        print(f"{peer} skipped: {why}")
+    _write(arguments, report)
+    return any("wrong" in e for r in report["rows"].values() for e in r["peers"].values())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure graphc beside its peers.")
+    parser.add_argument("rows", nargs="*", help="globs of row names, or prefixes: 'chain', 'products/*/f32/64'")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--peers", default="", help="comma-separated; all that are installed if left out")
+    parser.add_argument("--rounds", type=int, default=Options.rounds)
+    parser.add_argument("--seconds", type=float, default=Options.seconds, help="length of one slice of one peer")
+    parser.add_argument("--patience", type=float, default=Options.patience, help="seconds to wait for a quiet machine before a slice")
+    parser.add_argument("--timeout", type=float, default=Options.timeout, help="seconds a peer may take to compile a row")
+    parser.add_argument("--python", default=sys.executable, help="the peers' interpreter, if they live in another environment")
+    parser.add_argument("--json", type=Path, help="write everything to this file")
+    parser.add_argument("--table", type=Path, help="write the Markdown table to this file")
+    parser.add_argument("--save", action="store_true", help="merge these rows into benchmarks/results/")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="print what got over 10 %% slower than in this JSON file")
+    parser.add_argument("--verbose", action="store_true", help="say why peers were skipped, and what they told of themselves")
+    parser.add_argument("--list", action="store_true", help="print the names of the rows")
+    return parser.parse_args()
+
+
+def _record(row: Row, timings: dict[str, Timing], machine: Machine) -> dict[str, Any]:
+    limit = machine.limit(row.dtype, row.flops, row.nbytes) if row.flops or row.nbytes else None
+    return {"unit": row.unit, "limit": limit, "peers": {p: t.record(machine.best) for p, t in timings.items()}}
+
+
+def _write(arguments: argparse.Namespace, report: dict[str, Any]) -> None:
+    if arguments.compare:
+        lines = list(slower(json.loads(arguments.compare.read_text()), report))
+        print("\n".join(lines) or f"nothing is over 10 % slower than in {arguments.compare}")
+    if arguments.save:
+        kept = RESULTS / f"threads-{arguments.threads}.json"
+        before = json.loads(kept.read_text())["rows"] if kept.exists() else {}
+        known = [r.name for r in select([])]
+        merged = before | report["rows"]
+        ledger = report | {"rows": {name: merged[name] for name in known if name in merged}}
+        kept.write_text(json.dumps(ledger, indent=1) + "\n")
+        kept.with_suffix(".md").write_text(markdown(ledger))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    if arguments.table:
+        arguments.table.write_text(markdown(report))
+
+
+def _versions(options: Options) -> dict[str, str]:
+    """Of graphc, and of the packages that the peers' interpreter has."""
+    packages = sorted({package for _, _, package in PEERS.values()} | {"llvmlite"})
+    script = (
+        "import importlib.metadata as m, json\n"
+        "def version(p):\n"
+        "    try: return m.version(p)\n"
+        "    except m.PackageNotFoundError: return ''\n"
+        f"print(json.dumps({{p: version(p) for p in {packages!r}}}))"
+    )
+    found: dict[str, str] = json.loads(subprocess.run([options.python, "-c", script], capture_output=True, text=True, check=True).stdout)
+    return {k: v for k, v in found.items() if v}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

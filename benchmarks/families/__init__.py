@@ -1,0 +1,7 @@
+"""The families of workloads, in the order of the table: each module has `rows()`."""
+
+from __future__ import annotations
+
+from benchmarks.families import call, chain, compiling, deep, derivatives, products, reductions, small, training
+
+FAMILIES = (call, chain, reductions, products, training, derivatives, small, deep, compiling)

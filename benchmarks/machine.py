@@ -1,0 +1,143 @@
+"""What the machine can do right now: a throughput probe, peak arithmetic, bandwidth by working set. Own kernels, no peer involved."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import time
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from codegen import jit
+from codegen.target import host
+
+CHAINS = 12  # independent multiply-adds in flight: at least latency x ports of any core, at most the registers of AVX2
+LEVELS = {"L2": 256 << 10, "L3": 8 << 20, "memory": 256 << 20}  # bytes touched
+HEALTHY = 0.9  # of the best probe of the run
+
+
+class Machine:
+    """The cores a run is pinned to, and their measured limits."""
+
+    def __init__(self, threads: int) -> None:
+        self.code = jit.load(jit.compile_module(_kernels(), host()))
+        self.sink = np.zeros(1024, np.uint8)
+        self.best = 0.0
+        self.cores = self._quietest(threads)
+        os.sched_setaffinity(0, self.cores)
+
+    def probe(self, dtype: str = "f32", milliseconds: float = 2.0) -> float:
+        """GFLOP/s of register-only multiply-adds, for about so long."""
+        lanes = host().vector_bytes // (4 if dtype == "f32" else 8)
+        steps = int(milliseconds * 4e5)
+        run = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(self.code.address(f"peak_{dtype}"))
+        start = time.perf_counter()
+        run(steps, self.sink.ctypes.data)
+        rate = 2 * CHAINS * lanes * steps / (time.perf_counter() - start) / 1e9
+        if dtype == "f32":
+            self.best = max(self.best, rate)
+        return rate
+
+    def wait(self, patience: float) -> float:
+        """The probe, once it is within 10 % of the best seen, or after `patience` seconds."""
+        end = time.perf_counter() + patience
+        while (rate := self.probe()) < HEALTHY * self.best and time.perf_counter() < end:
+            time.sleep(0.01)
+        return rate
+
+    @cached_property
+    def peak(self) -> dict[str, float]:
+        """FLOP/s by dtype, best of 20."""
+        return {d: 1e9 * max(self.probe(d) for _ in range(20)) for d in ("f32", "f64")}
+
+    @cached_property
+    def bandwidth(self) -> dict[str, float]:
+        """Bytes/s by level: the better of a vector read and a copy (read + written)."""
+        read = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("read"))
+        result = {}
+        for level, nbytes in LEVELS.items():
+            source = np.ones(nbytes, np.uint8)
+            target = np.ones(nbytes // 2, np.uint8)
+            count = nbytes // (8 * host().vector_bytes)
+            times = [_timed(lambda: read(count, source.ctypes.data, self.sink.ctypes.data), nbytes) for _ in range(6)]  # noqa: B023
+            times += [_timed(lambda: np.copyto(target, source[: len(target)]), nbytes) for _ in range(6)]  # noqa: B023
+            result[level] = nbytes / min(times)
+        return result
+
+    def limit(self, dtype: str, flops: float, nbytes: float) -> float:
+        """Seconds that `flops` operations or the movement of `nbytes` must take, whichever is longer."""
+        level = next((k for k, size in LEVELS.items() if nbytes <= 4 * size), "memory")
+        return max(flops / self.peak[dtype], nbytes / self.bandwidth[level])
+
+    def facts(self) -> dict[str, object]:
+        """What belongs beside every number."""
+        model = next((x.split(":")[1].strip() for x in _cpu_lines() if x.startswith("model name")), platform.machine())
+        return {
+            "cpu": model,
+            "cores": sorted(self.cores),
+            "python": platform.python_version(),
+            "peak GFLOP/s": {k: round(v / 1e9, 1) for k, v in self.peak.items()},
+            "bandwidth GB/s": {k: round(v / 1e9, 1) for k, v in self.bandwidth.items()},
+        }
+
+    def _quietest(self, count: int) -> set[int]:
+        """The cores with the best probe of those allowed."""
+        rates = {}
+        allowed = os.sched_getaffinity(0)
+        for core in sorted(allowed):
+            os.sched_setaffinity(0, {core})
+            rates[core] = sorted(self.probe() for _ in range(15))[7]
+        return set(sorted(rates, key=lambda c: -rates[c])[:count])
+
+
+def _cpu_lines() -> list[str]:
+    file = Path("/proc/cpuinfo")
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def _timed(call: object, nbytes: int) -> float:
+    """Seconds a call, over enough calls to last 3 ms."""
+    repeats = max(1, int(3e-3 / (nbytes / 4e10)))
+    call()  # type: ignore[operator]
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()  # type: ignore[operator]
+    return (time.perf_counter() - start) / repeats
+
+
+def _kernels() -> str:
+    """LLVM text: peak_f32 and peak_f64 (n, sink), chains of multiply-adds in registers; read(n, source, sink), eight vectors a step."""
+    width = host().vector_bytes
+    return (
+        _loop("peak_f32", f"<{width // 4} x float>", f".v{width // 4}f32", CHAINS)
+        + _loop("peak_f64", f"<{width // 8} x double>", f".v{width // 8}f64", CHAINS)
+        + _loop("read", f"<{width // 4} x float>", "", 8)
+    )
+
+
+def _loop(name: str, vector: str, suffix: str, chains: int) -> str:
+    """sink <- sum of `chains` accumulators, each a <- fma(x, x, a), or a <- a + source[...] where there is no suffix."""
+    reading = not suffix
+    lines = [f"define void @{name}(i64 %n, {'ptr %source, ' if reading else ''}ptr %sink) {{", "entry:"]
+    lines += [f"  %x = load {vector}, ptr %sink, align 4", "  br label %loop", "loop:", "  %i = phi i64 [0, %entry], [%next, %loop]"]
+    lines += [f"  %a{k} = phi {vector} [zeroinitializer, %entry], [%b{k}, %loop]" for k in range(chains)]
+    for k in range(chains):
+        if reading:
+            lines += [
+                f"  %j{k} = mul i64 %i, {chains}",
+                f"  %k{k} = add i64 %j{k}, {k}",
+                f"  %p{k} = getelementptr {vector}, ptr %source, i64 %k{k}",
+                f"  %v{k} = load {vector}, ptr %p{k}, align 4",
+                f"  %b{k} = fadd {vector} %a{k}, %v{k}",
+            ]
+        else:
+            lines.append(f"  %b{k} = call {vector} @llvm.fma{suffix}({vector} %x, {vector} %x, {vector} %a{k})")
+    lines += ["  %next = add i64 %i, 1", "  %more = icmp slt i64 %next, %n", "  br i1 %more, label %loop, label %done", "done:"]
+    lines += [f"  %s1 = fadd {vector} %b0, %b1"] + [f"  %s{k} = fadd {vector} %s{k - 1}, %b{k}" for k in range(2, chains)]
+    lines += [f"  store {vector} %s{chains - 1}, ptr %sink, align 4", "  ret void", "}"]
+    if suffix:
+        lines.append(f"declare {vector} @llvm.fma{suffix}({vector}, {vector}, {vector})")
+    return "\n".join(lines) + "\n"

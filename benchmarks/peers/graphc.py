@@ -1,0 +1,220 @@
+"""graphc as its users write it: NumPy arrays in, fresh NumPy arrays out, all checks on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+import graphc as gx
+from benchmarks.peers import Built, Ops, Peer, adam
+from benchmarks.peers.numpy import as_arrays
+from benchmarks.row import Arrays, Row
+
+
+class GraphcOps(Ops):
+    tanh, exp, log, log1p, sin, cos, sqrt, erf, relu = gx.tanh, gx.exp, gx.log, gx.log1p, gx.sin, gx.cos, gx.sqrt, gx.erf, gx.relu
+
+    def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return gx.sum(x, axis=axis, keepdims=keepdims)
+
+    def mean(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return gx.mean(x, axis=axis, keepdims=keepdims)
+
+    def max(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return gx.max(x, axis=axis, keepdims=keepdims)
+
+    def softmax(self, x: Any) -> Any:
+        return gx.softmax(x, axis=1)
+
+    def logsumexp(self, x: Any) -> Any:
+        return gx.logsumexp(x, axis=1)
+
+    def mean_and_variance(self, x: Any) -> Any:
+        return gx.mean(x, axis=0), gx.var(x, axis=0)
+
+    def pick(self, x: Any, y: Any) -> Any:
+        return gx.take_along_axis(x, y[:, None], axis=1)[:, 0]
+
+    def cross_entropy(self, logits: Any, y: Any) -> Any:
+        """Written naively; a pass makes it stable."""
+        return -gx.mean(gx.take_along_axis(gx.log(gx.softmax(logits)), y[:, None], axis=1))
+
+
+class Graphc(Peer):
+    def value(self, row: Row, data: Arrays) -> Built:
+        inputs = _variables(row, data)
+        return _built(inputs, row.function(GraphcOps(), *inputs), data)
+
+    call = value
+
+    def resize(self, row: Row, data: Arrays) -> Built:
+        """Counts what is compiled after the first call: 0."""
+        from codegen import jit
+
+        built, compiled = self.value(row, data), [0]
+        original = jit.compile_module
+
+        def counting(*args: Any) -> bytes:
+            compiled[0] += 1
+            return original(*args)
+
+        jit.compile_module = counting
+        built.prepare, built.late = row.data, lambda: {"recompilations": compiled[0]}
+        return built
+
+    def gradient(self, row: Row, data: Arrays) -> Built:
+        inputs = _variables(row, data)
+        return _built(inputs, gx.grad(_scalar(row, inputs), inputs[: row.wrt]), data)
+
+    def value_and_gradient(self, row: Row, data: Arrays) -> Built:
+        inputs = _variables(row, data)
+        return _built(inputs, gx.value_and_grad(_scalar(row, inputs), inputs[: row.wrt]), data)
+
+    def hvp(self, row: Row, data: Arrays) -> Built:
+        inputs = _variables(row, data)
+        params, directions = inputs[: row.wrt], inputs[-row.wrt :]
+        return _built(inputs, gx.hvp(row.function(GraphcOps(), *inputs[: -row.wrt]), params, directions), data)
+
+    def hessian(self, row: Row, data: Arrays) -> Built:
+        inputs = _variables(row, data)
+        return _built(inputs, gx.hessian(_scalar(row, inputs), inputs[0]), data)
+
+    def step(self, row: Row, data: Arrays) -> Built:
+        with split() as times:
+            state, rest, loss, updates = training_step(row, data, times)
+            f = gx.function(rest, loss, updates=updates)
+        first = gx.get_values(state)
+
+        return Built(
+            f, data[row.wrt :], as_arrays, reset=lambda: gx.set_values(state, first), check_calls=3, facts=_facts(f) | {"split": times}
+        )
+
+    def nodes(self, row: Row, data: Arrays) -> Built:
+        """Declare, differentiate, optimise, write LLVM text: everything before LLVM, a node of the user's graph."""
+        from codegen.compile import write_module
+        from codegen.target import host
+        from graphc.ir import Graph
+        from passes.pipeline import Log, optimise, plan
+
+        sizes: list[int] = []
+        times: dict[str, float] = {}
+
+        def build() -> list[np.ndarray]:
+            with split() as latest:
+                inputs, outputs, updates = _graph(row, data, latest)
+                graph = Graph(tuple(inputs), (*outputs, *[v for _, v in updates]))
+                sizes[:] = [len(graph.order)]
+                log = Log()
+                best = optimise(graph, "default", log)
+                values = best.outputs[len(outputs) :]
+                program = plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log)
+                start = time.perf_counter()
+                write_module(program, host())
+                latest["codegen"] = time.perf_counter() - start
+            times.update({k: round(1e6 * v / sizes[0], 2) for k, v in latest.items()})
+            return []
+
+        build()
+        late = lambda: {"nodes": sizes[0], "us/node": times}
+        return Built(build, (), as_arrays, prepare=lambda k: (), divisor=sizes[0], late=late)
+
+
+def training_step(row: Row, data: Arrays, times: dict[str, float]) -> Any:
+    """Declares parameters, moments and the step counter, and the updates of Adam; writes the time of each phase into `times`."""
+    start = time.perf_counter()
+    n = row.wrt
+    params = [gx.shared(p, f"p{k}") for k, p in enumerate(data[:n])]
+    m, v = ([gx.shared(np.zeros_like(p), f"{w}{k}") for k, p in enumerate(data[:n])] for w in "mv")
+    count = gx.shared(np.zeros((), data[0].dtype), "t")
+    rest = _variables(row, data)[n:]
+    loss = row.function(GraphcOps(), *params, *rest)
+    times["build"] = time.perf_counter() - start
+    start = time.perf_counter()
+    grads = gx.grad(loss, params)
+    times["grad"] = time.perf_counter() - start
+    start = time.perf_counter()
+    t = count + 1
+    rate = 1e-3 * gx.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    updates = [(count, t)]
+    for p, g, a, b in zip(params, grads, m, v, strict=True):
+        updates += zip((p, a, b), adam(p, g, a, b, rate, gx.sqrt), strict=True)
+    times["build"] += time.perf_counter() - start
+    return [count, *params, *m, *v], rest, loss, updates
+
+
+def _graph(row: Row, data: Arrays, times: dict[str, float]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Inputs, outputs and updates of the graph whose nodes are counted."""
+    if row.wrt > 1:
+        _, rest, loss, updates = training_step(row, data, times)
+        return rest, [loss], updates
+    start = time.perf_counter()
+    inputs = _variables(row, data)
+    loss = _scalar(row, inputs)
+    times["build"] = time.perf_counter() - start
+    start = time.perf_counter()
+    grads = gx.grad(loss, inputs[0])
+    times["grad"] = time.perf_counter() - start
+    return inputs, [loss, grads], []
+
+
+@contextmanager
+def split() -> Iterator[dict[str, float]]:
+    """Seconds of the compiler's phases while the block runs: passes, plan, codegen, LLVM, link."""
+    import codegen.runtime
+    from codegen import jit
+    from passes import pipeline
+
+    times: dict[str, float] = {}
+    places = {
+        "passes": (pipeline, "optimise"),
+        "plan": (pipeline, "plan"),
+        "codegen": (codegen.runtime, "write_module"),
+        "LLVM": (jit, "compile_module"),
+        "link": (jit, "load"),
+    }
+    originals = {name: getattr(module, attribute) for name, (module, attribute) in places.items()}
+    for name, (module, attribute) in places.items():
+        setattr(module, attribute, _timed(originals[name], times, name))
+    try:
+        yield times
+    finally:
+        for name, (module, attribute) in places.items():
+            setattr(module, attribute, originals[name])
+
+
+def _timed(function: Callable[..., Any], times: dict[str, float], name: str) -> Callable[..., Any]:
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            times[name] = times.get(name, 0.0) + time.perf_counter() - start
+
+    return timed
+
+
+def _variables(row: Row, data: Arrays) -> list[Any]:
+    shapes = row.shapes or tuple(a.shape for a in data)
+    return [gx.tensor(f"a{k}", s, a.dtype) for k, (a, s) in enumerate(zip(data, shapes, strict=True))]
+
+
+def _scalar(row: Row, inputs: list[Any]) -> Any:
+    out = row.function(GraphcOps(), *inputs)
+    return gx.sum(out) if out.ndim else out
+
+
+def _built(inputs: list[Any], outputs: Any, data: Arrays) -> Built:
+    f = gx.function(inputs, outputs)
+    return Built(f, data, as_arrays, facts=_facts(f))
+
+
+def _facts(f: Any) -> dict[str, Any]:
+    return {"steps": len(f._executable.program.steps)}
+
+
+def make(variant: str) -> Graphc:
+    return Graphc()

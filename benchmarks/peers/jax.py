@@ -1,0 +1,119 @@
+"""JAX: one jit around the row; arguments are JAX arrays, state is donated; NumPy in and out for the call rows."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.peers import Built, Ops, Peer, adam
+from benchmarks.peers.numpy import as_arrays
+from benchmarks.row import Arrays, Row
+
+jax.config.update("jax_enable_x64", True)  # float32 rows stay float32; Python numbers are weak
+if os.environ.get("BENCHMARKS_THREADS") == "1":
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # a second thread only costs on one core
+
+
+class JaxOps(Ops):
+    tanh, exp, log, log1p, sin, cos, sqrt = jnp.tanh, jnp.exp, jnp.log, jnp.log1p, jnp.sin, jnp.cos, jnp.sqrt
+    erf, relu = jax.scipy.special.erf, jax.nn.relu
+
+    def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return jnp.sum(x, axis=axis, keepdims=keepdims)
+
+    def mean(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return jnp.mean(x, axis=axis, keepdims=keepdims)
+
+    def max(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return jnp.max(x, axis=axis, keepdims=keepdims)
+
+    def softmax(self, x: Any) -> Any:
+        return jax.nn.softmax(x, axis=1)
+
+    def logsumexp(self, x: Any) -> Any:
+        return jax.scipy.special.logsumexp(x, axis=1)
+
+    def gelu(self, x: Any) -> Any:
+        return jax.nn.gelu(x, approximate=False)
+
+    def pick(self, x: Any, y: Any) -> Any:
+        return jnp.take_along_axis(x, y[:, None], axis=1)[:, 0]
+
+
+class Jax(Peer):
+    def _built(self, function: Any, args: Any) -> Built:
+        compiled = jax.jit(function)
+        return Built(lambda *a: jax.block_until_ready(compiled(*a)), tuple(map(jnp.asarray, args)), as_arrays)
+
+    def value(self, row: Row, data: Arrays) -> Built:
+        return self._built(partial(row.function, JaxOps()), data)
+
+    def call(self, row: Row, data: Arrays) -> Built:
+        compiled = jax.jit(partial(row.function, JaxOps()))
+
+        def call(*args: np.ndarray) -> Any:
+            out = compiled(*args)
+            return [np.asarray(o) for o in out] if isinstance(out, tuple) else np.asarray(out)
+
+        return Built(call, data, as_arrays)
+
+    def resize(self, row: Row, data: Arrays) -> Built:
+        compiled = jax.jit(partial(row.function, JaxOps()))
+        return Built(lambda *a: jax.block_until_ready(compiled(*a)), data, as_arrays, prepare=row.data)
+
+    def gradient(self, row: Row, data: Arrays) -> Built:
+        return self._built(jax.grad(_scalar(row), argnums=tuple(range(row.wrt))), data)
+
+    def value_and_gradient(self, row: Row, data: Arrays) -> Built:
+        return self._built(jax.value_and_grad(_scalar(row), argnums=tuple(range(row.wrt))), data)
+
+    def hvp(self, row: Row, data: Arrays) -> Built:
+        n = row.wrt
+
+        def product(*args: Any) -> Any:
+            params, rest, directions = args[:n], args[n:-n], args[-n:]
+            gradient = lambda *p: jax.grad(_scalar(row), argnums=tuple(range(n)))(*p, *rest)
+            return jax.jvp(gradient, params, directions)[1]
+
+        return self._built(product, data)
+
+    def hessian(self, row: Row, data: Arrays) -> Built:
+        return self._built(jax.hessian(_scalar(row)), data)
+
+    def step(self, row: Row, data: Arrays) -> Built:
+        n = row.wrt
+        state: list[Any] = []
+
+        def reset() -> None:
+            params = tuple(jnp.array(p) for p in data[:n])
+            state[:] = [(params, tuple(map(jnp.zeros_like, params)), tuple(map(jnp.zeros_like, params)), jnp.zeros((), params[0].dtype))]
+
+        @partial(jax.jit, donate_argnums=0)
+        def step(old: Any, *rest: Any) -> Any:
+            params, m, v, t = old
+            t = t + 1
+            loss, grads = jax.value_and_grad(lambda p: _scalar(row)(*p, *rest))(params)
+            rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            new = [adam(*leaf, rate, jnp.sqrt) for leaf in zip(params, grads, m, v)]
+            return (*zip(*new), t), loss
+
+        def call(*rest: Any) -> Any:
+            state[0], loss = step(state[0], *rest)
+            return loss.block_until_ready()
+
+        reset()
+        return Built(call, tuple(map(jnp.asarray, data[n:])), as_arrays, reset=reset, check_calls=3)
+
+
+def _scalar(row: Row) -> Any:
+    """The row as a scalar function: its sum."""
+    return lambda *args: jnp.sum(row.function(JaxOps(), *args))
+
+
+def make(variant: str) -> Jax:
+    return Jax()

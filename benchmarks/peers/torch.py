@@ -1,0 +1,170 @@
+"""PyTorch, eager or through torch.compile; tensors in and out, NumPy arrays for the call rows. Its own fused functions and Adam."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from benchmarks.peers import Built, Ops, Peer, adam
+from benchmarks.row import Arrays, Row
+
+torch.set_num_threads(int(os.environ.get("BENCHMARKS_THREADS", "1")))
+
+
+class TorchOps(Ops):
+    tanh, exp, log, log1p, sin, cos, sqrt = torch.tanh, torch.exp, torch.log, torch.log1p, torch.sin, torch.cos, torch.sqrt
+    erf, relu, gelu = torch.erf, torch.relu, F.gelu
+    cross_entropy = staticmethod(F.cross_entropy)
+
+    def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return torch.sum(x) if axis is None else torch.sum(x, dim=axis, keepdim=keepdims)
+
+    def mean(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return torch.mean(x) if axis is None else torch.mean(x, dim=axis, keepdim=keepdims)
+
+    def max(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return torch.amax(x, dim=axis, keepdim=keepdims)
+
+    def softmax(self, x: Any) -> Any:
+        return torch.softmax(x, dim=1)
+
+    def logsumexp(self, x: Any) -> Any:
+        return torch.logsumexp(x, dim=1)
+
+    def layer_norm(self, x: Any, gain: Any, bias: Any) -> Any:
+        return F.layer_norm(x, gain.shape, gain, bias, 1e-5)
+
+    def mean_and_variance(self, x: Any) -> Any:
+        return torch.var_mean(x, dim=0, correction=0)[::-1]
+
+    def parts(self, x: Any) -> list[Any]:
+        return list(x.unbind())
+
+
+class Torch(Peer):
+    def __init__(self, variant: str) -> None:
+        self.compiled = variant == "compile"
+
+    def _built(self, function: Any, args: Any, dynamic: bool | None = None) -> Built:
+        made = self._compile(function, dynamic)
+        return Built(made, tuple(torch.from_numpy(np.array(a)) for a in args), as_arrays)
+
+    def _compile(self, function: Any, dynamic: bool | None = None) -> Any:
+        return torch.compile(function, dynamic=dynamic) if self.compiled else function
+
+    def value(self, row: Row, data: Arrays) -> Built:
+        dynamic = True if row.shapes else None
+        return self._built(_without_graph(partial(row.function, TorchOps())), data, dynamic)
+
+    def call(self, row: Row, data: Arrays) -> Built:
+        function = self._compile(partial(row.function, TorchOps()))
+
+        def call(*args: np.ndarray) -> Any:
+            out = function(*map(torch.from_numpy, args))
+            return [o.numpy() for o in out] if isinstance(out, tuple) else out.numpy()
+
+        return Built(_without_graph(call), data, as_arrays)
+
+    def resize(self, row: Row, data: Arrays) -> Built:
+        prepare = lambda k: tuple(map(torch.from_numpy, row.data(k)))
+        function = self._compile(_without_graph(partial(row.function, TorchOps())), True)
+        return Built(function, data, as_arrays, prepare=prepare)
+
+    def gradient(self, row: Row, data: Arrays) -> Built:
+        return self._derivative(row, data, lambda loss, grads: grads)
+
+    def value_and_gradient(self, row: Row, data: Arrays) -> Built:
+        return self._derivative(row, data, lambda loss, grads: (loss, *grads))
+
+    def _derivative(self, row: Row, data: Arrays, keep: Any) -> Built:
+        forward = self._compile(lambda *a: torch.sum(row.function(TorchOps(), *a)))
+
+        def call(*args: Any) -> Any:
+            loss = forward(*args)
+            return keep(loss.detach(), torch.autograd.grad(loss, args[: row.wrt]))
+
+        built = Built(call, tuple(torch.from_numpy(np.array(a)) for a in data), as_arrays)
+        for a in built.args[: row.wrt]:
+            a.requires_grad_()
+        return built
+
+    def hvp(self, row: Row, data: Arrays) -> Built:
+        n = row.wrt
+
+        def product(*args: Any) -> Any:
+            params, rest, directions = args[:n], args[n:-n], args[-n:]
+            loss = lambda *p: torch.sum(row.function(TorchOps(), *p, *rest))
+            return torch.func.jvp(torch.func.grad(loss, argnums=tuple(range(n))), params, directions)[1]
+
+        return self._built(product, data)
+
+    def hessian(self, row: Row, data: Arrays) -> Built:
+        return self._built(torch.func.hessian(lambda *a: torch.sum(row.function(TorchOps(), *a))), data)
+
+    def step(self, row: Row, data: Arrays) -> Built:
+        return self._functional_step(row, data) if self.compiled else self._eager_step(row, data)
+
+    def _eager_step(self, row: Row, data: Arrays) -> Built:
+        """autograd and the fused Adam."""
+        params = [torch.from_numpy(p.copy()).requires_grad_() for p in data[: row.wrt]]
+        optimiser = [torch.optim.Adam(params, lr=1e-3, fused=True)]
+
+        def reset() -> None:
+            with torch.no_grad():
+                for p, start in zip(params, data, strict=False):
+                    p.copy_(torch.from_numpy(start))
+            optimiser[0] = torch.optim.Adam(params, lr=1e-3, fused=True)
+
+        def call(*rest: Any) -> Any:
+            loss = row.function(TorchOps(), *params, *rest)
+            optimiser[0].zero_grad()
+            loss.backward()
+            optimiser[0].step()
+            return loss.detach()
+
+        return Built(call, tuple(map(torch.from_numpy, data[row.wrt :])), as_arrays, reset=reset, check_calls=3)
+
+    def _functional_step(self, row: Row, data: Arrays) -> Built:
+        """Loss, gradient and Adam in one compiled function that writes its state in place."""
+        params = [torch.from_numpy(p.copy()) for p in data[: row.wrt]]
+        moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in params]
+        count = torch.zeros((), dtype=params[0].dtype)
+
+        def reset() -> None:
+            count.zero_()
+            for p, start, (m, v) in zip(params, data, moments, strict=False):
+                p.copy_(torch.from_numpy(start)), m.zero_(), v.zero_()
+
+        def step(params: Any, moments: Any, count: Any, *rest: Any) -> Any:
+            count.add_(1)
+            loss = lambda p: row.function(TorchOps(), *p, *rest)
+            grads, value = torch.func.grad_and_value(loss)(tuple(params))
+            rate = 1e-3 * torch.sqrt(1 - 0.999**count) / (1 - 0.9**count)
+            for p, g, (m, v) in zip(params, grads, moments, strict=True):
+                for old, new in zip((p, m, v), adam(p, g, m, v, rate, torch.sqrt), strict=True):
+                    old.copy_(new)
+            return value
+
+        compiled = torch.compile(torch.no_grad()(step))
+        call = lambda *rest: compiled(params, moments, count, *rest)
+        return Built(call, tuple(map(torch.from_numpy, data[row.wrt :])), as_arrays, reset=reset, check_calls=3)
+
+
+def _without_graph(function: Any) -> Any:
+    """The function without autograd's recording."""
+    return torch.inference_mode()(function)
+
+
+def as_arrays(out: Any) -> list[np.ndarray]:
+    if isinstance(out, (tuple, list)):
+        return [a for o in out for a in as_arrays(o)]
+    return [np.asarray(out.detach() if isinstance(out, torch.Tensor) else out)]
+
+
+def make(variant: str) -> Torch:
+    return Torch(variant)

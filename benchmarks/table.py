@@ -1,0 +1,89 @@
+"""Numbers for people: the Markdown table, and what got slower since a kept run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Report = dict[str, Any]
+SLOWER = 1.10
+UNITS = ((1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1.0, "s"))
+HEAD = ("row", "graphc", "median", "best peer", "ratio", "limit", "of limit", "others")
+
+
+def best_peer(entries: dict[str, Any]) -> str | None:
+    """The fastest peer with a right result."""
+    right = [p for p, e in entries.items() if p != "graphc" and "min" in e and "wrong" not in e]
+    return min(right, key=lambda p: entries[p]["min"], default=None)
+
+
+def ratio(entries: dict[str, Any], key: str = "min") -> float | None:
+    """Best peer's time over graphc's: above 1 graphc is ahead. None without a right result on both sides."""
+    best, own = best_peer(entries), entries.get("graphc", {})
+    if best is None or "min" not in own or "wrong" in own:
+        return None
+    return float(entries[best][key] / own[key])
+
+
+def line(name: str, row: Report) -> tuple[str, ...]:
+    """The cells of a row."""
+    entries, unit = row["peers"], row["unit"]
+    own = entries.get("graphc", {"skip": "not run"})
+    best, how = best_peer(entries), ratio(entries)
+    limit = row["limit"]
+    others = [f"{p} {_cell(e, unit)}" for p, e in entries.items() if p not in ("graphc", best) and "min" in e]
+    return (
+        name,
+        _cell(own, unit),
+        duration(own["median"], unit) if "median" in own else "",
+        f"{best} {_cell(entries[best], unit)}" if best else "",
+        f"{how:.2f}" if how else "",
+        duration(limit, unit) if limit else "",
+        f"{100 * limit / own['min']:.0f} %" if limit and "min" in own else "",
+        ", ".join(others),
+    )
+
+
+def _cell(entry: dict[str, Any], unit: str) -> str:
+    if "skip" in entry:
+        return f"({entry['skip']})"
+    return duration(entry["min"], unit) + (f" WRONG: {entry['wrong']}" if "wrong" in entry else "")
+
+
+def duration(seconds: float, unit: str = "s") -> str:
+    """Three digits and a unit."""
+    scale, name = next((u for u in UNITS if seconds < 999.5 * u[0]), UNITS[-1])
+    digits = f"{seconds / scale:.3g}" if seconds < 999.5 * scale else f"{seconds / scale:.0f}"
+    return f"{digits} {name}{unit[1:]}"
+
+
+def markdown(report: Report) -> str:
+    """The whole table, with the machine and the versions above it."""
+    machine = report["machine"]
+    text = [
+        f"{machine['cpu']}, {report['threads']} thread{'s' if report['threads'] > 1 else ''}, Python {machine['python']}; measured peak "
+        + ", ".join(f"{v} GFLOP/s {k}" for k, v in machine["peak GFLOP/s"].items())
+        + "; bandwidth "
+        + ", ".join(f"{v} GB/s {k}" for k, v in machine["bandwidth GB/s"].items())
+        + ".",
+        ", ".join(f"{k} {v}" for k, v in report["versions"].items()) + ".",
+        "",
+        f"| {' | '.join(HEAD)} |",
+        f"|{'---|' * len(HEAD)}",
+    ]
+    text += [f"| {' | '.join(line(name, row))} |" for name, row in report["rows"].items()]
+    return "\n".join(text) + "\n"
+
+
+def slower(old: Report, new: Report) -> Iterator[str]:
+    """Rows whose graphc time grew by over 10 %, both scaled by the measured peak of their own run."""
+    scale = new["machine"]["peak GFLOP/s"]["f32"] / old["machine"]["peak GFLOP/s"]["f32"]
+    for name, row in new["rows"].items():
+        before, now = old["rows"].get(name, {}).get("peers", {}).get("graphc", {}), row["peers"].get("graphc", {})
+        if "min" in before and "min" not in now:
+            yield f"{name}: {now.get('skip', 'not run')}"
+        elif "min" in before and now["min"] * scale > SLOWER * before["min"]:
+            times = f"{duration(before['min'], row['unit'])} -> {duration(now['min'], row['unit'])}"
+            yield f"{name}: {times}, {now['min'] * scale / before['min']:.2f} times"
+        if "wrong" in now:
+            yield f"{name}: {now['wrong']}"

@@ -1,0 +1,342 @@
+"""The Python entry point of a compiled function, emitted as LLVM text.
+
+    PyObject *entry(PyObject *self, PyObject **args, Py_ssize_t nargs, PyObject *kwnames)
+
+It takes the common call straight through: C-contiguous native arrays of the declared dtypes and fitting sizes, fresh
+outputs, little work. Anything else (keywords, casts, lists, strided arrays, wrong sizes, long work, state in use by
+another thread, an index out of range) goes to the Python path, which has the same checks and raises the errors. It holds
+the GIL throughout, so it needs no locks; native code that would run long enough to matter goes through the path that
+releases it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codegen import cpython
+from codegen.compile import FINISHED, program_symbols, slot_of
+from codegen.cpython import symbol
+from codegen.emit import FunctionEmitter, Unit, Value
+from codegen.loopir import Block
+from codegen.text import llvm_type
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Size, Symbol
+from graphc.dtypes import SHORT
+from graphc.program import Kernel, Launch, Program
+
+if TYPE_CHECKING:
+    from codegen.runtime import Binding
+
+MOST_WORK = 30_000.0  # ns: beyond, the GIL is released, and what that costs no longer matters
+ARENA_LIMIT = 1 << 24  # bytes kept for the entry of one function
+CALLABLE, ARENA, CAPACITY, FIXED = 0, 1, 2, 3  # words of the context; then state cells, constants, keys
+_OP_NS, _MATH_NS = 0.08, 1.0
+METH_FASTCALL_KEYWORDS = 0x82
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How results are handed back: "none", "leaf", "tuple", "list", or "dict" with its keys."""
+
+    kind: str
+    keys: tuple[str, ...] = ()
+
+
+def work(program: Program) -> dict[Size, float]:
+    """Estimated ns, as a sum of weight times size."""
+    total: dict[Size, float] = {}
+    for step in program.steps:
+        if not isinstance(step, Launch):
+            continue
+        for stage in step.kernel.stages:
+            size = dims.product([a.extent for a in (*step.kernel.axes, *stage.axes, *stage.reduce)])
+            body = sc.order((stage.body,))
+            math = sum(stage_op.op not in _LIGHT for stage_op in body)
+            total[size] = total.get(size, 0.0) + _OP_NS * len(body) + _MATH_NS * math
+    return total
+
+
+_LIGHT = {"const", "index", "load", "local", "add", "sub", "mul", "neg", "abs", "min", "max", "fma", "select", "cast", "and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge"}
+
+
+class EntryEmitter(FunctionEmitter):
+    """Writes the entry of one program. `context` is the global that holds the context's words."""
+
+    def __init__(self, unit: Unit, program: Program, binding: Binding, layout: Layout) -> None:
+        super().__init__(unit, Kernel((), (), ()), "entry", Block(()))
+        self.program, self.binding, self.layout = program, binding, layout
+        self.arrays: list[str] = []  # the data pointers of inputs
+
+    def text(self) -> str:
+        e = self.entry
+        for name in ("Py_IncRef", "Py_DecRef"):
+            self.module.declare(f"declare void @{symbol(name)}(ptr)")
+        self.module.declare(f"declare ptr @{symbol('PyObject_Vectorcall')}(ptr, ptr, i64, ptr)")
+        self.module.declare(f"declare ptr @{symbol('PyArray_NewFromDescr')}(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)")
+        self.module.add_global("@context = external global i64")
+        for name in ("ndarray", "float", "None", *SHORT.values()):
+            self.module.add_global(f"@{symbol(name)} = external global i8")
+        self.require(e.emit("icmp eq ptr %kwnames, null"))
+        self.require(e.emit(f"icmp eq i64 %nargs, {len(self.program.inputs)}"))
+        shapes = [self.argument(k) for k in range(len(self.program.inputs))]
+        self.sizes(shapes)
+        self.affordable()
+        arena = self.arena()
+        self.idle()
+        outputs = [self.new_output(k) for k in range(len(self.program.outputs))]
+        self.run(arena, outputs)
+        self.finish(outputs)
+        lines = "\n".join(e.lines)
+        slow = [
+            "slow:",
+            "  %callable = load ptr, ptr @context, align 8",
+            f"  %answer = call ptr @{symbol('PyObject_Vectorcall')}(ptr %callable, ptr %args, i64 %nargs, ptr %kwnames)",
+            "  ret ptr %answer",
+        ]
+        return "define ptr @entry(ptr %self, ptr %args, i64 %nargs, ptr %kwnames) {\nentry:\n" + lines + "\n" + "\n".join(slow) + "\n}\n"
+
+    def require(self, condition: str) -> None:
+        """Go on if the condition holds, to the Python path otherwise."""
+        on = self.label("on")
+        self.entry.line(f"br i1 {condition}, label %{on}, label %slow")
+        self.entry.label(on)
+
+    def field(self, base: str, offset: int, kind: str) -> str:
+        at = self.entry.emit(f"getelementptr i8, ptr {base}, i64 {offset}")
+        return self.entry.emit(f"load {kind}, ptr {at}, align {4 if kind == 'i32' else 8}")
+
+    def word(self, index: int, kind: str = "ptr") -> str:
+        at = self.entry.emit(f"getelementptr i64, ptr @context, i64 {index}")
+        return self.entry.emit(f"load {kind}, ptr {at}, align 8")
+
+    # -- arguments ----------------------------------------------------------------------------------------------
+    def argument(self, k: int) -> list[str]:
+        """Check the k-th argument; its sizes."""
+        e, node = self.entry, self.program.inputs[k]
+        at = e.emit(f"getelementptr ptr, ptr %args, i64 {k}")
+        value = e.emit(f"load ptr, ptr {at}, align 8")
+        kind = self.field(value, cpython.TYPE, "ptr")
+        if node.ndim == 0 and node.dtype.kind == "f":
+            return self.number(value, kind, node.dtype)
+        self.is_array(value, kind, node.dtype, node.ndim)
+        self.arrays.append(self.field(value, cpython.DATA, "ptr"))
+        shape = self.field(value, cpython.SHAPE, "ptr") if node.ndim else ""
+        return [self.field(shape, 8 * axis, "i64") for axis in range(node.ndim)]
+
+    def is_array(self, value: str, kind: str, dtype: np.dtype, ndim: int) -> None:
+        e = self.entry
+        self.require(e.emit(f"icmp eq ptr {kind}, @{symbol('ndarray')}"))
+        descr = self.field(value, cpython.DESCR, "ptr")
+        self.require(e.emit(f"icmp eq ptr {descr}, @{symbol(SHORT[dtype])}"))
+        flags = e.emit(f"and i32 {self.field(value, cpython.FLAGS, 'i32')}, {cpython.CONTIGUOUS_ALIGNED}")
+        self.require(e.emit(f"icmp eq i32 {flags}, {cpython.CONTIGUOUS_ALIGNED}"))
+        self.require(e.emit(f"icmp eq i32 {self.field(value, cpython.NDIM, 'i32')}, {ndim}"))
+
+    def number(self, value: str, kind: str, dtype: np.dtype) -> list[str]:
+        """A 0-d float argument may be a Python float: it is put into a slot of our own."""
+        e, element = self.entry, llvm_type(dtype, 1)
+        slot = e.emit(f"alloca {element}, align 8")
+        as_float, as_array, joined = self.label("float"), self.label("array"), self.label("joined")
+        plain = e.emit(f"icmp eq ptr {kind}, @{symbol('float')}")
+        e.line(f"br i1 {plain}, label %{as_float}, label %{as_array}")
+        e.label(as_float)
+        number = self.field(value, cpython.FLOAT_VALUE, "double")
+        if element == "float":
+            number = e.emit(f"fptrunc double {number} to float")
+        e.line(f"store {element} {number}, ptr {slot}, align 8")
+        e.line(f"br label %{joined}")
+        e.label(as_array)
+        self.is_array(value, kind, dtype, 0)
+        data = self.field(value, cpython.DATA, "ptr")
+        last = e.current
+        e.line(f"br label %{joined}")
+        e.label(joined)
+        self.arrays.append(e.emit(f"phi ptr [ {slot}, %{as_float} ], [ {data}, %{last} ]"))
+        return []
+
+    def sizes(self, shapes: Sequence[list[str]]) -> None:
+        """Bind the size symbols and compare everything that must agree, as `Binding.sizes` does."""
+        e, n = self.entry, len(self.program.inputs)
+        for k, axis, size in self.binding.fixed:
+            if k < n:
+                self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {size}"))
+        for s, k, axis, size in self.binding.sources:
+            self.scopes[0].axis[s] = self.constant(self.solved(s, shapes[k][axis], size))
+        for k, axis, size in self.binding.derived:
+            self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {self.size(size).text}"))
+        for a, b in self.binding.size_checks:
+            self.require(e.emit(f"icmp eq i64 {self.size(a).text}, {self.size(b).text}"))
+
+    def solved(self, s: Symbol, value: str, size: Size) -> str:
+        """The symbol's value where an axis of size c*n + k has this value."""
+        e = self.entry
+        split = dims.affine(size, s)
+        assert split is not None
+        c, k = split
+        if k != 0:
+            value = e.emit(f"sub i64 {value}, {k}")
+        if c != 1:
+            self.require(e.emit(f"icmp eq i64 {e.emit(f'srem i64 {value}, {c}')}, 0"))
+            value = e.emit(f"sdiv i64 {value}, {c}")
+        if k != 0 or c != 1:
+            self.require(e.emit(f"icmp sge i64 {value}, 0"))
+        return value
+
+    # -- resources ----------------------------------------------------------------------------------------------
+    def affordable(self) -> None:
+        """Little enough work to keep the GIL for."""
+        e = self.entry
+        fixed, total = 0.0, ""
+        for size, weight in work(self.program).items():
+            if isinstance(size, int):
+                fixed += size * weight
+                continue
+            part = e.emit(f"fmul double {e.emit(f'sitofp i64 {self.size(size).text} to double')}, {_double(weight)}")
+            total = part if not total else e.emit(f"fadd double {total}, {part}")
+        if total:
+            self.require(e.emit(f"fcmp olt double {total}, {_double(MOST_WORK - fixed)}"))
+
+    def arena(self) -> str:
+        if self.program.arena == 0:
+            return "null"
+        need = self.size(self.program.arena).text
+        self.require(self.entry.emit(f"icmp sle i64 {need}, {self.word(CAPACITY, 'i64')}"))
+        return self.word(ARENA)
+
+    def idle(self) -> None:
+        """No other thread is inside a call that reads or writes the same state."""
+        for k in range(len(self.program.shared)):
+            busy = self.field(self.word(FIXED + k), 8, "i64")
+            self.require(self.entry.emit(f"icmp eq i64 {busy}, 0"))
+
+    def new_output(self, k: int) -> str:
+        """A fresh array; where there is no memory the Python path reports it."""
+        e, b = self.entry, self.program.buffers[self.program.outputs[k]]
+        shape = "null"
+        if b.shape:
+            shape = e.emit(f"alloca [{len(b.shape)} x i64], align 8")
+            for axis, size in enumerate(b.shape):
+                value = self.size(size).text
+                if not isinstance(size, int):
+                    self.require(e.emit(f"icmp sge i64 {value}, 0"))
+                at = e.emit(f"getelementptr i64, ptr {shape}, i64 {axis}")
+                e.line(f"store i64 {value}, ptr {at}, align 8")
+        self.module.declare(f"declare ptr @{symbol('PyArray_NewFromDescr')}(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)")
+        descr = f"@{symbol(SHORT[b.dtype])}"
+        e.line(f"call void @{symbol('Py_IncRef')}(ptr {descr})")  # the call below takes a reference over
+        made = e.emit(
+            f"call ptr @{symbol('PyArray_NewFromDescr')}(ptr @{symbol('ndarray')}, ptr {descr}, i32 {len(b.shape)}, ptr {shape}, ptr null, ptr null, i32 0, ptr null)"
+        )
+        good, bad = self.label("made"), self.label("unmade")
+        e.line(f"br i1 {e.emit(f'icmp ne ptr {made}, null')}, label %{good}, label %{bad}")
+        e.label(bad)
+        e.line("ret ptr null")  # MemoryError is set; earlier outputs of this call are lost with the process short of memory
+        e.label(good)
+        return made
+
+    def run(self, arena: str, outputs: Sequence[str]) -> None:
+        e, program = self.entry, self.program
+        state = [self.field(self.word(FIXED + k), 0, "ptr") for k in range(len(program.shared))]
+        constants = [self.word(FIXED + len(program.shared) + k) for k in range(len(program.constants))]
+        pointers = [*self.arrays, *state, *constants, *[self.field(o, cpython.DATA, "ptr") for o in outputs], arena]
+        slots = e.emit(f"alloca [{len(pointers)} x ptr], align 8")
+        for k, p in enumerate(pointers):
+            e.line(f"store ptr {p}, ptr {e.emit(f'getelementptr ptr, ptr {slots}, i64 {k}')}, align 8")
+        symbols = program_symbols(program)
+        sizes = e.emit(f"alloca [{max(len(symbols), 1)} x i64], align 8")
+        for k, s in enumerate(symbols):
+            e.line(f"store i64 {self.axis(s).text}, ptr {e.emit(f'getelementptr i64, ptr {sizes}, i64 {k}')}, align 8")
+        status = e.emit(f"call i64 @run(ptr {slots}, ptr {sizes})")
+        good, bad = self.label("ran"), self.label("stopped")
+        e.line(f"br i1 {e.emit(f'icmp eq i64 {status}, {FINISHED}')}, label %{good}, label %{bad}")
+        e.label(bad)
+        for o in outputs:
+            e.line(f"call void @{symbol('Py_DecRef')}(ptr {o})")
+        e.line("br label %slow")
+        e.label(good)
+
+    # -- results ------------------------------------------------------------------------------------------------
+    def finish(self, outputs: Sequence[str]) -> None:
+        e, kind = self.entry, self.layout.kind
+        if kind == "leaf":
+            e.line(f"ret ptr {outputs[0]}")
+            return
+        if kind == "none":
+            e.line(f"call void @{symbol('Py_IncRef')}(ptr @{symbol('None')})")
+            e.line(f"ret ptr @{symbol('None')}")
+            return
+        if kind == "dict":
+            self.module.declare(f"declare ptr @{symbol('PyDict_New')}()")
+            self.module.declare(f"declare i32 @{symbol('PyDict_SetItem')}(ptr, ptr, ptr)")
+            made = e.emit(f"call ptr @{symbol('PyDict_New')}()")
+            first = FIXED + len(self.program.shared) + len(self.program.constants)
+            for k, o in enumerate(outputs):
+                e.emit(f"call i32 @{symbol('PyDict_SetItem')}(ptr {made}, ptr {self.word(first + k)}, ptr {o})")
+                e.line(f"call void @{symbol('Py_DecRef')}(ptr {o})")
+        else:
+            new, put = ("PyTuple_New", "PyTuple_SetItem") if kind == "tuple" else ("PyList_New", "PyList_SetItem")
+            self.module.declare(f"declare ptr @{symbol(new)}(i64)")
+            self.module.declare(f"declare i32 @{symbol(put)}(ptr, i64, ptr)")
+            made = e.emit(f"call ptr @{symbol(new)}(i64 {len(outputs)})")
+            for k, o in enumerate(outputs):
+                e.emit(f"call i32 @{symbol(put)}(ptr {made}, i64 {k}, ptr {o})")
+        e.line(f"ret ptr {made}")
+
+
+def _double(value: float) -> str:
+    return f"0x{np.float64(value).view(np.uint64):016X}"
+
+
+def suits(program: Program, binding: Binding) -> bool:
+    """Whether a program can have an entry: state of known sizes, little fixed work, an arena that may be kept."""
+    if not cpython.is_readable() or binding.given or any(not isinstance(s, int) for v in program.shared for s in v.shape):
+        return False
+    if isinstance(program.arena, int) and program.arena > ARENA_LIMIT:
+        return False
+    return sum(weight * size for size, weight in work(program).items() if isinstance(size, int)) < MOST_WORK
+
+
+class _MethodDef(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
+
+
+class Context:
+    """The words an entry reads: what it may fall back to, its arena, state, constants, keys. It must outlive the entry."""
+
+    def __init__(self, cells: Sequence[Any], constants: Sequence[int], keys: Sequence[str]) -> None:
+        self.cells, self.keys = list(cells), list(keys)
+        words = [0, 0, 0, *[ctypes.addressof(c) for c in self.cells], *constants, *[id(k) for k in self.keys]]
+        self.words = (ctypes.c_int64 * len(words))(*words)
+
+    @property
+    def address(self) -> int:
+        return ctypes.addressof(self.words)
+
+    def grow(self, nbytes: int) -> None:
+        """Make the arena at least this large. Only with the GIL held, and no entry can be running then."""
+        if self.words[CAPACITY] >= nbytes or nbytes > ARENA_LIMIT:
+            return
+        raw = np.empty(nbytes + 64, np.uint8)
+        self.arena = raw
+        self.words[ARENA] = raw.ctypes.data + (-raw.ctypes.data % 64)
+        self.words[CAPACITY] = nbytes
+
+
+def make_builtin(address: int, name: str, context: Context, slow: Callable[..., Any], keep: Sequence[Any]) -> Any:
+    """The builtin function at `address`. `slow` takes the calls it hands on; it owns `keep`, the code and the context."""
+    context.words[CALLABLE] = id(slow)
+    text = name.encode()
+    definition = _MethodDef(text, address, METH_FASTCALL_KEYWORDS, None)
+    owner = [context, slow, definition, text, *keep]
+    new = ctypes.pythonapi.PyCFunction_NewEx
+    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+    return new(ctypes.addressof(definition), owner, None)
+
+
+__all__ = ["Context", "EntryEmitter", "Layout", "Value", "make_builtin", "slot_of", "suits"]

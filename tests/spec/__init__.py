@@ -1,0 +1,1 @@
+"""The rows of the project's written requirements as named tests; README.md lists every row."""

@@ -1,0 +1,233 @@
+"""Formulas as users write them, against mpmath: value, first and second derivative, at ordinary and at extreme points.
+
+Each goes the whole way: the naive graph, `grad` of it, `grad` of that, all through `simplify`, evaluated by the interpreter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc.interp import evaluate
+from graphc.ir import Graph, Node
+from passes.simplify import simplify
+
+DIGITS = 720  # sigmoid(700) is 1 - 1e-304, and a second difference with steps of 1e-100 takes 200 digits
+STEP = mp.mpf(10) ** -100
+WIDE = [-700.0, -90.0, -20.0, -5.0, -0.3, -1e-5, -1e-20, 0.0, 1e-20, 1e-5, 0.3, 5.0, 20.0, 90.0, 700.0]
+LEFT = [p for p in WIDE if p < 0]
+TAIL = [p for p in WIDE if abs(p) < 25]  # where erf and its relatives are in the range of f64
+SQUARES = [-1e200, -1e-200, -5.0, 1e-20, 3.0, 1e200]
+
+
+def s(x: Any) -> Any:
+    return 1 / (1 + mp.exp(-x))
+
+
+def softplus(x: Any) -> Any:
+    return mp.log1p(mp.exp(x))
+
+
+def log_cosh(x: Any) -> Any:
+    return mp.log(mp.cosh(x))
+
+
+Case = tuple[Callable[[Node], Node], Callable[[Any], Any], list[float]]
+CASES: dict[str, Case] = {
+    # log(1 + exp)
+    "log(1 + exp(x))": (lambda x: gx.log(1 + gx.exp(x)), softplus, WIDE),
+    "log(exp(x) + 1)": (lambda x: gx.log(gx.exp(x) + 1), softplus, WIDE),
+    "log1p(exp(x))": (lambda x: gx.log1p(gx.exp(x)), softplus, WIDE),
+    "log(1 + exp(-x))": (lambda x: gx.log(1 + gx.exp(-x)), lambda x: softplus(-x), WIDE),
+    "log(1 + 1 / exp(x))": (lambda x: gx.log(1 + 1 / gx.exp(x)), lambda x: softplus(-x), WIDE),
+    "log(exp(x) + exp(-2x))": (lambda x: gx.log(gx.exp(x) + gx.exp(-2 * x)), lambda x: mp.log(mp.exp(x) + mp.exp(-2 * x)), WIDE),
+    # sigmoids
+    "exp(x) / (1 + exp(x))": (lambda x: gx.exp(x) / (1 + gx.exp(x)), s, WIDE),
+    "1 / (1 + exp(-x))": (lambda x: 1 / (1 + gx.exp(-x)), s, WIDE),
+    "(1 + exp(-x))**-1": (lambda x: (1 + gx.exp(-x)) ** -1, s, WIDE),
+    "1 / (1 + 1 / exp(x))": (lambda x: 1 / (1 + 1 / gx.exp(x)), s, WIDE),
+    "1 - sigmoid(x)": (lambda x: 1 - gx.sigmoid(x), lambda x: s(-x), WIDE),
+    "x / (1 + exp(-x))": (lambda x: x / (1 + gx.exp(-x)), lambda x: x * s(x), WIDE),
+    # their logarithms
+    "log(sigmoid(x))": (lambda x: gx.log(gx.sigmoid(x)), lambda x: -softplus(-x), WIDE),
+    "log(1 / (1 + exp(-x)))": (lambda x: gx.log(1 / (1 + gx.exp(-x))), lambda x: -softplus(-x), WIDE),
+    "log(exp(x) / (1 + exp(x)))": (lambda x: gx.log(gx.exp(x) / (1 + gx.exp(x))), lambda x: -softplus(-x), WIDE),
+    "log(exp(x) / (exp(x) + 1))": (lambda x: gx.log(gx.exp(x) / (gx.exp(x) + 1)), lambda x: -softplus(-x), WIDE),
+    "-log(1 + exp(-x))": (lambda x: -gx.log(1 + gx.exp(-x)), lambda x: -softplus(-x), WIDE),
+    "log(1 - sigmoid(x))": (lambda x: gx.log(1 - gx.sigmoid(x)), lambda x: -softplus(x), WIDE),
+    "log1p(-sigmoid(x))": (lambda x: gx.log1p(-gx.sigmoid(x)), lambda x: -softplus(x), WIDE),
+    "log(1 - 1 / (1 + exp(-x)))": (lambda x: gx.log(1 - 1 / (1 + gx.exp(-x))), lambda x: -softplus(x), WIDE),
+    "log(1 - exp(x) / (1 + exp(x)))": (lambda x: gx.log(1 - gx.exp(x) / (1 + gx.exp(x))), lambda x: -softplus(x), WIDE),
+    # near 0 and 1
+    "exp(x) - 1": (lambda x: gx.exp(x) - 1, mp.expm1, WIDE),
+    "exp(x) + -1": (lambda x: gx.exp(x) + -1, mp.expm1, WIDE),
+    "-1 + exp(x)": (lambda x: -1 + gx.exp(x), mp.expm1, WIDE),
+    "1 - exp(-x)": (lambda x: 1 - gx.exp(-x), lambda x: -mp.expm1(-x), WIDE),
+    "log(1 + x)": (lambda x: gx.log(1 + x), mp.log1p, [p for p in WIDE if p > -1]),
+    "log(1 - x)": (lambda x: gx.log(1 - x), lambda x: mp.log1p(-x), [p for p in WIDE if p < 1]),
+    "log(1 - exp(x))": (lambda x: gx.log(1 - gx.exp(x)), lambda x: mp.log(-mp.expm1(x)), LEFT),
+    "sqrt(1 + x) - 1": (lambda x: gx.sqrt(1 + x) - 1, lambda x: x / (mp.sqrt(1 + x) + 1), [p for p in WIDE if p > -1]),
+    "1 - cos(x)": (lambda x: 1 - gx.cos(x), lambda x: 2 * mp.sin(x / 2) ** 2, TAIL),
+    "1 - erf(x)": (lambda x: 1 - gx.erf(x), mp.erfc, TAIL),
+    "1 + erf(x)": (lambda x: 1 + gx.erf(x), lambda x: mp.erfc(-x), TAIL),
+    "1 - erfc(x)": (lambda x: 1 - gx.erfc(x), mp.erf, TAIL),
+    # logarithms of exponentials
+    "log(exp(x))": (lambda x: gx.log(gx.exp(x)), lambda x: x, WIDE),
+    "log(exp(x) * exp(2x))": (lambda x: gx.log(gx.exp(x) * gx.exp(2 * x)), lambda x: 3 * x, WIDE),
+    "log(exp(x) / exp(2x))": (lambda x: gx.log(gx.exp(x) / gx.exp(2 * x)), lambda x: -x, WIDE),
+    "log(3 * exp(x))": (lambda x: gx.log(3 * gx.exp(x)), lambda x: x + mp.log(3), WIDE),
+    "log(exp(x) / 3)": (lambda x: gx.log(gx.exp(x) / 3), lambda x: x - mp.log(3), WIDE),
+    "log(exp(x)**2)": (lambda x: gx.log(gx.exp(x) ** 2), lambda x: 2 * x, WIDE),
+    # hyperbolic functions
+    "tanh by exp": (lambda x: (gx.exp(x) - gx.exp(-x)) / (gx.exp(x) + gx.exp(-x)), mp.tanh, WIDE),
+    "tanh by exp(2x)": (lambda x: (gx.exp(2 * x) - 1) / (gx.exp(2 * x) + 1), mp.tanh, WIDE),
+    "tanh by exp(-2x)": (lambda x: (1 - gx.exp(-2 * x)) / (1 + gx.exp(-2 * x)), mp.tanh, WIDE),
+    "tanh by sigmoid": (lambda x: 2 / (1 + gx.exp(-2 * x)) - 1, mp.tanh, WIDE),
+    "tanh by 1 - sigmoid": (lambda x: 1 - 2 / (1 + gx.exp(2 * x)), mp.tanh, WIDE),
+    "1 + tanh(x)": (lambda x: 1 + gx.tanh(x), lambda x: 2 * s(2 * x), WIDE),
+    "sinh by exp": (lambda x: (gx.exp(x) - gx.exp(-x)) / 2, mp.sinh, WIDE),
+    "sinh by 0.5 exp": (lambda x: 0.5 * (gx.exp(x) - gx.exp(-x)), mp.sinh, WIDE),
+    "log(cosh(x))": (lambda x: gx.log(gx.cosh(x)), log_cosh, WIDE),
+    "log((exp(x) + exp(-x)) / 2)": (lambda x: gx.log((gx.exp(x) + gx.exp(-x)) / 2), log_cosh, [p for p in WIDE if abs(p) > 1e-4]),
+    "log(1 - tanh(x)**2)": (lambda x: gx.log(1 - gx.tanh(x) ** 2), lambda x: -2 * log_cosh(x), WIDE),
+    # roots of squares
+    "sqrt(x * x)": (lambda x: gx.sqrt(x * x), abs, SQUARES),
+    "sqrt(x**2)": (lambda x: gx.sqrt(x**2), abs, SQUARES),
+    "(x**2)**0.5": (lambda x: (x**2) ** 0.5, abs, SQUARES),
+    "sqrt(square(x))": (lambda x: gx.sqrt(gx.square(x)), abs, SQUARES),
+}
+# Sums of terms of size 1 that cancel, which no rule of one op can help: the error of a derivative is relative to 1 here, not to its value.
+ABSOLUTE = ("tanh", "sigmoid", "1 / (1 +", "(1 + exp(-x))**-1", "exp(x) / (1 +", "x / (1", "cosh", "/ 2)")
+
+
+def exact(f: Callable[[Any], Any], x: float, order: int) -> Any:
+    """f, f' or f'' at the float x, by differences in high precision."""
+    with mp.workdps(DIGITS):
+        at = mp.mpf(x)
+        h = STEP * max(abs(at), mp.mpf(10) ** -30)
+        if order == 0:
+            return f(at)
+        if order == 1:
+            return (f(at + h) - f(at - h)) / (2 * h)
+        return (f(at + h) - 2 * f(at) + f(at - h)) / (h * h)
+
+
+def derivatives(f: Callable[[Node], Node], dtype: str, points: np.ndarray) -> list[np.ndarray]:
+    """f, f', f'' at the points, as compiled."""
+    x = gx.tensor("x", ("n",), dtype)
+    value = f(x)
+    first = gx.grad(gx.sum(value), x)
+    second = gx.grad(gx.sum(first), x, disconnected="zero")
+    return evaluate(simplify(Graph((x,), (value, first, second))).outputs, {x: points})
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", CASES)
+def test_value_and_derivatives(name: str, dtype: str) -> None:
+    f, reference, listed = CASES[name]
+    info = np.finfo(dtype)
+    points = np.array([p for p in listed if info.tiny < abs(p) < info.max or p == 0], dtype)
+    for order, values in enumerate(derivatives(f, dtype, points)):
+        floor = 1.0 if order and any(part in name for part in ABSOLUTE) else 0.0
+        for x, got in zip(points, values):
+            true = exact(reference, float(x), order)
+            where = f"{name}, derivative {order} at {x!r}: {got!r}, not {mp.nstr(true, 8)}"
+            if abs(true) > info.max:
+                assert not math.isnan(got) and abs(got) > info.max / 4, where
+            else:
+                room = 32 * float(info.eps) * max(abs(true), mp.mpf(floor)) + 4 * float(info.tiny)
+                assert math.isfinite(got) and abs(mp.mpf(float(got)) - true) <= room, where
+
+
+# -- over axes ----------------------------------------------------------------------------------------------------------------
+def _lse(row: list[Any]) -> Any:
+    return mp.log(mp.fsum(mp.exp(v) for v in row))
+
+
+ROWS = np.array([[0.1, -0.4, 2.0], [1000.0, 1000.0, 0.0], [-2000.0, -2001.0, -2000.5], [800.0, -800.0, 0.0], [5.0, 5.0, 5.0]])
+AXES: dict[str, tuple[Callable[[Node], Node], Callable[[list[Any]], list[Any]]]] = {
+    "log(sum(exp))": (lambda x: gx.log(gx.sum(gx.exp(x), axis=1)), lambda r: [_lse(r)]),
+    "log(sum(exp)), kept": (lambda x: gx.log(gx.sum(gx.exp(x), axis=1, keepdims=True)), lambda r: [_lse(r)]),
+    "log(sum(exp.T))": (lambda x: gx.log(gx.sum(gx.exp(x.T), axis=0)), lambda r: [_lse(r)]),
+    "log(mean(exp))": (lambda x: gx.log(gx.mean(gx.exp(x), axis=1)), lambda r: [_lse(r) - mp.log(3)]),
+    "log(sum(exp) / 3)": (lambda x: gx.log(gx.sum(gx.exp(x), axis=1) / 3), lambda r: [_lse(r) - mp.log(3)]),
+    "log(2 * sum(exp))": (lambda x: gx.log(2 * gx.sum(gx.exp(x), axis=1)), lambda r: [_lse(r) + mp.log(2)]),
+    "log(1 + sum(exp))": (lambda x: gx.log(1 + gx.sum(gx.exp(x), axis=1)), lambda r: [_lse([*r, mp.mpf(0)])]),
+    "exp / sum(exp)": (lambda x: gx.exp(x) / gx.sum(gx.exp(x), axis=1, keepdims=True), lambda r: [mp.exp(v - _lse(r)) for v in r]),
+    "exp * (1 / sum(exp))": (lambda x: gx.exp(x) * (1 / gx.sum(gx.exp(x), axis=1))[:, None], lambda r: [mp.exp(v - _lse(r)) for v in r]),
+    "exp(-) / sum(exp(-))": (
+        lambda x: gx.exp(-x) / gx.sum(gx.exp(-x), axis=1)[:, None],
+        lambda r: [mp.exp(-v - _lse([-w for w in r])) for v in r],
+    ),
+    "log(softmax)": (lambda x: gx.log(gx.softmax(x)), lambda r: [v - _lse(r) for v in r]),
+    "log(exp / sum(exp))": (lambda x: gx.log(gx.exp(x) / gx.sum(gx.exp(x), axis=1, keepdims=True)), lambda r: [v - _lse(r) for v in r]),
+    "x - log(sum(exp))": (lambda x: x - gx.log(gx.sum(gx.exp(x), axis=1, keepdims=True)), lambda r: [v - _lse(r) for v in r]),
+    "log of prod of exp": (lambda x: gx.log(gx.prod(gx.exp(x), axis=1)), lambda r: [mp.fsum(r)]),
+    "mean(x**2) - mean(x)**2": (
+        lambda x: gx.mean(x**2, axis=1) - gx.mean(x, axis=1) ** 2,
+        lambda r: [mp.fsum(v * v for v in r) / 3 - (mp.fsum(r) / 3) ** 2],
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", AXES)
+def test_over_axes(name: str, dtype: str) -> None:
+    """Values, and the derivatives of a weighted sum of them: relative to the largest of the row."""
+    f, reference = AXES[name]
+    x = gx.tensor("x", ROWS.shape, dtype)
+    value = f(x)
+    rows = ROWS.astype(dtype)
+    weights = np.linspace(0.5, 1.5, max(1, int(np.prod(value.shape)) // len(ROWS))).astype(dtype)
+    cost = gx.sum(gx.reshape(value, (len(ROWS), -1)) * weights)
+    first = gx.grad(cost, x)
+    second = gx.grad(gx.sum(first * np.array([1.0, -0.5, 0.25], dtype)), x, disconnected="zero")
+    got = evaluate(simplify(Graph((x,), (gx.reshape(value, (len(ROWS), -1)), first, second))).outputs, {x: rows})
+
+    def total(row: list[Any]) -> Any:
+        return mp.fsum(float(w) * v for w, v in zip(weights, reference(row)))
+
+    def moved(row: list[Any], k: int, h: Any) -> list[Any]:
+        return [v + h if j == k else v for j, v in enumerate(row)]
+
+    with mp.workdps(1200):
+        h = mp.mpf(10) ** -80
+        for n, row in enumerate(rows):
+            exact_row = [mp.mpf(float(v)) for v in row]
+            slope = lambda r: [(total(moved(r, k, h)) - total(moved(r, k, -h))) / (2 * h) for k in range(3)]
+            mixed = lambda r: mp.fsum(w * g for w, g in zip((1.0, -0.5, 0.25), slope(r)))
+            bend = [(mixed(moved(exact_row, k, h)) - mixed(moved(exact_row, k, -h))) / (2 * h) for k in range(3)]
+            for order, true in enumerate((reference(exact_row), slope(exact_row), bend)):
+                size = max([abs(v) for v in true] + [mp.mpf(1)] + ([max(map(abs, exact_row))] if order == 0 else []))
+                for k, (a, b) in enumerate(zip(got[order][n], true)):
+                    assert math.isfinite(a), f"{name}, derivative {order}, row {n}: {a}"
+                    assert abs(mp.mpf(float(a)) - b) <= 64 * float(np.finfo(dtype).eps) * size, (name, order, n, k, a, mp.nstr(b, 8))
+
+
+# -- the probes of the literature ------------------------------------------------------------------------------------------------
+def at(f: Callable[[Node], Node], value: Any) -> Any:
+    x = gx.tensor("x", np.shape(value))
+    return evaluate(simplify(Graph((x,), (f(x),))).outputs, {x: np.array(value)})[0]
+
+
+def slope(f: Callable[[Node], Node], value: Any) -> Any:
+    x = gx.tensor("x", np.shape(value))
+    return evaluate(simplify(Graph((x,), (gx.grad(f(x), x),))).outputs, {x: np.array(value)})[0]
+
+
+def test_probes() -> None:
+    assert at(lambda x: gx.log(gx.sum(gx.exp(x))), [1000.0, 1000.0]) == pytest.approx(1000 + math.log(2))
+    assert at(lambda x: gx.log(1 + gx.exp(x)), 800.0) == 800
+    assert at(lambda x: gx.log(1 - gx.exp(x)), -1e-20) == pytest.approx(math.log(1e-20))
+    assert at(lambda x: gx.log(1 / (1 + gx.exp(x))), 800.0) == -800
+    np.testing.assert_array_equal(at(lambda x: gx.log(gx.softmax(x)), [1000.0, 0.0]), [0, -1000])
+    assert at(lambda x: gx.exp(x) - 1, 1e-20) == 1e-20
+    assert at(lambda x: gx.sqrt(1 + x) - 1, 1e-20) == 5e-21
+    np.testing.assert_array_equal(slope(lambda x: gx.sqrt(gx.sum(x * x)), [0.0, 0.0]), [0, 0])
+    assert slope(lambda x: gx.where(x > 0, gx.log(x), 0.0), 0.0) == 0
