@@ -60,6 +60,8 @@ def linear(kernel: Kernel) -> Loaded:
     shapes = [o.shape for o in kernel.operands]
 
     def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
+        if s.op == "local":
+            return sc.local(s.param, (), s.dtype)  # the loops of the nest are at its element
         if s.op != "load":
             return None
         slot, masked = s.param

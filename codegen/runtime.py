@@ -236,10 +236,14 @@ class Binding:
 
     def _disagree(self, k: int, axis: int, size: Size, wanted: int, arrays: Sequence[np.ndarray]) -> None:
         shown = f"{size}" if isinstance(size, int) else f"{size} = {wanted}"
+        needed = dims.symbols(size)
+        others = {self.variables[j]: None for symbol, j, _, _ in self.sources if symbol in needed and j != k}
+        what = "state" if self.variables[k].op.name == "shared" else "argument"
         fail(
             ShapeError,
-            f"argument {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}",
+            f"{what} {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}",
             self.variables[k],
+            *others,
         )
 
 

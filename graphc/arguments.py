@@ -32,7 +32,8 @@ def as_argument(value: Any, variable: Node, casting: str, role: str = "argument"
         hint = "pass value.filled(...) and, if needed, the mask as an input of its own"
         fail(ArgumentError, what + "a masked array has values that are none", variable, hint=hint)
     if array.dtype.kind not in "fiubc":
-        fail(ArgumentError, what + f"{type(value).__name__} of dtype {array.dtype} is not an array of numbers", variable)
+        of = f" of {array.dtype}" if array.dtype != object or isinstance(value, np.ndarray) else ""
+        fail(ArgumentError, what + f"{type(value).__name__}{of} is not an array of numbers", variable)
     if array.dtype != wanted:
         if not np.can_cast(array.dtype, wanted, casting):  # type: ignore[arg-type]
             _no_cast(array.dtype, variable, casting, what)

@@ -164,7 +164,7 @@ class Function:
         """The arrays of `out`, checked before anything is computed."""
         targets, structure = tree.flatten(out)
         if structure != self._structure:
-            fail(ArgumentError, f"out must have the structure of the outputs {self._structure.difference(structure)}")
+            fail(ArgumentError, f"out must have the structure of the outputs, but they differ {self._structure.difference(structure)}")
         return check_outs(targets, [(o.dtype, s) for o, s in zip(self._outputs, shapes, strict=True)], tree.paths(out))
 
     def _inline(self, leaves: list[Any]) -> Any:

@@ -7,6 +7,7 @@ that can match at all are found by the op of a node and the ops of its inputs, a
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,9 +39,12 @@ class Log:
     sites: dict[str, list[str]] = field(default_factory=dict)
 
 
+Note = tuple[str, Site]  # a rule that fired, and where the user made what it fired on
+
+
 def _note(log: Fired, rule: str, site: Site) -> None:
     log.fired[rule] = log.fired.get(rule, 0) + 1
-    line = f"{site[0]}:{site[1]}" if site else "?"
+    line = f"{os.path.basename(site[0])}:{site[1]}" if site else "?"
     lines = log.sites.setdefault(rule, [])
     if line not in lines:
         lines.append(line)
@@ -79,12 +83,13 @@ class Table:
 
 
 class Memo:
-    """node -> its normal form, kept as long as the node lives: what `rewrite` need not work out again."""
+    """node -> its normal form, kept as long as the node lives: what `rewrite` need not work out again, but reports again."""
 
     class _Entry(weakref.ref[Node]):
-        __slots__ = ("key", "normal")
+        __slots__ = ("key", "normal", "notes")
         key: int
         normal: Node | None  # None: the node itself, which a strong reference would keep alive
+        notes: Sequence[Note]  # the rules that made the normal form of this node from those of its inputs
 
     def __init__(self) -> None:
         self._entries: dict[int, Memo._Entry] = {}
@@ -94,12 +99,25 @@ class Memo:
         entry = self._entries.get(id(node))
         return None if entry is None else node if entry.normal is None else entry.normal
 
-    def update(self, normal: Mapping[Node, Node]) -> None:
+    def replay(self, node: Node, log: Fired, done: set[Node]) -> None:
+        """Report what fired on `node` and on all it needs, where that is not `done`."""
+        stack = [node]
+        while stack:
+            node = stack.pop()
+            if node in done or (entry := self._entries.get(id(node))) is None:
+                continue
+            done.add(node)
+            stack.extend(node.inputs)
+            for rule, site in entry.notes:
+                _note(log, rule, site)
+
+    def update(self, normal: Mapping[Node, Node], notes: Mapping[Node, Sequence[Note]]) -> None:
         entries, kind, drop = self._entries, self._Entry, self._drop
         for node, form in normal.items():
             entry = kind(node, drop)
             entry.key = id(node)
             entry.normal = None if form is node else form
+            entry.notes = notes.get(node, ())
             entries[entry.key] = entry
 
     def _drop(self, entry: Memo._Entry) -> None:
@@ -114,6 +132,8 @@ def rewrite(
     normal: dict[Node, Node] = {}
     learned: dict[Node, Node] = {}
     pending: dict[Node, Node] = {}  # node -> what it was rewritten to, whose normal form is not known yet
+    notes: dict[Node, list[Note]] = {}
+    reported: set[Node] = set()
     shunned = frozenset(avoid)
     stack = list(roots)[::-1]
     while stack:
@@ -128,6 +148,8 @@ def rewrite(
             continue
         if memo is not None and (known := memo.find(node)) is not None:
             normal[node] = known
+            if log is not None:
+                memo.replay(node, log, reported)
             continue
         missing = [i for i in node.inputs if i not in normal]
         if missing:
@@ -135,7 +157,15 @@ def rewrite(
             continue
         inputs = tuple([normal[i] for i in node.inputs])
         same = all(map(is_, inputs, node.inputs))
-        made = _fire(node, table, log) if same else rebuild(node, inputs)
+        if same:
+            made, rule = _fire(node, table)
+            if rule:
+                # under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten
+                notes.setdefault(next(iter(pending), node), []).append((rule, node.site))
+                if log is not None:
+                    _note(log, rule, node.site)
+        else:
+            made = rebuild(node, inputs)
         if made is None or made is node or (shunned and made in shunned):
             normal[node] = learned[node] = node
         else:
@@ -144,22 +174,21 @@ def rewrite(
             if len(pending) > MAX_PENDING:
                 _not_terminating(node, log)
     if memo is not None:
-        memo.update(learned)
+        memo.update(learned, notes)
     return [normal[r] for r in roots]
 
 
-def _fire(node: Node, table: Table, log: Fired | None) -> Node | None:
+def _fire(node: Node, table: Table) -> tuple[Node | None, str]:
+    """What the first rule that matches makes of a node, and the name of the rule."""
     rules = table.candidates(node)
     if not rules:
-        return None
+        return None, ""
     with origin(node.site):
         for rule in rules:
             made = rule.apply(node)
             if made is not None and made is not node:
-                if log is not None:
-                    _note(log, rule.name, node.site)
-                return made
-    return None
+                return made, rule.name
+    return None, ""
 
 
 def _not_terminating(node: Node, log: Fired | None) -> NoReturn:

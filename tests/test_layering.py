@@ -39,6 +39,7 @@ TOOLS = 5
 INSIDE: dict[tuple[str, str, str], str] = {
     ("graphc.function", "_compile", "passes"): "the joint of the three packages; `import graphc` stays light",
     ("graphc.function", "_compile", "codegen"): "the joint of the three packages; `import graphc` stays light",
+    ("graphc.function", "_layout", "codegen"): "the same joint, where it says how the native entry hands back results",
     ("graphc.grad", "prepared", "passes"): "the joint of the trunk and passes: stable rules run before differentiation",
     ("graphc.tree", "_functions", "graphc.ops"): "ravel of a tree of nodes; ops use trees",
 }
@@ -46,6 +47,7 @@ INSIDE: dict[tuple[str, str, str], str] = {
 TYPES_ONLY = {
     ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
+    ("graphc.function", "codegen.entry"): "what the joint gives back",
     ("graphc.function", "codegen.runtime"): "what the joint gives back",
     ("graphc.function", "passes.pipeline"): "what the joint gives back",
 }

@@ -57,7 +57,8 @@ class Casadi(Peer):
             buffer.set_arg(k, memoryview(a))
         for k, r in enumerate(results):
             buffer.set_res(k, memoryview(r))
-        return Built(evaluate, (), lambda _: [r.copy() for r in results])
+        keep = (f, buffer, arguments)  # the call holds none of them
+        return Built(evaluate, (), lambda _, keep=keep: [r.copy() for r in results])
 
 
 def _symbols(data: Arrays) -> list[Any]:

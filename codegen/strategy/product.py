@@ -4,8 +4,7 @@
       for J in panels of n:
         for P in blocks of k:                          sums between blocks wait in the output, or in a scratch on the stack
           pack b[k, J..] where that pays
-          for I in strips of rows:
-            tile(a[I.., k], b[k, J..]), after the last block the epilogue
+          tiles(a[rows, k], b[k, J..]), after the last block the epilogue
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from codegen.strategy.contract import (
 )
 from codegen.strategy.loops import lanes_of
 from codegen.strategy.packing import write_transpose
-from codegen.strategy.tile import Steps, Tile, write_tile
+from codegen.strategy.tile import PARAMETERS, Tile, parameters, write_tile
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size, Symbol
@@ -41,7 +40,7 @@ from graphc.program import Axis, Kernel, Operand
 from graphc.scalar import Scalar
 
 LIGHT_EPILOGUE = 20  # operations; a longer one is written once, for any number of columns
-ROW_AT, J, P, I = (dims.axis(x) for x in ("row_block", "column", "k_block", "row"))
+ROW_AT, J, P = (dims.axis(x) for x in ("row_block", "column", "k_block"))
 M0, N0, COUNT, COLS, ROW, COL = (dims.axis(x) for x in ("m0", "n0", "count", "cols", "i", "j"))
 SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
 
@@ -70,8 +69,8 @@ class ProductEmitter(FunctionEmitter):
         element = llvm_type(p.dtype, 1)
         depth = min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK)
         self.panel = self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if self._may_pack() else "null"
-        sums = (p.rows if self.single else self.height) * p.width
-        self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {sums}, align 64")
+        rows = min(self.height, p.extent_m) if isinstance(p.extent_m, int) else self.height
+        self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {max(rows, 1) * p.width}, align 64")
         self.nest(p.outer, self.row_blocks)
 
     # -- loops --------------------------------------------------------------------------------------------------
@@ -127,14 +126,14 @@ class ProductEmitter(FunctionEmitter):
         width = panel.vectors * p.lanes
         self.cols: Size = dims.minimum(width, p.n.extent - J) if panel.masked else width
         steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
-        self.first = self.last = "true"
+        self.add, self.last = "false", "true"
         if not self.single:
             at = sum(steps[1:], start=steps[0])
-            self.first = self.value(sc.index(at).eq(0)).text
+            self.add = self.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.value(sc.index(at).eq(sc.index(end))).text
         self.b, self.b_k = self.panel_of_b(panel, stop - start)
-        self.strips(panel, start, stop)
+        self.tiles(panel, start, stop)
 
     # -- packing ------------------------------------------------------------------------------------------------
     def _may_pack(self) -> bool:
@@ -199,67 +198,59 @@ class ProductEmitter(FunctionEmitter):
         self.written_functions.add(name)
         return True
 
-    # -- strips of rows -----------------------------------------------------------------------------------------
-    def strips(self, panel: Panel, start: Size, stop: Size) -> None:
+    # -- tiles --------------------------------------------------------------------------------------------------
+    def tiles(self, panel: Panel, start: Size, stop: Size) -> None:
+        """The sums of all rows of a block and the columns of a panel, then the epilogue after the last block of k."""
         p = self.p
         if isinstance(start, int) and isinstance(stop, int):
-            at = 0
-            heights = even_split(stop, p.rows)
+            heights, at = even_split(stop, p.rows), 0
             for h in sorted(set(heights), reverse=True):
-                end = at + h * heights.count(h)
-                self.each(I, at, end, h, lambda h=h: self.strip(Tile(h, panel.vectors, panel.masked), I, h, start))  # type: ignore[misc]
-                at = end
-            return
-        if panel.masked and not isinstance(p.n.extent, int):
-            tile = Tile(p.rows, panel.vectors, masked=True, clamped=True)
-            self.each(I, start, stop, p.rows, lambda: self.strip(tile, I, dims.minimum(p.rows, stop - I), start))
-            return
-        at, left = start, stop - start
-        for height in (p.rows, *REST_ROWS):
-            rest = dims.mod(left, height)
-            if left != 0:
-                self.each(I, at, stop - rest, height, lambda h=height: self.strip(Tile(h, panel.vectors, panel.masked), I, h, start))  # type: ignore[misc]
-            at, left = stop - rest, rest
-
-    def strip(self, tile: Tile, row: Size, count: Size, start: Size) -> None:
-        """One call of the tile, and of the epilogue after the last block of k."""
-        p, lines = self.p, self.here.lines
-        name = self.tile_function(replace(tile, adds=not self.single))
-        a = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
-        steps = f"i64 {self.size(p.a.outer).text}, i64 {self.size(p.a.inner).text}"
-        if p.plain:
-            ((slot, _, static, _),) = p.stores[0]
-            target = self.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
-            target_step = "0" if p.m is None else self.size(_known(stride(static, p.m))).text
+                rows = h * heights.count(h)
+                self.tile(panel, h, False, at, rows, start)
+                at += rows
+        elif panel.masked and not isinstance(p.n.extent, int):
+            self.tile(panel, p.rows, True, start, stop - start, start)
         else:
-            target, target_step = self.sums, str(p.width)
-            if not self.single:
-                at = self.size((row - start) * p.width).text
-                target = lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}")
-        add = "false" if self.single else lines.emit(f"xor i1 {self.first}, true")
-        there = f"ptr {target}, i64 {target_step}"
-        sizes = f"i64 {self.size(count).text}, i64 {self.size(self.cols).text}"
-        lines.line(f"call void @{name}(ptr {a}, {steps}, ptr {self.b}, i64 {self.b_k}, i64 {self.size(self.kc).text}, {there}, {there}, i1 {add}, {sizes})")
+            first, left = start, stop - start
+            for height in (p.rows, *REST_ROWS):
+                rest = dims.mod(left, height)
+                if left != 0:
+                    self.tile(panel, height, False, first, left - rest, start)
+                first, left = stop - rest, rest
         if p.plain:
             return
         if self.single:
-            self.epilogue(target, row, count)
-        else:
-            for size in (row, count, J, self.cols):
-                self.size(size)
-            self.when(self.last, lambda: self.epilogue(target, row, count))
+            self.epilogue(start, stop - start)
+            return
+        for size in (start, stop - start, J, self.cols):
+            self.size(size)
+        self.when(self.last, lambda: self.epilogue(start, stop - start))
 
-    def tile_function(self, tile: Tile) -> str:
+    def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
+        """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        name = f"{self.name}.tile{tile.rows}x{tile.vectors}{'m' * tile.masked}{'c' * tile.clamped}"
+        known = [x if isinstance(x, int) else None for x in (p.a.outer, p.a.inner)]
+        tile = Tile(height, panel.vectors, panel.masked, clamped, not self.single, *known)
+        name = f"{self.name}.{tile.name}"
         if self.once(name):
-            known = [x if isinstance(x, int) else None for x in (p.a.outer, p.a.inner)]
-            write_tile(self.module, self.target, name, tile, p.dtype, p.lanes, Steps(*known), self.unit.kernel_attributes)
-        return name
+            write_tile(self.module, self.target, name, tile, p.dtype, p.lanes, self.unit.kernel_attributes)
+        a = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
+        if p.plain:
+            ((slot, _, static, _),) = p.stores[0]
+            d = self.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
+            d_row = "0" if p.m is None else self.size(_known(stride(static, p.m))).text
+        else:
+            d, d_row, at = self.sums, str(p.width), self.size((row - start) * p.width).text
+            if at != "0":
+                d = self.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {d}, i64 {at}")
+        numbers = [self.size(x).text for x in (p.a.outer, p.a.inner, self.kc, rows, self.cols)]
+        values = [a, numbers[0], numbers[1], self.b, self.b_k, numbers[2], d, d_row, numbers[3], numbers[4], self.add]
+        given = [f"{kind.split()[0]} {x}" for kind, x, taken in zip(PARAMETERS, values, parameters(tile), strict=True) if taken]
+        self.here.lines.line(f"call void @{name}({', '.join(given)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------
-    def epilogue(self, sums: str, row: Size, count: Size) -> None:
-        """Every other stage, and the stores, for a strip of finished sums."""
+    def epilogue(self, row: Size, count: Size) -> None:
+        """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
         light = sum(s.op not in ("const", "index", "local") for s in sc.order([s.body for s in p.stages[1:]])) <= LIGHT_EPILOGUE
         cols = self.cols if light and isinstance(self.cols, int) else COLS
@@ -267,7 +258,7 @@ class ProductEmitter(FunctionEmitter):
         axes = [x.index for x in p.outer]
         if self.once(name):
             self.module.functions[name] = self._finish(name, cols, axes)
-        pointers = [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"ptr {sums}"]
+        pointers = [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"ptr {self.sums}"]
         numbers = [f"i64 {self.axis(s).text}" for s in self.kernel.sizes()]
         numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, self.cols)]
         self.here.lines.line(f"call void @{name}({', '.join(pointers + numbers)})")

@@ -1,6 +1,6 @@
-"""The inner kernel of a product: a tile of sums held in registers while k runs.
+"""The inner kernel of a product: tiles of sums held in registers while k runs, one below the other.
 
-    d[i, j] = (s[i, j] if add) + sum over k < kc of a[i, k] * b[k, j]        i < rows, j < vectors * lanes
+    d[i, j] = (d[i, j] if add else 0) + sum over k < kc of a[i, k] * b[k, j]        i < rows, j < vectors * lanes
 
 Each step loads one row of b, and spreads one element of a per row of the tile over the lanes.
 """
@@ -11,96 +11,115 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.lines import Block, Module, llvm_type, mangled
+from codegen.lines import Block, Module, literal, llvm_type, mangled
 from codegen.text import emit_op
 from graphc import scalar as sc
+from graphc.dtypes import int64
 from graphc.target import Target
 
 CHAINS = 8  # sums in flight that hide the latency of an FMA
+MAX_UNROLL = 4
 
 
 @dataclass(frozen=True)
 class Tile:
-    """rows x vectors. With `masked` only `cols` columns exist, with `clamped` only `count` rows, both given at run time; without `adds` `add` is never set."""
+    """height x vectors sums. `masked`: only `cols` columns exist; `clamped`: the last tile may have fewer rows;
+    without `adds`, `add` is never set. row_step, k_step: how far apart the elements of a are, where that is known."""
 
-    rows: int
+    height: int
     vectors: int
-    masked: bool = False
-    clamped: bool = False
-    adds: bool = True
+    masked: bool
+    clamped: bool
+    adds: bool
+    row_step: int | None
+    k_step: int | None
+
+    @property
+    def name(self) -> str:
+        return f"tile{self.height}x{self.vectors}{'m' * self.masked}{'c' * self.clamped}"
 
 
-@dataclass(frozen=True)
-class Steps:
-    """How far apart the elements of a are: numbers where they are known when the code is written."""
-
-    row: int | None
-    k: int | None
+PARAMETERS = ("ptr %a", "i64 %a_row", "i64 %a_k", "ptr %b", "i64 %b_k", "i64 %kc", "ptr %d", "i64 %d_row", "i64 %rows", "i64 %cols", "i1 %add")
 
 
-def write_tile(module: Module, target: Target, name: str, tile: Tile, dtype: np.dtype, lanes: int, steps: Steps, attributes: str) -> None:
-    """`name(a, a_row, a_k, b, b_k, kc, s, s_row, d, d_row, add, count, cols)`, strides in elements."""
-    module.functions[name] = _Writer(module, target, tile, dtype, lanes, steps).text(name, attributes)
+def parameters(tile: Tile) -> list[bool]:
+    """Which of `PARAMETERS` the tile takes."""
+    return [True, tile.row_step is None, tile.k_step is None, True, True, True, True, True, True, tile.masked, tile.adds]
+
+
+def write_tile(module: Module, target: Target, name: str, tile: Tile, dtype: np.dtype, lanes: int, attributes: str) -> None:
+    """The function `name`; rows is a multiple of the height unless the tile is clamped, and may be 0. Strides are in elements."""
+    module.functions[name] = _Writer(module, target, tile, dtype, lanes).text(name, attributes)
 
 
 class _Writer:
-    def __init__(self, module: Module, target: Target, tile: Tile, dtype: np.dtype, lanes: int, steps: Steps) -> None:
-        self.module, self.target, self.tile, self.dtype, self.lanes, self.steps = module, target, tile, dtype, lanes, steps
-        self.element, self.vector = llvm_type(dtype, 1), llvm_type(dtype, lanes)
-        self.mask_type = f"<{lanes} x i1>"
+    def __init__(self, module: Module, target: Target, tile: Tile, dtype: np.dtype, lanes: int) -> None:
+        self.module, self.target, self.tile, self.dtype, self.lanes = module, target, tile, dtype, lanes
+        self.element, self.vector, self.mask_type = llvm_type(dtype, 1), llvm_type(dtype, lanes), f"<{lanes} x i1>"
         self.suffix = mangled(dtype, lanes)
         self.out = Block()
-        self.out.current = "entry"
-        self.sums = tile.rows * tile.vectors
-        self.unroll = max(1, min(4, CHAINS // self.sums))  # few sums: several of each, so that FMAs do not wait for one another
-        self.masks: list[str] = []
+        self.sums = tile.height * tile.vectors
+        self.unroll = max(1, min(MAX_UNROLL, CHAINS // self.sums))  # few sums: several of each, so that FMAs do not wait for one another
+        self.row_step = "%a_row" if tile.row_step is None else str(tile.row_step)
+        self.k_step = "%a_k" if tile.k_step is None else str(tile.k_step)
 
     def text(self, name: str, attributes: str) -> str:
+        """for i in 0..rows by height: the sums of one tile, stored."""
         out, tile = self.out, self.tile
-        self.offsets = [self._row(i) for i in range(tile.rows)]
-        if tile.masked:
-            self.masks = [self._mask(v) for v in range(tile.vectors)]
-        accumulators = ["zeroinitializer"] * (self.sums * self.unroll)
-        start = "0"
+        out.current = "entry"
+        self.masks = [self._mask(v) for v in range(tile.vectors)] if tile.masked else []
+        self.offsets = [] if tile.clamped else [self._times(self.row_step, i) for i in range(tile.height)]
+        whole = out.emit(f"and i64 %kc, {-self.unroll}") if self.unroll > 1 else "%kc"
+        out.line("%any = icmp sgt i64 %rows, 0")
+        out.line("br i1 %any, label %tile, label %end")
+        out.label("tile")
+        at = len(out.lines)
+        if tile.clamped:
+            out.line("%left = sub i64 %rows, %i")
+            self.offsets = ["0", *[self._clamped_row(i) for i in range(1, tile.height)]]
+        zeros = ["zeroinitializer"] * (self.sums * self.unroll)
         if self.unroll > 1:
-            whole = out.emit(f"and i64 %kc, {-(1 << (self.unroll.bit_length() - 1))}")
-            accumulators, start = self._loop("0", whole, accumulators, self.unroll)
-        if self.unroll > 1:
-            accumulators, _ = self._loop(start, "%kc", accumulators, 1)
+            sums, reached = self._loop("0", whole, zeros, self.unroll)
+            sums, _ = self._loop(reached, "%kc", sums, 1)
         else:
-            accumulators, _ = self._loop("0", "%kc", accumulators, 1)
-        sums = accumulators[: self.sums]
+            sums, _ = self._loop("0", "%kc", zeros, 1)
         for u in range(1, self.unroll):
-            more = accumulators[u * self.sums : (u + 1) * self.sums]
-            sums = [self._add(x, y) for x, y in zip(sums, more, strict=True)]
-        self._finish(sums)
-        params = "ptr %a, i64 %a_row, i64 %a_k, ptr %b, i64 %b_k, i64 %kc, ptr %s, i64 %s_row, ptr %d, i64 %d_row, i1 %add, i64 %count, i64 %cols"
+            sums[: self.sums] = [self._add(x, y) for x, y in zip(sums[: self.sums], sums[u * self.sums :], strict=False)]
+        self._finish(sums[: self.sums])
+        out.line(f"%i.next = add nuw nsw i64 %i, {tile.height}")
+        for pointer, step in (("a", self.row_step), ("d", "%d_row")):
+            out.line(f"%{pointer}.next = getelementptr inbounds {self.element}, ptr %{pointer}.i, i64 {self._times(step, tile.height)}")
+        out.line("%again = icmp slt i64 %i.next, %rows")
+        out.line("br i1 %again, label %tile, label %end")
+        last = out.current
+        out.lines[at:at] = [f"  %i = phi i64 [ 0, %entry ], [ %i.next, %{last} ]"] + [
+            f"  %{p}.i = phi ptr [ %{p}, %entry ], [ %{p}.next, %{last} ]" for p in "ad"
+        ]
+        out.label("end")
+        params = ", ".join(p for p, taken in zip(PARAMETERS, parameters(tile), strict=True) if taken)
         body = "\n".join(out.lines)
         return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
 
-    def _step(self, name: str) -> str:
-        known = self.steps.row if name == "a_row" else self.steps.k
-        return f"%{name}" if known is None else str(known)
+    def _times(self, step: str, n: int) -> str:
+        if not step.startswith("%"):
+            return str(int(step) * n)
+        return "0" if n == 0 else step if n == 1 else self.out.emit(f"mul i64 {step}, {n}")
 
-    def _row(self, i: int) -> str:
-        """The offset of row i of a; rows beyond the count are read as the last one, and not stored."""
-        if i == 0:
-            return "0"
-        if self.tile.clamped:
-            last = self.out.emit("sub i64 %count, 1")
-            inside = self.out.emit(f"icmp slt i64 {last}, {i}")
-            at = self.out.emit(f"select i1 {inside}, i64 {last}, i64 {i}")
-            return self.out.emit(f"mul i64 {at}, {self._step('a_row')}")
-        if self.steps.row is not None:
-            return str(i * self.steps.row)
-        return self.out.emit(f"mul i64 %a_row, {i}")
+    def _clamped_row(self, i: int) -> str:
+        """Rows beyond the last are read as the last one, and not stored."""
+        last = self.out.emit("sub i64 %left, 1")
+        self.module.declare("declare i64 @llvm.smin.i64(i64, i64)")
+        row = self.out.emit(f"call i64 @llvm.smin.i64(i64 {last}, i64 {i})")
+        return self.out.emit(f"mul i64 {row}, {self.row_step}")
 
     def _mask(self, v: int) -> str:
+        """The lanes of vector v that exist."""
         left = self.out.emit(f"sub i64 %cols, {v * self.lanes}")
-        first = self.out.emit(f"insertelement <{self.lanes} x i64> poison, i64 {left}, i64 0")
-        whole = self.out.emit(f"shufflevector <{self.lanes} x i64> {first}, <{self.lanes} x i64> poison, <{self.lanes} x i32> zeroinitializer")
+        vector = llvm_type(int64, self.lanes)
+        first = self.out.emit(f"insertelement {vector} poison, i64 {left}, i64 0")
+        spread = self.out.emit(f"shufflevector {vector} {first}, {vector} poison, <{self.lanes} x i32> zeroinitializer")
         numbers = "<" + ", ".join(f"i64 {k}" for k in range(self.lanes)) + ">"
-        return self.out.emit(f"icmp slt <{self.lanes} x i64> {numbers}, {whole}")
+        return self.out.emit(f"icmp slt {vector} {numbers}, {spread}")
 
     # -- the loop over k ----------------------------------------------------------------------------------------
     def _loop(self, start: str, end: str, sums: list[str], unroll: int) -> tuple[list[str], str]:
@@ -113,30 +132,30 @@ class _Writer:
         out.label(head)
         at = len(out.lines)
         k = f"%k{n}"
-        olds = [f"%s{n}.{j}" for j in range(len(sums))]
-        news = list(olds)
+        old = [f"%s{n}.{j}" for j in range(len(sums))]
+        new = list(old)
         for u in range(unroll):
             here = k if u == 0 else out.emit(f"add nuw nsw i64 {k}, {u}")
             base = u * self.sums
-            news[base : base + self.sums] = self._step_sums(here, news[base : base + self.sums])
+            new[base : base + self.sums] = self._step(here, new[base : base + self.sums])
         following = out.emit(f"add nuw nsw i64 {k}, {unroll}")
         again = out.emit(f"icmp slt i64 {following}, {end}")
         out.line(f"br i1 {again}, label %{head}, label %{exit_}")
         phis = [f"  {k} = phi i64 [ {start}, %{before} ], [ {following}, %{head} ]"]
-        phis += [f"  {o} = phi {self.vector} [ {s}, %{before} ], [ {x}, %{head} ]" for o, s, x in zip(olds, sums, news, strict=True)]
+        phis += [f"  {o} = phi {self.vector} [ {s}, %{before} ], [ {x}, %{head} ]" for o, s, x in zip(old, sums, new, strict=True)]
         out.lines[at:at] = phis
         out.label(exit_)
         stopped = out.emit(f"phi i64 [ {start}, %{before} ], [ {following}, %{head} ]")
-        return [out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {x}, %{head} ]") for s, x in zip(sums, news, strict=True)], stopped
+        return [out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {x}, %{head} ]") for s, x in zip(sums, new, strict=True)], stopped
 
-    def _step_sums(self, k: str, sums: list[str]) -> list[str]:
+    def _step(self, k: str, sums: list[str]) -> list[str]:
         out, tile = self.out, self.tile
         row = self._at("%b", out.emit(f"mul i64 {k}, %b_k"))
-        b = [self._load(self._at(row, str(v * self.lanes)), v) for v in range(tile.vectors)]
-        column = self._at("%a", k if self.steps.k == 1 else out.emit(f"mul i64 {k}, {self._step('a_k')}"))
+        b = [self._load(self._at(row, str(v * self.lanes)), self.masks[v] if tile.masked else None) for v in range(tile.vectors)]
+        column = self._at("%a.i", k if tile.k_step == 1 else out.emit(f"mul i64 {k}, {self.k_step}"))
         result = []
         x, y, z = (sc.arg(j, self.dtype) for j in range(3))
-        for i in range(tile.rows):
+        for i in range(tile.height):
             one = out.emit(f"load {self.element}, ptr {self._at(column, self.offsets[i])}, align {self.dtype.itemsize}")
             # the load, the insert and the shuffle with zeros are one broadcasting instruction
             first = out.emit(f"insertelement {self.vector} poison, {self.element} {one}, i64 0")
@@ -150,59 +169,49 @@ class _Writer:
         return pointer if offset == "0" else self.out.emit(f"getelementptr inbounds {self.element}, ptr {pointer}, i64 {offset}")
 
     def _add(self, x: str, y: str) -> str:
-        a, b = sc.arg(0, self.dtype), sc.arg(1, self.dtype)
-        return emit_op(self.module, self.out, self.target, a + b, [x, y], self.lanes)
+        return emit_op(self.module, self.out, self.target, sc.arg(0, self.dtype) + sc.arg(1, self.dtype), [x, y], self.lanes)
 
-    def _load(self, pointer: str, v: int, mask: str | None = None) -> str:
-        item = self.dtype.itemsize
-        if not self.masks:
-            return self.out.emit(f"load {self.vector}, ptr {pointer}, align {item}")
+    def _load(self, pointer: str, mask: str | None) -> str:
+        item, kind = self.dtype.itemsize, self.vector
+        if mask is None:
+            return self.out.emit(f"load {kind}, ptr {pointer}, align {item}")
         name = f"@llvm.masked.load.{self.suffix}.p0"
-        self.module.declare(f"declare {self.vector} {name}(ptr, i32, {self.mask_type}, {self.vector})")
-        mask = mask or self.masks[v]
-        return self.out.emit(f"call {self.vector} {name}(ptr {pointer}, i32 {item}, {self.mask_type} {mask}, {self.vector} zeroinitializer)")
+        self.module.declare(f"declare {kind} {name}(ptr, i32, {self.mask_type}, {kind})")
+        return self.out.emit(f"call {kind} {name}(ptr {pointer}, i32 {item}, {self.mask_type} {mask}, {kind} {literal(sc.const(0, self.dtype), self.lanes)})")
 
     def _store(self, value: str, pointer: str, mask: str | None) -> None:
-        item = self.dtype.itemsize
+        item, kind = self.dtype.itemsize, self.vector
         if mask is None:
-            self.out.line(f"store {self.vector} {value}, ptr {pointer}, align {item}")
+            self.out.line(f"store {kind} {value}, ptr {pointer}, align {item}")
             return
         name = f"@llvm.masked.store.{self.suffix}.p0"
-        self.module.declare(f"declare void {name}({self.vector}, ptr, i32, {self.mask_type})")
-        self.out.line(f"call void {name}({self.vector} {value}, ptr {pointer}, i32 {item}, {self.mask_type} {mask})")
+        self.module.declare(f"declare void {name}({kind}, ptr, i32, {self.mask_type})")
+        self.out.line(f"call void {name}({kind} {value}, ptr {pointer}, i32 {item}, {self.mask_type} {mask})")
 
     def _finish(self, sums: list[str]) -> None:
         """Add what is there already, and store."""
-        out, tile = self.out, self.tile
-        masks = self._row_masks()
-        final = self._added(sums, masks) if tile.adds else sums
-        for i in range(tile.rows):
-            row = self._at("%d", "0" if i == 0 else out.emit(f"mul i64 %d_row, {i}"))
-            for v in range(tile.vectors):
-                self._store(final[i * tile.vectors + v], self._at(row, str(v * self.lanes)), masks[i][v])
+        tile = self.tile
+        places = []
+        for i in range(tile.height):
+            row = self._at("%d.i", self._times("%d_row", i))
+            masks = self._row_masks(i)
+            places += [(self._at(row, str(v * self.lanes)), masks[v]) for v in range(tile.vectors)]
+        if tile.adds:
+            before = self.out.current
+            self.out.line("br i1 %add, label %more, label %store")
+            self.out.label("more")
+            totals = [self._add(self._load(*place), s) for place, s in zip(places, sums, strict=True)]
+            self.out.line("br label %store")
+            self.out.label("store")
+            sums = [self.out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {t}, %more ]") for s, t in zip(sums, totals, strict=True)]
+        for s, place in zip(sums, places, strict=True):
+            self._store(s, *place)
 
-    def _added(self, sums: list[str], masks: list[list[str | None]]) -> list[str]:
-        """What `s` holds added to the sums, if `add`."""
-        out, tile, before = self.out, self.tile, self.out.current
-        out.line("br i1 %add, label %more, label %store")
-        out.label("more")
-        totals = []
-        for i in range(tile.rows):
-            row = self._at("%s", "0" if i == 0 else out.emit(f"mul i64 %s_row, {i}"))
-            for v in range(tile.vectors):
-                old = self._load(self._at(row, str(v * self.lanes)), v, masks[i][v])
-                totals.append(self._add(old, sums[i * tile.vectors + v]))
-        out.line("br label %store")
-        out.label("store")
-        return [out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {t}, %more ]") for s, t in zip(sums, totals, strict=True)]
-
-    def _row_masks(self) -> list[list[str | None]]:
-        """The lanes of each row that exist; none for rows beyond the count."""
+    def _row_masks(self, i: int) -> list[str | None]:
+        """The lanes of row i that exist: none beyond the last row."""
         tile = self.tile
         if not tile.clamped:
-            return [[self.masks[v] if self.masks else None for v in range(tile.vectors)] for _ in range(tile.rows)]
-        result: list[list[str | None]] = []
-        for i in range(tile.rows):
-            exists = self.out.emit(f"icmp slt i64 {i}, %count")
-            result.append([self.out.emit(f"select i1 {exists}, {self.mask_type} {m}, {self.mask_type} zeroinitializer") for m in self.masks])
-        return result
+            return [self.masks[v] if self.masks else None for v in range(tile.vectors)]
+        assert tile.masked
+        exists = self.out.emit(f"icmp slt i64 {i}, %left")
+        return [self.out.emit(f"select i1 {exists}, {self.mask_type} {m}, {self.mask_type} zeroinitializer") for m in self.masks]

@@ -155,6 +155,7 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("erfc - 1", erfc(x) - 1, -erf(x), floats="stable"),
     # softmax and its logarithms
     Rule("softmax", exp(v) / sum(exp(v)), softmax(v), where=unshifted, floats="stable"),
+    Rule("softmax by reciprocal", exp(v) * reciprocal(sum(exp(v))), softmax(v), where=unshifted, floats="stable"),
     Rule("log-sum-exp", log(sum(exp(v))), logsumexp(v), where=unshifted, floats="stable"),
     Rule("log-mean-exp", log(sum(exp(v)) / x), logsumexp(v) - log(x), where=unshifted, floats="stable"),
     Rule("log of multiple of sum-exp", log(c * sum(exp(v))), lambda v, axes, c: logsumexp(v, axes) + np.log(c),

@@ -1,0 +1,88 @@
+"""README.md says what is true: its Python blocks run in order, the output it shows is what they print, names and links exist.
+
+An output block is a `text` block after a `python` block; `...` in it stands for anything, and vector widths may be any processor's.
+`pytest --update-golden` writes output that differs into the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+import graphc as gx
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WIDTH = re.compile(r"vector \d+ x \d+")  # lanes and unrolling: facts of a processor
+BLOCKS = [(match[1], match[2]) for match in FENCE.finditer(TEXT)]
+
+
+def agrees(shown: str, printed: str) -> bool:
+    """Whether `printed` is what is shown, `...` standing for anything."""
+    shown, printed = (WIDTH.sub("vector", text).strip() for text in (shown, printed))
+    return re.fullmatch(".*".join(re.escape(part) for part in shown.split("...")), printed, re.DOTALL) is not None
+
+
+def printed_by(source: str, namespace: dict[str, object]) -> str:
+    """What a block prints. Its nodes say `tour.py`, so that shown output does not depend on where the block stands."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(source, "tour.py", "exec"), namespace)
+    return out.getvalue()
+
+
+def test_python_blocks_print_what_is_shown(request: pytest.FixtureRequest) -> None:
+    namespace: dict[str, object] = {"__name__": "tour"}
+    text, wrong = TEXT, []
+    for (kind, source), (next_kind, shown) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
+        if kind != "python":
+            continue
+        printed = printed_by(source, namespace)
+        if next_kind != "text":
+            assert not printed, f"this block prints, but no output is shown:\n{source}"
+        elif not agrees(shown, printed):
+            wrong.append(f"{source}\nshown:\n{shown}\nprinted:\n{printed}")
+            text = text.replace(f"{source}```\n\n```text\n{shown}```", f"{source}```\n\n```text\n{printed.rstrip()}\n```", 1)
+    if wrong and request.config.getoption("--update-golden"):
+        README.write_text(text, encoding="utf-8")
+    else:
+        assert not wrong, "\n\n".join(wrong)
+
+
+def test_an_output_that_is_not_so_is_noticed() -> None:
+    assert agrees("a ... c", "a b c\n") and agrees("for i0 in n (vector 16 x 2):", "for i0 in n (vector 8 x 4):")
+    assert not agrees("a ... c", "a b d") and not agrees("a", "a\nb") and not agrees("1.0", "1x0")
+
+
+@pytest.mark.parametrize("command", ["pip install . && python examples/digits.py", 'pip install ".[test]" && pytest'])
+def test_the_two_commands_stand_alone(command: str) -> None:
+    assert ("sh", command + "\n") in BLOCKS
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    assert 'pip install ".[test]" && pytest' in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_name_it_mentions_exists() -> None:
+    names = set(re.findall(r"\bgx\.([a-zA-Z_]+(?:\.[a-z_]+)*)", TEXT))
+    assert len(names) > 40
+    for name in sorted(names):
+        functools.reduce(getattr, name.split("."), gx)
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)}
+    links = re.findall(r"\]\(([^)]+)\)", TEXT)
+    assert links
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in headings, link
+        elif not link.startswith("https:"):
+            assert (ROOT / link).exists(), link
