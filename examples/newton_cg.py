@@ -12,6 +12,7 @@ evaluates is paid for. Gradient descent has the same budget and its best rate of
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -150,8 +151,7 @@ def newton_cg(problem: Problem, budget: float, radius: float = 1.0) -> tuple[Vec
     point = Point(1.0, float(loss), radius=radius)
     history = [point]
     while point.work < budget and norm(g) > 1e-6:
-        here = w
-        path = conjugate_gradients(lambda v: problem.product(here, v), g, radius)
+        path = conjugate_gradients(functools.partial(problem.product, w), g, radius)
         work = point.work + len(path) * problem.product_cost
         while True:
             s, predicted, outside = walk(path, g, radius)
@@ -199,12 +199,12 @@ def main(budget: float = 400) -> tuple[float, float]:
     spent = newton[-1].work
     plain = {rate: gradient_descent(problem, spent, rate) for rate in RATES}
     heavy = gradient_descent(problem, spent, 0.3, momentum=0.9)  # for perspective: more than plain gradient descent
-    print("  work   Newton-CG   products   radius   negative  |" + "".join(f"   rate {r:<5}" for r in RATES) + "|   momentum")
-    marks = [spent * f for f in (0.1, 0.25, 0.5, 0.75, 1.0)]
-    for mark in marks:
+    print("        Newton-CG                                          gradient descent")
+    print("  work       loss   products   radius   down-curved" + "".join(f"   rate {r:<4}" for r in RATES) + "    (momentum)")
+    for mark in [spent * part for part in (0.1, 0.25, 0.5, 0.75, 1.0)]:
         p = at(newton, mark)
-        rest = "".join(f"   {at(h, mark).loss:<10.5f}" for h in plain.values())
-        print(f"{p.work:6.0f}   {p.loss:<9.5f}   {p.products:8d}   {p.radius:6.3f}   {p.downwards:8d}  |{rest}|   {at(heavy, mark).loss:.5f}")
+        losses = "".join(f"   {at(h, mark).loss:9.5f}" for h in (*plain.values(), heavy))
+        print(f"{p.work:6.0f}  {p.loss:9.5f}   {p.products:8d}   {p.radius:6.3f}   {p.downwards:11d}{losses}")
     accuracy = np.mean(problem.classify(w, test_images) == test_labels)
     best = min(h[-1].loss for h in plain.values())
     print(f"\nNewton-CG: loss {newton[-1].loss:.6f}, test accuracy {accuracy:.2%}; gradient descent for the same work: {best:.6f}")

@@ -323,7 +323,7 @@ def _environment(program: Program, f: Function, sizes: Mapping[str, int]) -> dic
     env: dict[Symbol, int] = {}
     for s in needed:
         if s.name in sizes:
-            env[s] = sizes[s.name]
+            env[s] = as_size_argument(sizes[s.name], dims.of_symbol(s))
         elif s in from_shared:
             env[s] = from_shared[s]
         else:

@@ -243,6 +243,8 @@ class _Fuser:
         at = _own_index(node.shape)
         base = 0 if rows else None
         body = form.body(self._reader(cluster, node, depth), at, _reduced_index(node, form, base))
+        if not reduce and str(form.combine).startswith("arg"):
+            body = sc.const(0, node.dtype)  # the only position there is
         self._add(cluster, Member(node, body, shape, reduce, form.combine if reduce else None, rows))
         cluster.depth = depth
 

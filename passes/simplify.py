@@ -6,13 +6,14 @@ from graphc.ir import Graph
 from passes.fold import FOLD
 from passes.prepare import prepare
 from passes.rewrite import Fired, Table, rewrite
-from passes.rules import algebra, linalg
+from passes.rules import algebra, linalg, shapes
 from passes.rules.algebra import ALGEBRA
 from passes.rules.linalg import LINALG
 from passes.rules.shapes import SHAPES
 from passes.rules.stability import STABILITY
 
-SIMPLIFY = Table((*FOLD, *SHAPES, *ALGEBRA, *algebra.LATE, *STABILITY, *LINALG, *linalg.LATE), floats=("exact", "stable", "reassoc"))
+LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE)
+SIMPLIFY = Table((*FOLD, *SHAPES, *ALGEBRA, *LATE, *STABILITY, *LINALG), floats=("exact", "stable", "reassoc"))
 
 
 def simplify(graph: Graph, log: Fired | None = None) -> Graph:

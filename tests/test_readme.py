@@ -1,6 +1,6 @@
 """README.md says what is true: its Python blocks run in order, the output it shows is what they print, names and links exist.
 
-An output block is a `text` block after a `python` block; `...` in it stands for anything, and vector widths may be any processor's.
+An output block is a `text` block after a `python` block; `...` in it stands for anything; times and vector widths may differ.
 `pytest --update-golden` writes output that differs into the file.
 """
 
@@ -20,13 +20,13 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-WIDTH = re.compile(r"vector \d+ x \d+")  # lanes and unrolling: facts of a processor
+VARIES = re.compile(r"(?<=vector )\d+ x \d+|\d+\.\d(?= ms)")  # lanes and unrolling of this processor; times
 BLOCKS = [(match[1], match[2]) for match in FENCE.finditer(TEXT)]
 
 
 def agrees(shown: str, printed: str) -> bool:
     """Whether `printed` is what is shown, `...` standing for anything."""
-    shown, printed = (WIDTH.sub("vector", text).strip() for text in (shown, printed))
+    shown, printed = (VARIES.sub("?", text).strip() for text in (shown, printed))
     return re.fullmatch(".*".join(re.escape(part) for part in shown.split("...")), printed, re.DOTALL) is not None
 
 
@@ -57,7 +57,7 @@ def test_python_blocks_print_what_is_shown(request: pytest.FixtureRequest) -> No
 
 
 def test_an_output_that_is_not_so_is_noticed() -> None:
-    assert agrees("a ... c", "a b c\n") and agrees("for i0 in n (vector 16 x 2):", "for i0 in n (vector 8 x 4):")
+    assert agrees("a ... c", "a b c\n") and agrees("in n (vector 16 x 2): 0.7 ms", "in n (vector 8 x 4): 11.2 ms")
     assert not agrees("a ... c", "a b d") and not agrees("a", "a\nb") and not agrees("1.0", "1x0")
 
 
@@ -72,7 +72,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 def test_every_name_it_mentions_exists() -> None:
     names = set(re.findall(r"\bgx\.([a-zA-Z_]+(?:\.[a-z_]+)*)", TEXT))
-    assert len(names) > 40
+    assert len(names) > 30
     for name in sorted(names):
         functools.reduce(getattr, name.split("."), gx)
 

@@ -15,6 +15,7 @@ import graphc as gx
 from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.ops.create import iota
+from graphc.ops.indexing import gather
 from graphc.ops.spread import broadcast
 from passes.fold import FOLD
 from passes.match import HOLE
@@ -24,7 +25,8 @@ from passes.rule import HONESTY, Glance, Local, Rule, template
 from passes.rules import algebra, linalg, shapes, stability
 from passes.simplify import SIMPLIFY
 
-TABLES = (FOLD, algebra.ALGEBRA, algebra.LATE, stability.STABILITY, stability.ORIGIN, shapes.SHAPES, linalg.LINALG, linalg.LATE)
+TABLES = (FOLD, *[getattr(table, name) for table in (algebra, stability, shapes, linalg) for name in vars(table) if name.isupper() and
+                  isinstance(getattr(table, name), tuple) and isinstance(getattr(table, name)[0], (Rule, Local))])  # fmt: skip
 EVERY = [rule for table in TABLES for rule in table]
 RULES = [rule for rule in EVERY if isinstance(rule, Rule)]
 LOCALS = [rule for rule in EVERY if isinstance(rule, Local)]
@@ -304,6 +306,8 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "extreme of extremes": lambda: gx.max(gx.max(gx.reshape(x, (2, 3, 2)), axis=1), axis=1),
     "reduce of broadcast": lambda: gx.max(ROW, axis=0) * gx.max(ROW, axis=1)[0],
     "reduce of reshape": lambda: gx.sum(gx.reshape(x, (2, 6))),
+    "gather of elementwise": lambda: gather(x - broadcast(y[:3], (3, 4), (0,)), i % 4, axes=(1,), batch=1),
+    "gather at ones": lambda: gx.take_along_axis(x, (i % 4)[:, None], axis=1),
     "sum of one-hot": lambda: _one_hot(i),
     "sum of sums": lambda: gx.sum(gx.sum(gx.reshape(x, (2, 3, 2)), axis=1), axis=1),
     "sum of broadcast": lambda: gx.sum(ROW, axis=0) + gx.sum(ROW),

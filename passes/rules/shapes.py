@@ -13,6 +13,7 @@ from graphc.dims import Size
 from graphc.ir import Node, make
 from graphc.ops.compare import SELECT
 from graphc.ops.create import IOTA, iota
+from graphc.ops.indexing import gather
 from graphc.ops.ranges import within
 from graphc.ops.registry import DIM, asarray
 from graphc.ops.shape import RESHAPE, permute, reshape
@@ -282,6 +283,36 @@ def _is_size(node: Node, n: Size) -> bool:
     return params(node)[0] == n if node.op is DIM else value is not None and isinstance(n, int) and bool(value == n)
 
 
+def gather_at_ones(node: Node) -> Node | None:
+    """gather(x, i) -> reshape(gather(x, squeeze(i))), for axes of size 1 that the indices bring."""
+    (x, *indices), (axes, batch) = node.inputs, params(node)
+    shape = indices[0].shape
+    small = shape[:batch] + squeezed(shape[batch:])
+    if len(small) == len(shape):
+        return None
+    return reshape(gather(x, *[reshape(i, small) for i in indices], axes=axes, batch=batch), node.shape)
+
+
+def gather_of_elementwise(node: Node) -> Node | None:
+    """gather(f(x, broadcast(y)), i) -> f(gather(x, i), broadcast(y)), f cheap, y not varying where is gathered, fewer elements then."""
+    (x, *indices), (axes, batch) = node.inputs, params(node)
+    if not x.op.elementwise or x.op.costly:
+        return None
+    varying = [i for i in x.inputs if i.op is not BROADCAST or not set(axes).isdisjoint(params(i)[1])]
+    fewer = dims.less_equal(dims.product(indices[0].shape[batch:]), dims.product(x.shape[a] for a in axes))
+    if len(set(varying)) != 1 or not fewer:
+        return None
+    rest = [k for k in range(x.ndim) if k >= batch and k not in axes]
+    place = {k: k for k in range(batch)} | {k: indices[0].ndim + at for at, k in enumerate(rest)}
+
+    def chosen(operand: Node) -> Node:
+        if operand is varying[0]:
+            return gather(operand, *indices, axes=axes, batch=batch)
+        return broadcast(operand.inputs[0], node.shape, tuple([place[k] for k in params(operand)[1]]))
+
+    return make(x.op, tuple(map(chosen, x.inputs)), x.params)
+
+
 SHAPES: tuple[AnyRule, ...] = (
     Local("broadcast after elementwise", None, broadcast_last, inputs=("broadcast",)),
     Local("reshape after elementwise", None, reshape_last, inputs=("reshape",)),
@@ -305,4 +336,9 @@ SHAPES: tuple[AnyRule, ...] = (
     Local("sum of sums", "reduce", sum_of_sums, floats="reassoc", inputs=("reduce",)),
     Local("sum of broadcast", "reduce", sum_of_broadcast, floats="reassoc", inputs=("broadcast",)),
     Local("sum of negative", "reduce", sum_of_negative, floats="reassoc", inputs=("negative",)),
+)
+
+LATE: tuple[AnyRule, ...] = (
+    Local("gather at ones", "gather", gather_at_ones),
+    Local("gather of elementwise", "gather", gather_of_elementwise),
 )

@@ -1,0 +1,221 @@
+"""Each example runs and does what it says."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc.ops.registry import OPS
+from graphc.ops.rows import PUBLIC
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+Layers = list[dict[str, np.ndarray]]
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Import an example by name; what it added to the registry goes when the test ends, for other tests walk the registry."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    ops, public = set(OPS), set(PUBLIC)
+    yield importlib.import_module
+    for name in set(OPS) - ops:
+        del OPS[name]
+    for name in set(PUBLIC) - public:
+        del PUBLIC[name]
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+# -- digits ---------------------------------------------------------------------------------------------------------------
+def test_digits_as_a_script_reaches_its_accuracy() -> None:
+    """The README's first command: loss and accuracy for each of 30 epochs, at least 97 % on the held-out fifth."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "examples/digits.py"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    epochs = re.findall(r"epoch +(\d+) +loss (\d+\.\d+) +test accuracy (\d+\.\d+)%", done.stdout)
+    assert [int(epoch) for epoch, _, _ in epochs] == list(range(1, 31))
+    assert float(epochs[-1][1]) < 0.05 < float(epochs[0][1])
+    assert float(epochs[-1][2]) >= 97
+
+
+def test_digits_are_the_real_ones_and_held_out(example: Callable[[str], ModuleType]) -> None:
+    images, labels, test_images, test_labels = example("digits").load_digits()
+    assert (len(images), len(test_images)) == (1437, 360)
+    assert images.dtype == np.float32 and images.min() == 0 and images.max() == 1
+    assert np.bincount(np.concatenate([labels, test_labels])).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    rows = np.concatenate([images, test_images])
+    assert len(np.unique(rows, axis=0)) == len(rows), "no test image is a training image"
+
+
+def twin_step(layers: Layers, velocity: Layers, x: np.ndarray, y: np.ndarray, rate: float, momentum: float) -> float:
+    """The same training step by hand in NumPy, float32 throughout; layers and velocity change in place."""
+    values = [x]
+    for layer in layers[:-1]:
+        values.append(np.maximum(values[-1] @ layer["W"] + layer["b"], 0))
+    logits = values[-1] @ layers[-1]["W"] + layers[-1]["b"]
+    logits = logits - logits.max(axis=1, keepdims=True)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    rows = np.arange(len(y))
+    loss = -log_probabilities[rows, y].mean()
+    g = np.exp(log_probabilities)
+    g[rows, y] -= 1
+    g /= np.float32(len(y))
+    for layer, v, value in zip(layers[::-1], velocity[::-1], values[::-1], strict=True):
+        slope = {"W": value.T @ g, "b": g.sum(axis=0)}
+        g = (g @ layer["W"].T) * (value > 0)
+        for k in slope:
+            v[k] = np.float32(momentum) * v[k] - np.float32(rate) * slope[k]
+            layer[k] = layer[k] + v[k]
+    return float(loss)
+
+
+def test_digits_first_ten_steps_equal_a_numpy_twin(example: Callable[[str], ModuleType]) -> None:
+    """Losses and all parameters to 1e-5 relative in float32, and so after the odd last minibatch through the same function."""
+    digits = example("digits")
+    images, labels, _, _ = digits.load_digits()
+    initial = digits.initial_parameters()
+    step, _, params = digits.build(initial)
+    layers = gx.tree.map(np.copy, initial)
+    velocity = gx.tree.map(np.zeros_like, initial)
+    order = np.random.default_rng(1).permutation(len(images))
+    parts = np.split(order, range(digits.BATCH, len(order), digits.BATCH))
+    assert len(parts[-1]) == 29
+    for part in [*parts[:10], parts[-1]]:
+        loss = float(step(images[part], labels[part]))
+        wanted = twin_step(layers, velocity, images[part], labels[part], digits.RATE, digits.MOMENTUM)
+        assert loss == pytest.approx(wanted, rel=1e-5)
+        for p, value in zip(gx.tree.leaves(params), gx.tree.leaves(layers), strict=True):
+            assert value.dtype == np.float32
+            assert np.abs(p.get_value() - value).max() <= 1e-5 * np.abs(value).max()
+
+
+# -- Newton-CG ------------------------------------------------------------------------------------------------------------
+def test_newton_cg_beats_gradient_descent(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    """Lower loss than the best rate of gradient descent for the same arithmetic, which is what products are counted in."""
+    newton, plain = example("newton_cg").main(budget=300)
+    assert newton < 0.8 * plain
+    out = capsys.readouterr().out
+    assert "17226 weights" in out and "the Hessian would have 1187 MB" in out
+    rows = re.findall(r"^ +\d+ +\d+\.\d+ +\d+ +\d+\.\d+ +\d+(?: +\d+\.\d+){4}$", out, re.MULTILINE)
+    assert len(rows) == 5
+
+
+def test_newton_cg_has_no_hessian_however_wide_the_network(example: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`build` asserts memory linear in weights and activations; four times the width, whose Hessian would have 110 GB."""
+    digits, newton_cg = example("digits"), example("newton_cg")
+    for module in (digits, newton_cg):
+        monkeypatch.setattr(module, "SIZES", (64, 512, 256, 10))
+    images, labels, _, _ = digits.load_digits()
+    problem = newton_cg.build(images[:50], labels[:50])
+    n = len(problem.start)
+    assert n == 167_178 and problem.memory["arena"] < n * n * 4 / 1000
+    v = np.random.default_rng(0).standard_normal(n).astype("float32")
+    Hv = problem.product(problem.start, v)
+    eps = 1e-3
+    slopes = [problem.slope(problem.start + t * v)[1].astype("float64") for t in (-eps, eps)]
+    # coarse: the step crosses kinks of the relu units
+    assert np.linalg.norm((slopes[1] - slopes[0]) / (2 * eps) - Hv) < 0.1 * np.linalg.norm(Hv)
+    with pytest.raises(AssertionError, match="intermediate"):
+        newton_cg.check_memory({"largest": n * n * 4, "arena": n * n * 4}, weights=n, activations=0, itemsize=4)
+
+
+def test_newton_cg_goes_down_where_the_hessian_curves_down(example: Callable[[str], ModuleType]) -> None:
+    """On an indefinite quadratic the step ends on the boundary, lower than steepest descent goes inside the ball."""
+    newton_cg = example("newton_cg")
+    rng = np.random.default_rng(0)
+    basis, _ = np.linalg.qr(rng.standard_normal((12, 12)))
+    H = basis @ np.diag([3.0] * 11 + [-1.0]) @ basis.T
+    g = rng.standard_normal(12)
+    model = lambda s: g @ s + 0.5 * s @ H @ s
+    path = newton_cg.conjugate_gradients(lambda v: H @ v, g, radius=10.0)
+    assert path[-1].a == math.inf
+    cauchy = min(model(-t * g) for t in np.linspace(0, 10.0 / np.linalg.norm(g), 1000))
+    previous = 0.0
+    for radius in (0.1, 1.0, 10.0):  # shorter steps come from the same path
+        s, predicted, outside = newton_cg.walk(path, g, radius)
+        assert outside and np.linalg.norm(s) == pytest.approx(radius)
+        assert predicted == pytest.approx(model(s)) and predicted < previous
+        previous = predicted
+    assert previous <= cauchy
+
+
+def test_newton_cg_solves_where_it_curves_up(example: Callable[[str], ModuleType]) -> None:
+    newton_cg = example("newton_cg")
+    H, g = np.diag([1.0, 2.0, 5.0]), np.array([1e-4, 2e-4, -1e-4])
+    s, predicted, outside = newton_cg.walk(newton_cg.conjugate_gradients(lambda v: H @ v, g, radius=1.0), g, 1.0)
+    assert not outside
+    assert s == pytest.approx(-g / np.diag(H), rel=1e-9) and predicted == pytest.approx(0.5 * g @ s)
+
+
+# -- the small ones -------------------------------------------------------------------------------------------------------
+def test_xor_is_learnt(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    xor = example("xor")
+    probabilities = xor.main()
+    assert np.abs(probabilities - xor.TARGETS).max() < 0.05
+    out = capsys.readouterr().out
+    losses = [float(loss) for loss in re.findall(r"loss (\d+\.\d+)", out)]
+    assert len(losses) == 4 and losses == sorted(losses, reverse=True) and losses[-1] < 0.02
+    assert "0 xor 0 = 0" in out and "1 xor 0 = 1" in out
+    step, _ = xor.build()
+    assert "softplus(" in step.graph and " log(" not in step.graph, "as the comment in the example says"
+
+
+def test_look_inside_shows_every_stage(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    f: Any = example("look_inside").main()
+    out = capsys.readouterr().out
+    stages = re.split(r"^== +(\d+) .*$", out, flags=re.MULTILINE)[1:]
+    text = {int(number): body for number, body in zip(stages[::2], stages[1::2], strict=True)}
+    assert list(text) == list(range(1, 11))
+    assert "= log(" in text[1] and "look_inside.py:" in text[1]
+    assert "log1p x1" in text[2] and "softplus x1" in text[2]
+    assert "= sigmoid(" in text[3] and "= log(" in text[3]
+    assert "= softplus(" in text[4] and "= log(" not in text[4]
+    assert "softplus(" in text[5] and text[5].count("sum[i0:n]") == 3
+    assert "for i0 in n (vector" in text[6]
+    assert "define" in text[7] and "fma" in text[7]
+    assert re.search(r"\.LBB\w+:", text[8]) and re.search(r"\n\s+j\w+\s+\.LBB", text[8])
+    assert "'kernels': 1" in text[9] and "'arena': 0" in text[9]
+    x, y = np.float32([0.5, -200.0, 2.0]), np.float32([1, 1, -1])
+    loss, (dw, db) = f(x, y, 1.0, 0.25)
+    z = -y.astype(float) * (x + 0.25)
+    slope = -y / (1 + np.exp(-z))
+    assert loss == pytest.approx(np.logaddexp(0, z).sum(), rel=1e-6)
+    assert [dw, db] == pytest.approx([(slope * x).sum(), slope.sum()], rel=1e-5)
+
+
+def test_a_users_op_is_fused_and_differentiated_twice(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    """Value and both derivatives against 40 digits; one kernel; at most 30 lines."""
+    x, *results = example("add_your_own_op").main()
+    with mpmath.workdps(40):
+        formula = lambda t: mpmath.log(-mpmath.expm1(-t))
+        wanted = [
+            [formula(mpmath.mpf(t)) for t in x.tolist()],
+            [1 / mpmath.expm1(mpmath.mpf(t)) for t in x.tolist()],
+            [-mpmath.exp(mpmath.mpf(t)) / mpmath.expm1(mpmath.mpf(t)) ** 2 for t in x.tolist()],
+        ]
+    for got, exact in zip(results, wanted, strict=True):
+        assert got == pytest.approx(np.array(exact, dtype="float64"), rel=2e-13)
+    out = capsys.readouterr().out
+    assert out.count("loops k") == 1 and "sum[i0:n] (b1[i0] * select(" in out
+    source = (EXAMPLES / "add_your_own_op.py").read_text()
+    row = re.split(r"^# --.*\n", source, flags=re.MULTILINE)[1]
+    assert "elementwise(" in row and len(row.strip().splitlines()) <= 30
+
+
+def test_every_example_is_tested_here() -> None:
+    assert NAMES == ["add_your_own_op", "digits", "look_inside", "newton_cg", "xor"]

@@ -1,0 +1,193 @@
+"""Vector math against mpmath within its stated bounds, everywhere; the same for one lane and for many; and no libm.
+
+`python -m tests.ulp` measures with more samples.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from codegen import jit
+from codegen.mathlib import MATH, coefficients, error, expand, reduction
+from codegen.target import host, named
+from codegen.text import PRIMITIVES
+from graphc import scalar as sc
+from graphc.dtypes import float32, float64
+from graphc.target import Target
+from tests import ulp
+from tests.fit_coefficients import FITS, quality, solve
+from tests.vector import Vectorised, text_of
+
+FLOATS = (float32, float64)
+COUNT = 900  # samples a function, without the special ones
+
+
+@pytest.fixture(scope="module")
+def functions() -> Vectorised:
+    return ulp.compiled(list(MATH))
+
+
+@pytest.fixture(scope="module")
+def plain_functions() -> Vectorised:
+    """Without FMA, rounding instructions and gathers."""
+    return ulp.compiled(list(MATH), named("x86-64"))
+
+
+def check(name: str, dtype: np.dtype, functions: Vectorised, count: int) -> None:
+    error, where, got = ulp.worst(name, dtype, functions, count)
+    assert error <= MATH[name].bound_ulp[dtype], f"{name}{where} = {got!r}: {error:.3f} ulp"
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", MATH)
+def test_error_is_within_the_bound(name: str, dtype: np.dtype, functions: Vectorised) -> None:
+    check(name, dtype, functions, COUNT)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", MATH)
+def test_error_is_within_the_bound_without_fma(name: str, dtype: np.dtype, plain_functions: Vectorised) -> None:
+    check(name, dtype, plain_functions, COUNT // 3)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_one_lane_gives_the_same_bits_as_many(dtype: np.dtype, functions: Vectorised) -> None:
+    single = ulp.compiled(list(MATH), lanes=1)
+    for name in MATH:
+        arguments = ulp.samples(name, dtype, 600)
+        one, many = single[f"{name}.{dtype.name}"](*arguments), functions[f"{name}.{dtype.name}"](*arguments)
+        same = (one.view(f"u{dtype.itemsize}") == many.view(f"u{dtype.itemsize}")) | (np.isnan(one) & np.isnan(many))
+        assert same.all(), f"{name} of {[a[~same][0] for a in arguments]}: {one[~same][0]} and {many[~same][0]}"
+
+
+# The f64 nearest to a multiple of pi/2, relatively; others near multiples; and large ones of each size.
+HARD_ANGLES = [6381956970095103.0 * 2.0**797, 23323.18, 355.0, 5.319372648326541e255, 1.7976931348623157e308, 2.0**40, 2.0**60, 1e22]
+HARD_ANGLES_F32 = [16367173.0 * 2.0**72, 6586951.0 * 2.0**115, 355.0, 3.4028234663852886e38, 2.0**41, 1e22]
+
+
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_angles_near_multiples_of_a_right_angle(name: str, functions: Vectorised, plain_functions: Vectorised) -> None:
+    for dtype, hard in ((float64, HARD_ANGLES), (float32, HARD_ANGLES_F32)):
+        with mp.workprec(1500):
+            multiples = [float(mp.pi / 2 * k) for k in (1, 2, 3, 7, 22, 1000, 123456789, 10**15, 2**62, 3**200)]
+        x = np.array([*hard, *[m for m in multiples if dtype == float64 or m < 3e38]], dtype)
+        x = np.concatenate([x, -x, np.nextafter(x, dtype.type(0))])
+        for each in (functions, plain_functions):
+            errors = ulp.errors(name, [x], each[f"{name}.{dtype.name}"](x))
+            assert errors.max() <= MATH[name].bound_ulp[dtype], x[errors.argmax()]
+
+
+def test_exactly_known_values(functions: Vectorised) -> None:
+    for dtype in FLOATS:
+        powers = np.arange(-20, 21)
+        two = (2.0**powers).astype(dtype)
+        np.testing.assert_array_equal(functions[f"exp2.{dtype.name}"](powers.astype(dtype)), two)
+        np.testing.assert_array_equal(functions[f"log2.{dtype.name}"](two), powers)
+        tens = np.arange(0, 11 if dtype == float32 else 23)
+        np.testing.assert_array_equal(functions[f"log10.{dtype.name}"](np.array([10.0**k for k in tens], dtype)), tens)
+        small = np.arange(1, 100, dtype=dtype)
+        np.testing.assert_array_equal(functions[f"pow.{dtype.name}"](small, np.full_like(small, 2)), small * small)
+        np.testing.assert_array_equal(functions[f"pow.{dtype.name}"](-small, np.full_like(small, 3)), -small * small * small)
+        flat = functions[f"tanh.{dtype.name}"](np.linspace(8.5, 50, 1000).astype(dtype))
+        assert flat.max() == 1 and functions[f"erf.{dtype.name}"](np.array([6.5], dtype))[0] == 1
+        assert functions[f"cos.{dtype.name}"](np.array([0.0], dtype))[0] == 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_results_that_are_subnormal(dtype: np.dtype, functions: Vectorised) -> None:
+    low = {float32: (-103.9, -87.4), float64: (-745, -708.5)}[dtype]
+    x = np.linspace(*low, 300).astype(dtype)
+    for name in ("exp", "sigmoid", "softplus"):
+        assert ulp.errors(name, [x], functions[f"{name}.{dtype.name}"](x)).max() <= 1.0
+    tiny = np.array([k * np.finfo(dtype).smallest_subnormal for k in (1, 2, 3, 1000, 12345)], dtype)
+    for name in ("expm1", "sinh", "tanh", "log1p", "asinh", "atanh", "sin", "tan", "atan", "asin"):
+        np.testing.assert_array_equal(functions[f"{name}.{dtype.name}"](tiny), tiny, name)
+        np.testing.assert_array_equal(functions[f"{name}.{dtype.name}"](-tiny), -tiny, name)
+
+
+def test_functions_within_functions_are_expanded() -> None:
+    x = sc.arg(0, float32)
+    root = expand(sc.math("tanh", sc.math("exp", x) + sc.math("sin", x)) * sc.math("exp", x), host())
+    assert {s.op for s in sc.order((root,))} <= PRIMITIVES | {"arg"}
+    assert expand(x * x, host()) is x * x
+    deep = x
+    for _ in range(3000):
+        deep = deep + x
+    assert expand(deep, host()) is deep
+
+
+# -- no libm ---------------------------------------------------------------------------------------------------------
+def _every_function(target: Target) -> str:
+    bodies = {}
+    for name, dtype in [(n, t) for n in MATH for t in FLOATS]:
+        bodies[f"{name}.{dtype.name}"] = (lambda *x, name=name: sc.math(name, *x), (dtype,) * MATH[name].arity)
+    return text_of(bodies, target, {k: target.lanes(v[1][0]) for k, v in bodies.items()})
+
+
+@pytest.mark.parametrize("name", ["host", "x86-64", "x86-64-v3", "x86-64-v4", "aarch64"])
+def test_code_refers_to_nothing_outside(name: str) -> None:
+    target = host() if name == "host" else named(name)
+    text = _every_function(target)
+    assembly = jit.assembly(text, target)
+    own = set(re.findall(r"define \w+(?: [^@]*)? @([\w.]+)\(", text)) | {"fmod"}
+    called = set(re.findall(r"\bbl\s+(\S+)|\bcallq?\s+([\w.]+)|\bjmp\s+([a-z]\w*)|abs_g0\w*:(\S+)|movabsq\s+\$([A-Za-z_][\w.]*)", assembly))
+    names = {n for group in called for n in group if n and not n.startswith((".L", "table"))}
+    assert names <= own, sorted(names - own)
+    if name != "aarch64":
+        jit.load(jit.compile_module(text, target), {}).address("exp.float32")  # linking fails on any unknown symbol
+
+
+def test_wide_registers_are_used() -> None:
+    text = text_of({"f": (lambda x: sc.math("exp", x), (float32,))}, named("x86-64-v4"), {"f": 16})
+    assembly = jit.assembly(text, named("x86-64-v4"))
+    assert "vscalefps" in assembly and "zmm" in assembly and "call" not in assembly
+
+
+# -- the numbers in it -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", FITS)
+def test_coefficients_are_as_good_as_stated(name: str) -> None:
+    """The error beside each table, computed again on other points."""
+    source = open(coefficients.__file__, encoding="utf-8").read()
+    found = re.search(rf"relative error 2\^(-[\d.]+)\n{name} = ", source)
+    assert found is not None
+    assert quality(FITS[name], getattr(coefficients, name), points=61) <= float(found[1]) + 0.1
+
+
+def test_coefficients_come_from_the_fits() -> None:
+    for name in ("SIN_WIDE", "EXP_SHORT"):
+        assert solve(FITS[name]) == pytest.approx(getattr(coefficients, name), rel=1e-12)
+
+
+def test_tables_of_constants() -> None:
+    with mp.workprec(300):
+        values, slopes = error.tables()
+        for i in (0, 1, 2, 77, 128, 500, 768):
+            x = mp.mpf(i) / error.STEPS
+            assert values[i] == float(mp.erf(x))
+            assert slopes[i] == float(2 / mp.sqrt(mp.pi) * mp.exp(-x * x) - 1)
+    with mp.workprec(1400):
+        whole = int(mp.floor(2 / mp.pi * mp.mpf(2) ** 1248))
+        assert sum(int(w) << 32 * (40 - k) for k, w in enumerate(reduction.TWO_OVER_PI)) == whole
+
+
+def test_bodies_stay_small() -> None:
+    """Instructions of each body: a guard against silent growth, as every kernel inlines them."""
+    sizes = {}
+    for name in MATH:
+        x = [sc.arg(k, float32) for k in range(MATH[name].arity)]
+        sizes[name] = sum(s.op not in ("const", "arg") for s in sc.order((expand(sc.math(name, *x), host()),)))
+    assert max(sizes.values()) <= 110, sizes
+    assert sizes["exp"] <= 25 and sizes["tanh"] <= 35 and sizes["sin"] <= 30, sizes
+
+
+def test_many_functions_share_one_module() -> None:
+    f = Vectorised({f"{n}{k}": (lambda x, n=n: sc.math(n, x), (float32,)) for n in ("sin", "cos") for k in range(3)})
+    assert f.text.count("define internal") == 4  # the rare case of each, for one lane and for all
+    x = np.array([1e30, 0.5], np.float32)
+    np.testing.assert_allclose(f["sin2"](x), np.sin(x.astype(np.float64)), rtol=1e-6)
+    assert ctypes.sizeof(ctypes.c_void_p) == 8
