@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from codegen.emit import FunctionEmitter, Unit
+from codegen.emit import FunctionEmitter
 from codegen.fma import fuse_multiply_add
 from codegen.loopir import Block
 from codegen.lower import lower
 from codegen.strategy.product import ProductEmitter
+from codegen.unit import Unit
 from graphc import dims
 from graphc.dims import Symbol
 from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Step

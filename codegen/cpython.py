@@ -16,7 +16,17 @@ DATA, NDIM, SHAPE, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 4
 FLOAT_VALUE = HEAD  # of a Python float
 CONTIGUOUS_ALIGNED = 0x1 | 0x100
 NEW_FROM_DESCR = 94  # the slot of NumPy's C table, fixed since NumPy 1.0
-_FUNCTIONS = ("Py_IncRef", "Py_DecRef", "PyTuple_New", "PyTuple_SetItem", "PyList_New", "PyList_SetItem", "PyDict_New", "PyDict_SetItem", "PyObject_Vectorcall")
+_FUNCTIONS = (
+    "Py_IncRef",
+    "Py_DecRef",
+    "PyTuple_New",
+    "PyTuple_SetItem",
+    "PyList_New",
+    "PyList_SetItem",
+    "PyDict_New",
+    "PyDict_SetItem",
+    "PyObject_Vectorcall",
+)
 
 
 def symbol(name: str) -> str:
@@ -44,7 +54,11 @@ def is_readable() -> bool:
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.maxsize != 2**63 - 1:
         return False
     try:
-        return all(addresses().values()) and all(_matches(a) for a in _samples()) and _read(ctypes.c_double, id(_SAMPLE) + FLOAT_VALUE) == _SAMPLE
+        return (
+            all(addresses().values())
+            and all(_matches(a) for a in _samples())
+            and _read(ctypes.c_double, id(_SAMPLE) + FLOAT_VALUE) == _SAMPLE
+        )
     except Exception:
         return False
 
@@ -53,7 +67,10 @@ _SAMPLE = 1234.5678
 
 
 def _samples() -> list[np.ndarray]:
-    return [np.arange(24, dtype=d).reshape(2, 3, 4)[:, ::step] for d in (np.float32, np.int64, np.uint8) for step in (1, 2)] + [np.zeros(()), np.zeros((0, 5), bool)]
+    return [np.arange(24, dtype=d).reshape(2, 3, 4)[:, ::step] for d in (np.float32, np.int64, np.uint8) for step in (1, 2)] + [
+        np.zeros(()),
+        np.zeros((0, 5), bool),
+    ]
 
 
 def _matches(a: np.ndarray) -> bool:

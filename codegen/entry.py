@@ -21,9 +21,11 @@ import numpy as np
 from codegen import cpython
 from codegen.compile import FINISHED, program_symbols, slot_of
 from codegen.cpython import symbol
-from codegen.emit import FunctionEmitter, Unit, Value
+from codegen.emit import FunctionEmitter
 from codegen.loopir import Block
 from codegen.text import llvm_type
+from codegen.unit import Unit
+from codegen.values import Value
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
@@ -62,7 +64,32 @@ def work(program: Program) -> dict[Size, float]:
     return total
 
 
-_LIGHT = {"const", "index", "load", "local", "add", "sub", "mul", "neg", "abs", "min", "max", "fma", "select", "cast", "and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge"}
+_LIGHT = {
+    "const",
+    "index",
+    "load",
+    "local",
+    "add",
+    "sub",
+    "mul",
+    "neg",
+    "abs",
+    "min",
+    "max",
+    "fma",
+    "select",
+    "cast",
+    "and",
+    "or",
+    "xor",
+    "not",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+}
 
 
 class EntryEmitter(FunctionEmitter):

@@ -89,6 +89,7 @@ def fetch(slot: int, dynamic: Scalar | None, static: Size, dtype: np.dtype, mask
 
 def replace_indices(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
     """A lowered Scalar with axes replaced, in offsets too."""
+
     def leaf(x: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
         if x.op == "fetch":
             slot, static, dynamic, masked = x.param
@@ -147,13 +148,15 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     def axes(group: tuple[Axis, ...]) -> tuple[Axis, ...]:
         return tuple([merged if x.index == b.index else x for x in group if x.index != a.index])
 
-    moved = lambda s: None if s is None else replace_indices(s, zero)  # noqa: E731
+    moved = lambda s: None if s is None else replace_indices(s, zero)
     stages = tuple(
         [replace(s, axes=axes(s.axes), reduce=axes(s.reduce), body=moved(s.body), factor=moved(s.factor)) for s in kernel.stages]
     )
     stores = tuple(
         [
-            tuple([(slot, None if d is None else replace_indices(d, zero), dims.substitute(st, zero), mode) for slot, d, st, mode in placed])
+            tuple(
+                [(slot, None if d is None else replace_indices(d, zero), dims.substitute(st, zero), mode) for slot, d, st, mode in placed]
+            )
             for placed in kernel.stores
         ]
     )

@@ -11,7 +11,7 @@ other and the others fitted again, where that helps (around 0, where x, x^2, ...
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mpmath as mp
@@ -35,6 +35,13 @@ class Fit:
     dtype: type[np.floating]
 
 
+def horner(coefficients: Sequence[object], x: mp.mpf) -> mp.mpf:
+    total = mp.mpf(0)
+    for c in coefficients[::-1]:
+        total = total * x + c
+    return total
+
+
 def remez(fit: Fit, fixed: list[mp.mpf]) -> tuple[list[mp.mpf], mp.mpf]:
     """The minimax coefficients above those already `fixed`, and the largest weighted error on the grid."""
     powers = range(len(fixed), fit.degree + 1)
@@ -42,7 +49,7 @@ def remez(fit: Fit, fixed: list[mp.mpf]) -> tuple[list[mp.mpf], mp.mpf]:
     middle, half = (fit.low + fit.high) / 2, (fit.high - fit.low) / 2
     grid = [fit.low] + [middle - half * mp.cos(mp.pi * (2 * i + 1) / 800) for i in range(400)] + [fit.high]
     grid = [x for x in grid if x != 0]
-    target = [fit.f(x) - mp.polyval(fixed[::-1] or [0], x) for x in grid]
+    target = [fit.f(x) - horner(fixed, x) for x in grid]
     weights = [fit.weight(x) for x in grid]
     picked = [round((1 - mp.cos(mp.pi * i / n)) / 2 * (len(grid) - 1)) for i in range(n + 1)]
     best: tuple[list[mp.mpf], mp.mpf] | None = None
@@ -56,7 +63,7 @@ def remez(fit: Fit, fixed: list[mp.mpf]) -> tuple[list[mp.mpf], mp.mpf]:
         solution = mp.lu_solve(rows, right)
         c, level = [solution[j] for j in range(n)], abs(solution[n])
         shape = [mp.mpf(0)] * len(fixed) + c
-        error = [(mp.polyval(shape[::-1], x) - t) * w for x, t, w in zip(grid, target, weights)]
+        error = [(horner(shape, x) - t) * w for x, t, w in zip(grid, target, weights)]
         worst = max(map(abs, error))
         if best is None or worst < best[1]:
             best = (c, worst)
@@ -100,7 +107,7 @@ def _rounded(fit: Fit, refits: int) -> tuple[float, ...]:
 def quality(fit: Fit, coefficients: tuple[float, ...], points: int = 400) -> float:
     """The largest weighted error of rounded coefficients, as a power of two."""
     xs = [fit.low + (fit.high - fit.low) * (mp.mpf(i) + mp.mpf("0.37")) / points for i in range(points)]
-    worst = max(abs((mp.polyval([*coefficients[::-1]], x) - fit.f(x)) * fit.weight(x)) for x in xs)
+    worst = max(abs((horner(coefficients, x) - fit.f(x)) * fit.weight(x)) for x in xs)
     return float(mp.log(worst, 2)) if mp.isfinite(worst) else 0.0
 
 

@@ -17,17 +17,13 @@ from graphc.ir import Node, toposort
 from graphc.ops.create import iota
 from graphc.ops.indexing import gather
 from graphc.ops.spread import broadcast
-from passes.fold import FOLD
 from passes.match import HOLE
 from passes.prepare import PREPARE
 from passes.rewrite import Table, rewrite
 from passes.rule import HONESTY, Glance, Local, Rule, template
-from passes.rules import algebra, linalg, shapes, stability
 from passes.simplify import SIMPLIFY
 
-TABLES = (FOLD, *[getattr(table, name) for table in (algebra, stability, shapes, linalg) for name in vars(table) if name.isupper() and
-                  isinstance(getattr(table, name), tuple) and isinstance(getattr(table, name)[0], (Rule, Local))])  # fmt: skip
-EVERY = [rule for table in TABLES for rule in table]
+EVERY = list(dict.fromkeys([*PREPARE.rules, *SIMPLIFY.rules]))
 RULES = [rule for rule in EVERY if isinstance(rule, Rule)]
 LOCALS = [rule for rule in EVERY if isinstance(rule, Local)]
 

@@ -16,7 +16,7 @@ LARGEST = 4096  # elements: every one is an expression of its own
 
 
 class CasadiOps(Ops):
-    tanh, exp, log, log1p, sin, cos, sqrt, erf = ca.tanh, ca.exp, ca.log, ca.log1p, ca.sin, ca.cos, ca.sqrt, ca.erf
+    module = ca
 
     def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
         return ca.sum1(ca.vec(x))

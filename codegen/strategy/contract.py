@@ -24,7 +24,7 @@ Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and st
 
 K_BLOCK = 256  # one panel of b then takes 48 KB: it stays in the second cache while every strip of a passes
 ROW_BLOCK = 128  # rows that share a packed panel: packing costs about as much as 5 of them
-REST_ROWS = (3, 1)  # heights of the strips after the last whole one: each is a tile to compile
+REST_ROWS = (4, 2, 1)  # heights of the strips after the last whole one: each is a tile to compile
 PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where it lies
 PACK_BYTES = 1 << 20  # a smaller b stays in the second cache without packing
 PAGE = 4096  # rows of b this far apart fall into the same few sets of the first cache
@@ -151,7 +151,9 @@ def _lane_axis(axes: Sequence[Axis], stores: Sequence[Sequence[Placed]], strides
         owners = [side for side in (0, 1) if x.index in reads[side]]
         if len(owners) != 1 or x.extent == 1:
             continue
-        score = 4 * any(stride(static, x) == 1 for _, _, static, _ in placed[:1]) + 2 * (strides[owners[0]][x.index] == 1) + (owners[0] == 1)
+        score = (
+            4 * any(stride(static, x) == 1 for _, _, static, _ in placed[:1]) + 2 * (strides[owners[0]][x.index] == 1) + (owners[0] == 1)
+        )
         if best is None or score >= best[0]:
             best = score, x, owners[0] == 0
     return None if best is None else best[1:]
@@ -202,4 +204,3 @@ def summed(p: Product) -> Size:
     if not p.more_k:
         return p.k.extent
     return dims.minimum(p.k.extent, p.k.extent * dims.product([x.extent for x in p.more_k]))
-

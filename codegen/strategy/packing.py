@@ -1,6 +1,6 @@
 """Packing a panel whose rows lie across memory: a transpose in registers.
 
-    panel[k, j] = source[j, k]        k < kc, j < cols
+panel[k, j] = source[j, k]        k < kc, j < cols
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from codegen.lines import Block, Module, llvm_type, mangled
 SQUARE = 8  # a 16 x 16 transpose is no faster on AVX-512 and takes 4 times as long to compile
 
 
-def write_transpose(module: Module, name: str, dtype: np.dtype, lanes: int, vectors: int, attributes: str) -> None:
-    """`name(source, step, panel, kc, cols)`: `step` elements between rows of the source; panel rows hold `vectors` vectors.
+def write_transpose(module: Module, dtype: np.dtype, lanes: int, vectors: int, attributes: str) -> str:
+    """The name of f(source, step, panel, kc, cols): `step` elements between rows of the source; panel rows hold `vectors` vectors.
 
     Up to `lanes - 1` panel rows after row kc are overwritten, and columns after `cols` hold copies of the last one.
     """
-    square = min(lanes, SQUARE)
-    module.functions[name] = _text(module, name, dtype, square, vectors * lanes // square, attributes)
+    name, square = f"pack.columns.{dtype.name}.{vectors}", min(lanes, SQUARE)
+    if name not in module.functions:
+        module.functions[name] = _text(module, name, dtype, square, vectors * lanes // square, attributes)
+    return name
 
 
 def _text(module: Module, name: str, dtype: np.dtype, lanes: int, vectors: int, attributes: str) -> str:

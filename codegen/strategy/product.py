@@ -1,10 +1,10 @@
 """The code of a product: loops over blocks, panels and strips that call one tile, and the epilogue.
 
-    for rows in blocks of m:                           a packed panel serves a whole block
-      for J in panels of n:
-        for P in blocks of k:                          sums between blocks wait in the output, or in a scratch on the stack
-          pack b[k, J..] where that pays
-          tiles(a[rows, k], b[k, J..]), after the last block the epilogue
+for rows in blocks of m:                           a packed panel serves a whole block
+  for J in panels of n:
+    for P in blocks of k:                          sums between blocks wait in the output, or in a scratch on the stack
+      pack b[k, J..] where that pays
+      tiles(a[rows, k], b[k, J..]), after the last block the epilogue
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from codegen.emit import FunctionEmitter, Scope, Unit, Value
+from codegen.emit import FunctionEmitter
 from codegen.lines import llvm_type
 from codegen.loopir import Block, Call, For, Let, Statement, Store
 from codegen.lower import fetch, replace_indices
@@ -33,6 +33,8 @@ from codegen.strategy.contract import (
 from codegen.strategy.loops import lanes_of
 from codegen.strategy.packing import write_transpose
 from codegen.strategy.tile import PARAMETERS, Tile, parameters, write_tile
+from codegen.unit import Unit
+from codegen.values import Scope, Value
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size, Symbol
@@ -47,12 +49,16 @@ SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
 
 @dataclass(frozen=True)
 class Panel:
-    """Columns `start` to `stop` in steps of `vectors` vectors; `masked`: the last step may be narrower."""
+    """Columns `start` to `stop` in steps of `vectors` vectors; `masked`: the last step may be narrower.
+
+    `narrow`: few columns, so that one tile for any number of rows is enough when that number is not known.
+    """
 
     start: Size
     stop: Size
     vectors: int
     masked: bool
+    narrow: bool = False
 
 
 class ProductEmitter(FunctionEmitter):
@@ -68,7 +74,9 @@ class ProductEmitter(FunctionEmitter):
         self.height = ROW_BLOCK // p.rows * p.rows
         element = llvm_type(p.dtype, 1)
         depth = min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK)
-        self.panel = self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if self._may_pack() else "null"
+        self.panel = (
+            self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if self._may_pack() else "null"
+        )
         rows = min(self.height, p.extent_m) if isinstance(p.extent_m, int) else self.height
         self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {max(rows, 1) * p.width}, align 64")
         self.nest(p.outer, self.row_blocks)
@@ -170,26 +178,32 @@ class ProductEmitter(FunctionEmitter):
         self.size(self.kc), self.size(self.cols)
         self.when(condition, lambda: self.pack(source))
         lines = self.here.lines
-        return lines.emit(f"select i1 {condition}, ptr {self.panel}, ptr {source}"), lines.emit(f"select i1 {condition}, i64 {width}, i64 {step}")
+        return lines.emit(f"select i1 {condition}, ptr {self.panel}, ptr {source}"), lines.emit(
+            f"select i1 {condition}, i64 {width}, i64 {step}"
+        )
 
     def pack(self, source: str) -> None:
         p, unit = self.p, self.unit
-        name = f"{self.name}.pack"
-        kc, cols = self.size(self.kc).text, self.size(self.cols).text
+        kc, width = self.size(self.kc).text, self.size(self.cols).text
         if p.b.inner == 1 and p.b.outer != 1:
-            if self.once(name):
-                write_transpose(self.module, name, p.dtype, p.lanes, p.vectors, unit.kernel_attributes)
-            self.here.lines.line(f"call void @{name}(ptr {source}, i64 {self.size(p.b.outer).text}, ptr {self.panel}, i64 {kc}, i64 {cols})")
+            name = write_transpose(self.module, p.dtype, p.lanes, p.vectors, unit.kernel_attributes)
+            self.here.lines.line(
+                f"call void @{name}(ptr {source}, i64 {self.size(p.b.outer).text}, ptr {self.panel}, i64 {kc}, i64 {width})"
+            )
             return
-        along = p.b.outer if isinstance(p.b.outer, int) else SOURCE_N
-        if self.once(name):
+        touching = p.b.outer == 1
+        name = f"pack.{'rows' if touching else 'elements'}.{p.dtype.name}.{p.vectors}"
+        if name not in self.module.functions:
+            along, cols, unroll = (1, p.width, p.vectors) if touching else (SOURCE_N, COLS, 1)
             value = fetch(0, None, ROW * SOURCE_K + COL * along, p.dtype)
             body = Block((Store(1, None, ROW * p.width + COL, value),))
-            loops = For(ROW, KC, "serial", Block((For(COL, COLS, "vector", body, p.lanes),)))
+            loops = For(ROW, KC, "serial", Block((For(COL, cols, "vector", body, p.lanes, unroll),)))
             operands = (Operand(p.dtype, ()), Operand(p.dtype, (), True))
-            self.module.functions[name] = _Function(unit, Kernel((), (), operands), name, Block((loops,)), [SOURCE_K, SOURCE_N, KC, COLS]).text()
+            self.module.functions[name] = _Function(
+                unit, Kernel((), (), operands), name, Block((loops,)), [SOURCE_K, SOURCE_N, KC, COLS]
+            ).text()
         steps = f"i64 {self.size(p.b.inner).text}, i64 {self.size(p.b.outer).text}"
-        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {self.panel}, {steps}, i64 {kc}, i64 {cols})")
+        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {self.panel}, {steps}, i64 {kc}, i64 {width})")
 
     def once(self, name: str) -> bool:
         """True the first time."""
@@ -208,7 +222,7 @@ class ProductEmitter(FunctionEmitter):
                 rows = h * heights.count(h)
                 self.tile(panel, h, False, at, rows, start)
                 at += rows
-        elif panel.masked and not isinstance(p.n.extent, int):
+        elif panel.narrow:
             self.tile(panel, p.rows, True, start, stop - start, start)
         else:
             first, left = start, stop - start
@@ -229,11 +243,8 @@ class ProductEmitter(FunctionEmitter):
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        known = [x if isinstance(x, int) else None for x in (p.a.outer, p.a.inner)]
-        tile = Tile(height, panel.vectors, panel.masked, clamped, not self.single, *known)
-        name = f"{self.name}.{tile.name}"
-        if self.once(name):
-            write_tile(self.module, self.target, name, tile, p.dtype, p.lanes, self.unit.kernel_attributes)
+        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, p.a.outer == 1, p.a.inner == 1)
+        name = write_tile(self.module, self.target, tile, self.unit.kernel_attributes)
         a = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
         if p.plain:
             ((slot, _, static, _),) = p.stores[0]
@@ -298,17 +309,17 @@ def _column_panels(p: Product) -> list[Panel]:
     n = p.n.extent
     if not isinstance(n, int):
         whole = dims.floordiv(n, p.width) * p.width
-        return [Panel(0, whole, p.vectors, False), Panel(whole, n, 1 if p.vectors <= 4 else 2, True)]
+        return [Panel(0, whole, p.vectors, False), Panel(whole, n, 1 if p.vectors <= 4 else 2, True, True)]
     widths = even_split(-(-n // p.lanes), p.vectors)
     result: list[Panel] = []
     at = 0
     for v in sorted(set(widths), reverse=True):
         end = at + v * p.lanes * widths.count(v)
-        ragged = end > n
+        ragged, narrow = end > n, v < max(widths) or v == 1
         if ragged and widths.count(v) > 2:
-            result.append(Panel(at, end - v * p.lanes, v, False))
+            result.append(Panel(at, end - v * p.lanes, v, False, narrow))
             at = end - v * p.lanes
-        result.append(Panel(at, min(end, n), v, ragged))
+        result.append(Panel(at, min(end, n), v, ragged, narrow))
         at = end
     return result
 

@@ -23,45 +23,63 @@ MAX_UNROLL = 4
 
 @dataclass(frozen=True)
 class Tile:
-    """height x vectors sums. `masked`: only `cols` columns exist; `clamped`: the last tile may have fewer rows;
-    without `adds`, `add` is never set. row_step, k_step: how far apart the elements of a are, where that is known."""
+    """height x vectors sums. `masked`: only `cols` columns exist; `clamped`: the last tile may have fewer rows.
+    rows_touch, k_touches: the elements of a lie next to each other along its rows, along k."""
 
+    dtype: np.dtype
     height: int
     vectors: int
     masked: bool
     clamped: bool
-    adds: bool
-    row_step: int | None
-    k_step: int | None
+    rows_touch: bool
+    k_touches: bool
 
     @property
     def name(self) -> str:
-        return f"tile{self.height}x{self.vectors}{'m' * self.masked}{'c' * self.clamped}"
+        marks = zip("mcrk", (self.masked, self.clamped, self.rows_touch, self.k_touches), strict=True)
+        return f"tile.{self.dtype.name}.{self.height}x{self.vectors}{''.join(mark for mark, on in marks if on)}"
 
 
-PARAMETERS = ("ptr %a", "i64 %a_row", "i64 %a_k", "ptr %b", "i64 %b_k", "i64 %kc", "ptr %d", "i64 %d_row", "i64 %rows", "i64 %cols", "i1 %add")
+PARAMETERS = (
+    "ptr %a",
+    "i64 %a_row",
+    "i64 %a_k",
+    "ptr %b",
+    "i64 %b_k",
+    "i64 %kc",
+    "ptr %d",
+    "i64 %d_row",
+    "i64 %rows",
+    "i64 %cols",
+    "i1 %add",
+)
 
 
 def parameters(tile: Tile) -> list[bool]:
     """Which of `PARAMETERS` the tile takes."""
-    return [True, tile.row_step is None, tile.k_step is None, True, True, True, True, True, True, tile.masked, tile.adds]
+    return [True, not tile.rows_touch, not tile.k_touches, True, True, True, True, True, True, tile.masked, True]
 
 
-def write_tile(module: Module, target: Target, name: str, tile: Tile, dtype: np.dtype, lanes: int, attributes: str) -> None:
-    """The function `name`; rows is a multiple of the height unless the tile is clamped, and may be 0. Strides are in elements."""
-    module.functions[name] = _Writer(module, target, tile, dtype, lanes).text(name, attributes)
+def write_tile(module: Module, target: Target, tile: Tile, attributes: str) -> str:
+    """The name of the tile's function, written once a module: all products share it.
+
+    rows is a multiple of the height unless the tile is clamped, and may be 0. Strides are in elements.
+    """
+    if tile.name not in module.functions:
+        module.functions[tile.name] = _Writer(module, target, tile).text(tile.name, attributes)
+    return tile.name
 
 
 class _Writer:
-    def __init__(self, module: Module, target: Target, tile: Tile, dtype: np.dtype, lanes: int) -> None:
+    def __init__(self, module: Module, target: Target, tile: Tile) -> None:
+        dtype, lanes = tile.dtype, target.lanes(tile.dtype)
         self.module, self.target, self.tile, self.dtype, self.lanes = module, target, tile, dtype, lanes
         self.element, self.vector, self.mask_type = llvm_type(dtype, 1), llvm_type(dtype, lanes), f"<{lanes} x i1>"
         self.suffix = mangled(dtype, lanes)
         self.out = Block()
         self.sums = tile.height * tile.vectors
         self.unroll = max(1, min(MAX_UNROLL, CHAINS // self.sums))  # few sums: several of each, so that FMAs do not wait for one another
-        self.row_step = "%a_row" if tile.row_step is None else str(tile.row_step)
-        self.k_step = "%a_k" if tile.k_step is None else str(tile.k_step)
+        self.row_step = "1" if tile.rows_touch else "%a_row"
 
     def text(self, name: str, attributes: str) -> str:
         """for i in 0..rows by height: the sums of one tile, stored."""
@@ -152,7 +170,7 @@ class _Writer:
         out, tile = self.out, self.tile
         row = self._at("%b", out.emit(f"mul i64 {k}, %b_k"))
         b = [self._load(self._at(row, str(v * self.lanes)), self.masks[v] if tile.masked else None) for v in range(tile.vectors)]
-        column = self._at("%a.i", k if tile.k_step == 1 else out.emit(f"mul i64 {k}, {self.k_step}"))
+        column = self._at("%a.i", k if tile.k_touches else out.emit(f"mul i64 {k}, %a_k"))
         result = []
         x, y, z = (sc.arg(j, self.dtype) for j in range(3))
         for i in range(tile.height):
@@ -161,7 +179,9 @@ class _Writer:
             first = out.emit(f"insertelement {self.vector} poison, {self.element} {one}, i64 0")
             spread = out.emit(f"shufflevector {self.vector} {first}, {self.vector} poison, <{self.lanes} x i32> zeroinitializer")
             for v in range(tile.vectors):
-                result.append(emit_op(self.module, out, self.target, sc.fma(x, y, z), [spread, b[v], sums[i * tile.vectors + v]], self.lanes))
+                result.append(
+                    emit_op(self.module, out, self.target, sc.fma(x, y, z), [spread, b[v], sums[i * tile.vectors + v]], self.lanes)
+                )
         return result
 
     # -- memory -------------------------------------------------------------------------------------------------
@@ -177,7 +197,9 @@ class _Writer:
             return self.out.emit(f"load {kind}, ptr {pointer}, align {item}")
         name = f"@llvm.masked.load.{self.suffix}.p0"
         self.module.declare(f"declare {kind} {name}(ptr, i32, {self.mask_type}, {kind})")
-        return self.out.emit(f"call {kind} {name}(ptr {pointer}, i32 {item}, {self.mask_type} {mask}, {kind} {literal(sc.const(0, self.dtype), self.lanes)})")
+        return self.out.emit(
+            f"call {kind} {name}(ptr {pointer}, i32 {item}, {self.mask_type} {mask}, {kind} {literal(sc.const(0, self.dtype), self.lanes)})"
+        )
 
     def _store(self, value: str, pointer: str, mask: str | None) -> None:
         item, kind = self.dtype.itemsize, self.vector
@@ -196,14 +218,13 @@ class _Writer:
             row = self._at("%d.i", self._times("%d_row", i))
             masks = self._row_masks(i)
             places += [(self._at(row, str(v * self.lanes)), masks[v]) for v in range(tile.vectors)]
-        if tile.adds:
-            before = self.out.current
-            self.out.line("br i1 %add, label %more, label %store")
-            self.out.label("more")
-            totals = [self._add(self._load(*place), s) for place, s in zip(places, sums, strict=True)]
-            self.out.line("br label %store")
-            self.out.label("store")
-            sums = [self.out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {t}, %more ]") for s, t in zip(sums, totals, strict=True)]
+        before = self.out.current
+        self.out.line("br i1 %add, label %more, label %store")
+        self.out.label("more")
+        totals = [self._add(self._load(*place), s) for place, s in zip(places, sums, strict=True)]
+        self.out.line("br label %store")
+        self.out.label("store")
+        sums = [self.out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {t}, %more ]") for s, t in zip(sums, totals, strict=True)]
         for s, place in zip(sums, places, strict=True):
             self._store(s, *place)
 
