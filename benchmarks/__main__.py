@@ -50,7 +50,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure graphc beside its peers.")
-    parser.add_argument("rows", nargs="*", help="globs of row names, or prefixes: 'chain', 'products/*/f32/64'")
+    parser.add_argument("rows", nargs="*", help="globs of how the rows' names begin: chain, 'products/*/f32'")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--peers", default="", help="comma-separated; all that are installed if left out")
     parser.add_argument("--rounds", type=int, default=Options.rounds)

@@ -87,9 +87,8 @@ def all_rows() -> Iterator[Row]:
 
 
 def select(globs: list[str]) -> list[Row]:
-    """Rows whose name matches one of the globs; a glob without wildcards is a prefix."""
-    wanted = [g if any(c in g for c in "*?[") else g + "*" for g in globs]
-    return [r for r in all_rows() if not wanted or any(fnmatch(r.name, g) for g in wanted)]
+    """Rows whose name begins with one of the globs."""
+    return [r for r in all_rows() if not globs or any(fnmatch(r.name, g + "*") for g in globs)]
 
 
 def find(name: str) -> Row:

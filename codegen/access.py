@@ -143,9 +143,8 @@ class MemoryEmitter(ValueEmitter):
         kind, suffix = vector_memory(dtype, lanes)
         self.module.declare(f"declare {kind} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr>, i32, <{lanes} x i1>, {kind})")
         item = 1 if dtype == bool_ else dtype.itemsize
-        text = self.here.lines.emit(
-            f"call {kind} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask}, {kind} zeroinitializer)"
-        )
+        given = f"<{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask}, {kind} zeroinitializer"
+        text = self.here.lines.emit(f"call {kind} @llvm.masked.gather.{suffix}.v{lanes}p0({given})")
         return self.from_memory(text, dtype, lanes)
 
     def from_memory(self, text: str, dtype: np.dtype, lanes: int) -> str:
@@ -193,6 +192,5 @@ class MemoryEmitter(ValueEmitter):
         kind, suffix = vector_memory(dtype, lanes)
         self.module.declare(f"declare void @llvm.masked.scatter.{suffix}.v{lanes}p0({kind}, <{lanes} x ptr>, i32, <{lanes} x i1>)")
         mask = self.mask() or "splat (i1 true)"
-        lines.line(
-            f"call void @llvm.masked.scatter.{suffix}.v{lanes}p0({kind} {text}, <{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask})"
-        )
+        given = f"{kind} {text}, <{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask}"
+        lines.line(f"call void @llvm.masked.scatter.{suffix}.v{lanes}p0({given})")

@@ -49,7 +49,12 @@ def neutral(combine: str, dtype: np.dtype) -> Scalar:
     return sc.const(info.min if low else info.max, dtype)
 
 
+LAST = sc.const(np.iinfo(np.int64).max, int64)  # a position that any real one precedes
 COMBINE_OPS = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
+
+
+def _accumulates(loop: For, name: int) -> bool:
+    return any(isinstance(a, Accumulate) and a.name == name for a in walk(loop.body))
 
 
 class AccumulatorEmitter(MemoryEmitter):
@@ -66,14 +71,12 @@ class AccumulatorEmitter(MemoryEmitter):
     def new_register(self, name: int, dtype: np.dtype, combine: str) -> Register:
         lanes, copies, outer = self.lanes, 1, self.lanes
         for s in walk(self.body):
-            if isinstance(s, For) and s.kind == "vector" and s.lanes > 1 and self.lanes == 1:
-                if any(isinstance(a, Accumulate) and a.name == name for a in walk(s.body)):
-                    lanes, copies = s.lanes, s.unroll
-        for s in walk(self.body):
+            if isinstance(s, For) and s.kind == "vector" and s.lanes > 1 and outer == 1 and _accumulates(s, name):
+                lanes, copies = s.lanes, s.unroll
             if isinstance(s, Accumulate) and s.name == name and combine.startswith("arg"):
                 dtype = s.value.dtype
         start = literal(neutral(combine, dtype), lanes)
-        positions = [literal(sc.const(np.iinfo(np.int64).max, int64), lanes)] * copies if combine.startswith("arg") else []
+        positions = [literal(LAST, lanes)] * copies if combine.startswith("arg") else []
         return Register(dtype, combine, lanes, [start] * copies, positions, self.here.depth, lanes > outer)
 
     def register_type(self, register: Register, part: str) -> str:
@@ -83,12 +86,7 @@ class AccumulatorEmitter(MemoryEmitter):
         register = self.registers[name]
         u = u if u < len(register.values) else 0
         v = self.spread(self.value(value), value.dtype, register.lanes)
-        mask = self.mask() if register.lanes > 1 else None
-        if mask is not None:
-            kind = llvm_type(register.dtype, register.lanes)
-            v = self.here.lines.emit(
-                f"select <{register.lanes} x i1> {mask}, {kind} {v}, {kind} {literal(neutral(register.combine, register.dtype), register.lanes)}"
-            )
+        v = self.unless_masked(v, neutral(register.combine, register.dtype), register.lanes)
         if register.combine == "recur":
             assert other is not None
             f = self.spread(self.value(other), value.dtype, register.lanes)
@@ -98,13 +96,16 @@ class AccumulatorEmitter(MemoryEmitter):
         if other is None:
             register.values[u] = self.combine(register.combine, register.dtype, register.values[u], v, register.lanes)
             return
-        p = self.spread(self.value(other), int64, register.lanes)
-        if mask is not None:
-            kind = llvm_type(int64, register.lanes)
-            p = self.here.lines.emit(
-                f"select <{register.lanes} x i1> {mask}, {kind} {p}, {kind} {literal(sc.const(np.iinfo(np.int64).max, int64), register.lanes)}"
-            )
+        p = self.unless_masked(self.spread(self.value(other), int64, register.lanes), LAST, register.lanes)
         register.values[u], register.positions[u] = self.better(register, register.values[u], register.positions[u], v, p, register.lanes)
+
+    def unless_masked(self, value: str, otherwise: Scalar, lanes: int) -> str:
+        """The value in the lanes that exist, `otherwise` beyond the end of the loop."""
+        mask = self.mask() if lanes > 1 else None
+        if mask is None:
+            return value
+        kind = llvm_type(otherwise.dtype, lanes)
+        return self.here.lines.emit(f"select <{lanes} x i1> {mask}, {kind} {value}, {kind} {literal(otherwise, lanes)}")
 
     def combine(self, combine: str, dtype: np.dtype, a: str, b: str, lanes: int) -> str:
         x, y = sc.arg(0, dtype), sc.arg(1, dtype)
@@ -167,5 +168,6 @@ class AccumulatorEmitter(MemoryEmitter):
         kind, lines = llvm_type(dtype, 2 * lanes), self.here.lines
         if lanes == 1:
             return lines.emit(f"extractelement {kind} {value}, i64 0"), lines.emit(f"extractelement {kind} {value}, i64 1")
-        pick = lambda at: "<" + ", ".join(f"i32 {at + k}" for k in range(lanes)) + ">"
-        return tuple(lines.emit(f"shufflevector {kind} {value}, {kind} poison, <{lanes} x i32> {pick(at)}") for at in (0, lanes))  # type: ignore[return-value]
+        low, high = ("<" + ", ".join(f"i32 {at + k}" for k in range(lanes)) + ">" for at in (0, lanes))
+        part = f"shufflevector {kind} {value}, {kind} poison, <{lanes} x i32>"
+        return lines.emit(f"{part} {low}"), lines.emit(f"{part} {high}")

@@ -20,9 +20,10 @@ FINISHED = -1
 
 
 def write_module(program: Program, target: Target, fma: bool = True, entry: Callable[[Unit], FunctionEmitter] | None = None) -> str:
-    """The module's text. `i64 run(ptr slots, ptr sizes)` gives -1, or the number of the check that failed; `entry` adds a function that calls it.
+    """The module's text. `i64 run(ptr slots, ptr sizes)` gives -1, or the number of the check that failed.
 
     slots: the addresses of inputs, state, constants, outputs and the arena, see `slot_of`; sizes: the symbols in order.
+    `entry` writes a function that calls it from Python.
     """
     unit = Unit(target)
     names = program.kernels()

@@ -24,7 +24,8 @@ class FunctionEmitter(AccumulatorEmitter):
         for s in self.body.body:
             self.statement(s)
         lines = "\n".join(self.entry.lines)
-        return f"define internal void @{self.name}({', '.join(self.parameters())}) {self.unit.kernel_attributes} {{\nentry:\n{lines}\n  ret void\n}}\n"
+        head = f"define internal void @{self.name}({', '.join(self.parameters())}) {self.unit.kernel_attributes}"
+        return f"{head} {{\nentry:\n{lines}\n  ret void\n}}\n"
 
     def parameters(self) -> list[str]:
         """The operands' addresses, then the sizes."""

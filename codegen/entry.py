@@ -190,9 +190,9 @@ class EntryEmitter(FunctionEmitter):
     def sizes(self, shapes: Sequence[list[str]]) -> None:
         """Bind the size symbols and compare everything that must agree, as `Binding.sizes` does."""
         e, n = self.entry, len(self.program.inputs)
-        for k, axis, size in self.binding.fixed:
+        for k, axis, known in self.binding.fixed:
             if k < n:
-                self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {size}"))
+                self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {known}"))
         for s, k, axis, size in self.binding.sources:
             self.scopes[0].axis[s] = self.constant(self.solved(s, shapes[k][axis], size))
         for k, axis, size in self.binding.derived:
@@ -257,9 +257,8 @@ class EntryEmitter(FunctionEmitter):
         self.module.declare(f"declare ptr @{symbol('PyArray_NewFromDescr')}(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)")
         descr = f"@{symbol(SHORT[b.dtype])}"
         e.line(f"call void @{symbol('Py_IncRef')}(ptr {descr})")  # the call below takes a reference over
-        made = e.emit(
-            f"call ptr @{symbol('PyArray_NewFromDescr')}(ptr @{symbol('ndarray')}, ptr {descr}, i32 {len(b.shape)}, ptr {shape}, ptr null, ptr null, i32 0, ptr null)"
-        )
+        given = f"ptr @{symbol('ndarray')}, ptr {descr}, i32 {len(b.shape)}, ptr {shape}, ptr null, ptr null, i32 0, ptr null"
+        made = e.emit(f"call ptr @{symbol('PyArray_NewFromDescr')}({given})")
         good, bad = self.label("made"), self.label("unmade")
         e.line(f"br i1 {e.emit(f'icmp ne ptr {made}, null')}, label %{good}, label %{bad}")
         e.label(bad)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Union
 
 import numpy as np
 
@@ -19,7 +18,10 @@ from graphc.scalar import Scalar, format_scalar
 
 @dataclass(frozen=True)
 class For:
-    """for index in 0..extent: body. kind: "serial" | "parallel" | "unroll" | "vector" (lanes along the axis, `unroll` vectors a turn, a masked tail)."""
+    """for index in 0..extent: body.
+
+    kind: "serial" | "unroll" | "vector", which has `lanes` along the axis, `unroll` vectors a turn and a masked tail.
+    """
 
     index: Dim
     extent: Size
@@ -90,7 +92,7 @@ class Block:
     body: tuple[Statement, ...]
 
 
-Statement = Union[For, Let, Store, Alloc, Accumulate, If, Call, Block]
+Statement = For | Let | Store | Alloc | Accumulate | If | Call | Block
 
 
 def walk(statement: Statement) -> Iterator[Statement]:

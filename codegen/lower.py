@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def collapse(kernel: Loaded) -> Loaded:
     refused: set[tuple[Dim, Dim]] = set()
     while True:
         groups = [kernel.axes] + [g for stage in kernel.stages for g in (stage.axes, stage.reduce)]
-        pairs = [(a, b) for group in groups for a, b in zip(group, group[1:], strict=False) if (a.index, b.index) not in refused]
+        pairs = [(a, b) for group in groups for a, b in pairwise(group) if (a.index, b.index) not in refused]
         if not pairs:
             return kernel
         a, b = pairs[-1]
@@ -148,10 +149,11 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     def axes(group: tuple[Axis, ...]) -> tuple[Axis, ...]:
         return tuple([merged if x.index == b.index else x for x in group if x.index != a.index])
 
-    moved = lambda s: None if s is None else replace_indices(s, zero)
-    stages = tuple(
-        [replace(s, axes=axes(s.axes), reduce=axes(s.reduce), body=moved(s.body), factor=moved(s.factor)) for s in kernel.stages]
-    )
+    def stage(s: Stage) -> Stage:
+        factor = None if s.factor is None else replace_indices(s.factor, zero)
+        return replace(s, axes=axes(s.axes), reduce=axes(s.reduce), body=replace_indices(s.body, zero), factor=factor)
+
+    stages = tuple([stage(s) for s in kernel.stages])
     stores = tuple(
         [
             tuple(

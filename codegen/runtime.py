@@ -206,9 +206,9 @@ class Binding:
 
     def sizes(self, arrays: Sequence[np.ndarray], given: Sequence[int] = ()) -> tuple[int, ...]:
         """The value of every symbol, in order; `ShapeError` where the arrays disagree."""
-        for k, axis, size in self.fixed:
-            if arrays[k].shape[axis] != size:
-                self._disagree(k, axis, size, size, arrays)
+        for k, axis, known in self.fixed:
+            if arrays[k].shape[axis] != known:
+                self._disagree(k, axis, known, known, arrays)
         env: dict[Symbol, int] = {s: v for s, v in zip(self.given, given, strict=True) if s is not None}
         for symbol, k, axis, size in self.sources:
             value = arrays[k].shape[axis]

@@ -104,10 +104,10 @@ other (the numbers are your processor's). Three sums advance side by side.
     show(
         "7  f.llvm",
         """
-The same in LLVM's language. softplus and sigmoid have become polynomials: graphc brings its own vector mathematics and calls no
-library. Constants, names and addresses of your data do not appear, so equal kernels compile once.
+The same in LLVM's language, here from where the loop over vectors begins. softplus and sigmoid have become polynomials: graphc
+brings its own vector mathematics and calls no library. Neither your data nor its addresses appear, so equal kernels compile once.
 """,
-        f.llvm,
+        f.llvm[f.llvm.index("\nloop") :].lstrip(),
         limit=30,
     )
     show(

@@ -3,8 +3,8 @@
     python examples/newton_cg.py
 
 A Newton step minimises the quadratic model m(s) = g s + s H s / 2 of the loss inside a ball of radius r. Conjugate gradients
-(Steihaug 1983) need only products H v, and `gx.hvp` gives each for about two gradients, in the memory of a gradient: the Hessian
-of the 17226 weights would have 297 million entries, and no array here has more than the larger of weights and activations.
+(Steihaug 1983) need only products H v, and `gx.hvp` gives each for about two gradients, in the memory of a few. The Hessian of the
+17226 weights would have 297 million entries; `check_memory` asserts that nothing here exceeds weights and activations together.
 
 The comparison counts arithmetic, from `f.cost()`: one unit is one gradient over the whole training set, and all that either method
 evaluates is paid for. Gradient descent has the same budget and the best of its rates. The column "momentum" is a reminder that

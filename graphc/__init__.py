@@ -44,7 +44,8 @@ from graphc.ops.slicing import flip, pad
 from graphc.ops.spread import astype, broadcast_to
 
 from graphc.state import Shared, get_values, like, set_values, shared
-from graphc.function import Function, function, substitute
+from graphc.function import Function, function
+from graphc.substitute import substitute
 from graphc.jit import jit
 
 # fmt: off

@@ -84,7 +84,7 @@ def _check_level(
     rng: np.random.Generator,
 ) -> float:
     """The worst error at one order; raises where it is over `rtol`."""
-    u = [s.params[0].array for s in seeds]  # type: ignore[attr-defined]
+    u = [s.params[0].array for s in seeds]
     exact = evaluate(gradient, values)
     pushed = [variable(INPUT, "v", float64, leaf.shape) for leaf in leaves]
     tangents = jvp(nodes, leaves, pushed)

@@ -2,50 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
+import math
+from collections.abc import Iterable, Mapping
 
 from graphc import dims
 from graphc import scalar as sc
-from graphc.dims import Symbol
-from graphc.program import Launch, Program
+from graphc.dims import Size, Symbol
+from graphc.program import Axis, Launch, Program, Stage
 
-_FREE = {"const", "index", "load", "local", "arg", "cast", "bitcast", "select", "and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge"}
-_PRIMITIVE = {"add", "sub", "mul", "div", "neg", "abs", "sqrt", "copysign", "floor", "ceil", "trunc", "rint", "floordiv", "mod", "min", "max", "shl", "lshr", "ashr"}
+_FREE = frozenset(
+    [
+        "const",
+        "index",
+        "load",
+        "local",
+        "arg",
+        "cast",
+        "bitcast",
+        "select",
+        "and",
+        "or",
+        "xor",
+        "not",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "lookup",
+    ]
+)
+_PRIMITIVE = frozenset(
+    [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "neg",
+        "abs",
+        "sqrt",
+        "copysign",
+        "floor",
+        "ceil",
+        "trunc",
+        "rint",
+        "floordiv",
+        "mod",
+        "min",
+        "max",
+        "shl",
+        "lshr",
+        "ashr",
+        "fma",
+    ]
+)
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
-    """operations: arithmetic per element, a fused multiply-add as two; comparisons, selections and moves are free."""
+    """operations: arithmetic per element, a fused multiply-add as two; comparisons, selections and moves are free.
+
+    What several stages of a loop nest share is counted once, as it is computed once.
+    """
     operations = transcendental = moved = launches = 0
     for step in program.steps:
         if not isinstance(step, Launch):
             continue
         launches += 1
         kernel = step.kernel
-        outer = int(np.prod([dims.evaluate(a.extent, env) for a in kernel.axes], dtype=np.int64))
+        nests: dict[tuple[Axis, ...], list[Stage]] = {}
         for stage in kernel.stages:
-            points = outer * int(np.prod([dims.evaluate(a.extent, env) for a in (*stage.axes, *stage.reduce)], dtype=np.int64))
-            body = sc.order((stage.body,))
-            simple = sum(2 if s.op == "fma" else 1 for s in body if s.op in _PRIMITIVE or s.op == "fma")
-            math = sum(s.op not in _FREE and s.op not in _PRIMITIVE and s.op not in ("fma", "lookup") for s in body)
-            operations += points * (simple + math + (1 if stage.combine else 0))
-            transcendental += points * math
-        for o in kernel.operands:
-            moved += int(np.prod([dims.evaluate(s, env) for s in o.shape], dtype=np.int64)) * o.dtype.itemsize
+            nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
+        for axes, stages in nests.items():
+            points = _elements([a.extent for a in (*kernel.axes, *axes)], env)
+            body = sc.order([stage.body for stage in stages])
+            hard = sum(s.op not in _FREE and s.op not in _PRIMITIVE for s in body)
+            simple = sum((s.op in _PRIMITIVE) + (s.op == "fma") for s in body)
+            operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
+            transcendental += points * hard
+        moved += sum(_elements(o.shape, env) * o.dtype.itemsize for o in kernel.operands)
     return {"operations": operations, "transcendental": transcendental, "bytes": moved, "kernels": launches}
 
 
 def count_memory(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
     """Bytes by role."""
-    size = lambda shape, dtype: int(np.prod([dims.evaluate(s, env) for s in shape], dtype=np.int64)) * dtype.itemsize  # noqa: E731
-    own = [b for b in program.buffers if b.alias is None]
-    arena = [size(b.shape, b.dtype) for b in own if b.role == "arena" and b.offset is not None]
+    arena = [b for b in program.buffers if b.role == "arena" and b.alias is None and b.offset is not None]
     return {
-        "inputs": sum(size(v.shape, v.dtype) for v in program.inputs),
-        "state": sum(size(v.shape, v.dtype) for v in program.shared),
+        "inputs": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.inputs),
+        "state": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.shared),
         "constants": sum(c.nbytes for c in program.constants),
-        "outputs": sum(size(program.buffers[b].shape, program.buffers[b].dtype) for b in program.outputs),
+        "outputs": sum(_elements(b.shape, env) * b.dtype.itemsize for b in (program.buffers[k] for k in program.outputs)),
         "arena": dims.evaluate(program.arena, env),
-        "largest": max(arena, default=0),
+        "largest": max((_elements(b.shape, env) * b.dtype.itemsize for b in arena), default=0),
     }
+
+
+def _elements(shape: Iterable[Size], env: Mapping[Symbol, int]) -> int:
+    return math.prod(dims.evaluate(s, env) for s in shape)

@@ -65,7 +65,10 @@ _PROMOTED: dict[object, np.dtype] = {}
 
 
 def to_float(dtype: np.dtype) -> np.dtype:
-    """The dtype in which a float function of `dtype` is computed: floats stay, integers of up to 16 bits and bool give float32, wider ones float64."""
+    """The dtype in which a float function of `dtype` is computed.
+
+    Floats stay; bool and integers of up to 16 bits give float32, wider ones float64.
+    """
     if dtype.kind == "f":
         return dtype
     return float32 if dtype.itemsize <= 2 else float64

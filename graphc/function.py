@@ -125,7 +125,10 @@ class Function:
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        """The outputs for these arguments; written into the arrays `out`, a tree like the outputs, if given. An error leaves state and `out` untouched."""
+        """The outputs for these arguments; written into the arrays `out`, a tree like the outputs, if given.
+
+        An error leaves state and `out` untouched.
+        """
         leaves = self._arguments.bind(self.name, args, kwargs)
         if any(isinstance(v, (Node, Dim)) for v in leaves):
             if out is not None:
@@ -311,10 +314,8 @@ def _check_variables(graph: Graph, arguments: Signature, updated: Sequence[Share
 
 def _environment(program: Program, f: Function, sizes: Mapping[str, int]) -> dict[Symbol, int]:
     from_shared: dict[Symbol, int] = {}
-    needed = sorted(
-        {s for v in (*program.inputs, *program.shared) for size in v.shape for s in dims.symbols(size)}
-        | {dims.as_symbol(d) for d in f._arguments.sizes}
-    )  # type: ignore[type-var,arg-type]
+    listed = [*f._arguments.sizes, *(size for v in (*program.inputs, *program.shared) for size in v.shape)]
+    needed = sorted({s for size in listed for s in dims.symbols(size)})
     for v in program.shared:
         for size, value in zip(v.shape, v.value.shape, strict=True):  # type: ignore[attr-defined]
             symbol = dims.as_symbol(size)

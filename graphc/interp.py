@@ -118,7 +118,7 @@ def _bind(values: Mapping[Node, Value], given: Mapping[Any, Any], sizes: Sizes) 
         bind(key, operator.index(value), f"the size {key}")
     for node, value in values.items():
         if node.op is DIM:
-            bind(node.params[0], int(value), "the size", node)  # type: ignore[arg-type]
+            bind(node.params[0], int(value), "the size", node)
         for axis, size in enumerate(() if isinstance(node.type, tuple) else node.shape):
             bind(size, value.shape[axis], f"the size of axis {axis}", node)
     for size, actual, where, owners in later:

@@ -74,7 +74,7 @@ class Node(Operators):
     __slots__ = ("__weakref__", "inputs", "op", "params", "serial", "site", "type")
     op: Op
     inputs: tuple[Node, ...]
-    params: tuple[Hashable, ...]
+    params: tuple[Any, ...]  # hashable; the op knows their types
     type: Type
     site: Site
     serial: int  # creation order: inputs are always older than their users
@@ -192,7 +192,7 @@ class Frozen:
     def __init__(self, array: np.ndarray) -> None:
         owned = np.array(array, order="C", copy=True)
         owned.setflags(write=False)
-        raw = owned.tobytes() if owned.nbytes <= self.INLINE_BYTES else hashlib.sha256(owned).digest()
+        raw = owned.tobytes() if owned.nbytes <= self.INLINE_BYTES else hashlib.sha256(owned.tobytes()).digest()
         self.array = owned
         self._key = (owned.dtype, owned.shape, raw)
         self._hash = hash(self._key)

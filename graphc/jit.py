@@ -52,7 +52,11 @@ class _Jit:
         dynamic = [not isinstance(v, (bool, int, str)) for v in leaves]
         arrays = [_as_array(v, self.f.__name__) for v, d in zip(leaves, dynamic, strict=True) if d]
         kinds = iter([_kind(a) for a in arrays])
-        key = (structure, _exact(tuple(fixed.items())), tuple([next(kinds) if d else (type(v), v) for v, d in zip(leaves, dynamic, strict=True)]))
+        key = (
+            structure,
+            _exact(tuple(fixed.items())),
+            tuple([next(kinds) if d else (type(v), v) for v, d in zip(leaves, dynamic, strict=True)]),
+        )
         with self.lock:
             try:
                 found = self.traces.get(key)
@@ -76,7 +80,9 @@ class _Jit:
         rest = iter(variables)
         arguments = tree.unflatten(structure, [next(rest) if d else v for v, d in zip(leaves, dynamic, strict=True)])
         bound = self.signature.bind_partial()
-        bound.arguments.update({n: arguments[n] if n in arguments else fixed[n] for n in self.signature.parameters if n in arguments or n in fixed})
+        bound.arguments.update(
+            {n: arguments[n] if n in arguments else fixed[n] for n in self.signature.parameters if n in arguments or n in fixed}
+        )
         outputs = self.f(*bound.args, **bound.kwargs)
         return function(variables, outputs, name=self.f.__name__)
 
@@ -86,7 +92,11 @@ def _as_array(value: Any, what: str) -> Any:
     if type(value) is float:
         return value
     if isinstance(value, np.ma.MaskedArray):
-        fail(ArgumentError, f"jit: {what}: a masked array has values that are none", hint="pass value.filled(...) and the mask as two arguments")
+        fail(
+            ArgumentError,
+            f"jit: {what}: a masked array has values that are none",
+            hint="pass value.filled(...) and the mask as two arguments",
+        )
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         hint = "name it in static_argnames if it is part of the program"

@@ -79,7 +79,8 @@ class Operators:
         fail(ArgumentError, f"{what} of a symbolic value", self, hint=hint)
 
     def __bool__(self) -> bool:
-        self._no("the truth value", "use gx.where(condition, a, b) for a choice, `is` to compare nodes; values exist only when a compiled function is called")
+        hint = "use gx.where(condition, a, b) for a choice, `is` to compare nodes; values exist only when a compiled function is called"
+        self._no("the truth value", hint)
 
     def __float__(self) -> float:
         self._no("float()", "use node.astype('float64') in the graph, or node.eval({...}) for a number")
@@ -117,9 +118,11 @@ class Operators:
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         ours = NUMPY_FUNCTIONS.get(ufunc)
         if method != "__call__" or ours is None:
-            fail(ArgumentError, f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "") + " has no symbolic form", hint="see graphc's functions for what there is")
+            which = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+            fail(ArgumentError, f"{which} has no symbolic form", hint="see graphc's functions for what there is")
         if kwargs:
-            fail(ArgumentError, f"np.{ufunc.__name__}: {', '.join(kwargs)} cannot be used with symbolic values", hint="use gx.where for `where=`, .astype for `dtype=`")
+            hint = "use gx.where for `where=`, .astype for `dtype=`"
+            fail(ArgumentError, f"np.{ufunc.__name__}: {', '.join(kwargs)} cannot be used with symbolic values", hint=hint)
         return ours(*inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -171,7 +174,9 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
-METHODS = ("sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "dot", "ravel", "flatten", "squeeze", "swapaxes",
-           "repeat", "take", "clip", "round", "diagonal", "trace")  # fmt: skip
+METHODS = (
+    "sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "dot", "ravel", "flatten", "squeeze",
+    "swapaxes", "repeat", "take", "clip", "round", "diagonal", "trace",
+)  # fmt: skip
 for _name in METHODS:
     setattr(Operators, _name, _method(_name))

@@ -179,13 +179,17 @@ class Program:
 
 def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
     """The kernel as text: one line a stage."""
-    operands = ", ".join(f"b{k}: {SHORT[o.dtype]}[{dims.format_shape(o.shape)}]{'!' if o.written else ''}" for k, o in enumerate(kernel.operands))
+    operands = ", ".join(
+        f"b{k}: {SHORT[o.dtype]}[{dims.format_shape(o.shape)}]{'!' if o.written else ''}" for k, o in enumerate(kernel.operands)
+    )
     lines = [f"{kernel.kind} {name}({operands})"]
     lines += [f"  for {a.index} in {a.extent}" for a in kernel.axes]
     for k, stage in enumerate(kernel.stages):
         over = "".join(f" {a.index}:{a.extent}" for a in stage.axes)
         reduced = f"{stage.combine}[{', '.join(f'{a.index}:{a.extent}' for a in stage.reduce)}] " if stage.combine else ""
-        where = "".join(f" -> b{s.slot}[{', '.join(format_scalar(i).strip('[]') for i in s.at)}]{'+=' if s.mode == 'add' else ''}" for s in stage.stores)
+        where = "".join(
+            f" -> b{s.slot}[{', '.join(format_scalar(i).strip('[]') for i in s.at)}]{'+=' if s.mode == 'add' else ''}" for s in stage.stores
+        )
         scan = f"{stage.scan} scan " if stage.scan else ""
         lines.append(f"    t{k}: {SHORT[stage.dtype]}{over} = {scan}{reduced}{format_scalar(stage.body)}{where}")
     return "\n".join(lines)

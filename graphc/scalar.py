@@ -27,8 +27,8 @@ from graphc.dims import Symbol as SizeSymbol
 from graphc.dtypes import bool_, int64
 from graphc.intern import InternTable
 
-Number = Union[int, float, bool]
-Operand = Union["Scalar", Number]
+Number = int | float | bool
+Operand = Union["Scalar", Number]  # a string in it: | would not do
 
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
@@ -146,7 +146,7 @@ def _make(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any) -> Sca
 
 
 def const(value: Number | np.generic, dtype: np.dtype) -> Scalar:
-    """A constant. Its `param` is an int or bool, or for floats the 64-bit pattern of the value rounded to `dtype` (so -0.0 and nan are kept)."""
+    """A constant. Its `param` is an int or bool, for floats the bits of the value rounded to `dtype` (so -0.0 and nan are kept)."""
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             rounded = float(dtype.type(value))
@@ -266,7 +266,7 @@ def order(roots: Iterable[Scalar]) -> list[Scalar]:
 
 
 def replace_leaves(root: Scalar, leaf: Any, sizes: dict[SizeSymbol, Size] | None = None) -> Scalar:
-    """`root` with each `load`, `local` and `arg` given to `leaf(scalar, new_args) -> Scalar | None` (None keeps it), and axes in indices replaced."""
+    """`root` with axes in indices replaced, and each load, fetch, local and arg given to `leaf(scalar, new_args)` (None keeps it)."""
     new: dict[int, Scalar] = {}
     for s in order((root,)):
         args = tuple([new[id(a)] for a in s.args])

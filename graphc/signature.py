@@ -61,7 +61,11 @@ class Signature:
             self.sizes.append(leaf)
             return "size", len(self.sizes) - 1
         if not isinstance(leaf, Node):
-            fail(ArgumentError, f"input {name!r}: {type(leaf).__name__} is not a variable", hint="declare it with gx.tensor(name, shape, dtype)")
+            fail(
+                ArgumentError,
+                f"input {name!r}: {type(leaf).__name__} is not a variable",
+                hint="declare it with gx.tensor(name, shape, dtype)",
+            )
         if leaf.op.name != "input":
             shared = leaf.op.name == "shared"
             hint = "shared variables are read without being listed" if shared else "use givens= to replace an inner value"
@@ -79,7 +83,7 @@ class Signature:
                 fail(ArgumentError, f"defaults: {shown!r} is not an input", hint=f"inputs are {', '.join(self.names)}")
             (k,) = found
             leaves = self._leaves(k, value)
-            checked = []
+            checked: list[Any] = []
             for (kind, at), leaf in zip(self._slots[k], leaves, strict=True):
                 if kind == "size":
                     checked.append(as_size_argument(leaf, self.sizes[at]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from graphc import dims
 from graphc.dims import Dim, Size
-from graphc.dtypes import SHORT, as_dtype
+from graphc.dtypes import SHORT
 from graphc.errors import ShapeError, fail
 from graphc.intern import InternTable
 
@@ -83,7 +83,7 @@ _assumed: ContextVar[list[tuple[Size, Size]] | None] = ContextVar("assumed", def
 
 
 def same_size(a: Size, b: Size) -> bool:
-    """True unless the sizes are provably different; what is undecidable is noted in `assumed_sizes` and checked when the function is called."""
+    """True unless the sizes are provably different. What is undecidable is noted in `assumed_sizes` and checked at each call."""
     if a is b or a == b:
         return True
     known = dims.equal(a, b)

@@ -19,7 +19,6 @@ from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Operan
 from graphc.scalar import Scalar, replace_leaves
 from passes.fuse import Cluster, Fused, Member, checked_indices, squeezed
 
-
 INLINED_SIZE = 64  # Scalars in one body; larger ones are kept apart, so that building bodies stays linear
 
 
@@ -211,7 +210,11 @@ class _Assembler:
             factor = (
                 None if member.factor is None else replace_leaves(member.factor, lambda s, args: load(s, args) if s.op == "load" else None)
             )
-            stages.append(Stage(axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan, int(levels[k] + 0.5), factor))
+            stages.append(
+                Stage(
+                    axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan, int(levels[k] + 0.5), factor
+                )
+            )
         return stages
 
     def _single_use(self, members: Sequence[Member], reads: Sequence[Sequence[int]], levels: Sequence[float]) -> set[int]:
@@ -228,8 +231,7 @@ class _Assembler:
                 len(listed) != 1
                 or member.combine
                 or self.stored_in.get(member.node)
-                or members[listed[0]].shape != member.shape
-                and not members[listed[0]].rows
+                or (members[listed[0]].shape != member.shape and not members[listed[0]].rows)
             ):
                 continue
             if levels[listed[0]] == levels[k] and size[k] + size[listed[0]] <= INLINED_SIZE:
@@ -247,7 +249,7 @@ class _Assembler:
     def _scatter(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
         (member,) = cluster.members
         node, load = member.node, self._load(slots)
-        leaf = lambda s, args: load(s, args) if s.op == "load" else None  # noqa: E731
+        leaf = lambda s, args: load(s, args) if s.op == "load" else None
         target = slots.slot(self.stored_in[node][0], node.dtype, node.shape, True)
         assert member.initial is not None and member.at is not None
         full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(node.shape))])
@@ -258,7 +260,7 @@ class _Assembler:
 
     # -- copies and checks ---------------------------------------------------------------------------------------
     def _copy(self, node: Node, target: int, into: list[Step], source: int | None = None) -> None:
-        """A kernel that copies a stored value, or any variable, constant or alias, from `source` or where it is read, into another buffer."""
+        """A kernel that copies a stored value, variable, constant or alias into another buffer, from `source` or where it is read."""
         slots = _Slots([], [])
         if node.op.name == "constant" and node.size == 1:
             shape, domain = node.shape, squeezed(node.shape)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from graphc import scalar as sc
 from graphc.dims import Size
+from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
@@ -165,9 +166,9 @@ class _Fuser:
             return False
         ops, loads, depth = (0 if form.view else 1), 0, 1
         for i in node.inputs:
-            o, n, d = self.weight.get(i) or (0, 0 if i.ndim == 0 or i.op.name == "constant" and i.size == 1 else 1, 0)
+            o, n, d = self.weight.get(i) or (0, 0 if i.ndim == 0 or (i.op.name == "constant" and i.size == 1) else 1, 0)
             ops, loads, depth = ops + o, loads + n, max(depth, d + 1)
-        if depth > INLINE_DEPTH or not form.view and (ops > INLINE_OPS or loads > INLINE_LOADS):
+        if depth > INLINE_DEPTH or (not form.view and (ops > INLINE_OPS or loads > INLINE_LOADS)):
             return False
         self.weight[node] = (ops, loads, depth)
         return True
@@ -326,7 +327,7 @@ class _Fuser:
         cluster = self._new(squeezed(updates.shape), 0, "scatter", closed=True)
         own = _own_index(updates.shape)
         nb = indices[0].ndim
-        selected = [self._element(cluster, i, own[:nb], 0, None).cast(sc.int64) for i in indices]
+        selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
         rest = iter(own[nb:])
         at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
         initial = self._element(cluster, x, _own_index(x.shape), 0, None)

@@ -96,10 +96,13 @@ def _update_in_place(program: Program) -> Program:
         renamed[source] = target
         dropped.add(k)
         first_write = min(first_write, at)
-    rename = lambda step: replace(step, buffers=tuple([renamed.get(b, b) for b in step.buffers])) if isinstance(step, Launch) else step  # noqa: E731
-    kept = [rename(s) for k, s in enumerate(steps) if k not in dropped]
+    kept = [_renamed(s, renamed) for k, s in enumerate(steps) if k not in dropped]
     commit = min(first_write, program.commit)
     return replace(program, steps=tuple(kept), commit=commit)
+
+
+def _renamed(step: Step, buffers: dict[int, int]) -> Step:
+    return replace(step, buffers=tuple([buffers.get(b, b) for b in step.buffers])) if isinstance(step, Launch) else step
 
 
 def _same_place(launch: Launch, source: int, target: int) -> bool:

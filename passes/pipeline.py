@@ -1,9 +1,9 @@
 """The compiler as visible tuples: the page to read first.
 
-    graph passes      Graph -> Graph        exact meaning kept but for the rounding a rule owns up to
-    fuse              Graph -> clusters     which values share a kernel
-    assemble          clusters -> Program   stages, operands, buffers, checks, commit point
-    plan_memory       Program -> Program    updates in place, arena offsets
+graph passes      Graph -> Graph        exact meaning kept but for the rounding a rule owns up to
+fuse              Graph -> clusters     which values share a kernel
+assemble          clusters -> Program   stages, operands, buffers, checks, commit point
+plan_memory       Program -> Program    updates in place, arena offsets
 """
 
 from __future__ import annotations
@@ -54,5 +54,7 @@ def plan(graph: Graph, updates: Sequence[tuple[Node, Node]], size_checks: Sequen
     fused = fuse(graph)
     program = plan_memory(assemble(graph, updates, fused, size_checks))
     took = (time.perf_counter() - start) * 1e3
-    log.lines.append(f"fuse, assemble, plan_memory: {len(fused.clusters)} clusters, {len(program.kernels())} different kernels, {took:.1f} ms")
+    log.lines.append(
+        f"fuse, assemble, plan_memory: {len(fused.clusters)} clusters, {len(program.kernels())} different kernels, {took:.1f} ms"
+    )
     return program

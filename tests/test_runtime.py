@@ -36,7 +36,7 @@ def test_every_form_of_size() -> None:
 
 def test_sizes_that_nothing_determines() -> None:
     s = gx.scalar("s")
-    for make in (lambda: gx.function([s], gx.broadcast_to(s, ("q",))), lambda: gx.function([gx.tensor("x", (gx.dim("q") * gx.dim("r"),))], s * 0 if False else gx.asarray(gx.dim("q")))):
+    for make in (lambda: gx.function([s], gx.broadcast_to(s, ("q",))), lambda: gx.function([gx.tensor("x", (gx.dim("q") * gx.dim("r"),))], gx.dim("q"))):
         with pytest.raises(gx.ShapeError, match="the size q.* is not determined by any input or shared variable; hint: give a variable an axis of that size"):
             make()
     assert gx.function([s, gx.dim("q")], gx.broadcast_to(s, ("q",)))(2, 3).tolist() == [2, 2, 2]
@@ -145,17 +145,17 @@ def resident() -> int:
 
 
 def make_and_call(k: int) -> None:
-    x = gx.matrix("x", ("n", 3))
-    s = gx.shared(np.zeros(3))
-    f = gx.function([x], gx.sum(gx.tanh(x * k), axis=0), updates={s: s + 1})
-    assert f(np.zeros((2, 3))).tolist() == [0, 0, 0]
+    x = gx.vector("x", "n")
+    s = gx.shared(0.0)
+    f = gx.function([x], x * k, updates={s: s + 1})
+    assert f(np.zeros(2)).tolist() == [0, 0] and s.get_value() == 1
 
 
 def test_dropped_functions_are_unloaded() -> None:
     x = gx.vector("x", "n")
     f = gx.function([x], x * 2)
     f([1.0])
-    watched = [weakref.ref(f), weakref.ref(f._executable.code), weakref.ref(f._executable.program.buffers.__class__) if False else weakref.ref(f._executable)]
+    watched = [weakref.ref(f), weakref.ref(f._executable), weakref.ref(f._executable.code)]
     del f
     gc.collect()
     assert [w() for w in watched] == [None] * len(watched)
@@ -167,22 +167,22 @@ def test_two_hundred_functions_leave_no_memory() -> None:
         make_and_call(k)
     gc.collect()
     before = resident()
-    tracemalloc.start()
-    for k in range(40):
-        make_and_call(k)
-    gc.collect()
-    python_before = tracemalloc.get_traced_memory()[0]
-    for k in range(40, 80):
-        make_and_call(k)
-    gc.collect()
-    python_grown = tracemalloc.get_traced_memory()[0] - python_before
-    tracemalloc.stop()
-    for k in range(80, 200):
+    for k in range(30, 200):
         make_and_call(k)
     gc.collect()
     grown = resident() - before
-    assert python_grown < 40 * 4096, f"{python_grown} bytes of Python objects for 40 functions"
-    assert grown < 25e6, f"{grown / 1e6:.1f} MB for 200 functions"
+    tracemalloc.start()
+    for k in range(5):
+        make_and_call(k)
+    gc.collect()
+    python_before = tracemalloc.get_traced_memory()[0]
+    for k in range(10):
+        make_and_call(300 + k)
+    gc.collect()
+    python_grown = tracemalloc.get_traced_memory()[0] - python_before
+    tracemalloc.stop()
+    assert grown < 25e6, f"{grown / 1e6:.1f} MB for 170 functions"
+    assert python_grown < 10 * 4096, f"{python_grown} bytes of Python objects for 10 functions"
 
 
 def test_calls_leave_nothing_behind() -> None:

@@ -50,15 +50,15 @@ class Casadi(Peer):
         f = ca.Function("f", inputs, [ca.densify(o) for o in outputs])
         if self.compiled:
             f = _through_c(f)
-        arguments = [np.asfortranarray(a) for a in data]
-        results = [np.zeros(f.size_out(k), order="F") for k in range(len(outputs))]
+        arguments = [np.ascontiguousarray(a) for a in data]
+        results = [np.zeros(f.numel_out(k)) for k in range(len(outputs))]
         buffer, evaluate = f.buffer()
         for k, a in enumerate(arguments):
             buffer.set_arg(k, memoryview(a))
         for k, r in enumerate(results):
             buffer.set_res(k, memoryview(r))
         keep = (f, buffer, arguments)  # the call holds none of them
-        return Built(evaluate, (), lambda _, keep=keep: [r.copy() for r in results])
+        return Built(evaluate, (), lambda _, keep=keep: [r.reshape(f.size_out(k), order="F") for k, r in enumerate(results)])
 
 
 def _symbols(data: Arrays) -> list[Any]:

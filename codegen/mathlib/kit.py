@@ -132,15 +132,23 @@ def _halves(x: Scalar) -> Pair:
 
 
 def add_pairs(a: Pair, b: Pair) -> Pair:
-    """a + b, where |a| >= |b|; relative error about 2**-104."""
+    """a + b, where |a| >= |b| or a = 0."""
     high, low = fast_two_sum(a[0], b[0])
-    return fast_two_sum(high, low + (a[1] + b[1]))
+    return high, low + (a[1] + b[1])
 
 
 def multiply_pairs(a: Pair, b: Pair, target: Target) -> Pair:
-    """a * b; relative error about 2**-102."""
+    """a * b; relative error about 2**-102, the low part may exceed half an ulp of the high one."""
     high, low = two_product(a[0], b[0], target)
-    return fast_two_sum(high, fma(a[0], b[1], fma(a[1], b[0], low)))
+    return high, fma(a[0], b[1], fma(a[1], b[0], low))
+
+
+def remainder(a: Scalar, b: Scalar, q: Scalar, target: Target) -> Scalar:
+    """a - q b exactly, where q is about a / b."""
+    if target.has_fma:
+        return fma(-q, b, a)
+    product, error = two_product(q, b, target)
+    return (a - product) - error
 
 
 # -- rare cases ------------------------------------------------------------------------------------------------------

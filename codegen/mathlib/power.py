@@ -17,6 +17,7 @@ from codegen.mathlib.kit import (
     poly,
     power_of_two,
     rare,
+    remainder,
     scale,
     sign_of,
     two_product,
@@ -58,19 +59,14 @@ def _log_pair(x: Scalar, target: Target) -> Pair:
     """log(x) for finite x > 0, to 2**-66: log(1 + f) = 2 atanh(s) = 2s (1 + z/3 + z^2 P(z)), s = f / (2 + f), z = s^2"""
     whole, e = split(x)
     f = whole - 1.0
-    below, below_low = two_sum(whole, whole.like(1.0))
+    below, below_low = fast_two_sum(x.like(1.0), whole)
     inverse = 1.0 / below
-    s = f * inverse
-    product, error = two_product(s, below, target)
-    s_low = (((f - product) - error) - s * below_low) * inverse
-    s, s_low = fast_two_sum(s, s_low)
-    z = multiply_pairs((s, s_low), (s, s_low), target)
+    quotient = f * inverse
+    s = quotient, fma(quotient, -below_low, remainder(f, below, quotient, target)) * inverse
+    z = multiply_pairs(s, s, target)
     inner = add_pairs((x.like(THIRD[0]), x.like(THIRD[1])), (z[0] * poly(z[0], LOG_TAIL), x.like(0.0)))
-    inner = multiply_pairs(z, inner, target)
-    cubic = multiply_pairs((s, s_low), inner, target)
-    high, low = add_pairs((s, s_low), cubic)
-    low_two = e * LOG2_PAIR[1]
-    return add_pairs(fast_two_sum(e * LOG2_PAIR[0], low_two), (high * 2.0, low * 2.0))
+    high, low = add_pairs(s, multiply_pairs(s, multiply_pairs(z, inner, target), target))
+    return add_pairs((e * LOG2_PAIR[0], e * LOG2_PAIR[1]), (high * 2.0, low * 2.0))
 
 
 def _times(y: Scalar, p: Pair, target: Target) -> Pair:
@@ -105,8 +101,7 @@ def fmod(x: Scalar, y: Scalar, target: Target) -> Scalar:
 def _one_step(a: Scalar, b: Scalar, target: Target) -> Scalar:
     """a mod b for a / b < 2**51 (2**22): the quotient is right or one too large, so the remainder is exact"""
     quotient = unary("trunc", a / b)
-    product, error = two_product(quotient, b, target)
-    rest = (a - product) - error
+    rest = remainder(a, b, quotient, target)
     return select(rest < 0.0, rest + b, rest)
 
 

@@ -93,7 +93,7 @@ def plan(axes: Sequence[Axis], stages: Sequence[Stage], stores: Sequence[Sequenc
     strides = [[stride(f.param[1], x) for x in known] for f in factors]
     if any(s is None for one in strides for s in one):
         return None
-    reads = [{x.index for x, s in zip(known, one, strict=True) if s != 0} for one in strides]
+    reads: list[set[object]] = [{x.index for x, s in zip(known, one, strict=True) if s != 0} for one in strides]
     chosen = _lane_axis(axes, stores, [dict(zip([x.index for x in known], one, strict=True)) for one in strides], reads)
     if chosen is None:
         return None

@@ -99,7 +99,7 @@ def _contract_type(a: TensorType, b: TensorType, spec: Spec) -> TensorType:
 
 
 def _contract_loop(node: Node) -> LoopForm:
-    spec: Spec = node.params[0]  # type: ignore[assignment]
+    spec: Spec = node.params[0]
     summed = roles(spec).k
     sizes = label_sizes(spec, *node.inputs)
 
@@ -170,14 +170,14 @@ def fold_transpose(node: Node) -> Node:
     """A contract whose operands are transposes, or the transpose of a contract, as one contract; any other node itself."""
     if node.op.name == "transpose" and node.inputs[0].op is CONTRACT:
         a, b = node.inputs[0].inputs
-        outer: Spec = node.inputs[0].params[0]  # type: ignore[assignment]
-        return fold_transpose(contract(a, b, fold_output(outer, node.params[0])))  # type: ignore[arg-type]
+        outer: Spec = node.inputs[0].params[0]
+        return fold_transpose(contract(a, b, fold_output(outer, node.params[0])))
     if node.op is not CONTRACT:
         return node
-    spec: Spec = node.params[0]  # type: ignore[assignment]
+    spec: Spec = node.params[0]
     operands = list(node.inputs)
     for k in (0, 1):
         while operands[k].op.name == "transpose":
-            spec = fold_operand(spec, k, operands[k].params[0])  # type: ignore[arg-type]
+            spec = fold_operand(spec, k, operands[k].params[0])
             operands[k] = operands[k].inputs[0]
     return node if all(x is y for x, y in zip(operands, node.inputs)) else contract(operands[0], operands[1], spec)

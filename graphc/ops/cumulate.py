@@ -39,7 +39,7 @@ def _arg_ref(x: np.ndarray, axes: Axes, combine: str) -> np.ndarray:
 
 def _arg_loop(node: Node) -> LoopForm:
     (x,) = node.inputs
-    axes: Axes = node.params[0]  # type: ignore[assignment]
+    axes: Axes = node.params[0]
 
     def body(read: Read, at: tuple[Size, ...], r: tuple[Size, ...]) -> Scalar:
         kept, reduced = iter(at), iter(r)

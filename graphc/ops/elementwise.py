@@ -40,7 +40,7 @@ def splat_value(x: Node) -> float | None:
         leaf = leaf.inputs[0]
     if leaf.op is not CONSTANT:
         return None
-    array: np.ndarray = leaf.params[0].array  # type: ignore[attr-defined]
+    array: np.ndarray = leaf.params[0].array
     return float(array.reshape(())) if array.size == 1 else None
 
 

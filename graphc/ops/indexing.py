@@ -44,7 +44,7 @@ def _checked(axes_at: int) -> Any:
 
     def checked(node: Node) -> list[tuple[Node, Size]]:
         x, axes = node.inputs[0], node.params[0]
-        pairs = [(i, x.shape[a]) for i, a in zip(node.inputs[axes_at:], axes)]  # type: ignore[call-overload]
+        pairs = [(i, x.shape[a]) for i, a in zip(node.inputs[axes_at:], axes)]
         return [(i, n) for i, n in pairs if not within(i, n)]
 
     return checked
@@ -173,7 +173,7 @@ def _distinct(indices: Sequence[Node], batch: int) -> bool:
         return True
     if batch or not all([i.op.name == "constant" for i in indices]):
         return False
-    rows = np.stack([i.params[0].array.ravel() for i in indices])  # type: ignore[attr-defined]
+    rows = np.stack([i.params[0].array.ravel() for i in indices])
     return bool(np.unique(rows, axis=1).shape == rows.shape)
 
 
@@ -220,7 +220,7 @@ def as_index(value: ArrayLike, what: str) -> Node:
 def wrap(value: Node, n: Size, what: str, axis: int, x: Node) -> Node:
     """The index as int64, counted from the end where it is negative. Constants are checked here, others when the function runs."""
     if value.op.name == "constant":
-        array: np.ndarray = value.params[0].array  # type: ignore[attr-defined]
+        array: np.ndarray = value.params[0].array
         if not array.size:
             return constant(array, int64)
         low, high = int(array.min()), int(array.max())

@@ -145,7 +145,7 @@ def _entry(entry: Any, x: Node) -> Any:
         fail(ArgumentError, f"getitem: {entry!r:.60} is no index", x, hint="integers, slices, None, ..., integer arrays and nodes")
     node = as_index(entry, "getitem")
     if node.ndim == 0 and node.op.name == "constant":
-        return int(node.params[0].array)  # type: ignore[attr-defined]
+        return int(node.params[0].array)
     return node.params[0] if node.op.name == "size" else node
 
 
@@ -166,7 +166,8 @@ def _bound(value: object, x: Node) -> Size | None:
         return value
     if isinstance(value, Node):
         if value.op.name == "size":
-            return value.params[0]  # type: ignore[return-value]
+            size: Size = value.params[0]
+            return size
         fail(ArgumentError, "getitem: the bound of a slice cannot come from a value", value,
              hint="gx.take(x, start + gx.arange(length)) selects a stretch of known length")  # fmt: skip
     try:
@@ -231,5 +232,5 @@ def _is_range(index: Node, n: Size, ndim: int) -> bool:
         return False
     source = index.inputs[0] if index.op.name == "reshape" else index
     if source.op.name == "constant":
-        return bool((source.params[0].array.ravel() == np.arange(n)).all())  # type: ignore[arg-type, attr-defined]
+        return bool((source.params[0].array.ravel() == np.arange(n)).all())
     return source.op.name == "iota" and source.ndim == 1

@@ -25,9 +25,10 @@ def _value(node: Node) -> Size | None:
     """The one integer that all elements are, where that is known."""
     node = _source(node)
     if node.op.name == "size":
-        return node.params[0]  # type: ignore[return-value]
+        size: Size = node.params[0]
+        return size
     if node.op.name == "constant" and node.dtype.kind in "iu":
-        array = node.params[0].array  # type: ignore[attr-defined]
+        array = node.params[0].array
         return int(array.flat[0]) if array.size and (array == array.flat[0]).all() else None
     if node.op.name in ("add", "subtract"):
         a, b = [_source(i) for i in node.inputs]
@@ -43,9 +44,9 @@ def never_negative(index: Node) -> bool:
     if node.dtype.kind in "ub" or node.op.name in ("iota", "arg_reduce", "argsort"):
         return True
     if node.op.name == "constant":
-        return not (node.params[0].array < 0).any()  # type: ignore[attr-defined]
+        return not (node.params[0].array < 0).any()
     if node.op.name == "size":
-        return dims.lower_bound(node.params[0]) is not None and dims.less_equal(0, node.params[0]) is True  # type: ignore[arg-type]
+        return dims.lower_bound(node.params[0]) is not None and dims.less_equal(0, node.params[0]) is True
     if node.op.name == "mod":
         divisor = _value(node.inputs[1])
         return divisor is not None and dims.less_equal(0, divisor) is True
@@ -59,12 +60,12 @@ def within(index: Node, n: Size) -> bool:
     """True where every element is provably in [0, n): constants, positions, `% n`, `clip(0, n - 1)`."""
     node = _source(index)
     if node.op.name == "constant":
-        array = node.params[0].array  # type: ignore[attr-defined]
+        array = node.params[0].array
         return not array.size or (array.min() >= 0 and dims.less_equal(int(array.max()) + 1, n) is True)
     if node.op.name == "iota":
-        return dims.less_equal(node.params[0][node.params[1]], n) is True  # type: ignore[index]
+        return dims.less_equal(node.params[0][node.params[1]], n) is True
     if node.op.name == "size":
-        return never_negative(node) and dims.less_equal(node.params[0] + 1, n) is True  # type: ignore[operator]
+        return never_negative(node) and dims.less_equal(node.params[0] + 1, n) is True
     if dims.less_equal(1, n) is not True:
         return False  # an empty axis has no valid index, whatever the arithmetic says
     if node.op.name == "arg_reduce":

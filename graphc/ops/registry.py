@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from graphc.ir import Frozen, Node, Op, make
 from graphc.loopform import LoopForm
 from graphc.types import as_shape, tensor_type
 
-ArrayLike = Union[Node, Dim, np.ndarray, np.generic, int, float, bool, Sequence[Any]]
+ArrayLike = Node | Dim | np.ndarray | np.generic | int | float | bool | Sequence[Any]
 
 OPS: dict[str, Op] = {}
 
@@ -43,7 +43,7 @@ SHARED = structural("shared", 0, "State: a value kept between calls.", params=("
 CONSTANT = structural("constant", 0, "A fixed array.", params=("value",), ref=lambda value: value.array,
                       type_rule=lambda value: tensor_type(as_dtype(value.array.dtype), value.array.shape))  # fmt: skip
 DIM = structural("size", 0, "The value of a symbolic size.", params=("dim",), type_rule=lambda dim: tensor_type(int64, ()),
-                 loop=lambda node: LoopForm(lambda read, at, r: scalar.index(node.params[0]), view=True))  # type: ignore[arg-type]  # fmt: skip
+                 loop=lambda node: LoopForm(lambda read, at, r: scalar.index(node.params[0]), view=True))  # fmt: skip
 
 
 def variable(op: Op, name: str, dtype: object, shape: object, cls: type[Node] = Node) -> Node:

@@ -213,7 +213,7 @@ def squeeze(x: ArrayLike, axis: Axes = None) -> Node:
 
 # -- transpose ----------------------------------------------------------------------------------------------------
 def _transpose_loop(node: Node) -> LoopForm:
-    place = np.argsort(node.params[0])  # type: ignore[arg-type]
+    place = np.argsort(node.params[0])
 
     def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
         return read(0, [at[k] for k in place])

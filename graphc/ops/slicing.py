@@ -37,7 +37,7 @@ def _slice_loop(node: Node) -> LoopForm:
     starts, _, steps = node.params
 
     def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
-        return read(0, [start + i * step for i, start, step in zip(at, starts, steps)])  # type: ignore[call-overload]
+        return read(0, [start + i * step for i, start, step in zip(at, starts, steps)])
 
     return LoopForm(body, view=True)
 
@@ -75,7 +75,7 @@ def _reverse_loop(node: Node) -> LoopForm:
     axes = node.params[0]
 
     def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
-        return read(0, [n - 1 - i if k in axes else i for k, (i, n) in enumerate(zip(at, node.shape))])  # type: ignore[operator]
+        return read(0, [n - 1 - i if k in axes else i for k, (i, n) in enumerate(zip(at, node.shape))])
 
     return LoopForm(body, view=True)
 
@@ -119,7 +119,7 @@ def _pad_loop(node: Node) -> LoopForm:
     def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
         mask: Scalar | None = None
         source: list[Size] = []
-        for i, n, lo, hi, gap in zip(at, x.shape, before, after, between):  # type: ignore[call-overload]
+        for i, n, lo, hi, gap in zip(at, x.shape, before, after, between):
             offset = i - lo
             position = dims.floordiv(offset, gap + 1)
             source.append(position)

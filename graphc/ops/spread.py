@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from graphc import dims, scalar
+from graphc import dims
 from graphc.dims import Size
-from graphc.dtypes import as_dtype, bool_, int64, is_float, uint64
+from graphc.dtypes import as_dtype, bool_, is_float
 from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
-from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.operators import FUNCTIONS
+from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.scalar import Scalar
 from graphc.types import Shape, TensorType, as_shape, same_size, tensor_type
 
@@ -62,7 +62,7 @@ def _broadcast_loop(node: Node) -> LoopForm:
     (x,), (_, axes) = node.inputs, node.params
 
     def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
-        return read(0, [0 if size == 1 and node.shape[a] != 1 else at[a] for size, a in zip(x.shape, axes, strict=True)])  # type: ignore[arg-type]
+        return read(0, [0 if size == 1 and node.shape[a] != 1 else at[a] for size, a in zip(x.shape, axes, strict=True)])
 
     return LoopForm(body, view=True)
 
@@ -91,7 +91,8 @@ def _broadcast_batch(x: Node, shape: Shape, axes: tuple[int, ...]) -> Node:
 BROADCAST = structural(
     "broadcast", 1, "Input axis k becomes axis axes[k] of `shape`, stretched there if it is a literal 1; axes not named are new.",
     params=("shape", "axes"), type_rule=_broadcast_type, ref=_broadcast_ref, loop=_broadcast_loop, linear_in=(0,),
-    vjp=lambda g, out, x, shape, axes: (_unbroadcast(g, x, axes),), batch=lambda inputs, mapped, shape, axes: _broadcast_batch(inputs[0], shape, axes),
+    vjp=lambda g, out, x, shape, axes: (_unbroadcast(g, x, axes),),
+    batch=lambda inputs, mapped, shape, axes: _broadcast_batch(inputs[0], shape, axes),
 )  # fmt: skip
 
 
@@ -102,9 +103,10 @@ def broadcast(x: Node, shape: Shape, axes: tuple[int, ...]) -> Node:
 
 def broadcast_to(x: ArrayLike, shape: Hashable) -> Node:
     """x stretched to `shape` by NumPy's rules; only a literal 1 stretches. Raises ShapeError."""
-    node, wanted = asarray(x), shape if isinstance(shape, tuple) else as_shape(shape)
-    if node.shape is wanted or node.shape == wanted:
+    node = asarray(x)
+    if node.shape is shape or node.shape == shape:
         return node
+    wanted = as_shape(shape)
     extra = len(wanted) - node.ndim
     if extra < 0 or not all(a == 1 or same_size(a, b) for a, b in zip(node.shape, wanted[extra:], strict=True)):
         fail(ShapeError, f"broadcast_to: cannot stretch to ({dims.format_shape(wanted)})", node)
@@ -133,9 +135,9 @@ def _reduce_loop(node: Node) -> LoopForm:
 
     def body(read: Read, at: tuple[Size, ...], r: tuple[Size, ...]) -> Scalar:
         kept, reduced = iter(at), iter(r)
-        return read(0, [next(reduced) if k in axes else next(kept) for k in range(x.ndim)])  # type: ignore[operator]
+        return read(0, [next(reduced) if k in axes else next(kept) for k in range(x.ndim)])
 
-    return LoopForm(body, tuple(x.shape[a] for a in axes), str(combine))  # type: ignore[union-attr]
+    return LoopForm(body, tuple(x.shape[a] for a in axes), str(combine))
 
 
 def _reduce_vjp(g: Node, out: Node, x: Node, axes: tuple[int, ...], combine: str) -> tuple[Node | None]:
@@ -156,7 +158,8 @@ def _reduce_batch(inputs: Sequence[Node], mapped: Sequence[bool], axes: tuple[in
 
 REDUCE = structural(
     "reduce", 1, "The sum, prod, max, min, any or all over `axes`, which disappear. max and min propagate nan.", params=("axes", "combine"),
-    type_rule=_reduce_type, ref=lambda x, axes, combine: COMBINES[combine](x, axis=axes, dtype=x.dtype if combine in ("sum", "prod") else None),
+    type_rule=_reduce_type,
+    ref=lambda x, axes, combine: COMBINES[combine](x, axis=axes, dtype=x.dtype if combine in ("sum", "prod") else None),
     vjp=_reduce_vjp, batch=_reduce_batch, loop=_reduce_loop,
     jvp=lambda out, inputs, tangents, axes, combine: _reduce_jvp(out, inputs[0], tangents[0], axes, combine),
     facts={"masks": lambda out, x, axes, combine: (x == _spread(out, x, axes) if combine in ("max", "min") else None,)},
