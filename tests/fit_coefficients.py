@@ -119,6 +119,7 @@ def _near_zero(f: Real, series: Real, bound: float = 1e-9) -> Real:
 _HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0002")
 _EXP = _near_zero(lambda r: (mp.expm1(r) - r) / r**2, lambda r: mp.mpf(1) / 2 + r / 6 + r * r / 24)
 _LOG = _near_zero(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, lambda f: mp.mpf(1) / 3 - f / 4 + f * f / 5)
+_LOG2ND = _near_zero(lambda f: (mp.log1p(f) - f) / f**2, lambda f: -mp.mpf(1) / 2 + f / 3 - f * f / 4)
 _ATANH = _near_zero(lambda z: (2 * mp.atanh(mp.sqrt(z)) - 2 * mp.sqrt(z)) / (z * mp.sqrt(z)), lambda z: mp.mpf(2) / 3 + z * 2 / 5)
 _ATANH5 = _near_zero(lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1 - z / 3) / z**2, lambda z: mp.mpf(1) / 5 + z / 7 + z * z / 9, 1e-7)
 _SIN = _near_zero(lambda z: (mp.sin(mp.sqrt(z)) - mp.sqrt(z)) / (z * mp.sqrt(z)), lambda z: -mp.mpf(1) / 6 + z / 120)
@@ -183,7 +184,7 @@ FITS: dict[str, Fit] = {
         "log(1+f) = f - f^2/2 + f^3 P(f), |f| <= 1/3", _LOG, lambda f: f * f, -mp.mpf(1) / 3 - 1e-6, mp.mpf(1) / 3 + 1e-6, 7, f32
     ),
     "LOG_F64": _row(_L, _ATANH, _same, TINY, _SINH_ROOT2, 6, f64),
-    "LOG_SHORT": _row(_L, _ATANH, _same, TINY, _SINH_ROOT2, 3, f64),
+    "LOG_SHORT": _row("log(1+f) = f + f^2 P(f), |f| <= 1/3", _LOG2ND, lambda f: f * f / mp.log1p(f), "-0.333334", "0.333334", 11, f64),
     "LOG_TAIL": _row("atanh(s) = s (1 + z/3 + z^2 P(z)), z = s^2", _ATANH5, _square, TINY, _SINH_ROOT2, 6, f64),
     "SIN_F64": _row(_S, _SIN, _same, TINY, _EIGHTH, 5, f64),
     "COS_F64": _row(_C, _COS, _square, TINY, _EIGHTH, 5, f64),

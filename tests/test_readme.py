@@ -77,6 +77,13 @@ def test_every_name_it_mentions_exists() -> None:
         functools.reduce(getattr, name.split("."), gx)
 
 
+def test_what_is_not_there_yet_is_not_there() -> None:
+    section = TEXT.split("\n## What is not there yet\n")[1].split("\n## ")[0]
+    names = re.findall(r"`([a-z_]+)`", section)
+    assert names
+    assert [name for name in names if hasattr(gx, name)] == [], "it is there: say so"
+
+
 def test_links_lead_somewhere() -> None:
     headings = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)}
     links = re.findall(r"\]\(([^)]+)\)", TEXT)

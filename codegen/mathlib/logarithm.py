@@ -16,7 +16,9 @@ from graphc.scalar import Scalar, copysign, fma, select, shift_right, sqrt
 from graphc.target import Target
 
 INF, NAN = math.inf, math.nan
+LN2 = 0.6931471805599453
 _LOWEST = {float32: 0x3F2AAAAB, float64: 0x3FE6A09E667F3BCD}  # the bits of the smallest 1 + f: 2/3, sqrt(1/2)
+_LOWEST_SHORT = 0x3FE5555555555555  # 2/3 in f64
 
 
 def split(x: Scalar) -> tuple[Scalar, Scalar]:
@@ -27,14 +29,14 @@ def split(x: Scalar) -> tuple[Scalar, Scalar]:
     return whole, select(small, e - float(f.bits), e)
 
 
-def split_normal(x: Scalar) -> tuple[Scalar, Scalar]:
+def split_normal(x: Scalar, lowest: int | None = None) -> tuple[Scalar, Scalar]:
     """(1 + f, e as a float) for a normal x > 0."""
     f = format_of(x)
-    e = shift_right(bits(x) - _LOWEST[x.dtype], f.bits)
+    e = shift_right(bits(x) - (lowest or _LOWEST[x.dtype]), f.bits)
     return (bits(x) - (e << f.bits)).bitcast(x.dtype), e.cast(x.dtype)
 
 
-def from_parts(f: Scalar, e: Scalar, coefficients: tuple[float, ...] = LOG_F64) -> Scalar:
+def from_parts(f: Scalar, e: Scalar) -> Scalar:
     """log(1 + f) + e log(2)"""
     high, low = LOG2[f.dtype]
     if f.dtype == float32:
@@ -42,8 +44,20 @@ def from_parts(f: Scalar, e: Scalar, coefficients: tuple[float, ...] = LOG_F64) 
     s = f / (f + 2.0)
     z = s * s
     half_square = f * f * 0.5
-    tail = fma(s, fma(z, poly(z, coefficients), half_square), e * low)
+    tail = fma(s, fma(z, poly(z, LOG_F64), half_square), e * low)
     return fma(e, high, f - (half_square - tail))
+
+
+def log_short(x: Scalar, per: float = 1.0, two: float = LN2) -> Scalar:
+    """per log(x) for f32 x > 0, in f64 (where no f32 is subnormal), to 2**-33; `two` is per log(2)"""
+    whole, e = split_normal(x.cast(float64), _LOWEST_SHORT)
+    f = whole - 1.0
+    return fma(e, two, _series_short(f) * per if per != 1.0 else _series_short(f))
+
+
+def _series_short(f: Scalar) -> Scalar:
+    """log(1 + f) in f64, to 2**-33 and without a division"""
+    return fma(f * f, poly(f, LOG_SHORT), f)
 
 
 def _series(f: Scalar) -> Scalar:
@@ -69,12 +83,14 @@ def log1p(x: Scalar, target: Target) -> Scalar:
     return select(x.eq(-1.0), -INF, select(x < -1.0, NAN, y))
 
 
-def log1p_of_finite(x: Scalar) -> Scalar:
-    """log(1 + x) for finite x > -1: f = x 2**-e + (2**-e - 1) is rounded once. 2**(2-e) is never subnormal."""
+def log1p_of_finite(x: Scalar, short: bool = False) -> Scalar:
+    """log(1 + x) for finite x > -1: f = x 2**-e + (2**-e - 1) is rounded once. 2**(2-e) is never subnormal. `short`: see `log_short`."""
     layout = format_of(x)
-    k = shift_right(bits(x + 1.0) - _LOWEST[x.dtype], layout.bits)
+    k = shift_right(bits(x + 1.0) - (_LOWEST_SHORT if short else _LOWEST[x.dtype]), layout.bits)
     power = ((k.like(layout.bias + 2) - k) << layout.bits).bitcast(x.dtype)
     e, scaled, less = k.cast(x.dtype), x * power * 0.25, fma(power, 0.25, -1.0)
+    if short:
+        return fma(e, LN2, _series_short(scaled + less))
     if x.dtype == float64:
         return from_parts(scaled + less, e)
     f, rest = two_sum(less, scaled)  # without the rest of f the error reaches 1.52 ulp
@@ -105,25 +121,15 @@ def _log_to_base(x: Scalar, per: tuple[float, float], two: tuple[float, float]) 
     return guard(x, total + (rest + small))
 
 
-def _log_to_base_short(x: Scalar, per: float, two: float) -> Scalar:
-    """The same for f32, in f64: no f32 is subnormal there."""
-    whole, e = split_normal(x.cast(float64))
-    f = whole - 1.0
-    s = f / (f + 2.0)
-    z = s * s
-    half_square = f * f * 0.5
-    return guard(x, fma(e, two, (f - (half_square - s * fma(z, poly(z, LOG_SHORT), half_square))) * per).cast(x.dtype))
-
-
 def log2(x: Scalar, target: Target) -> Scalar:
     if x.dtype == float32:
-        return _log_to_base_short(x, 1.4426950408889634, 1.0)
+        return guard(x, log_short(x, 1.4426950408889634, 1.0).cast(float32))
     return _log_to_base(x, (1.4426950216293335, 1.9259629911266175e-08), (1.0, 0.0))
 
 
 def log10(x: Scalar, target: Target) -> Scalar:
     if x.dtype == float32:
-        return _log_to_base_short(x, 0.4342944819032518, 0.3010299956639812)
+        return guard(x, log_short(x, 0.4342944819032518, 0.3010299956639812).cast(float32))
     return _log_to_base(x, (0.4342944771051407, 4.798111141615973e-09), (0.30102999566383914, 1.42050232272661e-13))
 
 
@@ -156,7 +162,7 @@ def asinh(x: Scalar, target: Target) -> Scalar:
     near = select(far, 1.0, a)
     square = near * near
     inner = near + square / (1.0 + sqrt(square + 1.0))
-    return copysign(_log1p_or_log(a, inner, far), x.cast(float64)).cast(x.dtype)
+    return copysign(_log1p_or_log(a, inner, far, x.dtype == float32), x.cast(float64)).cast(x.dtype)
 
 
 def acosh(x: Scalar, target: Target) -> Scalar:
@@ -165,12 +171,12 @@ def acosh(x: Scalar, target: Target) -> Scalar:
     far = wide > 2.0**54
     t = select(far, 1.0, wide) - 1.0
     inner = t + sqrt(fma(t, t, t + t))
-    return select(wide < 1.0, NAN, _log1p_or_log(wide, inner, far)).cast(x.dtype)
+    return select(wide < 1.0, NAN, _log1p_or_log(wide, inner, far, x.dtype == float32)).cast(x.dtype)
 
 
-def _log1p_or_log(a: Scalar, inner: Scalar, far: Scalar) -> Scalar:
+def _log1p_or_log(a: Scalar, inner: Scalar, far: Scalar, short: bool) -> Scalar:
     """log1p(inner), or log(2a) where far"""
-    y = log1p_of_finite(select(far, a, inner)) + select(far, a.like(math.log(2.0)), 0.0)
+    y = log1p_of_finite(select(far, a, inner), short) + select(far, a.like(LN2), 0.0)
     return select(a < INF, y, a)
 
 
@@ -178,5 +184,5 @@ def atanh(x: Scalar, target: Target) -> Scalar:
     """log1p(2a / (1 - a)) / 2, a = |x|"""
     a = abs(x.cast(float64))
     inner = (a + a) / (1.0 - a)
-    y = select(a < 1.0, log1p_of_finite(inner) * 0.5, select(a.eq(1.0), a.like(INF), NAN))
+    y = select(a < 1.0, log1p_of_finite(inner, x.dtype == float32) * 0.5, select(a.eq(1.0), a.like(INF), NAN))
     return copysign(y, x.cast(float64)).cast(x.dtype)

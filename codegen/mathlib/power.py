@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from codegen.mathlib.coefficients import EXP_F64, LOG_SHORT, LOG_TAIL
+from codegen.mathlib.coefficients import EXP_F64, LOG_TAIL
 from codegen.mathlib.exponential import PER_LOG2, exp_short
 from codegen.mathlib.kit import (
     Pair,
@@ -23,7 +23,7 @@ from codegen.mathlib.kit import (
     two_product,
     two_sum,
 )
-from codegen.mathlib.logarithm import from_parts, split, split_normal
+from codegen.mathlib.logarithm import log_short, split
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, copysign, fma, minimum, select, shift_right, unary
 from graphc.target import Target
@@ -37,9 +37,7 @@ def pow(x: Scalar, y: Scalar, target: Target) -> Scalar:
     """exp(y log|x|), then the sign and the cases of IEEE 754 (pow(x, 0) = pow(1, y) = 1)."""
     size = abs(x)
     if x.dtype == float32:
-        whole, e = split_normal(size.cast(float64))
-        log = from_parts(whole - 1.0, e, LOG_SHORT)
-        result = exp_short(clamp(log * y.cast(float64), -200.0, 200.0)).cast(float32)
+        result = exp_short(clamp(log_short(size) * y.cast(float64), -200.0, 200.0)).cast(float32)
     else:
         result = _exp_of_pair(_times(y, _log_pair(size, target), target), target)
     rising = y > 0.0

@@ -25,6 +25,7 @@ Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and st
 K_BLOCK = 256  # one panel of b then takes 48 KB: it stays in the second cache while every strip of a passes
 ROW_BLOCK = 128  # rows that share a packed panel: packing costs about as much as 5 of them
 REST_ROWS = (4, 2, 1)  # heights of the strips after the last whole one: each is a tile to compile
+DOT_ROWS = 4  # so few rows do not pay for packing a b that lies along k
 PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where it lies
 PACK_BYTES = 1 << 20  # a smaller b stays in the second cache without packing
 PAGE = 4096  # rows of b this far apart fall into the same few sets of the first cache
@@ -76,6 +77,11 @@ class Product:
         ((_, dynamic, static, mode),) = self.stores[0]
         return dynamic is None and mode == "set" and stride(static, self.n) == 1
 
+    @property
+    def along_k(self) -> bool:
+        """True when rows of both operands lie along k: then few rows are products of vectors, and nothing is packed."""
+        return self.a.inner == 1 and self.b.inner == 1 and self.b.outer != 1
+
     def __str__(self) -> str:
         m = "1" if self.m is None else f"{self.m.index}:{self.m.extent}"
         axes = f"m {m}, n {self.n.index}:{self.n.extent}, k {self.k.index}:{self.k.extent}"
@@ -112,8 +118,8 @@ def plan(axes: Sequence[Axis], stages: Sequence[Stage], stores: Sequence[Sequenc
         base = dims.substitute(static, zero)  # type: ignore[arg-type]
         made.append(Factor(slot, base, outer, of[k.index]))  # type: ignore[arg-type]
     a, b = made
-    if m is None and b.outer != 1:
-        return None  # dot products along rows: lanes along k, which ordinary loops do
+    if m is None and b.outer != 1 and not (a.inner == 1 and b.inner == 1):
+        return None  # no vector of b would be used twice
     lanes = target.lanes(dtype)
     rows, vectors = _tile(m, target)
     outer_loops = tuple([x for x in axes if x not in inner])

@@ -17,6 +17,7 @@ from codegen.lines import llvm_type
 from codegen.loopir import Block, Call, For, Let, Statement, Store
 from codegen.lower import fetch, replace_indices
 from codegen.strategy.contract import (
+    DOT_ROWS,
     K_BLOCK,
     PACK_BYTES,
     PACK_ROWS,
@@ -30,6 +31,7 @@ from codegen.strategy.contract import (
     stride,
     summed,
 )
+from codegen.strategy.dots import write_dots
 from codegen.strategy.loops import lanes_of
 from codegen.strategy.packing import write_transpose
 from codegen.strategy.tile import PARAMETERS, Tile, parameters, write_tile
@@ -114,6 +116,8 @@ class ProductEmitter(FunctionEmitter):
 
     def row_blocks(self) -> None:
         m = self.p.extent_m
+        if m == 0:
+            return
         if isinstance(m, int) and m <= self.height:
             self.panels(0, m)
         else:
@@ -140,8 +144,16 @@ class ProductEmitter(FunctionEmitter):
             self.add = self.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.value(sc.index(at).eq(sc.index(end))).text
-        self.b, self.b_k = self.panel_of_b(panel, stop - start)
-        self.tiles(panel, start, stop)
+        few: bool | Scalar = False
+        if p.along_k:
+            few = p.extent_m <= DOT_ROWS if isinstance(p.extent_m, int) else sc.index(stop - start) <= sc.index(DOT_ROWS)
+        if isinstance(few, bool):
+            self.dots(start, stop) if few else self.packed_tiles(panel, start, stop)
+        else:
+            condition = self.value(few).text
+            self.when(condition, lambda: self.dots(start, stop))
+            self.when(self.here.lines.emit(f"xor i1 {condition}, true"), lambda: self.packed_tiles(panel, start, stop))
+        self.finish(start, stop)
 
     # -- packing ------------------------------------------------------------------------------------------------
     def _may_pack(self) -> bool:
@@ -213,9 +225,23 @@ class ProductEmitter(FunctionEmitter):
         return True
 
     # -- tiles --------------------------------------------------------------------------------------------------
-    def tiles(self, panel: Panel, start: Size, stop: Size) -> None:
-        """The sums of all rows of a block and the columns of a panel, then the epilogue after the last block of k."""
+    def dots(self, start: Size, stop: Size) -> None:
+        """The sums of few rows where nothing need be packed."""
         p = self.p
+        name = write_dots(self.module, self.target, p.dtype, self.unit.kernel_attributes)
+        a = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k).text
+        b = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k + J * p.b.outer).text
+        d, d_row = self.target_of(start, start)
+        steps = [self.size(x).text for x in (p.a.outer, p.b.outer, self.kc, stop - start, self.cols)]
+        self.here.lines.line(
+            f"call void @{name}(ptr {a}, i64 {steps[0]}, ptr {b}, i64 {steps[1]}, i64 {steps[2]}, ptr {d}, i64 {d_row}, "
+            f"i64 {steps[3]}, i64 {steps[4]}, i1 {self.add})"
+        )
+
+    def packed_tiles(self, panel: Panel, start: Size, stop: Size) -> None:
+        """The sums of all rows of a block and the columns of a panel."""
+        p = self.p
+        self.b, self.b_k = self.panel_of_b(panel, stop - start)
         if isinstance(start, int) and isinstance(stop, int):
             heights, at = even_split(stop, p.rows), 0
             for h in sorted(set(heights), reverse=True):
@@ -231,7 +257,10 @@ class ProductEmitter(FunctionEmitter):
                 if left != 0:
                     self.tile(panel, height, False, first, left - rest, start)
                 first, left = stop - rest, rest
-        if p.plain:
+
+    def finish(self, start: Size, stop: Size) -> None:
+        """The epilogue, after the last block of k."""
+        if self.p.plain:
             return
         if self.single:
             self.epilogue(start, stop - start)
@@ -240,20 +269,25 @@ class ProductEmitter(FunctionEmitter):
             self.size(size)
         self.when(self.last, lambda: self.epilogue(start, stop - start))
 
+    def target_of(self, row: Size, start: Size) -> tuple[str, str]:
+        """Where the sums from `row` on go, and how far apart rows of them are: the output, or the scratch of this block of rows."""
+        p = self.p
+        if p.plain:
+            ((slot, _, static, _),) = p.stores[0]
+            d = self.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
+            return d, "0" if p.m is None else self.size(_known(stride(static, p.m))).text
+        at = self.size((row - start) * p.width).text
+        if at == "0":
+            return self.sums, str(p.width)
+        return self.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}"), str(p.width)
+
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
         tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, p.a.outer == 1, p.a.inner == 1)
         name = write_tile(self.module, self.target, tile, self.unit.kernel_attributes)
         a = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
-        if p.plain:
-            ((slot, _, static, _),) = p.stores[0]
-            d = self.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
-            d_row = "0" if p.m is None else self.size(_known(stride(static, p.m))).text
-        else:
-            d, d_row, at = self.sums, str(p.width), self.size((row - start) * p.width).text
-            if at != "0":
-                d = self.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {d}, i64 {at}")
+        d, d_row = self.target_of(row, start)
         numbers = [self.size(x).text for x in (p.a.outer, p.a.inner, self.kc, rows, self.cols)]
         values = [a, numbers[0], numbers[1], self.b, self.b_k, numbers[2], d, d_row, numbers[3], numbers[4], self.add]
         given = [f"{kind.split()[0]} {x}" for kind, x, taken in zip(PARAMETERS, values, parameters(tile), strict=True) if taken]

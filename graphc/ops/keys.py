@@ -232,5 +232,5 @@ def _is_range(index: Node, n: Size, ndim: int) -> bool:
         return False
     source = index.inputs[0] if index.op.name == "reshape" else index
     if source.op.name == "constant":
-        return bool((source.params[0].array.ravel() == np.arange(n)).all())
+        return isinstance(n, int) and bool((source.params[0].array.ravel() == np.arange(n)).all())
     return source.op.name == "iota" and source.ndim == 1

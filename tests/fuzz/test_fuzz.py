@@ -6,6 +6,7 @@ import pytest
 
 from graphc.ops.registry import OPS
 from tests.fuzz.compare import failure
+from tests.fuzz.entry import fuzz
 from tests.fuzz.graphs import COVERS, NOT_BUILT
 
 
@@ -20,3 +21,9 @@ def test_the_fuzzer_knows_every_op() -> None:
     covered = {name for ops in COVERS.values() for name in ops} | NOT_BUILT
     missing = [name for name in OPS if name not in covered]
     assert not missing, f"add a builder to tests/fuzz/graphs.py for: {missing}"
+
+
+@pytest.mark.parametrize("mode", ["default", "none", "interpret"])
+def test_random_calls(mode: str) -> None:
+    found = fuzz(1500, 0, (mode,))
+    assert min(found.values()) > 20 and found["right"] > 500, found
