@@ -115,9 +115,9 @@ class Suite:
         peers = [p for p in self.peers if not row.only or p in row.only]
         if row.fresh:
             return self._measure_fresh(row, peers)
-        timings = {p: Timing() for p in peers}
+        timings = {p: Timing(row.skip.get(p, "")) for p in peers}
         for p in peers:
-            answer = self._ask(p, timings[p], "build", row=row.name)
+            answer = {} if timings[p].skip else self._ask(p, timings[p], "build", row=row.name)
             timings[p].build = answer.get("seconds", 0.0)
         self._check(row, timings)
         ready = [p for p in peers if not timings[p].skip]
@@ -151,7 +151,7 @@ class Suite:
 
     def _measure_fresh(self, row: Row, peers: list[str]) -> dict[str, Timing]:
         """A new process for every sample: the time to import, or from declaration to first result."""
-        timings = {p: Timing() for p in peers}
+        timings = {p: Timing(row.skip.get(p, "")) for p in peers}
         for _ in range(self.options.rounds):
             for p, timing in timings.items():
                 if timing.skip:
@@ -236,8 +236,9 @@ def _environment(options: Options, scratch: str) -> dict[str, str]:
     threads = str(options.threads)
     counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     eigen = "" if options.threads > 1 else "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # imports are timed as users see them
     return {
-        **os.environ,
+        **inherited,
         **dict.fromkeys(counts, threads),
         "BENCHMARKS_THREADS": threads,
         "PYTHONPATH": str(ROOT),

@@ -13,24 +13,22 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codegen import cpython
-from codegen.compile import FINISHED, program_symbols, slot_of
+from codegen.compile import FINISHED, program_symbols
 from codegen.cpython import symbol
 from codegen.emit import FunctionEmitter
 from codegen.loopir import Block
 from codegen.text import llvm_type
 from codegen.unit import Unit
-from codegen.values import Value
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT
-from graphc.program import Kernel, Launch, Program
+from graphc.program import Kernel, Launch, Layout, Program
 
 if TYPE_CHECKING:
     from codegen.runtime import Binding
@@ -40,14 +38,6 @@ ARENA_LIMIT = 1 << 24  # bytes kept for the entry of one function
 CALLABLE, ARENA, CAPACITY, FIXED = 0, 1, 2, 3  # words of the context; then state cells, constants, keys
 _OP_NS, _MATH_NS = 0.08, 1.0
 METH_FASTCALL_KEYWORDS = 0x82
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How results are handed back: "none", "leaf", "tuple", "list", or "dict" with its keys."""
-
-    kind: str
-    keys: tuple[str, ...] = ()
 
 
 def work(program: Program) -> dict[Size, float]:
@@ -363,6 +353,3 @@ def make_builtin(address: int, name: str, context: Context, slow: Callable[..., 
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     return new(ctypes.addressof(definition), owner, None)
-
-
-__all__ = ["Context", "EntryEmitter", "Layout", "Value", "make_builtin", "slot_of", "suits"]

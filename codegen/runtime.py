@@ -15,7 +15,7 @@ import numpy as np
 
 from codegen import cpython, jit
 from codegen.compile import FINISHED, program_symbols, slot_of, write_module
-from codegen.entry import Context, EntryEmitter, Layout, make_builtin, suits
+from codegen.entry import Context, EntryEmitter, make_builtin, suits
 from codegen.loopir import format_loops
 from codegen.lower import lower
 from codegen.target import host
@@ -23,7 +23,7 @@ from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
 from graphc.ir import Node
-from graphc.program import Check, Program
+from graphc.program import Check, Layout, Program
 from graphc.target import Target
 
 ALIGNMENT = 64
@@ -229,8 +229,14 @@ class Binding:
         for a, b in self.size_checks:
             x, y = dims.evaluate(a, env), dims.evaluate(b, env)
             if x != y:
-                if min(x, y) < 0:
-                    fail(ShapeError, f"the size {a if x < y else b} would be {min(x, y)}", hint="an array is too short for a slice of it")
+                if (least := _least(a, b)) is not None:
+                    fail(
+                        ShapeError,
+                        f"the size {b} is {y}, but must be at least {least}",
+                        hint="an array is too short for what is done with it",
+                    )
+                if a == dims.maximum(b, 1):
+                    fail(ShapeError, f"an axis of size {b} = {y} is empty: it has no maximum, minimum or position of one")
                 fail(ShapeError, f"the sizes {a} = {x} and {b} = {y} must be equal, since the graph combines arrays of these sizes")
         return tuple([env[s] for s in self.symbols])
 
@@ -245,6 +251,16 @@ class Binding:
             self.variables[k],
             *others,
         )
+
+
+def _least(a: Size, b: Size) -> Size | None:
+    """c for a = max(b, c): the graph needs b to be at least c."""
+    if isinstance(a, Dim) and len(a.terms) == 1:
+        ((monomial, coefficient),) = a.terms
+        atom = monomial[0][0] if len(monomial) == 1 and monomial[0][1] == coefficient == 1 else None
+        if isinstance(atom, dims.Call) and atom.fn == "max" and b in atom.args:
+            return next((c for c in atom.args if c != b), None)
+    return None
 
 
 def _form(size: Size) -> tuple[Symbol, int] | None:

@@ -18,7 +18,7 @@ from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
 from graphc.ops.registry import asarray
 from graphc.printer import format_graph
-from graphc.program import Program, format_program
+from graphc.program import Layout, Program, format_program
 from graphc.signature import Signature
 from graphc.state import Shared, write_values
 from graphc.substitute import substitute
@@ -26,7 +26,6 @@ from graphc.types import assumed_sizes, same_size
 from graphc.verify import size_assumptions
 
 if TYPE_CHECKING:
-    from codegen.entry import Layout
     from codegen.runtime import Executable
     from passes.pipeline import Log
 
@@ -108,8 +107,6 @@ class Function:
 
     def _layout(self) -> Layout | None:
         """How an emitted entry hands back the results; None where arguments or results need Python."""
-        from codegen.entry import Layout  # as above
-
         if self._arguments.sizes or not self._arguments.flat:
             return None
         structure, outputs = self._structure, self.outputs

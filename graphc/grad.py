@@ -174,7 +174,21 @@ def _paths(order: Sequence[Node], sources: AbstractSet[Node], constant: Abstract
     through: set[Node] = set()
     wanted: set[Node] = set()
     for node in order:
-        if not node.inputs or node in constant or not passes(node):
+        if not node.inputs or node in constant:
+            continue
+        if (
+            node.op.vjp is None
+            and not node.op.facts.get("stop")
+            and _is_float(node)
+            and any(_is_float(i) and (i in through or i in sources) for i in node.inputs)
+        ):
+            fail(
+                NotDifferentiableError,
+                f"the op {node.op.name} has no derivative",
+                node,
+                hint="declare it with vjp=, or pass it through gx.stop_gradient",
+            )
+        if not passes(node):
             continue
         if any(i in through or i in sources for i in node.inputs):
             through.add(node)
@@ -191,7 +205,11 @@ def _is_product(node: Node) -> bool:
 
 def passes(node: Node) -> bool:
     """Whether a derivative can pass: a float result of an op that has a derivative and does not stop it."""
-    return node.op.vjp is not None and isinstance(node.type, TensorType) and is_float(node.type.dtype) and not node.op.facts.get("stop")
+    return node.op.vjp is not None and _is_float(node) and not node.op.facts.get("stop")
+
+
+def _is_float(node: Node) -> bool:
+    return isinstance(node.type, TensorType) and is_float(node.type.dtype)
 
 
 def _sum(parts: Sequence[Cotangent]) -> Cotangent:

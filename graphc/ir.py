@@ -113,7 +113,8 @@ class Node(Operators):
 
     def describe(self) -> str:
         """`name: type, file:line`, as errors show a node."""
-        where = f", {os.path.basename(self.site[0])}:{self.site[1]}" if self.site else ""
+        known = self.site is not None and self.op.name != "constant"  # one constant serves every place that writes it
+        where = f", {os.path.basename(self.site[0])}:{self.site[1]}" if self.site and known else ""
         return f"{self.name or self.op.name}: {self.type}{where}"
 
     def __repr__(self) -> str:
@@ -151,8 +152,8 @@ def _bits(value: Hashable) -> Hashable:
     kind = type(value)
     if kind is tuple:
         return tuple([_bits(v) for v in value])  # type: ignore[attr-defined]
-    if kind is float:
-        return (float, value.hex())  # type: ignore[attr-defined]
+    if isinstance(value, float):  # np.float64 is one too
+        return (kind, float(value).hex())
     return (kind, value)
 
 

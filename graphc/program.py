@@ -16,7 +16,7 @@ from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import SHORT
 from graphc.ir import Node
-from graphc.scalar import Scalar, format_scalar, order
+from graphc.scalar import Scalar, format_index, format_scalar, order
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
@@ -79,7 +79,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class Kernel:
-    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract"."""
+    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter"."""
 
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]
@@ -147,6 +147,14 @@ class Check:
     axis_size: Size
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How results are handed back: as "none", one "leaf", a flat "tuple" or "list", or a "dict" with its keys."""
+
+    kind: str
+    keys: tuple[str, ...] = ()
+
+
 NO_FAULT = np.iinfo(np.int64).max
 Step = Launch | Check
 
@@ -187,9 +195,7 @@ def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
     for k, stage in enumerate(kernel.stages):
         over = "".join(f" {a.index}:{a.extent}" for a in stage.axes)
         reduced = f"{stage.combine}[{', '.join(f'{a.index}:{a.extent}' for a in stage.reduce)}] " if stage.combine else ""
-        where = "".join(
-            f" -> b{s.slot}[{', '.join(format_scalar(i).strip('[]') for i in s.at)}]{'+=' if s.mode == 'add' else ''}" for s in stage.stores
-        )
+        where = "".join(f" -> b{s.slot}[{', '.join(format_index(i) for i in s.at)}]{'+=' if s.mode == 'add' else ''}" for s in stage.stores)
         scan = f"{stage.scan} scan " if stage.scan else ""
         lines.append(f"    t{k}: {SHORT[stage.dtype]}{over} = {scan}{reduced}{format_scalar(stage.body)}{where}")
     return "\n".join(lines)

@@ -11,6 +11,7 @@ one object. Python operators build them: `x * x + 1.0`. Plain numbers take the d
     compare      eq ne lt le gt ge -> bool (ordered, but `ne` is true on nan)
     other        select(c, a, b), cast (float to int saturates, nan gives 0), bitcast,
                  lookup(table, index): a constant table of floats
+                 ldexp and rare, see codegen.mathlib, which alone writes them
     math         any name of codegen.mathlib: exp, log, tanh, ...
 """
 
@@ -281,6 +282,16 @@ def replace_leaves(root: Scalar, leaf: Any, sizes: dict[SizeSymbol, Size] | None
     return new[id(root)]
 
 
+def _bare(text: str) -> str:
+    """`[i + 1]`, a size as a value, without its brackets."""
+    return text[1:-1] if text.startswith("[") else text
+
+
+def format_index(s: Scalar) -> str:
+    """The text of an index inside brackets."""
+    return _bare(format_scalar(s))
+
+
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%", "and": "&", "or": "|", "xor": "^",
           "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}  # fmt: skip
 
@@ -296,13 +307,13 @@ def format_scalar(root: Scalar, names: dict[int, str] | None = None, limit: int 
             shown = f"[{s.param}]"
         elif s.op == "load":
             slot, masked = s.param
-            at = ", ".join(a.strip("[]") for a in (args[:-1] if masked else args))
+            at = ", ".join(map(_bare, args[:-1] if masked else args))
             shown = f"b{slot}[{at}]" + (f" if {args[-1]}" if masked else "")
         elif s.op == "fetch":
             slot, static, dynamic, masked = s.param
             shown = f"b{slot}[{args[0] + ' + ' if dynamic else ''}{static}]" + (f" if {args[-1]}" if masked else "")
         elif s.op == "local":
-            shown = f"t{s.param}" + (f"[{', '.join(a.strip('[]') for a in args)}]" if args else "")
+            shown = f"t{s.param}" + (f"[{', '.join(map(_bare, args))}]" if args else "")
         elif s.op in _INFIX:
             shown = f"({args[0]} {_INFIX[s.op]} {args[1]})"
         elif s.op in ("cast", "bitcast"):

@@ -41,7 +41,7 @@ class TensorType:
         return dims.product(self.shape)
 
     def __repr__(self) -> str:
-        return f"{SHORT[self.dtype]}[{dims.format_shape(self.shape)}]"
+        return f"{SHORT.get(self.dtype, self.dtype)}[{dims.format_shape(self.shape)}]"
 
 
 _TYPES: InternTable[TensorType] = InternTable()
@@ -53,11 +53,16 @@ def tensor_type(dtype: np.dtype, shape: Shape) -> TensorType:
     return _TYPES.find(key) or _TYPES.intern(key, lambda: TensorType(dtype, shape))
 
 
+_DTYPE_NAMES = frozenset(d.name for d in SHORT)
+
+
 def as_size(size: object) -> Size:
     """A size from what a user may write: an int >= 0, a `Dim`, a symbol's name, or None for a fresh symbol."""
     if isinstance(size, Dim):
         return size
     if isinstance(size, str):
+        if size in _DTYPE_NAMES:
+            fail(ShapeError, f"{size!r} is a dtype, not a size", hint=f"pass it as dtype={size!r}")
         return dims.dim(size)
     if size is None:
         return dims.fresh()

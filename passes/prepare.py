@@ -27,7 +27,7 @@ def prepare(outputs: Sequence[Node], keep: Collection[Node] = (), log: Fired | N
     """
     interior = [node for node in keep if node.op is not INPUT and node.op is not SHARED and isinstance(node.type, TensorType)]
     if not interior:
-        return rewrite(outputs, PREPARE, log, _MEMO)
+        return rewrite(outputs, PREPARE, log, memo=_MEMO)
     hidden = {node: make(INPUT, (), ("held", -1 - k, node.dtype, node.shape)) for k, node in enumerate(interior)}
     prepared = rewrite(replace(outputs, hidden), PREPARE, log, avoid=interior)
     return replace(prepared, {leaf: node for node, leaf in hidden.items()})

@@ -126,14 +126,24 @@ class Memo:
 
 
 def rewrite(
-    roots: Sequence[Node], table: Table, log: Fired | None = None, memo: Memo | None = None, avoid: Collection[Node] = ()
+    roots: Sequence[Node],
+    table: Table,
+    log: Fired | None = None,
+    *,
+    memo: Memo | None = None,
+    avoid: Collection[Node] = (),
+    twins: bool = False,
 ) -> list[Node]:
-    """The normal forms of `roots`. `memo` keeps normal forms between calls; no node of `avoid` is made."""
+    """The normal forms of `roots`. `memo` keeps normal forms between calls; no node of `avoid` is made.
+
+    twins: x * y and y * x become one, the one that is met first.
+    """
     normal: dict[Node, Node] = {}
     learned: dict[Node, Node] = {}
     pending: dict[Node, Node] = {}  # node -> what it was rewritten to, whose normal form is not known yet
     notes: dict[Node, list[Note]] = {}
     reported: set[Node] = set()
+    commuted: dict[tuple[object, ...], Node] = {}
     shunned = frozenset(avoid)
     stack = list(roots)[::-1]
     while stack:
@@ -167,7 +177,9 @@ def rewrite(
         else:
             made = rebuild(node, inputs)
         if made is None or made is node or (shunned and made in shunned):
-            normal[node] = learned[node] = node
+            if twins and node.op.commutative:
+                node = commuted.setdefault((node.op, *sorted(map(id, node.inputs))), node)
+            normal[stack[-1]] = learned[stack[-1]] = node
         else:
             pending[node] = made
             stack.append(made)

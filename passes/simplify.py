@@ -22,4 +22,4 @@ def simplify(graph: Graph, log: Fired | None = None) -> Graph:
     First as `grad` prepares it: a forward graph then meets its own gradient in the same nodes.
     """
     ready = prepare(graph.outputs, log=log)
-    return graph.with_outputs(rewrite(ready, SIMPLIFY, log))
+    return graph.with_outputs(rewrite(ready, SIMPLIFY, log, twins=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -116,6 +117,21 @@ def test_other_targets_are_written(target: str) -> None:
     text = write_module(program((a, b), (F["maximum"](a @ b.T, 0.0),)), named(target))
     code = jit.assembly(text, named(target))
     assert "fmaf" not in code  # no call of the C library where FMA is missing
+
+
+@pytest.mark.parametrize("vector_bytes", [32, 16])
+def test_narrower_machines(vector_bytes: int) -> None:
+    """The tiles of AVX2 and of SSE2, run here."""
+    target = replace(host(), vector_bytes=vector_bytes, registers=16, has_fma=vector_bytes == 32)
+    rng = np.random.default_rng(9)
+    for dtype in ("float32", "float64"):
+        a, b = tensor("a", ("m", "k"), dtype), tensor("b", ("n", "k"), dtype)
+        run = Executable(program((a, b), (a @ b.T, F["maximum"](b @ a.T, 0.0), a.T @ a)), target)
+        for m, k, n in [(1, 9, 40), (3, 50, 11), (23, 300, 61), (100, 7, 5)]:
+            x, y = array(rng, (m, k), dtype), array(rng, (n, k), dtype)
+            want = x.astype("f8") @ y.T
+            for got, right in zip(run([x, y], []), (want, np.maximum(want.T, 0), x.T.astype("f8") @ x), strict=True):
+                close(got, right, dtype, np.sqrt(max(k, m)))
 
 
 # -- epilogues ------------------------------------------------------------------------------------------------------

@@ -281,6 +281,7 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
         x > 0, gx.sqrt(gx.where(x > 0, x, 1.0)) * gx.where(gx.logical_not(x > 0), 5.0, x), gx.where(x > 0, 1.0, x)
     ),
     "division by what is repeated": lambda: x / gx.sqrt(gx.sum(x * x, axis=1, keepdims=True)),
+    "log before a view": lambda: gx.log(gx.sigmoid(w).T[1:]),
     "cast of cast": lambda: k.astype("int32").astype("float32"),
     "root of squares": lambda: gx.sqrt(gx.sum(gx.square(x), axis=1) + 2 * gx.square(gx.sum(x, axis=1))),
     "root of squares by power": lambda: gx.sum(gx.square(x), axis=1) ** 0.5,

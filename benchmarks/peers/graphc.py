@@ -90,7 +90,12 @@ class Graphc(Peer):
         first = gx.get_values(state)
 
         return Built(
-            f, data[row.wrt :], as_arrays, reset=lambda: gx.set_values(state, first), check_calls=3, facts=_facts(f) | {"split": times}
+            f,
+            data[row.wrt :],
+            as_arrays,
+            reset=lambda: gx.set_values(state, first),
+            check_calls=3,
+            facts=_facts(f) | {"split ms": {k: round(1e3 * t, 1) for k, t in times.items()}},
         )
 
     def nodes(self, row: Row, data: Arrays) -> Built:
@@ -98,7 +103,7 @@ class Graphc(Peer):
         from codegen.compile import write_module
         from codegen.target import host
         from graphc.ir import Graph
-        from passes.pipeline import Log, optimise, plan
+        from passes import pipeline
 
         sizes: list[int] = []
         times: dict[str, float] = {}
@@ -108,10 +113,10 @@ class Graphc(Peer):
                 inputs, outputs, updates = _graph(row, data, latest)
                 graph = Graph(tuple(inputs), (*outputs, *[v for _, v in updates]))
                 sizes[:] = [len(graph.order)]
-                log = Log()
-                best = optimise(graph, "default", log)
+                log = pipeline.Log()
+                best = pipeline.optimise(graph, "default", log)
                 values = best.outputs[len(outputs) :]
-                program = plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log)
+                program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log)
                 start = time.perf_counter()
                 write_module(program, host())
                 latest["codegen"] = time.perf_counter() - start

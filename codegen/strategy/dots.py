@@ -49,7 +49,12 @@ class _Writer:
         new = self._step(a_rows, b_rows, old)
         zero = self._zero(self.lanes)
         lines[phis:phis] = [f"  {o} = phi {self.vector} [ {zero}, %column ], [ {x}, %step ]" for o, x in zip(old, new, strict=True)]
-        lines += [f"  %k.next = add i64 %k, {self.lanes}", "  %more = icmp slt i64 %k.next, %kc", "  br i1 %more, label %step, label %sum", "sum:"]
+        lines += [
+            f"  %k.next = add i64 %k, {self.lanes}",
+            "  %more = icmp slt i64 %k.next, %kc",
+            "  br i1 %more, label %step, label %sum",
+            "sum:",
+        ]
         sums = [out.emit(f"phi {self.vector} [ {zero}, %column ], [ {value}, %step ]") for value in new]
         self._finish([self._joined(sums[r * self.columns : (r + 1) * self.columns]) for r in range(self.rows)], d_rows)
         lines += [f"  %j.next = add i64 %j, {self.columns}", "  %j.more = icmp slt i64 %j.next, %cols"]
@@ -138,4 +143,6 @@ class _Writer:
     def _load(self, pointer: str, mask: str, lanes: int) -> str:
         kind, name = llvm_type(self.dtype, lanes), f"@llvm.masked.load.{mangled(self.dtype, lanes)}.p0"
         self.module.declare(f"declare {kind} {name}(ptr, i32, <{lanes} x i1>, {kind})")
-        return self.out.emit(f"call {kind} {name}(ptr {pointer}, i32 {self.dtype.itemsize}, <{lanes} x i1> {mask}, {kind} {self._zero(lanes)})")
+        return self.out.emit(
+            f"call {kind} {name}(ptr {pointer}, i32 {self.dtype.itemsize}, <{lanes} x i1> {mask}, {kind} {self._zero(lanes)})"
+        )

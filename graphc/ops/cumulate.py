@@ -15,7 +15,7 @@ from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
 from graphc.ops.compare import zeros_as
 from graphc.ops.registry import structural
-from graphc.ops.spread import astype, broadcast, broadcast_to, reduce
+from graphc.ops.spread import astype, broadcast, broadcast_to, filled, reduce
 from graphc.scalar import Scalar
 from graphc.types import TensorType, same_size, tensor_type
 
@@ -26,7 +26,7 @@ Tangents = Sequence[Node | None]
 
 # -- arg_reduce ---------------------------------------------------------------------------------------------------
 def _arg_type(x: TensorType, axes: Axes, combine: str) -> TensorType:
-    if any(x.shape[a] == 0 for a in axes):
+    if not all(filled(x.shape[a]) for a in axes):
         fail(ShapeError, f"{combine}: an empty axis has no extreme: {x}")
     return tensor_type(int64, tuple(s for k, s in enumerate(x.shape) if k not in axes))
 

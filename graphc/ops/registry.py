@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc import scalar
+from graphc import dims, scalar
 from graphc.dims import Dim
 from graphc.dtypes import as_dtype, int64
 from graphc.errors import ArgumentError, DTypeError, fail
@@ -50,7 +50,9 @@ def variable(op: Op, name: str, dtype: object, shape: object, cls: type[Node] = 
     """A new variable; two calls never give the same one."""
     if not isinstance(name, str) or not name:
         fail(ArgumentError, f"the name of a variable must be a non-empty string, got {name!r}")
-    return make(op, (), (name, next(_variables), as_dtype(dtype), as_shape(shape)), cls)
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    named = [dims.fresh(f"{name}_{k}" if name.isidentifier() else "d") if s is None else s for k, s in enumerate(sizes)]
+    return make(op, (), (name, next(_variables), as_dtype(dtype), as_shape(named)), cls)
 
 
 def tensor(name: str, shape: object = (), dtype: object = "float64") -> Node:

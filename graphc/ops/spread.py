@@ -110,8 +110,6 @@ def broadcast_to(x: ArrayLike, shape: Hashable) -> Node:
     extra = len(wanted) - node.ndim
     if extra < 0 or not all(a == 1 or same_size(a, b) for a, b in zip(node.shape, wanted[extra:], strict=True)):
         fail(ShapeError, f"broadcast_to: cannot stretch to ({dims.format_shape(wanted)})", node)
-    if extra == 0 and not any(a == 1 and b != 1 for a, b in zip(node.shape, wanted, strict=True)):
-        return node  # equal sizes by assumption: checked when the function is called
     return broadcast(node, wanted, tuple(range(extra, len(wanted))))
 
 
@@ -122,12 +120,22 @@ COMBINES: dict[str, Any] = {
 }  # fmt: skip
 
 
+def filled(size: Size) -> bool:
+    """False where an axis is known to be empty; where that is open, it is checked when the function is called."""
+    return same_size(dims.maximum(size, 1), size)
+
+
 def _reduce_type(x: TensorType, axes: tuple[int, ...], combine: str) -> TensorType:
     if combine in ("any", "all") and x.dtype != bool_:
         fail(DTypeError, f"reduce {combine}: needs bool, got {x}")
-    if combine in ("max", "min") and any(x.shape[a] == 0 for a in axes):
+    if combine in ("max", "min") and not all(filled(x.shape[a]) for a in axes):
         fail(ShapeError, f"reduce {combine}: an empty axis has no {combine}imum: {x}")
     return tensor_type(x.dtype, tuple(s for k, s in enumerate(x.shape) if k not in axes))
+
+
+def not_empty(size: Size) -> bool:
+    """size >= 1; for a symbolic size that is noted, and checked at each call."""
+    return size > 0 if isinstance(size, int) else same_size(dims.maximum(size, 1), size)
 
 
 def _reduce_loop(node: Node) -> LoopForm:

@@ -11,16 +11,16 @@ import math
 import numpy as np
 
 from graphc.dims import less_equal
-from graphc.ir import Node
+from graphc.ir import Node, make
 from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
-from graphc.ops.compare import isinf, where
+from graphc.ops.compare import isfinite, isinf, stop_gradient, where
 from graphc.ops.elementwise import cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, sigmoid, sin, sinh, softplus, tanh
-from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, var
+from graphc.ops.reductions import log_softmax, logsumexp, max, mean, prod, softmax, sum, var
 from passes.match import Number, hole, number, params, size_value, splat, vector
 from passes.rule import AnyRule, Local, Rule
 
 x, y, z = hole("x"), hole("y"), hole("z")
-v = vector("v")
+v, w = vector("v"), vector("w")
 c = number("c")
 LN2 = math.log(2.0)
 
@@ -100,12 +100,38 @@ def log1mexp(x: Node) -> Node:
     return where(x > -LN2, x + log(expm1(-x)), log1p(-exp(x)))
 
 
+def weighted_logsumexp(v: Node, w: Node) -> Node:
+    """m + log(sum(w * exp(v - m))), m = max(v) held constant."""
+    m = max(v)
+    m = stop_gradient(where(isfinite(m), m, 0.0))
+    return m + log(sum(w * exp(v - m)))
+
+
+VIEWS = ("slice", "gather", "transpose", "reverse")
+
+
+def log_before_view(node: Node) -> Node | None:
+    """log(view(x)) -> view(log(x)), x an exponential, a probability or a sigmoid: log(softmax(z)[k]) -> log(softmax(z))[k]."""
+    views: list[Node] = []
+    (x,) = node.inputs
+    while x.op.name in VIEWS and len(views) < 8:
+        views.append(x)
+        x = x.inputs[0]
+    if x.op.name not in ("exp", "sigmoid") and not (x.op.name in ("divide", "multiply") and any(i.op.name == "exp" for i in x.inputs)):
+        return None
+    made = log(x)
+    for view in reversed(views):
+        made = make(view.op, (made, *view.inputs[1:]), view.params)
+    return made
+
+
 STABILITY: tuple[AnyRule, ...] = (
     # exponentials and logarithms near 0 and 1
     Rule("expm1", exp(x) - 1, expm1(x), floats="stable"),
     Rule("1 - exp", 1 - exp(x), -expm1(x), floats="stable"),
     Rule("log1p", log(1 + x), log1p(x), floats="stable"),
     Rule("log1p of negative", log(1 - x), log1p(-x), floats="stable"),
+    Local("log before a view", "log", log_before_view, inputs=VIEWS),
     Rule("log of exp", log(exp(x)), x, floats="stable"),
     Rule("log1p of expm1", log1p(expm1(x)), x, floats="stable"),
     Rule("log of 1 - exp", log(-expm1(x)), log1mexp(x), floats="stable"),
@@ -144,6 +170,10 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("log of sigmoid", log(sigmoid(x)), -softplus(-x), floats="stable"),
     Rule("log1p of -sigmoid", log1p(-sigmoid(x)), -softplus(x), floats="stable"),
     Rule("log sigmoid", log_sigmoid(x), -softplus(-x)),
+    Rule("difference of sigmoids", sigmoid(x) - sigmoid(-x), tanh(0.5 * x), floats="stable"),
+    Rule("minus difference of sigmoids", sigmoid(-x) - sigmoid(x), -tanh(0.5 * x), floats="stable"),
+    Rule("difference times", y * sigmoid(x) - y * sigmoid(-x), y * tanh(0.5 * x), floats="stable"),
+    Rule("minus difference times", y * sigmoid(-x) - y * sigmoid(x), -(y * tanh(0.5 * x)), floats="stable"),
     Rule("exp of -softplus", exp(-softplus(x)), sigmoid(-x), floats="stable"),
     Rule("log of cosh", log(cosh(x)), log_cosh(x), floats="stable"),
     Rule("log of 1 - tanh**2", log1p(-square(tanh(x))), -2 * log_cosh(x), floats="stable"),
@@ -160,6 +190,8 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("log-mean-exp", log(sum(exp(v)) / x), logsumexp(v) - log(x), where=unshifted, floats="stable"),
     Rule("log of multiple of sum-exp", log(c * sum(exp(v))), lambda v, axes, c: logsumexp(v, axes) + np.log(c),
          where=lambda v, c: unshifted(v) and positive(c), floats="stable"),
+    Rule("log of weighted sum-exp", log(sum(w * exp(v))), weighted_logsumexp(v, w), where=unshifted, floats="stable"),
+    Rule("log of weighted sum-exp over", log(sum(w * exp(v)) / x), weighted_logsumexp(v, w) - log(x), where=unshifted, floats="stable"),
     Rule("log(1 + sum-exp)", log1p(sum(exp(v))), softplus(logsumexp(v)), where=unshifted, floats="stable"),
     Rule("log-softmax", v - logsumexp(v), log_softmax(v), floats="stable"),
     Rule("exp of log-softmax", exp(log_softmax(v)), softmax(v), floats="stable"),
