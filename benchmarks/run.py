@@ -245,6 +245,7 @@ def _environment(options: Options, scratch: str) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": eigen,
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # in the process itself: the first rows' figures would not count its helpers
         "TORCHINDUCTOR_CACHE_DIR": os.path.join(scratch, "inductor"),
         "PYTENSOR_FLAGS": f"base_compiledir={os.path.join(scratch, 'pytensor')}",
         "NUMBA_CACHE_DIR": os.path.join(scratch, "numba"),

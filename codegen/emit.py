@@ -8,7 +8,7 @@ from codegen.accumulate import AccumulatorEmitter, Register
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
 from codegen.text import Block as Lines
 from codegen.text import splat
-from codegen.unit import fresh, symbol_name
+from codegen.unit import fresh
 from codegen.values import Scope, Value, lane_numbers
 from graphc import dims
 from graphc.dims import Size, Symbol
@@ -29,7 +29,7 @@ class FunctionEmitter(AccumulatorEmitter):
 
     def parameters(self) -> list[str]:
         """The operands' addresses, then the sizes."""
-        return [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"i64 %{symbol_name(s)}" for s in self.kernel.sizes()]
+        return [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"i64 %n{k}" for k in range(len(self.kernel.sizes()))]
 
     # -- statements ---------------------------------------------------------------------------------------------
     def statement(self, s: Statement) -> None:

@@ -12,6 +12,9 @@ from codegen.target import host, machine
 from graphc.errors import CompileError, fail
 from graphc.target import Target
 
+VERSION = 1
+"""Raise it whenever the same text would become other code: passes, options of the machine. Objects kept on disk are then compiled anew."""
+
 _LOCK = threading.RLock()
 _LIBRARIES = itertools.count()  # a library's name is never used twice, not even after it was unloaded
 _ENGINE: list[llvm.LLJIT] = []

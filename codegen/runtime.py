@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from codegen import cpython, jit
+from codegen import cache, cpython, jit
 from codegen.compile import FINISHED, program_symbols, slot_of, write_module
 from codegen.entry import Context, EntryEmitter, make_builtin, suits
 from codegen.loopir import format_loops
@@ -52,7 +52,7 @@ class Executable:
             symbols = {**cpython.addresses(), "context": self.context.address}
             entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout)
         self.text = write_module(program, self.target, fma, entry)
-        self.code = jit.load(jit.compile_module(self.text, self.target), symbols)
+        self.code = jit.load(cache.compiled(self.text, self.target), symbols)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
         self.outputs = [program.buffers[b] for b in program.outputs]
         self.spare: list[np.ndarray] = []
@@ -235,8 +235,6 @@ class Binding:
                         f"the size {b} is {y}, but must be at least {least}",
                         hint="an array is too short for what is done with it",
                     )
-                if a == dims.maximum(b, 1):
-                    fail(ShapeError, f"an axis of size {b} = {y} is empty: it has no maximum, minimum or position of one")
                 fail(ShapeError, f"the sizes {a} = {x} and {b} = {y} must be equal, since the graph combines arrays of these sizes")
         return tuple([env[s] for s in self.symbols])
 

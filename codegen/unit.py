@@ -8,13 +8,7 @@ from codegen.mathlib import expand
 from codegen.text import Block as Lines
 from codegen.text import Module, evaluate, llvm_type
 from graphc import scalar as sc
-from graphc.dims import Symbol
 from graphc.target import Target
-
-
-def symbol_name(symbol: Symbol) -> str:
-    """The size symbol as an LLVM identifier."""
-    return f"n.{symbol.name}.{symbol.serial}"
 
 
 def fresh(lines: Lines) -> str:

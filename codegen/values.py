@@ -13,7 +13,7 @@ import numpy as np
 from codegen.mathlib import MATH, expand
 from codegen.text import Block as Lines
 from codegen.text import emit_op, literal, llvm_type, splat
-from codegen.unit import Unit, symbol_name
+from codegen.unit import Unit
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size, Symbol
@@ -55,8 +55,8 @@ class ValueEmitter:
         self.entry = Lines()
         self.entry.current = "entry"
         self.scopes = [Scope(self.entry, 0)]
-        for symbol in kernel.sizes():
-            self.scopes[0].axis[symbol] = Value(f"%{symbol_name(symbol)}", 1, 0)
+        for k, symbol in enumerate(kernel.sizes()):
+            self.scopes[0].axis[symbol] = Value(f"%n{k}", 1, 0)  # by number: the text must not depend on the user's names
 
     def fetch(self, s: Scalar) -> Value:
         """An element of an operand; see `codegen.access`."""

@@ -1,7 +1,7 @@
 """graphc: a symbolic computation-graph compiler. `import graphc as gx`; DESIGN section 9 says what users write."""
 # ruff: noqa: I001 - several names a line
 
-from graphc import scalar, tree
+from graphc import cache, scalar, tree
 from graphc.batch import vmap
 from graphc.check import check_grad
 from graphc.declare import matrix, vector
@@ -51,7 +51,7 @@ from graphc.jit import jit
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "asarray", "dim", "matrix", "scalar", "tensor", "tree", "vector",
+    "Dim", "Node", "asarray", "cache", "dim", "matrix", "scalar", "tensor", "tree", "vector",
     "Function", "Shared", "function", "get_values", "jit", "like", "set_values", "shared", "substitute",
     # derivatives and maps
     "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",

@@ -207,11 +207,11 @@ _serials = itertools.count(1)
 _named: dict[str, Dim] = {}
 
 
-def _symbol(name: str, kind: str, serial: int) -> Dim:
+def _symbol(name: str, kind: str, serial: int, stem: str = "") -> Dim:
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"a size is named by an identifier such as 'n', got {name!r}")
     # A blank sorts before every character of an identifier: keys order as (kind, name, serial).
-    return _dim(((((Symbol(name, kind, serial, f"{kind} {name} {serial:012d}"), 1),), 1),))
+    return _dim(((((Symbol(name, kind, serial, f"{kind} {stem or name} {serial:012d}"), 1),), 1),))
 
 
 def dim(name: str) -> Dim:
@@ -223,7 +223,7 @@ def dim(name: str) -> Dim:
 def fresh(name: str = "d") -> Dim:
     """A new anonymous size symbol, printed as `_d3`: what None in a shape means."""
     serial = next(_serials)
-    return _symbol(f"_{name}{serial}", "size", serial)
+    return _symbol(f"_{name}{serial}", "size", serial, f"_{name}")  # ordered by age: _d9 before _d10, as _d10 before _d11
 
 
 def axis(name: str) -> Dim:

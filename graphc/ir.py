@@ -217,16 +217,18 @@ def toposort(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
     stack: list[Node] = list(roots)[::-1]
     while stack:
         node = stack[-1]
-        if node in done:
-            stack.pop()
-            continue
-        pending = () if node in held else [i for i in node.inputs if i not in done]
-        if pending:
-            stack.extend(pending[::-1])
-        else:
+        if node not in done:
+            ready = True
+            if node not in held:
+                for i in node.inputs[::-1]:
+                    if i not in done:
+                        stack.append(i)
+                        ready = False
+            if not ready:
+                continue
             done.add(node)
             order.append(node)
-            stack.pop()
+        stack.pop()
     return order
 
 

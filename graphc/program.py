@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -94,10 +95,26 @@ class Kernel:
             for store in stage.stores:
                 yield from store.at
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.axes, self.stages, self.operands, self.kind))
+
+    @cached_property
+    def parts(self) -> list[Scalar]:
+        """Every Scalar of the kernel, arguments before users."""
+        return order(self.scalars())
+
     def sizes(self) -> tuple[Symbol, ...]:
         """The size symbols the code needs as arguments, in a fixed order."""
+        return self._sizes
+
+    @cached_property
+    def _sizes(self) -> tuple[Symbol, ...]:
         found: set[Symbol] = set()
-        for s in order(self.scalars()):
+        for s in self.parts:
             if s.op == "index":
                 found |= dims.symbols(s.param)
         for extent in [a.extent for a in self.all_axes()] + [s for o in self.operands for s in o.shape]:

@@ -248,21 +248,22 @@ def lookup(table: tuple[float, ...], i: Scalar, dtype: np.dtype) -> Scalar:
 
 def order(roots: Iterable[Scalar]) -> list[Scalar]:
     """Every Scalar that `roots` need, arguments before users."""
-    done: set[int] = set()
+    done: set[Scalar] = set()
     result: list[Scalar] = []
     stack = list(roots)[::-1]
     while stack:
         s = stack[-1]
-        if id(s) in done:
-            stack.pop()
-            continue
-        pending = [a for a in s.args if id(a) not in done]
-        if pending:
-            stack.extend(pending[::-1])
-        else:
-            done.add(id(s))
+        if s not in done:
+            ready = True
+            for a in s.args[::-1]:
+                if a not in done:
+                    stack.append(a)
+                    ready = False
+            if not ready:
+                continue
+            done.add(s)
             result.append(s)
-            stack.pop()
+        stack.pop()
     return result
 
 

@@ -48,6 +48,7 @@ class _Slots:
 class _Assembler:
     def __init__(self, graph: Graph, updates: Sequence[tuple[Node, Node]], fused: Fused) -> None:
         self.graph, self.updates, self.fused = graph, updates, fused
+        self.position = {v: k for k, v in enumerate(graph.inputs)}
         self.buffers: list[Buffer] = []
         self.storage: dict[Node, int] = {}  # where a value can be read
         self.stored_in: dict[Node, list[int]] = {}  # every buffer a member stores to
@@ -59,10 +60,9 @@ class _Assembler:
     def run(self, size_checks: tuple[tuple[Size, Size], ...]) -> Program:
         read_elsewhere = self._read_elsewhere()
         outputs = [self._output(node, k) for k, node in enumerate(self.graph.outputs[: len(self.graph.outputs) - len(self.updates)])]
-        for node, cluster in self.fused.home.items():
+        for node in self.fused.home:
             if node in read_elsewhere and node not in self.storage:
                 self._own(node, self._buffer(Buffer(node.dtype, node.shape, "arena")))
-            del cluster
         for cluster in self.fused.clusters:
             self._checks(cluster)
             self._launch(cluster)
@@ -87,7 +87,8 @@ class _Assembler:
 
     def _output(self, node: Node, k: int) -> int:
         buffer = self._buffer(Buffer(node.dtype, node.shape, "output", k))
-        if node in self.fused.home:
+        home = self.fused.home.get(node)
+        if home is not None and not (home.kind == "scatter" and node in self.storage):  # a scatter builds up one array
             self._own(node, buffer)
         return buffer
 
@@ -96,7 +97,7 @@ class _Assembler:
         if node not in self.storage:
             role, listed = {"constant": ("constant", self.constants), "shared": ("shared", self.shared)}.get(node.op.name, ("input", None))
             if listed is None:
-                index = next(k for k, v in enumerate(self.graph.inputs) if v is node)
+                index = self.position[node]
             else:
                 index = len(listed)
                 listed.append(node)
@@ -116,11 +117,11 @@ class _Assembler:
         found: set[Node] = set()
         for cluster in self.fused.clusters:
             for member in cluster.members:
-                for s in sc.order(member.scalars()):
+                for s in member.parts if len(member.scalars()) == 1 else sc.order(member.scalars()):
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
         found |= set(self.graph.outputs)
-        found |= {source for alias, source in self.fused.aliases.items()}
+        found |= set(self.fused.aliases.values())
         return {n for n in found if n in self.fused.home}
 
     def _held(self, variable: Node, value: Node) -> int | None:
@@ -154,7 +155,7 @@ class _Assembler:
 
     def _stages(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
         members, depth = cluster.members, cluster.depth
-        reads = [[s.param for s in sc.order((m.body,)) if s.op == "local"] for m in members]
+        reads = [[s.param for s in m.parts if s.op == "local"] for m in members]
         levels = _levels(members, reads, depth)
         order = sorted(range(len(members)), key=lambda k: (levels[k], k))
         number: dict[int, int] = {}
@@ -224,7 +225,7 @@ class _Assembler:
             for r in set(rs):
                 readers.setdefault(r, []).append(k)
         found: set[int] = set()
-        size = [len(sc.order((m.body,))) for m in members]
+        size = [len(m.parts) for m in members]
         for k, member in enumerate(members):
             listed = readers.get(k, [])
             if (
@@ -343,7 +344,7 @@ def _costly(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: in
     result: list[bool] = []
     weight: list[int] = []
     for k, member in enumerate(members):
-        body = sc.order((member.body,))
+        body = member.parts
         inner = [r for r in reads[k] if len(members[r].shape) > depth]
         work = len(body) + sum(weight[r] for r in inner)
         weight.append(work)

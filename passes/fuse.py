@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from graphc import scalar as sc
 from graphc.dims import Size
@@ -56,6 +57,11 @@ class Member:
     def scalars(self) -> list[Scalar]:
         """Everything that is read when the member is computed and stored."""
         return [s for s in (self.body, self.initial, self.factor, *(self.at or ())) if s is not None]
+
+    @cached_property
+    def parts(self) -> list[Scalar]:
+        """The Scalars of the body, arguments before users."""
+        return sc.order((self.body,))
 
 
 @dataclass
@@ -113,7 +119,7 @@ class _Fuser:
         checked = [i for node in graph.order for i, _ in checked_indices(node)]
         self.order = toposort((*checked, *graph.outputs))  # indices first: a check must not split what could be one kernel
         self.checked = set(checked)
-        self.fixed: set[Node] = set()  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
+        self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
         self.required = self._required(graph)
         self.forms: dict[Node, LoopForm | None] = {}
         self.weight: dict[Node, tuple[int, int, int]] = {}  # virtual nodes: ops, loads, depth
@@ -159,8 +165,12 @@ class _Fuser:
         if form is None or form.combine is not None or (node.op.name == "reshape" and not _affine(node)):
             return False
         if node.ndim == 0 and all(i.op.name == "constant" or i in self.fixed for i in node.inputs) and (form.view or node.op.elementwise):
-            self.fixed.add(node)
-            self.weight[node] = (0, 0, 1 + max([self.weight[i][2] for i in node.inputs if i in self.weight], default=0))
+            depth = 1 + max([self.weight[i][2] for i in node.inputs if i in self.weight], default=0)
+            if depth > INLINE_DEPTH:
+                return False
+            # built once: a body that reads a value twice must not build it twice, over and over
+            self.fixed[node] = form.body(self._reader(Cluster(-1, (), 0), node, 0), (), ())
+            self.weight[node] = (0, 0, depth)
             return True
         if not form.view and (not node.op.elementwise or node.op.costly):
             return False
@@ -288,10 +298,16 @@ class _Fuser:
             return sc.local(cluster.place[node], tuple([_index(i) for i in inner]), node.dtype)
         if node.op.name == "constant" and node.size == 1:
             return sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
+        fixed = self.fixed.get(node)
+        if fixed is not None and (mask is None or fixed.op != "load"):
+            return fixed
         if node in self.weight:
             form = self._form(node)
             assert form is not None
             return form.body(self._reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
+        source = self.fused.aliases.get(node)
+        if source is not None and self.fused.home.get(source) is cluster:
+            raise _NotHere  # another view of what this kernel is still writing
         return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------

@@ -24,7 +24,7 @@ def plan_memory(program: Program) -> Program:
 
 def _reads(step: Launch) -> list[int]:
     kernel = step.kernel
-    loaded = {s.param[0] for s in sc.order(kernel.scalars()) if s.op == "load"}
+    loaded = {s.param[0] for s in kernel.parts if s.op == "load"}
     added = {store.slot for stage in kernel.stages for store in stage.stores if store.mode == "add"}
     return [b for k, b in enumerate(step.buffers) if k in loaded or k in added]
 
@@ -70,6 +70,7 @@ def _update_in_place(program: Program) -> Program:
             for b in _writes(step):
                 writer.setdefault(_root(program, b), k)
     renamed: dict[int, int] = {}
+    viewed = {b.alias for b in program.buffers}
     dropped: set[int] = set()
     first_write = len(steps)
     for k in range(program.commit, len(steps)):
@@ -78,7 +79,7 @@ def _update_in_place(program: Program) -> Program:
         (target,) = _writes(copy)
         sources = _reads(copy)
         source = _root(program, sources[0]) if sources else -1
-        if source < 0 or program.buffers[source].role != "arena" or source in renamed or target in renamed.values():
+        if source < 0 or program.buffers[source].role != "arena" or source in renamed or source in viewed:
             continue
         at = writer[source]
         later = [r for r in readers.get(target, []) if r >= at and r != k]
@@ -87,11 +88,9 @@ def _update_in_place(program: Program) -> Program:
         if (
             at <= last_check
             or any(r > at for r in later)
-            or (later and not _same_place(launch, source, target))
+            or (later and not _same_place(program, launch, source, target))
             or program.buffers[source].shape != program.buffers[target].shape
         ):
-            continue
-        if any(b.alias == source for b in program.buffers):
             continue
         renamed[source] = target
         dropped.add(k)
@@ -105,7 +104,7 @@ def _renamed(step: Step, buffers: dict[int, int]) -> Step:
     return replace(step, buffers=tuple([buffers.get(b, b) for b in step.buffers])) if isinstance(step, Launch) else step
 
 
-def _same_place(launch: Launch, source: int, target: int) -> bool:
+def _same_place(program: Program, launch: Launch, source: int, target: int) -> bool:
     """True when a kernel reads `target` only at the element it then writes of `source`: old and new may share bytes.
 
     That holds for values per point of the outer axes, also after a reduction over axes of its own.
@@ -116,7 +115,7 @@ def _same_place(launch: Launch, source: int, target: int) -> bool:
     ):
         return False
     stores = [store.at for stage in kernel.stages for store in stage.stores if launch.buffers[store.slot] == source]
-    slots = {k for k, b in enumerate(launch.buffers) if b == target}
+    slots = {k for k, b in enumerate(launch.buffers) if _root(program, b) == target}
     loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
     return len(stores) == 1 and all(
         _same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape

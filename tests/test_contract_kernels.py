@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import graphc.ops  # noqa: F401
-from codegen.lower import lower
 from codegen.loopir import Call, walk
+from codegen.lower import lower
 from codegen.runtime import Executable
 from codegen.strategy.contract import even_split
 from codegen.target import host, named
-from graphc import dims
+from graphc import dims, function, shared
 from graphc.ir import Graph, Node
 from graphc.operators import FUNCTIONS as F
 from graphc.ops.contract import contract
@@ -86,7 +86,9 @@ def test_layouts_at_sizes_known_when_called(dtype: str, a_t: bool, b_t: bool, ou
         close(got, want.T if out_t else want, dtype, np.sqrt(k))
 
 
-STATIC = [(1, 1, 1), (16, 16, 16), (33, 65, 17), (100, 30, 100), (13, 300, 50), (150, 20, 97), (2, 30, 200), (4, 0, 5), (0, 4, 5), (40, 520, 33)]
+STATIC = [
+    (1, 1, 1), (16, 16, 16), (33, 65, 17), (100, 30, 100), (13, 300, 50), (150, 20, 97), (2, 30, 200), (4, 0, 5), (0, 4, 5), (40, 520, 33),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("sizes", STATIC)
@@ -225,6 +227,29 @@ def test_strided_operands(name: str) -> None:
     close(got[1], view.astype("f8") @ right, "float32", 10)
 
 
+def test_few_rows_and_a_strided_operand() -> None:
+    """Nothing of b lies next to each other, and k takes several blocks."""
+    rng = np.random.default_rng(10)
+    big = array(rng, (700, 400), "float32")
+    for rows in (1, 2, 3):
+        left = array(rng, (rows, 700), "float32")
+        x, a = tensor("x", big.shape, "float32"), tensor("a", left.shape, "float32")
+        got = executable((x, a), (a @ x[:, ::3], (x.T[::2] @ a.T), a[0] @ x[:, ::2]))([big, left], [])
+        for out, want in zip(got, (left @ big[:, ::3], big.T[::2] @ left.T, left[0] @ big[:, ::2]), strict=True):
+            close(out, want, "float32", 200)
+
+
+def test_a_value_updated_in_place_by_a_product_with_itself() -> None:
+    """w[j, i] <- sum over r, q of w[j, i] * b[j, q, r]: the operand is read where the result is written."""
+    w = shared(np.full((6, 40), 2.0), "w")
+    b = tensor("b", (6, 25, 24), "float64")
+    spread = F["broadcast_to"](w[:, :, None, None], (6, 40, 24, 25))
+    step = function([b], [], updates=[(w, contract(spread, b, ((0, 1, 2, 3), (0, 3, 2), (0, 1))))])
+    value = array(np.random.default_rng(11), (6, 25, 24), "float64")
+    step(value)
+    close(w.get_value(), 2.0 * value.sum(axis=(1, 2))[:, None] * np.ones((6, 40)), "float64", 100)
+
+
 # -- more axes ------------------------------------------------------------------------------------------------------
 SPECS = [
     "bij,bjk->bik", "bij,bkj->bki", "ij,bjk->bik", "bij,jk->bik", "bhqd,bhkd->bhqk", "bqhd,bkhd->bhqk", "abij,jk->abik",
@@ -238,8 +263,7 @@ EXTENTS = dict(a=3, b=4, c=5, d=6, h=2, i=11, j=9, k=13, l=21, q=10)
 @pytest.mark.parametrize("spec", SPECS)
 def test_einsum(spec: str, known: bool) -> None:
     rng = np.random.default_rng(6)
-    ins, out = spec.split("->")
-    left, right = ins.split(",")
+    left, right = spec.split("->")[0].split(",")
     x, y = (array(rng, [EXTENTS[c] for c in s], "float64") for s in (left, right))
     shapes = [[EXTENTS[c] if known else f"{c}{c}" for c in s] for s in (left, right)]
     a, b = tensor("a", tuple(shapes[0]), "float64"), tensor("b", tuple(shapes[1]), "float64")

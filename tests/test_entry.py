@@ -38,8 +38,8 @@ def test_results_are_fresh_arrays(two: gx.Function) -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    [[0.0, 1.0, 2.0], np.arange(6.0)[::2] / 2, np.arange(3), np.arange(3.0).astype(">f8"), np.arange(3.0, dtype="float32"), np.matrix("0 1 2").A1],
-    ids=["list", "strided", "int", "swapped", "f32", "matrix"],
+    [[0.0, 1.0, 2.0], np.arange(6.0)[::2] / 2, np.arange(3), np.arange(3.0).astype(">f8"), np.arange(3.0, dtype="float32")],
+    ids=["list", "strided", "int", "swapped", "f32"],
 )
 def test_what_is_not_plain_goes_the_python_way(two: gx.Function, argument: object) -> None:
     total, dot = two(argument, np.ones(3))
@@ -55,7 +55,7 @@ def test_keywords_and_errors_reach_python(two: gx.Function) -> None:
         two(np.ones(3))
     with pytest.raises(gx.ArgumentError, match="takes 2 arguments"):
         two(np.ones(3), np.ones(3), np.ones(3))
-    with pytest.raises(gx.ShapeError, match="dimensions"):
+    with pytest.raises(gx.ShapeError, match="expected 1 dimension"):
         two(np.ones((3, 1)), np.ones(3))
     with pytest.raises(gx.ArgumentError):
         two(None, np.ones(3))

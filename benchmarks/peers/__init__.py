@@ -112,8 +112,8 @@ def load(name: str) -> Peer:
     return peer
 
 
-def adam(p: Any, g: Any, m: Any, v: Any, rate: Any, sqrt: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
-    """p, m, v after one step of Adam; `rate` is lr * sqrt(1 - b2**t) / (1 - b1**t), so eps is scaled as in the paper's last lines."""
+def adam(p: Any, g: Any, m: Any, v: Any, t: Any, sqrt: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
+    """p, m, v after step t of Adam: p - lr mhat / (sqrt(vhat) + eps), with the corrections taken out of the arrays."""
     m = 0.9 * m + 0.1 * g
     v = 0.999 * v + 0.001 * (g * g)
-    return p - rate * m / (sqrt(v) + 1e-8), m, v
+    return p - 1e-3 / (1 - 0.9**t) * m / (sqrt(v) * (1 / sqrt(1 - 0.999**t)) + 1e-8), m, v

@@ -143,10 +143,9 @@ def training_step(row: Row, data: Arrays, times: dict[str, float]) -> Any:
     times["grad"] = time.perf_counter() - start
     start = time.perf_counter()
     t = count + 1
-    rate = 1e-3 * gx.sqrt(1 - 0.999**t) / (1 - 0.9**t)
     updates = [(count, t)]
     for p, g, a, b in zip(params, grads, m, v, strict=True):
-        updates += zip((p, a, b), adam(p, g, a, b, rate, gx.sqrt), strict=True)
+        updates += zip((p, a, b), adam(p, g, a, b, t, gx.sqrt), strict=True)
     times["build"] += time.perf_counter() - start
     return [count, *params, *m, *v], rest, loss, updates
 

@@ -98,8 +98,7 @@ class Jax(Peer):
             params, m, v, t = old
             t = t + 1
             loss, grads = jax.value_and_grad(lambda p: _scalar(row)(*p, *rest))(params)
-            rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            new = [adam(*leaf, rate, jnp.sqrt) for leaf in zip(params, grads, m, v)]
+            new = [adam(*leaf, t, jnp.sqrt) for leaf in zip(params, grads, m, v)]
             return (*zip(*new), t), loss
 
         def call(*rest: Any) -> Any:

@@ -65,7 +65,8 @@ class Numpy(Peer):
         def step(*rest: np.ndarray) -> np.ndarray:
             nonlocal count
             count += 1
-            rate = params[0].dtype.type(1e-3 * (1 - 0.999**count) ** 0.5 / (1 - 0.9**count))
+            rate = params[0].dtype.type(1e-3 / (1 - 0.9**count))
+            scale = params[0].dtype.type((1 - 0.999**count) ** -0.5)
             loss, grads = gradient(*params, *rest)
             for p, g, (m, v) in zip(params, grads, moments, strict=True):
                 m *= p.dtype.type(0.9)
@@ -75,6 +76,7 @@ class Numpy(Peer):
                 g *= p.dtype.type(0.001)
                 v += g
                 np.sqrt(v, out=g)
+                g *= scale
                 g += p.dtype.type(1e-8)
                 np.divide(m, g, out=g)
                 g *= rate

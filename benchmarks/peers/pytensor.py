@@ -83,10 +83,9 @@ class PyTensor(Peer):
         loss = row.function(PyTensorOps(), *params, *rest)
         grads = pytensor.grad(loss, params)
         t = count + 1
-        rate = 1e-3 * pt.sqrt(1 - 0.999**t) / (1 - 0.9**t)
         updates = [(count, t.astype(count.dtype))]
         for p, g, a, b in zip(params, grads, m, v, strict=True):
-            new = adam(p, g, a, b, rate, pt.sqrt)
+            new = adam(p, g, a, b, t, pt.sqrt)
             updates += [(old, value.astype(old.dtype)) for old, value in zip((p, a, b), new, strict=True)]
 
         def reset() -> None:
@@ -104,7 +103,7 @@ class PyTensor(Peer):
 def _variables(row: Row, data: Arrays) -> list[Any]:
     shapes = row.shapes or tuple(a.shape for a in data)
     known = [tuple(None if isinstance(s, str) else s for s in shape) for shape in shapes]
-    return [pt.tensor(f"a{k}", dtype=a.dtype.name, shape=s) for k, (a, s) in enumerate(zip(data, known, strict=True))]
+    return [pt.tensor(f"input{k}", dtype=a.dtype.name, shape=s) for k, (a, s) in enumerate(zip(data, known, strict=True))]
 
 
 def _built(inputs: list[Any], outputs: Any, data: Arrays, **options: Any) -> Built:

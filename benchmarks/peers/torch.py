@@ -38,9 +38,6 @@ class TorchOps(Ops):
     def layer_norm(self, x: Any, gain: Any, bias: Any) -> Any:
         return F.layer_norm(x, gain.shape, gain, bias, 1e-5)
 
-    def mean_and_variance(self, x: Any) -> Any:
-        return torch.var_mean(x, dim=0, correction=0)[::-1]
-
     def parts(self, x: Any) -> list[Any]:
         return list(x.unbind())
 
@@ -143,9 +140,8 @@ class Torch(Peer):
             count.add_(1)
             loss = lambda p: row.function(TorchOps(), *p, *rest)
             grads, value = torch.func.grad_and_value(loss)(tuple(params))
-            rate = 1e-3 * torch.sqrt(1 - 0.999**count) / (1 - 0.9**count)
             for p, g, (m, v) in zip(params, grads, moments, strict=True):
-                for old, new in zip((p, m, v), adam(p, g, m, v, rate, torch.sqrt), strict=True):
+                for old, new in zip((p, m, v), adam(p, g, m, v, count, torch.sqrt), strict=True):
                     old.copy_(new)
             return value
 

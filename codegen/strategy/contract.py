@@ -120,8 +120,11 @@ def plan(axes: Sequence[Axis], stages: Sequence[Stage], stores: Sequence[Sequenc
     a, b = made
     if m is None and b.outer != 1 and not (a.inner == 1 and b.inner == 1):
         return None  # no vector of b would be used twice
+    if any(static == f.param[1] for f in factors for some in stores for _, _, static, _ in some):
+        return None  # an operand read where the result is written may be updated in place; loops read all of k before they store
     lanes = target.lanes(dtype)
-    rows, vectors = _tile(m, target)
+    lies_well = b.outer == 1 or (a.inner == 1 and b.inner == 1)
+    rows, vectors = _tile(m, lies_well, target)
     outer_loops = tuple([x for x in axes if x not in inner])
     more_k = tuple([x for x in first.reduce if x is not k])
     return Product(dtype, outer_loops, m, n, k, more_k, a, b, tuple(stages), tuple([tuple(s) for s in stores]), lanes, rows, vectors)
@@ -178,14 +181,14 @@ def _guess(extent: Size) -> int:
     return extent if isinstance(extent, int) else 1 << 20
 
 
-def _tile(m: Axis | None, target: Target) -> tuple[int, int]:
+def _tile(m: Axis | None, lies_well: bool, target: Target) -> tuple[int, int]:
     """Rows and vectors: the accumulators, one row of b and one element of a take at most `registers` registers.
 
     Measured on AVX-512: 8 x 3, 12 x 2 and 6 x 4 within 5 %; one register more than there are costs 20 %.
     """
-    few = m is None or (isinstance(m.extent, int) and m.extent <= SMALL_ROWS)
-    if few:
-        return 1 if m is None else max(m.extent, 1), 8 if target.registers >= 32 else 4  # type: ignore[return-value]
+    extent = 1 if m is None else m.extent
+    if lies_well and isinstance(extent, int) and extent <= SMALL_ROWS:
+        return max(extent, 1), 8 if target.registers >= 32 else 4
     return (8, 3) if target.registers >= 32 else (6, 2)
 
 
@@ -199,8 +202,8 @@ def even_split(total: int, largest: int) -> list[int]:
 
 def k_blocks(p: Product) -> Size:
     """How many blocks k is cut into, at least one."""
-    if p.rows <= SMALL_ROWS and isinstance(p.extent_m, int):
-        return 1
+    if p.rows <= SMALL_ROWS:
+        return 1  # nothing is packed, and no block of b is read twice
     k = summed(p)
     return max(1, -(-k // K_BLOCK)) if isinstance(k, int) else dims.maximum(dims.floordiv(k + (K_BLOCK - 1), K_BLOCK), 1)
 

@@ -68,6 +68,10 @@ def is_float(x: Node) -> bool:
     return x.dtype.kind == "f"
 
 
+def is_signed(x: Node) -> bool:
+    return x.dtype.kind != "u"
+
+
 def wrapping(f: Callable[[Number, Number], Number], a: Number, b: Number) -> Number:
     with np.errstate(over="ignore"):
         return f(a, b)
@@ -168,9 +172,9 @@ ALGEBRA: tuple[AnyRule, ...] = (
     Rule("sign out of a denominator", x / (-y), -(x / y)),
     Rule("negative of a multiple", -(x * c), lambda x, c: x * (-c), where=lambda c: c.dtype.kind == "f"),
     Rule("negative of a difference", -(i - j), j - i),  # of floats 0 would change its sign; so for the next two
-    Rule("abs of negative", abs(-x), abs(x)),
+    Rule("abs of negative", abs(-x), abs(x), where=is_signed),
     Rule("abs of abs", abs(abs(x)), abs(x)),
-    Rule("abs of square", abs(square(x)), square(x)),
+    Rule("abs of square", abs(square(x)), square(x), where=is_float),  # of integers it may have wrapped
     # neutral elements
     Rule("x + 0", x + -0.0, x),
     Rule("i + 0", i + 0, i),

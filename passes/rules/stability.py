@@ -25,20 +25,32 @@ c = number("c")
 LN2 = math.log(2.0)
 
 
-SHIFT = ("subtract", "add", "negative", "broadcast", "reshape", "stop_gradient", "select")
+SHIFT = ("subtract", "add", "negative", "broadcast", "reshape", "stop_gradient")
+MAX_TERMS = 48
 
 
 def unshifted(v: Node) -> bool:
-    """Whether v is not something like x - max(x) already: the exponentials of that are safe as they are."""
-    below, seen = [v], 0
-    while below and seen < 24:
+    """Whether v is not x - max(x) already, in any spelling: the exponentials of that are safe as they are.
+
+    It is when one of its terms is the maximum of what the others make: log(p) - max(a) is not, of which a is just a part.
+    """
+    terms = _terms(v)
+    maxima = [t for t in terms if t.op.name == "reduce" and params(t)[1] == "max"]
+    return not any(len(terms) >= MAX_TERMS or _terms(m.inputs[0]) == terms - {m} for m in maxima)
+
+
+def _terms(v: Node) -> set[Node]:
+    """The nodes of which v is a sum or difference, but for numbers; what guards a maximum (where it is infinite) is not one."""
+    terms: set[Node] = set()
+    below, seen = [v], {v}
+    while below and len(terms) < MAX_TERMS:
         node = below.pop()
-        seen += 1
-        if node.op.name == "reduce" and params(node)[1] == "max":
-            return False
-        if node.op.name in SHIFT:
-            below.extend(node.inputs)
-    return True
+        inputs = node.inputs if node.op.name in SHIFT else node.inputs[1:] if node.op.name == "select" else ()
+        below.extend([i for i in inputs if i not in seen])
+        seen.update(inputs)
+        if not inputs and splat(node) is None:
+            terms.add(node)
+    return terms
 
 
 def positive(c: Number) -> bool:
