@@ -269,18 +269,18 @@ def order(roots: Iterable[Scalar]) -> list[Scalar]:
 
 def replace_leaves(root: Scalar, leaf: Any, sizes: dict[SizeSymbol, Size] | None = None) -> Scalar:
     """`root` with axes in indices replaced, and each load, fetch, local and arg given to `leaf(scalar, new_args)` (None keeps it)."""
-    new: dict[int, Scalar] = {}
+    new: dict[Scalar, Scalar] = {}
     for s in order((root,)):
-        args = tuple([new[id(a)] for a in s.args])
+        args = tuple([new[a] for a in s.args]) if s.args else ()
         made: Scalar | None = None
-        if s.op == "index" and sizes and isinstance(s.param, Dim):
-            made = index(substitute(s.param, sizes))
-        elif s.op in ("load", "fetch", "local", "arg"):
+        if s.op in ("load", "fetch", "local", "arg"):
             made = leaf(s, args)
+        elif s.op == "index" and sizes and isinstance(s.param, Dim):
+            made = index(substitute(s.param, sizes))
         if made is None:
-            made = s if all(a is b for a, b in zip(args, s.args, strict=True)) else scalar(s.op, args, s.dtype, s.param)
-        new[id(s)] = made
-    return new[id(root)]
+            made = s if args == s.args else scalar(s.op, args, s.dtype, s.param)
+        new[s] = made
+    return new[root]
 
 
 def _bare(text: str) -> str:

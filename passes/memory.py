@@ -145,6 +145,8 @@ def _offsets(program: Program) -> Program:
     for root, k in last.items():
         dying.setdefault(k, []).append(root)
     sizes: list[Size] = []  # of each block
+    needed: dict[tuple[object, ...], Size] = {}  # bytes by dtype and shape
+    fits: dict[tuple[Size, Size], bool] = {}
     free: list[int] = []
     block: dict[int, int] = {}
     starting: dict[int, list[int]] = {}
@@ -154,7 +156,10 @@ def _offsets(program: Program) -> Program:
         for root in starting.get(k, ()):
             buffer = program.buffers[root]
             if buffer.role == "arena":
-                block[root] = _take(_aligned(buffer), sizes, free)
+                kind = (buffer.dtype, buffer.shape)
+                if kind not in needed:
+                    needed[kind] = _aligned(buffer)
+                block[root] = _take(needed[kind], sizes, free, fits)
         for root in dying.get(k, ()):
             if root in block:
                 free.append(block[root])
@@ -173,11 +178,13 @@ def _aligned(buffer: Buffer) -> Size:
     return dims.floordiv(buffer.nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
 
 
-def _take(size: Size, sizes: list[Size], free: list[int]) -> int:
-    """A free block that is large enough (a block of known size may grow), or a new one."""
+def _take(size: Size, sizes: list[Size], free: list[int], fits: dict[tuple[Size, Size], bool]) -> int:
+    """A free block that is large enough (a block of known size may grow), or a new one. `fits` remembers comparisons."""
     for k, candidate in enumerate(free):
-        have = sizes[candidate]
-        if have is size or have == size or dims.less_equal(size, have):
+        pair = (size, sizes[candidate])
+        if pair not in fits:
+            fits[pair] = size == sizes[candidate] or dims.less_equal(*pair) is True
+        if fits[pair]:
             return free.pop(k)
     if isinstance(size, int):
         for k, candidate in enumerate(free):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files that differ instead of failing")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled objects of this run, and of processes that it starts, go to a directory of its own, never to the user's."""
+    place = tempfile.TemporaryDirectory(prefix="graphc-tests-")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_CACHE_HOME", place.name)  # before the first import of graphc, which happens in the test modules
+    config.add_cleanup(patch.undo)
+    config.add_cleanup(place.cleanup)
 
 
 @pytest.fixture

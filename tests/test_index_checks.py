@@ -112,28 +112,28 @@ def test_error_texts() -> None:
         (
             lambda: x[[0, 1], [0, 1, 2]],
             ShapeError,
-            rf"getitem: sizes 2 and 3 do not broadcast \(constant: i64\[2\]{where}, constant: i64\[3\]{where}\)",
+            rf"getitem: sizes 2 and 3 do not broadcast \(constant: i64\[2\], constant: i64\[3\]\)",
         ),
         (lambda: gx.take(x, 0, mode="bounce"), ArgumentError, r"take: mode is 'raise', 'clip' or 'wrap', got 'bounce' .*"),
         (
             lambda: gx.take_along_axis(x, [1], 1),
             ShapeError,
-            rf"take_along_axis: 2 and 1 axes \(x: f64\[n, 4\]{where}, constant: i64\[1\]{where}\); "
+            rf"take_along_axis: 2 and 1 axes \(x: f64\[n, 4\]{where}, constant: i64\[1\]\); "
             r"hint: give the indices axes: indices\[:, None\]",
         ),
         (lambda: x.astype("int64").at[0].set(1.5), DTypeError, r"1.5 is not a int64"),
         (
             lambda: x.astype("int64").at[0].add(np.ones(4)),
             DTypeError,
-            rf"at\[...\].add: float64 does not fit into int64 \(cast: i64\[n, 4\]{where}, constant: f64\[4\]{where}\); "
+            rf"at\[...\].add: float64 does not fit into int64 \(cast: i64\[n, 4\]{where}, constant: f64\[4\]\); "
             r"hint: cast one of them with .astype",
         ),
         (
             lambda: x.at[0].set(np.ones((2, 4))),
             ShapeError,
-            rf"at\[...\].set: a value of 2 axes for a part of 1 \(x: f64\[n, 4\]{where}, constant: f64\[2, 4\]{where}\)",
+            rf"at\[...\].set: a value of 2 axes for a part of 1 \(x: f64\[n, 4\]{where}, constant: f64\[2, 4\]\)",
         ),
-        (lambda: x.at[0].set(np.ones(3)), ShapeError, rf"broadcast_to: cannot stretch to \(4\) \(constant: f64\[3\]{where}\)"),
+        (lambda: x.at[0].set(np.ones(3)), ShapeError, rf"broadcast_to: cannot stretch to \(4\) \(constant: f64\[3\]\)"),
     ]:
         with pytest.raises(kind, match=f"^{text}$"):
             build()

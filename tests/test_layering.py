@@ -39,7 +39,6 @@ TOOLS = 5
 INSIDE: dict[tuple[str, str, str], str] = {
     ("graphc.function", "_compile", "passes"): "the joint of the three packages; `import graphc` stays light",
     ("graphc.function", "_compile", "codegen"): "the joint of the three packages; `import graphc` stays light",
-    ("graphc.function", "_layout", "codegen"): "the same joint, where it says how the native entry hands back results",
     ("graphc.grad", "prepared", "passes"): "the joint of the trunk and passes: stable rules run before differentiation",
     ("graphc.tree", "_functions", "graphc.ops"): "ravel of a tree of nodes; ops use trees",
 }

@@ -14,7 +14,7 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import ArrayLike, asarray, register
-from graphc.ops.spread import astype, broadcast_to
+from graphc.ops.spread import astype, stretched
 from graphc.scalar import Scalar
 from graphc.types import TensorType, broadcast_shapes, same_size, tensor_type
 
@@ -106,7 +106,7 @@ def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
 def fit(nodes: Sequence[Node], dtype: np.dtype | None, what: str) -> list[Node]:
     """The nodes cast to `dtype` and broadcast against each other."""
     shape = broadcast_shapes([n.shape for n in nodes], what, nodes)
-    return [broadcast_to(n if dtype is None else astype(n, dtype), shape) for n in nodes]
+    return [stretched(n if dtype is None else astype(n, dtype), shape, what) for n in nodes]
 
 
 def _wrong_kind(op: Op, args: Sequence[ArrayLike]) -> None:

@@ -107,10 +107,19 @@ def broadcast_to(x: ArrayLike, shape: Hashable) -> Node:
     if node.shape is shape or node.shape == shape:
         return node
     wanted = as_shape(shape)
-    extra = len(wanted) - node.ndim
-    if extra < 0 or not all(a == 1 or same_size(a, b) for a, b in zip(node.shape, wanted[extra:], strict=True)):
-        fail(ShapeError, f"broadcast_to: cannot stretch to ({dims.format_shape(wanted)})", node)
-    return broadcast(node, wanted, tuple(range(extra, len(wanted))))
+    return broadcast(stretched(node, wanted, "broadcast_to"), wanted, tuple(range(len(wanted))))
+
+
+def stretched(node: Node, shape: Shape, what: str) -> Node:
+    """The node beside others of `shape`. Sizes that are equal by assumption stay: the op that follows checks them."""
+    if node.shape is shape or node.shape == shape:
+        return node
+    extra = len(shape) - node.ndim
+    if extra < 0 or not all(a == 1 or same_size(a, b) for a, b in zip(node.shape, shape[extra:], strict=True)):
+        fail(ShapeError, f"{what}: cannot stretch to ({dims.format_shape(shape)})", node)
+    if extra == 0 and not any(a == 1 and b != 1 for a, b in zip(node.shape, shape, strict=True)):
+        return node
+    return broadcast(node, shape, tuple(range(extra, len(shape))))
 
 
 # -- reduce -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from operator import is_
 import numpy as np
 
 from graphc.ir import Node, make
-from graphc.ops.arithmetic import abs, floor_divide, maximum, minimum, mod, negative, reciprocal, sqrt, square
+from graphc.ops.arithmetic import abs, floor_divide, maximum, minimum, mod, negative, reciprocal, relu, sqrt, square
 from graphc.ops.compare import SELECT, logical_and, logical_not, logical_or, logical_xor, stop_gradient, where
 from graphc.ops.elementwise import log, power
 from graphc.ops.spread import BROADCAST, astype
@@ -174,6 +174,7 @@ ALGEBRA: tuple[AnyRule, ...] = (
     Rule("negative of a difference", -(i - j), j - i),  # of floats 0 would change its sign; so for the next two
     Rule("abs of negative", abs(-x), abs(x), where=is_signed),
     Rule("abs of abs", abs(abs(x)), abs(x)),
+    Rule("relu of relu", relu(relu(x)), relu(x)),
     Rule("abs of square", abs(square(x)), square(x), where=is_float),  # of integers it may have wrapped
     # neutral elements
     Rule("x + 0", x + -0.0, x),

@@ -140,7 +140,8 @@ def test_A19_one_hidden_layer_approximates_a_curve(digits: tuple[np.ndarray, np.
         cost = gx.mean((hidden @ theta[2 * width : 3 * width] + theta[3 * width] - t) ** 2)
         f = gx.function([theta, x, t], gx.value_and_grad(cost, theta))
         rng = np.random.default_rng(0)
-        start = np.r_[rng.normal(size=width) * 40, rng.normal(size=width) * 20, np.zeros(width), 0.0]
+        centres = np.linspace(-1, 1, width)
+        start = np.r_[np.full(width, 2.0 * width), -2.0 * width * centres, rng.normal(size=width) / width, 0.0]
         found = scipy.optimize.minimize(lambda v, f=f: f(v, place, curve), start, jac=True, method="L-BFGS-B", options={"maxiter": 300})
         errors[width] = found.fun
     assert errors[40] < errors[4] < np.var(curve)
