@@ -28,11 +28,12 @@ def main() -> int:
     options = Options(arguments.threads, arguments.rounds, arguments.seconds, arguments.patience, arguments.timeout, arguments.python)
     peers = [p for p in PEERS if not arguments.peers or p in arguments.peers.split(",")]
     machine = Machine(options.threads)
-    report: dict[str, Any] = {"machine": machine.facts(), "threads": options.threads, "versions": _versions(options), "rows": {}}
+    report: dict[str, Any] = {"machine": {}, "threads": options.threads, "versions": _versions(options), "rows": {}}
     suite = Suite(peers, machine, options)
     print("  ".join(HEAD))
     try:
         for row in rows:
+            machine.measure()
             report["rows"][row.name] = _record(row, suite.measure(row), machine)
             print("  ".join(line(row.name, report["rows"][row.name])), flush=True)
             for peer, entry in report["rows"][row.name]["peers"].items():
@@ -42,6 +43,10 @@ def main() -> int:
         print("stopped; what was measured is kept")
     finally:
         suite.close()
+    report["machine"] = machine.facts()
+    for row in rows:
+        if row.name in report["rows"]:  # the limits of the whole run
+            report["rows"][row.name]["limit"] = _limit(row, machine)
     for peer, why in suite.absent.items():
         print(f"{peer} skipped: {why}")
     _write(arguments, report)
@@ -68,8 +73,11 @@ def _arguments() -> argparse.Namespace:
 
 
 def _record(row: Row, timings: dict[str, Timing], machine: Machine) -> dict[str, Any]:
-    limit = machine.limit(row.dtype, row.flops, row.nbytes) if row.flops or row.nbytes else None
-    return {"unit": row.unit, "limit": limit, "peers": {p: t.record(machine.best) for p, t in timings.items()}}
+    return {"unit": row.unit, "limit": _limit(row, machine), "peers": {p: t.record(machine.best) for p, t in timings.items()}}
+
+
+def _limit(row: Row, machine: Machine) -> float | None:
+    return machine.limit(row.dtype, row.flops, row.nbytes) if row.flops or row.nbytes else None
 
 
 def _write(arguments: argparse.Namespace, report: dict[str, Any]) -> None:

@@ -65,6 +65,12 @@ def slot_of(program: Program, buffer: Buffer) -> int:
     return base
 
 
+def replaced_state(program: Program) -> list[int]:
+    """The positions among the state of the arrays that a call writes to."""
+    written = {b for s in program.steps if isinstance(s, Launch) for b, o in zip(s.buffers, s.kernel.operands, strict=True) if o.written}
+    return sorted({program.buffers[b].index for b in written if program.buffers[b].role == "shared"})
+
+
 def program_symbols(program: Program) -> list[Symbol]:
     """The size symbols of a program in the order of the `sizes` argument."""
     found: set[Symbol] = set()

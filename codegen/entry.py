@@ -4,7 +4,7 @@
 
 It takes the common call straight through: C-contiguous native arrays of the declared dtypes and fitting sizes, fresh
 outputs, little work. Anything else (keywords, casts, lists, strided arrays, wrong sizes, long work, state in use by
-another thread, an index out of range) goes to the Python path, which has the same checks and raises the errors. It holds
+another thread or given as an argument, an index out of range) goes to the Python path, which has the same checks and raises the errors. It holds
 the GIL throughout, so it needs no locks; native code that would run long enough to matter goes through the path that
 releases it.
 """
@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codegen import cpython
-from codegen.compile import FINISHED, program_symbols
+from codegen.compile import FINISHED, program_symbols, replaced_state
 from codegen.cpython import symbol
 from codegen.emit import FunctionEmitter
 from codegen.loopir import Block
 from codegen.text import llvm_type
 from codegen.unit import Unit
+from codegen.values import size_scalar
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
-from graphc.dtypes import SHORT
+from graphc.dtypes import SHORT, float64
 from graphc.program import Kernel, Launch, Layout, Program
+from graphc.scalar import Scalar
 
 if TYPE_CHECKING:
     from codegen.runtime import Binding
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 MOST_WORK = 30_000.0  # ns: beyond, the GIL is released, and what that costs no longer matters
 ARENA_LIMIT = 1 << 24  # bytes kept for the entry of one function
 CALLABLE, ARENA, CAPACITY, FIXED = 0, 1, 2, 3  # words of the context; then state cells, constants, keys
-_OP_NS, _MATH_NS = 0.08, 1.0
+_OP_NS, _MATH_NS = 0.03, 0.7  # an operation of a vector loop, a transcendental: per element
 METH_FASTCALL_KEYWORDS = 0x82
 
 
@@ -106,7 +108,11 @@ class EntryEmitter(FunctionEmitter):
         self.affordable()
         arena = self.arena()
         self.idle()
-        outputs = [self.new_output(k) for k in range(len(self.program.outputs))]
+        self.apart(shapes)
+        self.not_negative()
+        outputs: list[str] = []
+        for k in range(len(self.program.outputs)):
+            outputs.append(self.new_output(k, outputs))
         self.run(arena, outputs)
         self.finish(outputs)
         lines = "\n".join(e.lines)
@@ -207,17 +213,12 @@ class EntryEmitter(FunctionEmitter):
 
     # -- resources ----------------------------------------------------------------------------------------------
     def affordable(self) -> None:
-        """Little enough work to keep the GIL for."""
-        e = self.entry
-        fixed, total = 0.0, ""
+        """Little enough work to keep the GIL for. Counted in doubles, which cannot wrap: no size of the arena can after that."""
+        total = sc.const(0.0, float64)
         for size, weight in work(self.program).items():
-            if isinstance(size, int):
-                fixed += size * weight
-                continue
-            part = e.emit(f"fmul double {e.emit(f'sitofp i64 {self.size(size).text} to double')}, {_double(weight)}")
-            total = part if not total else e.emit(f"fadd double {total}, {part}")
-        if total:
-            self.require(e.emit(f"fcmp olt double {total}, {_double(MOST_WORK - fixed)}"))
+            total = total + in_double(size) * weight
+        if total.op != "const":
+            self.require(self.value(total < MOST_WORK).text)
 
     def arena(self) -> str:
         if self.program.arena == 0:
@@ -232,19 +233,39 @@ class EntryEmitter(FunctionEmitter):
             busy = self.field(self.word(FIXED + k), 8, "i64")
             self.require(self.entry.emit(f"icmp eq i64 {busy}, 0"))
 
-    def new_output(self, k: int) -> str:
-        """A fresh array; where there is no memory the Python path reports it."""
+    def apart(self, shapes: Sequence[list[str]]) -> None:
+        """No argument shares memory with state that the call replaces."""
+        e = self.entry
+        for k, node in enumerate(self.program.inputs):
+            nbytes = str(node.dtype.itemsize)
+            for size in shapes[k]:
+                nbytes = e.emit(f"mul i64 {nbytes}, {size}")
+            start = e.emit(f"ptrtoint ptr {self.arrays[k]} to i64")
+            for j in replaced_state(self.program):
+                length = int(np.prod(self.program.shared[j].shape)) * self.program.shared[j].dtype.itemsize  # `suits` wants known sizes
+                if length == 0:
+                    continue
+                ahead = e.emit(f"sub i64 {start}, {self.field(self.word(FIXED + j), 0, 'i64')}")
+                # start - nbytes < state < start + length, as one unsigned comparison
+                shifted = e.emit(f"sub i64 {e.emit(f'add i64 {ahead}, {nbytes}')}, 1")
+                reach = e.emit(f"add i64 {nbytes}, {length - 1}")
+                self.require(e.emit(f"icmp uge i64 {shifted}, {reach}"))
+
+    def not_negative(self) -> None:
+        """Sizes of outputs; asked before the first output is made, which the Python path would not take over."""
+        asked = {s: None for b in self.program.outputs for s in self.program.buffers[b].shape if not isinstance(s, int)}
+        for size in asked:
+            self.require(self.entry.emit(f"icmp sge i64 {self.size(size).text}, 0"))
+
+    def new_output(self, k: int, earlier: Sequence[str]) -> str:
+        """A fresh array. Where there is no memory for it, the earlier ones go, and the error stands."""
         e, b = self.entry, self.program.buffers[self.program.outputs[k]]
         shape = "null"
         if b.shape:
             shape = e.emit(f"alloca [{len(b.shape)} x i64], align 8")
             for axis, size in enumerate(b.shape):
-                value = self.size(size).text
-                if not isinstance(size, int):
-                    self.require(e.emit(f"icmp sge i64 {value}, 0"))
                 at = e.emit(f"getelementptr i64, ptr {shape}, i64 {axis}")
-                e.line(f"store i64 {value}, ptr {at}, align 8")
-        self.module.declare(f"declare ptr @{symbol('PyArray_NewFromDescr')}(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)")
+                e.line(f"store i64 {self.size(size).text}, ptr {at}, align 8")
         descr = f"@{symbol(SHORT[b.dtype])}"
         e.line(f"call void @{symbol('Py_IncRef')}(ptr {descr})")  # the call below takes a reference over
         given = f"ptr @{symbol('ndarray')}, ptr {descr}, i32 {len(b.shape)}, ptr {shape}, ptr null, ptr null, i32 0, ptr null"
@@ -252,7 +273,9 @@ class EntryEmitter(FunctionEmitter):
         good, bad = self.label("made"), self.label("unmade")
         e.line(f"br i1 {e.emit(f'icmp ne ptr {made}, null')}, label %{good}, label %{bad}")
         e.label(bad)
-        e.line("ret ptr null")  # MemoryError is set; earlier outputs of this call are lost with the process short of memory
+        for o in earlier:
+            e.line(f"call void @{symbol('Py_DecRef')}(ptr {o})")
+        e.line("ret ptr null")
         e.label(good)
         return made
 
@@ -305,8 +328,22 @@ class EntryEmitter(FunctionEmitter):
         e.line(f"ret ptr {made}")
 
 
-def _double(value: float) -> str:
-    return f"0x{np.float64(value).view(np.uint64):016X}"
+def in_double(size: Size) -> Scalar:
+    """A size as a float64, computed as one throughout."""
+
+    def leaf(s: Scalar) -> Scalar:
+        return sc.const(s.param, float64) if s.op == "const" else s.cast(float64)
+
+    new: dict[Scalar, Scalar] = {}
+    for s in sc.order((size_scalar(size),)):
+        args = [new[a] for a in s.args]
+        if s.op == "floordiv":
+            new[s] = sc.unary("floor", args[0] / args[1])
+        elif s.op == "mod":
+            new[s] = args[0] - sc.unary("floor", args[0] / args[1]) * args[1]
+        else:
+            new[s] = sc.scalar(s.op, tuple(args), float64) if args else leaf(s)
+    return new[size_scalar(size)]
 
 
 def suits(program: Program, binding: Binding) -> bool:
@@ -316,6 +353,10 @@ def suits(program: Program, binding: Binding) -> bool:
     if isinstance(program.arena, int) and program.arena > ARENA_LIMIT:
         return False
     return sum(weight * size for size, weight in work(program).items() if isinstance(size, int)) < MOST_WORK
+
+
+_DEFINITIONS: list[object] = []
+"""Never freed, some 200 bytes a function: a builtin reads its definition when it goes, and in a cycle its owner may go before it."""
 
 
 class _MethodDef(ctypes.Structure):
@@ -349,7 +390,8 @@ def make_builtin(address: int, name: str, context: Context, slow: Callable[..., 
     context.words[CALLABLE] = id(slow)
     text = name.encode()
     definition = _MethodDef(text, address, METH_FASTCALL_KEYWORDS, None)
-    owner = [context, slow, definition, text, *keep]
+    _DEFINITIONS.append((definition, text))
+    owner = [context, slow, *keep]
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     return new(ctypes.addressof(definition), owner, None)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from codegen import cache, cpython, jit
-from codegen.compile import FINISHED, program_symbols, slot_of, write_module
+from codegen.compile import FINISHED, program_symbols, replaced_state, slot_of, write_module
 from codegen.entry import Context, EntryEmitter, make_builtin, suits
 from codegen.loopir import format_loops
 from codegen.lower import lower
@@ -40,6 +40,7 @@ class Executable:
         self.program = program
         self.target = target or host()
         self.symbols = program_symbols(program)
+        self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
         self.binding = Binding(self.variables, self.symbols, program.size_checks, given)
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
@@ -61,7 +62,10 @@ class Executable:
 
     def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[np.ndarray]:
         """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place. `given`: sizes passed as such."""
-        arrays = [*inputs, *shared]
+        replaced = [shared[k] for k in self.replaced]
+        # an argument may be (a view of) the state itself; its elements are read after some of them have been replaced
+        apart = [a.copy() if any(np.may_share_memory(a, s) for s in replaced) else a for a in inputs]
+        arrays = [*apart, *shared]
         plan = self._plan(arrays, given)
         if self.context is not None:
             self.context.grow(plan.arena)

@@ -48,6 +48,7 @@ class _Slots:
 class _Assembler:
     def __init__(self, graph: Graph, updates: Sequence[tuple[Node, Node]], fused: Fused) -> None:
         self.graph, self.updates, self.fused = graph, updates, fused
+        self.replaced = {v for v, _ in updates}
         self.position = {v: k for k, v in enumerate(graph.inputs)}
         self.buffers: list[Buffer] = []
         self.storage: dict[Node, int] = {}  # where a value can be read
@@ -127,7 +128,7 @@ class _Assembler:
     def _held(self, variable: Node, value: Node) -> int | None:
         """Where the new value of `variable` lies, if that is old state which another commit overwrites: in a copy (a, b = b, a)."""
         source = self.fused.aliases.get(value, value)
-        if source is variable or all(source is not v for v, _ in self.updates):
+        if source is variable or source not in self.replaced:
             return None
         held = self._buffer(Buffer(value.dtype, value.shape, "arena"))
         self._copy(value, held, self.steps)

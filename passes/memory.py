@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from graphc import dims
@@ -40,14 +40,19 @@ def _root(program: Program, buffer: int) -> int:
 
 
 def _late_sinks(program: Program) -> Program:
-    """Kernels whose results only the commit reads run last, so that the state they replace has been read by then."""
-    copied = {_root(program, b) for step in program.steps[program.commit :] if isinstance(step, Launch) for b in _reads(step)}
-    late: list[Step] = []
+    """Kernels whose results only the commit reads run as soon as the state they replace has been read, and every check has passed."""
+    replaced = {
+        _root(program, b): _root(program, _writes(step)[0])
+        for step in program.steps[program.commit :]
+        if isinstance(step, Launch)
+        for b in _reads(step)
+    }
+    late: list[Launch] = []
     early: list[Step] = []
     needed: set[int] = set()
     for step in reversed(program.steps[: program.commit]):
         writes = {_root(program, b) for b in _writes(step)} if isinstance(step, Launch) else set()
-        if isinstance(step, Launch) and writes and not writes & needed and writes & copied:
+        if isinstance(step, Launch) and writes and not writes & needed and writes & replaced.keys():
             late.append(step)
             continue
         early.append(step)
@@ -55,7 +60,29 @@ def _late_sinks(program: Program) -> Program:
             needed |= {_root(program, step.buffer), _root(program, step.indices)}
         else:
             needed |= {_root(program, b) for b in _reads(step)}
-    return replace(program, steps=(*early[::-1], *late[::-1], *program.steps[program.commit :]))
+    return replace(program, steps=(*_merged(program, early[::-1], late[::-1], replaced), *program.steps[program.commit :]))
+
+
+def _merged(program: Program, early: Sequence[Step], late: Sequence[Launch], replaced: Mapping[int, int]) -> list[Step]:
+    """`early` with each step of `late` behind what it reads, the readers of the state it replaces, and the last check."""
+    checked = max([k for k, s in enumerate(early) if isinstance(s, Check)], default=-1)
+    written: dict[int, int] = {}  # storage -> the place behind which its last writer stands
+    read: dict[int, int] = {}
+    behind: dict[int, list[Step]] = {}
+    for k, step in enumerate(early):
+        if isinstance(step, Launch):
+            written |= {_root(program, b): k for b in _writes(step)}
+            read |= {_root(program, b): k for b in _reads(step)}
+    for step in late:
+        reads, writes = ([_root(program, b) for b in buffers(step)] for buffers in (_reads, _writes))
+        place = max([checked, *[written.get(b, -1) for b in reads], *[read.get(replaced.get(b, -1), -1) for b in writes]])
+        written |= dict.fromkeys(writes, place)
+        read |= {b: max(place, read.get(b, -1)) for b in reads}
+        behind.setdefault(place, []).append(step)
+    merged = [*behind.get(-1, [])]
+    for k, step in enumerate(early):
+        merged += [step, *behind.get(k, [])]
+    return merged
 
 
 def _update_in_place(program: Program) -> Program:

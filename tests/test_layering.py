@@ -46,7 +46,6 @@ INSIDE: dict[tuple[str, str, str], str] = {
 TYPES_ONLY = {
     ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
-    ("graphc.function", "codegen.entry"): "what the joint gives back",
     ("graphc.function", "codegen.runtime"): "what the joint gives back",
     ("graphc.function", "passes.pipeline"): "what the joint gives back",
 }

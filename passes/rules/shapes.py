@@ -113,7 +113,7 @@ def reshape_of_broadcast(node: Node) -> Node | None:
     (x,) = inner.inputs
     if not x.ndim:
         return broadcast(x, node.shape, ())
-    if squeezed(inner.shape) != squeezed(node.shape) or 1 in squeezed(x.shape) or len(squeezed(x.shape)) != x.ndim:
+    if squeezed(inner.shape) != squeezed(node.shape) or len(squeezed(x.shape)) != x.ndim:
         return None
     moved = dict(zip(_not_one(inner.shape), _not_one(node.shape)))
     return broadcast(x, node.shape, tuple([moved[a] for a in params(inner)[1]]))
