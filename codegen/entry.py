@@ -4,9 +4,9 @@
 
 It takes the common call straight through: C-contiguous native arrays of the declared dtypes and fitting sizes, fresh
 outputs, little work. Anything else (keywords, casts, lists, strided arrays, wrong sizes, long work, state in use by
-another thread or given as an argument, an index out of range) goes to the Python path, which has the same checks and raises the errors. It holds
-the GIL throughout, so it needs no locks; native code that would run long enough to matter goes through the path that
-releases it.
+another thread or given as an argument, an index out of range) goes to the Python path, which has the same checks and
+raises the errors. It holds the GIL throughout, so it needs no locks; native code that would run long enough to matter
+goes through the path that releases it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from codegen.runtime import Binding
 
 MOST_WORK = 30_000.0  # ns: beyond, the GIL is released, and what that costs no longer matters
+MOST_ARRAYS = 32  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
 ARENA_LIMIT = 1 << 24  # bytes kept for the entry of one function
 CALLABLE, ARENA, CAPACITY, FIXED = 0, 1, 2, 3  # words of the context; then state cells, constants, keys
 _OP_NS, _MATH_NS = 0.03, 0.7  # an operation of a vector loop, a transcendental: per element
@@ -242,8 +243,8 @@ class EntryEmitter(FunctionEmitter):
                 nbytes = e.emit(f"mul i64 {nbytes}, {size}")
             start = e.emit(f"ptrtoint ptr {self.arrays[k]} to i64")
             for j in replaced_state(self.program):
-                length = int(np.prod(self.program.shared[j].shape)) * self.program.shared[j].dtype.itemsize  # `suits` wants known sizes
-                if length == 0:
+                length = dims.product(self.program.shared[j].shape) * self.program.shared[j].dtype.itemsize
+                if not isinstance(length, int) or length == 0:  # `suits` wants known sizes
                     continue
                 ahead = e.emit(f"sub i64 {start}, {self.field(self.word(FIXED + j), 0, 'i64')}")
                 # start - nbytes < state < start + length, as one unsigned comparison
@@ -347,7 +348,9 @@ def in_double(size: Size) -> Scalar:
 
 
 def suits(program: Program, binding: Binding) -> bool:
-    """Whether a program can have an entry: state of known sizes, little fixed work, an arena that may be kept."""
+    """Whether a program can have an entry: few arrays, state of known sizes, little fixed work, an arena that may be kept."""
+    if len(program.inputs) + len(program.shared) + len(program.outputs) > MOST_ARRAYS:
+        return False
     if not cpython.is_readable() or binding.given or any(not isinstance(s, int) for v in program.shared for s in v.shape):
         return False
     if isinstance(program.arena, int) and program.arena > ARENA_LIMIT:
@@ -355,12 +358,12 @@ def suits(program: Program, binding: Binding) -> bool:
     return sum(weight * size for size, weight in work(program).items() if isinstance(size, int)) < MOST_WORK
 
 
-_DEFINITIONS: list[object] = []
-"""Never freed, some 200 bytes a function: a builtin reads its definition when it goes, and in a cycle its owner may go before it."""
-
-
 class _MethodDef(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
+
+
+_DEFINITIONS: list[_MethodDef] = []
+"""Never freed, some 200 bytes a function: a builtin reads its definition as it goes, and in a cycle its owner may go first."""
 
 
 class Context:
@@ -388,9 +391,8 @@ class Context:
 def make_builtin(address: int, name: str, context: Context, slow: Callable[..., Any], keep: Sequence[Any]) -> Any:
     """The builtin function at `address`. `slow` takes the calls it hands on; it owns `keep`, the code and the context."""
     context.words[CALLABLE] = id(slow)
-    text = name.encode()
-    definition = _MethodDef(text, address, METH_FASTCALL_KEYWORDS, None)
-    _DEFINITIONS.append((definition, text))
+    definition = _MethodDef(name.encode(), address, METH_FASTCALL_KEYWORDS, None)
+    _DEFINITIONS.append(definition)
     owner = [context, slow, *keep]
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]

@@ -222,8 +222,6 @@ def format_program(program: Program) -> str:
     """The program as text: buffers, then steps; each kernel printed where it is first launched."""
     lines = []
     for k, b in enumerate(program.buffers):
-        if b.role == "arena" and b.offset is None and b.alias is None and any(x.offset is not None for x in program.buffers):
-            continue  # its value is written straight into state
         where = f"= %{b.alias}" if b.alias is not None else (f"arena + {b.offset}" if b.role == "arena" else f"{b.role} {b.index}")
         lines.append(f"%{k}: {SHORT[b.dtype]}[{dims.format_shape(b.shape)}] {where}")
     names, shown = program.kernels(), set[Hashable]()

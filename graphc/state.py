@@ -56,8 +56,8 @@ class Shared(Node):
 
     @value.setter
     def value(self, array: np.ndarray) -> None:
+        self.cell[ADDRESS] = array.ctypes.data  # first: another thread's call must not find the address of an array that is gone
         self._value = array
-        self.cell[ADDRESS] = array.ctypes.data
 
     def get_value(self) -> np.ndarray:
         """A copy of the current value."""

@@ -125,6 +125,7 @@ class _Flow:
         self.program = program
         self.written: set[int] = set()  # roots, arena and outputs
         self.replaced: set[int] = set()  # roots of state that holds its new value
+        self.renewed: set[int] = set()  # the aliases under which a new value was written: what reads these means that one
         self.scratch: set[int] = set()  # roots of rows that a kernel fills anew for each of its outer points
 
     def run(self) -> None:
@@ -148,7 +149,7 @@ class _Flow:
             _broken(f"reads %{buffer} before it is written", kernel, k, step)
         if root in self.scratch:
             _broken(f"reads %{buffer}, of which only the last row is left", kernel, k, step)
-        if root in self.replaced:
+        if root in self.replaced and buffer not in self.renewed:
             _broken(f"reads the state %{buffer} after it was replaced", kernel, k, step)
 
     def _launch(self, k: int, step: Launch) -> None:
@@ -183,6 +184,7 @@ class _Flow:
             if root in self.replaced:
                 _broken(f"writes the state %{root} twice", kernel, k, step)
             self.replaced.add(root)
+            self.renewed |= {step.buffers[slot]} - {root}
         else:
             self.written.add(root)
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]

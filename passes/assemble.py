@@ -8,7 +8,7 @@ cheap, read back if it was stored, and kept in a scratch row otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from graphc import dims
 from graphc import scalar as sc
@@ -33,16 +33,17 @@ class _Slots:
 
     buffers: list[int]
     operands: list[Operand]
+    places: dict[tuple[int, tuple[Size, ...]], int] = field(default_factory=dict)
 
     def slot(self, buffer: int, dtype: object, shape: tuple[Size, ...], written: bool = False) -> int:
-        for k, b in enumerate(self.buffers):
-            if b == buffer and self.operands[k].shape == shape:
-                if written and not self.operands[k].written:
-                    self.operands[k] = replace(self.operands[k], written=True)
-                return k
-        self.buffers.append(buffer)
-        self.operands.append(Operand(dtype, shape, written))  # type: ignore[arg-type]
-        return len(self.buffers) - 1
+        k = self.places.get((buffer, shape))
+        if k is None:
+            k = self.places[buffer, shape] = len(self.buffers)
+            self.buffers.append(buffer)
+            self.operands.append(Operand(dtype, shape, written))  # type: ignore[arg-type]
+        elif written and not self.operands[k].written:
+            self.operands[k] = replace(self.operands[k], written=True)
+        return k
 
 
 class _Assembler:

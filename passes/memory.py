@@ -122,13 +122,11 @@ def _update_in_place(program: Program) -> Program:
         renamed[source] = target
         dropped.add(k)
         first_write = min(first_write, at)
-    kept = [_renamed(s, renamed) for k, s in enumerate(steps) if k not in dropped]
-    commit = min(first_write, program.commit)
-    return replace(program, steps=tuple(kept), commit=commit)
-
-
-def _renamed(step: Step, buffers: dict[int, int]) -> Step:
-    return replace(step, buffers=tuple([buffers.get(b, b) for b in step.buffers])) if isinstance(step, Launch) else step
+    kept = [s for k, s in enumerate(steps) if k not in dropped]
+    buffers = list(program.buffers)
+    for source, target in renamed.items():  # a name of its own for the new value: who reads `target` means the old one
+        buffers[source] = replace(buffers[target], alias=target)
+    return replace(program, buffers=tuple(buffers), steps=tuple(kept), commit=min(first_write, program.commit))
 
 
 def _same_place(program: Program, launch: Launch, source: int, target: int) -> bool:

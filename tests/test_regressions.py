@@ -48,6 +48,15 @@ def test_state_that_is_read_through_a_reshape_is_not_updated_in_place(shape: tup
     agree(make)
 
 
+def test_the_new_value_of_state_may_be_read_by_a_later_kernel() -> None:
+    def make() -> Made:  # the verifier, which runs in all tests, took it for a read of the old value
+        a, b = gx.shared(np.arange(12.0)), gx.shared(np.ones((3, 4)))
+        new = gx.tanh(a)
+        return [], [], {a: new, b: 0.5 * b + new.reshape(3, 4)}
+
+    agree(make)
+
+
 def test_a_scatter_that_is_returned_twice_and_kept_as_state_reaches_all_three() -> None:
     def make() -> Made:
         s, x, i = gx.shared(np.zeros(5)), gx.tensor("x", (3,)), gx.tensor("i", (3,), "int64")

@@ -180,6 +180,15 @@ def reshaped(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return gx.ravel(x) * (1 if c % 2 else 3) if b % 2 else x.reshape(*x.shape, 1) if b % 3 else gx.expand_dims(x, c % (x.ndim + 1))
 
 
+@builder("reshape")
+def reordered(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fi", ndim=2)
+    if x is None or not all(isinstance(s, int) for s in x.shape):
+        return None
+    y = x.reshape(*x.shape[:-2], x.shape[-1], x.shape[-2])
+    return gx.swapaxes(y, -1, -2) + (x if b % 2 else 0) if c % 3 else y
+
+
 @builder("slice", "reverse")
 def sliced(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, "fi", ndim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ DATA = Path(__file__).parents[2] / "examples" / "data" / "digits.npz"
 PER_LOG2 = "0x3FF71547652B82FE"  # 1 / log(2), which each exponential of the emitted code multiplies with
 
 
-# -- running ----------------------------------------------------------------------------------------------------------
+# -- running ---------------------------------------------------------------------------------------
 def run(outputs: Any, env: Mapping[Node, Any], mode: str | None = None) -> Any:
     """The values of a tree of outputs, compiled and called once."""
     return gx.function(list(env), outputs, mode=mode)(*env.values())
@@ -54,7 +55,7 @@ def difference(f: Callable[[np.ndarray], Any], x: Any, step: float = 1e-6) -> np
     return np.stack(columns, -1).reshape(*np.shape(columns[0]), *x.shape)
 
 
-# -- counting ---------------------------------------------------------------------------------------------------------
+# -- counting --------------------------------------------------------------------------------------
 def nodes(*outputs: Any) -> int:
     """How many nodes the outputs need."""
     return len(toposort(tree.leaves(list(outputs))))
@@ -91,7 +92,7 @@ def bytes_of(arrays: Any) -> int:
     return sum(np.asarray(a).nbytes for a in tree.leaves(arrays))
 
 
-# -- nets ---------------------------------------------------------------------------------------------------------------
+# -- nets ------------------------------------------------------------------------------------------
 Layers = list[tuple[Any, Any]]
 
 
@@ -99,7 +100,8 @@ def weights(sizes: Sequence[int], seed: int = 0, dtype: str = "float64") -> Laye
     """(W, b) per layer, W of shape (inputs, outputs), scaled so that signals keep their size."""
     rng = np.random.default_rng(seed)
     return [
-        ((rng.standard_normal((n, m)) / np.sqrt(n)).astype(dtype), (rng.standard_normal(m) / 4).astype(dtype)) for n, m in zip(sizes, sizes[1:])
+        ((rng.standard_normal((n, m)) / np.sqrt(n)).astype(dtype), (rng.standard_normal(m) / 4).astype(dtype))
+        for n, m in itertools.pairwise(sizes)
     ]
 
 

@@ -1,4 +1,4 @@
-"""spec/000-001.md: A1 to A13 and B1 to B13, how the compiler works: graphs, their gradients, shapes, batches, gates."""
+"""spec/000-001.md: A1 to A13 and B1 to B8, how the compiler works: graphs, their gradients, shapes, batches."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import scipy.special
 
 import graphc as gx
 from graphc.ir import Node, toposort
-from tests.spec.kit import both, close, cross_entropy, exponentials, net, nodes, optimised, ops, ops_of, run, weights
+from tests.spec.kit import both, close, cross_entropy, exponentials, net, nodes, ops, ops_of, optimised, run, weights
 
-# -- A1 to A5: the net of two inputs, two hidden units and one output, every unit with a weight 0 from a dummy input 1 -------------
+# -- A1 to A5: the net of two inputs, two hidden units and one output, every unit with a weight 0 from a dummy input 1
 WIRES = ("03", "13", "23", "04", "14", "24", "05", "35", "45")
 
 
@@ -52,7 +52,7 @@ def test_A1_units_and_matrices_are_one_function() -> None:
     close([np.ravel(g1), g2], [np.array([gradient[k] for k in WIRES[:6]]), np.array([gradient[k] for k in WIRES[6:]])])
 
 
-def test_A2_gradients_from_the_outside_in() -> None:
+def test_A2_gradients_by_the_chain_rule() -> None:
     """Two of the nine by the chain rule in words, as graphs beside `grad`."""
     w, x1, x2, out, unit = by_units()
     y = gx.scalar("y")
@@ -121,7 +121,7 @@ def test_A5_gradients_are_graphs() -> None:
     np.testing.assert_allclose(found, (ends[0] - ends[1]) / (2 * e), rtol=1e-7, atol=1e-10)
 
 
-# -- A6 to A8: cost, memory, shapes ---------------------------------------------------------------------------------------------
+# -- A6 to A8: cost, memory, shapes ----------------------------------------------------------------
 @pytest.mark.parametrize("size", [100, 1000, 10_000])
 def test_A6_backward_is_as_long_as_forward(size: int) -> None:
     x = gx.scalar("x")
@@ -133,7 +133,7 @@ def test_A6_backward_is_as_long_as_forward(size: int) -> None:
 
 
 def test_A7_memory_is_planned() -> None:
-    """Inference through 100 layers keeps two activations; training, where all are needed, a constant number per layer."""
+    """Inference through 100 layers keeps two activations; training, where all are needed, one per layer."""
     layers = weights([32] * 101)
     x, p = gx.tensor("x", ("n", 32)), gx.shared(layers, "p")
     out = net(p, x)
@@ -144,7 +144,7 @@ def test_A7_memory_is_planned() -> None:
     assert len(unplanned) == 99  # one each without a plan
     cost = gx.mean(out**2)
     step = gx.function([x], cost, updates=(p, gx.tree.map(lambda w, g: w - 0.1 * g, p, gx.grad(cost, p))))
-    assert 99 * activation <= step.memory(n=1000)["arena"] <= 2.1 * 101 * activation
+    assert 99 * activation <= step.memory(n=1000)["arena"] <= 1.1 * 101 * activation
 
 
 def test_A8_shapes_are_known_while_building() -> None:
@@ -164,7 +164,7 @@ def test_A8_shapes_are_known_while_building() -> None:
         images + patches
 
 
-# -- A9 to A13 --------------------------------------------------------------------------------------------------------------------------
+# -- A9 to A13 -------------------------------------------------------------------------------------
 def test_A9_one_compilation_for_every_batch(digits: tuple[np.ndarray, np.ndarray]) -> None:
     images, labels = digits
     layers = weights([64, 12, 10])
@@ -223,7 +223,7 @@ def test_A12_code_is_vectorised_and_fused() -> None:
     assert re.search(r"\bv?(mul|add|fmadd\d*|sub)ps\b", f.asm)
     A, B, X = np.random.default_rng(2).normal(size=(3, 1003)).astype("float32")
     wide = [v.astype(float) for v in (A, B, X)]
-    exact = np.tanh(wide[0] * wide[2] + wide[1]) * np.exp(-wide[2] ** 2) + np.log1p(wide[2] ** 2)
+    exact = np.tanh(wide[0] * wide[2] + wide[1]) * np.exp(-(wide[2] ** 2)) + np.log1p(wide[2] ** 2)
     np.testing.assert_allclose(f(A, B, X), exact, rtol=2e-6, atol=2e-7)
 
 
@@ -241,7 +241,7 @@ def test_A13_a_bias_is_the_weight_of_a_dummy_input(digits: tuple[np.ndarray, np.
     close(np.r_[first[1][0], first[1][1]], second[1], rtol=1e-11, atol=1e-14)
 
 
-# -- B1 to B8 -----------------------------------------------------------------------------------------------------------------------------
+# -- B1 to B8 --------------------------------------------------------------------------------------
 def dense() -> tuple[Node, Node, Node, Node, dict[str, Node]]:
     """(x, W, b, loss, interior values) of u = W x, v = u + b, y = sigmoid(v), mean squared error against a constant"""
     x, W, b = gx.tensor("x", (4,)), gx.tensor("W", (3, 4)), gx.tensor("b", (3,))
@@ -261,7 +261,7 @@ def test_B1_operands_have_an_order() -> None:
     at = dense_values(x, W, b)
     y = scipy.special.expit(at[W] @ at[x] + at[b])
     close(both(loss, at), np.mean((y - [0, 1, 0.5]) ** 2))
-    with pytest.raises(gx.ShapeError, match="4.*3"):
+    with pytest.raises(gx.ShapeError, match=r"4.*3"):
         x @ W
     composite = gx.function([x, W, b], gx.sigmoid(W @ x + b))  # an operator may be an expression of its inputs
     again = gx.function([x, W, b], composite(x, W, b) * 2)
@@ -313,7 +313,11 @@ def test_B6_a_tensor_of_weights_and_its_matrix(digits: tuple[np.ndarray, np.ndar
     W, image = gx.tensor("W", (4, 4, 8, 8)), gx.tensor("image", (8, 8))
     M, flat = gx.tensor("M", (16, 64)), gx.tensor("flat", (64,))
     V, X = np.random.default_rng(6).normal(size=(4, 4, 8, 8)), digits[0][3].reshape(8, 8)
-    spelled = [gx.tensordot(W, image, axes=2), gx.einsum("ijkl,kl->ij", W, image), gx.reshape(gx.reshape(W, (16, 64)) @ gx.ravel(image), (4, 4))]
+    spelled = [
+        gx.tensordot(W, image, axes=2),
+        gx.einsum("ijkl,kl->ij", W, image),
+        gx.reshape(gx.reshape(W, (16, 64)) @ gx.ravel(image), (4, 4)),
+    ]
     h = (V.reshape(16, 64) @ X.ravel()).reshape(4, 4)
     close(both(spelled, {W: V, image: X}), [h] * 3, rtol=1e-12)
     expected = run(gx.grad(gx.sum(gx.tanh(M @ flat)), M), {M: V.reshape(16, 64), flat: X.ravel()})
@@ -323,7 +327,9 @@ def test_B6_a_tensor_of_weights_and_its_matrix(digits: tuple[np.ndarray, np.ndar
 
 def test_B7_a_product_beside_its_loops() -> None:
     a, b = gx.tensor("a", (4, 3)), gx.tensor("b", (3, 2))
-    loops = gx.stack([gx.stack([sum((a[i, k] * b[k, j] for k in range(1, 3)), start=a[i, 0] * b[0, j]) for j in range(2)]) for i in range(4)])
+    loops = gx.stack(
+        [gx.stack([sum((a[i, k] * b[k, j] for k in range(1, 3)), start=a[i, 0] * b[0, j]) for j in range(2)]) for i in range(4)]
+    )
     rng = np.random.default_rng(7)
     at = {a: rng.normal(size=(4, 3)), b: rng.normal(size=(3, 2))}
     close(both([a @ b, loops], at), [at[a] @ at[b]] * 2, rtol=1e-14)
@@ -342,97 +348,3 @@ def test_B8_loss_and_gradients_from_one_function(digits: tuple[np.ndarray, np.nd
     shared = ops(optimised([x, y, *gx.tree.leaves(p)], gx.value_and_grad(cross_entropy(net(p, x), y), p)))
     alone = ops(optimised([x, y, *gx.tree.leaves(p)], cross_entropy(net(p, x), y)))
     assert shared["tanh"] == alone["tanh"] == 1 and shared["exp"] == 1
-
-
-# -- B9 to B13: gates -----------------------------------------------------------------------------------------------------------------------
-def step(z: Node) -> Node:
-    return (z > 0).astype("float64")
-
-
-def bits(n: int) -> np.ndarray:
-    return np.array(list(itertools.product([0.0, 1.0], repeat=n)))
-
-
-def consecutive(rows: np.ndarray) -> np.ndarray:
-    """Two ones in a row somewhere."""
-    return (rows[:, :-1] * rows[:, 1:]).max(axis=1)
-
-
-def test_B9_perceptrons_find_consecutive_ones() -> None:
-    x = gx.tensor("x", ("n", 4))
-    hidden = step(x @ np.array([[1.0, 0], [2, 0], [1, 1], [0, 1]]) - np.array([2.5, 1.5]))
-    out = step(hidden @ np.array([1.0, 1.0]) - 0.5)
-    first, good = both([hidden[:, 0], out], {x: bits(4)})
-    spelled = ["".join(str(int(v)) for v in row) for row in bits(4)]
-    assert {s for s, v in zip(spelled, first) if v} == {"1100", "1101", "1110", "1111", "0110", "0111"}
-    assert {s for s, v in zip(spelled, good) if v} == {"0011", "0110", "0111", "1011", "1100", "1101", "1110", "1111"}
-
-
-def test_B9_they_are_learned_with_sigmoids() -> None:
-    p = gx.shared(weights([4, 5, 1], seed=1), "p")
-    x, y = gx.tensor("x", ("n", 4)), gx.tensor("y", ("n",))
-    out = gx.sigmoid(net(p, x, gx.sigmoid)[:, 0])
-    cost = gx.mean((out - y) ** 2)
-    train = gx.function([x, y], out, updates=(p, gx.tree.map(lambda w, g: w - 8.0 * g, p, gx.grad(cost, p))))
-    X, Y = bits(4), consecutive(bits(4))
-    for _ in range(3000):
-        found = train(X, Y)
-    np.testing.assert_array_equal(found > 0.5, Y > 0.5)
-
-
-def test_B10_a_threshold_is_the_weight_of_a_constant_input() -> None:
-    x = gx.tensor("x", ("n", 4))
-    W, t = np.array([[1.0, 0], [2, 0], [1, 1], [0, 1]]), np.array([2.5, 1.5])
-    widened = gx.concatenate([gx.ones((x.shape[0], 1)), x], axis=1)
-    close(*both([step(x @ W - t), step(widened @ np.vstack([-t, W]))], {x: bits(4)}), rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("n", "gates", "good"),
-    [
-        (5, [([1, 2, 1, 0, 0], 2.5), ([0, 0, 1, 2, 1], 2.5)], 19),
-        (6, [([1, 2, 1, 0, 0, 0], 2.5), ([0, 0, 1, 2, 1, 0], 2.5), ([0, 0, 0, 0, 1, 1], 1.5)], 43),
-    ],
-)
-def test_B11_longer_words(n: int, gates: list[tuple[list[int], float]], good: int) -> None:
-    x = gx.tensor("x", ("n", n))
-    hidden = [step(x @ np.array(w, float) - t) for w, t in gates]
-    out = both(step(sum(hidden[1:], start=hidden[0]) - 0.5), {x: bits(n)})
-    np.testing.assert_array_equal(out, consecutive(bits(n)))
-    assert out.sum() == good
-
-
-def test_B11_parity() -> None:
-    x = gx.tensor("x", ("n", "k"))
-    total = gx.sum(x, axis=1)
-    h = [step(total - t) for t in (0.5, 1.5, 2.5)]
-    two, three = gx.function([x], step(h[0] - h[1] - 0.5)), gx.function([x], step(h[0] - h[1] + h[2] - 0.5))
-    np.testing.assert_array_equal(two(bits(2)), bits(2).sum(axis=1) % 2)
-    np.testing.assert_array_equal(three(bits(3)), bits(3).sum(axis=1) % 2)
-
-
-def test_B12_partial_connections_equal_masked_ones(digits: tuple[np.ndarray, np.ndarray]) -> None:
-    """Six random inputs per unit, by constant indices, and as a dense layer times a mask of zeros; absent edges have gradient 0."""
-    images = digits[0][:20]
-    rng = np.random.default_rng(8)
-    index = np.stack([rng.choice(64, 6, replace=False) for _ in range(9)])
-    x, w, D = gx.tensor("x", ("n", 64)), gx.tensor("w", (9, 6)), gx.tensor("D", (9, 64))
-    mask = np.zeros((9, 64))
-    np.put_along_axis(mask, index, 1.0, axis=1)
-    sparse = gx.tanh(gx.sum(gx.take(x, index, axis=1) * w, axis=2))
-    full = gx.tanh(x @ (D * mask).T)
-    values = rng.normal(size=(9, 6))
-    wide = rng.normal(size=(9, 64))
-    np.put_along_axis(wide, index, values, axis=1)
-    a, ga = both([sparse, gx.grad(gx.sum(sparse**2), w)], {x: images, w: values})
-    b, gb = both([full, gx.grad(gx.sum(full**2), D)], {x: images, D: wide})
-    close(a, b, rtol=1e-12)
-    close(ga, np.take_along_axis(gb, index, axis=1), rtol=1e-11)
-    assert (gb[mask == 0] == 0).all() and (gb[mask == 1] != 0).mean() > 0.5  # some pixels are white in all images
-
-
-def test_B13_step() -> None:
-    z = gx.tensor("z", (4,))
-    at = np.array([-1.0, 0.0, 1e-300, 2.0])
-    close(both([step(z), gx.grad(gx.sum(step(z) * z), z)], {z: at}), [np.array([0.0, 0, 1, 1])] * 2, rtol=0)  # the step itself is flat
-    assert (both(gx.grad(gx.sum(step(z * 1.0)), z), {z: at}) == 0).all()

@@ -9,11 +9,20 @@ import scipy.special
 import graphc as gx
 from graphc.ir import Node
 from tests.spec.kit import (
-    Layers, both, bytes_of, close, cross_entropy, difference, net, optimised, ops, run, weights,
+    Layers,
+    both,
+    bytes_of,
+    close,
+    cross_entropy,
+    difference,
+    net,
+    ops,
+    optimised,
+    run,
+    weights,
 )  # fmt: skip
 
-
-# -- F1: u3 = exp(u1 + u2) with u2 = u1**2 --------------------------------------------------------------------------------
+# -- F1: u3 = exp(u1 + u2) with u2 = u1**2 ---------------------------------------------------------
 U1 = 0.5
 F1_ORDERS = [2.1170000166126747, 4.2340000332253493, 12.702000099676048, 42.340000332253493, 160.89200126256327, 660.50400518315450]
 
@@ -35,7 +44,7 @@ def test_F1_direct_derivative() -> None:
     close(run([direct, of_u2], {u1: U1}), [np.asarray(2.1170000166126747)] * 2, rtol=1e-15)
 
 
-# -- F2: the regression example with two hidden units -----------------------------------------------------------------------
+# -- F2: the regression example with two hidden units ----------------------------------------------
 F2 = {"W": [[1.0, -1.0], [0.5, 2.0]], "V": [1.0, -2.0], "b": 0.3, "c": [0.0, 0.1]}
 F2_X, F2_Y, F2_DECAY = np.array([1.0, 2.0]), 1.0, 0.01
 F2_COST = 5.9261683129666767
@@ -87,7 +96,7 @@ def test_F2_eigenvalues() -> None:
     np.testing.assert_allclose(eigenvalues[[0, -1]], [-3.67245386, 4.29625478], atol=1e-8)
 
 
-# -- F4: the ladder u <- sin(u) cos(u), 2**k paths after k rungs ---------------------------------------------------------------
+# -- F4: the ladder u <- sin(u) cos(u), 2**k paths after k rungs -----------------------------------
 @pytest.mark.parametrize(
     ("rungs", "value", "slope"), [(50, 0.116956973922223, 0.00988565350570325), (1000, 0.0272964857550925, 0.000124363811358476)]
 )
@@ -99,7 +108,7 @@ def test_F4_ladder(rungs: int, value: float, slope: float) -> None:
     close(run([u, gx.grad(u, start)], {start: 0.5}), [np.asarray(value), np.asarray(slope)], rtol=2e-14)
 
 
-# -- F5: softmax, its two losses -------------------------------------------------------------------------------------------------
+# -- F5: softmax, its two losses -------------------------------------------------------------------
 def f5(a: Node, label: int) -> tuple[Node, Node, Node]:
     """(p, negative log likelihood, squared error)"""
     p = gx.softmax(a)
@@ -125,7 +134,7 @@ def test_F5_saturated() -> None:
     np.testing.assert_allclose(wrong[1], -8.24e-9, rtol=1e-3)
 
 
-# -- R1 to R9 ---------------------------------------------------------------------------------------------------------------------
+# -- R1 to R9 --------------------------------------------------------------------------------------
 def test_R1_shape_and_dtype_of_what_one_differentiates_by() -> None:
     W, x = gx.tensor("W", (3, 2), "float32"), gx.tensor("x", (2,), "float32")
     hidden = gx.tanh(W @ x)
@@ -256,7 +265,11 @@ ACTIVATIONS = {
     "tanh": (gx.tanh, np.tanh, lambda a: 1 - np.tanh(a) ** 2),
     "sigmoid": (gx.sigmoid, scipy.special.expit, lambda a: scipy.special.expit(a) * scipy.special.expit(-a)),
     "relu": (gx.relu, lambda a: np.maximum(a, 0), lambda a: (a > 0) * 1.0),
-    "leaky": (lambda a: gx.maximum(a, 0) + 0.01 * gx.minimum(a, 0), lambda a: np.where(a > 0, a, 0.01 * a), lambda a: np.where(a > 0, 1, 0.01)),
+    "leaky": (
+        lambda a: gx.maximum(a, 0) + 0.01 * gx.minimum(a, 0),
+        lambda a: np.where(a > 0, a, 0.01 * a),
+        lambda a: np.where(a > 0, 1, 0.01),
+    ),
     "softplus": (lambda a: gx.log(1 + gx.exp(a)), lambda a: np.logaddexp(0, a), scipy.special.expit),
     "hard tanh": (lambda a: gx.maximum(-1, gx.minimum(1, a)), lambda a: np.clip(a, -1, 1), lambda a: (np.abs(a) < 1) * 1.0),
     "abs": (gx.abs, np.abs, np.sign),

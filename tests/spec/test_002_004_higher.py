@@ -8,7 +8,7 @@ import scipy.sparse.linalg
 
 import graphc as gx
 from graphc.ir import Node
-from tests.spec.kit import bytes_of, both, close, cross_entropy, difference, net, nodes, optimised, ops_of, run, weights
+from tests.spec.kit import both, bytes_of, close, cross_entropy, difference, net, nodes, ops_of, optimised, run, weights
 from tests.spec.test_002_004_gradient import f2, f2_values
 
 
@@ -19,7 +19,7 @@ def small_net() -> tuple[Node, Node, Node]:
     return theta, x, gx.mean((gx.tanh(x @ W + b) @ V + c) ** 2)
 
 
-# -- R44 ----------------------------------------------------------------------------------------------------------------
+# -- R44 -------------------------------------------------------------------------------------------
 def test_R44_gradients_are_graphs_before_and_after_optimisation() -> None:
     x, W = gx.tensor("x", (4, 3)), gx.tensor("W", (3, 3))
     y = gx.softmax(gx.tanh(x @ W))
@@ -34,7 +34,7 @@ def test_R44_gradients_are_graphs_before_and_after_optimisation() -> None:
     assert gx.check_grad(gx.sum(simple * v), W, at) < 1e-6
 
 
-# -- R45 ----------------------------------------------------------------------------------------------------------------
+# -- R45 -------------------------------------------------------------------------------------------
 def test_R45_hessian_products_in_linear_memory() -> None:
     """79,510 parameters: the Hessian would be 50 GB. What a product allocates beside its inputs and outputs is less than the outputs."""
     layers = weights([784, 100, 10])
@@ -57,7 +57,7 @@ def test_R45_hessian_products_in_linear_memory() -> None:
     close(Hu, gx.tree.map(lambda a, b: (a - b) / (2 * e), *ends), rtol=1e-5, atol=3e-6)
 
 
-# -- R46 ----------------------------------------------------------------------------------------------------------------
+# -- R46 -------------------------------------------------------------------------------------------
 def conjugate_gradients(H, b: np.ndarray, steps: int) -> tuple[np.ndarray, float]:  # type: ignore[no-untyped-def]
     """(x with H x = b as far as curvature is positive, the smallest curvature seen)"""
     x, r = np.zeros_like(b), b.copy()
@@ -118,7 +118,7 @@ def test_R46_negative_curvature_is_seen_and_damped() -> None:
     assert g @ step < 0
 
 
-# -- R47 ----------------------------------------------------------------------------------------------------------------
+# -- R47 -------------------------------------------------------------------------------------------
 def test_R47_products_three_ways() -> None:
     """grad of (grad f . v), forward over reverse, the dense Hessian, differences of the gradient."""
     theta, x, cost = small_net()
@@ -145,7 +145,7 @@ def test_R47_a_product_costs_a_few_gradients(width: int) -> None:
     assert product["operations"] <= 3.5 * gradient["operations"]  # counted; seconds: benchmarks
 
 
-# -- R48 ----------------------------------------------------------------------------------------------------------------
+# -- R48 -------------------------------------------------------------------------------------------
 def test_R48_a_gradient_inside_the_cost() -> None:
     """|d f / d x|**2 is part of the cost: values, gradient (two nested), Hessian-vector product (three), and training on it."""
     rng = np.random.default_rng(9)
@@ -180,7 +180,7 @@ def test_R48_products_of_the_penalised_cost() -> None:
     close(product, (f(t + 1e-6 * d, X) - f(t - 1e-6 * d, X)) / 2e-6, rtol=1e-6, atol=1e-8)
 
 
-# -- R49 ----------------------------------------------------------------------------------------------------------------
+# -- R49 -------------------------------------------------------------------------------------------
 def quadratic() -> tuple[Node, np.ndarray, np.ndarray, Node]:
     rng = np.random.default_rng(11)
     A = rng.normal(size=(4, 4))
@@ -232,7 +232,7 @@ def test_R49_a_conjugate_gradient_iterate_in_the_graph() -> None:
     assert np.abs(other - found).max() > 0.1 * np.abs(found).max()
 
 
-# -- R50 ----------------------------------------------------------------------------------------------------------------
+# -- R50 -------------------------------------------------------------------------------------------
 def test_R50_hessian_by_products_over_the_unit_vectors() -> None:
     theta, x, cost = small_net()
     rows = gx.vmap(lambda e: gx.hvp(cost, theta, e))(gx.eye(26))

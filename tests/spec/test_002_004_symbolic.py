@@ -1,10 +1,9 @@
-"""spec/002-004.md, R25 to R43: exact, symbolic, closed, general, simplified, stable, compiled."""
+"""spec/002-004.md, R25 to R35: exact, symbolic, in both modes, for any operation and rank."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 
 import mpmath as mp
 import numpy as np
@@ -12,25 +11,20 @@ import pytest
 import scipy.special
 
 import graphc as gx
-from codegen.runtime import Executable
-from codegen.target import host
-from graphc.interp import evaluate
-from graphc.ir import Graph, Node, toposort
-from graphc.ops.registry import OPS
-from graphc.ops.rows import PUBLIC, elementwise
-from passes.fold import FOLD
-from passes.fuse import fuse
-from passes.pipeline import Log, plan
-from passes.rewrite import Table, rewrite
-from passes.rules.algebra import ALGEBRA
-from passes.rules.linalg import LINALG
-from passes.rules.shapes import SHAPES
-from passes.rules.stability import STABILITY
+from graphc.ir import Node
+from graphc.ops.rows import elementwise
 from tests.spec.kit import (
-    both, close, cross_entropy, exponentials, net, nodes, ops_of, optimised, run, weights,
+    both,
+    close,
+    cross_entropy,
+    exponentials,
+    net,
+    optimised,
+    run,
+    weights,
 )  # fmt: skip
 
-# -- R25: exact to rounding, also where functions saturate ------------------------------------------------------------------
+# -- R25: exact to rounding, also where functions saturate -----------------------------------------
 SCALARS: dict[str, tuple[Callable[[Node], Node], Callable[[mp.mpf], mp.mpf]]] = {
     "sigmoid": (lambda x: 1 / (1 + gx.exp(-x)), lambda x: 1 / (1 + mp.exp(-x))),
     "tanh": (gx.tanh, mp.tanh),
@@ -78,12 +72,15 @@ def test_R25_derivatives_at_saturation(name: str) -> None:
     to_rounding(name, FAR)
 
 
-@pytest.mark.xfail(strict=True, reason="tanh' is 1 - tanh**2, which loses digits as it falls and is 0 from |x| = 19 on (f64), where it should be 4 exp(-2|x|)")
+@pytest.mark.xfail(
+    strict=True,
+    reason="tanh' is 1 - tanh**2, which loses digits as it falls and is 0 from |x| = 19 on (f64), where it should be 4 exp(-2|x|)",
+)
 def test_R25_derivative_of_tanh_at_saturation() -> None:
     to_rounding("tanh", [-7.5, *FAR])
 
 
-# -- R26: all derivatives in one go ---------------------------------------------------------------------------------------------
+# -- R26: all derivatives in one go ----------------------------------------------------------------
 def test_R26_one_call_beside_one_call_a_parameter(digits: tuple[np.ndarray, np.ndarray]) -> None:
     sizes = [784, 100, 10]
     layers = weights(sizes, dtype="float32")
@@ -112,17 +109,7 @@ def test_R26_one_call_beside_one_call_a_parameter(digits: tuple[np.ndarray, np.n
         np.testing.assert_allclose(gradient[layer][0][place], (ends[0] - ends[1]) / 2e-4, rtol=2e-3, atol=2e-7)
 
 
-# -- R27, R28: numerical differentiation -------------------------------------------------------------------------------------------
-@pytest.fixture
-def own_rows() -> Iterator[None]:
-    """Rows that a test adds go away with it."""
-    before = set(OPS)
-    yield
-    for name in set(OPS) - before:
-        del OPS[name]
-        PUBLIC.pop(name, None)
-
-
+# -- R27, R28: numerical differentiation -----------------------------------------------------------
 def test_R27_a_planted_wrong_rule_is_caught(own_rows: None) -> None:
     wrong = elementwise("sine_with_a_wrong_rule", 1, "sin(x)", ref=np.sin, vjp=lambda g, out, x: (1.0001 * g * gx.cos(x),),
                         emit=lambda s, x: s.math("sin", x))  # fmt: skip
@@ -145,7 +132,7 @@ def test_R28_variance_of_random_perturbations() -> None:
     np.testing.assert_array_equal(values.var(axis=0), np.full(n, n - 1.0))
 
 
-# -- R29: forward and reverse ---------------------------------------------------------------------------------------------------------
+# -- R29: forward and reverse ----------------------------------------------------------------------
 @pytest.mark.parametrize(("inputs", "outputs", "better"), [(2, 2000, "forward"), (2000, 2, "reverse")])
 def test_R29_the_mode_that_fits(inputs: int, outputs: int, better: str) -> None:
     x = gx.tensor("x", (inputs,))
@@ -164,7 +151,7 @@ def test_R29_the_mode_that_fits(inputs: int, outputs: int, better: str) -> None:
     assert chosen.cost()["operations"] == count[better]
 
 
-# -- R30, R31: expressions ----------------------------------------------------------------------------------------------------------------
+# -- R30, R31: expressions -------------------------------------------------------------------------
 def test_R30_a_gradient_is_an_expression() -> None:
     x, w = gx.tensor("x", ("n", "k")), gx.tensor("w", ("k",))
     cost = gx.sum(gx.sigmoid(x @ w))
@@ -186,10 +173,7 @@ def test_R30_a_gradient_is_an_expression() -> None:
 
 
 def test_R31_no_swell_of_higher_derivatives() -> None:
-    """Nodes of the k-th derivative of a chain of L tanh: about L**k / k!, the number of its terms' prefixes, not exponential in L or k.
-
-    The table, and what these counts were when it was made, is in README.md.
-    """
+    """The k-th derivative of L tanh has nodes linear in L, and less than three times as many for each order; a table is in README.md."""
     table = {}
     for length in (5, 10, 20):
         x = gx.scalar("x")
@@ -201,11 +185,11 @@ def test_R31_no_swell_of_higher_derivatives() -> None:
             table[length, k] = len(optimised([x], u).order)
     for k in range(1, 5):
         growth = np.log2(table[20, k] / table[10, k])
-        assert growth < 1.5, (k, growth, table)  # at most L**1.5 where each order is one sweep over the nodes of the one before
-    assert all(table[20, k] < 20 * 6**k for k in range(1, 5)), table
+        assert growth < 1.2, (k, growth, table)
+    assert all(table[20, k + 1] < 3 * table[20, k] for k in range(1, 4)), table
 
 
-# -- R32: more than arithmetic ----------------------------------------------------------------------------------------------------------------
+# -- R32: more than arithmetic ---------------------------------------------------------------------
 INDEX = np.array([3, 0, 3, 1])
 OTHER = {
     "take": lambda x: gx.take(x, INDEX, axis=0),
@@ -228,7 +212,7 @@ def test_R32_choice_and_movement_have_rules(name: str) -> None:
     both([y, gx.grad(gx.sum(gx.sin(y)), x)], {x: at})
 
 
-# -- R33 to R35: rules ------------------------------------------------------------------------------------------------------------------------
+# -- R33 to R35: rules -----------------------------------------------------------------------------
 def test_R33_no_jacobian_is_made() -> None:
     n = 1_000_000
     x, g = gx.tensor("x", ("n",)), gx.tensor("g", ("n",))
@@ -266,254 +250,3 @@ def test_R35_any_rank() -> None:
     cost = gx.sum(gx.sin(sequence @ W))
     close(both(gx.grad(cost, [sequence, W]), {sequence: S, W: weight}),
           [np.cos(S @ weight) @ weight.swapaxes(1, 2), S.swapaxes(1, 2) @ np.cos(S @ weight)])  # fmt: skip
-
-
-# -- R36, R37: compositions ------------------------------------------------------------------------------------------------------------------------
-def spelled(log_probability: Callable[[Node, Node], Node]) -> gx.Function:
-    """Loss and gradient of softmax regression's last step, for a spelling of log p[label]."""
-    x, y = gx.tensor("x", ("n", 10), "float32"), gx.tensor("y", ("n",), "int64")
-    return gx.function([x, y], gx.value_and_grad(-gx.mean(log_probability(x, y[:, None])), x))
-
-
-def quotient(x: Node) -> Node:
-    return gx.exp(x) / gx.sum(gx.exp(x), axis=1, keepdims=True)
-
-
-def shifted(x: Node) -> Node:
-    return quotient(x - gx.max(x, axis=1, keepdims=True))
-
-
-COARSE = lambda x, y: gx.take_along_axis(gx.log_softmax(x), y, axis=1)
-FINE = {"naive": lambda x, y: gx.take_along_axis(gx.log(quotient(x)), y, axis=1),
-        "shifted by hand": lambda x, y: gx.take_along_axis(gx.log(shifted(x)), y, axis=1),
-        "softmax, log": lambda x, y: gx.take_along_axis(gx.log(gx.softmax(x)), y, axis=1),
-        "softmax, pick, log": lambda x, y: gx.log(gx.take_along_axis(gx.softmax(x), y, axis=1))}  # fmt: skip
-SHIFTED = "log(sum(exp(x - c))) is not rewritten to logsumexp(x) - c, so the gradient also goes through the user's own maximum: 1.5 x the work"
-COARSER = {"shifted by hand": SHIFTED}
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=COARSER[n]) if n in COARSER else ()) for n in FINE])
-def test_R36_fine_grained_graphs_fuse_to_coarse_speed(name: str) -> None:
-    """Cross-entropy from exp, sum, divide and log, and from log_softmax: as many kernels, as many operations."""
-    fine, coarse = spelled(FINE[name]), spelled(COARSE)
-    X, Y = np.random.default_rng(7).normal(size=(6, 10)).astype("float32"), np.array([0, 9, 3, 3, 1, 5])
-    close(fine(X, Y), coarse(X, Y), rtol=2e-6, atol=1e-7)
-    one, other = fine.cost(n=64), coarse.cost(n=64)
-    assert one["kernels"] == other["kernels"]
-    assert one["operations"] <= 1.1 * other["operations"]
-    assert one["transcendental"] <= other["transcendental"] <= 64 * 11
-
-
-def maxout(x: Node, W: Node, b: Node) -> Node:
-    """max over the pieces k of x W_k + b_k, W (k, inputs, outputs)"""
-    return gx.max(gx.einsum("ni,kio->nko", x, W) + b, axis=1)
-
-
-def mixture_loss(logits: Node, means: Node, logs: Node, y: Node) -> Node:
-    """-mean log of sum_k softmax(logits)_k N(y; means_k, exp(logs_k)**2)"""
-    log_density = -0.5 * ((y[:, None] - means) / gx.exp(logs)) ** 2 - logs - 0.5 * np.log(2 * np.pi)
-    return -gx.mean(gx.log(gx.sum(gx.softmax(logits) * gx.exp(log_density), axis=1)))
-
-
-def radial(x: Node, centres: Node, width: Node) -> Node:
-    return gx.exp(-gx.sum((x[:, None, :] - centres) ** 2, axis=2) / width**2)
-
-
-def test_R37_new_modules_need_no_gradient_code() -> None:
-    rng = np.random.default_rng(8)
-    x, y = gx.tensor("x", (4, 3)), gx.tensor("y", (4,))
-    W, b, c, s = gx.tensor("W", (2, 3, 5)), gx.tensor("b", (2, 5)), gx.tensor("c", (5, 3)), gx.tensor("s", (5,))
-    at = {n: rng.normal(size=n.shape) for n in (x, y, W, b, c)} | {s: rng.uniform(1, 2, 5)}
-    hidden = maxout(x, W, b)
-    for out, wrt in [
-        (hidden, [x, W, b]),
-        (mixture_loss(hidden[:, :2], hidden[:, 2:4], hidden[:, 3:], y), [W, b]),
-        (gx.maximum(-1, gx.minimum(1, x @ W[0])), [x, W]),
-        (radial(x, c, s), [x, c, s]),
-    ]:
-        assert gx.check_grad(out, wrt, at) < 1e-6
-    flat = {n: at[n] for n in (x, c, s)}
-    expected = np.exp(-((at[x][:, None, :] - at[c]) ** 2).sum(2) / at[s] ** 2)
-    close(both(radial(x, c, s), flat), expected)
-
-
-# -- R38 to R40: closure and reach ------------------------------------------------------------------------------------------------------------------
-def test_R38_closed_under_differentiation() -> None:
-    """Three times through max, gather, choice and stop_gradient: only registered ops, and the right numbers."""
-    x, still = gx.tensor("x", (6,)), gx.tensor("still", (6,))
-    at = np.array([0.4, -0.7, 1.1, -0.2, 0.9, 0.3])
-
-    def build(held: Node) -> Node:
-        return gx.max(gx.sin(x)[np.array([4, 1, 2])]) * gx.sum(gx.where(x > 0, x**4, held * x**3))
-
-    y = build(gx.stop_gradient(x))
-    d = gx.grad(y, x)
-    for _ in range(2):
-        d = gx.grad(gx.sum(d * np.arange(1.0, 7)), x)
-        assert all(OPS[n.op.name] is n.op for n in toposort([d]))
-    both(d, {x: at})
-    assert gx.check_grad(build(x), x, {x: at}, order=3, rtol=1e-4) < 1e-4
-    same = build(still)  # what is held still, as a variable of its own
-    e = gx.grad(same, x)
-    for _ in range(2):
-        e = gx.grad(gx.sum(e * np.arange(1.0, 7)), x)
-    close(d.eval({x: at}), e.eval({x: at, still: at}), rtol=1e-13)
-
-
-REACH = """+ abs sign square sqrt rsqrt power exp expm1 log log1p sin cos arctan2 tanh sigmoid softplus erf maximum minimum clip mod floor round
-astype less equal logical_and where isnan isinf sum mean prod max min argmax argmin logsumexp norm var any all cumsum reshape ravel transpose
-broadcast_to expand_dims squeeze concatenate split stack pad flip tile diag eye tri one_hot arange zeros_like ones_like take take_along_axis at
-dot matmul outer einsum trace softmax log_softmax relu grad vjp jvp hvp jacobian hessian stop_gradient vmap shared function substitute"""
-
-
-def test_R39_the_list_of_operations() -> None:
-    """What part 7(a) lists and exists today; the rest is in README.md under later work."""
-    missing = [name for name in REACH.split() if name != "+" and not hasattr(gx, name)]
-    assert not missing
-    x = np.array([[0.5, 1.5], [2.5, 0.25]])
-    node = gx.tensor("x", (2, 2))
-    same = [n for n in REACH.split() if hasattr(np, n) and n in PUBLIC and OPS.get(n) and OPS[n].arity == 1 and n != "invert"]
-    assert len(same) > 8
-    got = run([getattr(gx, n)(node) for n in same], {node: x})
-    close(got, [getattr(np, n)(x) for n in same], rtol=4e-16)
-
-
-def test_R40_an_operation_of_ones_own(own_rows: None) -> None:
-    """log(1 - exp(x)) for x < 0, without cancellation at either end: one row; it fuses, and it is differentiated twice."""
-
-    def formula(m: object, x: object) -> object:
-        return m.select(x > -0.7, m.math("log", -m.math("expm1", x)), m.math("log1p", -m.math("exp", x)))  # type: ignore[attr-defined,operator]
-
-    log1mexp = elementwise(
-        "log1mexp", 1, "log(1 - exp(x))", emit=formula, domain=(-4, -0.1), costly=True,
-        ref=lambda x: np.where(x > -0.7, np.log(-np.expm1(x)), np.log1p(-np.exp(x))),
-        vjp=lambda g, out, x: (-g / gx.expm1(-x),),
-    )  # fmt: skip
-    x = gx.tensor("x", ("n",))
-    y = 2 * log1mexp(-x * x) + 1
-    first = gx.grad(gx.sum(y), x)
-    f = gx.function([x], [y, first, gx.grad(gx.sum(first), x)])
-    assert f.cost(n=8)["kernels"] == 1 and ops_of(f)["log1mexp"] == 1
-    at = np.array([0.01, 0.5, 3.0, 6.0])
-    with mp.workdps(40):
-        exact = lambda v: 2 * mp.log(1 - mp.exp(-v * v)) + 1
-        expected = [[float(mp.diff(exact, mp.mpf(v), k)) for v in at] for k in range(3)]
-    close(list(f(at)), [np.array(e) for e in expected], rtol=2e-12)
-
-
-# -- R41: simplification -------------------------------------------------------------------------------------------------------------------------------
-def clumsy() -> tuple[Node, Node, Node]:
-    x, W = gx.tensor("x", ("n", 4)), gx.tensor("W", (4, 4))
-    h = gx.transpose(gx.transpose(x @ (W * 1.0))) + gx.zeros((4,)) - (-gx.exp(x) / gx.sum(gx.exp(x), axis=1, keepdims=True))
-    return x, W, gx.log(gx.sum(gx.exp(h * (gx.asarray(np.full(4, 0.5)) * np.full(4, 3.0))), axis=1)) + gx.mean(h * h)
-
-
-@pytest.mark.parametrize("table", ["fold", "shapes", "algebra", "stability", "linalg", "all"])
-def test_R41_each_table_alone_keeps_the_values(table: str) -> None:
-    tables = {"fold": FOLD, "shapes": SHAPES, "algebra": ALGEBRA, "stability": STABILITY, "linalg": LINALG}
-    rules = tables.get(table) or [r for t in tables.values() for r in t]
-    x, W, y = clumsy()
-    at = {x: np.random.default_rng(9).normal(size=(5, 4)), W: np.random.default_rng(10).normal(size=(4, 4))}
-    roots = [y, gx.vjp(y, W, gx.ones_like(y))]
-    new = rewrite(roots, Table(rules))
-    close(evaluate(new, at), evaluate(roots, at), rtol=1e-12)
-    assert any(a is not b for a, b in zip(new, roots)) or table == "linalg"
-    assert nodes(*new) <= nodes(*roots) or table in ("stability", "all")
-
-
-def test_R41_less_work_and_memory_with_the_passes() -> None:
-    x, W, y = clumsy()
-    outputs = [y, gx.vjp(y, W, gx.ones_like(y))]
-    plain, simple = gx.function([x, W], outputs, mode="none"), gx.function([x, W], outputs)
-    at = np.random.default_rng(11).normal(size=(5, 4)), np.random.default_rng(12).normal(size=(4, 4))
-    close(list(simple(*at)), list(plain(*at)), rtol=1e-12)
-    before, after = plain.cost(n=100), simple.cost(n=100)
-    assert after["operations"] < before["operations"] and after["kernels"] <= before["kernels"]
-    assert simple.memory(n=100)["arena"] <= plain.memory(n=100)["arena"]
-    assert len(optimised([x, W], outputs).order) < nodes(*outputs)
-    fused = fuse(optimised([x, W], outputs))
-    assert len(fused.clusters) < sum(len(c.members) for c in fused.clusters)
-
-
-# -- R42: stability, naive graphs at the points where NumPy fails ---------------------------------------------------------------------------------------
-def vector(*values: float) -> np.ndarray:
-    return np.array(values)
-
-
-NAIVE: dict[str, tuple[Callable[[Node], Node], list[np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
-    "softmax": (
-        lambda a: gx.exp(a) / gx.sum(gx.exp(a)),
-        [vector(1000, 0), vector(-1000, -1001), vector(89, -745)],
-        scipy.special.softmax,
-    ),
-    "log softmax": (lambda a: gx.log(gx.softmax(a)), [vector(1000, 0), vector(-1000, 0, 1000)], scipy.special.log_softmax),
-    "log sum exp": (lambda a: gx.log(gx.sum(gx.exp(a))), [vector(1000, 1000), vector(-1000, -1001)], scipy.special.logsumexp),
-    "softplus": (lambda x: gx.log(1 + gx.exp(x)), [vector(-40, 1000, -800, 0)], lambda x: np.logaddexp(0, x)),
-    "loss of a sure sigmoid": (lambda x: -gx.log(1 - gx.sigmoid(x)), [vector(40, -40, 1000, 0.5)], lambda x: np.logaddexp(0, x)),
-    "log sigmoid": (lambda x: gx.log(1 / (1 + gx.exp(-x))), [vector(-1000, -40, 40)], scipy.special.log_expit),
-    "sigmoid by exp(x)": (lambda x: gx.exp(x) / (1 + gx.exp(x)), [vector(1000, -1000, 3)], scipy.special.expit),
-    "log1p": (lambda x: gx.log(1 + x), [vector(1e-18, 1e-9, 2)], np.log1p),
-    "expm1": (lambda x: gx.exp(x) - 1, [vector(1e-18, -1e-9, 2)], np.expm1),
-    "mixture": (lambda a: gx.log(gx.sum(gx.softmax(gx.sin(a)) * gx.exp(a))), [vector(-1000, -1001.5), vector(1000, 0)],
-                lambda a: scipy.special.logsumexp(a + scipy.special.log_softmax(np.sin(a)))),
-    "log of one probability": (lambda a: -gx.log(gx.softmax(a)[1]), [vector(1000, 0, -1000)], lambda a: -scipy.special.log_softmax(a)[1]),
-    "x over its norm": (lambda x: x / gx.sqrt(gx.sum(x * x)), [vector(3, -4)], lambda x: x / 5),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", NAIVE)
-def test_R42_naive_formulas_are_stable(name: str) -> None:
-    f, points, exact = NAIVE[name]
-    x = gx.tensor("x", ("n",))
-    compiled = gx.function([x], [f(x), gx.vjp(f(x), x, gx.ones_like(f(x)))])
-    for at in points:
-        value, slope = compiled(at)
-        np.testing.assert_allclose(value, exact(at), rtol=4e-15, atol=5e-324)
-        assert np.isfinite(slope).all()
-
-
-def test_R42_numbers_of_the_table() -> None:
-    x = gx.tensor("x", ("n",))
-    softmax, softplus, loss = [gx.function([x], NAIVE[k][0](x)) for k in ("softmax", "softplus", "loss of a sure sigmoid")]
-    close(softmax(vector(1000, 0)), vector(1, 0), rtol=0)
-    close(softmax(vector(-1000, -1001)), vector(0.7310585786, 0.2689414214), rtol=1e-9)
-    close(softplus(vector(-40, 1000)), vector(4.248354255e-18, 1000), rtol=1e-9)
-    close(loss(vector(40)), vector(40.0), rtol=1e-15)
-    gradient = gx.function([x], gx.grad(gx.sum(NAIVE["loss of a sure sigmoid"][0](x)), x))
-    close(gradient(vector(40, -40, 800)), scipy.special.expit(vector(40, -40, 800)), rtol=1e-14)
-
-
-def test_R42_precision_without_division_and_singular_division() -> None:
-    mean, beta, y = gx.tensor("m", ("n",)), gx.tensor("b", ("n",)), gx.tensor("y", ("n",))
-    f = gx.function([mean, beta, y], gx.sum(0.5 * beta * (y - mean) ** 2 - 0.5 * gx.log(beta)))
-    assert not {"divide", "reciprocal"} & set(ops_of(f))
-    close(f(vector(1, 2), vector(4, 1e300), vector(0, 2)), np.asarray(2 - 0.5 * np.log(4e300)), rtol=1e-15)
-    x = gx.tensor("x", ("n",))
-    near = both([1 / x, gx.grad(gx.sum(1 / x), x)], {x: vector(1e-200, 0.0, -1e-3)})
-    np.testing.assert_array_equal(near[0], [1e200, np.inf, -1e3])
-    np.testing.assert_allclose(near[1], [-np.inf, -np.inf, -1e6], rtol=1e-15)  # honest: -1e400 does not fit
-
-
-def test_R42_small_numbers_are_not_flushed() -> None:
-    x = gx.tensor("x", ("n",))
-    tiny = vector(5e-324, 1e-310, -2e-308)
-    close(both([x * 0.5, x + x, x * 1.0, x - 1e-310], {x: tiny}, rtol=0), [tiny * 0.5, tiny + tiny, tiny, tiny - 1e-310], rtol=0)
-
-
-# -- R43: targets -----------------------------------------------------------------------------------------------------------------------------------------
-def test_R43_one_graph_several_back_ends() -> None:
-    x, W = gx.tensor("x", ("n", 5), "float32"), gx.tensor("W", (5, 3), "float32")
-    y = gx.softmax(gx.tanh(x @ W) + gx.exp(-x[:, :3] ** 2))
-    cost = gx.sum(y[:, 0])
-    outputs = (y, *gx.grad(cost, [x, W]))
-    rng = np.random.default_rng(13)
-    arrays = [rng.normal(size=(37, 5)).astype("float32"), rng.normal(size=(5, 3)).astype("float32")]
-    expected = run(outputs, dict(zip((x, W), arrays)), "interpret")
-    widths = set()
-    for width in (16, 32, 64):
-        executable = Executable(plan(Graph((x, W), tuple(optimised([x, W], outputs).outputs)), [], (), Log()), replace(host(), vector_bytes=width))
-        assert f"<{width // 4} x float>" in executable.text
-        widths.add(executable.text)
-        for a, b in zip(executable(arrays, [], []), expected):
-            np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-6)
-    assert len(widths) == 3

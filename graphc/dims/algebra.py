@@ -10,7 +10,7 @@ import itertools
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
@@ -403,75 +403,7 @@ def mod(a: Size, b: Size) -> Size:
     return a % b if type(a) is type(b) is int and b > 0 else _division("mod", a, b)
 
 
-_FUNCTIONS = {"floordiv": floordiv, "mod": mod, "min": minimum, "max": maximum}
-
-
-def product(sizes: Iterable[Size]) -> Size:
-    """prod(sizes); 1 for none."""
-    return math.prod(map(_checked, sizes))
-
-
 def symbols(a: Size) -> frozenset[Symbol]:
     """All symbols of a, those inside calls too."""
     atoms = [x for m, _ in _terms(_checked(a)) for x, _ in m]
     return frozenset().union(*[x.symbols if isinstance(x, Call) else (x,) for x in atoms])
-
-
-def substitute(a: Size, mapping: Mapping[Symbol, Size]) -> Size:
-    """a with each symbol replaced at once: n + m under {n: m, m: 3} is m + 3."""
-    if isinstance(a, int) or symbols(a).isdisjoint(mapping):
-        return _checked(a)
-    total: Size = 0
-    for m, c in a.terms:
-        term: Size = c
-        for x, p in m:
-            if isinstance(x, Call):
-                u, v = x.args
-                value = _FUNCTIONS[x.fn](substitute(u, mapping), substitute(v, mapping))
-            else:
-                value = mapping[x] if x in mapping else _monomial(((x, 1),))
-            term = term * product([value] * p)
-        total = total + term
-    return total
-
-
-def evaluate(a: Size, env: Mapping[Symbol, int]) -> int:
-    """The int that a is with the symbols at env; KeyError names a symbol without a value."""
-    unbound = [s.name for s in sorted(symbols(a)) if s not in env]
-    if unbound:
-        raise KeyError(f"the size {unbound[0]} of {a} has no value")
-    return operator.index(substitute(a, env))
-
-
-def affine(a: Size, s: Symbol) -> tuple[Size, Size] | None:
-    """(c, r) with a == c*s + r, c and r free of s; None where a is not affine in s."""
-    slope, rest = _split(_checked(a), ((s, 1),))
-    return None if s in symbols(slope) | symbols(rest) else (slope, rest)
-
-
-def of_symbol(s: Symbol) -> Dim:
-    """The size that is just this symbol."""
-    return _dim(((((s, 1),), 1),))
-
-
-def as_symbol(a: Size) -> Symbol | None:
-    """The symbol that a is, else None."""
-    atom = _atom(a)
-    return atom if isinstance(atom, Symbol) else None
-
-
-def solve(a: Size, value: int) -> tuple[Symbol, int] | None:
-    """(n, (value - k) // c) for a = c*n + k; None for another form; ValueError where no integer n >= 0 solves it."""
-    for s in symbols(a):
-        parts = affine(a, s)
-        if parts and isinstance(parts[0], int) and isinstance(parts[1], int):
-            n, rest = divmod(value - parts[1], parts[0])
-            if rest or n < 0:
-                raise ValueError(f"no integer {s.name} >= 0 makes {a} equal {value}")
-            return s, n
-    return None
-
-
-def format_shape(shape: tuple[Size, ...]) -> str:
-    """`n, 64`."""
-    return ", ".join([str(s) for s in shape])
