@@ -53,9 +53,9 @@ class MemoryEmitter(ValueEmitter):
             lines = self.here.lines
             pointer = f"%b{slot}"
             if dynamic is not None:
-                pointer = lines.emit(f"getelementptr inbounds {kind}, ptr {pointer}, i64 {dynamic.text}")
+                pointer = lines.emit(f"getelementptr {kind}, ptr {pointer}, i64 {dynamic.text}")
             if offset.text != "0":
-                pointer = lines.emit(f"getelementptr inbounds {kind}, ptr {pointer}, i64 {offset.text}")
+                pointer = lines.emit(f"getelementptr {kind}, ptr {pointer}, i64 {offset.text}")
             return self.put(key, Value(pointer, 1, depth))
 
     def addresses(self, slot: int, dtype: np.dtype, dynamic: Value | None, static: Size, depth: int) -> str:
@@ -67,7 +67,7 @@ class MemoryEmitter(ValueEmitter):
             lines = self.here.lines
             if dynamic is not None:
                 index = lines.emit(f"add <{lanes} x i64> {index}, {self.spread(dynamic, int64, lanes)}")
-            return lines.emit(f"getelementptr inbounds {memory_type(dtype, 1)}, ptr %b{slot}, <{lanes} x i64> {index}")
+            return lines.emit(f"getelementptr {memory_type(dtype, 1)}, ptr %b{slot}, <{lanes} x i64> {index}")
 
     def fetch(self, s: Scalar) -> Value:
         slot, static, has_dynamic, has_mask = s.param

@@ -52,37 +52,9 @@ def work(program: Program) -> dict[Size, float]:
         for stage in step.kernel.stages:
             size = dims.product([a.extent for a in (*step.kernel.axes, *stage.axes, *stage.reduce)])
             body = sc.order((stage.body,))
-            math = sum(stage_op.op not in _LIGHT for stage_op in body)
+            math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
             total[size] = total.get(size, 0.0) + _OP_NS * len(body) + _MATH_NS * math
     return total
-
-
-_LIGHT = {
-    "const",
-    "index",
-    "load",
-    "local",
-    "add",
-    "sub",
-    "mul",
-    "neg",
-    "abs",
-    "min",
-    "max",
-    "fma",
-    "select",
-    "cast",
-    "and",
-    "or",
-    "xor",
-    "not",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-}
 
 
 class EntryEmitter(FunctionEmitter):

@@ -10,54 +10,6 @@ from graphc import scalar as sc
 from graphc.dims import Size, Symbol
 from graphc.program import Axis, Launch, Program, Stage
 
-_FREE = frozenset(
-    [
-        "const",
-        "index",
-        "load",
-        "local",
-        "arg",
-        "cast",
-        "bitcast",
-        "select",
-        "and",
-        "or",
-        "xor",
-        "not",
-        "eq",
-        "ne",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "lookup",
-    ]
-)
-_PRIMITIVE = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "neg",
-        "abs",
-        "sqrt",
-        "copysign",
-        "floor",
-        "ceil",
-        "trunc",
-        "rint",
-        "floordiv",
-        "mod",
-        "min",
-        "max",
-        "shl",
-        "lshr",
-        "ashr",
-        "fma",
-    ]
-)
-
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
     """operations: arithmetic per element, a fused multiply-add as two; comparisons, selections and moves are free.
@@ -76,8 +28,8 @@ def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
         for axes, stages in nests.items():
             points = _elements([a.extent for a in (*kernel.axes, *axes)], env)
             body = sc.order([stage.body for stage in stages])
-            hard = sum(s.op not in _FREE and s.op not in _PRIMITIVE for s in body)
-            simple = sum((s.op in _PRIMITIVE) + (s.op == "fma") for s in body)
+            hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
+            simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
             operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
             transcendental += points * hard
         moved += sum(_elements(o.shape, env) * o.dtype.itemsize for o in kernel.operands)

@@ -54,8 +54,8 @@ class Shared(Node):
         """The array itself, not a copy."""
         return self._value
 
-    @value.setter
-    def value(self, array: np.ndarray) -> None:
+    def _hold(self, array: np.ndarray) -> None:
+        """Own an array that is known to fit; everybody else goes through `set_value`."""
         self.cell[ADDRESS] = array.ctypes.data  # first: another thread's call must not find the address of an array that is gone
         self._value = array
 
@@ -76,7 +76,7 @@ def write_values(state: Sequence[Shared], values: Sequence[Any]) -> None:
         for s in sorted(state, key=lambda s: s.serial):
             stack.enter_context(s.lock)
         for s, array in zip(state, fresh, strict=True):
-            s.value = array
+            s._hold(array)
 
 
 def _fitting(s: Shared, value: Any) -> np.ndarray:
@@ -120,7 +120,7 @@ def _one(value: Any, name: str, shape: object) -> Shared:
     assert isinstance(node, Shared)
     node.cell = (ctypes.c_int64 * 2)()
     node.lock = StateLock(node.cell)
-    node.value = _fitting(node, array)
+    node._hold(_fitting(node, array))
     return node
 
 

@@ -350,32 +350,10 @@ def _costly(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: in
         inner = [r for r in reads[k] if len(members[r].shape) > depth]
         work = len(body) + sum(weight[r] for r in inner)
         weight.append(work)
-        result.append(member.node.op.costly or any(s.op not in _CHEAP for s in body) or any(result[r] for r in inner) or work > 24)
+        result.append(
+            member.node.op.costly
+            or any(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
+            or any(result[r] for r in inner)
+            or work > 24
+        )
     return result
-
-
-_CHEAP = {
-    "const",
-    "index",
-    "load",
-    "local",
-    "add",
-    "sub",
-    "mul",
-    "neg",
-    "abs",
-    "min",
-    "max",
-    "select",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "and",
-    "or",
-    "xor",
-    "not",
-    "cast",
-}
