@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +100,15 @@ def _write(arguments: argparse.Namespace, report: dict[str, Any]) -> None:
 
 
 def _versions(options: Options) -> dict[str, str]:
-    """Of graphc, and of the packages that the peers' interpreter has."""
-    packages = sorted({package for _, _, package in PEERS.values()} | {"llvmlite"})
+    """Of what graphc runs on, and of the packages that the peers' interpreter has."""
+    packages = sorted({package for _, _, package in PEERS.values()})
     script = (
         "import importlib.metadata as m, json\n"
-        "def version(p):\n"
-        "    try: return m.version(p)\n"
-        "    except m.PackageNotFoundError: return ''\n"
-        f"print(json.dumps({{p: version(p) for p in {packages!r}}}))"
+        "found = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
+        f"print(json.dumps({{p: found[p] for p in {packages!r} if p in found}}))"
     )
     found: dict[str, str] = json.loads(subprocess.run([options.python, "-c", script], capture_output=True, text=True, check=True).stdout)
-    return {k: v for k, v in found.items() if v}
+    return {"llvmlite": metadata.version("llvmlite")} | found
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Machine:
     def limit(self, dtype: str, flops: float, nbytes: float) -> float:
         """Seconds that `flops` operations or the movement of `nbytes` must take, whichever is longer."""
         level = next((k for k, size in LEVELS.items() if nbytes <= 4 * size), "memory")
-        return max(flops / self.peak[dtype], nbytes / self.bandwidth[level])
+        return max(flops / (self.peak[dtype] * len(self.cores)), nbytes / self.bandwidth[level])
 
     def facts(self) -> dict[str, object]:
         """What belongs beside every number."""

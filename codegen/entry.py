@@ -12,6 +12,7 @@ goes through the path that releases it.
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,14 +47,13 @@ METH_FASTCALL_KEYWORDS = 0x82
 def work(program: Program) -> dict[Size, float]:
     """Estimated ns, as a sum of weight times size."""
     total: dict[Size, float] = {}
-    for step in program.steps:
-        if not isinstance(step, Launch):
-            continue
-        for stage in step.kernel.stages:
-            size = dims.product([a.extent for a in (*step.kernel.axes, *stage.axes, *stage.reduce)])
+    launches = Counter(step.kernel for step in program.steps if isinstance(step, Launch))
+    for kernel, count in launches.items():
+        for stage in kernel.stages:
+            size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
             body = sc.order((stage.body,))
             math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
-            total[size] = total.get(size, 0.0) + _OP_NS * len(body) + _MATH_NS * math
+            total[size] = total.get(size, 0.0) + count * (_OP_NS * len(body) + _MATH_NS * math)
     return total
 
 

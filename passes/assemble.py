@@ -58,6 +58,7 @@ class _Assembler:
         self.shared: list[Node] = []
         self.steps: list[Step] = []
         self.commits: list[Step] = []
+        self.kernels: dict[Kernel, Kernel] = {}
 
     def run(self, size_checks: tuple[tuple[Size, Size], ...]) -> Program:
         read_elsewhere = self._read_elsewhere()
@@ -144,6 +145,7 @@ class _Assembler:
             stages = self._stages(cluster, slots)
         axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
         kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind)
+        kernel = self.kernels.setdefault(kernel, kernel)  # equal ones are the same object: whoever looks one up compares no bodies
         self.steps.append(Launch(kernel, tuple(slots.buffers), tuple([m.node for m in cluster.members])))
 
     def _load(self, slots: _Slots) -> Callable[[Scalar, tuple[Scalar, ...]], Scalar]:

@@ -31,7 +31,7 @@ VARIABLES = ("input", "shared")
 LEAVES = (*VARIABLES, "constant")
 MATERIALISED_INPUTS = {"contract": (0, 1), "scatter": (0, 1), "gather": (0,)}  # inputs read more than once per element, or at addresses
 MAX_STRAIGHT = (
-    400  # members of a kernel without loops: keeps LLVM functions near 1000 instructions, beyond which compile time is super-linear
+    100  # members of a kernel without loops: LLVM functions of at most 1000 instructions, beyond which compile time is super-linear
 )
 MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
 MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each

@@ -9,6 +9,7 @@ from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, loop_index
+from passes.pack import pack
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
@@ -19,7 +20,7 @@ def plan_memory(program: Program) -> Program:
     Then every arena buffer gets an offset; buffers that do not live at the same time share bytes when one is provably
     no larger than the other.
     """
-    return _offsets(_update_in_place(_late_sinks(program)))
+    return _offsets(pack(_update_in_place(_late_sinks(program))))
 
 
 def _reads(step: Launch) -> list[int]:

@@ -219,7 +219,8 @@ def _built(inputs: list[Any], outputs: Any, data: Arrays) -> Built:
 
 
 def _facts(f: Any) -> dict[str, Any]:
-    return {"steps": len(f._executable.program.steps)}
+    program = f._executable.program
+    return {"steps": len(program.steps)} | ({"arena bytes": program.arena} if isinstance(program.arena, int) else {})
 
 
 def make(variant: str) -> Graphc:
