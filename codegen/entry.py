@@ -36,11 +36,11 @@ from graphc.scalar import Scalar
 if TYPE_CHECKING:
     from codegen.runtime import Binding
 
-MOST_WORK = 30_000.0  # ns: beyond, the GIL is released, and what that costs no longer matters
+MOST_WORK = 1e6  # ns: beyond, the GIL is released. Python itself lets a thread keep it for 5e6 ns
 MOST_ARRAYS = 32  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
 ARENA_LIMIT = 1 << 24  # bytes kept for the entry of one function
 CALLABLE, ARENA, CAPACITY, FIXED = 0, 1, 2, 3  # words of the context; then state cells, constants, keys
-_OP_NS, _MATH_NS = 0.03, 0.7  # an operation of a vector loop, a transcendental: per element
+_OP_NS, _MATH_NS, _MAC_NS = 0.03, 0.7, 0.02  # an operation of a vector loop, a transcendental, a step of a product
 METH_FASTCALL_KEYWORDS = 0x82
 
 
@@ -53,7 +53,8 @@ def work(program: Program) -> dict[Size, float]:
             size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
             body = sc.order((stage.body,))
             math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
-            total[size] = total.get(size, 0.0) + count * (_OP_NS * len(body) + _MATH_NS * math)
+            each = _MAC_NS if kernel.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math
+            total[size] = total.get(size, 0.0) + count * each
     return total
 
 

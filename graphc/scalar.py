@@ -142,7 +142,9 @@ _SCALARS: InternTable[Scalar] = InternTable()
 
 def scalar(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any = None) -> Scalar:
     """The one Scalar of these parts; `param` must be hashable."""
-    key = (op, dtype, param, *map(id, args))
+    # 1 and 1.0, 0.0 and -0.0 are equal as keys but not as parameters
+    exact = struct.pack(f"<{len(param)}d", *param) if op == "lookup" else param
+    key = (op, dtype, type(param), exact, *map(id, args))
     found = _SCALARS.find(key)
     return found if found is not None else _SCALARS.intern(key, lambda: _make(op, args, dtype, param))
 

@@ -17,6 +17,7 @@ from graphc.target import Target
 UNROLL_REDUCTION = 4  # independent accumulators: an add takes 4 cycles and two can start in each
 UNROLL_LIGHT = 4  # vectors per turn of a loop of a few operations
 LIGHT_OPS = 10
+MATH_OPS = 20  # instructions of a transcendental, at the least: it keeps the ports busy by itself
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ def lanes_of(dtypes: Iterable[np.dtype], target: Target) -> int:
 
 def unroll_of(bodies: Sequence[Scalar], extent: Size, lanes: int, reduces: bool) -> int:
     """Vectors per turn."""
-    ops = [s for s in sc.order(bodies) if s.op not in ("const", "index", "local")]
-    light = len(ops) <= LIGHT_OPS
-    wanted = (UNROLL_REDUCTION if reduces else UNROLL_LIGHT) if light else 2 if reduces and len(ops) <= 3 * LIGHT_OPS else 1
+    body = [s for s in sc.order(bodies) if s.op not in ("const", "index", "local")]
+    ops = sum(1 if s.op in sc.FREE or s.op in sc.ARITHMETIC else MATH_OPS for s in body)
+    light = ops <= LIGHT_OPS
+    wanted = (UNROLL_REDUCTION if reduces else UNROLL_LIGHT) if light else 2 if reduces and ops <= 3 * LIGHT_OPS else 1
     while isinstance(extent, int) and wanted > 1 and lanes * wanted > extent:
         wanted //= 2
     return wanted
