@@ -120,6 +120,7 @@ class _Assembler:
         found: set[Node] = set()
         for cluster in self.fused.clusters:
             for member in cluster.members:
+                found |= {i for i, _ in checked_indices(member.node)}  # checked also where the value does not depend on them
                 for s in member.parts if len(member.scalars()) == 1 else sc.order(member.scalars()):
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])

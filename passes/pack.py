@@ -19,7 +19,9 @@ from graphc.scalar import Scalar
 FEWEST = 4  # values; below that nothing is gained
 
 Place = tuple[int, int | None]  # an operand of the new kernel, and the element of it; None: the whole
-Known = dict[tuple[Kernel, tuple[Place, ...], tuple[object, ...]], Kernel]  # (kernel, places, shapes of the vectors) -> the kernel rewritten
+Known = dict[
+    tuple[Kernel, tuple[Place, ...], tuple[object, ...]], Kernel
+]  # (kernel, places, shapes of the vectors) -> the kernel rewritten
 
 
 def pack(program: Program) -> Program:

@@ -108,7 +108,17 @@ def test_other_spellings_of_arrays() -> None:
     x = gx.tensor("x", ("n", 2))
     f = gx.function([x], x + 1)
     a = np.arange(4.0).reshape(2, 2)
-    for value in (a.tolist(), tuple(map(tuple, a)), [a[0], a[1]], [list(a[0]), a[1]], Foreign(a), Exchanged(a), a.astype("i4"), a.astype("f2"), a.view(np.matrix)):
+    for value in (
+        a.tolist(),
+        tuple(map(tuple, a)),
+        [a[0], a[1]],
+        [list(a[0]), a[1]],
+        Foreign(a),
+        Exchanged(a),
+        a.astype("i4"),
+        a.astype("f2"),
+        a.view(np.matrix),
+    ):
         np.testing.assert_array_equal(f(value), a + 1)
     assert f(np.zeros((0, 2))).shape == (0, 2)
     with pytest.raises(gx.ShapeError):
@@ -197,7 +207,14 @@ def test_bad_calls(golden: Callable[[str, str], None], mode: str) -> None:
     scale = gx.scalar("scale")
     s, t = gx.shared(np.zeros(2), "s"), gx.shared(np.arange(3.0), "t")
     rows = x[i]
-    f = gx.function([x, i, scale], {"a": gx.sum(rows, axis=1) * scale, "b": x[:, 0]}, updates={s: s + gx.sum(rows, axis=0), t: t + 1}, defaults={scale: 2}, name="f", mode=mode)
+    f = gx.function(
+        [x, i, scale],
+        {"a": gx.sum(rows, axis=1) * scale, "b": x[:, 0]},
+        updates={s: s + gx.sum(rows, axis=0), t: t + 1},
+        defaults={scale: 2},
+        name="f",
+        mode=mode,
+    )
     lines = []
     for name, call in bad_calls(f):
         with warnings.catch_warnings():
@@ -244,12 +261,24 @@ def test_out(mode: str) -> None:
 def test_nodes_where_values_are_needed() -> None:
     x, y = gx.vector("x", "n"), gx.vector("y", "n")
     for misuse in (
-        lambda: bool(x == y), lambda: 1 if x == y else 0, lambda: x in [y], lambda: float(gx.sum(x)), lambda: int(gx.sum(x)), lambda: list(x), lambda: np.asarray(x),
-        lambda: np.array([x, y]), lambda: len(x), lambda: x.__setitem__(0, 1), lambda: [1, 2, 3][gx.scalar("i", "int64")], lambda: np.zeros(3)[gx.scalar("i", "int64")],
-    ):  # fmt: skip
+        lambda: bool(x == y),
+        lambda: 1 if x == y else 0,
+        lambda: x in [y],
+        lambda: float(gx.sum(x)),
+        lambda: int(gx.sum(x)),
+        lambda: list(x),
+        lambda: np.asarray(x),
+        lambda: np.array([x, y]),
+        lambda: len(x),
+        lambda: x.__setitem__(0, 1),
+        lambda: [1, 2, 3][gx.scalar("i", "int64")],
+        lambda: np.zeros(3)[gx.scalar("i", "int64")],
+    ):
         with pytest.raises((gx.GraphcError, TypeError)) as caught:
             misuse()
-        assert len(str(caught.value)) > 20 and "hint" in str(caught.value) or not isinstance(caught.value, gx.GraphcError), str(caught.value)
+        text = str(caught.value)
+        assert len(text) > 20, text
+        assert "hint" in text or not isinstance(caught.value, gx.GraphcError), text
 
 
 SIGNED = ["int8", "int16", "int32", "int64"]
@@ -258,21 +287,33 @@ SIGNED = ["int8", "int16", "int32", "int64"]
 @pytest.mark.parametrize("dtype", [*SIGNED, "uint8", "uint16", "uint32", "uint64"])
 @pytest.mark.parametrize("mode", ["default", "none"])
 def test_integer_traps(dtype: str, mode: str) -> None:
-    """What traps in hardware or is poison in LLVM has a value: x // 0 = x % 0 = 0, INT_MIN // -1 wraps, shifts by the width or more give 0 or the sign."""
+    """What traps in hardware or is poison in LLVM has a value: x // 0 = x % 0 = 0, INT_MIN // -1 wraps, wide shifts give 0 or the sign."""
     x, y = gx.vector("x", "n", dtype), gx.vector("y", "n", dtype)
     f = gx.function([x, y], [x // y, x % y, x << y, x >> y, x * y, x + y, x - y, -x, abs(x), x**2], mode=mode)
     info = np.iinfo(dtype)
     bits = info.bits
     wrap: Callable[[int], int] = lambda v: (v - info.min) % (1 << bits) + info.min
-    edge = [v for v in (info.min, info.min + 1, -7, -1, 0, 1, 2, 7, bits - 1, bits, bits + 1, info.max - 1, info.max) if info.min <= v <= info.max]
+    edge = [
+        v
+        for v in (info.min, info.min + 1, -7, -1, 0, 1, 2, 7, bits - 1, bits, bits + 1, info.max - 1, info.max)
+        if info.min <= v <= info.max
+    ]
     pairs = [(a, b) for a in edge for b in edge]
     got = f(*[np.array(column, dtype) for column in zip(*pairs)])
     for k, (a, b) in enumerate(pairs):
         shift = 0 <= b < bits
         want = [
-            wrap(a // b) if b else 0, wrap(a % b) if b else 0, wrap(a << b) if shift else 0, (a >> b) if shift else (-1 if a < 0 else 0),
-            wrap(a * b), wrap(a + b), wrap(a - b), wrap(-a), wrap(abs(a)), wrap(a * a),
-        ]  # fmt: skip
+            wrap(a // b) if b else 0,
+            wrap(a % b) if b else 0,
+            wrap(a << b) if shift else 0,
+            (a >> b) if shift else (-1 if a < 0 else 0),
+            wrap(a * b),
+            wrap(a + b),
+            wrap(a - b),
+            wrap(-a),
+            wrap(abs(a)),
+            wrap(a * a),
+        ]
         assert [int(v[k]) for v in got] == want, (a, b)
 
 
@@ -282,14 +323,49 @@ def test_floats_to_integers(source: str) -> None:
     x = gx.vector("x", "n", source)
     kinds = [*SIGNED, "uint8", "uint16", "uint32", "uint64", "bool"]
     outputs = [x.astype(k) for k in kinds]
-    values = [0.0, -0.0, 0.9, -0.9, 1.5, -1.5, 127, 128, -128, -129, 255, 256, 32767, 65536, 2**31 - 1, 2**31, -(2**31), 2**32, 2**53, 2.0**62, 2.0**63, -(2.0**63), 2.0**64, 1e300, -1e300, np.inf, -np.inf, np.nan, 5e-324, 1e-45]  # fmt: skip
+    values = [
+        0.0,
+        -0.0,
+        0.9,
+        -0.9,
+        1.5,
+        -1.5,
+        127,
+        128,
+        -128,
+        -129,
+        255,
+        256,
+        32767,
+        65536,
+        2**31 - 1,
+        2**31,
+        -(2**31),
+        2**32,
+        2**53,
+        2.0**62,
+        2.0**63,
+        -(2.0**63),
+        2.0**64,
+        1e300,
+        -1e300,
+        np.inf,
+        -np.inf,
+        np.nan,
+        5e-324,
+        1e-45,
+    ]
     with np.errstate(all="ignore"):
         a = np.array(values).astype(source)
     results = {mode: gx.function([x], outputs, mode=mode)(a) for mode in ("default", "none", "interpret")}
     for kind, *got in zip(kinds, *results.values()):
         for other in got[1:]:
             np.testing.assert_array_equal(other, got[0], err_msg=kind)
-        exact = [(k, v) for k, v in enumerate(a.tolist()) if np.isfinite(v) and kind != "bool" and np.iinfo(kind).min <= int(v) <= np.iinfo(kind).max]
+        exact = [
+            (k, v)
+            for k, v in enumerate(a.tolist())
+            if np.isfinite(v) and kind != "bool" and np.iinfo(kind).min <= int(v) <= np.iinfo(kind).max
+        ]
         assert [int(got[0][k]) for k, _ in exact] == [int(v) for _, v in exact], kind
 
 

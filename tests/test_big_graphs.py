@@ -1,4 +1,4 @@
-"""Graphs of 100,000 nodes: built, differentiated, optimised, compiled and run without recursion, in linear time; wide graphs; many paths."""
+"""Graphs of 100,000 nodes: built, differentiated, optimised, compiled and run without recursion; wide graphs; many paths."""
 
 from __future__ import annotations
 
@@ -107,7 +107,10 @@ def test_a_thousand_outputs() -> None:
     outputs = [gx.sin(x * (k + 1)) + s for k in range(500)] + [gx.sum(x * k) * s for k in range(300)] + [s * k + 1 for k in range(200)]
     f = gx.function([x, s], outputs)
     X = np.linspace(0, 1, 37)
-    for got, want in zip(f(X, 2.0), [np.sin(X * (k + 1)) + 2 for k in range(500)] + [np.sum(X * k) * 2 for k in range(300)] + [2.0 * k + 1 for k in range(200)]):
+    for got, want in zip(
+        f(X, 2.0),
+        [np.sin(X * (k + 1)) + 2 for k in range(500)] + [np.sum(X * k) * 2 for k in range(300)] + [2.0 * k + 1 for k in range(200)],
+    ):
         np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
 
 
@@ -159,4 +162,4 @@ def test_straight_line_code_is_cut() -> None:
             want[i] = math.tanh(want[i])
     np.testing.assert_allclose([float(v) for v in f(*values)], want, rtol=1e-9)
     longest = max(part.count("\n") for part in f.llvm.split("\ndefine "))
-    assert longest < 4000, longest
+    assert longest < 1500, longest

@@ -1,4 +1,4 @@
-"""`function`, line by line of DESIGN section 9: inputs, outputs, names, defaults, givens, updates, inlining, and what it shows of itself."""
+"""`function`: inputs, outputs, names, defaults, givens, updates, casting, inlining, and what it shows of itself."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def test_outputs_keep_their_structure_and_are_fresh(mode: str) -> None:
     s = gx.shared(np.array([1.0, 2.0]), "s")
     big = gx.asarray(np.arange(6.0).reshape(2, 3))
     views = {"whole": x, "again": x, "turned": x[::-1], "column": x[:, None], "same": x.reshape(gx.dim("n")), "double": (x, [x])}
-    rest = Pair({"none": None, "s": s, "s2": s.reshape(2, 1)}, [big, big, big.T, y, gx.dim("n"), 3.5, 2, True, np.float32(1), np.ones(2, "int8")])
+    rest = Pair(
+        {"none": None, "s": s, "s2": s.reshape(2, 1)}, [big, big, big.T, y, gx.dim("n"), 3.5, 2, True, np.float32(1), np.ones(2, "int8")]
+    )
     f = gx.function([x, y], (views, rest, x + 1, x + 1), mode=mode)
     X = np.array([3.0, 4.0, 5.0])
     got = f(X, 7)
@@ -104,7 +106,8 @@ def test_outputs_keep_their_structure_and_are_fresh(mode: str) -> None:
     same(got[1].left["s2"], [[1.0], [2.0]])
     for value, want in zip(
         got[1].right,
-        [np.arange(6.0).reshape(2, 3)] * 2 + [np.arange(6.0).reshape(2, 3).T, np.float32(7), np.int64(3), 3.5, np.int64(2), True, np.float32(1), np.ones(2, "int8")],
+        [np.arange(6.0).reshape(2, 3)] * 2
+        + [np.arange(6.0).reshape(2, 3).T, np.float32(7), np.int64(3), 3.5, np.int64(2), True, np.float32(1), np.ones(2, "int8")],
     ):
         same(value, want)
     arrays = gx.tree.leaves(got)
@@ -140,7 +143,10 @@ def test_names() -> None:
 
 def test_unlisted_input_is_named_with_its_line() -> None:
     x, w = gx.scalar("x"), gx.scalar("w")
-    with pytest.raises(gx.ArgumentError, match=r"the outputs depend on 'w', which is not among the inputs \(w: f64\[\], test_function.py:\d+\); hint: list it"):
+    with pytest.raises(
+        gx.ArgumentError,
+        match=r"the outputs depend on 'w', which is not among the inputs \(w: f64\[\], test_function.py:\d+\); hint: list it",
+    ):
         gx.function([x], x * w)
     s = gx.shared(0.0)
     with pytest.raises(gx.ArgumentError, match="depend on 'w'"):
@@ -161,7 +167,12 @@ def test_what_is_no_input() -> None:
     ]:
         with pytest.raises(gx.ArgumentError, match=text):
             gx.function(inputs, x)
-    for options, text in [({"mode": "fast"}, "mode 'fast' is unknown"), ({"casting": "maybe"}, "casting 'maybe' is unknown"), ({"threads": 0}, "threads must be"), ({"threads": True}, "threads must be")]:
+    for options, text in [
+        ({"mode": "fast"}, "mode 'fast' is unknown"),
+        ({"casting": "maybe"}, "casting 'maybe' is unknown"),
+        ({"threads": 0}, "threads must be"),
+        ({"threads": True}, "threads must be"),
+    ]:
         with pytest.raises(gx.ArgumentError, match=text):
             gx.function([x], x, **options)
 
@@ -278,7 +289,11 @@ def test_wrong_updates() -> None:
     s, i, x = gx.shared(np.zeros(2), "s"), gx.shared(np.zeros(2, "int32"), "i"), gx.vector("x", "n")
     f32 = x.astype("float32")
     for updates, kind, text in [
-        ({s: f32}, gx.DTypeError, r"updates: the new value is float32, the state float64 \(s: f64\[2\].*hint: cast it with .astype\('float64'\)"),
+        (
+            {s: f32},
+            gx.DTypeError,
+            r"updates: the new value is float32, the state float64 \(s: f64\[2\].*hint: cast it with .astype\('float64'\)",
+        ),
         ({i: s}, gx.DTypeError, "the new value is float64, the state int32"),
         ({i: 1.5}, gx.DTypeError, "1.5 is not a int32"),
         ({i: gx.sum(i)}, gx.DTypeError, "int64, the state int32"),
@@ -329,8 +344,37 @@ def test_casting_rules() -> None:
         "no": {"float32"},
         "equiv": {"float32", ">f4"},
         "safe": {"float32", ">f4", "float16", "int8", "uint8", "int16", "uint16", "bool"},
-        "same_kind": {"float32", ">f4", "float16", "float64", "longdouble", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint64", "bool"},
-        "unsafe": {"float32", ">f4", "float16", "float64", "longdouble", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint64", "bool", "complex64"},
+        "same_kind": {
+            "float32",
+            ">f4",
+            "float16",
+            "float64",
+            "longdouble",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "uint8",
+            "uint16",
+            "uint64",
+            "bool",
+        },
+        "unsafe": {
+            "float32",
+            ">f4",
+            "float16",
+            "float64",
+            "longdouble",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "uint8",
+            "uint16",
+            "uint64",
+            "bool",
+            "complex64",
+        },
     }
     never = {"O", "U3", "S3", "datetime64[s]", "V4"}
     for casting, fine in accepted.items():
@@ -342,8 +386,6 @@ def test_casting_rules() -> None:
                 else:
                     with pytest.raises((gx.DTypeError, gx.ArgumentError)):
                         f(np.zeros(2, dtype))
-    i = gx.function([gx.scalar("i", "int8")], gx.scalar("j", "int8"), givens={}, defaults={}, casting="unsafe") if False else None
-    assert i is None
     narrow = gx.scalar("i", "int8")
     same(gx.function([narrow], narrow, casting="same_kind")(np.int64(300)), np.int8(44))  # as NumPy's astype
 
@@ -351,17 +393,34 @@ def test_casting_rules() -> None:
 def test_weak_numbers_and_lists() -> None:
     by = {d: gx.function([v := gx.vector("v", "n", d)], v) for d in ("bool", "uint8", "int32", "int64", "float32", "float64")}
     for d, value in [
-        ("float32", [1, 2.5, True]), ("float32", [[1]][0]), ("float64", [2**70]), ("int64", [True, 2]), ("uint8", [255]), ("bool", [True, False]),
-        ("float32", (1, 2)), ("int32", range(3)), ("float32", []), ("bool", []), ("int32", []), ("float64", [float("nan"), float("inf")]),
-        ("float32", [1e300]), ("float64", [0.1]), ("float32", [0.1]),
-    ]:  # fmt: skip
+        ("float32", [1, 2.5, True]),
+        ("float32", [[1]][0]),
+        ("float64", [2**70]),
+        ("int64", [True, 2]),
+        ("uint8", [255]),
+        ("bool", [True, False]),
+        ("float32", (1, 2)),
+        ("float32", []),
+        ("bool", []),
+        ("int32", []),
+        ("float64", [float("nan"), float("inf")]),
+        ("float32", [1e300]),
+        ("float64", [0.1]),
+        ("float32", [0.1]),
+    ]:
         with np.errstate(all="ignore"):
-            same(by[d](value), np.array(list(value), d)) if d != "int32" or not isinstance(value, range) else None
+            same(by[d](value), np.array(value, d))
     for d, value, text in [
-        ("bool", [1], "a Python int does not fit bool"), ("int32", [1.0], "a Python float does not fit int32"), ("float64", [1j], "a Python complex does not fit float64"),
-        ("uint8", [256], "out of bounds for uint8"), ("uint8", [-1], "out of bounds for uint8"), ("int64", [2**63], "too large"), ("float64", [10**400], "too large"),
-        ("float32", [np.float64(1)], "float64 does not fit float32"), ("uint8", [np.int64(1)], "int64 does not fit uint8"),
-    ]:  # fmt: skip
+        ("bool", [1], "a Python int does not fit bool"),
+        ("int32", [1.0], "a Python float does not fit int32"),
+        ("float64", [1j], "a Python complex does not fit float64"),
+        ("uint8", [256], "out of bounds for uint8"),
+        ("uint8", [-1], "out of bounds for uint8"),
+        ("int64", [2**63], "too large"),
+        ("float64", [10**400], "too large"),
+        ("float32", [np.float64(1)], "float64 does not fit float32"),
+        ("uint8", [np.int64(1)], "int64 does not fit uint8"),
+    ]:
         with pytest.raises(gx.DTypeError, match=text):
             by[d](value)
     same(by["float64"]([np.float32(1), 2]), np.array([1.0, 2.0]))  # a list that has a dtype follows the casting rule
@@ -386,14 +445,14 @@ def test_calling_with_nodes_inlines() -> None:
     assert got["z"].tolist() == [4, 6] and got["n"] == 2
     assert gx.function([u], gx.grad(gx.sum(f(u, 3)["z"]), u))([1, 5]).tolist() == [3, 3]
     assert gx.function([y], f([1.0, 2.0], y)["z"])(4).tolist() == [4, 8]  # arrays become constants
-    assert f(gx.vector("w", 3))["n"] is gx.asarray(gx.dim("n")) or gx.function([u], f(u)["n"])([1, 2, 3]) == 3
+    assert gx.function([u], f(u)["n"])([1, 2, 3]) == 3 and f(gx.vector("w", 3))["n"].eval() == 3
     i = gx.vector("i", "k", "int32")
     assert f(i)["z"].dtype == np.float64  # cast by the function's rule
     n = gx.dim("n")
     h = gx.function([n], gx.arange(n) * 2)
     assert gx.function([u], h(gx.dim("m")))(np.zeros(3)).tolist() == [0, 2, 4]
-    assert gx.function([y], h(4) + y)(1).tolist() == [1, 3, 5, 7] if isinstance(h(4), gx.Node) else h(4).tolist() == [0, 2, 4, 6]
-    for wrong, kind in [((u.astype("float32").astype("int64") * 1j if False else gx.matrix("m2"), 1.0), gx.ShapeError), (("a", u), gx.ArgumentError), ((), gx.ArgumentError)]:
+    assert h(4).tolist() == [0, 2, 4, 6]
+    for wrong, kind in [((gx.matrix("m2"), 1.0), gx.ShapeError), (("a", u), gx.ArgumentError), ((), gx.ArgumentError)]:
         with pytest.raises(kind):
             f(*wrong)
     f32 = gx.function([v := gx.vector("v", "n", "float32")], v)

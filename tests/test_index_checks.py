@@ -112,7 +112,7 @@ def test_error_texts() -> None:
         (
             lambda: x[[0, 1], [0, 1, 2]],
             ShapeError,
-            rf"getitem: sizes 2 and 3 do not broadcast \(constant: i64\[2\], constant: i64\[3\]\)",
+            r"getitem: sizes 2 and 3 do not broadcast \(constant: i64\[2\], constant: i64\[3\]\)",
         ),
         (lambda: gx.take(x, 0, mode="bounce"), ArgumentError, r"take: mode is 'raise', 'clip' or 'wrap', got 'bounce' .*"),
         (
@@ -133,7 +133,7 @@ def test_error_texts() -> None:
             ShapeError,
             rf"at\[...\].set: a value of 2 axes for a part of 1 \(x: f64\[n, 4\]{where}, constant: f64\[2, 4\]\)",
         ),
-        (lambda: x.at[0].set(np.ones(3)), ShapeError, rf"broadcast_to: cannot stretch to \(4\) \(constant: f64\[3\]\)"),
+        (lambda: x.at[0].set(np.ones(3)), ShapeError, r"broadcast_to: cannot stretch to \(4\) \(constant: f64\[3\]\)"),
     ]:
         with pytest.raises(kind, match=f"^{text}$"):
             build()

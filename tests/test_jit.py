@@ -53,7 +53,7 @@ def test_new_sizes_do_not_trace_again() -> None:
 
 
 def test_broadcasting_follows_the_sizes() -> None:
-    g, traces = counted(lambda x, y: x + y)
+    g, _ = counted(lambda x, y: x + y)
     for a, b in [((3, 1), (1, 4)), ((3, 4), (4,)), ((3, 4), (1,)), ((1, 1), (5,)), ((), (2,)), ((0, 1), (3,))]:
         x, y = np.random.default_rng(0).normal(size=a), np.ones(b)
         np.testing.assert_array_equal(g(x, y), x + y)
@@ -69,7 +69,9 @@ def test_trees() -> None:
 
     g, traces = counted(f)
     got = g({"a": np.ones(2), "b": [np.float32(3), Point(np.arange(3), 1.0)], "none": None})
-    assert list(got) == ["a", "b", "none"] and isinstance(got["b"][1], Point) and got["b"][1].x.tolist() == [0, 2, 4] and got["none"] is None
+    assert (
+        list(got) == ["a", "b", "none"] and isinstance(got["b"][1], Point) and got["b"][1].x.tolist() == [0, 2, 4] and got["none"] is None
+    )
     assert got["b"][0].dtype == np.float64  # weak numbers take the widest float dtype of the arrays
     g({"a": np.ones(5), "b": [np.float32(3), Point(np.arange(4), 7.0)], "none": None}, scale=5.0)
     assert len(traces) == 1  # Python floats are values
@@ -144,7 +146,7 @@ def test_numpy_style_functions() -> None:
 
 
 def test_with_nodes_it_builds() -> None:
-    g, traces = counted(lambda x, k: x * k)
+    g, _ = counted(lambda x, k: x * k)
     x = gx.vector("x", "n")
     made = g(x, 3)
     assert made is x * 3 and isinstance(g(np.ones(2), x), gx.Node)

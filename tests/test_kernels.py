@@ -1,5 +1,8 @@
-"""Every op natively, at the values, sizes and layouts where kernels go wrong: nan, infinities, signed zeros, subnormals, the ends of integers;
-nothing, one element, one lane less and more than a vector, several vectors and a tail; contiguous, strided and straight-line code."""
+"""Every op natively, at the values, sizes and layouts where kernels go wrong.
+
+nan, infinities, signed zeros, subnormals, the ends of integers; nothing, one element, one lane less and more than a vector, several
+vectors and a tail; contiguous, strided and straight-line code.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,49 @@ def edges(dtype: str) -> np.ndarray:
         return np.array([False, True])
     if dtype in FLOATS:
         info = np.finfo(dtype)
-        some = [0.0, info.smallest_subnormal, 3 * info.smallest_subnormal, info.tiny, info.eps, 0.1, 0.5, 1 - info.epsneg, 1.0, 1 + info.eps, 1.5, 2.0, 3.0, 7.5, 20.0, 100.0, 1e5, info.max, np.inf]  # fmt: skip
+        some = [
+            0.0,
+            info.smallest_subnormal,
+            3 * info.smallest_subnormal,
+            info.tiny,
+            info.eps,
+            0.1,
+            0.5,
+            1 - info.epsneg,
+            1.0,
+            1 + info.eps,
+            1.5,
+            2.0,
+            3.0,
+            7.5,
+            20.0,
+            100.0,
+            1e5,
+            info.max,
+            np.inf,
+        ]
         return np.array([np.nan, *some, *[-v for v in some]], dtype)
     info = np.iinfo(dtype)
-    some = [info.min, info.min + 1, -100, -7, -2, -1, 0, 1, 2, 3, 7, 8, info.bits - 1, info.bits, info.bits + 1, 100, info.max - 1, info.max]
+    some = [
+        info.min,
+        info.min + 1,
+        -100,
+        -7,
+        -2,
+        -1,
+        0,
+        1,
+        2,
+        3,
+        7,
+        8,
+        info.bits - 1,
+        info.bits,
+        info.bits + 1,
+        100,
+        info.max - 1,
+        info.max,
+    ]
     return np.array(sorted({v for v in some if info.min <= v <= info.max}), dtype)
 
 
@@ -141,7 +183,9 @@ def test_rows_vectorised(dtype: str) -> None:
     compiled.check(a, b, third)
     for n in sizes(dtype):
         for start in (0, len(a) // 2):
-            compiled.check(a[start : start + n], b[start : start + n], third[start : start + n], what=f"size {n}: ") if start + n <= len(a) else None
+            compiled.check(a[start : start + n], b[start : start + n], third[start : start + n], what=f"size {n}: ") if start + n <= len(
+                a
+            ) else None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
@@ -162,12 +206,19 @@ def test_rows_strided_and_broadcast(dtype: str, known: bool) -> None:
     n, m = (lanes + 1, 3) if known else ("n", "m")
     x, y, u, v = gx.tensor("x", (n, m), dtype), gx.tensor("y", (m, n), dtype), gx.tensor("u", (m,), dtype), gx.tensor("v", (n, 1), dtype)
     names = ("add", "multiply", "maximum", "less", "floor_divide", "abs", *(("exp", "tanh") if dtype in FLOATS else ()))
-    operands = {"across": (x, y.T), "row": (x, u), "column": (v, x), "both": (v, u), "reversed": (x[::-1], x[:, ::-1]), "apart": (x[::2, 1:], x[::2, 1:])}
+    operands = {
+        "across": (x, y.T),
+        "row": (x, u),
+        "column": (v, x),
+        "both": (v, u),
+        "reversed": (x[::-1], x[:, ::-1]),
+        "apart": (x[::2, 1:], x[::2, 1:]),
+    }
     named = [(name, PUBLIC[name](*pair[: OPS[name].arity])) for name in names for pair in operands.values()]
     compiled = Compiled([x, y, u, v], named)
     e = edges(dtype)
     for rows, columns in [(lanes + 1, 3)] if known else [(lanes + 1, 3), (1, 1), (3, lanes - 1), (2, 3 * lanes + 5), (5, lanes)]:
-        value = lambda *shape: np.resize(np.roll(e, len(shape)), shape)  # noqa: B023, E731
+        value = lambda *shape: np.resize(np.roll(e, len(shape)), shape)
         compiled.check(value(rows, columns), value(columns, rows), value(columns), value(rows, 1), what=f"{rows} x {columns}: ")
 
 
@@ -221,10 +272,18 @@ def test_running_reductions(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_extremes_of_special_values(dtype: str) -> None:
     x = gx.matrix("x", ("n", "m"), dtype)
-    named = [(name, o) for name, o in reductions(x) if o.dtype != dtype or "max" in str(o) or "min" in str(o)]
-    f = Compiled([x], [("reduce", gx.max(x, axis=1)), ("reduce", gx.min(x, axis=1)), ("arg_reduce", gx.argmax(x, axis=1)), ("arg_reduce", gx.argmin(x, axis=1)),
-                       ("reduce", gx.max(x, axis=0)), ("arg_reduce", gx.argmin(x, axis=0)), ("arg_reduce", gx.argmax(x, axis=0))])  # fmt: skip
-    assert named
+    f = Compiled(
+        [x],
+        [
+            ("reduce", gx.max(x, axis=1)),
+            ("reduce", gx.min(x, axis=1)),
+            ("arg_reduce", gx.argmax(x, axis=1)),
+            ("arg_reduce", gx.argmin(x, axis=1)),
+            ("reduce", gx.max(x, axis=0)),
+            ("arg_reduce", gx.argmin(x, axis=0)),
+            ("arg_reduce", gx.argmax(x, axis=0)),
+        ],
+    )
     lanes = sizes(dtype)[4]
     special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0]
     rng = np.random.default_rng(0)
@@ -235,7 +294,11 @@ def test_extremes_of_special_values(dtype: str) -> None:
 
 def test_empty_reductions() -> None:
     x = gx.matrix("x", ("n", "m"))
-    f = Compiled([x], [("reduce", r(x, axis=a)) for r in (gx.sum, gx.prod, gx.mean) for a in (0, 1, None)] + [("reduce", r(x > 0, axis=a)) for r in (gx.any, gx.all) for a in (0, 1, None)])
+    f = Compiled(
+        [x],
+        [("reduce", r(x, axis=a)) for r in (gx.sum, gx.prod, gx.mean) for a in (0, 1, None)]
+        + [("reduce", r(x > 0, axis=a)) for r in (gx.any, gx.all) for a in (0, 1, None)],
+    )
     for shape in [(0, 3), (3, 0), (0, 0)]:
         f.check(np.zeros(shape))
     for reduction in (gx.max, gx.min, gx.argmax, gx.argmin, gx.logsumexp, gx.softmax):
@@ -255,7 +318,14 @@ def movements(x: gx.Node, i: gx.Node, j: gx.Node) -> Iterator[tuple[str, gx.Node
     yield "reshape", gx.reshape(x[:, None, :], (1, n, m, 1))
     yield "broadcast", gx.broadcast_to(x[:, None, :], (n, 3, m))
     yield "broadcast", gx.broadcast_to(x[0], (2, m))
-    for key in [(slice(1, None), slice(None, -1)), (slice(None, None, 2), slice(None, None, 3)), (slice(None, None, -1), slice(-2, 0, -2)), (2, slice(None)), (slice(None), -1), (slice(1, 4), slice(0, 0))]:
+    for key in [
+        (slice(1, None), slice(None, -1)),
+        (slice(None, None, 2), slice(None, None, 3)),
+        (slice(None, None, -1), slice(-2, 0, -2)),
+        (2, slice(None)),
+        (slice(None), -1),
+        (slice(1, 4), slice(0, 0)),
+    ]:
         yield "slice", x[key]
     yield "reverse", gx.flip(x)
     yield "reverse", gx.flip(x, 1)
@@ -305,19 +375,59 @@ def test_movement(dtype: str, known: bool) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "int64"])
 def test_products(dtype: str) -> None:
     """Small integers, so that every order of adding gives the same."""
-    a, b, v, t = gx.matrix("a", ("n", "k"), dtype), gx.matrix("b", ("k", "m"), dtype), gx.vector("v", "k", dtype), gx.tensor("t", (3, "n", "k"), dtype)
-    named = [("contract", o) for o in (a @ b, a @ v, v @ b, v @ v, gx.outer(v, v), b.T @ a.T, t @ b, gx.einsum("bnk,bmk->bnm", t, t), gx.tensordot(a, t, ([0, 1], [1, 2])))]
+    a, b, v, t = (
+        gx.matrix("a", ("n", "k"), dtype),
+        gx.matrix("b", ("k", "m"), dtype),
+        gx.vector("v", "k", dtype),
+        gx.tensor("t", (3, "n", "k"), dtype),
+    )
+    named = [
+        ("contract", o)
+        for o in (
+            a @ b,
+            a @ v,
+            v @ b,
+            v @ v,
+            gx.outer(v, v),
+            b.T @ a.T,
+            t @ b,
+            gx.einsum("bnk,bmk->bnm", t, t),
+            gx.tensordot(a, t, ([0, 1], [1, 2])),
+        )
+    ]
     compiled = Compiled([a, b, v, t], named)
     lanes = sizes(dtype)[4]
-    for n, k, m in [(1, 1, 1), (2, 3, 4), (5, lanes, lanes + 1), (lanes + 1, 5, 3), (17, 19, 2 * lanes + 5), (4, 0, 3), (0, 3, 2), (3, 2, 0), (65, 7, 33)]:
-        compiled.check(draw(dtype, (n, k)), draw(dtype, (k, m), 1), draw(dtype, (k,), 2), draw(dtype, (3, n, k), 3), what=f"{n} x {k} x {m}: ")
+    for n, k, m in [
+        (1, 1, 1),
+        (2, 3, 4),
+        (5, lanes, lanes + 1),
+        (lanes + 1, 5, 3),
+        (17, 19, 2 * lanes + 5),
+        (4, 0, 3),
+        (0, 3, 2),
+        (3, 2, 0),
+        (65, 7, 33),
+    ]:
+        compiled.check(
+            draw(dtype, (n, k)), draw(dtype, (k, m), 1), draw(dtype, (k,), 2), draw(dtype, (3, n, k), 3), what=f"{n} x {k} x {m}: "
+        )
 
 
 def test_sizes_and_counters() -> None:
     n = gx.dim("n")
     x = gx.tensor("x", (n,), "float32")
-    named = [("iota", gx.arange(n)), ("iota", gx.arange(n, dtype="uint8")), ("iota", gx.arange(n).astype("float32") * x), ("size", gx.asarray(n)), ("size", x * n), ("iota", gx.eye(n)), ("iota", gx.tri(n, n + 2, 1)),
-             ("iota", gx.arange(3) + n), ("size", gx.asarray(n * n // 3 % 5)), ("iota", gx.linspace(0.0, 1.0, 5) * n)]  # fmt: skip
+    named = [
+        ("iota", gx.arange(n)),
+        ("iota", gx.arange(n, dtype="uint8")),
+        ("iota", gx.arange(n).astype("float32") * x),
+        ("size", gx.asarray(n)),
+        ("size", x * n),
+        ("iota", gx.eye(n)),
+        ("iota", gx.tri(n, n + 2, 1)),
+        ("iota", gx.arange(3) + n),
+        ("size", gx.asarray(n * n // 3 % 5)),
+        ("iota", gx.linspace(0.0, 1.0, 5) * n),
+    ]
     f = Compiled([x], named)
     for k in (0, 1, 7, 16, 17, 300):
         f.check(draw("float32", (k,)), what=f"size {k}: ")
@@ -329,9 +439,15 @@ def test_rows_in_fused_kernels_are_the_same(dtype: str) -> None:
     x = gx.matrix("x", ("n", "m"), dtype)
     centred = x - gx.mean(x, axis=1, keepdims=True)
     named = [
-        ("exp", gx.softmax(x, axis=1)), ("exp", gx.softmax(x, axis=0)), ("exp", gx.log_softmax(x, axis=1)), ("exp", gx.logsumexp(x, axis=0)), ("exp", centred / gx.sqrt(gx.mean(centred * centred, axis=1, keepdims=True) + 1e-3)),
-        ("exp", gx.tanh(x) * gx.exp(-x * x) + gx.log1p(x * x)), ("exp", gx.std(x, axis=0)), ("exp", gx.norm(x, axis=1)),
-    ]  # fmt: skip
+        ("exp", gx.softmax(x, axis=1)),
+        ("exp", gx.softmax(x, axis=0)),
+        ("exp", gx.log_softmax(x, axis=1)),
+        ("exp", gx.logsumexp(x, axis=0)),
+        ("exp", centred / gx.sqrt(gx.mean(centred * centred, axis=1, keepdims=True) + 1e-3)),
+        ("exp", gx.tanh(x) * gx.exp(-x * x) + gx.log1p(x * x)),
+        ("exp", gx.std(x, axis=0)),
+        ("exp", gx.norm(x, axis=1)),
+    ]
     f = gx.function([x], [o for _, o in named])
     lanes = sizes(dtype)[4]
     for shape in [(1, 1), (2, lanes - 1), (3, lanes), (lanes + 1, lanes + 1), (5, 3 * lanes + 5), (3 * lanes + 5, 2)]:
@@ -350,7 +466,13 @@ def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
 
 def test_the_comparison_notices() -> None:
     zeros: Callable[..., Any] = lambda *v: np.array(v, "float32")
-    for got, want in [(zeros(0.0), zeros(-0.0)), (zeros(1.0), zeros(np.nan)), (zeros(np.inf), zeros(-np.inf)), (zeros(1.0), np.ones(1)), (zeros(1.0), zeros(1.0000005))]:
+    for got, want in [
+        (zeros(0.0), zeros(-0.0)),
+        (zeros(1.0), zeros(np.nan)),
+        (zeros(np.inf), zeros(-np.inf)),
+        (zeros(1.0), np.ones(1)),
+        (zeros(1.0), zeros(1.0000005)),
+    ]:
         with pytest.raises(AssertionError):
             agree("planted", got, want, 2.0)
     agree("planted", zeros(1.0), zeros(1.0000001), 2.0)

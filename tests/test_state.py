@@ -31,16 +31,31 @@ def test_shared_copies_in_and_out() -> None:
 
 def test_what_makes_state() -> None:
     for value, dtype, shape in [
-        (1, "int64", ()), (1.5, "float64", ()), (True, "bool", ()), (np.float32(2), "float32", ()), (np.ones((2, 0), "uint8"), "uint8", (2, 0)),
-        (np.asfortranarray(np.arange(6).reshape(2, 3)), "int64", (2, 3)), (np.arange(6)[::-2], "int64", (3,)), (np.ones(2, ">f4"), "float32", (2,)),
+        (1, "int64", ()),
+        (1.5, "float64", ()),
+        (True, "bool", ()),
+        (np.float32(2), "float32", ()),
+        (np.ones((2, 0), "uint8"), "uint8", (2, 0)),
+        (np.asfortranarray(np.arange(6).reshape(2, 3)), "int64", (2, 3)),
+        (np.arange(6)[::-2], "int64", (3,)),
+        (np.ones(2, ">f4"), "float32", (2,)),
         (np.ones((1, 1)).view(np.matrix), "float64", (1, 1)),
-    ]:  # fmt: skip
+    ]:
         s = gx.shared(value)
         assert s.dtype == dtype and s.shape == shape and s.name == "shared"
         got = s.get_value()
         assert type(got) is np.ndarray and got.flags.c_contiguous and got.dtype.isnative
         np.testing.assert_array_equal(got, np.asarray(value))
-    for wrong in ("a", np.array(["a"]), np.array([None]), object(), np.ma.masked_array([1.0], [True]), np.ones(1, complex), np.ones(1, "f2"), np.zeros(1, "M8[s]")):
+    for wrong in (
+        "a",
+        np.array(["a"]),
+        np.array([None]),
+        object(),
+        np.ma.masked_array([1.0], [True]),
+        np.ones(1, complex),
+        np.ones(1, "f2"),
+        np.zeros(1, "M8[s]"),
+    ):
         with pytest.raises(gx.DTypeError):
             gx.shared(wrong)
     with pytest.raises(gx.ArgumentError, match="the initial value must be an array, not a node"):

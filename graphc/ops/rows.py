@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -95,12 +96,32 @@ def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
             if compute.kind not in facts["kinds"]:
                 _wrong_kind(op, args)
             return make(op, tuple(args))  # type: ignore[arg-type]
+    if len(args) == 2 and (made := _with_number(op, args[0], args[1])) is not None:
+        return made
     common = promote(*[weak_dtype(a, op.name) for a in args])
     compute, _ = DTYPE_RULES[facts["dtype"]](common)
     if compute.kind not in facts["kinds"]:
         _wrong_kind(op, args)
     nodes = [asarray(a, compute if _is_weak(a) else None) for a in args]
     return make(op, tuple(fit(nodes, compute, op.name)))
+
+
+def _with_number(op: Op, a: ArrayLike, b: ArrayLike) -> Node | None:
+    """x op number, where neither the number nor the op changes the dtype of x: the common case, at half the price; None for any other."""
+    like, number = (a, b) if isinstance(a, Node) else (b, a)
+    if not isinstance(like, Node) or (type(number) is not float and type(number) is not int):
+        return None
+    compute, _ = DTYPE_RULES[op.facts["dtype"]](promote(like.dtype, number))
+    if compute != like.dtype or compute.kind not in op.facts["kinds"]:
+        return None
+    key = (number or str(number), type(number), like.type)  # the text keeps -0.0 and 0.0 apart
+    splat = _SPLATS.get(key)
+    if splat is None:
+        splat = _SPLATS[key] = stretched(asarray(number, compute), like.shape, op.name)
+    return make(op, (like, splat) if like is a else (splat, like))
+
+
+_SPLATS: WeakValueDictionary[tuple[object, ...], Node] = WeakValueDictionary()
 
 
 def fit(nodes: Sequence[Node], dtype: np.dtype | None, what: str) -> list[Node]:

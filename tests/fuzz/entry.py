@@ -180,7 +180,22 @@ def wrong(rng: random.Random, param: Param, shape: tuple[int, ...], limit: int |
     """A value that must be refused."""
     wanted = np.dtype(param.dtype)
     a = numbers(rng, param.dtype, shape, limit)
-    junk = (None, "text", b"bytes", {"a": 1}, {1}, object(), len, (v for v in ()), [[1], [1, 2]], ["a"], [None], np.array([None]), np.array("text"), np.zeros(shape, "M8[s]"))
+    junk = (
+        None,
+        "text",
+        b"bytes",
+        {"a": 1},
+        {1},
+        object(),
+        len,
+        (v for v in ()),
+        [[1], [1, 2]],
+        ["a"],
+        [None],
+        np.array([None]),
+        np.array("text"),
+        np.zeros(shape, "M8[s]"),
+    )
     choice = rng.randrange(8)
     if choice == 0:
         return Value(rng.choice(junk), None, (gx.ArgumentError, gx.DTypeError, gx.ShapeError))
@@ -195,12 +210,16 @@ def wrong(rng: random.Random, param: Param, shape: tuple[int, ...], limit: int |
         bigger = tuple(n + isinstance(size, int) for n, size in zip(shape, param.shape))
         return Value(layout(rng, np.zeros(bigger, a.dtype)), None, (gx.ShapeError,))
     if choice == 5 and limit is not None and a.size:
-        a.flat[rng.randrange(a.size)] = rng.choice((limit, -limit - 1, limit + rng.randrange(10**6), -limit - 2 - rng.randrange(10**6), 2**63 - 1, -(2**63)))
+        a.flat[rng.randrange(a.size)] = rng.choice(
+            (limit, -limit - 1, limit + rng.randrange(10**6), -limit - 2 - rng.randrange(10**6), 2**63 - 1, -(2**63))
+        )
         return Value(a, None, (gx.IndexOutOfRange,))
     if choice == 6:
         return Value(np.ma.masked_array(a, mask=False), None, (gx.ArgumentError,))
     if wanted.kind in "iub":
-        return Value(a.astype("float64").tolist() if a.size and a.ndim else 1.5 if not a.ndim else "none", None, (gx.DTypeError, gx.ArgumentError))
+        return Value(
+            a.astype("float64").tolist() if a.size and a.ndim else 1.5 if not a.ndim else "none", None, (gx.DTypeError, gx.ArgumentError)
+        )
     return Value(a.astype("complex128"), None, (gx.DTypeError,))
 
 
@@ -208,7 +227,10 @@ def wrong(rng: random.Random, param: Param, shape: tuple[int, ...], limit: int |
 def make_out(rng: random.Random, outputs: Any) -> tuple[Any, bool]:
     """Arrays for the outputs, and whether they may be used."""
     leaves, structure = gx.tree.flatten(outputs)
-    arrays = [layout(rng, np.full(np.shape(o), 77, np.asarray(o).dtype)) if rng.random() < 0.5 else np.empty(np.shape(o), np.asarray(o).dtype) for o in leaves]
+    arrays = [
+        layout(rng, np.full(np.shape(o), 77, np.asarray(o).dtype)) if rng.random() < 0.5 else np.empty(np.shape(o), np.asarray(o).dtype)
+        for o in leaves
+    ]
     arrays = [a if a.flags.writeable and a.dtype.isnative else np.zeros(a.shape, a.dtype.newbyteorder("=")) for a in arrays]
     fine = True
     if rng.random() < 0.5:
@@ -219,7 +241,14 @@ def make_out(rng: random.Random, outputs: Any) -> tuple[Any, bool]:
         frozen.setflags(write=False)
         other = "float64" if a.dtype != np.float64 else "float32"
         swapped = a.astype(a.dtype.newbyteorder("S")) if a.dtype.itemsize > 1 else frozen
-        bad = [frozen, np.zeros(a.shape, other), np.zeros((*a.shape, 2), a.dtype), swapped, np.ma.zeros(a.shape), a.tolist() if a.ndim else 3.0]
+        bad = [
+            frozen,
+            np.zeros(a.shape, other),
+            np.zeros((*a.shape, 2), a.dtype),
+            swapped,
+            np.ma.zeros(a.shape),
+            a.tolist() if a.ndim else 3.0,
+        ]
         arrays[k] = rng.choice(bad)
         if len(arrays) == 1 and rng.random() < 0.3:
             return {"x": arrays[0]}, False
@@ -246,7 +275,7 @@ def call(rng: random.Random, case: Case) -> str:
                     errors.add(gx.ShapeError)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
-    for k, (param, value) in enumerate(zip(case.params, values)):
+    for param, value in zip(case.params, values):
         if kwargs or rng.random() < 0.3:
             kwargs[param.name] = value.given
         else:

@@ -195,7 +195,9 @@ def sliced(pool: Pool, a: int, b: int, c: int) -> Node | None:
     if x is None:
         return None
     key = [slice(None)] * x.ndim
-    key[b % x.ndim] = (slice(1, None), slice(None, None, -1), slice(None, -1), slice(None, None, 2), slice(None, 1), slice(-1, 0, -1))[c % 6]
+    key[b % x.ndim] = (slice(1, None), slice(None, None, -1), slice(None, -1), slice(None, None, 2), slice(None, 1), slice(-1, 0, -1))[
+        c % 6
+    ]
     return x[tuple(key)]
 
 
@@ -250,7 +252,13 @@ def updated(pool: Pool, a: int, b: int, c: int) -> Node | None:
 @builder("diagonal")
 def diagonals(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, ndim=2)
-    return None if x is None else gx.diagonal(x, offset=(0, 1, -1)[b % 3]) if isinstance(x.shape[0], int) and isinstance(x.shape[1], int) else gx.tril(x, b % 2)
+    return (
+        None
+        if x is None
+        else gx.diagonal(x, offset=(0, 1, -1)[b % 3])
+        if isinstance(x.shape[0], int) and isinstance(x.shape[1], int)
+        else gx.tril(x, b % 2)
+    )
 
 
 @builder("iota", "size")

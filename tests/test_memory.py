@@ -1,0 +1,156 @@
+"""The memory plan under stress: random updates that overwrite what others read, in place and in any order; values packed side by side."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc.ir import Node
+from graphc.program import Launch, format_program
+from tests.stages import assembled, planned
+
+Golden = Callable[[str, str], None]
+
+
+# -- updates ------------------------------------------------------------------------------------------------------------
+def random_value(rng: random.Random, pool: Sequence[Node], x: Node, index: Node) -> Node:
+    """A value of the shape of the states (n, 4), which reads some of them in some way."""
+    a, b = rng.choice(pool), rng.choice(pool)
+    return rng.choice(
+        [
+            lambda: a,
+            lambda: b[::-1],
+            lambda: a + b * 0.5,
+            lambda: gx.roll(a, 1, axis=1),
+            lambda: a - gx.sum(b) * 0.01,
+            lambda: a * 0.5 + gx.mean(b, axis=0),
+            lambda: gx.softmax(a, axis=1) + b * 0.25,
+            lambda: gx.cumsum(a, axis=rng.randrange(2)) * 0.1,
+            lambda: (a @ (b.T @ b)) * 0.01,
+            lambda: a[index],
+            lambda: a.at[index].add(b * 0.1),
+            lambda: gx.where(a > b, a, x),
+            lambda: a.reshape(gx.dim("n") * 4).reshape(gx.dim("n"), 4),
+            lambda: gx.concatenate([b[:, 2:], a[:, :2]], axis=1),
+            lambda: gx.tanh(a) + gx.max(b, axis=1, keepdims=True),
+            lambda: x,
+            lambda: gx.broadcast_to(gx.sum(a, axis=0), (gx.dim("n"), 4)) * 0.05,
+        ]
+    )()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_updates(seed: int) -> None:
+    """Native code and the interpreter take the same three steps; the outputs show old state, a step that fails changes nothing."""
+    rng = random.Random(seed)
+    known = rng.random() < 0.3
+    rows = 5
+    x, index = gx.tensor("x", ("n", 4)), gx.tensor("i", ("n",), "int64")
+    start = [np.random.default_rng(k).normal(size=(rows, 4)) for k in range(4)]
+    results = {}
+    for mode in ("interpret", "default", "none"):
+        rng = random.Random(seed)
+        states = [gx.shared(v, f"s{k}", shape=None if known else ("n", 4)) for k, v in enumerate(start)]
+        pool: list[Node] = [*states, x]
+        if known:
+            pool = [s + x * 0 for s in states]  # sizes of the states are ints; x has the symbol
+        for _ in range(rng.randrange(4)):
+            pool.append(random_value(rng, pool, x, index))
+        chosen = rng.sample(states, rng.randrange(1, 5))
+        updates = [(s, random_value(rng, pool, x, index)) for s in chosen]
+        outputs = [random_value(rng, pool, x, index) for _ in range(rng.randrange(3))] + list(states)
+        f = gx.function([x, index], outputs, updates=updates, mode=mode)
+        seen = []
+        for step in range(3):
+            X = np.random.default_rng(100 + step).normal(size=(rows, 4))
+            seen += f(X, np.random.default_rng(step).integers(-rows, rows, rows))
+            if f.mode != "interpret" and any("gather" in line or "scatter" in line for line in f.graph.splitlines()):
+                before = gx.get_values(states)
+                try:
+                    f(X, np.full(rows, rows + 3))
+                except gx.IndexOutOfRange:
+                    for s, old in zip(states, before):
+                        np.testing.assert_array_equal(s.get_value(), old)
+                else:  # what is indexed was not needed
+                    gx.set_values(states, before)
+        results[mode] = [*seen, *gx.get_values(states)]
+    for mode in ("default", "none"):
+        for got, want in zip(results[mode], results["interpret"]):
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9, err_msg=mode)
+
+
+def test_seed_106_rows_that_are_all_the_same() -> None:
+    """An index that selects among equal rows is not read by any kernel, but checked."""
+    i, v = gx.tensor("i", ("n",), "int64"), gx.vector("v", 3)
+    f = gx.function([i, v], gx.broadcast_to(v, (gx.dim("n"), 3))[i])
+    assert f([0, 1], [1, 2, 3]).tolist() == [[1, 2, 3], [1, 2, 3]]
+    with pytest.raises(gx.IndexOutOfRange, match="index 2 at position"):
+        f([0, 2], [1, 2, 3])
+
+
+def test_one_state_read_by_many_while_it_is_replaced() -> None:
+    s = gx.shared(np.arange(6.0), "s")
+    others = [gx.shared(np.zeros(6), f"t{k}") for k in range(5)]
+    f = gx.function([], [gx.sum(s), s[::-1]], updates=[(s, s * 2 + 1), *[(t, t + gx.roll(s, k) + s) for k, t in enumerate(others)]])
+    value, sums = np.arange(6.0), [np.zeros(6) for _ in others]
+    for _ in range(3):
+        got = f()
+        np.testing.assert_array_equal(got[1], value[::-1])
+        sums = [t + np.roll(value, k) + value for k, t in enumerate(sums)]
+        value = value * 2 + 1
+        for t, want in zip(others, sums):
+            np.testing.assert_array_equal(t.get_value(), want)
+        np.testing.assert_array_equal(s.get_value(), value)
+
+
+# -- packing ------------------------------------------------------------------------------------------------------------
+def scalars(count: int) -> tuple[list[Node], list[Node]]:
+    """Straight-line code of more than one kernel, many values of which are read by later ones."""
+    xs = [gx.scalar(f"x{k}") for k in range(3)]
+    values = list(xs)
+    for k in range(count):
+        values.append(gx.tanh(values[-1] * xs[k % 3]) + values[k // 2] * 0.5)
+    return xs, [sum(values[::2], values[1])]
+
+
+def test_values_between_straight_line_kernels_are_packed(monkeypatch: pytest.MonkeyPatch, golden: Golden) -> None:
+    monkeypatch.setattr("passes.fuse.MAX_STRAIGHT", 8)
+    xs, outputs = scalars(10)
+    golden("memory_pack", format_program(planned(xs, outputs)))
+
+
+def test_few_arguments_for_many_values() -> None:
+    xs, outputs = scalars(600)
+    before, program = assembled(xs, outputs), planned(xs, outputs)
+    most = lambda p: max(len(s.buffers) for s in p.steps if isinstance(s, Launch))
+    assert most(before) > 60 and most(program) < 30
+    f = gx.function(xs, outputs)
+    x = [0.3, -0.7, 0.9]
+    values = list(x)
+    for k in range(600):
+        values.append(np.tanh(values[-1] * x[k % 3]) + values[k // 2] * 0.5)
+    np.testing.assert_allclose(f(*x)[0], sum(values[::2], values[1]), rtol=1e-11)
+
+
+def test_what_is_not_packed() -> None:
+    """Values that loops, checks, outputs or state need keep their own buffer."""
+    x, i = gx.vector("x", "n"), gx.scalar("i", "int64")
+    s = gx.shared(0.0, "s")
+    parts = [gx.sum(x * k) for k in range(1, 9)]
+    scaled = [gx.tanh(p) * 2 for p in parts]
+    f = gx.function([x, i], [x * v for v in scaled] + [x[i + k] for k in range(3)] + scaled, updates={s: s + sum(scaled, s)})
+    X = np.array([0.1, 0.2, -0.05])
+    got = f(X, -3)
+    want = [np.tanh(np.sum(X * k)) * 2 for k in range(1, 9)]
+    for k in range(8):
+        np.testing.assert_allclose(got[k], X * want[k], rtol=1e-12)
+        np.testing.assert_allclose(got[11 + k], want[k], rtol=1e-12)
+    np.testing.assert_array_equal([got[8], got[9], got[10]], X)
+    assert s.get_value() == pytest.approx(sum(want))
+    with pytest.raises(gx.IndexOutOfRange):
+        f(X, 1)
+    assert s.get_value() == pytest.approx(sum(want))
