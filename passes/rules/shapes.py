@@ -217,7 +217,7 @@ def _split(node: Node) -> tuple[Node, Axes, list[Size], Axes]:
     """Of a reduction of broadcast(x): x, its reduced axes, the sizes that are repeated and reduced, where the rest of x goes."""
     (inner,), (reduced, _) = node.inputs, params(node)
     (x,), (shape, axes) = inner.inputs, params(inner)
-    named = {a for size, a in zip(x.shape, axes) if size == shape[a]}
+    named = {a for size, a in zip(x.shape, axes) if size != 1 or shape[a] == 1}  # two sizes may be equal by assumption
     inside = tuple([k for k, a in enumerate(axes) if a in reduced])
     repeated = [shape[a] for a in reduced if a not in named]
     kept = [a for a in range(inner.ndim) if a not in reduced]
