@@ -42,7 +42,7 @@ class Executable:
         self.symbols = program_symbols(program)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(self.variables, self.symbols, program.size_checks, given)
+        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *_not_negative(program)], given)
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
         self.context: Context | None = None
@@ -253,6 +253,12 @@ class Binding:
             self.variables[k],
             *others,
         )
+
+
+def _not_negative(program: Program) -> list[tuple[Size, Size]]:
+    """The sizes of buffers that may be negative, such as n - 5, as pairs (max(size, 0), size) that must be equal."""
+    symbolic = dict.fromkeys(s for b in program.buffers for s in b.shape if isinstance(s, Dim))
+    return [(dims.maximum(s, 0), s) for s in symbolic if dims.less_equal(0, s) is not True]
 
 
 def _least(a: Size, b: Size) -> Size | None:

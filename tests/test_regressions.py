@@ -125,3 +125,14 @@ def test_an_entry_outlives_its_owner_as_when_the_collector_clears_a_cycle() -> N
     entry.__self__.clear()
     gc.collect()
     assert entry.__name__ == "increment"
+
+
+def test_an_intermediate_of_negative_size_is_an_error() -> None:
+    n, x = gx.dim("n"), gx.vector("x", "n")
+    z = gx.exp(gx.zeros((n - 5,)) + gx.sum(x))
+    f = gx.function([x], [gx.sum(gx.sqrt(z) * gx.max(x)), gx.sum(gx.cumsum(z))])
+    assert np.isfinite(f(np.ones(7))).all()
+    assert f(np.ones(5)) == [0, 0]
+    for few in (4, 1):
+        with pytest.raises(gx.ShapeError, match="must be at least 0"):
+            f(np.ones(few))
