@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from codegen.emit import FunctionEmitter
 from codegen.fma import fuse_multiply_add
@@ -15,7 +15,7 @@ from graphc.dims import Symbol
 from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Step
 from graphc.target import Target
 
-STEPS_PER_FUNCTION = 200  # LLVM's time is super-linear in the length of a function
+ARGUMENTS_PER_FUNCTION = 800  # of the kernels it calls, some two instructions each: LLVM's time is super-linear in the length of a function
 FINISHED = -1
 
 
@@ -30,11 +30,11 @@ def write_module(program: Program, target: Target, fma: bool = True, entry: Call
     for kernel, name in names.items():
         loops = lower(fuse_multiply_add(kernel) if fma else kernel, target)
         unit.module.functions[name] = ProductEmitter(unit, kernel, name, loops).text()
-    parts = []
-    for first in range(0, max(len(program.steps), 1), STEPS_PER_FUNCTION):
-        part = f"part{first // STEPS_PER_FUNCTION}"
-        parts.append(part)
-        unit.module.functions[part] = _Part(unit, program, names, part, first).text()
+    parts: list[str] = []
+    positions = {s: k for k, s in enumerate(program_symbols(program))}
+    for first, last in _stretches(program.steps):
+        parts.append(f"part{len(parts)}")
+        unit.module.functions[parts[-1]] = _Part(unit, program, names, positions, parts[-1], first, last).text()
     lines = ["define i64 @run(ptr %slots, ptr %sizes) {"]
     for k, part in enumerate(parts):
         lines += [
@@ -47,6 +47,18 @@ def write_module(program: Program, target: Target, fma: bool = True, entry: Call
     if entry is not None:
         unit.module.functions["entry"] = entry(unit).text()
     return unit.module.text()
+
+
+def _stretches(steps: Sequence[Step]) -> list[tuple[int, int]]:
+    """[0, a), [a, b), .. of the steps, each of a bounded number of arguments."""
+    ends: list[int] = []
+    count = 0
+    for k, step in enumerate(steps):
+        count += 1 + (len(step.buffers) if isinstance(step, Launch) else 0)
+        if count >= ARGUMENTS_PER_FUNCTION or k == len(steps) - 1:
+            ends.append(k + 1)
+            count = 0
+    return list(zip([0, *ends], ends or [0]))
 
 
 def slot_of(program: Program, buffer: Buffer) -> int:
@@ -91,15 +103,16 @@ def program_symbols(program: Program) -> list[Symbol]:
 class _Part(FunctionEmitter):
     """Some of the steps, as a function."""
 
-    def __init__(self, unit: Unit, program: Program, names: dict[Kernel, str], name: str, first: int) -> None:
+    def __init__(
+        self, unit: Unit, program: Program, names: dict[Kernel, str], positions: dict[Symbol, int], name: str, first: int, last: int
+    ) -> None:
         super().__init__(unit, Kernel((), (), ()), name, Block(()))
-        self.program, self.names, self.first = program, names, first
-        self.positions = {s: k for k, s in enumerate(program_symbols(program))}
+        self.program, self.names, self.positions, self.first, self.last = program, names, positions, first, last
         self.pointers: dict[int, str] = {}
 
     def text(self) -> str:
-        for k, step in enumerate(self.program.steps[self.first : self.first + STEPS_PER_FUNCTION]):
-            self.step(self.first + k, step)
+        for number in range(self.first, self.last):
+            self.step(number, self.program.steps[number])
         return (
             f"define internal i64 @{self.name}(ptr %slots, ptr %sizes) {{\nentry:\n"
             + "\n".join(self.entry.lines)
