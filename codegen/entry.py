@@ -12,7 +12,6 @@ goes through the path that releases it.
 from __future__ import annotations
 
 import ctypes
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +24,11 @@ from codegen.emit import FunctionEmitter
 from codegen.loopir import Block
 from codegen.text import llvm_type
 from codegen.unit import Unit
-from codegen.values import size_scalar
+from codegen.work import in_double, static_work, work
 from graphc import dims
-from graphc import scalar as sc
 from graphc.dims import Size, Symbol
-from graphc.dtypes import SHORT, float64
-from graphc.program import Kernel, Launch, Layout, Program
-from graphc.scalar import Scalar
+from graphc.dtypes import SHORT
+from graphc.program import Kernel, Layout, Program
 
 if TYPE_CHECKING:
     from codegen.runtime import Binding
@@ -40,30 +37,15 @@ MOST_WORK = 1e6  # ns: beyond, the GIL is released. Python itself lets a thread 
 MOST_ARRAYS = 32  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
 ARENA_LIMIT = 1 << 24  # bytes kept for the entry of one function
 CALLABLE, ARENA, CAPACITY, FIXED = 0, 1, 2, 3  # words of the context; then state cells, constants, keys
-_OP_NS, _MATH_NS, _MAC_NS = 0.03, 0.7, 0.02  # an operation of a vector loop, a transcendental, a step of a product
 METH_FASTCALL_KEYWORDS = 0x82
-
-
-def work(program: Program) -> dict[Size, float]:
-    """Estimated ns, as a sum of weight times size."""
-    total: dict[Size, float] = {}
-    launches = Counter(step.kernel for step in program.steps if isinstance(step, Launch))
-    for kernel, count in launches.items():
-        for stage in kernel.stages:
-            size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
-            body = sc.order((stage.body,))
-            math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
-            each = _MAC_NS if kernel.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math
-            total[size] = total.get(size, 0.0) + count * each
-    return total
 
 
 class EntryEmitter(FunctionEmitter):
     """Writes the entry of one program. `context` is the global that holds the context's words."""
 
-    def __init__(self, unit: Unit, program: Program, binding: Binding, layout: Layout) -> None:
+    def __init__(self, unit: Unit, program: Program, binding: Binding, layout: Layout, arena_bytes: Size) -> None:
         super().__init__(unit, Kernel((), (), ()), "entry", Block(()))
-        self.program, self.binding, self.layout = program, binding, layout
+        self.program, self.binding, self.layout, self.arena_bytes = program, binding, layout, arena_bytes
         self.arrays: list[str] = []  # the data pointers of inputs
 
     def text(self) -> str:
@@ -188,16 +170,14 @@ class EntryEmitter(FunctionEmitter):
     # -- resources ----------------------------------------------------------------------------------------------
     def affordable(self) -> None:
         """Little enough work to keep the GIL for. Counted in doubles, which cannot wrap: no size of the arena can after that."""
-        total = sc.const(0.0, float64)
-        for size, weight in work(self.program).items():
-            total = total + in_double(size) * weight
+        total = in_double(work(self.program))
         if total.op != "const":
             self.require(self.value(total < MOST_WORK).text)
 
     def arena(self) -> str:
-        if self.program.arena == 0:
+        if self.arena_bytes == 0:
             return "null"
-        need = self.size(self.program.arena).text
+        need = self.size(self.arena_bytes).text
         self.require(self.entry.emit(f"icmp sle i64 {need}, {self.word(CAPACITY, 'i64')}"))
         return self.word(ARENA)
 
@@ -302,33 +282,15 @@ class EntryEmitter(FunctionEmitter):
         e.line(f"ret ptr {made}")
 
 
-def in_double(size: Size) -> Scalar:
-    """A size as a float64, computed as one throughout."""
-
-    def leaf(s: Scalar) -> Scalar:
-        return sc.const(s.param, float64) if s.op == "const" else s.cast(float64)
-
-    new: dict[Scalar, Scalar] = {}
-    for s in sc.order((size_scalar(size),)):
-        args = [new[a] for a in s.args]
-        if s.op == "floordiv":
-            new[s] = sc.unary("floor", args[0] / args[1])
-        elif s.op == "mod":
-            new[s] = args[0] - sc.unary("floor", args[0] / args[1]) * args[1]
-        else:
-            new[s] = sc.scalar(s.op, tuple(args), float64) if args else leaf(s)
-    return new[size_scalar(size)]
-
-
-def suits(program: Program, binding: Binding) -> bool:
+def suits(program: Program, binding: Binding, arena_bytes: Size) -> bool:
     """Whether a program can have an entry: few arrays, state of known sizes, little fixed work, an arena that may be kept."""
     if len(program.inputs) + len(program.shared) + len(program.outputs) > MOST_ARRAYS:
         return False
     if not cpython.is_readable() or binding.given or any(not isinstance(s, int) for v in program.shared for s in v.shape):
         return False
-    if isinstance(program.arena, int) and program.arena > ARENA_LIMIT:
+    if isinstance(arena_bytes, int) and arena_bytes > ARENA_LIMIT:
         return False
-    return sum(weight * size for size, weight in work(program).items() if isinstance(size, int)) < MOST_WORK
+    return static_work(work(program)) < MOST_WORK
 
 
 class _MethodDef(ctypes.Structure):

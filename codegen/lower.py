@@ -37,7 +37,14 @@ def lower(kernel: Kernel, target: Target) -> Block:
         product = contract.plan(flat.axes, flat.stages, flat.stores, target)
         if product is not None:
             return Block((Call("product", product),))
-    return _Nests(flat, target).block()
+    return _parallel(_Nests(flat, target).block(), flat.axes)
+
+
+def _parallel(block: Block, axes: Sequence[Axis]) -> Block:
+    """The points of a kernel's axes are independent of each other: the outermost loop over one of them may run in any order."""
+    if len(block.body) == 1 and isinstance(block.body[0], For) and block.body[0].index in [a.index for a in axes]:
+        return Block((replace(block.body[0], parallel=True),))
+    return block
 
 
 # -- addresses ------------------------------------------------------------------------------------------------------

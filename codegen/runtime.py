@@ -19,6 +19,9 @@ from codegen.entry import Context, EntryEmitter, make_builtin, suits
 from codegen.loopir import format_loops
 from codegen.lower import lower
 from codegen.target import host
+from codegen.team import arena_bytes, threads_for
+from codegen.threads import RUN
+from codegen.threads import symbols as pool_symbols
 from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
@@ -35,9 +38,17 @@ class Executable:
     """A program as native code. Re-entrant: a second call at the same time gets an arena of its own."""
 
     def __init__(
-        self, program: Program, target: Target | None = None, given: Sequence[Dim] = (), fma: bool = True, layout: Layout | None = None
+        self,
+        program: Program,
+        target: Target | None = None,
+        given: Sequence[Dim] = (),
+        fma: bool = True,
+        layout: Layout | None = None,
+        threads: int | None = None,
     ) -> None:
         self.program = program
+        self.threads = threads_for(program, threads)
+        self.arena = arena_bytes(program, self.threads)
         self.target = target or host()
         self.symbols = program_symbols(program)
         self.replaced = replaced_state(program)
@@ -48,11 +59,13 @@ class Executable:
         self.context: Context | None = None
         entry = None
         symbols: dict[str, int] = {}
-        if layout is not None and suits(program, self.binding):
+        if layout is not None and suits(program, self.binding, self.arena):
             self.context = Context([s.cell for s in program.shared], self.constant_addresses, layout.keys)  # type: ignore[attr-defined]
             symbols = {**cpython.addresses(), "context": self.context.address}
-            entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout)
-        self.text = write_module(program, self.target, fma, entry)
+            entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, arena_bytes=self.arena)
+        self.text = write_module(program, self.target, fma, entry, self.threads)
+        if f"@{RUN}(" in self.text:
+            symbols |= pool_symbols()
         self.code = jit.load(cache.compiled(self.text, self.target), symbols)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
         self.outputs = [program.buffers[b] for b in program.outputs]
@@ -101,7 +114,7 @@ class Executable:
 
     def arena_bytes(self, env: dict[Symbol, int]) -> int:
         """The size of the arena for these sizes."""
-        return dims.evaluate(self.program.arena, env)
+        return dims.evaluate(self.arena, env)
 
     def _plan(self, arrays: Sequence[np.ndarray], given: Sequence[int]) -> _Plan:
         sizes = self.binding.sizes(arrays, given)

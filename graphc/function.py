@@ -23,6 +23,7 @@ from graphc.program import Layout, Program, format_program
 from graphc.signature import Signature
 from graphc.state import Shared, write_values
 from graphc.substitute import substitute
+from graphc.threads import as_thread_count
 from graphc.types import assumed_sizes, same_size
 from graphc.verify import size_assumptions
 
@@ -50,7 +51,7 @@ def function(
     inputs: a list of variables or trees of variables (or sizes), or a dict of argument names. outputs: a tree.
     updates: a dict {shared: new value}, a list of such pairs, or a pair (tree of shared, tree of values); all read the
     old state. givens: replacements as in `substitute`. defaults: {variable or name: value}. casting: NumPy's rule for
-    array arguments. threads: reserved for the parallel back end; 1 thread runs. mode: "default", "none" (no graph
+    array arguments. threads: how many one call may use; by default what `set_num_threads` says. mode: "default", "none" (no graph
     passes) or "interpret" (NumPy, node by node).
     Raises ArgumentError, DTypeError, ShapeError, CompileError.
     """
@@ -67,8 +68,7 @@ class Function:
             fail(ArgumentError, f"mode {mode!r} is unknown", hint="one of " + ", ".join(map(repr, MODES)))
         if casting not in CASTINGS:
             fail(ArgumentError, f"casting {casting!r} is unknown", hint="NumPy's rules: " + ", ".join(map(repr, CASTINGS)))
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            fail(ArgumentError, f"threads must be a positive int, got {threads!r}")
+        self.threads = None if threads is None else as_thread_count(threads)
         self.name, self.casting, self.mode = name, casting, mode
         self.inputs, self.outputs = inputs, outputs
         self._arguments = Signature(inputs, defaults, casting)
@@ -101,7 +101,7 @@ class Function:
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
         program = plan(graph, updates, self._size_checks, self._log)
-        executable = Executable(program, given=self._arguments.sizes, layout=self._layout())
+        executable = Executable(program, given=self._arguments.sizes, layout=self._layout(), threads=self.threads)
         entry = executable.builtin(self.name, partial(Function.__call__, self))
         if entry is not None:  # a class of its own, whose calls go to the emitted entry point first
             self.__class__ = type("Function", (Function,), {"__call__": entry, "__doc__": Function.__doc__})
@@ -221,8 +221,8 @@ class Function:
 
     def memory(self, **sizes: int) -> dict[str, int]:
         """Bytes for sizes by name: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (single intermediate)."""
-        program = self._native().program
-        return count_memory(program, _environment(program, self, sizes))
+        executable = self._native()
+        return count_memory(executable.program, _environment(executable.program, self, sizes), executable.threads.most)
 
     def explain(self) -> str:
         """What the compiler did: passes, and the rules that fired with the user's lines."""

@@ -129,8 +129,9 @@ class Kernel:
 class Buffer:
     """Storage of one value, C-contiguous.
 
-    role: "input" | "shared" | "constant" | "output" | "arena". `index` is the position among the buffers of that
-    role that the caller passes; an arena buffer lies at `offset` bytes. An alias has the storage of another buffer.
+    role: "input" | "shared" | "constant" | "output" | "arena" | "scratch". `index` is the position among the buffers of
+    that role that the caller passes; an arena buffer lies at `offset` bytes. Scratch is what one kernel fills anew at each
+    of its outer points: every thread has its own, behind the arena. An alias has the storage of another buffer.
     """
 
     dtype: np.dtype
@@ -172,6 +173,7 @@ class Layout:
     keys: tuple[str, ...] = ()
 
 
+PLANNED = ("arena", "scratch")  # the roles of buffers that get an offset
 NO_FAULT = np.iinfo(np.int64).max
 Step = Launch | Check
 
@@ -190,6 +192,7 @@ class Program:
     constants: tuple[np.ndarray, ...]
     outputs: tuple[int, ...]  # the buffer of each output
     arena: Size = 0
+    scratch: Size = 0  # bytes of scratch for each thread
     commit: int = 0  # steps[commit:] may write to state
     size_checks: tuple[tuple[Size, Size], ...] = ()
 
@@ -222,7 +225,7 @@ def format_program(program: Program) -> str:
     """The program as text: buffers, then steps; each kernel printed where it is first launched."""
     lines = []
     for k, b in enumerate(program.buffers):
-        where = f"= %{b.alias}" if b.alias is not None else (f"arena + {b.offset}" if b.role == "arena" else f"{b.role} {b.index}")
+        where = f"= %{b.alias}" if b.alias is not None else (f"{b.role} + {b.offset}" if b.role in PLANNED else f"{b.role} {b.index}")
         lines.append(f"%{k}: {SHORT[b.dtype]}[{dims.format_shape(b.shape)}] {where}")
     names, shown = program.kernels(), set[Hashable]()
     for k, step in enumerate(program.steps):
