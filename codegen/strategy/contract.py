@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc import dims
+from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.program import Axis, Stage
 from graphc.scalar import Scalar
@@ -23,7 +24,6 @@ from graphc.target import Target
 Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and static offset, mode
 
 K_BLOCK = 256  # one panel of b then takes 48 KB: it stays in the second cache while every strip of a passes
-ROW_BLOCK = 128  # rows that share a packed panel: packing costs about as much as 5 of them
 REST_ROWS = (4, 2, 1)  # heights of the strips after the last whole one: each is a tile to compile
 DOT_ROWS = 4  # so few rows do not pay for packing a b that lies along k
 PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where it lies
@@ -206,6 +206,23 @@ def k_blocks(p: Product) -> Size:
         return 1  # nothing is packed, and no block of b is read twice
     k = summed(p)
     return max(1, -(-k // K_BLOCK)) if isinstance(k, int) else dims.maximum(dims.floordiv(k + (K_BLOCK - 1), K_BLOCK), 1)
+
+
+def packing_pays(p: Product, rows: Size) -> bool | Scalar:
+    """Whether a b that is contiguous along n should be copied to a panel for so many rows: known now, or a condition."""
+    if isinstance(p.extent_m, int) and (p.extent_m < PACK_ROWS or p.rows <= SMALL_ROWS):
+        return False
+    item = p.dtype.itemsize
+    nbytes, step = p.k.extent * p.n.extent * item, p.b.inner * item
+    if isinstance(nbytes, int) and isinstance(step, int) and isinstance(p.extent_m, int):
+        return nbytes > PACK_BYTES or (step != 0 and step % (PAGE // 2) == 0)
+    large = sc.index(nbytes) > sc.index(PACK_BYTES)
+    return (sc.index(rows) >= sc.index(PACK_ROWS)) & (large | sc.index(dims.mod(step, PAGE // 2)).eq(0))
+
+
+def may_pack(p: Product) -> bool:
+    """Whether some panel is, or may turn out to be, packed."""
+    return p.b.outer != 1 or packing_pays(p, p.extent_m) is not False
 
 
 def summed(p: Product) -> Size:

@@ -1,16 +1,16 @@
 """The code of a product: loops over blocks, panels and strips that call one tile, and the epilogue.
 
-for rows in blocks of m:                           a packed panel serves a whole block
-  for J in panels of n:
-    for P in blocks of k:                          sums between blocks wait in the output, or in a scratch on the stack
-      pack b[k, J..] where that pays
-      tiles(a[rows, k], b[k, J..]), after the last block the epilogue
+for task in (outer.., rows in blocks of m, J in panels of n):        see `grid`; a packed panel serves a block of rows
+  for P in blocks of k:                            sums between blocks wait in the output, or in a scratch on the stack
+    pack b[k, J..] where that pays
+    tiles(a[rows, k], b[k, J..]), after the last block the epilogue
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 from codegen.emit import FunctionEmitter
 from codegen.lines import llvm_type
@@ -19,19 +19,17 @@ from codegen.lower import fetch, replace_indices
 from codegen.strategy.contract import (
     DOT_ROWS,
     K_BLOCK,
-    PACK_BYTES,
-    PACK_ROWS,
-    PAGE,
     REST_ROWS,
-    ROW_BLOCK,
-    SMALL_ROWS,
     Product,
     even_split,
     k_blocks,
+    may_pack,
+    packing_pays,
     stride,
     summed,
 )
 from codegen.strategy.dots import write_dots
+from codegen.strategy.grid import Panel, column_panels, row_blocks, tasks
 from codegen.strategy.loops import lanes_of
 from codegen.strategy.packing import write_transpose
 from codegen.strategy.tile import PARAMETERS, Tile, parameters, write_tile
@@ -44,23 +42,9 @@ from graphc.program import Axis, Kernel, Operand
 from graphc.scalar import Scalar
 
 LIGHT_EPILOGUE = 20  # operations; a longer one is written once, for any number of columns
-ROW_AT, J, P = (dims.axis(x) for x in ("row_block", "column", "k_block"))
+TASK, ROW_AT, J, P = (dims.axis(x) for x in ("task", "row_block", "column", "k_block"))
 M0, N0, COUNT, COLS, ROW, COL = (dims.axis(x) for x in ("m0", "n0", "count", "cols", "i", "j"))
 SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Columns `start` to `stop` in steps of `vectors` vectors; `masked`: the last step may be narrower.
-
-    `narrow`: few columns, so that one tile for any number of rows is enough when that number is not known.
-    """
-
-    start: Size
-    stop: Size
-    vectors: int
-    masked: bool
-    narrow: bool = False
 
 
 class ProductEmitter(FunctionEmitter):
@@ -73,15 +57,11 @@ class ProductEmitter(FunctionEmitter):
         self.blocks = k_blocks(p)
         self.block_of_k = summed(p) if self.blocks == 1 else _ceiling(summed(p), self.blocks)
         self.single = self.blocks == 1 and not p.more_k
-        self.height = ROW_BLOCK // p.rows * p.rows
         element = llvm_type(p.dtype, 1)
         depth = min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK)
-        self.panel = (
-            self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if self._may_pack() else "null"
-        )
-        rows = min(self.height, p.extent_m) if isinstance(p.extent_m, int) else self.height
-        self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {max(rows, 1) * p.width}, align 64")
-        self.nest(p.outer, self.row_blocks)
+        self.panel = self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if may_pack(p) else "null"
+        self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {row_blocks(p).height * p.width}, align 64")
+        self.each(TASK, *self.span(), 1, self.task)
 
     # -- loops --------------------------------------------------------------------------------------------------
     def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
@@ -114,18 +94,45 @@ class ProductEmitter(FunctionEmitter):
         lines.line(f"br label %{no}")
         lines.label(no)
 
-    def row_blocks(self) -> None:
-        m = self.p.extent_m
-        if m == 0:
-            return
-        if isinstance(m, int) and m <= self.height:
-            self.panels(0, m)
-        else:
-            self.each(ROW_AT, 0, m, self.height, lambda: self.panels(ROW_AT, dims.minimum(ROW_AT + self.height, m)))
+    def span(self) -> tuple[Size, Size]:
+        """The tasks that one call of the kernel does, from .. to: all of them."""
+        return 0, tasks(self.p)
 
-    def panels(self, start: Size, stop: Size) -> None:
-        for panel in _column_panels(self.p):
-            self.each(J, panel.start, panel.stop, panel.vectors * self.p.lanes, lambda x=panel: self.k_loop(x, start, stop))  # type: ignore[misc]
+    def task(self) -> None:
+        """One block of rows and panel of columns at one place of the outer axes; none reads what another writes."""
+        p, rows, panels = self.p, row_blocks(self.p), column_panels(self.p)
+        across = panels[-1].first + panels[-1].count
+        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, across])
+        scope = Scope(self.here.lines, self.here.depth)
+        for axis, number in zip(p.outer, outer, strict=True):
+            scope.axis[_symbol(axis.index)] = self.size(number)
+        start: Size = 0
+        if rows.count != 1:
+            start, scope.axis[_symbol(ROW_AT)] = ROW_AT, self.size(block * rows.height)
+        stop = start + rows.height if rows.whole else dims.minimum(start + rows.height, rows.extent)
+        self.scopes.append(scope)
+        for k, panel in enumerate(panels):
+            write = partial(self.panel_task, panel, column, start, stop)
+            if len(panels) == 1:
+                write()
+            else:
+                self.when(self._among(column, panel, k + 1 == len(panels)), write)
+        self.scopes.pop()
+
+    def _among(self, column: Size, panel: Panel, last: bool) -> str:
+        """Whether a column number is one of the panel's, given that it is none of an earlier one's."""
+        number = sc.index(column)
+        if last:
+            return self.value(number >= sc.index(panel.first)).text
+        below = number < sc.index(panel.first + panel.count)
+        return self.value(below if panel.first == 0 else below & (number >= sc.index(panel.first))).text
+
+    def panel_task(self, panel: Panel, column: Size, start: Size, stop: Size) -> None:
+        """The columns of one panel."""
+        at = panel.start + (column - panel.first) * (panel.vectors * self.p.lanes)
+        self.scopes.append(Scope(self.here.lines, self.here.depth, axis={_symbol(J): self.size(at)}))
+        self.k_loop(panel, start, stop)
+        self.scopes.pop()
 
     def k_loop(self, panel: Panel, start: Size, stop: Size) -> None:
         more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in self.p.more_k]
@@ -156,21 +163,6 @@ class ProductEmitter(FunctionEmitter):
         self.finish(start, stop)
 
     # -- packing ------------------------------------------------------------------------------------------------
-    def _may_pack(self) -> bool:
-        return self.p.b.outer != 1 or self._pays(self.p.extent_m) is not False
-
-    def _pays(self, rows: Size) -> bool | Scalar:
-        """Whether a b that is contiguous along n should be copied to a panel: known now, or a condition."""
-        p = self.p
-        if isinstance(p.extent_m, int) and (p.extent_m < PACK_ROWS or p.rows <= SMALL_ROWS):
-            return False
-        item = p.dtype.itemsize
-        nbytes, step = p.k.extent * p.n.extent * item, p.b.inner * item
-        if isinstance(nbytes, int) and isinstance(step, int) and isinstance(p.extent_m, int):
-            return nbytes > PACK_BYTES or (step != 0 and step % (PAGE // 2) == 0)
-        large = sc.index(nbytes) > sc.index(PACK_BYTES)
-        return (sc.index(rows) >= sc.index(PACK_ROWS)) & (large | sc.index(dims.mod(step, PAGE // 2)).eq(0))
-
     def panel_of_b(self, panel: Panel, rows: Size) -> tuple[str, str]:
         """The pointer to this panel and block of b, and how far its rows are apart."""
         p = self.p
@@ -179,7 +171,7 @@ class ProductEmitter(FunctionEmitter):
         if p.b.outer != 1:
             self.pack(source)
             return self.panel, width
-        step, pays = self.size(p.b.inner).text, False if panel.masked else self._pays(rows)
+        step, pays = self.size(p.b.inner).text, False if panel.masked else packing_pays(p, rows)
         if pays is False:
             return source, step
         if pays is True:
@@ -248,11 +240,13 @@ class ProductEmitter(FunctionEmitter):
                 rows = h * heights.count(h)
                 self.tile(panel, h, False, at, rows, start)
                 at += rows
+        elif isinstance(p.extent_m, int) and p.extent_m % p.rows == 0:
+            self.tile(panel, p.rows, False, start, stop - start, start)
         elif panel.narrow:
             self.tile(panel, p.rows, True, start, stop - start, start)
         else:
             first, left = start, stop - start
-            for height in (p.rows, *REST_ROWS):
+            for height in (p.rows, *([p.extent_m % p.rows] if isinstance(p.extent_m, int) else REST_ROWS)):
                 rest = dims.mod(left, height)
                 if left != 0:
                     self.tile(panel, height, False, first, left - rest, start)
@@ -338,24 +332,15 @@ class _Function(FunctionEmitter):
         return [*super().parameters(), *[f"i64 %x.{s.name}" for s in self.numbers]]
 
 
-def _column_panels(p: Product) -> list[Panel]:
-    """n cut into panels. A known n needs at most three kinds; of an unknown one the rest is done one vector at a time."""
-    n = p.n.extent
-    if not isinstance(n, int):
-        whole = dims.floordiv(n, p.width) * p.width
-        return [Panel(0, whole, p.vectors, False), Panel(whole, n, 1 if p.vectors <= 4 else 2, True, True)]
-    widths = even_split(-(-n // p.lanes), p.vectors)
-    result: list[Panel] = []
-    at = 0
-    for v in sorted(set(widths), reverse=True):
-        end = at + v * p.lanes * widths.count(v)
-        ragged, narrow = end > n, v < max(widths) or v == 1
-        if ragged and widths.count(v) > 2:
-            result.append(Panel(at, end - v * p.lanes, v, False, narrow))
-            at = end - v * p.lanes
-        result.append(Panel(at, min(end, n), v, ragged, narrow))
-        at = end
-    return result
+def _digits(number: Size, extents: Sequence[Size]) -> list[Size]:
+    """The positions along axes of these extents that a number counts through, the last one innermost."""
+    result: list[Size] = []
+    for k in range(len(extents) - 1, -1, -1):
+        known = extents[k] if isinstance(extents[k], int) else dims.maximum(extents[k], 1)
+        outermost = all(x == 1 for x in extents[:k])
+        result.append(number if outermost else dims.mod(number, known))
+        number = 0 if outermost else dims.floordiv(number, known)
+    return result[::-1]
 
 
 def _moved(p: Product, m: Size, n: Size) -> dict[Symbol, Size]:
