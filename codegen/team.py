@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.loopir import Block, For
+from codegen.loopir import Block, Call, For
+from codegen.strategy.contract import Product
+from codegen.strategy.grid import tasks
 from codegen.unit import Unit
 from codegen.work import Work, in_double, kernel_work, static_work, work
 from graphc import dims
@@ -69,6 +71,8 @@ def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
     match outermost:
         case For(parallel=True):
             total, step = outermost.extent, outermost.step
+        case Call(params=Product() as product):
+            total, step = tasks(product), 1
         case _:
             return None
     work = kernel_work(kernel)

@@ -61,7 +61,7 @@ class ProductEmitter(FunctionEmitter):
         depth = min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK)
         self.panel = self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if may_pack(p) else "null"
         self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {row_blocks(p).height * p.width}, align 64")
-        self.each(TASK, *self.span(), 1, self.task)
+        self.each(TASK, *self.span(tasks(p)), 1, self.task)
 
     # -- loops --------------------------------------------------------------------------------------------------
     def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
@@ -93,10 +93,6 @@ class ProductEmitter(FunctionEmitter):
         self.scopes.pop()
         lines.line(f"br label %{no}")
         lines.label(no)
-
-    def span(self) -> tuple[Size, Size]:
-        """The tasks that one call of the kernel does, from .. to: all of them."""
-        return 0, tasks(self.p)
 
     def task(self) -> None:
         """One block of rows and panel of columns at one place of the outer axes; none reads what another writes."""
