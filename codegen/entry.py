@@ -21,7 +21,9 @@ from codegen.compile import FINISHED, program_symbols, replaced_state
 from codegen.context import ARENA, CALLABLE, CAPACITY, FIXED, TAKEN
 from codegen.cpython import symbol
 from codegen.objects import ObjectEmitter, readable
+from codegen.text import Block as Lines
 from codegen.unit import Unit
+from codegen.values import Scope
 from codegen.work import total_work
 from graphc import dims
 from graphc import scalar as sc
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
 MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
 MOST_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
+PARAMETERS = "ptr %f, ptr %args, i64 %nargsf, ptr %kwnames"
 Place = tuple[str, str]  # the address and the number of bytes of an array
 
 
@@ -64,17 +67,20 @@ class EntryEmitter(ObjectEmitter):
         outputs = self.results(out, targets, shapes)
         status = self.run(long, arena, outputs)
         self.finish(status, out, outputs)
-        self.slow()
-        head = "define ptr @entry(ptr %f, ptr %args, i64 %nargsf, ptr %kwnames) {\nentry:\n"
-        return head + "\n".join([*self.slots, *self.entry.lines]) + "\n}\n"
+        lines = self.entry.lines
+        slow = self.slow()
+        return f"define ptr @entry({PARAMETERS}) {{\nentry:\n" + "\n".join([*self.slots, *lines, "}", slow])
 
-    def slow(self) -> None:
-        """Hand the call on to the Python path, as a call of a method of f."""
-        self.entry.label("slow")
+    def slow(self) -> str:
+        """A function that hands the call on to the Python path, as a call of a method of f."""
+        self.entry.label("slow")  # one jump, so that nothing is kept for it in registers that must be saved
+        self.entry.line(f"ret ptr {self.entry.emit(f'tail call ptr @slow({PARAMETERS})')}")
+        self.entry = Lines(self.entry.names)
+        self.scopes = [Scope(self.entry, 0)]
         method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(CALLABLE)}", "ptr %f"), [])
         answer = self.api("ptr", "PyObject_Vectorcall", f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
         self.disown(method)
-        self.entry.line(f"ret ptr {answer}")
+        return f"define internal ptr @slow({PARAMETERS}) noinline cold {{\n" + "\n".join([*self.entry.lines, f"  ret ptr {answer}", "}", ""])
 
     # -- arguments ----------------------------------------------------------------------------------------------
     def count(self) -> tuple[str, str]:
@@ -312,7 +318,7 @@ class EntryEmitter(ObjectEmitter):
         sizes = self.slot(f"[{max(len(symbols), 1)} x i64]")
         for k, s in enumerate(symbols):
             self.put_field(sizes, 8 * k, "i64", self.axis(s).text)
-        call = f"call i64 @run(ptr {slots}, ptr {sizes})"
+        call = f"call i64 @{'run' if 'part1' in self.module.functions else 'part0'}(ptr {slots}, ptr {sizes})"
         if long == "false":
             return e.emit(call)
         before = e.current

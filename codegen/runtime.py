@@ -71,11 +71,11 @@ class Executable:
         arrays = [*apart, *shared]
         plan = self._plan(arrays, given)
         outputs = [np.empty(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
+        addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs]
         arena, owner = self._arena(plan.arena)
-        addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs] + [arena.ctypes.data]
-        slots = (ctypes.c_void_p * len(addresses))(*addresses)
-        status = self.run(slots, plan.sizes)
         try:
+            slots = (ctypes.c_void_p * (len(addresses) + 1))(*addresses, arena.ctypes.data)
+            status = self.run(slots, plan.sizes)
             if status != FINISHED:
                 self._failed(status, arrays, outputs, arena, plan)
         finally:

@@ -31,9 +31,12 @@ def work(program: Program) -> dict[Size, float]:
 
 def total_work(program: Program) -> Scalar:
     """Estimated ns as a Scalar in doubles, which cannot wrap; a constant where all sizes are known."""
-    total = sc.const(0.0, float64)
-    for size, weight in work(program).items():
-        total = total + in_double(size) * weight
+    listed = work(program)
+    known = sum(size * weight for size, weight in listed.items() if isinstance(size, int))
+    total = sc.const(known, float64)
+    for size, weight in listed.items():
+        if not isinstance(size, int):
+            total = total + in_double(size) * weight
     return total
 
 
