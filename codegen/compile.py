@@ -18,6 +18,7 @@ from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Ste
 from graphc.target import Target
 
 ARGUMENTS_PER_FUNCTION = 800  # of the kernels it calls, some two instructions each: LLVM's time is super-linear in the length of a function
+SHORT_KERNEL = 60  # lines of text: up to it a call costs more than the copy of the code
 FINISHED = -1
 
 
@@ -41,7 +42,10 @@ def write_module(
         team = team_of(kernel, loops, threads)
         if team is not None:
             teams[kernel] = team
-        unit.module.functions[name] = ProductEmitter(unit, kernel, name, loops, team is not None).text()
+        text = ProductEmitter(unit, kernel, name, loops, team is not None).text()
+        if text.count("\n") <= SHORT_KERNEL:
+            text = text.replace(") #", ") alwaysinline #", 1)
+        unit.module.functions[name] = text
     parts: list[str] = []
     positions = {s: k for k, s in enumerate(program_symbols(program))}
     for first, last in _stretches(program.steps):
@@ -56,6 +60,8 @@ def write_module(
         ]
         lines += [f"stop{k}:", f"  ret i64 %r{k}", f"next{k}:"]
     unit.module.functions["run"] = "\n".join([*lines, f"  ret i64 {FINISHED}", "}", ""])
+    if len(parts) == 1 and unit.module.functions["part0"].count("\n") <= SHORT_KERNEL:
+        unit.module.functions["part0"] = unit.module.functions["part0"].replace("{\n", "alwaysinline {\n", 1)
     if entry is not None:
         unit.module.functions["entry"] = entry(unit).text()
     return unit.module.text()

@@ -44,10 +44,11 @@ def static_work(work: Work) -> float:
 
 
 def in_double(work: Work) -> Scalar:
-    """The work as a float64, computed as one throughout: it cannot wrap."""
-    total = sc.const(0.0, float64)
+    """The work as a float64, computed as one throughout: it cannot wrap. A constant where all sizes are known."""
+    total = sc.const(static_work(work), float64)
     for size, weight in work.items():
-        total = total + _size_in_double(size) * weight
+        if not isinstance(size, int):
+            total = total + _size_in_double(size) * weight
     return total
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from graphc.dims import Dim, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.native import callable_class, set_entry
 from graphc.ops.registry import asarray
 from graphc.printer import format_graph
-from graphc.program import Layout, Program, format_program
+from graphc.program import Program, format_program
 from graphc.signature import Signature
 from graphc.state import Shared, write_values
 from graphc.substitute import substitute
@@ -55,7 +55,7 @@ def function(
     passes) or "interpret" (NumPy, node by node).
     Raises ArgumentError, DTypeError, ShapeError, CompileError.
     """
-    return Function(inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default")
+    return callable_class(Function)(inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default")
 
 
 class Function:
@@ -101,26 +101,9 @@ class Function:
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
         program = plan(graph, updates, self._size_checks, self._log)
-        executable = Executable(program, given=self._arguments.sizes, layout=self._layout(), threads=self.threads)
-        entry = executable.builtin(self.name, partial(Function.__call__, self))
-        if entry is not None:  # a class of its own, whose calls go to the emitted entry point first
-            self.__class__ = type("Function", (Function,), {"__call__": entry, "__doc__": Function.__doc__})
+        executable = Executable(program, given=self._arguments.sizes, layout=self._arguments.layout(self._structure), threads=self.threads)
+        set_entry(self, executable.entry(Function.__call__))
         return graph, program, executable
-
-    def _layout(self) -> Layout | None:
-        """How an emitted entry hands back the results; None where arguments or results need Python."""
-        if self._arguments.sizes or not self._arguments.flat:
-            return None
-        structure, outputs = self._structure, self.outputs
-        if structure == tree.structure(0):
-            return Layout("leaf")
-        if outputs is None:
-            return Layout("none")
-        if type(outputs) in (tuple, list) and structure == tree.structure(type(outputs)([0] * len(self._outputs))) and self._outputs:
-            return Layout(type(outputs).__name__)
-        if type(outputs) is dict and all(type(k) is str for k in outputs) and structure == tree.structure(dict.fromkeys(outputs, 0)):
-            return Layout("dict", tuple(sorted(outputs))) if list(outputs) == sorted(outputs) else None
-        return None
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -140,7 +123,8 @@ class Function:
         with ExitStack() as stack:
             for s in self._shared:
                 stack.enter_context(s.lock)
-            return tree.unflatten(self._structure, run(arrays, given, out))
+            results = run(arrays, given, out)
+        return tree.unflatten(self._structure, results) if out is None else out
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         executable = self._native()

@@ -7,7 +7,7 @@ kernel names its operands by slot and knows nothing of buffers, so equal kernels
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import SHORT
 from graphc.ir import Node
 from graphc.scalar import Scalar, format_index, format_scalar, order
+from graphc.tree import TreeDef
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
@@ -165,12 +166,17 @@ class Check:
     axis_size: Size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
-    """How results are handed back: as "none", one "leaf", a flat "tuple" or "list", or a "dict" with its keys."""
+    """How a function is called: the names and structures of its parameters, values for those left out, the structure of its results.
 
-    kind: str
-    keys: tuple[str, ...] = ()
+    Names and keys of dicts are interned strings.
+    """
+
+    names: tuple[str, ...]
+    inputs: tuple[TreeDef, ...]
+    outputs: TreeDef
+    defaults: Mapping[str, np.ndarray]
 
 
 PLANNED = ("arena", "scratch")  # the roles of buffers that get an offset
