@@ -24,12 +24,13 @@ from codegen import jit
 from codegen.compile import write_module
 from codegen.target import host
 from graphc.ir import Graph, Node
+from graphc.verify import size_assumptions
 from passes import pipeline
 from passes.assemble import assemble
 from passes.fuse import fuse
 from passes.memory import plan_memory
 
-BUILDING = ("build", "grad", "simplify", "fuse", "assemble", "memory")  # what the goal of 30 us a node is about
+BUILDING = ("build", "grad", "checks", "simplify", "fuse", "assemble", "memory")  # what the goal of 30 us a node is about
 PHASES = (*BUILDING, "text", "LLVM", "warm")
 
 
@@ -89,15 +90,18 @@ def compiled(declare: Callable[[dict[str, float]], Declared]) -> tuple[int, dict
 
     inputs, outputs, updates = declare(times)
     graph = Graph(tuple(inputs), (*outputs, *[v for _, v in updates]))
+    gc.disable()  # as `function` does
     log = pipeline.Log()
+    checks = timed("checks", lambda: size_assumptions(graph.outputs))
     best = timed("simplify", lambda: pipeline.optimise(graph, "default", log))
     new = [(s, v) for (s, _), v in zip(updates, best.outputs[len(outputs) :], strict=True)]
     fused = timed("fuse", lambda: fuse(best))
-    assembled = timed("assemble", lambda: assemble(best, new, fused))
+    assembled = timed("assemble", lambda: assemble(best, new, fused, checks))
     program = timed("memory", lambda: plan_memory(assembled))
     text = timed("text", lambda: write_module(program, host()))
     code = timed("LLVM", lambda: jit.compile_module(text, host()))
     timed("warm", lambda: jit.load(code))
+    gc.enable()
     made = {"kernels": len(program.kernels()), "launches": len(program.steps), "lines": text.count("\n"), "bytes": len(code)}
     return len(graph.order), times, made
 
