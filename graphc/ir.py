@@ -11,10 +11,10 @@ import hashlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
@@ -173,14 +173,19 @@ def call_site() -> Site:
     return None
 
 
-@contextmanager
-def origin(site: Site) -> Iterator[None]:
-    """Nodes made inside point at `site`: what is derived points at the user's line it derives from."""
-    token = _origin.set(site)
-    try:
-        yield
-    finally:
-        _origin.reset(token)
+class origin:
+    """`with origin(site)`: nodes made inside point at `site`: what is derived points at the user's line it derives from."""
+
+    __slots__ = ("site", "token")
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def __enter__(self) -> None:
+        self.token = _origin.set(self.site)
+
+    def __exit__(self, *_: object) -> None:
+        _origin.reset(self.token)
 
 
 class Frozen:
@@ -295,8 +300,9 @@ class Graph:
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
 
-    @property
+    @cached_property
     def order(self) -> list[Node]:
+        """Every node, inputs before users. Not to be changed."""
         return toposort(self.outputs)
 
     def with_outputs(self, outputs: Sequence[Node]) -> Graph:

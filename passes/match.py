@@ -14,6 +14,7 @@ number, and a pattern matches through a broadcast: its holes then stand for the 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 from graphc import dims
 from graphc.dims import Size
 from graphc.dtypes import as_dtype
-from graphc.ir import Node, Op, make
+from graphc.ir import Frozen, Node, Op, make
 from graphc.ops.registry import CONSTANT, DIM
 from graphc.ops.spread import BROADCAST, CAST, REDUCE
 from graphc.types import Shape, as_shape, tensor_type
@@ -189,8 +190,17 @@ def token(node: Node) -> str:
         node = node.inputs[0]
     if node.op is not CONSTANT:
         return node.op.name
-    value = splat(node)
+    value: Frozen = params(node)[0]
+    return _number_token(value) if value.array.size == 1 else _token_of(splat(node))
+
+
+def _token_of(value: Number | None) -> str:
     return "constant" if value is None else f"constant {float(value)!r}"
+
+
+@lru_cache(maxsize=1024)
+def _number_token(value: Frozen) -> str:
+    return _token_of(value.array.reshape(())[()])
 
 
 def wanted(pattern: Node) -> str:
