@@ -132,15 +132,28 @@ def _solve(goal: Goal, bound: Bindings) -> Bindings | None:
                 p, q = pattern.inputs
                 a, b = node.inputs
                 if op.commutative and a is not b:
-                    found = _solve((p, a, through, (q, b, through, goal)), dict(bound))
-                    if found is not None:
-                        return found
+                    if _may_match(p, a) and _may_match(q, b):
+                        found = _solve((p, a, through, (q, b, through, goal)), dict(bound))
+                        if found is not None:
+                            return found
                     a, b = b, a
+                if not (_may_match(p, a) and _may_match(q, b)):
+                    return None
                 goal = (p, a, through, (q, b, through, goal))
             else:
                 for p, a in zip(reversed(pattern.inputs), reversed(node.inputs)):
                     goal = (p, a, through, goal)
     return bound
+
+
+def _may_match(pattern: Node, node: Node) -> bool:
+    """A glance at two ops, which spares most of the tries of a commutative op."""
+    op, other = pattern.op, node.op
+    if op is other or other is BROADCAST:
+        return True
+    if op is HOLE:
+        return pattern.params[1] != "number" or other is CONSTANT
+    return op is CAST or op is DIM or op is BROADCAST
 
 
 def _bind(pattern: Node, node: Node, through: Through, bound: Bindings) -> bool:
