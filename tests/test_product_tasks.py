@@ -12,7 +12,7 @@ from codegen.loopir import Call, walk
 from codegen.lower import lower
 from codegen.runtime import Executable
 from codegen.strategy.contract import Product
-from codegen.strategy.grid import column_panels, row_blocks, tasks
+from codegen.strategy.grid import column_panels, groups, row_blocks, tasks
 from codegen.strategy.product import TASK, ProductEmitter
 from codegen.target import host
 from graphc import dims
@@ -50,7 +50,9 @@ def test_blocks_and_panels_cover_the_output(m: int, k: int) -> None:
             at, first = panel.stop, first + panel.count
             assert panel.start + (panel.count - 1) * step < panel.stop <= panel.start + panel.count * step
             assert panel.masked or panel.stop == panel.start + panel.count * step
-        assert at == p.n.extent and count == rows.count * first
+        across, group = groups(p)
+        assert at == p.n.extent and first == across and isinstance(group, int)
+        assert count == rows.count * -(-across // group)
         unknown = product_of(("m", k, "n"))  # type: ignore[arg-type]
         assert unknown is not None
         at_sizes = {s: m if s.name == "m" else n for s in dims.symbols(tasks(unknown))}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codegen.strategy.packing import SQUARE
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
@@ -72,10 +73,18 @@ class Product:
     @property
     def plain(self) -> bool:
         """True when the sums are the result, and lie so that vectors of them can be stored."""
-        if len(self.stages) > 1 or len(self.stores[0]) != 1:
-            return False
-        ((_, dynamic, static, mode),) = self.stores[0]
-        return dynamic is None and mode == "set" and stride(static, self.n) == 1
+        return len(self.stages) == 1 and len(self.stores[0]) == 1 and self.resting_place() is not None
+
+    def resting_place(self) -> tuple[int, Size] | None:
+        """A slot and offset of the results where unfinished sums may lie until the last block of k: read by nothing, written at last."""
+        read = [f.param for s in self.stages[1:] for f in sc.order([s.body]) if f.op == "fetch"]
+        for stage, placed in zip(self.stages, self.stores, strict=True):
+            for slot, dynamic, static, mode in placed:
+                if dynamic is not None or mode != "set" or stage.dtype != self.dtype or stride(static, self.n) != 1:
+                    continue
+                if (self.m is None or stride(static, self.m) is not None) and not any(slot == f[0] or static == f[1] for f in read):
+                    return slot, static  # an operand at the same offset may be the same memory, updated in place
+        return None
 
     @property
     def along_k(self) -> bool:
@@ -208,21 +217,32 @@ def k_blocks(p: Product) -> Size:
     return max(1, -(-k // K_BLOCK)) if isinstance(k, int) else dims.maximum(dims.floordiv(k + (K_BLOCK - 1), K_BLOCK), 1)
 
 
-def packing_pays(p: Product, rows: Size) -> bool | Scalar:
-    """Whether a b that is contiguous along n should be copied to a panel for so many rows: known now, or a condition."""
-    if isinstance(p.extent_m, int) and (p.extent_m < PACK_ROWS or p.rows <= SMALL_ROWS):
+def packing_pays(p: Product) -> bool | Size:
+    """Whether panels of b are worth a copy, and strips of a with them: known now, or a size that is 1 if so and else 0."""
+    m = p.extent_m
+    if p.rows <= SMALL_ROWS or (isinstance(m, int) and m < PACK_ROWS):
         return False
-    item = p.dtype.itemsize
-    nbytes, step = p.k.extent * p.n.extent * item, p.b.inner * item
-    if isinstance(nbytes, int) and isinstance(step, int) and isinstance(p.extent_m, int):
-        return nbytes > PACK_BYTES or (step != 0 and step % (PAGE // 2) == 0)
-    large = sc.index(nbytes) > sc.index(PACK_BYTES)
-    return (sc.index(rows) >= sc.index(PACK_ROWS)) & (large | sc.index(dims.mod(step, PAGE // 2)).eq(0))
+    nbytes, step = p.k.extent * p.n.extent * p.dtype.itemsize, p.b.inner * p.dtype.itemsize
+    large = dims.minimum(dims.floordiv(nbytes, PACK_BYTES), 1)
+    if p.b.outer == 1 and step != 0:
+        large = dims.maximum(large, 1 - dims.minimum(dims.mod(step, PAGE // 2), 1))
+    pays = large * dims.minimum(dims.floordiv(m, PACK_ROWS), 1)
+    return bool(pays) if isinstance(pays, int) else pays
+
+
+def shares_strips(p: Product) -> bool:
+    """Whether many panels may follow each other in one block of k: where unfinished sums of them all have a place to wait."""
+    return (k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None
+
+
+def packs_rows(p: Product) -> bool:
+    """Whether a may be copied to strips of as many rows as a tile has: where a square of a is as high as a strip."""
+    return packing_pays(p) is not False and shares_strips(p) and p.rows == min(p.lanes, SQUARE) and 1 in (p.a.outer, p.a.inner)
 
 
 def may_pack(p: Product) -> bool:
-    """Whether some panel is, or may turn out to be, packed."""
-    return p.b.outer != 1 or packing_pays(p, p.extent_m) is not False
+    """Whether some panel of b is, or may turn out to be, packed."""
+    return p.b.outer != 1 or packing_pays(p) is not False
 
 
 def summed(p: Product) -> Size:

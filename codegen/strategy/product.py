@@ -8,46 +8,40 @@ for task in (outer.., rows in blocks of m, J in panels of n):        see `grid`;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from codegen.emit import FunctionEmitter
 from codegen.lines import llvm_type
 from codegen.loopir import Block, Call, For, Let, Statement, Store
 from codegen.lower import fetch, replace_indices
 from codegen.strategy.contract import (
     DOT_ROWS,
-    K_BLOCK,
     REST_ROWS,
     Product,
     even_split,
     k_blocks,
-    may_pack,
-    packing_pays,
+    packs_rows,
     stride,
     summed,
 )
 from codegen.strategy.dots import write_dots
-from codegen.strategy.grid import Panel, column_panels, row_blocks, tasks
+from codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
 from codegen.strategy.loops import lanes_of
-from codegen.strategy.packing import write_transpose
+from codegen.strategy.operands import COL, COLS, ROW, J, OperandEmitter, PartEmitter, Q, symbol_of
 from codegen.strategy.tile import PARAMETERS, Tile, parameters, write_tile
-from codegen.unit import Unit
-from codegen.values import Scope, Value
+from codegen.values import Scope
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size, Symbol
-from graphc.program import Axis, Kernel, Operand
+from graphc.program import Operand
 from graphc.scalar import Scalar
 
 LIGHT_EPILOGUE = 20  # operations; a longer one is written once, for any number of columns
-TASK, ROW_AT, J, P = (dims.axis(x) for x in ("task", "row_block", "column", "k_block"))
-M0, N0, COUNT, COLS, ROW, COL = (dims.axis(x) for x in ("m0", "n0", "count", "cols", "i", "j"))
-SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
+TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
 
 
-class ProductEmitter(FunctionEmitter):
+class ProductEmitter(OperandEmitter):
     """Writes a kernel that may contain products."""
 
     def call(self, s: Call) -> None:
@@ -57,89 +51,36 @@ class ProductEmitter(FunctionEmitter):
         self.blocks = k_blocks(p)
         self.block_of_k = summed(p) if self.blocks == 1 else _ceiling(summed(p), self.blocks)
         self.single = self.blocks == 1 and not p.more_k
-        element = llvm_type(p.dtype, 1)
-        depth = min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK)
-        self.panel = self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if may_pack(p) else "null"
-        self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {row_blocks(p).height * p.width}, align 64")
+        self.place = p.resting_place() if p.plain or not self.single else None
+        element, rows = llvm_type(p.dtype, 1), row_blocks(p)
+        self.make_room()
+        self.sums = "null" if self.place else self.entry.emit(f"alloca {element}, i64 {rows.most * p.width}, align 64")
         self.each(TASK, *self.span(tasks(p)), 1, self.task)
 
-    # -- loops --------------------------------------------------------------------------------------------------
-    def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
-        """for index in start..stop by step."""
-        symbol = dims.as_symbol(index)
-        assert symbol is not None
-
-        def body(scope: Scope, i: str) -> None:
-            inner = Scope(scope.lines, scope.depth, axis={symbol: Value(i, 1, scope.depth)})
-            self.scopes.append(inner)
-            write()
-            self.scopes.pop()
-
-        self.counted(symbol, start, stop, step, Block(()), [body])
-
-    def nest(self, axes: Sequence[Axis], write: Callable[[], None]) -> None:
-        if not axes:
-            write()
-            return
-        self.each(axes[0].index, 0, axes[0].extent, 1, lambda: self.nest(axes[1:], write))
-
-    def when(self, condition: str, write: Callable[[], None]) -> None:
-        """if condition: ..."""
-        yes, no, lines = self.label("when"), self.label("after"), self.here.lines
-        lines.line(f"br i1 {condition}, label %{yes}, label %{no}")
-        lines.label(yes)
-        self.scopes.append(Scope(lines, self.here.depth))
-        write()
-        self.scopes.pop()
-        lines.line(f"br label %{no}")
-        lines.label(no)
-
     def task(self) -> None:
-        """One block of rows and panel of columns at one place of the outer axes; none reads what another writes."""
-        p, rows, panels = self.p, row_blocks(self.p), column_panels(self.p)
-        across = panels[-1].first + panels[-1].count
-        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, across])
+        """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
+        p, rows = self.p, row_blocks(self.p)
+        across, group = groups(p)
+        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, _ceiling(across, group)])
         scope = Scope(self.here.lines, self.here.depth)
         for axis, number in zip(p.outer, outer, strict=True):
-            scope.axis[_symbol(axis.index)] = self.size(number)
+            scope.axis[symbol_of(axis.index)] = self.size(number)
         start: Size = 0
         if rows.count != 1:
-            start, scope.axis[_symbol(ROW_AT)] = ROW_AT, self.size(block * rows.height)
+            start, scope.axis[symbol_of(ROW_AT)] = ROW_AT, self.size(block * rows.height)
         stop = start + rows.height if rows.whole else dims.minimum(start + rows.height, rows.extent)
+        first = column * group
+        last = first + group if group == 1 or dims.mod(across, group) == 0 else dims.minimum(first + group, across)
         self.scopes.append(scope)
-        for k, panel in enumerate(panels):
-            write = partial(self.panel_task, panel, column, start, stop)
-            if len(panels) == 1:
-                write()
-            else:
-                self.when(self._among(column, panel, k + 1 == len(panels)), write)
+        more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in p.more_k]
+        self.nest(more, lambda: self.each(P, 0, self.blocks, 1, lambda: self.k_block(first, last, start, stop)))
         self.scopes.pop()
 
-    def _among(self, column: Size, panel: Panel, last: bool) -> str:
-        """Whether a column number is one of the panel's, given that it is none of an earlier one's."""
-        number = sc.index(column)
-        if last:
-            return self.value(number >= sc.index(panel.first)).text
-        below = number < sc.index(panel.first + panel.count)
-        return self.value(below if panel.first == 0 else below & (number >= sc.index(panel.first))).text
-
-    def panel_task(self, panel: Panel, column: Size, start: Size, stop: Size) -> None:
-        """The columns of one panel."""
-        at = panel.start + (column - panel.first) * (panel.vectors * self.p.lanes)
-        self.scopes.append(Scope(self.here.lines, self.here.depth, axis={_symbol(J): self.size(at)}))
-        self.k_loop(panel, start, stop)
-        self.scopes.pop()
-
-    def k_loop(self, panel: Panel, start: Size, stop: Size) -> None:
-        more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in self.p.more_k]
-        self.nest(more, lambda: self.each(P, 0, self.blocks, 1, lambda: self.k_block(panel, start, stop)))
-
-    def k_block(self, panel: Panel, start: Size, stop: Size) -> None:
+    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
+        """One block of k for the rows from start to stop and the panels first to last."""
         p = self.p
         self.at_k: Size = 0 if self.blocks == 1 else P * self.block_of_k
         self.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(p) - self.at_k)
-        width = panel.vectors * p.lanes
-        self.cols: Size = dims.minimum(width, p.n.extent - J) if panel.masked else width
         steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
         self.add, self.last = "false", "true"
         if not self.single:
@@ -147,6 +88,22 @@ class ProductEmitter(FunctionEmitter):
             self.add = self.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.value(sc.index(at).eq(sc.index(end))).text
+        if packs_rows(p):
+            for size in (start, stop - start, self.at_k, self.kc):
+                self.size(size)
+            self.if_packed(lambda: self.pack_strips(start, stop))
+        panels = column_panels(p)
+        for panel in panels:
+            low = first if panel is panels[0] else dims.maximum(first, panel.first)
+            high = last if panel is panels[-1] else dims.minimum(last, panel.first + panel.count)
+            self.each(Q, low, high, 1, partial(self.panel_block, panel, start, stop))
+
+    def panel_block(self, panel: Panel, start: Size, stop: Size) -> None:
+        """The columns of panel number Q."""
+        p, width = self.p, panel.vectors * self.p.lanes
+        at = self.size(panel.start + (Q - panel.first) * width)
+        self.scopes.append(Scope(self.here.lines, self.here.depth, axis={symbol_of(J): at}))
+        self.cols: Size = dims.minimum(width, p.n.extent - J) if panel.masked else width
         few: bool | Scalar = False
         if p.along_k:
             few = p.extent_m <= DOT_ROWS if isinstance(p.extent_m, int) else sc.index(stop - start) <= sc.index(DOT_ROWS)
@@ -157,53 +114,7 @@ class ProductEmitter(FunctionEmitter):
             self.when(condition, lambda: self.dots(start, stop))
             self.when(self.here.lines.emit(f"xor i1 {condition}, true"), lambda: self.packed_tiles(panel, start, stop))
         self.finish(start, stop)
-
-    # -- packing ------------------------------------------------------------------------------------------------
-    def panel_of_b(self, panel: Panel, rows: Size) -> tuple[str, str]:
-        """The pointer to this panel and block of b, and how far its rows are apart."""
-        p = self.p
-        source = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k * p.b.inner + J * p.b.outer).text
-        width = str(p.width)
-        if p.b.outer != 1:
-            self.pack(source)
-            return self.panel, width
-        step, pays = self.size(p.b.inner).text, False if panel.masked else packing_pays(p, rows)
-        if pays is False:
-            return source, step
-        if pays is True:
-            self.pack(source)
-            return self.panel, width
-        assert isinstance(pays, Scalar)
-        condition = self.value(pays).text
-        self.size(self.kc), self.size(self.cols)
-        self.when(condition, lambda: self.pack(source))
-        lines = self.here.lines
-        return lines.emit(f"select i1 {condition}, ptr {self.panel}, ptr {source}"), lines.emit(
-            f"select i1 {condition}, i64 {width}, i64 {step}"
-        )
-
-    def pack(self, source: str) -> None:
-        p, unit = self.p, self.unit
-        kc, width = self.size(self.kc).text, self.size(self.cols).text
-        if p.b.inner == 1 and p.b.outer != 1:
-            name = write_transpose(self.module, p.dtype, p.lanes, p.vectors, unit.kernel_attributes)
-            self.here.lines.line(
-                f"call void @{name}(ptr {source}, i64 {self.size(p.b.outer).text}, ptr {self.panel}, i64 {kc}, i64 {width})"
-            )
-            return
-        touching = p.b.outer == 1
-        name = f"pack.{'rows' if touching else 'elements'}.{p.dtype.name}.{p.vectors}"
-        if name not in self.module.functions:
-            along, cols, unroll = (1, p.width, p.vectors) if touching else (SOURCE_N, COLS, 1)
-            value = fetch(0, None, ROW * SOURCE_K + COL * along, p.dtype)
-            body = Block((Store(1, None, ROW * p.width + COL, value),))
-            loops = For(ROW, KC, "serial", Block((For(COL, cols, "vector", body, p.lanes, unroll),)))
-            operands = (Operand(p.dtype, ()), Operand(p.dtype, (), True))
-            self.module.functions[name] = _Function(
-                unit, Kernel((), (), operands), name, Block((loops,)), [SOURCE_K, SOURCE_N, KC, COLS]
-            ).text()
-        steps = f"i64 {self.size(p.b.inner).text}, i64 {self.size(p.b.outer).text}"
-        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {self.panel}, {steps}, i64 {kc}, i64 {width})")
+        self.scopes.pop()
 
     def once(self, name: str) -> bool:
         """True the first time."""
@@ -229,8 +140,8 @@ class ProductEmitter(FunctionEmitter):
     def packed_tiles(self, panel: Panel, start: Size, stop: Size) -> None:
         """The sums of all rows of a block and the columns of a panel."""
         p = self.p
-        self.b, self.b_k = self.panel_of_b(panel, stop - start)
-        if isinstance(start, int) and isinstance(stop, int):
+        self.b, self.b_k = self.panel_of_b(panel)
+        if isinstance(start, int) and isinstance(stop, int) and not packs_rows(p):
             heights, at = even_split(stop, p.rows), 0
             for h in sorted(set(heights), reverse=True):
                 rows = h * heights.count(h)
@@ -262,8 +173,8 @@ class ProductEmitter(FunctionEmitter):
     def target_of(self, row: Size, start: Size) -> tuple[str, str]:
         """Where the sums from `row` on go, and how far apart rows of them are: the output, or the scratch of this block of rows."""
         p = self.p
-        if p.plain:
-            ((slot, _, static, _),) = p.stores[0]
+        if self.place:
+            slot, static = self.place
             d = self.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
             return d, "0" if p.m is None else self.size(_known(stride(static, p.m))).text
         at = self.size((row - start) * p.width).text
@@ -274,12 +185,14 @@ class ProductEmitter(FunctionEmitter):
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, p.a.outer == 1, p.a.inner == 1)
+        touching = (p.a.outer == 1, p.a.inner == 1)
+        if packs_rows(p):
+            touching = (self.pays is True, False)
+        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, *touching)
         name = write_tile(self.module, self.target, tile, self.unit.kernel_attributes)
-        a = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
         d, d_row = self.target_of(row, start)
-        numbers = [self.size(x).text for x in (p.a.outer, p.a.inner, self.kc, rows, self.cols)]
-        values = [a, numbers[0], numbers[1], self.b, self.b_k, numbers[2], d, d_row, numbers[3], numbers[4], self.add]
+        numbers = [self.size(x).text for x in (self.kc, rows, self.cols)]
+        values = [*self.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
         given = [f"{kind.split()[0]} {x}" for kind, x, taken in zip(PARAMETERS, values, parameters(tile), strict=True) if taken]
         self.here.lines.line(f"call void @{name}({', '.join(given)})")
 
@@ -302,7 +215,10 @@ class ProductEmitter(FunctionEmitter):
         p = self.p
         operands = (*self.kernel.operands, Operand(p.dtype, ()))
         moved = _moved(p, M0 + ROW, N0 + COL)
-        body: list[Statement] = [Let(0, fetch(len(operands) - 1, None, ROW * p.width + COL, p.dtype))]
+        sums, lies = len(operands) - 1, ROW * p.width + COL
+        if self.place:
+            sums, lies = self.place[0], dims.substitute(self.place[1], moved)
+        body: list[Statement] = [Let(0, fetch(sums, None, lies, p.dtype))]
         body += [Let(k, replace_indices(s.body, moved)) for k, s in enumerate(p.stages) if k]
         for k, s in enumerate(p.stages):
             for slot, dynamic, static, mode in p.stores[k]:
@@ -312,20 +228,7 @@ class ProductEmitter(FunctionEmitter):
         unroll = -(-cols // lanes) if isinstance(cols, int) else 1
         loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, unroll),)))
         kernel = replace(self.kernel, operands=operands)
-        return _Function(self.unit, kernel, name, Block((loops,)), [*axes, M0, N0, COUNT, COLS]).text()
-
-
-class _Function(FunctionEmitter):
-    """A part of a kernel as a function of its own, with more numbers among its arguments than sizes."""
-
-    def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, numbers: Sequence[Dim]) -> None:
-        super().__init__(unit, kernel, name, body)
-        self.numbers = [_symbol(x) for x in numbers]
-        for s in self.numbers:
-            self.scopes[0].axis[s] = Value(f"%x.{s.name}", 1, 0)
-
-    def parameters(self) -> list[str]:
-        return [*super().parameters(), *[f"i64 %x.{s.name}" for s in self.numbers]]
+        return PartEmitter(self.unit, kernel, name, Block((loops,)), [*axes, M0, N0, COUNT, COLS]).text()
 
 
 def _digits(number: Size, extents: Sequence[Size]) -> list[Size]:
@@ -341,16 +244,10 @@ def _digits(number: Size, extents: Sequence[Size]) -> list[Size]:
 
 def _moved(p: Product, m: Size, n: Size) -> dict[Symbol, Size]:
     """The indices of a tile's element in place of the axes."""
-    moved = {_symbol(p.n.index): n}
+    moved = {symbol_of(p.n.index): n}
     if p.m is not None:
-        moved[_symbol(p.m.index)] = m
+        moved[symbol_of(p.m.index)] = m
     return moved
-
-
-def _symbol(index: Dim) -> Symbol:
-    symbol = dims.as_symbol(index)
-    assert symbol is not None
-    return symbol
 
 
 def _known(size: Size | None) -> Size:
@@ -360,7 +257,3 @@ def _known(size: Size | None) -> Size:
 
 def _ceiling(a: Size, b: Size) -> Size:
     return -(-a // b) if isinstance(a, int) and isinstance(b, int) else dims.floordiv(a + b - 1, b)
-
-
-def _up(a: int, step: int) -> int:
-    return -(-a // step) * step
