@@ -223,6 +223,12 @@ class Function:
             fail(ArgumentError, "mode='interpret' compiles nothing", hint="leave out mode=")
         return self._executable
 
+    def __copy__(self) -> Function:
+        return self  # as Python's own functions
+
+    def __deepcopy__(self, memo: object) -> Function:
+        return self
+
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
 
