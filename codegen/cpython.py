@@ -89,7 +89,9 @@ def _containers_match() -> bool:
     objects = [object() for _ in range(3)]
     for made, start in ((tuple(objects), None), (list(objects), LIST_ITEMS)):
         first = id(made) + TUPLE_ITEMS if start is None else _read(ctypes.c_void_p, id(made) + start)
-        if _read(ctypes.c_ssize_t, id(made) + SIZE) != 3 or [_read(ctypes.c_void_p, first + 8 * k) for k in range(3)] != list(map(id, objects)):
+        if _read(ctypes.c_ssize_t, id(made) + SIZE) != 3 or [_read(ctypes.c_void_p, first + 8 * k) for k in range(3)] != list(
+            map(id, objects)
+        ):
             return False
     return True
 

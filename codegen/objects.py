@@ -254,5 +254,14 @@ class ObjectEmitter(FunctionEmitter):
                 self.put_field(sizes, 8 * axis, "i64", self.size(size).text)
         descr = f"@{symbol('dtype.' + SHORT[dtype])}"
         self.own(descr)  # the call below takes a reference over
-        given = (f"ptr @{symbol('ndarray')}", f"ptr {descr}", f"i32 {len(shape)}", f"ptr {sizes}", "ptr null", "ptr null", "i32 0", "ptr null")
+        given = (
+            f"ptr @{symbol('ndarray')}",
+            f"ptr {descr}",
+            f"i32 {len(shape)}",
+            f"ptr {sizes}",
+            "ptr null",
+            "ptr null",
+            "i32 0",
+            "ptr null",
+        )
         return self.unless_null(self.api("ptr", "PyArray_NewFromDescr", *given), earlier)

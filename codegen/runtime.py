@@ -9,7 +9,6 @@ import ctypes
 import threading
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 

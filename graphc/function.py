@@ -16,9 +16,9 @@ from graphc.dims import Dim, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.native import callable_class, set_entry
 from graphc.ops.registry import asarray
 from graphc.printer import format_graph
-from graphc.native import callable_class, set_entry
 from graphc.program import Program, format_program
 from graphc.signature import Signature
 from graphc.state import Shared, write_values
@@ -54,7 +54,10 @@ def function(
     passes) or "interpret" (NumPy, node by node).
     Raises ArgumentError, DTypeError, ShapeError, CompileError.
     """
-    return callable_class(Function)(inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default")
+    made: Function = callable_class(Function)(
+        inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default"
+    )
+    return made
 
 
 class Function:

@@ -120,7 +120,7 @@ def spread(rng: random.Random, case: Case, values: list[Value]) -> tuple[list[An
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for param, value in zip(case.params, values):
-        if kwargs or param.name != "out" and rng.random() < 0.2:  # `out=` means the results
+        if kwargs or (param.name != "out" and rng.random() < 0.2):  # `out=` means the results
             kwargs[param.name] = value.given
         else:
             args.append(value.given)
@@ -262,7 +262,18 @@ def resident() -> int:
 
 def watched() -> list[int]:
     """Counts of references to objects that every call touches."""
-    objects = (None, True, np.ndarray, float, int, tuple, list, dict, "out", *map(np.dtype, ("float32", "float64", "int32", "int64", "uint8")))
+    objects = (
+        None,
+        True,
+        np.ndarray,
+        float,
+        int,
+        tuple,
+        list,
+        dict,
+        "out",
+        *map(np.dtype, ("float32", "float64", "int32", "int64", "uint8")),
+    )
     return [sys.getrefcount(o) for o in objects]
 
 

@@ -105,5 +105,3 @@ def cases(mode: str) -> list[Case]:
 
     made.append(Case(f, [Param("z", "float32", ("n",)), Param("out", "float32", ())], [h], run, {}))
     return made
-
-

@@ -203,5 +203,3 @@ def wrong(rng: random.Random, param: Param, shape: tuple[int, ...], limit: int |
             a.astype("float64").tolist() if a.size and a.ndim else 1.5 if not a.ndim else "none", None, (gx.DTypeError, gx.ArgumentError)
         )
     return Value(a.astype("complex128"), None, (gx.DTypeError,))
-
-
