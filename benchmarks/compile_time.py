@@ -129,7 +129,9 @@ def main() -> None:
         cells = [f"{1e6 * best[p] / nodes:.1f}" for p in PHASES]
         building = 1e6 * sum(best[p] for p in BUILDING) / nodes
         total = sum(best.values())
-        print(f"| {name} | {nodes} | {' | '.join(cells)} | {building:.1f} | {total:.2f} | {made['lines']} | {made['kernels']} |", flush=True)
+        print(
+            f"| {name} | {nodes} | {' | '.join(cells)} | {building:.1f} | {total:.2f} | {made['lines']} | {made['kernels']} |", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
             each(self, index, low, high, step, write)
 
     monkeypatch.setattr(ProductEmitter, "each", backwards)
-    other = Executable(program((a, b), outputs))([x, y], [])
+    other = Executable(program((a, b), outputs), threads=1)([x, y], [])
     assert cuts
     for got, want in zip(other, forwards, strict=True):
         np.testing.assert_array_equal(got, want)
