@@ -50,9 +50,9 @@ def test_blocks_and_panels_cover_the_output(m: int, k: int) -> None:
             at, first = panel.stop, first + panel.count
             assert panel.start + (panel.count - 1) * step < panel.stop <= panel.start + panel.count * step
             assert panel.masked or panel.stop == panel.start + panel.count * step
-        across, group = groups(p)
+        across, group, number = groups(p)
         assert at == p.n.extent and first == across and isinstance(group, int)
-        assert count == rows.count * -(-across // group)
+        assert number == -(-across // group) and count == rows.count * number
         unknown = product_of(("m", k, "n"))  # type: ignore[arg-type]
         assert unknown is not None
         at_sizes = {s: m if s.name == "m" else n for s in dims.symbols(tasks(unknown))}

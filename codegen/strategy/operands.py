@@ -12,7 +12,7 @@ from codegen.emit import FunctionEmitter
 from codegen.lines import llvm_type
 from codegen.loopir import Block, For, Store
 from codegen.lower import fetch
-from codegen.strategy.contract import K_BLOCK, Product, may_pack, packing_pays, packs_rows
+from codegen.strategy.contract import K_BLOCK, Product, may_pack, packing_pays, strips_pay
 from codegen.strategy.grid import Panel, row_blocks
 from codegen.strategy.packing import SQUARE, write_copy, write_rows, write_transpose
 from codegen.unit import Unit
@@ -38,10 +38,10 @@ class OperandEmitter(FunctionEmitter):
     def make_room(self) -> None:
         """The copies' places on the stack."""
         p, element = self.p, llvm_type(self.p.dtype, 1)
-        self.pays = packing_pays(p)
+        self.pays, self.strips_pay = packing_pays(p), strips_pay(p)
         self.strips = self.panel = "null"
         self.depth = max(min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK), 1)
-        if packs_rows(p):
+        if self.strips_pay is not False:
             rows = round_up(row_blocks(p).most, p.rows)
             self.strips = self.entry.emit(f"alloca {element}, i64 {rows * self.depth + p.rows * SQUARE}, align 64")
         if may_pack(p):
@@ -83,19 +83,18 @@ class OperandEmitter(FunctionEmitter):
         lines.label(no)
 
     # -- packing ------------------------------------------------------------------------------------------------
-    def if_packed(self, write: Callable[[], None]) -> None:
-        """if the sizes are such that packing pays: ..."""
-        if isinstance(self.pays, bool):
-            if self.pays:
-                write()
-            return
-        self.when(self.value(sc.index(self.pays).ne(0)).text, write)
+    def if_pays(self, pays: bool | Size, write: Callable[[], None]) -> None:
+        """if packing pays at these sizes: ..."""
+        if not isinstance(pays, bool):
+            self.when(self.value(sc.index(pays).ne(0)).text, write)
+        elif pays:
+            write()
 
-    def packed_or(self, kind: str, packed: str, plain: str) -> str:
+    def packed_or(self, pays: bool | Size, kind: str, packed: str, plain: str) -> str:
         """A value where packing pays, and one where it does not."""
-        if isinstance(self.pays, bool) or packed == plain:
-            return packed if self.pays is True else plain
-        condition = self.value(sc.index(self.pays).ne(0)).text
+        if isinstance(pays, bool) or packed == plain:
+            return packed if pays is True else plain
+        condition = self.value(sc.index(pays).ne(0)).text
         return self.here.lines.emit(f"select i1 {condition}, {kind} {packed}, {kind} {plain}")
 
     def pack_strips(self, start: Size, stop: Size) -> None:
@@ -116,14 +115,14 @@ class OperandEmitter(FunctionEmitter):
         p = self.p
         plain = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
         steps = [self.size(x).text for x in (p.a.outer, p.a.inner, p.a.outer * height)]
-        if not packs_rows(p):
+        if self.strips_pay is False:
             return plain, steps[0], steps[1], steps[2]
         inside = dims.mod(row - start, p.rows)
         at = self.size((row - start - inside) * self.kc + inside).text
         strip = self.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.strips}, i64 {at}")
         packed = ("1", str(p.rows), self.size(self.kc * p.rows).text)
-        choice = [self.packed_or("i64", x, y) for x, y in zip(packed, steps, strict=True)]
-        return self.packed_or("ptr", strip, plain), choice[0], choice[1], choice[2]
+        choice = [self.packed_or(self.strips_pay, "i64", x, y) for x, y in zip(packed, steps, strict=True)]
+        return self.packed_or(self.strips_pay, "ptr", strip, plain), choice[0], choice[1], choice[2]
 
     def panel_of_b(self, panel: Panel) -> tuple[str, str]:
         """The pointer to a panel and block of b, and how far its rows are apart."""
@@ -136,8 +135,8 @@ class OperandEmitter(FunctionEmitter):
         if panel.masked or self.pays is False:
             return source, step
         self.size(self.kc)
-        self.if_packed(lambda: self.pack_rows(source, panel.vectors))
-        return self.packed_or("ptr", self.panel, source), self.packed_or("i64", str(p.width), step)
+        self.if_pays(self.pays, lambda: self.pack_rows(source, panel.vectors))
+        return self.packed_or(self.pays, "ptr", self.panel, source), self.packed_or(self.pays, "i64", str(p.width), step)
 
     def pack_rows(self, source: str, vectors: int) -> None:
         """The panel of a b whose columns lie next to each other."""

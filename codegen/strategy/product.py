@@ -21,7 +21,6 @@ from codegen.strategy.contract import (
     Product,
     even_split,
     k_blocks,
-    packs_rows,
     stride,
     summed,
 )
@@ -64,8 +63,8 @@ class ProductEmitter(OperandEmitter):
     def task(self) -> None:
         """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
         p, rows = self.p, row_blocks(self.p)
-        across, group = groups(p)
-        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, _ceiling(across, group)])
+        across, group, count = groups(p)
+        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, count])
         scope = Scope(self.here.lines, self.here.depth)
         for axis, number in zip(p.outer, outer, strict=True):
             scope.axis[symbol_of(axis.index)] = self.size(number)
@@ -92,10 +91,10 @@ class ProductEmitter(OperandEmitter):
             self.add = self.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.value(sc.index(at).eq(sc.index(end))).text
-        if packs_rows(p):
+        if self.strips_pay is not False:
             for size in (start, stop - start, self.at_k, self.kc):
                 self.size(size)
-            self.if_packed(lambda: self.pack_strips(start, stop))
+            self.if_pays(self.strips_pay, lambda: self.pack_strips(start, stop))
         panels = column_panels(p)
         for panel in panels:
             low = first if panel is panels[0] else dims.maximum(first, panel.first)
@@ -145,7 +144,7 @@ class ProductEmitter(OperandEmitter):
         """The sums of all rows of a block and the columns of a panel."""
         p = self.p
         self.b, self.b_k = self.panel_of_b(panel)
-        if isinstance(start, int) and isinstance(stop, int) and not packs_rows(p):
+        if isinstance(start, int) and isinstance(stop, int) and self.strips_pay is False:
             heights, at = even_split(stop, p.rows), 0
             for h in sorted(set(heights), reverse=True):
                 rows = h * heights.count(h)
@@ -190,8 +189,8 @@ class ProductEmitter(OperandEmitter):
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
         touching = (p.a.outer == 1, p.a.inner == 1)
-        if packs_rows(p):
-            touching = (self.pays is True, False)
+        if self.strips_pay is not False:
+            touching = (self.strips_pay is True, False)
         tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, *touching)
         name = write_tile(self.module, self.target, tile, self.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
