@@ -21,6 +21,7 @@ class For:
     """for index in 0..extent: body.
 
     kind: "serial" | "unroll" | "vector", which has `lanes` along the axis, `unroll` vectors a turn and a masked tail.
+    A parallel loop is the outermost one, whose turns may run in any order and on several threads.
     """
 
     index: Dim
@@ -29,6 +30,12 @@ class For:
     body: Block
     lanes: int = 1
     unroll: int = 1
+    parallel: bool = False
+
+    @property
+    def step(self) -> int:
+        """How far the index goes in a turn."""
+        return self.lanes * self.unroll if self.kind == "vector" else 1
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,8 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
     match statement:
         case Block(body):
             return "\n".join(format_loops(s, depth) for s in body)
-        case For(index, extent, kind, body, lanes, unroll):
-            how = f"vector {lanes} x {unroll}" if kind == "vector" else kind
+        case For(index, extent, kind, body, lanes, unroll, parallel):
+            how = (f"vector {lanes} x {unroll}" if kind == "vector" else kind) + (", parallel" if parallel else "")
             return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"
         case Let(name, value):
             return f"{pad}t{name}: {SHORT[value.dtype]} = {format_scalar(value)}"

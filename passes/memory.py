@@ -17,10 +17,14 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 def plan_memory(program: Program) -> Program:
     """update in arena; copy to state at the end  ->  update in state, where no reader of the old value comes later.
 
-    Then every arena buffer gets an offset; buffers that do not live at the same time share bytes when one is provably
-    no larger than the other.
+    Then every buffer of the arena and every scratch row gets an offset; buffers that do not live at the same time share
+    bytes when one is provably no larger than the other.
     """
-    return _offsets(pack(_update_in_place(_late_sinks(program))))
+    program = pack(_update_in_place(_late_sinks(program)))
+    buffers, arena = _offsets(program, "arena")
+    program = replace(program, buffers=buffers, arena=arena)
+    buffers, scratch = _offsets(program, "scratch")
+    return replace(program, buffers=buffers, scratch=scratch)
 
 
 def _reads(step: Launch) -> list[int]:
@@ -157,8 +161,11 @@ def _slot(kernel: Kernel, at: tuple[sc.Scalar, ...]) -> int:
     return next(store.slot for stage in kernel.stages for store in stage.stores if store.at is at)
 
 
-def _offsets(program: Program) -> Program:
-    """Offsets by first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block."""
+def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
+    """The buffers with offsets for those of the role, and the bytes they take.
+
+    By first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block.
+    """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for k, step in enumerate(program.steps):
@@ -181,7 +188,7 @@ def _offsets(program: Program) -> Program:
     for k in range(len(program.steps)):
         for root in starting.get(k, ()):
             buffer = program.buffers[root]
-            if buffer.role == "arena":
+            if buffer.role == role:
                 kind = (buffer.dtype, buffer.shape)
                 if kind not in needed:
                     needed[kind] = _aligned(buffer)
@@ -197,7 +204,7 @@ def _offsets(program: Program) -> Program:
     buffers = [
         replace(b, offset=starts[block[_root(program, k)]]) if _root(program, k) in block else b for k, b in enumerate(program.buffers)
     ]
-    return replace(program, buffers=tuple(buffers), arena=total)
+    return tuple(buffers), total
 
 
 def _aligned(buffer: Buffer) -> Size:

@@ -10,10 +10,11 @@ import pytest
 
 import graphc as gx
 from codegen import cpython
+from graphc.native import entry_of
 
 
 def is_native(f: gx.Function) -> bool:
-    return type(type(f).__call__).__name__ == "builtin_function_or_method"
+    return entry_of(f) != 0
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
             each(self, index, start, stop, step, write)
             return
         cuts.append(index)
-        one, two = dims.floordiv(stop, 3), dims.floordiv(stop * 2, 3)
+        one, two = (start + dims.floordiv((stop - start) * k, 3) for k in (1, 2))
         for low, high in ((two, stop), (start, one), (one, two)):
             each(self, index, low, high, step, write)
 

@@ -54,11 +54,7 @@ class ProductEmitter(OperandEmitter):
         element, rows = llvm_type(p.dtype, 1), row_blocks(p)
         self.make_room()
         self.sums = "null" if self.place else self.entry.emit(f"alloca {element}, i64 {rows.most * p.width}, align 64")
-        self.each(TASK, *self.span(), 1, self.task)
-
-    def span(self) -> tuple[Size, Size]:
-        """The tasks that one call of the kernel does, from .. to: all of them."""
-        return 0, tasks(self.p)
+        self.each(TASK, *self.span(tasks(p)), 1, self.task)
 
     def task(self) -> None:
         """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
