@@ -55,7 +55,10 @@ def function(
     passes) or "interpret" (NumPy, node by node).
     Raises ArgumentError, DTypeError, ShapeError, CompileError.
     """
-    return callable_class(Function)(inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default")
+    made: Function = callable_class(Function)(
+        inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default"
+    )
+    return made
 
 
 class Function:
@@ -222,6 +225,12 @@ class Function:
         if self._executable is None:
             fail(ArgumentError, "mode='interpret' compiles nothing", hint="leave out mode=")
         return self._executable
+
+    def __copy__(self) -> Function:
+        return self  # as Python's own functions
+
+    def __deepcopy__(self, memo: object) -> Function:
+        return self
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
