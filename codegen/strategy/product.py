@@ -126,7 +126,7 @@ class ProductEmitter(OperandEmitter):
     def dots(self, start: Size, stop: Size) -> None:
         """The sums of few rows where nothing need be packed."""
         p = self.p
-        name = write_dots(self.module, self.target, p.dtype, self.unit.kernel_attributes)
+        name = write_dots(self.module, self.unit.product_target, p.dtype, self.unit.kernel_attributes)
         a = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k).text
         b = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k + J * p.b.outer).text
         d, d_row = self.target_of(start, start)
@@ -188,7 +188,7 @@ class ProductEmitter(OperandEmitter):
         if self.strips_pay is not False:
             touching = (self.strips_pay is True, False)
         tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, *touching)
-        name = write_tile(self.module, self.target, tile, self.unit.kernel_attributes)
+        name = write_tile(self.module, self.unit.product_target, tile, self.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.size(x).text for x in (self.kc, rows, self.cols)]
         values = [*self.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
