@@ -364,3 +364,24 @@ def test_each_way_of_waiting_for_the_last_block() -> None:
         (got,) = executable((a, b, c), (follow(a @ b),))([x, y, r], [])
         limit = bound + abs(want) * 1e-6 + 1e-5
         assert (abs(got - back(want)) <= (limit.T if got.shape != want.shape else limit)).all()
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_few_columns(dtype: str, columns: int, known: bool) -> None:
+    """Rows of a matrix that lie along k: lanes run along k, and the few columns are copied to do so too."""
+    rng = np.random.default_rng(16)
+    run: Executable | None = None
+    for m, k in [(1, 1), (5, 3), (0, 7), (7, 0), (33, 2048), (130, 2049), (9, 5000)]:
+        x, y, r = array(rng, (m, k), dtype), array(rng, (k, columns), dtype), array(rng, (columns,), dtype)
+        if known or run is None:
+            sizes = (m, k) if known else ("m", "k")
+            a, b, c = tensor("a", sizes, dtype), tensor("b", (sizes[1], columns), dtype), tensor("c", (columns,), dtype)
+            run = executable((a, b, c), (a @ b, F["maximum"](a @ b + c, 0), (b.T @ a.T)))
+        wide = np.float64 if dtype.startswith("f") else dtype
+        want = x.astype(wide) @ y.astype(wide)
+        size = abs(x).astype(wide) @ abs(y).astype(wide) + abs(r)
+        eps = np.finfo(dtype).eps if dtype.startswith("f") else 0
+        for got, right, scale in zip(run([x, y, r], []), (want, np.maximum(want + r, 0), want.T), (size, size, size.T), strict=True):
+            assert got.shape == right.shape and (abs(got - right) <= scale * (k + 2) * eps).all()

@@ -12,7 +12,7 @@ from codegen.emit import FunctionEmitter
 from codegen.lines import llvm_type
 from codegen.loopir import Block, For, Store
 from codegen.lower import fetch
-from codegen.strategy.contract import K_BLOCK, Product, may_pack, packing_pays, strips_pay
+from codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
 from codegen.strategy.grid import Panel, row_blocks
 from codegen.strategy.packing import SQUARE, write_copy, write_rows, write_transpose
 from codegen.unit import Unit
@@ -40,10 +40,12 @@ class OperandEmitter(FunctionEmitter):
         p, element = self.p, llvm_type(self.p.dtype, 1)
         self.pays, self.strips_pay = packing_pays(p), strips_pay(p)
         self.strips = self.panel = "null"
-        self.depth = max(min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK), 1)
+        self.depth = max(min(p.k_block, p.k.extent if isinstance(p.k.extent, int) else p.k_block), 1)
         if self.strips_pay is not False:
             rows = round_up(row_blocks(p).most, p.rows)
             self.strips = self.entry.emit(f"alloca {element}, i64 {rows * self.depth + p.rows * SQUARE}, align 64")
+        elif p.along_k and p.a.inner != 1:
+            self.strips = self.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
         if may_pack(p):
             self.panel = self.entry.emit(f"alloca {element}, i64 {round_up(self.depth, p.lanes) * p.width}, align 64")
 
@@ -155,16 +157,30 @@ class OperandEmitter(FunctionEmitter):
             square = min(p.lanes, SQUARE)
             self.here.lines.line(f"call void @{name}(ptr {source}, i64 {outer}, ptr {self.panel}, i64 {kc}, i64 {cols}, i64 {square})")
             return
-        name = f"pack.elements.{p.dtype.name}.{p.vectors}"
-        if name not in self.module.functions:
-            value = fetch(0, None, ROW * SOURCE_K + COL * SOURCE_N, p.dtype)
-            body = Block((Store(1, None, ROW * p.width + COL, value),))
-            loops = For(ROW, KC, "serial", Block((For(COL, COLS, "vector", body, p.lanes, 1),)))
-            operands = (Operand(p.dtype, ()), Operand(p.dtype, (), True))
-            numbers = [SOURCE_K, SOURCE_N, KC, COLS]
-            self.module.functions[name] = PartEmitter(unit, Kernel((), (), operands), name, Block((loops,)), numbers).text()
         inner = self.size(p.b.inner).text
-        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {self.panel}, i64 {inner}, i64 {outer}, i64 {kc}, i64 {cols})")
+        self.copy(source, self.panel, inner, outer, kc, cols, p.width)
+
+    def copy(self, source: str, to: str, row_step: str, step: str, rows: str, cols: str, width: int) -> None:
+        """to[i * width + j] = source[i * row_step + j * step] for i < rows, j < cols."""
+        dtype, name = self.p.dtype, f"pack.elements.{self.p.dtype.name}.{width}"
+        if name not in self.module.functions:
+            value = fetch(0, None, ROW * SOURCE_K + COL * SOURCE_N, dtype)
+            body = Block((Store(1, None, ROW * width + COL, value),))
+            loops = For(ROW, KC, "serial", Block((For(COL, COLS, "vector", body, self.p.lanes, 1),)))
+            operands = (Operand(dtype, ()), Operand(dtype, (), True))
+            numbers = [SOURCE_K, SOURCE_N, KC, COLS]
+            self.module.functions[name] = PartEmitter(self.unit, Kernel((), (), operands), name, Block((loops,)), numbers).text()
+        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {to}, i64 {row_step}, i64 {step}, i64 {rows}, i64 {cols})")
+
+    def few_rows(self, start: Size, stop: Size) -> tuple[str, str]:
+        """The pointer to few rows of a that lie along k, and how far apart they are."""
+        p = self.p
+        source = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k * p.a.inner).text
+        outer, inner, rows, kc = [self.size(x).text for x in (p.a.outer, p.a.inner, stop - start, self.kc)]
+        if p.a.inner == 1:
+            return source, outer
+        self.copy(source, self.strips, outer, inner, rows, kc, COPIED_BLOCK)
+        return self.strips, str(COPIED_BLOCK)
 
 
 class PartEmitter(FunctionEmitter):

@@ -127,13 +127,13 @@ class ProductEmitter(OperandEmitter):
         """The sums of few rows where nothing need be packed."""
         p = self.p
         name = write_dots(self.module, self.unit.product_target, p.dtype, self.unit.kernel_attributes)
-        a = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k).text
+        a, a_row = self.few_rows(start, stop)
         b = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k + J * p.b.outer).text
         d, d_row = self.target_of(start, start)
-        steps = [self.size(x).text for x in (p.a.outer, p.b.outer, self.kc, stop - start, self.cols)]
+        b_row, kc, rows, cols = [self.size(x).text for x in (p.b.outer, self.kc, stop - start, self.cols)]
         self.here.lines.line(
-            f"call void @{name}(ptr {a}, i64 {steps[0]}, ptr {b}, i64 {steps[1]}, i64 {steps[2]}, ptr {d}, i64 {d_row}, "
-            f"i64 {steps[3]}, i64 {steps[4]}, i1 {self.add})"
+            f"call void @{name}(ptr {a}, i64 {a_row}, ptr {b}, i64 {b_row}, i64 {kc}, ptr {d}, i64 {d_row}, "
+            f"i64 {rows}, i64 {cols}, i1 {self.add})"
         )
 
     def packed_tiles(self, panel: Panel, start: Size, stop: Size) -> None:
