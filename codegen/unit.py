@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from codegen.mathlib import expand
@@ -19,8 +21,9 @@ def fresh(lines: Lines) -> str:
 class Unit:
     """One LLVM module being written: kernels once each, and out-of-line scalar math."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, fma: bool = True) -> None:
         self.target = target
+        self.product_target = target if fma else replace(target, has_fma=False)  # products write their multiply-adds themselves
         self.module = Module()
         self.kernel_attributes = self.module.attributes(f'nounwind "prefer-vector-width"="{8 * target.vector_bytes}"')
         self.math_attributes = self.module.attributes("nounwind noinline")
