@@ -35,6 +35,7 @@ MAX_STRAIGHT = (
 )
 MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
 MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
+TWINS = {"sin": "cos", "cos": "sin"}  # of one argument: together they cost little more than one
 INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 4, 1, 24  # what is cheaper to recompute than to store and load
 
 
@@ -128,14 +129,35 @@ class _Fuser:
         self.open: dict[tuple[Size, ...], Cluster] = {}
 
     def run(self) -> Fused:
+        twins = self._twins()
         for node in self.order:
+            if node in self.fused.home:
+                continue
             self.latest[node] = max([self.latest[i] for i in node.inputs], default=-1)
             if node.op.name in LEAVES:
                 if node in self.required and node.op.name not in VARIABLES + ("constant",):
                     self._place(node)
             elif not self._virtual(node):
                 self._place(node)
+                if node in twins:
+                    self._beside(node, twins[node])
         return self.fused
+
+    def _twins(self) -> dict[Node, Node]:
+        """The sin to each cos of the same argument, and the reverse."""
+        known = {(n.op.name, n.inputs[0]): n for n in self.order if n.op.name in TWINS}
+        return {n: other for (name, x), n in known.items() if (other := known.get((TWINS[name], x))) is not None}
+
+    def _beside(self, node: Node, twin: Node) -> None:
+        """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
+        cluster, form = self.fused.home[node], self._form(twin)
+        if twin in self.fused.home or self.latest[twin.inputs[0]] < 0 or form is None:
+            return
+        try:
+            self._join(cluster, twin, form, None)
+            cluster.costly -= 1
+        except _NotHere:
+            return
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
     def _required(self, graph: Graph) -> set[Node]:
