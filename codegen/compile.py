@@ -26,7 +26,7 @@ def write_module(program: Program, target: Target, fma: bool = True, entry: Call
     `entry` writes a function that calls it from Python.
     """
     unit = Unit(target)
-    names = program.kernels()
+    names = unit.names = program.kernels()
     for kernel, name in names.items():
         loops = lower(fuse_multiply_add(kernel) if fma else kernel, target)
         unit.module.functions[name] = ProductEmitter(unit, kernel, name, loops).text()
@@ -89,7 +89,7 @@ def program_symbols(program: Program) -> list[Symbol]:
     for b in program.buffers:
         for s in (*b.shape, *(() if b.offset is None else (b.offset,))):
             found |= dims.symbols(s)
-    for kernel in program.kernels():
+    for kernel in {step.kernel for step in program.steps if isinstance(step, Launch)}:
         found |= set(kernel.sizes())
     for node in (*program.inputs, *program.shared):
         for s in node.shape:

@@ -48,9 +48,10 @@ def work(program: Program) -> dict[Size, float]:
     """Estimated ns, as a sum of weight times size."""
     total: dict[Size, float] = {}
     launches = Counter(step.kernel for step in program.steps if isinstance(step, Launch))
-    for kernel, count in launches.items():
+    computed = [(kernel, inside, count) for launched, count in launches.items() for kernel, inside in launched.computed()]
+    for kernel, inside, count in computed:
         for stage in kernel.stages:
-            size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
+            size = dims.substitute(dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)]), inside)
             body = sc.order((stage.body,))
             math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
             each = _MAC_NS if kernel.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math

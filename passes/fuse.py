@@ -15,6 +15,7 @@ decision takes constant time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -153,11 +154,8 @@ class _Fuser:
         cluster, form = self.fused.home[node], self._form(twin)
         if twin in self.fused.home or self.latest[twin.inputs[0]] < 0 or form is None:
             return
-        try:
+        with suppress(_NotHere):
             self._join(cluster, twin, form, None)
-            cluster.costly -= 1
-        except _NotHere:
-            return
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
     def _required(self, graph: Graph) -> set[Node]:
