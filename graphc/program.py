@@ -267,7 +267,10 @@ def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, s
 def format_program(program: Program) -> str:
     """The program as text: buffers, then steps; each kernel printed where it is first launched."""
     lines = []
+    used = {b for step in program.steps for b in (step.buffers if isinstance(step, Launch) else (step.buffer, step.indices))}
     for k, b in enumerate(program.buffers):
+        if b.role == "arena" and k not in used:
+            continue  # it became rows of a run
         where = f"= %{b.alias}" if b.alias is not None else (f"arena + {b.offset}" if b.role == "arena" else f"{b.role} {b.index}")
         lines.append(f"%{k}: {SHORT[b.dtype]}[{dims.format_shape(b.shape)}] {where}")
     names, shown = program.kernels(), set[Hashable]()
