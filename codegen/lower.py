@@ -10,7 +10,7 @@ import numpy as np
 
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from codegen.strategy import contract
-from codegen.strategy.loops import Access, abreast, is_long, lanes_of, unroll_of, vector_axis
+from codegen.strategy.loops import CHEAP_MASKS, Access, abreast, is_long, lanes_of, unroll_of, vector_axis
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size
@@ -206,8 +206,8 @@ class _Nests:
         lanes, unroll = (self.lanes * unroll, 1) if self.has_inner else (self.lanes, unroll)
         long = not self.has_inner and is_long(bodies)
         if long:
-            lanes, unroll = self.lanes * abreast(bodies, vector.extent, self.lanes), 1
-        body = For(vector.index, vector.extent, "vector", _block(body), lanes, unroll, long)
+            lanes, unroll = self.lanes * abreast(bodies, vector.extent, self.lanes, self.target), 1
+        body = For(vector.index, vector.extent, "vector", _block(body), lanes, unroll, long and self.target.vector_bytes >= CHEAP_MASKS)
         for axis in reversed(axes):
             body = For(axis.index, axis.extent, "serial", _block(body))
         return _block(body)

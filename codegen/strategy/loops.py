@@ -20,7 +20,8 @@ LIGHT_OPS = 10
 MATH_OPS = 20  # instructions of a transcendental, at the least: it keeps the ports busy by itself
 LONG_BODY = 250  # instructions, about what the CPU can look ahead: turns of a longer loop do not overlap
 MATH_CYCLES, OP_CYCLES, OP_RATE = 45, 4, 0.5  # from argument to result; cycles between instructions that wait for nothing
-MOST_ABREAST = 4  # vectors; y = sin(1.01 y + 0.1), 200 deep over 1e6 f32: 167, 117, 92 ms with 1, 2, 4
+REGISTERS_EACH = 8  # for a vector abreast. y = sin(1.01 y + 0.1), 200 deep over 1e6 f32: 154, 113, 91 ms with 1, 2, 4 on 32
+CHEAP_MASKS = 64  # bytes of the vectors whose masks are registers of their own: loads and stores of any type take them
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def is_long(bodies: Sequence[Scalar]) -> bool:
     return _instructions(bodies) >= LONG_BODY
 
 
-def abreast(bodies: Sequence[Scalar], extent: Size, lanes: int) -> int:
+def abreast(bodies: Sequence[Scalar], extent: Size, lanes: int, target: Target) -> int:
     """Vectors that each operation of a long body should work on, so that a chain of operations does not wait for itself.
 
     bodies[k] is `local(k)` in later ones.
@@ -89,7 +90,7 @@ def abreast(bodies: Sequence[Scalar], extent: Size, lanes: int) -> int:
         done.append(at[body])
     waiting = max(done, default=0) / (OP_RATE * _instructions(bodies))
     wide = 1
-    while wide < min(waiting, MOST_ABREAST) and (not isinstance(extent, int) or 2 * wide * lanes <= extent):
+    while wide < min(waiting, target.registers / REGISTERS_EACH) and (not isinstance(extent, int) or 2 * wide * lanes <= extent):
         wide *= 2
     return wide
 
