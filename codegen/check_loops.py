@@ -25,7 +25,7 @@ from graphc.scalar import Scalar, order
 from graphc.verify_scalar import outside, scalar_fault, show, unbound
 
 COMBINES = (*NEUTRAL_COMBINES, "recur")
-KINDS = ("serial", "parallel", "unroll", "vector")
+KINDS = ("serial", "unroll", "vector")
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ class _Checker:
             _broken(f"a {s.kind} loop of {s.lanes} lanes, {s.unroll} times unrolled", s, scope)
         if s.kind == "vector" and scope.lanes:
             _broken("a vector loop inside another", s, scope)
+        if s.parallel and scope.within:
+            _broken("a parallel loop that is not the outermost one", s, scope)
         inner = scope.inner(f"for {s.index} in {s.extent} ({s.kind})")
         return replace(inner, axes={**scope.axes, symbol: s.extent}, lanes=scope.lanes or s.kind == "vector")
 

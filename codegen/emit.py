@@ -8,17 +8,28 @@ from codegen.accumulate import AccumulatorEmitter, Register
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
 from codegen.text import Block as Lines
 from codegen.text import splat
-from codegen.unit import fresh
+from codegen.unit import Unit, fresh
 from codegen.values import Scope, Value, lane_numbers
 from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
-from graphc.program import BLOCK, Piece
+from graphc.program import BLOCK, Kernel, Piece
+
+LO, HI = (dims.axis(x) for x in ("lo", "hi"))  # the part of the parallel loop that a call of the kernel runs
 
 
 class FunctionEmitter(AccumulatorEmitter):
-    """Writes one kernel function."""
+    """Writes one kernel function; if it is `shared` among threads, it takes the range of the parallel loop to run."""
+
+    def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, shared: bool = False) -> None:
+        super().__init__(unit, kernel, name, body)
+        self.shared = shared
+        if shared:
+            for index in (LO, HI):
+                symbol = dims.as_symbol(index)
+                assert symbol is not None
+                self.scopes[0].axis[symbol] = Value(f"%{symbol.name}", 1, 0)
 
     def text(self) -> str:
         """The whole function."""
@@ -29,8 +40,13 @@ class FunctionEmitter(AccumulatorEmitter):
         return f"{head} {{\nentry:\n{lines}\n  ret void\n}}\n"
 
     def parameters(self) -> list[str]:
-        """The operands' addresses, then the sizes."""
-        return [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"i64 %n{k}" for k in range(len(self.kernel.sizes()))]
+        """The operands' addresses, the sizes, the range."""
+        arrays = [f"ptr %b{k}" for k in range(len(self.kernel.operands))]
+        return arrays + [f"i64 %n{k}" for k in range(len(self.kernel.sizes()))] + ["i64 %lo", "i64 %hi"] * self.shared
+
+    def span(self, extent: Size) -> tuple[Size, Size]:
+        """Where a parallel loop of this extent starts and ends."""
+        return (LO, HI) if self.shared else (0, extent)
 
     # -- statements ---------------------------------------------------------------------------------------------
     def statement(self, s: Statement) -> None:
@@ -79,21 +95,18 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.statement(s.body)
                 self.scopes.pop()
             return
+        start, end = self.span(s.extent) if s.parallel else (0, s.extent)
         if s.kind != "vector" or s.lanes == 1:
-            self.counted(symbol, 0, s.extent, 1, s.body, [self.plain(symbol, s.body)])
+            self.counted(symbol, start, end, 1, s.body, [self.plain(symbol, s.body)])
             return
         outer, self.lanes = self.lanes, s.lanes
-        step = s.lanes * s.unroll
-        if isinstance(s.extent, int):
-            main: Size = s.extent // step * step
-        else:
-            main = dims.floordiv(s.extent, step) * step
-        if s.masked and main != s.extent:
-            main = 0
-        if main != 0:
-            self.counted(symbol, 0, main, step, s.body, [self.lane_copy(symbol, s, u, None) for u in range(s.unroll)])
-        if main != s.extent:
-            self.counted(symbol, main, s.extent, s.lanes, s.body, [self.lane_copy(symbol, s, 0, s.extent)])
+        main = start + dims.floordiv(end - start, s.step) * s.step
+        if s.masked and main != end:
+            main = start
+        if main != start:
+            self.counted(symbol, start, main, s.step, s.body, [self.lane_copy(symbol, s, u, None) for u in range(s.unroll)])
+        if main != end:
+            self.counted(symbol, main, end, s.lanes, s.body, [self.lane_copy(symbol, s, 0, end)])
         self.lanes = outer
 
     def plain(self, symbol: Symbol, body: Block) -> Callable[[Scope, str], None]:

@@ -12,7 +12,7 @@ from codegen.target import host, machine
 from graphc.errors import CompileError, fail
 from graphc.target import Target
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever the same text would become other code: passes, options of the machine. Objects kept on disk are then compiled anew."""
 
 _LOCK = threading.RLock()
@@ -52,6 +52,7 @@ def _prepare(text: str, target: Target, verify: bool) -> llvm.ModuleRef:
         fail(CompileError, f"the emitted code is not valid LLVM text: {error}")
     builder = llvm.create_pass_builder(machine(target), llvm.create_pipeline_tuning_options(speed_level=1))
     passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()  # what is marked so: short kernels and the code that launches them
     passes.add_sroa_pass()
     passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()

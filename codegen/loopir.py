@@ -23,6 +23,7 @@ class For:
 
     kind: "serial" | "unroll" | "vector", which has `lanes` along the axis, `unroll` vectors a turn and a masked tail, or, of a long
     body, every turn `masked`, so that it is written once.
+    A parallel loop is the outermost one, whose turns may run in any order and on several threads.
     """
 
     index: Dim
@@ -32,6 +33,12 @@ class For:
     lanes: int = 1
     unroll: int = 1
     masked: bool = False
+    parallel: bool = False
+
+    @property
+    def step(self) -> int:
+        """How far the index goes in a turn."""
+        return self.lanes * self.unroll if self.kind == "vector" else 1
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,9 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
     match statement:
         case Block(body):
             return "\n".join(format_loops(s, depth) for s in body)
-        case For(index, extent, kind, body, lanes, unroll, masked):
+        case For(index, extent, kind, body, lanes, unroll, masked, parallel):
             how = f"vector {lanes} x {unroll}{' masked' if masked else ''}" if kind == "vector" else kind
+            how += ", parallel" if parallel else ""
             return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"
         case Let(name, value):
             return f"{pad}t{name}: {SHORT[value.dtype]} = {format_scalar(value)}"

@@ -32,7 +32,9 @@ def lower(kernel: Kernel, target: Target) -> Block:
     """The loops of a kernel."""
     if kernel.blocks is not None:
         (axis,) = kernel.axes
-        return Block((For(axis.index, axis.extent, "serial", Block(tuple([Call("piece", p) for p in kernel.blocks.pieces]))),))
+        return Block(
+            (For(axis.index, axis.extent, "serial", Block(tuple([Call("piece", p) for p in kernel.blocks.pieces])), parallel=True),)
+        )
     flat = collapse(linear(kernel))
     if kernel.kind == "scatter":
         return _scatter(flat, target)
@@ -40,7 +42,14 @@ def lower(kernel: Kernel, target: Target) -> Block:
         product = contract.plan(flat.axes, flat.stages, flat.stores, target)
         if product is not None:
             return Block((Call("product", product),))
-    return _Nests(flat, target).block()
+    return _parallel(_Nests(flat, target).block(), flat.axes)
+
+
+def _parallel(block: Block, axes: Sequence[Axis]) -> Block:
+    """The points of a kernel's axes are independent of each other: the outermost loop over one of them may run in any order."""
+    if len(block.body) == 1 and isinstance(block.body[0], For) and block.body[0].index in [a.index for a in axes]:
+        return Block((replace(block.body[0], parallel=True),))
+    return block
 
 
 # -- addresses ------------------------------------------------------------------------------------------------------
@@ -73,13 +82,14 @@ def linear(kernel: Kernel) -> Loaded:
         return fetch(slot, dynamic, static, s.dtype, args[-1] if masked else None)
 
     stages, stores = [], []
+    known: dict[Scalar, Scalar] = {}
     for stage in kernel.stages:
-        body = sc.replace_leaves(stage.body, leaf)
-        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf)
-        stages.append(replace(stage, body=body, factor=factor, stores=()))
+        body = sc.replace_leaves(stage.body, leaf, known=known)
+        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf, known=known)
+        stages.append(Stage(stage.axes, body, stage.dtype, stage.reduce, stage.combine, (), stage.scan, stage.nest, factor))
         placed = []
         for store in stage.stores:
-            at = [sc.replace_leaves(i, leaf) for i in store.at]
+            at = [sc.replace_leaves(i, leaf, known=known) for i in store.at]
             placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
         stores.append(tuple(placed))
     return Loaded(kernel.axes, tuple(stages), tuple(stores))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
-from graphc.program import Axis, Kernel, Launch, Program, Stage
+from graphc.program import PLANNED, Axis, Kernel, Launch, Program, Stage
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
@@ -46,15 +46,15 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
     return operations, transcendental
 
 
-def count_memory(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
-    """Bytes by role."""
-    arena = [b for b in program.buffers if b.role == "arena" and b.alias is None and b.offset is not None]
+def count_memory(program: Program, env: Mapping[Symbol, int], threads: int = 1) -> dict[str, int]:
+    """Bytes by role; each of the threads has its own scratch."""
+    arena = [b for b in program.buffers if b.role in PLANNED and b.alias is None and b.offset is not None]
     return {
         "inputs": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.inputs),
         "state": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.shared),
         "constants": sum(c.nbytes for c in program.constants),
         "outputs": sum(_elements(b.shape, env) * b.dtype.itemsize for b in (program.buffers[k] for k in program.outputs)),
-        "arena": dims.evaluate(program.arena, env),
+        "arena": dims.evaluate(program.arena + threads * program.scratch, env),
         "largest": max((_elements(b.shape, env) * b.dtype.itemsize for b in arena), default=0),
     }
 

@@ -18,6 +18,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import SHORT
 from graphc.ir import Node
 from graphc.scalar import Scalar, format_index, format_scalar, order
+from graphc.tree import TreeDef
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
@@ -168,8 +169,9 @@ class Kernel:
 class Buffer:
     """Storage of one value, C-contiguous.
 
-    role: "input" | "shared" | "constant" | "output" | "arena". `index` is the position among the buffers of that
-    role that the caller passes; an arena buffer lies at `offset` bytes. An alias has the storage of another buffer.
+    role: "input" | "shared" | "constant" | "output" | "arena" | "scratch". `index` is the position among the buffers of
+    that role that the caller passes; an arena buffer lies at `offset` bytes. Scratch is what one kernel fills anew at each
+    of its outer points: every thread has its own, behind the arena. An alias has the storage of another buffer.
     """
 
     dtype: np.dtype
@@ -203,14 +205,20 @@ class Check:
     axis_size: Size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
-    """How results are handed back: as "none", one "leaf", a flat "tuple" or "list", or a "dict" with its keys."""
+    """How a function is called: the names and structures of its parameters, values for those left out, the structure of its results.
 
-    kind: str
-    keys: tuple[str, ...] = ()
+    Names and keys of dicts are interned strings.
+    """
+
+    names: tuple[str, ...]
+    inputs: tuple[TreeDef, ...]
+    outputs: TreeDef
+    defaults: Mapping[str, np.ndarray]
 
 
+PLANNED = ("arena", "scratch")  # the roles of buffers that get an offset
 NO_FAULT = np.iinfo(np.int64).max
 Step = Launch | Check
 
@@ -229,6 +237,7 @@ class Program:
     constants: tuple[np.ndarray, ...]
     outputs: tuple[int, ...]  # the buffer of each output
     arena: Size = 0
+    scratch: Size = 0  # bytes of scratch for each thread
     commit: int = 0  # steps[commit:] may write to state
     size_checks: tuple[tuple[Size, Size], ...] = ()
 
@@ -269,9 +278,9 @@ def format_program(program: Program) -> str:
     lines = []
     used = {b for step in program.steps for b in (step.buffers if isinstance(step, Launch) else (step.buffer, step.indices))}
     for k, b in enumerate(program.buffers):
-        if b.role == "arena" and k not in used:
+        if b.role in PLANNED and k not in used:
             continue  # it became rows of a run
-        where = f"= %{b.alias}" if b.alias is not None else (f"arena + {b.offset}" if b.role == "arena" else f"{b.role} {b.index}")
+        where = f"= %{b.alias}" if b.alias is not None else (f"{b.role} + {b.offset}" if b.role in PLANNED else f"{b.role} {b.index}")
         lines.append(f"%{k}: {SHORT[b.dtype]}[{dims.format_shape(b.shape)}] {where}")
     names, shown = program.kernels(), set[Hashable]()
     for k, step in enumerate(program.steps):

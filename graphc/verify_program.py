@@ -13,12 +13,12 @@ from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT, int64
 from graphc.errors import CompileError
-from graphc.program import Buffer, Check, Kernel, Launch, Program, Step
+from graphc.program import PLANNED, Buffer, Check, Kernel, Launch, Program, Step
 from graphc.scalar import order
 from graphc.verify_kernel import kernel_lines, still, values_of, verify_kernel
 from graphc.verify_scalar import unbound
 
-ROLES = ("input", "shared", "constant", "output", "arena")
+ROLES = ("input", "shared", "constant", "output", *PLANNED)
 
 
 def verify_program(program: Program) -> None:
@@ -34,7 +34,8 @@ def verify_program(program: Program) -> None:
         else:
             _check(program, k, step)
     _Flow(program).run()
-    _arena(program)
+    for role in PLANNED:
+        _planned(program, role)
 
 
 # -- buffers --------------------------------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def _buffers(program: Program) -> None:
             _broken(f"{name} has a loop index in its shape ({dims.format_shape(b.shape)})")
         if b.alias is not None:
             _alias(program, k, b)
-        elif b.role != "arena":
+        elif b.role not in PLANNED:
             if not 0 <= b.index < len(owners[b.role]):
                 _broken(f"{name} is {b.role} {b.index}, of {len(owners[b.role])}")
             owner = owners[b.role][b.index]
@@ -145,7 +146,7 @@ class _Flow:
     def _read(self, buffer: int, k: int, step: Step) -> None:
         root = root_of(self.program, buffer)
         kernel = step.kernel if isinstance(step, Launch) else None
-        if self.program.buffers[root].role in ("arena", "output") and root not in self.written:
+        if self.program.buffers[root].role in (*PLANNED, "output") and root not in self.written:
             _broken(f"reads %{buffer} before it is written", kernel, k, step)
         if root in self.scratch:
             _broken(f"reads %{buffer}, of which only the last row is left", kernel, k, step)
@@ -197,16 +198,17 @@ class _Flow:
         else:
             self.written.add(root)
         if kernel.blocks is not None:
-            if any(isinstance(at, int) for p in kernel.blocks.pieces for s, at in zip(p.slots, p.at) if s == slot):
-                if program.buffers[root].role != "arena":
-                    _broken(f"stores rows of all blocks to %{root}", kernel, k, step)
+            rows = any(isinstance(at, int) for p in kernel.blocks.pieces for s, at in zip(p.slots, p.at) if s == slot)
+            if rows is not (program.buffers[root].role == "scratch"):
+                _broken(f"stores {'rows' if rows else 'arrays'} of all blocks to %{root}", kernel, k, step)
+            if rows:
                 self.scratch.add(root)
             return
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
-        if kernel.kind != "scatter" and any(still(store, kernel.axes) for store in stores):
-            if program.buffers[root].role != "arena":
-                _broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
+        if program.buffers[root].role == "scratch":
             self.scratch.add(root)
+        elif kernel.kind != "scatter" and any(still(store, kernel.axes) for store in stores):
+            _broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
 
 
 def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
@@ -223,8 +225,8 @@ def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
 
 
 # -- the arena ------------------------------------------------------------------------------------------------------
-def _arena(program: Program) -> None:
-    """Every arena buffer inside the arena, aligned, and apart from the others that live at the same time.
+def _planned(program: Program, role: str) -> None:
+    """Every buffer of the role inside its region, aligned, and apart from the others that live at the same time.
 
     Offsets are compared for a few choices of the sizes: all static cases are exact, symbolic ones are sampled.
     """
@@ -232,31 +234,32 @@ def _arena(program: Program) -> None:
     for k, step in enumerate(program.steps):
         for b in step.buffers if isinstance(step, Launch) else (step.buffer, step.indices):
             root = root_of(program, b)
-            if program.buffers[root].role == "arena":
+            if program.buffers[root].role == role:
                 lives[root] = (lives.get(root, (k, k))[0], k)
     placed = [b for b in lives if program.buffers[b].offset is not None]
-    if not placed and program.arena == 0:
+    region = program.arena if role == "arena" else program.scratch
+    if not placed and region == 0:
         return  # not planned yet
     for b in lives:
         offset = program.buffers[b].offset
         if offset is None:
-            _broken(f"%{b} has no place in the arena")
+            _broken(f"%{b} has no place in the {role}")
         if dims.mod(offset, program.buffers[b].dtype.itemsize) != 0:
             _broken(f"%{b} of {program.buffers[b].dtype} is not aligned at byte {offset}")
     for env in _samples(program):
-        _apart(program, lives, env)
+        _apart(program, lives, role, region, env)
 
 
-def _apart(program: Program, lives: dict[int, tuple[int, int]], env: dict[Symbol, int]) -> None:
+def _apart(program: Program, lives: dict[int, tuple[int, int]], role: str, region: Size, env: dict[Symbol, int]) -> None:
     at = " for " + ", ".join(f"{s.name}={v}" for s, v in env.items()) if env else ""
-    total = dims.evaluate(program.arena, env)
+    total = dims.evaluate(region, env)
     spans = []
     for b, (first, last) in lives.items():
         buffer = program.buffers[b]
         start = dims.evaluate(0 if buffer.offset is None else buffer.offset, env)
         end = start + max(dims.evaluate(buffer.nbytes, env), 0)
         if start < 0 or end > total:
-            _broken(f"%{b} takes the bytes {start} to {end} of an arena of {total}{at}")
+            _broken(f"%{b} takes the bytes {start} to {end} of {'an arena' if role == 'arena' else role} of {total}{at}")
         spans.append((start, end, first, last, b))
     live: list[tuple[int, int, int, int, int]] = []
     for span in sorted(spans, key=lambda s: s[2]):
@@ -273,7 +276,7 @@ def _samples(program: Program) -> list[dict[Symbol, int]]:
     for b in program.buffers:
         for s in (*b.shape, 0 if b.offset is None else b.offset):
             found |= dims.symbols(s)
-    symbols = sorted(found | dims.symbols(program.arena))
+    symbols = sorted(found | dims.symbols(program.arena) | dims.symbols(program.scratch))
     if not symbols:
         return [{}]
     n = len(symbols)

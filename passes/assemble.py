@@ -204,7 +204,7 @@ class _Assembler:
                     scratch[k] = stores[0]
                 else:
                     inner = member.shape[depth:]
-                    buffer = self._buffer(Buffer(member.node.dtype, inner, "arena"))
+                    buffer = self._buffer(Buffer(member.node.dtype, inner, "scratch"))
                     at = tuple([sc.index(loop_index(depth + p)) for p in range(len(inner))])
                     scratch[k] = Store(slots.slot(buffer, member.node.dtype, inner, True), at)
                     stores = (*stores, scratch[k])

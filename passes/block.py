@@ -204,7 +204,7 @@ class _Blocker:
         for dtype, count in widest.items():
             stride = size + LINE // dtype.itemsize
             scratch[dtype] = len(listed), stride
-            self.buffers.append(Buffer(dtype, (count * stride,), "arena"))
+            self.buffers.append(Buffer(dtype, (count * stride,), "scratch"))
             listed.append(len(self.buffers) - 1)
             operands.append(Operand(dtype, (count * stride,), True))
         pieces: list[Piece] = []

@@ -118,12 +118,14 @@ def fuse(graph: Graph) -> Fused:
 
 class _Fuser:
     def __init__(self, graph: Graph) -> None:
-        checked = [i for node in graph.order for i, _ in checked_indices(node)]
-        self.order = toposort((*checked, *graph.outputs))  # indices first: a check must not split what could be one kernel
+        checked = [i for node in graph.order if "checked_indices" in node.op.facts for i, _ in checked_indices(node)]
+        # indices first: a check must not split what could be one kernel
+        self.order = toposort((*checked, *graph.outputs)) if checked else graph.order
         self.checked = set(checked)
         self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
         self.required = self._required(graph)
         self.forms: dict[Node, LoopForm | None] = {}
+        self.numbers: dict[Node, Scalar] = {}  # constants of one element
         self.weight: dict[Node, tuple[int, int, int]] = {}  # virtual nodes: ops, loads, depth
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {})
@@ -134,7 +136,11 @@ class _Fuser:
         for node in self.order:
             if node in self.fused.home:
                 continue
-            self.latest[node] = max([self.latest[i] for i in node.inputs], default=-1)
+            newest = -1
+            for i in node.inputs:
+                if (latest := self.latest[i]) > newest:
+                    newest = latest
+            self.latest[node] = newest
             if node.op.name in LEAVES:
                 if node in self.required and node.op.name not in VARIABLES + ("constant",):
                     self._place(node)
@@ -181,10 +187,10 @@ class _Fuser:
     def _virtual(self, node: Node) -> bool:
         if node in self.required:
             return False
-        form = self._form(node)
-        if form is None or form.combine is not None or (node.op.name == "reshape" and not _affine(node)):
+        form, op = self._form(node), node.op
+        if form is None or form.combine is not None or (op.name == "reshape" and not _affine(node)):
             return False
-        if node.ndim == 0 and all(i.op.name == "constant" or i in self.fixed for i in node.inputs) and (form.view or node.op.elementwise):
+        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op.name == "constant" or i in self.fixed for i in node.inputs]):
             depth = 1 + max([self.weight[i][2] for i in node.inputs if i in self.weight], default=0)
             if depth > INLINE_DEPTH:
                 return False
@@ -192,12 +198,20 @@ class _Fuser:
             self.fixed[node] = form.body(self._reader(Cluster(-1, (), 0), node, 0), (), ())
             self.weight[node] = (0, 0, depth)
             return True
-        if not form.view and (not node.op.elementwise or node.op.costly):
+        if not form.view and (not op.elementwise or op.costly):
             return False
         ops, loads, depth = (0 if form.view else 1), 0, 1
         for i in node.inputs:
-            o, n, d = self.weight.get(i) or (0, 0 if i.ndim == 0 or (i.op.name == "constant" and i.size == 1) else 1, 0)
-            ops, loads, depth = ops + o, loads + n, max(depth, d + 1)
+            weight = self.weight.get(i)
+            if weight is None:
+                if not (i.ndim == 0 or (i.op.name == "constant" and i.size == 1)):
+                    loads += 1
+                continue
+            o, n, d = weight
+            ops += o
+            loads += n
+            if d >= depth:
+                depth = d + 1
         if depth > INLINE_DEPTH or (not form.view and (ops > INLINE_OPS or loads > INLINE_LOADS)):
             return False
         self.weight[node] = (ops, loads, depth)
@@ -306,18 +320,22 @@ class _Fuser:
         return read
 
     def _element(self, cluster: Cluster, node: Node, index: tuple[Size | Scalar, ...], depth: int, mask: Scalar | None) -> Scalar:
-        if node in cluster.place:
+        place = cluster.place.get(node)
+        if place is not None:
             if node in self.checked:
                 raise _NotHere  # indices are checked between the kernel that makes them and the one that uses them
-            inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1]
-            if any(isinstance(i, Scalar) or i != loop_index(p) for p, i in enumerate(inner)):
-                raise _NotHere  # another element than the loops are at
-            member = cluster.members[cluster.place[node]]
+            inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1] if index else []
+            for p, i in enumerate(inner):
+                if isinstance(i, Scalar) or i != loop_index(p):
+                    raise _NotHere  # another element than the loops are at
+            member = cluster.members[place]
             if len(member.shape) < depth or member.scan:
                 raise _NotHere
-            return sc.local(cluster.place[node], tuple([_index(i) for i in inner]), node.dtype)
-        if node.op.name == "constant" and node.size == 1:
-            return sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
+            return sc.local(place, tuple([_index(i) for i in inner]), node.dtype)
+        if node.op.name == "constant":
+            number = self._constant(node)
+            if number is not None:
+                return number
         fixed = self.fixed.get(node)
         if fixed is not None and (mask is None or fixed.op != "load"):
             return fixed
@@ -329,6 +347,13 @@ class _Fuser:
         if source is not None and self.fused.home.get(source) is cluster:
             raise _NotHere  # another view of what this kernel is still writing
         return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
+
+    def _constant(self, node: Node) -> Scalar | None:
+        """The one element of a constant, None where there are more."""
+        number = self.numbers.get(node)
+        if number is None and node.size == 1:
+            number = self.numbers[node] = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
+        return number
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
     def _contract(self, node: Node) -> None:

@@ -20,10 +20,14 @@ def update_in_place(program: Program) -> Program:
 
 
 def plan_memory(program: Program) -> Program:
-    """Every arena buffer gets an offset; buffers that do not live at the same time share bytes when one is provably no larger
-    than the other.
+    """Every buffer of the arena and every scratch row gets an offset; buffers that do not live at the same time share bytes when
+    one is provably no larger than the other.
     """
-    return _offsets(pack(program))
+    program = pack(program)
+    buffers, arena = _offsets(program, "arena")
+    program = replace(program, buffers=buffers, arena=arena)
+    buffers, scratch = _offsets(program, "scratch")
+    return replace(program, buffers=buffers, scratch=scratch)
 
 
 def reads_of(step: Launch) -> list[int]:
@@ -163,8 +167,11 @@ def _slot(kernel: Kernel, at: tuple[sc.Scalar, ...]) -> int:
     return next(store.slot for stage in kernel.stages for store in stage.stores if store.at is at)
 
 
-def _offsets(program: Program) -> Program:
-    """Offsets by first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block."""
+def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
+    """The buffers with offsets for those of the role, and the bytes they take.
+
+    By first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block.
+    """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for k, step in enumerate(program.steps):
@@ -187,7 +194,7 @@ def _offsets(program: Program) -> Program:
     for k in range(len(program.steps)):
         for root in starting.get(k, ()):
             buffer = program.buffers[root]
-            if buffer.role == "arena":
+            if buffer.role == role:
                 kind = (buffer.dtype, buffer.shape)
                 if kind not in needed:
                     needed[kind] = _aligned(buffer)
@@ -203,7 +210,7 @@ def _offsets(program: Program) -> Program:
     buffers = [
         replace(b, offset=starts[block[root_of(program, k)]]) if root_of(program, k) in block else b for k, b in enumerate(program.buffers)
     ]
-    return replace(program, buffers=tuple(buffers), arena=total)
+    return tuple(buffers), total
 
 
 def _aligned(buffer: Buffer) -> Size:

@@ -11,11 +11,12 @@ import os
 import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import is_
 from typing import NoReturn, Protocol
 
 from graphc.errors import CompileError, fail
 from graphc.ir import Node, Site, origin, rebuild
+from graphc.ops.registry import CONSTANT
+from graphc.ops.spread import BROADCAST
 from graphc.types import TensorType
 from passes.match import token
 from passes.rule import AnyRule, Glance, Rule
@@ -62,18 +63,26 @@ class Table:
 
     def candidates(self, node: Node) -> tuple[AnyRule, ...]:
         """The rules that may match `node`."""
-        name, inputs = node.op.name, node.inputs
-        rules = self._of.get(name, self._everywhere)
-        if not inputs or len(inputs) > MAX_ARITY:
-            return rules if inputs else ()
-        ops = [i.op.name for i in inputs]
-        tokens = [self._token(i) if op in ("broadcast", "constant") else op for i, op in zip(inputs, ops)]
+        inputs = node.inputs
+        if not inputs:
+            return ()
+        if len(inputs) > MAX_ARITY:
+            return self._of.get(node.op.name, self._everywhere)
         first = inputs[0].type
         kind = first.dtype.kind if isinstance(first, TensorType) else ""
-        key = (name, kind, inputs[0] is inputs[-1], *ops, *tokens)
+        glance: list[object] = [node.op, kind, inputs[0] is inputs[-1]]
+        for i in inputs:
+            op = i.op
+            glance.append(op)
+            if op is CONSTANT or op is BROADCAST:
+                glance.append(self._token(i))
+        key = tuple(glance)
         found = self._found.get(key)
         if found is None:
+            ops = [i.op.name for i in inputs]
+            tokens = [self._token(i) if op in ("broadcast", "constant") else op for i, op in zip(inputs, ops)]
             seen = Glance(kind, inputs[0] is inputs[-1], tuple(ops), tuple(tokens))
+            rules = self._of.get(node.op.name, self._everywhere)
             found = self._found[key] = tuple([r for r in rules if r.accepts(seen)])
         return found
 
@@ -161,21 +170,25 @@ def rewrite(
             if log is not None:
                 memo.replay(node, log, reported)
             continue
-        missing = [i for i in node.inputs if i not in normal]
-        if missing:
-            stack.extend(missing[::-1])
+        inputs, height = node.inputs, len(stack)
+        for i in inputs[::-1]:
+            if i not in normal:
+                stack.append(i)
+        if len(stack) > height:
             continue
-        inputs = tuple([normal[i] for i in node.inputs])
-        same = all(map(is_, inputs, node.inputs))
-        if same:
-            made, rule = _fire(node, table)
-            if rule:
-                # under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten
-                notes.setdefault(next(iter(pending), node), []).append((rule, node.site))
-                if log is not None:
-                    _note(log, rule, node.site)
+        made: Node | None = None
+        for i in inputs:
+            if normal[i] is not i:
+                made = rebuild(node, tuple([normal[i] for i in inputs]))
+                break
         else:
-            made = rebuild(node, inputs)
+            if rules := table.candidates(node):
+                made, rule = _fire(node, rules)
+                if made is not None:
+                    # under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten
+                    notes.setdefault(next(iter(pending), node), []).append((rule, node.site))
+                    if log is not None:
+                        _note(log, rule, node.site)
         if made is None or made is node or (shunned and made in shunned):
             if twins and node.op.commutative:
                 node = commuted.setdefault((node.op, *sorted(map(id, node.inputs))), node)
@@ -190,11 +203,8 @@ def rewrite(
     return [normal[r] for r in roots]
 
 
-def _fire(node: Node, table: Table) -> tuple[Node | None, str]:
+def _fire(node: Node, rules: Sequence[AnyRule]) -> tuple[Node | None, str]:
     """What the first rule that matches makes of a node, and the name of the rule."""
-    rules = table.candidates(node)
-    if not rules:
-        return None, ""
     with origin(node.site):
         for rule in rules:
             made = rule.apply(node)

@@ -79,12 +79,23 @@ def test_gradient_of_a_chain_of_any_length(dtype: str) -> None:
 def test_gradient_of_a_chain_of_known_length_needs_rows_and_no_arrays() -> None:
     n = 20_011
     y = gx.tensor("y", (n,), "float32")
-    f = gx.function([y], gx.grad(gx.sum(chain(gx, y)), y))
+    f = gx.function([y], gx.grad(gx.sum(chain(gx, y)), y), threads=1)
     kernel = run_of(f)
     assert kernel.blocks is not None and kernel.blocks.size % 64 == 0
     memory = f.memory()
     assert memory["arena"] < 41 * 4 * (blocking.LARGEST + 64) and memory["arena"] == memory["largest"]
     close(f(data(n, "float32")), slope(data(n, "float32")))
+
+
+def test_blocks_run_on_any_number_of_threads_with_rows_of_their_own() -> None:
+    y = gx.tensor("y", ("n",), "float32")
+    x = data(100_003, "float32")
+    value = chain(gx, y)
+    alone, together = (gx.function([y], [value, gx.grad(gx.sum(value), y)], threads=k) for k in (1, 3))
+    assert together.memory(n=len(x))["arena"] == 3 * alone.memory(n=len(x))["arena"] > 0
+    for wanted, got in zip(alone(x), together(x), strict=True):
+        assert (wanted == got).all()
+    close(alone(x)[1], slope(x))
 
 
 def test_what_fits_one_block_stays_as_it_is() -> None:

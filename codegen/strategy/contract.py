@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codegen.strategy.packing import SQUARE
 from graphc import dims
+from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.program import Axis, Stage
 from graphc.scalar import Scalar
@@ -23,7 +25,6 @@ from graphc.target import Target
 Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and static offset, mode
 
 K_BLOCK = 256  # one panel of b then takes 48 KB: it stays in the second cache while every strip of a passes
-ROW_BLOCK = 128  # rows that share a packed panel: packing costs about as much as 5 of them
 REST_ROWS = (4, 2, 1)  # heights of the strips after the last whole one: each is a tile to compile
 DOT_ROWS = 4  # so few rows do not pay for packing a b that lies along k
 PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where it lies
@@ -72,10 +73,18 @@ class Product:
     @property
     def plain(self) -> bool:
         """True when the sums are the result, and lie so that vectors of them can be stored."""
-        if len(self.stages) > 1 or len(self.stores[0]) != 1:
-            return False
-        ((_, dynamic, static, mode),) = self.stores[0]
-        return dynamic is None and mode == "set" and stride(static, self.n) == 1
+        return len(self.stages) == 1 and len(self.stores[0]) == 1 and self.resting_place() is not None
+
+    def resting_place(self) -> tuple[int, Size] | None:
+        """A slot and offset of the results where unfinished sums may lie until the last block of k: read by nothing, written at last."""
+        read = [f.param for s in self.stages[1:] for f in sc.order([s.body]) if f.op == "fetch"]
+        for stage, placed in zip(self.stages, self.stores, strict=True):
+            for slot, dynamic, static, mode in placed:
+                if dynamic is not None or mode != "set" or stage.dtype != self.dtype or stride(static, self.n) != 1:
+                    continue
+                if (self.m is None or stride(static, self.m) is not None) and not any(slot == f[0] or static == f[1] for f in read):
+                    return slot, static  # an operand at the same offset may be the same memory, updated in place
+        return None
 
     @property
     def along_k(self) -> bool:
@@ -206,6 +215,34 @@ def k_blocks(p: Product) -> Size:
         return 1  # nothing is packed, and no block of b is read twice
     k = summed(p)
     return max(1, -(-k // K_BLOCK)) if isinstance(k, int) else dims.maximum(dims.floordiv(k + (K_BLOCK - 1), K_BLOCK), 1)
+
+
+def packing_pays(p: Product) -> bool | Size:
+    """Whether panels of b are worth a copy, and strips of a with them: known now, or a size that is 1 if so and else 0."""
+    m = p.extent_m
+    if p.rows <= SMALL_ROWS or (isinstance(m, int) and m < PACK_ROWS):
+        return False
+    nbytes, step = p.k.extent * p.n.extent * p.dtype.itemsize, p.b.inner * p.dtype.itemsize
+    large = dims.minimum(dims.floordiv(nbytes, PACK_BYTES), 1)
+    if p.b.outer == 1 and step != 0:
+        large = dims.maximum(large, 1 - dims.minimum(dims.mod(step, PAGE // 2), 1))
+    pays = large * dims.minimum(dims.floordiv(m, PACK_ROWS), 1)
+    return bool(pays) if isinstance(pays, int) else pays
+
+
+def shares_strips(p: Product) -> bool:
+    """Whether many panels may follow each other in one block of k: where unfinished sums of them all have a place to wait."""
+    return (k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None
+
+
+def packs_rows(p: Product) -> bool:
+    """Whether a may be copied to strips of as many rows as a tile has: where a square of a is as high as a strip."""
+    return packing_pays(p) is not False and shares_strips(p) and p.rows == min(p.lanes, SQUARE) and 1 in (p.a.outer, p.a.inner)
+
+
+def may_pack(p: Product) -> bool:
+    """Whether some panel of b is, or may turn out to be, packed."""
+    return p.b.outer != 1 or packing_pays(p) is not False
 
 
 def summed(p: Product) -> Size:

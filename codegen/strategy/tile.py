@@ -44,6 +44,7 @@ PARAMETERS = (
     "ptr %a",
     "i64 %a_row",
     "i64 %a_k",
+    "i64 %a_tile",
     "ptr %b",
     "i64 %b_k",
     "i64 %kc",
@@ -57,13 +58,14 @@ PARAMETERS = (
 
 def parameters(tile: Tile) -> list[bool]:
     """Which of `PARAMETERS` the tile takes."""
-    return [True, not tile.rows_touch, not tile.k_touches, True, True, True, True, True, True, tile.masked, True]
+    return [True, not tile.rows_touch, not tile.k_touches, True, True, True, True, True, True, True, tile.masked, True]
 
 
 def write_tile(module: Module, target: Target, tile: Tile, attributes: str) -> str:
     """The name of the tile's function, written once a module: all products share it.
 
-    rows is a multiple of the height unless the tile is clamped, and may be 0. Strides are in elements.
+    rows is a multiple of the height unless the tile is clamped, and may be 0. Strides are in elements; `a_tile` is that
+    between the first rows of tiles.
     """
     if tile.name not in module.functions:
         module.functions[tile.name] = _Writer(module, target, tile).text(tile.name, attributes)
@@ -95,6 +97,11 @@ class _Writer:
         if tile.clamped:
             out.line("%left = sub i64 %rows, %i")
             self.offsets = ["0", *[self._clamped_row(i) for i in range(1, tile.height)]]
+        self.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        for i in range(tile.height):
+            row = self._at("%d.i", self._times("%d_row", i))
+            for v in range(tile.vectors):
+                out.line(f"call void @llvm.prefetch.p0(ptr {self._at(row, str(v * self.lanes))}, i32 1, i32 3, i32 1)")
         zeros = ["zeroinitializer"] * (self.sums * self.unroll)
         if self.unroll > 1:
             sums, reached = self._loop("0", whole, zeros, self.unroll)
@@ -105,8 +112,8 @@ class _Writer:
             sums[: self.sums] = [self._add(x, y) for x, y in zip(sums[: self.sums], sums[u * self.sums :], strict=False)]
         self._finish(sums[: self.sums])
         out.line(f"%i.next = add nuw nsw i64 %i, {tile.height}")
-        for pointer, step in (("a", self.row_step), ("d", "%d_row")):
-            out.line(f"%{pointer}.next = getelementptr inbounds {self.element}, ptr %{pointer}.i, i64 {self._times(step, tile.height)}")
+        for pointer, step in (("a", "%a_tile"), ("d", self._times("%d_row", tile.height))):
+            out.line(f"%{pointer}.next = getelementptr inbounds {self.element}, ptr %{pointer}.i, i64 {step}")
         out.line("%again = icmp slt i64 %i.next, %rows")
         out.line("br i1 %again, label %tile, label %end")
         last = out.current

@@ -64,14 +64,12 @@ def elementwise(
                 fail(ShapeError, f"{name}: shapes {first} and {other} differ")
         return tensor_type(DTYPE_RULES[dtype](first.dtype)[1], shape)
 
-    def loop(node: Node) -> LoopForm:
-        def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
-            return emit(scalar, *[read(k, at) for k in range(len(node.inputs))])
+    def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
+        return emit(scalar, *[read(k, at) for k in range(arity)])
 
-        return LoopForm(body)
-
+    form = LoopForm(body)
     op = register(
-        Op(name=name, arity=arity, params=(), doc=doc, type_rule=type_rule, ref=ref, vjp=vjp, loop=loop, elementwise=True,
+        Op(name=name, arity=arity, params=(), doc=doc, type_rule=type_rule, ref=ref, vjp=vjp, loop=lambda node: form, elementwise=True,
            commutative=commutative, costly=costly, facts={"emit": emit, "domain": domain, "dtype": dtype, "kinds": kinds, **facts})
     )  # fmt: skip
 
