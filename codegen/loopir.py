@@ -32,8 +32,8 @@ class For:
     body: Block
     lanes: int = 1
     unroll: int = 1
-    masked: bool = False
     parallel: bool = False
+    masked: bool = False
 
     @property
     def step(self) -> int:
@@ -123,7 +123,7 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
     match statement:
         case Block(body):
             return "\n".join(format_loops(s, depth) for s in body)
-        case For(index, extent, kind, body, lanes, unroll, masked, parallel):
+        case For(index, extent, kind, body, lanes, unroll, parallel, masked):
             how = f"vector {lanes} x {unroll}{' masked' if masked else ''}" if kind == "vector" else kind
             how += ", parallel" if parallel else ""
             return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"

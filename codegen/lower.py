@@ -217,7 +217,9 @@ class _Nests:
         long = not self.has_inner and is_long(bodies)
         if long:
             lanes, unroll = self.lanes * abreast(bodies, vector.extent, self.lanes, self.target), 1
-        body = For(vector.index, vector.extent, "vector", _block(body), lanes, unroll, long and self.target.vector_bytes >= CHEAP_MASKS)
+        body = For(
+            vector.index, vector.extent, "vector", _block(body), lanes, unroll, masked=long and self.target.vector_bytes >= CHEAP_MASKS
+        )
         for axis in reversed(axes):
             body = For(axis.index, axis.extent, "serial", _block(body))
         return _block(body)

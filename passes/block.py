@@ -128,12 +128,13 @@ class _Blocker:
     # -- one run --------------------------------------------------------------------------------------------------
     def _run(self, group: list[int]) -> tuple[list[int], Launch | None]:
         """The longest beginning of a group whose rows fit, and the launch that it becomes, if that pays."""
-        low, high = 1, len(group)
-        if self._width(group) * SMALLEST <= self.cache:
-            low = high
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._width(group[:middle]) * SMALLEST <= self.cache else (low, middle - 1)
+        low, high = 1, 2  # the first `low` fit; so many at least, then so many exactly, that the time is linear in what is taken
+        while high <= len(group) and self._width(group[:high]) * SMALLEST <= self.cache:
+            low, high = high, 2 * high
+        high = min(high, len(group) + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._width(group[:middle]) * SMALLEST <= self.cache else (low, middle)
         run = group[:low]
         rows, widest = self._rows(run)
         width = sum(dtype.itemsize * count for dtype, count in widest.items())
