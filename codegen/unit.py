@@ -10,6 +10,7 @@ from codegen.mathlib import expand
 from codegen.text import Block as Lines
 from codegen.text import Module, evaluate, llvm_type
 from graphc import scalar as sc
+from graphc.program import Kernel
 from graphc.target import Target
 
 
@@ -25,6 +26,7 @@ class Unit:
         self.target = target
         self.product_target = target if fma else replace(target, has_fma=False)  # products write their multiply-adds themselves
         self.module = Module()
+        self.names: dict[Kernel, str] = {}  # of the kernels' functions, for kernels that call others
         self.kernel_attributes = self.module.attributes(f'nounwind "prefer-vector-width"="{8 * target.vector_bytes}"')
         self.math_attributes = self.module.attributes("nounwind noinline")
 

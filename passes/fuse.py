@@ -15,6 +15,7 @@ decision takes constant time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -35,6 +36,7 @@ MAX_STRAIGHT = (
 )
 MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
 MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
+TWINS = {"sin": "cos", "cos": "sin"}  # of one argument: together they cost little more than one
 INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 4, 1, 24  # what is cheaper to recompute than to store and load
 
 
@@ -130,7 +132,10 @@ class _Fuser:
         self.open: dict[tuple[Size, ...], Cluster] = {}
 
     def run(self) -> Fused:
+        twins = self._twins()
         for node in self.order:
+            if node in self.fused.home:
+                continue
             newest = -1
             for i in node.inputs:
                 if (latest := self.latest[i]) > newest:
@@ -141,7 +146,22 @@ class _Fuser:
                     self._place(node)
             elif not self._virtual(node):
                 self._place(node)
+                if node in twins:
+                    self._beside(node, twins[node])
         return self.fused
+
+    def _twins(self) -> dict[Node, Node]:
+        """The sin to each cos of the same argument, and the reverse."""
+        known = {(n.op.name, n.inputs[0]): n for n in self.order if n.op.name in TWINS}
+        return {n: other for (name, x), n in known.items() if (other := known.get((TWINS[name], x))) is not None}
+
+    def _beside(self, node: Node, twin: Node) -> None:
+        """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
+        cluster, form = self.fused.home[node], self._form(twin)
+        if twin in self.fused.home or self.latest[twin.inputs[0]] < 0 or form is None:
+            return
+        with suppress(_NotHere):
+            self._join(cluster, twin, form, None)
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
     def _required(self, graph: Graph) -> set[Node]:
