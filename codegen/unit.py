@@ -29,12 +29,14 @@ class Unit:
         self.names: dict[Kernel, str] = {}  # of the kernels' functions, for kernels that call others
         self.kernel_attributes = self.module.attributes(f'nounwind "prefer-vector-width"="{8 * target.vector_bytes}"')
         self.math_attributes = self.module.attributes("nounwind noinline")
+        self.math_functions: dict[tuple[str, tuple[np.dtype, ...]], str] = {}
 
     def math_function(self, name: str, dtypes: tuple[np.dtype, ...]) -> str:
         """The out-of-line scalar copy of a math function, written once a module."""
-        symbol = f"m.{name}." + ".".join(d.name for d in dtypes)
-        if symbol in self.module.functions:
-            return symbol
+        known = self.math_functions.get((name, dtypes))
+        if known is not None:
+            return known
+        symbol = self.math_functions[name, dtypes] = f"m.{name}." + ".".join(d.name for d in dtypes)
         root = expand(sc.math(name, *[sc.arg(k, d) for k, d in enumerate(dtypes)]), self.target)
         lines = Lines()
         lines.current = "entry"
