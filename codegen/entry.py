@@ -12,8 +12,9 @@ goes through the path that releases it.
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -276,30 +277,34 @@ class EntryEmitter(FunctionEmitter):
 
     # -- results ------------------------------------------------------------------------------------------------
     def finish(self, outputs: Sequence[str]) -> None:
-        e, kind = self.entry, self.layout.kind
-        if kind == "leaf":
-            e.line(f"ret ptr {outputs[0]}")
-            return
-        if kind == "none":
+        keys = itertools.count(FIXED + len(self.program.shared) + len(self.program.constants))
+        self.entry.line(f"ret ptr {self.result_tree(self.layout, outputs, keys)}")
+
+    def result_tree(self, layout: Layout, outputs: Sequence[str], keys: Iterator[int]) -> str:
+        """A new reference to a tree of the outputs; those in it are handed over. `keys` numbers the words of dicts' keys."""
+        e = self.entry
+        if layout.kind == "leaf":
+            return outputs[layout.place]
+        if layout.kind == "none":
             e.line(f"call void @{symbol('Py_IncRef')}(ptr @{symbol('None')})")
-            e.line(f"ret ptr @{symbol('None')}")
-            return
-        if kind == "dict":
+            return f"@{symbol('None')}"
+        own = [next(keys) for _ in layout.keys]
+        parts = [self.result_tree(part, outputs, keys) for part in layout.parts]
+        if layout.kind == "dict":
             self.module.declare(f"declare ptr @{symbol('PyDict_New')}()")
             self.module.declare(f"declare i32 @{symbol('PyDict_SetItem')}(ptr, ptr, ptr)")
             made = e.emit(f"call ptr @{symbol('PyDict_New')}()")
-            first = FIXED + len(self.program.shared) + len(self.program.constants)
-            for k, o in enumerate(outputs):
-                e.emit(f"call i32 @{symbol('PyDict_SetItem')}(ptr {made}, ptr {self.word(first + k)}, ptr {o})")
-                e.line(f"call void @{symbol('Py_DecRef')}(ptr {o})")
-        else:
-            new, put = ("PyTuple_New", "PyTuple_SetItem") if kind == "tuple" else ("PyList_New", "PyList_SetItem")
-            self.module.declare(f"declare ptr @{symbol(new)}(i64)")
-            self.module.declare(f"declare i32 @{symbol(put)}(ptr, i64, ptr)")
-            made = e.emit(f"call ptr @{symbol(new)}(i64 {len(outputs)})")
-            for k, o in enumerate(outputs):
-                e.emit(f"call i32 @{symbol(put)}(ptr {made}, i64 {k}, ptr {o})")
-        e.line(f"ret ptr {made}")
+            for word, part in zip(own, parts, strict=True):
+                e.emit(f"call i32 @{symbol('PyDict_SetItem')}(ptr {made}, ptr {self.word(word)}, ptr {part})")
+                e.line(f"call void @{symbol('Py_DecRef')}(ptr {part})")
+            return made
+        new, put = ("PyTuple_New", "PyTuple_SetItem") if layout.kind == "tuple" else ("PyList_New", "PyList_SetItem")
+        self.module.declare(f"declare ptr @{symbol(new)}(i64)")
+        self.module.declare(f"declare i32 @{symbol(put)}(ptr, i64, ptr)")
+        made = e.emit(f"call ptr @{symbol(new)}(i64 {len(parts)})")
+        for k, part in enumerate(parts):
+            e.emit(f"call i32 @{symbol(put)}(ptr {made}, i64 {k}, ptr {part})")
+        return made
 
 
 def in_double(size: Size) -> Scalar:

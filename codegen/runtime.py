@@ -49,7 +49,7 @@ class Executable:
         entry = None
         symbols: dict[str, int] = {}
         if layout is not None and suits(program, self.binding):
-            self.context = Context([s.cell for s in program.shared], self.constant_addresses, layout.keys)  # type: ignore[attr-defined]
+            self.context = Context([s.cell for s in program.shared], self.constant_addresses, layout.all_keys())  # type: ignore[attr-defined]
             symbols = {**cpython.addresses(), "context": self.context.address}
             entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout)
         self.text = write_module(program, self.target, fma, entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -111,16 +112,7 @@ class Function:
         """How an emitted entry hands back the results; None where arguments or results need Python."""
         if self._arguments.sizes or not self._arguments.flat:
             return None
-        structure, outputs = self._structure, self.outputs
-        if structure == tree.structure(0):
-            return Layout("leaf")
-        if outputs is None:
-            return Layout("none")
-        if type(outputs) in (tuple, list) and structure == tree.structure(type(outputs)([0] * len(self._outputs))) and self._outputs:
-            return Layout(type(outputs).__name__)
-        if type(outputs) is dict and all(type(k) is str for k in outputs) and structure == tree.structure(dict.fromkeys(outputs, 0)):
-            return Layout("dict", tuple(sorted(outputs))) if list(outputs) == sorted(outputs) else None
-        return None
+        return _laid_out(self._structure, itertools.count())
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -253,6 +245,23 @@ def _uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _laid_out(structure: tree.TreeDef, leaves: Iterator[int]) -> Layout | None:
+    """The layout of a tree of tuples, lists and dicts with str keys."""
+    cls, keys = structure.cls, structure.order
+    parts = [_laid_out(child, leaves) for child in structure.children]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    if cls is None:
+        return Layout("leaf", place=next(leaves))
+    if cls is type(None):
+        return Layout("none")
+    if cls is dict and all(type(k) is str for k in keys):
+        part_of = dict(zip(structure.keys, known, strict=True))
+        return Layout("dict", tuple([part_of[k] for k in keys]), keys)
+    return Layout(cls.__name__, tuple(known)) if cls in (tuple, list) else None
 
 
 def _as_updates(updates: Any) -> list[tuple[Shared, Node]]:

@@ -166,10 +166,17 @@ class Check:
 
 @dataclass(frozen=True)
 class Layout:
-    """How results are handed back: as "none", one "leaf", a flat "tuple" or "list", or a "dict" with its keys."""
+    """How results are handed back: as "none", a "leaf", or a "tuple", "list" or "dict" of parts; a dict's parts in the order of its keys."""
 
     kind: str
+    parts: tuple[Layout, ...] = ()
     keys: tuple[str, ...] = ()
+    place: int = 0
+    """A leaf: which output it is."""
+
+    def all_keys(self) -> list[str]:
+        """Of all dicts, a dict's own before those in its parts."""
+        return [*self.keys, *[key for part in self.parts for key in part.all_keys()]]
 
 
 NO_FAULT = np.iinfo(np.int64).max
