@@ -156,7 +156,7 @@ class ValueEmitter:
 
     def call_math(self, s: Scalar, args: list[str]) -> str:
         """Straight-line code calls one copy of a function instead of inlining it: compile time stays linear."""
-        name = self.unit.math_function(s.op, tuple([a.dtype for a in s.args]))
+        name = self.unit.math_function((s.op,), tuple([a.dtype for a in s.args]))
         kinds = ", ".join(f"{llvm_type(a.dtype, 1)} {t}" for a, t in zip(s.args, args, strict=True))
         return self.here.lines.emit(f"call {llvm_type(s.dtype, 1)} @{name}({kinds})")
 

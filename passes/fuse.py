@@ -27,6 +27,7 @@ from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.program import loop_index
 from graphc.scalar import Scalar
+from passes.levels import by_level
 
 VARIABLES = ("input", "shared")
 LEAVES = (*VARIABLES, "constant")
@@ -120,7 +121,7 @@ class _Fuser:
     def __init__(self, graph: Graph) -> None:
         checked = [i for node in graph.order if "checked_indices" in node.op.facts for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
-        self.order = toposort((*checked, *graph.outputs)) if checked else graph.order
+        self.order = by_level(toposort((*checked, *graph.outputs)) if checked else graph.order)
         self.checked = set(checked)
         self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
         self.required = self._required(graph)
