@@ -34,12 +34,13 @@ def write_module(
     slots: the addresses of inputs, state, constants, outputs and the arena, see `slot_of`; sizes: the symbols in order.
     `entry` writes a function that calls it from Python.
     """
-    unit = Unit(target)
-    names = program.kernels()
+    unit = Unit(target, fma)
+    names = unit.names = program.kernels()
     teams: dict[Kernel, Team] = {}
+    launched = {step.kernel for step in program.steps if isinstance(step, Launch)}
     for kernel, name in names.items():
         loops = lower(fuse_multiply_add(kernel) if fma else kernel, target)
-        team = team_of(kernel, loops, threads)
+        team = None if kernel not in launched else team_of(kernel, loops, threads)
         if team is not None:
             teams[kernel] = team
         text = ProductEmitter(unit, kernel, name, loops, team is not None).text()
@@ -108,7 +109,7 @@ def program_symbols(program: Program) -> list[Symbol]:
         for s in (*b.shape, *(() if b.offset is None else (b.offset,))):
             found |= dims.symbols(s)
     found |= dims.symbols(program.arena) | dims.symbols(program.scratch)
-    for kernel in program.kernels():
+    for kernel in {step.kernel for step in program.steps if isinstance(step, Launch)}:
         found |= set(kernel.sizes())
     for node in (*program.inputs, *program.shared):
         for s in node.shape:

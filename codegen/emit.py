@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from codegen.accumulate import AccumulatorEmitter, Register
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
+from codegen.straight import write_values
 from codegen.text import Block as Lines
 from codegen.text import splat
 from codegen.unit import Unit, fresh
@@ -14,7 +15,7 @@ from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
-from graphc.program import Kernel
+from graphc.program import BLOCK, Kernel, Piece
 
 LO, HI = (dims.axis(x) for x in ("lo", "hi"))  # the part of the parallel loop that a call of the kernel runs
 
@@ -33,6 +34,8 @@ class FunctionEmitter(AccumulatorEmitter):
 
     def text(self) -> str:
         """The whole function."""
+        if self.outline:
+            write_values(self, [(s.name, s.value) for s in self.body.body if isinstance(s, Let)])
         for s in self.body.body:
             self.statement(s)
         lines = "\n".join(self.entry.lines)
@@ -64,10 +67,21 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.accumulate(name, value, other, 0)
             case For():
                 self.loop(s)
+            case Call("piece", Piece() as piece):
+                self.piece(piece)
             case Call():
                 self.call(s)
             case If():
                 fail(CompileError, "If has no emission yet")
+
+    def piece(self, piece: Piece) -> None:
+        """Another kernel on the block that the loop around is at."""
+        blocks, inner = self.kernel.blocks, piece.kernel
+        assert blocks is not None
+        places = zip(piece.slots, inner.operands, piece.at, strict=True)
+        given = [f"ptr {self.address(slot, operand.dtype, None, at).text}" for slot, operand, at in places]
+        given += [f"i64 {self.size(blocks.length if s in dims.symbols(BLOCK) else dims.of_symbol(s)).text}" for s in inner.sizes()]
+        self.here.lines.line(f"call void @{self.unit.names[inner]}({', '.join(given)})")
 
     def call(self, s: Call) -> None:
         """A micro-kernel; `codegen.strategy` overrides this where it has some."""
@@ -90,6 +104,8 @@ class FunctionEmitter(AccumulatorEmitter):
             return
         outer, self.lanes = self.lanes, s.lanes
         main = start + dims.floordiv(end - start, s.step) * s.step
+        if s.masked and main != end:
+            main = start
         if main != start:
             self.counted(symbol, start, main, s.step, s.body, [self.lane_copy(symbol, s, u, None) for u in range(s.unroll)])
         if main != end:

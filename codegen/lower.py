@@ -10,7 +10,7 @@ import numpy as np
 
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from codegen.strategy import contract
-from codegen.strategy.loops import Access, lanes_of, unroll_of, vector_axis
+from codegen.strategy.loops import CHEAP_MASKS, Access, abreast, is_long, lanes_of, unroll_of, vector_axis
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size
@@ -30,6 +30,11 @@ class Loaded:
 
 def lower(kernel: Kernel, target: Target) -> Block:
     """The loops of a kernel."""
+    if kernel.blocks is not None:
+        (axis,) = kernel.axes
+        return Block(
+            (For(axis.index, axis.extent, "serial", Block(tuple([Call("piece", p) for p in kernel.blocks.pieces])), parallel=True),)
+        )
     flat = collapse(linear(kernel))
     if kernel.kind == "scatter":
         return _scatter(flat, target)
@@ -209,7 +214,12 @@ class _Nests:
         unroll = unroll_of(bodies, vector.extent, self.lanes, self.has_inner)
         # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
         lanes, unroll = (self.lanes * unroll, 1) if self.has_inner else (self.lanes, unroll)
-        body = For(vector.index, vector.extent, "vector", _block(body), lanes, unroll)
+        long = not self.has_inner and is_long(bodies)
+        if long:
+            lanes, unroll = self.lanes * abreast(bodies, vector.extent, self.lanes, self.target), 1
+        body = For(
+            vector.index, vector.extent, "vector", _block(body), lanes, unroll, masked=long and self.target.vector_bytes >= CHEAP_MASKS
+        )
         for axis in reversed(axes):
             body = For(axis.index, axis.extent, "serial", _block(body))
         return _block(body)
@@ -237,6 +247,9 @@ class _Nests:
         result: list[Statement] = []
         stages = self.kernel.stages
         nest: list[int] = []
+        pending = [k for k, s in enumerate(stages) if not s.axes and not s.scan and self.kernel.stores[k]]
+        reads = [[s.body, *(d for _, d, _, _ in self.kernel.stores[k] if d is not None)] for k, s in enumerate(stages)]
+        reading = max([k for k, roots in enumerate(reads) if any(x.op == "fetch" for x in sc.order(roots))], default=-1)
         for k, stage in enumerate(stages):
             over = _over(stage)
             if nest and (over != _over(stages[nest[0]]) or stage.nest != stages[nest[0]].nest or self._reads_result(k, nest) or stage.scan):
@@ -249,16 +262,12 @@ class _Nests:
                     nest = []
             else:
                 result.append(Let(k, stage.body))
+            # values per point are stored when all is read: an updated array is written where the old one has been
+            while not self.has_inner and k >= reading and pending and pending[0] <= k:
+                result += self._stored(pending.pop(0))
         if nest:
             result += self._nest(nest, vector)
-        # stores of values per point come last: an updated array is written where the old one has been read
-        result += [
-            Store(slot, d, st, sc.local(k, (), s.dtype), mode)
-            for k, s in enumerate(stages)
-            if not s.axes and not s.scan
-            for slot, d, st, mode in self.kernel.stores[k]
-        ]
-        return result
+        return [*result, *(store for k in pending for store in self._stored(k))]
 
     def _reads_result(self, k: int, nest: Sequence[int]) -> bool:
         results = {j for j in nest if self.kernel.stages[j].reduce}

@@ -20,12 +20,13 @@ Work = dict[Size, float]
 def kernel_work(kernel: Kernel) -> Work:
     """What one launch takes on one thread."""
     total: Work = {}
-    for stage in kernel.stages:
-        size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
-        body = sc.order((stage.body,))
-        math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
-        each = _MAC_NS if kernel.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math
-        total[size] = total.get(size, 0.0) + each
+    for (part, inside), count in Counter((part, tuple(inside.items())) for part, inside in kernel.computed()).items():
+        for stage in part.stages:
+            size = dims.substitute(dims.product([a.extent for a in (*part.axes, *stage.axes, *stage.reduce)]), dict(inside))
+            body = sc.order((stage.body,))
+            math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
+            each = _MAC_NS if part.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math
+            total[size] = total.get(size, 0.0) + count * each
     return total
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Axis, Launch, Program, Stage
+from graphc.program import PLANNED, Axis, Kernel, Launch, Program, Stage
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
@@ -21,19 +21,29 @@ def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
         if not isinstance(step, Launch):
             continue
         launches += 1
-        kernel = step.kernel
-        nests: dict[tuple[Axis, ...], list[Stage]] = {}
-        for stage in kernel.stages:
-            nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
-        for axes, stages in nests.items():
-            points = _elements([a.extent for a in (*kernel.axes, *axes)], env)
-            body = sc.order([stage.body for stage in stages])
-            hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
-            simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
-            operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
-            transcendental += points * hard
-        moved += sum(_elements(o.shape, env) * o.dtype.itemsize for o in kernel.operands)
+        for kernel, inside in step.kernel.computed():
+            bound = {**env, **{s: dims.evaluate(total, env) for s, total in inside.items()}}
+            done, hard = _operations(kernel, bound)
+            operations += done
+            transcendental += hard
+        moved += sum(_elements(o.shape, env) * o.dtype.itemsize for o in step.kernel.operands)
     return {"operations": operations, "transcendental": transcendental, "bytes": moved, "kernels": launches}
+
+
+def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
+    """All operations of a kernel, and the transcendental ones among them."""
+    operations = transcendental = 0
+    nests: dict[tuple[Axis, ...], list[Stage]] = {}
+    for stage in kernel.stages:
+        nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
+    for axes, stages in nests.items():
+        points = _elements([a.extent for a in (*kernel.axes, *axes)], env)
+        body = sc.order([stage.body for stage in stages])
+        hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
+        simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
+        operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
+        transcendental += points * hard
+    return operations, transcendental
 
 
 def count_memory(program: Program, env: Mapping[Symbol, int], threads: int = 1) -> dict[str, int]:

@@ -99,13 +99,14 @@ class Function:
             return self._graph, None, None
         # the joint of the three packages: imported here so that `import graphc` loads neither passes nor LLVM
         from codegen.runtime import Executable
+        from codegen.target import host
         from passes.pipeline import Log, optimise, plan
 
         self._log = Log()
         graph = optimise(self._graph, self.mode, self._log)
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
-        program = plan(graph, updates, self._size_checks, self._log)
+        program = plan(graph, updates, self._size_checks, self._log, host())
         executable = Executable(program, given=self._arguments.sizes, layout=self._arguments.layout(self._structure), threads=self.threads)
         self._code = executable
         set_entry(self, executable.entry(Function.__call__))

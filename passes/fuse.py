@@ -15,6 +15,7 @@ decision takes constant time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -26,6 +27,7 @@ from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.program import loop_index
 from graphc.scalar import Scalar
+from passes.levels import by_level
 
 VARIABLES = ("input", "shared")
 LEAVES = (*VARIABLES, "constant")
@@ -35,6 +37,7 @@ MAX_STRAIGHT = (
 )
 MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
 MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
+TWINS = {"sin": "cos", "cos": "sin"}  # of one argument: together they cost little more than one
 INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 4, 1, 24  # what is cheaper to recompute than to store and load
 
 
@@ -118,19 +121,22 @@ class _Fuser:
     def __init__(self, graph: Graph) -> None:
         checked = [i for node in graph.order if "checked_indices" in node.op.facts for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
-        self.order = toposort((*checked, *graph.outputs)) if checked else graph.order
+        self.order = by_level(toposort((*checked, *graph.outputs)) if checked else graph.order)
         self.checked = set(checked)
         self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
         self.required = self._required(graph)
         self.forms: dict[Node, LoopForm | None] = {}
-        self.numbers: dict[Node, Scalar] = {}  # constants of one element
+        self.numbers: dict[Node, Scalar] = {}  # what constants of one element hold, and their broadcasts
         self.weight: dict[Node, tuple[int, int, int]] = {}  # virtual nodes: ops, loads, depth
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {})
         self.open: dict[tuple[Size, ...], Cluster] = {}
 
     def run(self) -> Fused:
+        twins = self._twins()
         for node in self.order:
+            if node in self.fused.home:
+                continue
             newest = -1
             for i in node.inputs:
                 if (latest := self.latest[i]) > newest:
@@ -141,7 +147,22 @@ class _Fuser:
                     self._place(node)
             elif not self._virtual(node):
                 self._place(node)
+                if node in twins:
+                    self._beside(node, twins[node])
         return self.fused
+
+    def _twins(self) -> dict[Node, Node]:
+        """The sin to each cos of the same argument, and the reverse."""
+        known = {(n.op.name, n.inputs[0]): n for n in self.order if n.op.name in TWINS}
+        return {n: other for (name, x), n in known.items() if (other := known.get((TWINS[name], x))) is not None}
+
+    def _beside(self, node: Node, twin: Node) -> None:
+        """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
+        cluster, form = self.fused.home[node], self._form(twin)
+        if twin in self.fused.home or self.latest[twin.inputs[0]] < 0 or form is None:
+            return
+        with suppress(_NotHere):
+            self._join(cluster, twin, form, None)
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
     def _required(self, graph: Graph) -> set[Node]:
@@ -180,6 +201,8 @@ class _Fuser:
             return True
         if not form.view and (not op.elementwise or op.costly):
             return False
+        if op.name == "broadcast" and (number := self._constant(node.inputs[0])) is not None:
+            self.numbers[node] = number
         ops, loads, depth = (0 if form.view else 1), 0, 1
         for i in node.inputs:
             weight = self.weight.get(i)
@@ -312,10 +335,9 @@ class _Fuser:
             if len(member.shape) < depth or member.scan:
                 raise _NotHere
             return sc.local(place, tuple([_index(i) for i in inner]), node.dtype)
-        if node.op.name == "constant":
-            number = self._constant(node)
-            if number is not None:
-                return number
+        number = self._constant(node)
+        if number is not None:
+            return number
         fixed = self.fixed.get(node)
         if fixed is not None and (mask is None or fixed.op != "load"):
             return fixed
@@ -329,9 +351,9 @@ class _Fuser:
         return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
 
     def _constant(self, node: Node) -> Scalar | None:
-        """The one element of a constant, None where there are more."""
+        """The number that fills a constant, or a broadcast of one; None where there is none."""
         number = self.numbers.get(node)
-        if number is None and node.size == 1:
+        if number is None and node.op.name == "constant" and node.size == 1:
             number = self.numbers[node] = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
         return number
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from graphc import dims
 from graphc import scalar as sc
@@ -11,34 +13,42 @@ from graphc.dims import Size
 from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, loop_index
 from passes.pack import pack
 
+Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
+
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
-def plan_memory(program: Program) -> Program:
-    """update in arena; copy to state at the end  ->  update in state, where no reader of the old value comes later.
+def update_in_place(program: Program) -> Program:
+    """update in arena; copy to state at the end  ->  update in state, where no reader of the old value comes later."""
+    return _update_in_place(_late_sinks(program))
 
-    Then every buffer of the arena and every scratch row gets an offset; buffers that do not live at the same time share
-    bytes when one is provably no larger than the other.
+
+def plan_memory(program: Program) -> Program:
+    """Every buffer of the arena and every scratch row gets an offset; buffers that do not live at the same time share bytes when
+    one is provably no larger than the other.
     """
-    program = pack(_update_in_place(_late_sinks(program)))
+    program = pack(program)
     buffers, arena = _offsets(program, "arena")
     program = replace(program, buffers=buffers, arena=arena)
     buffers, scratch = _offsets(program, "scratch")
     return replace(program, buffers=buffers, scratch=scratch)
 
 
-def _reads(step: Launch) -> list[int]:
+def reads_of(step: Launch) -> list[int]:
+    """The buffers whose elements a kernel loads or adds to."""
     kernel = step.kernel
     loaded = {s.param[0] for s in kernel.parts if s.op == "load"}
     added = {store.slot for stage in kernel.stages for store in stage.stores if store.mode == "add"}
     return [b for k, b in enumerate(step.buffers) if k in loaded or k in added]
 
 
-def _writes(step: Launch) -> list[int]:
+def writes_of(step: Launch) -> list[int]:
+    """The buffers that a kernel stores to."""
     return [b for b, o in zip(step.buffers, step.kernel.operands, strict=True) if o.written]
 
 
-def _root(program: Program, buffer: int) -> int:
+def root_of(program: Program, buffer: int) -> int:
+    """The buffer whose storage this one has."""
     while (alias := program.buffers[buffer].alias) is not None:
         buffer = alias
     return buffer
@@ -47,24 +57,24 @@ def _root(program: Program, buffer: int) -> int:
 def _late_sinks(program: Program) -> Program:
     """Kernels whose results only the commit reads run as soon as the state they replace has been read, and every check has passed."""
     replaced = {
-        _root(program, b): _root(program, _writes(step)[0])
+        root_of(program, b): root_of(program, writes_of(step)[0])
         for step in program.steps[program.commit :]
         if isinstance(step, Launch)
-        for b in _reads(step)
+        for b in reads_of(step)
     }
     late: list[Launch] = []
     early: list[Step] = []
     needed: set[int] = set()
     for step in reversed(program.steps[: program.commit]):
-        writes = {_root(program, b) for b in _writes(step)} if isinstance(step, Launch) else set()
+        writes = {root_of(program, b) for b in writes_of(step)} if isinstance(step, Launch) else set()
         if isinstance(step, Launch) and writes and not writes & needed and writes & replaced.keys():
             late.append(step)
             continue
         early.append(step)
         if isinstance(step, Check):
-            needed |= {_root(program, step.buffer), _root(program, step.indices)}
+            needed |= {root_of(program, step.buffer), root_of(program, step.indices)}
         else:
-            needed |= {_root(program, b) for b in _reads(step)}
+            needed |= {root_of(program, b) for b in reads_of(step)}
     return replace(program, steps=(*_merged(program, early[::-1], late[::-1], replaced), *program.steps[program.commit :]))
 
 
@@ -76,10 +86,10 @@ def _merged(program: Program, early: Sequence[Step], late: Sequence[Launch], rep
     behind: dict[int, list[Step]] = {}
     for k, step in enumerate(early):
         if isinstance(step, Launch):
-            written |= {_root(program, b): k for b in _writes(step)}
-            read |= {_root(program, b): k for b in _reads(step)}
+            written |= {root_of(program, b): k for b in writes_of(step)}
+            read |= {root_of(program, b): k for b in reads_of(step)}
     for step in late:
-        reads, writes = ([_root(program, b) for b in buffers(step)] for buffers in (_reads, _writes))
+        reads, writes = ([root_of(program, b) for b in buffers(step)] for buffers in (reads_of, writes_of))
         place = max([checked, *[written.get(b, -1) for b in reads], *[read.get(replaced.get(b, -1), -1) for b in writes]])
         written |= dict.fromkeys(writes, place)
         read |= {b: max(place, read.get(b, -1)) for b in reads}
@@ -97,10 +107,10 @@ def _update_in_place(program: Program) -> Program:
     writer: dict[int, int] = {}
     for k, step in enumerate(steps):
         if isinstance(step, Launch):
-            for b in _reads(step):
-                readers.setdefault(_root(program, b), []).append(k)
-            for b in _writes(step):
-                writer.setdefault(_root(program, b), k)
+            for b in reads_of(step):
+                readers.setdefault(root_of(program, b), []).append(k)
+            for b in writes_of(step):
+                writer.setdefault(root_of(program, b), k)
     renamed: dict[int, int] = {}
     viewed = {b.alias for b in program.buffers}
     dropped: set[int] = set()
@@ -108,9 +118,9 @@ def _update_in_place(program: Program) -> Program:
     for k in range(program.commit, len(steps)):
         copy = steps[k]
         assert isinstance(copy, Launch)
-        (target,) = _writes(copy)
-        sources = _reads(copy)
-        source = _root(program, sources[0]) if sources else -1
+        (target,) = writes_of(copy)
+        sources = reads_of(copy)
+        source = root_of(program, sources[0]) if sources else -1
         if source < 0 or program.buffers[source].role != "arena" or source in renamed or source in viewed:
             continue
         at = writer[source]
@@ -145,7 +155,7 @@ def _same_place(program: Program, launch: Launch, source: int, target: int) -> b
     ):
         return False
     stores = [store.at for stage in kernel.stages for store in stage.stores if launch.buffers[store.slot] == source]
-    slots = {k for k, b in enumerate(launch.buffers) if _root(program, b) == target}
+    slots = {k for k, b in enumerate(launch.buffers) if root_of(program, b) == target}
     loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
     return len(stores) == 1 and all(
         _same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape
@@ -171,7 +181,7 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
     for k, step in enumerate(program.steps):
         touched = step.buffers if isinstance(step, Launch) else (step.buffer, step.indices)
         for b in touched:
-            root = _root(program, b)
+            root = root_of(program, b)
             first.setdefault(root, k)
             last[root] = k
     dying: dict[int, list[int]] = {}
@@ -180,7 +190,8 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
     sizes: list[Size] = []  # of each block
     needed: dict[tuple[object, ...], Size] = {}  # bytes by dtype and shape
     fits: dict[tuple[Size, Size], bool] = {}
-    free: list[int] = []
+    free: Free = {}
+    freed = 0
     block: dict[int, int] = {}
     starting: dict[int, list[int]] = {}
     for root, k in first.items():
@@ -195,14 +206,15 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
                 block[root] = _take(needed[kind], sizes, free, fits)
         for root in dying.get(k, ()):
             if root in block:
-                free.append(block[root])
+                free.setdefault(sizes[block[root]], deque()).append((freed, block[root]))
+                freed += 1
     starts: list[Size] = []
     total: Size = 0
     for size in sizes:
         starts.append(total)
         total = total + size
     buffers = [
-        replace(b, offset=starts[block[_root(program, k)]]) if _root(program, k) in block else b for k, b in enumerate(program.buffers)
+        replace(b, offset=starts[block[root_of(program, k)]]) if root_of(program, k) in block else b for k, b in enumerate(program.buffers)
     ]
     return tuple(buffers), total
 
@@ -211,18 +223,26 @@ def _aligned(buffer: Buffer) -> Size:
     return dims.floordiv(buffer.nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
 
 
-def _take(size: Size, sizes: list[Size], free: list[int], fits: dict[tuple[Size, Size], bool]) -> int:
-    """A free block that is large enough (a block of known size may grow), or a new one. `fits` remembers comparisons."""
-    for k, candidate in enumerate(free):
-        pair = (size, sizes[candidate])
+def _take(size: Size, sizes: list[Size], free: Free, fits: dict[tuple[Size, Size], bool]) -> int:
+    """A free block that is large enough (a block of known size may grow), the first that became free, or a new one.
+
+    `fits` remembers comparisons. Time is linear in the number of different sizes, not of blocks.
+    """
+    fitting, growing = [], []
+    for have, blocks in free.items():
+        if not blocks:
+            continue
+        pair = (size, have)
         if pair not in fits:
-            fits[pair] = size == sizes[candidate] or dims.less_equal(*pair) is True
+            fits[pair] = size == have or dims.less_equal(size, have) is True
         if fits[pair]:
-            return free.pop(k)
-    if isinstance(size, int):
-        for k, candidate in enumerate(free):
-            if isinstance(sizes[candidate], int):
-                sizes[candidate] = size
-                return free.pop(k)
+            fitting.append(blocks)
+        elif isinstance(size, int) and isinstance(have, int):
+            growing.append(blocks)
+    if fitting or growing:
+        _, taken = min(fitting or growing, key=itemgetter(0)).popleft()
+        if not fitting:
+            sizes[taken] = size
+        return taken
     sizes.append(size)
     return len(sizes) - 1
