@@ -145,7 +145,7 @@ class Executable:
 
     def _arena(self, nbytes: int) -> tuple[np.ndarray, Context | None]:
         """An aligned block, and whose it is: the entry's if it is free, else a spare one that is large enough, else a new one."""
-        if self.context is not None and self.program.arena != 0 and (arena := self.context.take(nbytes, aligned_block)) is not None:
+        if self.context is not None and self.arena != 0 and (arena := self.context.take(nbytes, aligned_block)) is not None:
             return arena, self.context
         with self.lock:
             while self.spare:
