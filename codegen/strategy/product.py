@@ -36,7 +36,6 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
 from graphc.scalar import Scalar
 
-LIGHT_EPILOGUE = 20  # operations; a longer one is written once, for any number of columns
 TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
 
 
@@ -199,15 +198,14 @@ class ProductEmitter(OperandEmitter):
     def epilogue(self, row: Size, count: Size) -> None:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
-        light = sum(s.op not in ("const", "index", "local") for s in sc.order([s.body for s in p.stages[1:]])) <= LIGHT_EPILOGUE
-        cols = self.cols if light and isinstance(self.cols, int) else COLS
-        name = f"{self.name}.finish{cols if isinstance(cols, int) else ''}"
+        whole = not any(panel.masked for panel in column_panels(p))
+        cols, name = COLS * p.lanes if whole else COLS, f"{self.name}.finish"  # whole vectors need no second copy for a tail
         axes = [x.index for x in p.outer]
         if self.once(name):
             self.module.functions[name] = self._finish(name, cols, axes)
         pointers = [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"ptr {self.sums}"]
         numbers = [f"i64 {self.axis(s).text}" for s in self.kernel.sizes()]
-        numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, self.cols)]
+        numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, dims.floordiv(self.cols, p.lanes) if whole else self.cols)]
         self.here.lines.line(f"call void @{name}({', '.join(pointers + numbers)})")
 
     def _finish(self, name: str, cols: Size, axes: list[Dim]) -> str:
@@ -224,8 +222,7 @@ class ProductEmitter(OperandEmitter):
                 at = None if dynamic is None else replace_indices(dynamic, moved)
                 body.append(Store(slot, at, dims.substitute(static, moved), sc.local(k, (), s.dtype), mode))
         lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.target)
-        unroll = -(-cols // lanes) if isinstance(cols, int) else 1
-        loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, unroll),)))
+        loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, 1),)))
         kernel = replace(self.kernel, operands=operands)
         return PartEmitter(self.unit, kernel, name, Block((loops,)), [*axes, M0, N0, COUNT, COLS]).text()
 

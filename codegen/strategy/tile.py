@@ -126,14 +126,16 @@ class _Writer:
         """d comes into the cache while k runs, where k is long enough for that: 1 % at 1024."""
         out, n = self.out, next(self.out.names)
         self.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        far = out.emit(f"icmp sge i64 %kc, {FAR}")
+        far, before = out.emit(f"icmp sge i64 %kc, {FAR}"), out.current
         out.line(f"br i1 {far}, label %fetch{n}, label %near{n}")
         out.label(f"fetch{n}")
-        for i in range(self.tile.height):
-            row = self._at("%d.i", self._times("%d_row", i))
-            for v in range(self.tile.vectors):
-                out.line(f"call void @llvm.prefetch.p0(ptr {self._at(row, str(v * self.lanes))}, i32 1, i32 3, i32 1)")
-        out.line(f"br label %near{n}")
+        out.line(f"%r{n} = phi i64 [ 0, %{before} ], [ %r{n}.next, %fetch{n} ]")
+        row = self._at("%d.i", out.emit(f"mul i64 %r{n}, %d_row"))
+        for v in range(self.tile.vectors):
+            out.line(f"call void @llvm.prefetch.p0(ptr {self._at(row, str(v * self.lanes))}, i32 1, i32 3, i32 1)")
+        out.line(f"%r{n}.next = add i64 %r{n}, 1")
+        out.line(f"%r{n}.more = icmp slt i64 %r{n}.next, {self.tile.height}")
+        out.line(f"br i1 %r{n}.more, label %fetch{n}, label %near{n}")
         out.label(f"near{n}")
 
     def _times(self, step: str, n: int) -> str:
