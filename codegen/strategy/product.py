@@ -28,7 +28,7 @@ from codegen.strategy.dots import write_dots
 from codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
 from codegen.strategy.loops import lanes_of
 from codegen.strategy.operands import COL, COLS, ROW, J, OperandEmitter, PartEmitter, Q, symbol_of
-from codegen.strategy.tile import PARAMETERS, Tile, parameters, write_tile
+from codegen.strategy.tile import PARAMETERS, Tile, write_tile
 from codegen.values import Scope
 from graphc import dims
 from graphc import scalar as sc
@@ -183,15 +183,12 @@ class ProductEmitter(OperandEmitter):
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        touching = (p.a.outer == 1, p.a.inner == 1)
-        if self.strips_pay is not False:
-            touching = (self.strips_pay is True, False)
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, *touching)
+        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped)
         name = write_tile(self.module, self.unit.product_target, tile, self.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.size(x).text for x in (self.kc, rows, self.cols)]
         values = [*self.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
-        given = [f"{kind.split()[0]} {x}" for kind, x, taken in zip(PARAMETERS, values, parameters(tile), strict=True) if taken]
+        given = [f"{kind.split()[0]} {x}" for kind, x in zip(PARAMETERS, values, strict=True)]
         self.here.lines.line(f"call void @{name}({', '.join(given)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------
