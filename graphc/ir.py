@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Type = TensorType | tuple[TensorType, ...]
 Site = tuple[str, int] | None
-Normal = tuple["Node | None", Sequence[tuple[str, Site]]] | None  # a normal form, None for the node itself; the rules that made it, and where
+Normal = tuple["Node | None", Sequence[tuple[str, Site]]] | None  # a form (None: the node itself), the rules that made it and where
 
 
 @dataclass(frozen=True, eq=False, repr=False)
