@@ -120,8 +120,9 @@ class _Assembler:
         found: set[Node] = set()
         for cluster in self.fused.clusters:
             for member in cluster.members:
-                found |= {i for i, _ in checked_indices(member.node)}  # checked also where the value does not depend on them
-                for s in member.parts if len(member.scalars()) == 1 else sc.order(member.scalars()):
+                if "checked_indices" in member.node.op.facts:  # checked also where the value does not depend on them
+                    found |= {i for i, _ in checked_indices(member.node)}
+                for s in member.parts if member.node.op.elementwise else sc.order(member.scalars()):
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
         found |= set(self.graph.outputs)
@@ -288,7 +289,7 @@ class _Assembler:
     def _checks(self, cluster: Cluster) -> None:
         """Before a kernel that reads or writes by index: the first position whose index lies outside, if any."""
         for member in cluster.members:
-            for indices, size in checked_indices(member.node):
+            for indices, size in checked_indices(member.node) if "checked_indices" in member.node.op.facts else ():
                 self._check(member.node, indices, size)
 
     def _check(self, node: Node, indices: Node, size: Size) -> None:

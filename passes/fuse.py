@@ -137,11 +137,7 @@ class _Fuser:
         for node in self.order:
             if node in self.fused.home:
                 continue
-            newest = -1
-            for i in node.inputs:
-                if (latest := self.latest[i]) > newest:
-                    newest = latest
-            self.latest[node] = newest
+            self.latest[node] = max(map(self.latest.__getitem__, node.inputs), default=-1)
             if node.op.name in LEAVES:
                 if node in self.required and node.op.name not in VARIABLES + ("constant",):
                     self._place(node)
@@ -205,16 +201,8 @@ class _Fuser:
             self.numbers[node] = number
         ops, loads, depth = (0 if form.view else 1), 0, 1
         for i in node.inputs:
-            weight = self.weight.get(i)
-            if weight is None:
-                if not (i.ndim == 0 or (i.op.name == "constant" and i.size == 1)):
-                    loads += 1
-                continue
-            o, n, d = weight
-            ops += o
-            loads += n
-            if d >= depth:
-                depth = d + 1
+            o, n, d = self.weight.get(i) or (0, 0 if i.ndim == 0 or self._constant(i) is not None else 1, 0)
+            ops, loads, depth = ops + o, loads + n, max(depth, d + 1)
         if depth > INLINE_DEPTH or (not form.view and (ops > INLINE_OPS or loads > INLINE_LOADS)):
             return False
         self.weight[node] = (ops, loads, depth)
@@ -328,15 +316,13 @@ class _Fuser:
             if node in self.checked:
                 raise _NotHere  # indices are checked between the kernel that makes them and the one that uses them
             inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1] if index else []
-            for p, i in enumerate(inner):
-                if isinstance(i, Scalar) or i != loop_index(p):
-                    raise _NotHere  # another element than the loops are at
+            if any([isinstance(i, Scalar) or i != loop_index(p) for p, i in enumerate(inner)]):
+                raise _NotHere  # another element than the loops are at
             member = cluster.members[place]
             if len(member.shape) < depth or member.scan:
                 raise _NotHere
             return sc.local(place, tuple([_index(i) for i in inner]), node.dtype)
-        number = self._constant(node)
-        if number is not None:
+        if (number := self._constant(node)) is not None:
             return number
         fixed = self.fixed.get(node)
         if fixed is not None and (mask is None or fixed.op != "load"):
