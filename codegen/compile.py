@@ -34,7 +34,7 @@ def write_module(
     slots: the addresses of inputs, state, constants, outputs and the arena, see `slot_of`; sizes: the symbols in order.
     `entry` writes a function that calls it from Python.
     """
-    unit = Unit(target)
+    unit = Unit(target, fma)
     names = unit.names = program.kernels()
     teams: dict[Kernel, Team] = {}
     launched = {step.kernel for step in program.steps if isinstance(step, Launch)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import weakref
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from graphc.dtypes import SHORT
 
 HEAD = object.__basicsize__  # reference count and type, as every object starts
 TYPE = HEAD - 8
-DATA, NDIM, SHAPE, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48
+DATA, NDIM, SHAPE, BASE, DESCR, FLAGS, WEAK = (HEAD + k for k in (0, 8, 16, 32, 40, 48, 56))
+COUNT = 0  # references, in 64 bits, as the interpreter reads them: a narrower store before its load would stall
 VALUE = HEAD  # of a Python float and of NumPy's scalars
 SIZE, LIST_ITEMS = HEAD, HEAD + 8
 TUPLE_ITEMS = tuple.__basicsize__
 READABLE, WRITEABLE = 0x1 | 0x100, 0x1 | 0x100 | 0x400  # C-contiguous and aligned; writeable too
+FRESH, FORTRAN = WRITEABLE | 0x4, 0x2  # a new array also owns its data, and has or has not the other flag, by its shape
 WARN_ON_WRITE = -1 << 31  # numpy.broadcast_arrays and its like
 NEW_FROM_DESCR = 94  # the slot of NumPy's C table, fixed since NumPy 1.0
 _FUNCTIONS = (
@@ -70,7 +73,7 @@ def is_readable() -> bool:
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.maxsize != 2**63 - 1:
         return False
     try:
-        return all(addresses().values()) and all(map(_matches, _samples())) and _numbers_match() and _containers_match()
+        return all(addresses().values()) and all(map(_matches, _samples())) and _numbers_match() and _containers_match() and _counts_match()
     except Exception:
         return False
 
@@ -94,6 +97,22 @@ def _containers_match() -> bool:
         ):
             return False
     return True
+
+
+def _counts_match() -> bool:
+    """Whether an array tells how many hold it, whether anyone watches it, and whose its memory is."""
+    a = np.zeros((2, 3))
+    words = [_read(ctypes.c_int64, id(a) + COUNT), _read(ctypes.c_void_p, id(a) + WEAK), _read(ctypes.c_void_p, id(a) + BASE)]
+    held, watch, view = [a, a], weakref.ref(a), a[:]
+    return (
+        words == [1, None, None]
+        and _read(ctypes.c_int, id(a) + FLAGS) & ~FORTRAN == FRESH
+        and _read(ctypes.c_int64, id(a) + COUNT) == len(held) + 2
+        and watch() is not None
+        and _read(ctypes.c_void_p, id(a) + WEAK) is not None
+        and _read(ctypes.c_void_p, id(view) + BASE) == id(a)
+        and _read(ctypes.c_int, id(view) + FLAGS) & ~FORTRAN != FRESH
+    )
 
 
 def _samples() -> list[np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 from codegen.access import memory_type
 from codegen.accumulate import AccumulatorEmitter, Register
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
+from codegen.straight import write_values
 from codegen.text import Block as Lines
 from codegen.text import splat
 from codegen.unit import Unit, fresh
@@ -36,6 +37,8 @@ class FunctionEmitter(AccumulatorEmitter):
 
     def text(self) -> str:
         """The whole function."""
+        if self.outline:
+            write_values(self, [(s.name, s.value) for s in self.body.body if isinstance(s, Let)])
         for s in self.body.body:
             self.statement(s)
         lines = "\n".join(self.entry.lines)

@@ -193,8 +193,8 @@ class EntryEmitter(ParameterEmitter):
         e = self.entry
         made: list[str] = []
         if not targets:
-            for b in self.output_buffers:
-                made.append(self.new_array(b.dtype, b.shape, made))
+            for k, b in enumerate(self.output_buffers):
+                made.append(self.array(k, b.dtype, b.shape, made))
             return made
         fresh, given, ready = self.label("fresh"), self.label("given"), self.label("ready")
         e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{fresh}, label %{given}")
@@ -203,8 +203,8 @@ class EntryEmitter(ParameterEmitter):
         written = e.current
         e.line(f"br label %{ready}")
         e.label(fresh)
-        for b in self.output_buffers:
-            made.append(self.new_array(b.dtype, b.shape, made))
+        for k, b in enumerate(self.output_buffers):
+            made.append(self.array(k, b.dtype, b.shape, made))
         block = e.current
         e.line(f"br label %{ready}")
         e.label(ready)

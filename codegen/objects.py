@@ -18,12 +18,18 @@ from codegen.emit import FunctionEmitter
 from codegen.loopir import Block
 from codegen.text import llvm_type
 from codegen.unit import Unit
+from graphc import dims
 from graphc.dims import Size
 from graphc.dtypes import SHORT, bool_, int64
 from graphc.program import Kernel, Program
 from graphc.tree import TreeDef
 
+SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
 CONTAINERS: dict[type, str] = {tuple: "tuple", list: "list", dict: "dict"}
+
+
+_NOBODYS = np.zeros(0)
+"""Held here, so that no entry takes it for a spare one."""
 
 
 def readable(structure: TreeDef) -> bool:
@@ -41,6 +47,7 @@ class ObjectEmitter(FunctionEmitter):
         super().__init__(unit, Kernel((), (), ()), "entry", Block(()))
         self.program, self.objects = program, objects
         self.first_object = FIXED + len(program.shared) + len(program.constants)
+        self.spares: list[np.ndarray] = [_NOBODYS] * (2 * len(program.outputs))  # results that may be handed out again
         self.slots: list[str] = []  # stack slots: at the function's beginning, where LLVM can turn them into registers
         self.likely = self.module.metadata('!{!"branch_weights", i32 2000, i32 1}')
         self.module.add_global("@context = external global i64")
@@ -244,6 +251,84 @@ class ObjectEmitter(FunctionEmitter):
         """The sizes of an array."""
         first = self.field(value, cpython.SHAPE) if ndim else ""
         return [self.field(first, 8 * axis, "i64") for axis in range(ndim)]
+
+    def array(self, k: int, dtype: np.dtype, shape: Sequence[Size], earlier: Sequence[str]) -> str:
+        """The array for output k: one of its last two if nobody but us holds it any more, or else a fresh one.
+
+        Making an array and freeing another takes 40 ns, more than all else in a short call. It is handed out only as it was made:
+        without a weak reference, a view, or a change by the user; else it goes, and a fresh one takes its place.
+        """
+        e, known = self.entry, dims.product(shape) * dtype.itemsize
+        if isinstance(known, int) and known > SPARE_BYTES:
+            return self.new_array(dtype, shape, earlier)
+        sizes, nbytes = [self.size(s).text for s in shape], self.size(known).text  # here, where they dominate all that follows
+        items = self.field(self.word(self.object_word(self.spares)), cpython.LIST_ITEMS)
+        first, second = self.offset(items, 16 * k), self.offset(items, 16 * k + 8)
+        ready, fresh, incoming = self.label("ready"), self.label("fresh"), []
+        places = []
+        for place in (first, second):
+            spare = e.emit(f"load ptr, ptr {place}, align 8")
+            alone, fits, other = self.label("alone"), self.label("fits"), self.label("other")
+            holders = self.field(spare, cpython.COUNT, "i64")
+            e.line(f"br i1 {e.emit(f'icmp eq i64 {holders}, 1')}, label %{alone}, label %{other}")
+            e.label(alone)
+            made = self.as_made(spare, dtype, sizes)
+            places.append((place, e.current))
+            e.line(f"br i1 {made}, label %{fits}, label %{fresh}")
+            e.label(fits)
+            e.line(f"store i64 2, ptr {self.offset(spare, cpython.COUNT)}, align 8")
+            incoming.append((spare, fits))
+            e.line(f"br label %{ready}")
+            e.label(other)
+        older, newer = (e.emit(f"load ptr, ptr {p}, align 8") for p in (second, first))  # exchanged: the older one goes
+        for place, value in ((first, older), (second, newer)):
+            e.line(f"store ptr {value}, ptr {place}, align 8")
+        neither = e.current
+        e.line(f"br label %{fresh}")
+        e.label(fresh)
+        at = e.emit("phi ptr " + ", ".join(f"[ {p}, %{block} ]" for p, block in [*places, (first, neither)]))
+        made = self.new_array(dtype, shape, earlier)
+        if not isinstance(known, int):
+            keep = self.label("keep")
+            incoming.append((made, e.current))
+            e.line(f"br i1 {e.emit(f'icmp ule i64 {nbytes}, {SPARE_BYTES}')}, label %{keep}, label %{ready}")
+            e.label(keep)
+        self.own(made)
+        gone = e.emit(f"load ptr, ptr {at}, align 8")
+        e.line(f"store ptr {made}, ptr {at}, align 8")
+        self.disown(gone)
+        incoming.append((made, e.current))
+        e.line(f"br label %{ready}")
+        e.label(ready)
+        return e.emit("phi ptr " + ", ".join(f"[ {value}, %{block} ]" for value, block in incoming))
+
+    def as_made(self, spare: str, dtype: np.dtype, sizes: Sequence[str]) -> str:
+        """Whether an array that nobody else holds is of this type, and has no weak references; users may have changed it."""
+        e = self.entry
+        flags = e.emit(f"and i32 {self.field(spare, cpython.FLAGS, 'i32')}, {~cpython.FORTRAN}")
+        differences = [
+            e.emit(f"icmp ne ptr {self.field(spare, cpython.WEAK)}, null"),
+            e.emit(f"icmp ne ptr {self.field(spare, cpython.DESCR)}, @{symbol('dtype.' + SHORT[dtype])}"),
+            e.emit(f"icmp ne i32 {flags}, {cpython.FRESH}"),
+            e.emit(f"icmp ne i32 {self.field(spare, cpython.NDIM, 'i32')}, {len(sizes)}"),
+        ]
+        found = differences[0]
+        for d in differences[1:]:
+            found = e.emit(f"or i1 {found}, {d}")
+        good = e.emit(f"xor i1 {found}, true")
+        if not sizes:
+            return good
+        rank, same, unlike = self.label("rank"), self.label("same"), self.label("unlike")
+        e.line(f"br i1 {good}, label %{rank}, label %{unlike}")
+        e.label(rank)
+        found = "true"
+        for have, wanted in zip(self.shape(spare, len(sizes)), sizes, strict=True):
+            found = e.emit(f"and i1 {found}, {e.emit(f'icmp eq i64 {have}, {wanted}')}")
+        e.line(f"br label %{same}")
+        e.label(unlike)
+        e.line(f"br label %{same}")
+        e.label(same)
+        return e.emit(f"phi i1 [ {found}, %{rank} ], [ false, %{unlike} ]")
 
     def new_array(self, dtype: np.dtype, shape: Sequence[Size], earlier: Sequence[str]) -> str:
         """A fresh array. Where there is no memory for it, the earlier ones go, and the error stands."""

@@ -29,11 +29,16 @@ def emit_op(module: Module, block: Block, target: Target, s: Scalar, args: list[
 
 def evaluate(module: Module, block: Block, target: Target, root: Scalar, inputs: Sequence[str], lanes: int) -> str:
     """Emit all of a Scalar made of primitives, with `inputs[k]` for its `arg(k)`."""
+    return evaluate_all(module, block, target, (root,), inputs, lanes)[0]
+
+
+def evaluate_all(module: Module, block: Block, target: Target, roots: Sequence[Scalar], inputs: Sequence[str], lanes: int) -> list[str]:
+    """The same of several, with what they share once."""
     done: dict[int, str] = {}
-    for s in order((root,)):
+    for s in order(roots):
         args = [done[id(a)] for a in s.args]
         done[id(s)] = inputs[s.param] if s.op == "arg" else emit_op(module, block, target, s, args, lanes)
-    return done[id(root)]
+    return [done[id(root)] for root in roots]
 
 
 class _Emission:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc import dims, tree
+import numpy as np
+
+from graphc import dims, sparsity, tree
 from graphc.batch import batch, lift
 from graphc.dims import Size
 from graphc.errors import ArgumentError, DisconnectedError, fail
@@ -12,8 +14,8 @@ from graphc.forward import push_forward
 from graphc.grad import grad, prepared, pull_back
 from graphc.ir import Node, toposort
 from graphc.leaves import floats_of, nodes_of, seeds_of, zeros_like
-from graphc.ops.create import iota
-from graphc.ops.registry import INPUT, variable
+from graphc.ops.create import iota, zeros
+from graphc.ops.registry import INPUT, constant, variable
 from graphc.ops.shape import moveaxis, reshape
 from graphc.ops.spread import astype
 from graphc.tree import Tree
@@ -78,8 +80,7 @@ def _rows(output: Node, wrt: Sequence[Node], constant: set[Node]) -> list[Node]:
     """The Jacobian of one output by reverse mode: each block of shape output.shape + leaf.shape."""
     u = variable(INPUT, "u", output.dtype, output.shape)
     found = pull_back([(output, u)], set(wrt), constant)
-    lanes = _over_basis([found[node] if node in found else zeros_like(node) for node in wrt], u)
-    return [_reshaped(block, (*output.shape, *node.shape)) for block, node in zip(lanes, wrt)]
+    return _over_basis([found[node] if node in found else zeros_like(node) for node in wrt], u)
 
 
 def _columns(outputs: Sequence[Node], wrt: Sequence[Node], constant: set[Node]) -> list[list[Node]]:
@@ -88,19 +89,32 @@ def _columns(outputs: Sequence[Node], wrt: Sequence[Node], constant: set[Node]) 
     for leaf in wrt:
         v = variable(INPUT, "v", leaf.dtype, leaf.shape)
         pushed = push_forward(outputs, {leaf: v}, constant)
-        lanes = _over_basis([zeros_like(node) if t is None else t for node, t in zip(outputs, pushed)], v)
-        for row, node, block in zip(blocks, outputs, lanes):
-            row.append(_reshaped(moveaxis(block, 0, -1), (*node.shape, *leaf.shape)))
+        lanes = _over_basis([zeros_like(node) if t is None else t for node, t in zip(outputs, pushed)], v, last=True)
+        for row, block in zip(blocks, lanes):
+            row.append(block)
     return blocks
 
 
-def _over_basis(results: Sequence[Node], seed: Node) -> list[Node]:
-    """The results, linear in `seed`, for every unit vector in its place: a leading axis over its elements in C order."""
+def _over_basis(results: Sequence[Node], seed: Node, last: bool = False) -> list[Node]:
+    """The results, linear in `seed`, for every unit vector in its place: the axes of `seed` before (`last`: after) their own."""
     size = dims.product(seed.shape)
     index = iota((size,), 0)
     unit = reshape(index, (size, 1)) == reshape(index, (1, size))
     basis = _reshaped(astype(unit, seed.dtype), (size, *seed.shape))
-    return [node if is_mapped else lift(node, size) for node, is_mapped in batch(results, {seed: basis}, size)]
+    shapes = [(*node.shape, *seed.shape) if last else (*seed.shape, *node.shape) for node in results]
+    lanes = batch(results, {seed: basis}, size)
+    found = sparsity.patterns([node for node, is_mapped in lanes if is_mapped], basis)
+    colour = sparsity.colours(found) if found else None
+    if colour is None or found is None:
+        whole = [node if is_mapped else lift(node, size) for node, is_mapped in lanes]
+        return [_reshaped(moveaxis(node, 0, -1) if last else node, shape) for node, shape in zip(whole, shapes)]
+    count, each = int(colour.max()) + 1, iter(found)
+    few = (colour == np.arange(count)[:, None]).astype(seed.dtype).reshape((count, *seed.shape))
+    shared = batch(results, {seed: constant(few)}, count)
+    return [
+        sparsity.expanded(node, next(each), colour, shape, last) if is_mapped else zeros(shape, node.dtype)
+        for (node, is_mapped), shape in zip(shared, shapes)
+    ]
 
 
 def _reshaped(node: Node, shape: tuple[Size, ...]) -> Node:

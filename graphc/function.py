@@ -64,6 +64,8 @@ def function(
 class Function:
     """A compiled function. Call it with arrays, or with nodes to inline its graph. See `function`."""
 
+    __slots__ = ("__dict__", "__weakref__", "_code")  # a place for the code that no emptying of the dict takes away
+
     def __init__(
         self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
     ) -> None:
@@ -106,6 +108,7 @@ class Function:
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
         program = plan(graph, updates, self._size_checks, self._log, host())
         executable = Executable(program, given=self._arguments.sizes, layout=self._arguments.layout(self._structure), threads=self.threads)
+        self._code = executable
         set_entry(self, executable.entry(Function.__call__))
         return graph, program, executable
 

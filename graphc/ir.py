@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Type = TensorType | tuple[TensorType, ...]
 Site = tuple[str, int] | None
+Normal = tuple["Node | None", Sequence[tuple[str, Site]]] | None
+"""A normal form, None for the node itself; the rules that made it, and where."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,13 +74,14 @@ class Op:
 class Node(Operators):
     """One value of the graph: `op` applied to `inputs` with `params`, of a `type`. Made by `make`, never directly."""
 
-    __slots__ = ("__weakref__", "inputs", "op", "params", "serial", "site", "type")
+    __slots__ = ("__weakref__", "inputs", "normal", "op", "params", "serial", "site", "type")
     op: Op
     inputs: tuple[Node, ...]
     params: tuple[Any, ...]  # hashable; the op knows their types
     type: Type
     site: Site
     serial: int  # creation order: inputs are always older than their users
+    normal: Normal  # what `passes.prepare` has found out, or None: no part of the node's identity, gone with the node
 
     @property
     def tensor(self) -> TensorType:
@@ -86,17 +89,18 @@ class Node(Operators):
         assert isinstance(self.type, TensorType)
         return self.type
 
+    # the next three are read most: past `tensor`, at half the price
     @property
     def shape(self) -> tuple[Size, ...]:
-        return self.tensor.shape
+        return self.type.shape  # type: ignore[union-attr]
 
     @property
     def dtype(self) -> np.dtype:
-        return self.tensor.dtype
+        return self.type.dtype  # type: ignore[union-attr]
 
     @property
     def ndim(self) -> int:
-        return len(self.tensor.shape)
+        return len(self.type.shape)  # type: ignore[union-attr]
 
     @property
     def size(self) -> Size:
@@ -110,7 +114,7 @@ class Node(Operators):
     @property
     def attrs(self) -> dict[str, Any]:
         """The parameters by name."""
-        return dict(zip(self.op.params, self.params, strict=True))
+        return dict(zip(self.op.params, self.params, strict=True)) if self.params else {}
 
     def describe(self) -> str:
         """`name: type, file:line`, as errors show a node."""
@@ -143,6 +147,7 @@ def make(op: Op, inputs: tuple[Node, ...], params: tuple[Hashable, ...] = (), cl
     type = op.type_rule(*types, **dict(zip(op.params, params, strict=True))) if params else op.type_rule(*types)
     made = _new(cls)
     made.op, made.inputs, made.params, made.type, made.site, made.serial = op, inputs, params, type, call_site(), next(_serials)
+    made.normal = None
     return _NODES.add(key, made)
 
 
@@ -262,6 +267,7 @@ def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
         return found  # type: ignore[no-any-return]
     made = _new(Node)
     made.op, made.inputs, made.params, made.type, made.site, made.serial = op, inputs, params, node.type, node.site, next(_serials)
+    made.normal = None
     return _NODES.add(key, made)
 
 

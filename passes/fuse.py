@@ -27,6 +27,7 @@ from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.program import loop_index
 from graphc.scalar import Scalar
+from passes.levels import by_level
 
 VARIABLES = ("input", "shared")
 LEAVES = (*VARIABLES, "constant")
@@ -120,12 +121,12 @@ class _Fuser:
     def __init__(self, graph: Graph) -> None:
         checked = [i for node in graph.order if "checked_indices" in node.op.facts for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
-        self.order = toposort((*checked, *graph.outputs)) if checked else graph.order
+        self.order = by_level(toposort((*checked, *graph.outputs)) if checked else graph.order)
         self.checked = set(checked)
         self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
         self.required = self._required(graph)
         self.forms: dict[Node, LoopForm | None] = {}
-        self.numbers: dict[Node, Scalar] = {}  # constants of one element
+        self.numbers: dict[Node, Scalar] = {}  # what constants of one element hold, and their broadcasts
         self.weight: dict[Node, tuple[int, int, int]] = {}  # virtual nodes: ops, loads, depth
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {})
@@ -200,6 +201,8 @@ class _Fuser:
             return True
         if not form.view and (not op.elementwise or op.costly):
             return False
+        if op.name == "broadcast" and (number := self._constant(node.inputs[0])) is not None:
+            self.numbers[node] = number
         ops, loads, depth = (0 if form.view else 1), 0, 1
         for i in node.inputs:
             weight = self.weight.get(i)
@@ -332,10 +335,9 @@ class _Fuser:
             if len(member.shape) < depth or member.scan:
                 raise _NotHere
             return sc.local(place, tuple([_index(i) for i in inner]), node.dtype)
-        if node.op.name == "constant":
-            number = self._constant(node)
-            if number is not None:
-                return number
+        number = self._constant(node)
+        if number is not None:
+            return number
         fixed = self.fixed.get(node)
         if fixed is not None and (mask is None or fixed.op != "load"):
             return fixed
@@ -349,9 +351,9 @@ class _Fuser:
         return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
 
     def _constant(self, node: Node) -> Scalar | None:
-        """The one element of a constant, None where there are more."""
+        """The number that fills a constant, or a broadcast of one; None where there is none."""
         number = self.numbers.get(node)
-        if number is None and node.size == 1:
+        if number is None and node.op.name == "constant" and node.size == 1:
             number = self.numbers[node] = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
         return number
 

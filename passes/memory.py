@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, loop_index
 from passes.pack import pack
+
+Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
@@ -186,7 +190,8 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
     sizes: list[Size] = []  # of each block
     needed: dict[tuple[object, ...], Size] = {}  # bytes by dtype and shape
     fits: dict[tuple[Size, Size], bool] = {}
-    free: list[int] = []
+    free: Free = {}
+    freed = 0
     block: dict[int, int] = {}
     starting: dict[int, list[int]] = {}
     for root, k in first.items():
@@ -201,7 +206,8 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
                 block[root] = _take(needed[kind], sizes, free, fits)
         for root in dying.get(k, ()):
             if root in block:
-                free.append(block[root])
+                free.setdefault(sizes[block[root]], deque()).append((freed, block[root]))
+                freed += 1
     starts: list[Size] = []
     total: Size = 0
     for size in sizes:
@@ -217,18 +223,26 @@ def _aligned(buffer: Buffer) -> Size:
     return dims.floordiv(buffer.nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
 
 
-def _take(size: Size, sizes: list[Size], free: list[int], fits: dict[tuple[Size, Size], bool]) -> int:
-    """A free block that is large enough (a block of known size may grow), or a new one. `fits` remembers comparisons."""
-    for k, candidate in enumerate(free):
-        pair = (size, sizes[candidate])
+def _take(size: Size, sizes: list[Size], free: Free, fits: dict[tuple[Size, Size], bool]) -> int:
+    """A free block that is large enough (a block of known size may grow), the first that became free, or a new one.
+
+    `fits` remembers comparisons. Time is linear in the number of different sizes, not of blocks.
+    """
+    fitting, growing = [], []
+    for have, blocks in free.items():
+        if not blocks:
+            continue
+        pair = (size, have)
         if pair not in fits:
-            fits[pair] = size == sizes[candidate] or dims.less_equal(*pair) is True
+            fits[pair] = size == have or dims.less_equal(size, have) is True
         if fits[pair]:
-            return free.pop(k)
-    if isinstance(size, int):
-        for k, candidate in enumerate(free):
-            if isinstance(sizes[candidate], int):
-                sizes[candidate] = size
-                return free.pop(k)
+            fitting.append(blocks)
+        elif isinstance(size, int) and isinstance(have, int):
+            growing.append(blocks)
+    if fitting or growing:
+        _, taken = min(fitting or growing, key=itemgetter(0)).popleft()
+        if not fitting:
+            sizes[taken] = size
+        return taken
     sizes.append(size)
     return len(sizes) - 1

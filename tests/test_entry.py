@@ -52,6 +52,26 @@ def test_results_are_fresh_arrays(two: gx.Function) -> None:
     assert not np.shares_memory(total, again) and not np.shares_memory(total, x)
 
 
+def test_trees_of_results_keep_their_structure() -> None:
+    x = gx.vector("x", 3)
+    total = gx.sum(x)
+    outputs = (total, [x + 1, {"z": x * 2, "a": (total, None)}], {}, ())
+    f = gx.function([x], outputs)
+    assert is_native(f)
+    slow = gx.function([x], outputs, mode="interpret")
+    value = np.arange(3.0)
+    before = sys.getrefcount("z"), sys.getrefcount(None)
+    for _ in range(100):
+        got = f(value)
+    assert repr(got) == repr(slow(value)) and list(got[1][1]) == ["z", "a"]
+    want = slow(value)
+    assert [sys.getrefcount(part) for part in got[:3]] == [sys.getrefcount(part) for part in want[:3]]
+    del got
+    after = sys.getrefcount("z"), sys.getrefcount(None)
+    assert all(a - b < 50 for a, b in zip(after, before))
+    assert not is_native(gx.function([x], {1: x + 1}))  # keys that are not str are put together in Python
+
+
 @pytest.mark.parametrize(
     "argument",
     [[0.0, 1.0, 2.0], np.arange(6.0)[::2] / 2, np.arange(3), np.arange(3.0).astype(">f8"), np.arange(3.0, dtype="float32")],

@@ -50,9 +50,9 @@ def test_blocks_and_panels_cover_the_output(m: int, k: int) -> None:
             at, first = panel.stop, first + panel.count
             assert panel.start + (panel.count - 1) * step < panel.stop <= panel.start + panel.count * step
             assert panel.masked or panel.stop == panel.start + panel.count * step
-        across, group = groups(p)
+        across, group, number = groups(p)
         assert at == p.n.extent and first == across and isinstance(group, int)
-        assert count == rows.count * -(-across // group)
+        assert number == -(-across // group) and count == rows.count * number
         unknown = product_of(("m", k, "n"))  # type: ignore[arg-type]
         assert unknown is not None
         at_sizes = {s: m if s.name == "m" else n for s in dims.symbols(tasks(unknown))}
@@ -106,7 +106,7 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
             each(self, index, start, stop, step, write)
             return
         cuts.append(index)
-        one, two = dims.floordiv(stop, 3), dims.floordiv(stop * 2, 3)
+        one, two = (start + dims.floordiv((stop - start) * k, 3) for k in (1, 2))
         for low, high in ((two, stop), (start, one), (one, two)):
             each(self, index, low, high, step, write)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays, shares_strips
+from codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays, strips_pay
 from graphc import dims
 from graphc.dims import Size
 
 PACKED_ROWS = 512  # rows of a task where panels of b and strips of a are packed, or half of them all: each panel costs about as much as 10
 PACKED_PANELS = 4, 11  # panels of such a task, or a quarter of them all: each strip costs about as much as half a panel
+SHIFT_PANELS = 8  # where their number is not known
 ROW_BLOCK = 128  # where only panels are
 FEW_ROWS = 32  # where nothing is packed: the panel comes from the second cache for each strip anyhow
 LARGE = 1 << 20  # multiplications; below, threads do not pay, and one block of rows is one straight piece of code
@@ -52,20 +53,22 @@ class Panel:
 
 
 def row_blocks(p: Product) -> Rows:
-    m, packed = p.extent_m, packing_pays(p)
+    m, large = p.extent_m, strips_pay(p)
+    low, high = (max(x // p.rows, 1) * p.rows for x in (ROW_BLOCK, PACKED_ROWS))
+    if not isinstance(large, bool):  # shifts alone: small products should not wait for divisions
+        count = _ceiling(m, low)
+        return Rows(m, low + (high - low) * large, high, count + (_ceiling(count, high // low) - count) * large)
+    if not isinstance(m, int):
+        height = high if large else low
+        return Rows(m, height, height, _ceiling(m, height))
     work = dims.product([m, p.n.extent, p.k.extent])
-    few = p.b.outer == 1 and p.rows > SMALL_ROWS and not (isinstance(work, int) and work < LARGE)
-    low, step, most = (max(x // p.rows, 1) * p.rows for x in (FEW_ROWS if few else ROW_BLOCK, ROW_BLOCK, PACKED_ROWS))
-    high = dims.minimum(dims.maximum(dims.floordiv(m, 2 * ROW_BLOCK), 1) * step, most)
-    if not isinstance(packed, bool):
-        height = low + (high - low) * packed
-        return Rows(m, height, most, _ceiling(m, height))
-    height = high if packed else low
-    if not isinstance(m, int) or not isinstance(height, int):
-        return Rows(m, height, most, _ceiling(m, height))
-    if m <= height:
+    if large:
+        low = min(max(m // 2, low), high)
+    elif packing_pays(p) is False and p.b.outer == 1 and p.rows > SMALL_ROWS and not (isinstance(work, int) and work < LARGE):
+        low = max(FEW_ROWS // p.rows, 1) * p.rows
+    if m <= low:
         return Rows(m, max(m, 1), max(m, 1), min(m, 1))
-    height = -(-m // (-(-m // height) * p.rows)) * p.rows
+    height = -(-m // (-(-m // low) * p.rows)) * p.rows
     return Rows(m, height, height, -(-m // height))
 
 
@@ -92,23 +95,25 @@ def column_panels(p: Product) -> list[Panel]:
     return result
 
 
-def groups(p: Product) -> tuple[Size, Size]:
-    """How many panels there are, and how many of them at most a task has."""
-    panels, packed = column_panels(p), packing_pays(p)
+def groups(p: Product) -> tuple[Size, Size, Size]:
+    """How many panels there are, how many of them a task has, and how many such groups there are; the last one may be smaller."""
+    panels, large = column_panels(p), strips_pay(p)
     across = panels[-1].first + panels[-1].count if panels else 0
-    if packed is False or not shares_strips(p):
-        return across, 1
-    low, high = PACKED_PANELS
-    group = dims.minimum(dims.maximum(_ceiling(across, 4), low), high)
-    if isinstance(packed, bool):
-        return across, _ceiling(across, _ceiling(across, group)) if isinstance(across, int) and across > 0 else group
-    return across, 1 + (group - 1) * packed
+    if large is False:
+        return across, 1, across
+    if isinstance(across, int) and isinstance(large, bool):
+        low, high = PACKED_PANELS
+        group = min(max(-(-across // 4), low), high)
+        group = -(-across // max(-(-across // group), 1)) or 1
+        return across, group, -(-across // group)
+    if large is True:
+        return across, SHIFT_PANELS, _ceiling(across, SHIFT_PANELS)
+    return across, 1 + (SHIFT_PANELS - 1) * large, across + (_ceiling(across, SHIFT_PANELS) - across) * large
 
 
 def tasks(p: Product) -> Size:
     """How many tasks the product is."""
-    across, group = groups(p)
-    return dims.product([x.extent for x in p.outer]) * row_blocks(p).count * _ceiling(across, group)
+    return dims.product([x.extent for x in p.outer]) * row_blocks(p).count * groups(p)[2]
 
 
 def _ceiling(a: Size, b: Size) -> Size:

@@ -12,7 +12,7 @@ from codegen.emit import FunctionEmitter
 from codegen.lines import llvm_type
 from codegen.loopir import Block, For, Store
 from codegen.lower import fetch
-from codegen.strategy.contract import K_BLOCK, Product, may_pack, packing_pays, packs_rows
+from codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
 from codegen.strategy.grid import Panel, row_blocks
 from codegen.strategy.packing import SQUARE, write_copy, write_rows, write_transpose
 from codegen.unit import Unit
@@ -38,12 +38,14 @@ class OperandEmitter(FunctionEmitter):
     def make_room(self) -> None:
         """The copies' places on the stack."""
         p, element = self.p, llvm_type(self.p.dtype, 1)
-        self.pays = packing_pays(p)
+        self.pays, self.strips_pay = packing_pays(p), strips_pay(p)
         self.strips = self.panel = "null"
-        self.depth = max(min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK), 1)
-        if packs_rows(p):
+        self.depth = max(min(p.k_block, p.k.extent if isinstance(p.k.extent, int) else p.k_block), 1)
+        if self.strips_pay is not False:
             rows = round_up(row_blocks(p).most, p.rows)
             self.strips = self.entry.emit(f"alloca {element}, i64 {rows * self.depth + p.rows * SQUARE}, align 64")
+        elif p.along_k and p.a.inner != 1:
+            self.strips = self.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
         if may_pack(p):
             self.panel = self.entry.emit(f"alloca {element}, i64 {round_up(self.depth, p.lanes) * p.width}, align 64")
 
@@ -83,19 +85,18 @@ class OperandEmitter(FunctionEmitter):
         lines.label(no)
 
     # -- packing ------------------------------------------------------------------------------------------------
-    def if_packed(self, write: Callable[[], None]) -> None:
-        """if the sizes are such that packing pays: ..."""
-        if isinstance(self.pays, bool):
-            if self.pays:
-                write()
-            return
-        self.when(self.value(sc.index(self.pays).ne(0)).text, write)
+    def if_pays(self, pays: bool | Size, write: Callable[[], None]) -> None:
+        """if packing pays at these sizes: ..."""
+        if not isinstance(pays, bool):
+            self.when(self.value(sc.index(pays).ne(0)).text, write)
+        elif pays:
+            write()
 
-    def packed_or(self, kind: str, packed: str, plain: str) -> str:
+    def packed_or(self, pays: bool | Size, kind: str, packed: str, plain: str) -> str:
         """A value where packing pays, and one where it does not."""
-        if isinstance(self.pays, bool) or packed == plain:
-            return packed if self.pays is True else plain
-        condition = self.value(sc.index(self.pays).ne(0)).text
+        if isinstance(pays, bool) or packed == plain:
+            return packed if pays is True else plain
+        condition = self.value(sc.index(pays).ne(0)).text
         return self.here.lines.emit(f"select i1 {condition}, {kind} {packed}, {kind} {plain}")
 
     def pack_strips(self, start: Size, stop: Size) -> None:
@@ -116,14 +117,14 @@ class OperandEmitter(FunctionEmitter):
         p = self.p
         plain = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
         steps = [self.size(x).text for x in (p.a.outer, p.a.inner, p.a.outer * height)]
-        if not packs_rows(p):
+        if self.strips_pay is False:
             return plain, steps[0], steps[1], steps[2]
         inside = dims.mod(row - start, p.rows)
         at = self.size((row - start - inside) * self.kc + inside).text
         strip = self.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.strips}, i64 {at}")
         packed = ("1", str(p.rows), self.size(self.kc * p.rows).text)
-        choice = [self.packed_or("i64", x, y) for x, y in zip(packed, steps, strict=True)]
-        return self.packed_or("ptr", strip, plain), choice[0], choice[1], choice[2]
+        choice = [self.packed_or(self.strips_pay, "i64", x, y) for x, y in zip(packed, steps, strict=True)]
+        return self.packed_or(self.strips_pay, "ptr", strip, plain), choice[0], choice[1], choice[2]
 
     def panel_of_b(self, panel: Panel) -> tuple[str, str]:
         """The pointer to a panel and block of b, and how far its rows are apart."""
@@ -136,8 +137,8 @@ class OperandEmitter(FunctionEmitter):
         if panel.masked or self.pays is False:
             return source, step
         self.size(self.kc)
-        self.if_packed(lambda: self.pack_rows(source, panel.vectors))
-        return self.packed_or("ptr", self.panel, source), self.packed_or("i64", str(p.width), step)
+        self.if_pays(self.pays, lambda: self.pack_rows(source, panel.vectors))
+        return self.packed_or(self.pays, "ptr", self.panel, source), self.packed_or(self.pays, "i64", str(p.width), step)
 
     def pack_rows(self, source: str, vectors: int) -> None:
         """The panel of a b whose columns lie next to each other."""
@@ -156,16 +157,30 @@ class OperandEmitter(FunctionEmitter):
             square = min(p.lanes, SQUARE)
             self.here.lines.line(f"call void @{name}(ptr {source}, i64 {outer}, ptr {self.panel}, i64 {kc}, i64 {cols}, i64 {square})")
             return
-        name = f"pack.elements.{p.dtype.name}.{p.vectors}"
-        if name not in self.module.functions:
-            value = fetch(0, None, ROW * SOURCE_K + COL * SOURCE_N, p.dtype)
-            body = Block((Store(1, None, ROW * p.width + COL, value),))
-            loops = For(ROW, KC, "serial", Block((For(COL, COLS, "vector", body, p.lanes, 1),)))
-            operands = (Operand(p.dtype, ()), Operand(p.dtype, (), True))
-            numbers = [SOURCE_K, SOURCE_N, KC, COLS]
-            self.module.functions[name] = PartEmitter(unit, Kernel((), (), operands), name, Block((loops,)), numbers).text()
         inner = self.size(p.b.inner).text
-        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {self.panel}, i64 {inner}, i64 {outer}, i64 {kc}, i64 {cols})")
+        self.copy(source, self.panel, inner, outer, kc, cols, p.width)
+
+    def copy(self, source: str, to: str, row_step: str, step: str, rows: str, cols: str, width: int) -> None:
+        """to[i * width + j] = source[i * row_step + j * step] for i < rows, j < cols."""
+        dtype, name = self.p.dtype, f"pack.elements.{self.p.dtype.name}.{width}"
+        if name not in self.module.functions:
+            value = fetch(0, None, ROW * SOURCE_K + COL * SOURCE_N, dtype)
+            body = Block((Store(1, None, ROW * width + COL, value),))
+            loops = For(ROW, KC, "serial", Block((For(COL, COLS, "vector", body, self.p.lanes, 1),)))
+            operands = (Operand(dtype, ()), Operand(dtype, (), True))
+            numbers = [SOURCE_K, SOURCE_N, KC, COLS]
+            self.module.functions[name] = PartEmitter(self.unit, Kernel((), (), operands), name, Block((loops,)), numbers).text()
+        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {to}, i64 {row_step}, i64 {step}, i64 {rows}, i64 {cols})")
+
+    def few_rows(self, start: Size, stop: Size) -> tuple[str, str]:
+        """The pointer to few rows of a that lie along k, and how far apart they are."""
+        p = self.p
+        source = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k * p.a.inner).text
+        outer, inner, rows, kc = [self.size(x).text for x in (p.a.outer, p.a.inner, stop - start, self.kc)]
+        if p.a.inner == 1:
+            return source, outer
+        self.copy(source, self.strips, outer, inner, rows, kc, COPIED_BLOCK)
+        return self.strips, str(COPIED_BLOCK)
 
 
 class PartEmitter(FunctionEmitter):

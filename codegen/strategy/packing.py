@@ -11,6 +11,7 @@ import numpy as np
 from codegen.lines import Block, Module, llvm_type, mangled
 
 SQUARE = 8  # a 16 x 16 transpose is no faster on AVX-512 and takes 4 times as long to compile
+TOGETHER = 4  # strips that are copied at the same time
 
 
 def write_transpose(module: Module, dtype: np.dtype, lanes: int, width: int, attributes: str) -> str:
@@ -34,12 +35,14 @@ def write_copy(module: Module, dtype: np.dtype, width: int, attributes: str) -> 
 
 
 def _copy_text(module: Module, name: str, dtype: np.dtype, width: int, attributes: str) -> str:
+    """Several groups together while there are as many: then whole lines are read."""
     element, vector, mask_type = llvm_type(dtype, 1), llvm_type(dtype, width), f"<{width} x i1>"
     load = f"@llvm.masked.load.{mangled(dtype, width)}.p0"
     module.declare(f"declare {vector} {load}(ptr, i32, {mask_type}, {vector})")
     out, item = Block(), dtype.itemsize
     numbers = f"<{width} x i64> <" + ", ".join(f"i64 {k}" for k in range(width)) + ">"
-    out.line("br label %group")
+    out.line("%any = icmp sgt i64 %kc, 0")
+    out.line("br i1 %any, label %group, label %end")
     out.label("group")
     out.line("%g = phi i64 [ 0, %entry ], [ %g.next, %group.end ]")
     out.line("%p = phi ptr [ %panel, %entry ], [ %p.next, %group.end ]")
@@ -48,22 +51,33 @@ def _copy_text(module: Module, name: str, dtype: np.dtype, width: int, attribute
     end = out.emit(f"shufflevector <{width} x i64> {first}, <{width} x i64> poison, <{width} x i32> zeroinitializer")
     mask = out.emit(f"icmp slt {numbers}, {end}")
     source = out.emit(f"getelementptr inbounds {element}, ptr %source, i64 %g")
-    out.line("%any = icmp sgt i64 %kc, 0")
-    out.line("br i1 %any, label %row, label %group.end")
-    out.label("row")
-    out.line("%k = phi i64 [ 0, %group ], [ %k.next, %row ]")
-    at = out.emit("mul i64 %k, %step")
-    pointer = out.emit(f"getelementptr inbounds {element}, ptr {source}, i64 {at}")
-    value = out.emit(f"call {vector} {load}(ptr {pointer}, i32 {item}, {mask_type} {mask}, {vector} zeroinitializer)")
-    at = out.emit(f"mul i64 %k, {width}")
-    pointer = out.emit(f"getelementptr inbounds {element}, ptr %p, i64 {at}")
-    out.line(f"store {vector} {value}, ptr {pointer}, align {item}")
-    out.line("%k.next = add i64 %k, 1")
-    out.line("%k.more = icmp slt i64 %k.next, %kc")
-    out.line("br i1 %k.more, label %row, label %group.end")
+    targets = [
+        "%p",
+        *[out.emit(f"getelementptr inbounds {element}, ptr %p, i64 {out.emit(f'mul i64 %group.size, {n}')}") for n in range(1, TOGETHER)],
+    ]
+    many = out.emit(f"icmp sge i64 {left}, {TOGETHER * width}")
+    out.line(f"br i1 {many}, label %rows, label %row")
+    for label, together in (("rows", TOGETHER), ("row", 1)):
+        out.label(label)
+        k = f"%k.{label}"
+        out.line(f"{k} = phi i64 [ 0, %group ], [ {k}.next, %{label} ]")
+        line = out.emit(f"getelementptr inbounds {element}, ptr {source}, i64 {out.emit(f'mul i64 {k}, %step')}")
+        at = out.emit(f"mul i64 {k}, {width}")
+        for n in range(together):
+            here = out.emit(f"getelementptr inbounds {element}, ptr {line}, i64 {n * width}")
+            there = out.emit(f"getelementptr inbounds {element}, ptr {targets[n]}, i64 {at}")
+            if together > 1:
+                value = out.emit(f"load {vector}, ptr {here}, align {item}")
+            else:
+                value = out.emit(f"call {vector} {load}(ptr {here}, i32 {item}, {mask_type} {mask}, {vector} zeroinitializer)")
+            out.line(f"store {vector} {value}, ptr {there}, align {item}")
+        out.line(f"{k}.next = add i64 {k}, 1")
+        out.line(f"{k}.more = icmp slt i64 {k}.next, %kc")
+        out.line(f"br i1 {k}.more, label %{label}, label %group.end")
     out.label("group.end")
-    out.line(f"%g.next = add i64 %g, {width}")
-    out.line(f"%p.next = getelementptr inbounds {element}, ptr %p, i64 %group.size")
+    done = out.emit(f"select i1 {many}, i64 {TOGETHER}, i64 1")
+    out.line(f"%g.next = add i64 %g, {out.emit(f'mul i64 {done}, {width}')}")
+    out.line(f"%p.next = getelementptr inbounds {element}, ptr %p, i64 {out.emit(f'mul i64 {done}, %group.size')}")
     out.line("%g.more = icmp slt i64 %g.next, %cols")
     out.line("br i1 %g.more, label %group, label %end")
     out.label("end")

@@ -21,7 +21,6 @@ from codegen.strategy.contract import (
     Product,
     even_split,
     k_blocks,
-    packs_rows,
     stride,
     summed,
 )
@@ -60,8 +59,8 @@ class ProductEmitter(OperandEmitter):
     def task(self) -> None:
         """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
         p, rows = self.p, row_blocks(self.p)
-        across, group = groups(p)
-        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, _ceiling(across, group)])
+        across, group, count = groups(p)
+        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, count])
         scope = Scope(self.here.lines, self.here.depth)
         for axis, number in zip(p.outer, outer, strict=True):
             scope.axis[symbol_of(axis.index)] = self.size(number)
@@ -88,10 +87,10 @@ class ProductEmitter(OperandEmitter):
             self.add = self.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.value(sc.index(at).eq(sc.index(end))).text
-        if packs_rows(p):
+        if self.strips_pay is not False:
             for size in (start, stop - start, self.at_k, self.kc):
                 self.size(size)
-            self.if_packed(lambda: self.pack_strips(start, stop))
+            self.if_pays(self.strips_pay, lambda: self.pack_strips(start, stop))
         panels = column_panels(p)
         for panel in panels:
             low = first if panel is panels[0] else dims.maximum(first, panel.first)
@@ -127,21 +126,21 @@ class ProductEmitter(OperandEmitter):
     def dots(self, start: Size, stop: Size) -> None:
         """The sums of few rows where nothing need be packed."""
         p = self.p
-        name = write_dots(self.module, self.target, p.dtype, self.unit.kernel_attributes)
-        a = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k).text
+        name = write_dots(self.module, self.unit.product_target, p.dtype, self.unit.kernel_attributes)
+        a, a_row = self.few_rows(start, stop)
         b = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k + J * p.b.outer).text
         d, d_row = self.target_of(start, start)
-        steps = [self.size(x).text for x in (p.a.outer, p.b.outer, self.kc, stop - start, self.cols)]
+        b_row, kc, rows, cols = [self.size(x).text for x in (p.b.outer, self.kc, stop - start, self.cols)]
         self.here.lines.line(
-            f"call void @{name}(ptr {a}, i64 {steps[0]}, ptr {b}, i64 {steps[1]}, i64 {steps[2]}, ptr {d}, i64 {d_row}, "
-            f"i64 {steps[3]}, i64 {steps[4]}, i1 {self.add})"
+            f"call void @{name}(ptr {a}, i64 {a_row}, ptr {b}, i64 {b_row}, i64 {kc}, ptr {d}, i64 {d_row}, "
+            f"i64 {rows}, i64 {cols}, i1 {self.add})"
         )
 
     def packed_tiles(self, panel: Panel, start: Size, stop: Size) -> None:
         """The sums of all rows of a block and the columns of a panel."""
         p = self.p
         self.b, self.b_k = self.panel_of_b(panel)
-        if isinstance(start, int) and isinstance(stop, int) and not packs_rows(p):
+        if isinstance(start, int) and isinstance(stop, int) and self.strips_pay is False:
             heights, at = even_split(stop, p.rows), 0
             for h in sorted(set(heights), reverse=True):
                 rows = h * heights.count(h)
@@ -186,10 +185,10 @@ class ProductEmitter(OperandEmitter):
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
         touching = (p.a.outer == 1, p.a.inner == 1)
-        if packs_rows(p):
-            touching = (self.pays is True, False)
+        if self.strips_pay is not False:
+            touching = (self.strips_pay is True, False)
         tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, *touching)
-        name = write_tile(self.module, self.target, tile, self.unit.kernel_attributes)
+        name = write_tile(self.module, self.unit.product_target, tile, self.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.size(x).text for x in (self.kc, rows, self.cols)]
         values = [*self.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]

@@ -19,6 +19,7 @@ from graphc.target import Target
 
 CHAINS = 8  # sums in flight that hide the latency of an FMA
 MAX_UNROLL = 4
+FAR = 128  # steps of k, 24 cycles each
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,7 @@ class _Writer:
         if tile.clamped:
             out.line("%left = sub i64 %rows, %i")
             self.offsets = ["0", *[self._clamped_row(i) for i in range(1, tile.height)]]
-        self.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        for i in range(tile.height):
-            row = self._at("%d.i", self._times("%d_row", i))
-            for v in range(tile.vectors):
-                out.line(f"call void @llvm.prefetch.p0(ptr {self._at(row, str(v * self.lanes))}, i32 1, i32 3, i32 1)")
+        self._prefetch()
         zeros = ["zeroinitializer"] * (self.sums * self.unroll)
         if self.unroll > 1:
             sums, reached = self._loop("0", whole, zeros, self.unroll)
@@ -124,6 +121,20 @@ class _Writer:
         params = ", ".join(p for p, taken in zip(PARAMETERS, parameters(tile), strict=True) if taken)
         body = "\n".join(out.lines)
         return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+
+    def _prefetch(self) -> None:
+        """d comes into the cache while k runs, where k is long enough for that: 1 % at 1024."""
+        out, n = self.out, next(self.out.names)
+        self.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        far = out.emit(f"icmp sge i64 %kc, {FAR}")
+        out.line(f"br i1 {far}, label %fetch{n}, label %near{n}")
+        out.label(f"fetch{n}")
+        for i in range(self.tile.height):
+            row = self._at("%d.i", self._times("%d_row", i))
+            for v in range(self.tile.vectors):
+                out.line(f"call void @llvm.prefetch.p0(ptr {self._at(row, str(v * self.lanes))}, i32 1, i32 3, i32 1)")
+        out.line(f"br label %near{n}")
+        out.label(f"near{n}")
 
     def _times(self, step: str, n: int) -> str:
         if not step.startswith("%"):

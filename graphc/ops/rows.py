@@ -86,11 +86,16 @@ def elementwise(
 
 def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
     """An elementwise op on anything array-like: promote, cast, broadcast, build."""
-    first = args[0]
+    first, last = args[0], args[-1]
     facts = op.facts
-    if isinstance(first, Node) and all(isinstance(a, Node) and a.type is first.type for a in args):
-        compute, _ = DTYPE_RULES[facts["dtype"]](first.dtype)
-        if compute == first.dtype:
+    if (
+        isinstance(first, Node)
+        and (last is first or (isinstance(last, Node) and last.type is first.type))
+        and (len(args) < 3 or all([isinstance(a, Node) and a.type is first.type for a in args]))
+    ):
+        dtype = first.dtype
+        compute, _ = DTYPE_RULES[facts["dtype"]](dtype)
+        if compute is dtype or compute == dtype:
             if compute.kind not in facts["kinds"]:
                 _wrong_kind(op, args)
             return make(op, tuple(args))  # type: ignore[arg-type]

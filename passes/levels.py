@@ -1,0 +1,60 @@
+"""An order of scalar work in which independent math functions meet.
+
+    a = sin(x); b = exp(a); c = sin(y); d = exp(c)     ->     a = sin(x); c = sin(y); b = exp(a); d = exp(c)
+
+Depth-first order keeps few values alive, but leaves next to each other what needs each other. Within a window of values
+of rank 0 they are sorted by level, the number of math functions on the way to them from outside of the window; code
+generation evaluates those of a level, as far as they come into one kernel, as the lanes of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc.ir import Node
+
+WINDOW = 4096  # values: twice as many bytes as a first cache holds would be 8192
+CHEAP = frozenset(("divide", "floor_divide", "mod", "reciprocal", "rsqrt", "sqrt"))  # costly, but not functions of the math library
+LEAVES = ("input", "shared", "constant")
+
+
+def by_level(order: Sequence[Node]) -> list[Node]:
+    """The nodes, inputs before users still; those that are not of rank 0 stay where they are, but for views of leaves."""
+    result: list[Node] = []
+    window: list[Node] = []
+    outside: set[Node] = set()  # leaves and views of them: they may come before any window
+
+    def close() -> None:
+        result.extend(_sorted(window))
+        window.clear()
+
+    for node in order:
+        if node.op.name in LEAVES or (len(node.inputs) == 1 and not node.op.elementwise and node.inputs[0] in outside and _moves(node)):
+            outside.add(node)
+            result.append(node)
+        elif node.ndim == 0:
+            window.append(node)
+            if len(window) == WINDOW:
+                close()
+        else:
+            close()
+            result.append(node)
+    close()
+    return result
+
+
+def _moves(node: Node) -> bool:
+    """Whether the node only picks elements."""
+    return node.op.name in ("slice", "reshape", "transpose", "broadcast")
+
+
+def _sorted(window: list[Node]) -> list[Node]:
+    """By level; in each the functions first, those of the same argument side by side."""
+    position = {node: k for k, node in enumerate(window)}
+    level: dict[Node, int] = {}
+    key: dict[Node, tuple[int, bool, int]] = {}
+    for k, node in enumerate(window):
+        math = node.op.costly and node.op.name not in CHEAP
+        level[node] = max([level.get(i, 0) for i in node.inputs], default=0) + math
+        key[node] = (level[node], not math, position.get(node.inputs[0], k) if math else k)
+    return sorted(window, key=key.__getitem__)
