@@ -14,9 +14,11 @@ from codegen.strategy.loops import CHEAP_MASKS, Access, abreast, is_long, lanes_
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size
-from graphc.program import Axis, Kernel, Stage
+from graphc.program import Axis, Kernel, Piece, Stage
 from graphc.scalar import Scalar
 from graphc.target import Target
+
+ARGUMENTS = 400  # of the kernels that one function calls, some two instructions each
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,7 @@ class Loaded:
 def lower(kernel: Kernel, target: Target) -> Block:
     """The loops of a kernel."""
     if kernel.blocks is not None:
-        (axis,) = kernel.axes
-        return Block(
-            (For(axis.index, axis.extent, "serial", Block(tuple([Call("piece", p) for p in kernel.blocks.pieces])), parallel=True),)
-        )
+        return Block((For(kernel.axes[0].index, kernel.axes[0].extent, "serial", _pieces(kernel.blocks.pieces), parallel=True),))
     flat = collapse(linear(kernel))
     if kernel.kind == "scatter":
         return _scatter(flat, target)
@@ -43,6 +42,21 @@ def lower(kernel: Kernel, target: Target) -> Block:
         if product is not None:
             return Block((Call("product", product),))
     return _parallel(_Nests(flat, target).block(), flat.axes)
+
+
+def _pieces(pieces: Sequence[Piece]) -> Block:
+    """Calls of the pieces, at most so many arguments in one function that LLVM's time stays linear."""
+    groups: list[list[Call]] = [[]]
+    count = 0
+    for piece in pieces:
+        count += len(piece.slots)
+        if count > ARGUMENTS and groups[-1]:
+            groups.append([])
+            count = len(piece.slots)
+        groups[-1].append(Call("piece", piece))
+    if len(groups) == 1:
+        return Block(tuple(groups[0]))
+    return Block(tuple([Call("pieces", Block(tuple(group))) for group in groups]))
 
 
 def _parallel(block: Block, axes: Sequence[Axis]) -> Block:
