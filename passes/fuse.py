@@ -18,12 +18,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
+from graphc.ops.registry import constant
 from graphc.program import loop_index
 from graphc.scalar import Scalar
 from passes.levels import by_level
@@ -344,12 +347,26 @@ class _Fuser:
         cluster = self._new(squeezed(updates.shape), 0, "scatter", closed=True)
         own = _own_index(updates.shape)
         nb = indices[0].ndim
-        selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
-        rest = iter(own[nb:])
-        at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
         initial = self._element(cluster, x, _own_index(x.shape), 0, None)
         body = self._element(cluster, updates, own, 0, None)
+        flat = _flat_places(node) if initial.op == "const" else None
+        if flat is not None:
+            at: list[Size | Scalar] = [self._element(cluster, flat, own[:nb], 0, None)]
+        else:
+            selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
+            rest = iter(own[nb:])
+            at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
         self._add(cluster, Member(node, body, squeezed(updates.shape), at=tuple([_index(i) for i in at]), mode=mode, initial=initial))
+
+
+def _flat_places(scatter: Node) -> Node | None:
+    """Where single elements of an array of known sizes go, if that is constant: their positions in the array laid flat."""
+    x, _, *indices = scatter.inputs
+    axes = scatter.attrs["axes"]
+    if sorted(axes) != list(range(x.ndim)) or not all(isinstance(s, int) for s in x.shape) or any(i.op.name != "constant" for i in indices):
+        return None
+    place = {a: i.attrs["value"].array for a, i in zip(axes, indices, strict=True)}
+    return constant(np.ravel_multi_index([place[k] for k in range(x.ndim)], [int(s) for s in x.shape]))
 
 
 def _index(i: Size | Scalar) -> Scalar:
