@@ -18,6 +18,8 @@ from graphc.program import Axis, Kernel, Stage
 from graphc.scalar import Scalar
 from graphc.target import Target
 
+UNROLL_DIAGONAL = 64  # elements stored at known places far apart: a load and a store each, where a loop has five instructions
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -312,11 +314,10 @@ def _block(statement: Statement) -> Block:
 
 
 def _scatter(kernel: Loaded, target: Target) -> Block:
-    """Copy, then one update after the other: equal indices meet in order."""
-    fill, update = kernel.stages
-    lanes = lanes_of([s.dtype for s in sc.order((fill.body, update.body))], target)
+    """Copy, then one update after the other, of each stage: equal indices meet in order."""
+    lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
     result: list[Statement] = []
-    for k, stage in enumerate((fill, update)):
+    for k, stage in enumerate(kernel.stages):
         ((slot, dynamic, static, mode),) = kernel.stores[k]
         axes = list(stage.axes)
         body: Statement = Block((Let(k, stage.body), Store(slot, dynamic, static, sc.local(k, (), stage.dtype), mode)))
@@ -324,6 +325,9 @@ def _scatter(kernel: Loaded, target: Target) -> Block:
         if last is not None and (k == 0 or _apart(dynamic, static, last)):
             axes.pop()
             body = For(last.index, last.extent, "vector", _block(body), lanes, 1)
+        elif last is not None and dynamic is None and isinstance(last.extent, int) and last.extent <= UNROLL_DIAGONAL:
+            axes.pop()
+            body = For(last.index, last.extent, "unroll", _block(body))
         for axis in reversed(axes):
             body = For(axis.index, axis.extent, "serial", _block(body))
         result.append(body)

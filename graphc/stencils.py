@@ -18,7 +18,6 @@ from graphc.ir import Node, make, origin, toposort
 from graphc.ops.compare import where
 from graphc.ops.create import ones, zeros
 from graphc.ops.indexing import gather, scatter
-from graphc.ops.joining import concat
 from graphc.ops.registry import constant
 from graphc.ops.shape import reshape
 from graphc.ops.slicing import along
@@ -109,7 +108,8 @@ def matrix(rows: Sequence[Row], seed: Node, result: Node, last: bool) -> Node:
     """d result / d seed, 0 outside of the rows; the seeds' axes come first, or last."""
     n, size = int(seed.size), int(result.size)
     shape = (*result.shape, *seed.shape) if last else (*seed.shape, *result.shape)
-    values, targets = [], []
+    whole = zeros(shape, result.dtype)
+    seen = np.zeros(n * size, bool)
     for row in rows:
         lane = row.lane.ravel()
         e = np.flatnonzero(lane >= 0)
@@ -117,13 +117,10 @@ def matrix(rows: Sequence[Row], seed: Node, result: Node, last: bool) -> Node:
             continue
         flat = reshape(row.value, (-1,))
         gapless = e[-1] - e[0] + 1 == e.size
-        values.append(along(flat, 0, int(e[0]), e.size) if gapless else gather(flat, constant(e), axes=(0,)))
-        targets.append(e * n + lane[e] if last else lane[e] * size + e)
-    whole = zeros(shape, result.dtype)
-    if not values:
-        return whole
-    target = np.concatenate(targets)
-    mode = "set" if np.unique(target).size == target.size else "add"  # an element that two rows have is their sum
-    places = [constant(p) for p in np.unravel_index(target, [int(s) for s in shape])]
-    listed = concat(values, 0) if len(values) > 1 else values[0]
-    return scatter(whole, listed, *places, axes=tuple(range(len(shape))), batch=0, mode=mode)
+        value = along(flat, 0, int(e[0]), e.size) if gapless else gather(flat, constant(e), axes=(0,))
+        target = e * n + lane[e] if last else lane[e] * size + e
+        places = [constant(p) for p in np.unravel_index(target, [int(s) for s in shape])]
+        mode = "add" if seen[target].any() else "set"  # an element that two rows have is their sum
+        seen[target] = True
+        whole = scatter(whole, value, *places, axes=tuple(range(len(shape))), batch=0, mode=mode)
+    return whole
