@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from codegen.accumulate import AccumulatorEmitter, Register
+from codegen.fill import Fill, write_fill
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
 from codegen.straight import write_values
 from codegen.text import Block as Lines
@@ -50,6 +51,8 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.accumulate(name, value, other, 0)
             case For():
                 self.loop(s)
+            case Call("fill", Fill() as fill):
+                write_fill(self, fill)
             case Call():
                 self.call(s)
             case If():

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from codegen import fill
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from codegen.strategy import contract
 from codegen.strategy.loops import Access, lanes_of, unroll_of, vector_axis
@@ -320,6 +321,9 @@ def _scatter(kernel: Loaded, target: Target) -> Block:
     for k, stage in enumerate(kernel.stages):
         ((slot, dynamic, static, mode),) = kernel.stores[k]
         axes = list(stage.axes)
+        if k == 0 and len(axes) == 1 and fill.suits(stage.body, axes[0].extent, target) and static == axes[0].index:
+            result.append(Call("fill", fill.Fill(slot, int(axes[0].extent), stage.body)))  # type: ignore[call-overload]
+            continue
         body: Statement = Block((Let(k, stage.body), Store(slot, dynamic, static, sc.local(k, (), stage.dtype), mode)))
         last = axes[-1] if axes else None
         if last is not None and (k == 0 or _apart(dynamic, static, last)):
