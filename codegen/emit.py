@@ -8,6 +8,7 @@ import numpy as np
 
 from codegen.access import memory_type
 from codegen.accumulate import AccumulatorEmitter, Register
+from codegen.fill import Fill, write_fill
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
 from codegen.straight import write_values
 from codegen.text import Block as Lines
@@ -74,6 +75,8 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.piece(piece)
             case Call("pieces", Block() as block):
                 self.pieces(block)
+            case Call("fill", Fill() as fill):
+                write_fill(self, fill)
             case Call():
                 self.call(s)
             case If():

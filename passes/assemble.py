@@ -254,16 +254,21 @@ class _Assembler:
         return tuple(result)
 
     def _scatter(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
-        (member,) = cluster.members
-        node, load = member.node, self._load(slots)
+        node, load = cluster.members[0].node, self._load(slots)
         leaf = lambda s, args: load(s, args) if s.op == "load" else None
-        target = slots.slot(self.stored_in[node][0], node.dtype, node.shape, True)
-        assert member.initial is not None and member.at is not None
-        full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(node.shape))])
-        fill = Stage(full, replace_leaves(member.initial, leaf), node.dtype, stores=(Store(target, _own_at(node)),))
-        at = tuple([replace_leaves(i, leaf) for i in member.at])
-        axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(member.shape)])
-        return [fill, Stage(axes, replace_leaves(member.body, leaf), node.dtype, stores=(Store(target, at, member.mode),))]
+        stages: list[Stage] = []
+        for member in cluster.members:
+            assert member.initial is not None and member.at is not None
+            shape = node.shape if len(member.at) == node.ndim else (dims.product(node.shape),)  # flat: `fuse` says so where all is known
+            target = slots.slot(self.stored_in[node][0], node.dtype, shape, True)
+            if not stages:
+                full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(shape))])
+                place = tuple([sc.index(i) for i in _positions(shape)])
+                stages.append(Stage(full, replace_leaves(member.initial, leaf), node.dtype, stores=(Store(target, place),)))
+            at = tuple([replace_leaves(i, leaf) for i in member.at])
+            axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(member.shape)])
+            stages.append(Stage(axes, replace_leaves(member.body, leaf), node.dtype, stores=(Store(target, at, member.mode),)))
+        return stages
 
     # -- copies and checks ---------------------------------------------------------------------------------------
     def _copy(self, node: Node, target: int, into: list[Step], source: int | None = None) -> None:
