@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from codegen.access import memory_type
 from codegen.accumulate import AccumulatorEmitter, Register
+from codegen.fill import Fill, write_fill
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
 from codegen.straight import write_values
 from codegen.text import Block as Lines
@@ -69,6 +73,10 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.loop(s)
             case Call("piece", Piece() as piece):
                 self.piece(piece)
+            case Call("pieces", Block() as block):
+                self.pieces(block)
+            case Call("fill", Fill() as fill):
+                write_fill(self, fill)
             case Call():
                 self.call(s)
             case If():
@@ -79,9 +87,29 @@ class FunctionEmitter(AccumulatorEmitter):
         blocks, inner = self.kernel.blocks, piece.kernel
         assert blocks is not None
         places = zip(piece.slots, inner.operands, piece.at, strict=True)
-        given = [f"ptr {self.address(slot, operand.dtype, None, at).text}" for slot, operand, at in places]
+        given = [f"ptr {self.beginning(slot, operand.dtype, at)}" for slot, operand, at in places]
         given += [f"i64 {self.size(blocks.length if s in dims.symbols(BLOCK) else dims.of_symbol(s)).text}" for s in inner.sizes()]
         self.here.lines.line(f"call void @{self.unit.names[inner]}({', '.join(given)})")
+
+    def pieces(self, block: Block) -> None:
+        """Some of the pieces as a function of their own."""
+        (axis,) = self.kernel.axes
+        symbol = dims.as_symbol(axis.index)
+        assert symbol is not None
+        name = f"{self.name}.{self.label('run')}"
+        part = FunctionEmitter(self.unit, self.kernel, name, block)
+        part.scopes[0].axis[symbol] = part.constant("%block")
+        part.statement(block)
+        given = [*part.parameters(), "i64 %block"]
+        lines = "\n".join(part.entry.lines)
+        self.module.functions[name] = f"define internal void @{name}({', '.join(given)}) nounwind {{\nentry:\n{lines}\n  ret void\n}}\n"
+        self.here.lines.line(f"call void @{name}({', '.join([*given[:-1], f'i64 {self.size(axis.index).text}'])})")
+
+    def beginning(self, slot: int, dtype: np.dtype, at: Size) -> str:
+        """An address written where it is used: hundreds of rows kept from outside the loop would be LLVM's work for seconds."""
+        if at == 0:
+            return f"%b{slot}"
+        return self.here.lines.emit(f"getelementptr {memory_type(dtype, 1)}, ptr %b{slot}, i64 {self.size(at).text}")
 
     def call(self, s: Call) -> None:
         """A micro-kernel; `codegen.strategy` overrides this where it has some."""

@@ -15,6 +15,10 @@ from graphc.target import Target
 VERSION = 2
 """Raise it whenever the same text would become other code: passes, options of the machine. Objects kept on disk are then compiled anew."""
 
+HASTY = 1 << 20
+"""Characters of text above which code is not scheduled again after registers are assigned: 15 % of the time for what a processor
+that reorders hardly notices; short loops over data in the first cache do, by 5 %."""
+
 _LOCK = threading.RLock()
 _LIBRARIES = itertools.count()  # a library's name is never used twice, not even after it was unloaded
 _ENGINE: list[llvm.LLJIT] = []
@@ -23,14 +27,14 @@ _ENGINE: list[llvm.LLJIT] = []
 def compile_module(text: str, target: Target, verify: bool = False) -> bytes:
     """The object file of a module in LLVM text. It refers to the outside by symbol only, so it may be kept on disk."""
     with _LOCK:
-        code: bytes = machine(target).emit_object(_prepare(text, target, verify))
+        code: bytes = machine(target, len(text) > HASTY).emit_object(_prepare(text, target, verify))
         return code
 
 
 def assembly(text: str, target: Target) -> str:
     """The assembly that `compile_module` would encode."""
     with _LOCK:
-        code: str = machine(target).emit_assembly(_prepare(text, target, verify=True))
+        code: str = machine(target, len(text) > HASTY).emit_assembly(_prepare(text, target, verify=True))
         return code
 
 

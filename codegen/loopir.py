@@ -138,6 +138,8 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
             return f"{pad}t{name} = {combine}(t{name}, {format_scalar(value)})"
         case If(condition, body):
             return f"{pad}if {format_scalar(condition)}:\n{format_loops(body, depth + 1)}"
+        case Call(_, Block() as block):
+            return f"{pad}in a function:\n{format_loops(block, depth + 1)}"
         case Call(name, Piece(_, slots, at)):
             return f"{pad}{name}({', '.join(f'b{slot} + {first}' for slot, first in zip(slots, at, strict=True))})"
         case Call(name, params):

@@ -8,15 +8,19 @@ from itertools import pairwise
 
 import numpy as np
 
+from codegen import fill
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from codegen.strategy import contract
 from codegen.strategy.loops import CHEAP_MASKS, Access, abreast, is_long, lanes_of, unroll_of, vector_axis
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size
-from graphc.program import Axis, Kernel, Stage
+from graphc.program import Axis, Kernel, Piece, Stage
 from graphc.scalar import Scalar
 from graphc.target import Target
+
+ARGUMENTS = 400  # of the kernels that one function calls, some two instructions each
+UNROLL_DIAGONAL = 64  # elements stored at known places far apart: a load and a store each, where a loop has five instructions
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,7 @@ class Loaded:
 def lower(kernel: Kernel, target: Target) -> Block:
     """The loops of a kernel."""
     if kernel.blocks is not None:
-        (axis,) = kernel.axes
-        return Block(
-            (For(axis.index, axis.extent, "serial", Block(tuple([Call("piece", p) for p in kernel.blocks.pieces])), parallel=True),)
-        )
+        return Block((For(kernel.axes[0].index, kernel.axes[0].extent, "serial", _pieces(kernel.blocks.pieces), parallel=True),))
     flat = collapse(linear(kernel))
     if kernel.kind == "scatter":
         return _scatter(flat, target)
@@ -43,6 +44,21 @@ def lower(kernel: Kernel, target: Target) -> Block:
         if product is not None:
             return Block((Call("product", product),))
     return _parallel(_Nests(flat, target).block(), flat.axes)
+
+
+def _pieces(pieces: Sequence[Piece]) -> Block:
+    """Calls of the pieces, at most so many arguments in one function that LLVM's time stays linear."""
+    groups: list[list[Call]] = [[]]
+    count = 0
+    for piece in pieces:
+        count += len(piece.slots)
+        if count > ARGUMENTS and groups[-1]:
+            groups.append([])
+            count = len(piece.slots)
+        groups[-1].append(Call("piece", piece))
+    if len(groups) == 1:
+        return Block(tuple(groups[0]))
+    return Block(tuple([Call("pieces", Block(tuple(group))) for group in groups]))
 
 
 def _parallel(block: Block, axes: Sequence[Axis]) -> Block:
@@ -329,18 +345,23 @@ def _block(statement: Statement) -> Block:
 
 
 def _scatter(kernel: Loaded, target: Target) -> Block:
-    """Copy, then one update after the other: equal indices meet in order."""
-    fill, update = kernel.stages
-    lanes = lanes_of([s.dtype for s in sc.order((fill.body, update.body))], target)
+    """Copy, then one update after the other, of each stage: equal indices meet in order."""
+    lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
     result: list[Statement] = []
-    for k, stage in enumerate((fill, update)):
+    for k, stage in enumerate(kernel.stages):
         ((slot, dynamic, static, mode),) = kernel.stores[k]
         axes = list(stage.axes)
+        if k == 0 and len(axes) == 1 and fill.suits(stage.body, axes[0].extent, target) and static == axes[0].index:
+            result.append(Call("fill", fill.Fill(slot, int(axes[0].extent), stage.body)))  # type: ignore[call-overload]
+            continue
         body: Statement = Block((Let(k, stage.body), Store(slot, dynamic, static, sc.local(k, (), stage.dtype), mode)))
         last = axes[-1] if axes else None
         if last is not None and (k == 0 or _apart(dynamic, static, last)):
             axes.pop()
             body = For(last.index, last.extent, "vector", _block(body), lanes, 1)
+        elif last is not None and dynamic is None and isinstance(last.extent, int) and last.extent <= UNROLL_DIAGONAL:
+            axes.pop()
+            body = For(last.index, last.extent, "unroll", _block(body))
         for axis in reversed(axes):
             body = For(axis.index, axis.extent, "serial", _block(body))
         result.append(body)

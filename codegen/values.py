@@ -50,6 +50,7 @@ class ValueEmitter:
     def __init__(self, unit: Unit, kernel: Kernel, name: str, outline: bool) -> None:
         self.unit, self.module, self.target, self.kernel, self.name = unit, unit.module, unit.target, kernel, name
         self.outline = outline  # call math functions instead of inlining them
+        self.expanded: dict[Scalar, Scalar] = {}  # with math functions inlined: unrolled copies ask again
         self.lanes = 1  # of the vector loop we are in
         self.labels = 0
         self.entry = Lines()
@@ -107,7 +108,11 @@ class ValueEmitter:
 
     def value(self, root: Scalar) -> Value:
         """The SSA value of a Scalar, written where it belongs."""
-        root = root if self.outline else expand(root, self.target)
+        if not self.outline:
+            expanded = self.expanded.get(root)
+            if expanded is None:
+                expanded = self.expanded[root] = expand(root, self.target)
+            root = expanded
         found = self.find(root)
         if found is not None:
             return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphc import dims, sparsity, tree
+from graphc import dims, sparsity, stencils, tree
 from graphc.batch import batch, lift
 from graphc.dims import Size
 from graphc.errors import ArgumentError, DisconnectedError, fail
@@ -97,6 +97,9 @@ def _columns(outputs: Sequence[Node], wrt: Sequence[Node], constant: set[Node]) 
 
 def _over_basis(results: Sequence[Node], seed: Node, last: bool = False) -> list[Node]:
     """The results, linear in `seed`, for every unit vector in its place: the axes of `seed` before (`last`: after) their own."""
+    rows = stencils.rows_of(results, seed)
+    if rows is not None:
+        return [stencils.matrix(found, seed, node, last) for found, node in zip(rows, results)]
     size = dims.product(seed.shape)
     index = iota((size,), 0)
     unit = reshape(index, (size, 1)) == reshape(index, (1, size))

@@ -299,7 +299,10 @@ def replace_leaves(
             height = len(stack)
             for a in args[::-1]:
                 if a not in new:
-                    stack.append(a)
+                    if a.args or sizes or a.op in LEAVES:
+                        stack.append(a)
+                    else:
+                        new[a] = a  # a number or an index
             if len(stack) > height:
                 continue
             args = tuple([new[a] for a in args])

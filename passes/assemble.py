@@ -120,8 +120,9 @@ class _Assembler:
         found: set[Node] = set()
         for cluster in self.fused.clusters:
             for member in cluster.members:
-                found |= {i for i, _ in checked_indices(member.node)}  # checked also where the value does not depend on them
-                for s in member.parts if len(member.scalars()) == 1 else sc.order(member.scalars()):
+                if "checked_indices" in member.node.op.facts:  # checked also where the value does not depend on them
+                    found |= {i for i, _ in checked_indices(member.node)}
+                for s in member.parts if member.node.op.elementwise else sc.order(member.scalars()):
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
         found |= set(self.graph.outputs)
@@ -253,16 +254,21 @@ class _Assembler:
         return tuple(result)
 
     def _scatter(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
-        (member,) = cluster.members
-        node, load = member.node, self._load(slots)
+        node, load = cluster.members[0].node, self._load(slots)
         leaf = lambda s, args: load(s, args) if s.op == "load" else None
-        target = slots.slot(self.stored_in[node][0], node.dtype, node.shape, True)
-        assert member.initial is not None and member.at is not None
-        full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(node.shape))])
-        fill = Stage(full, replace_leaves(member.initial, leaf), node.dtype, stores=(Store(target, _own_at(node)),))
-        at = tuple([replace_leaves(i, leaf) for i in member.at])
-        axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(member.shape)])
-        return [fill, Stage(axes, replace_leaves(member.body, leaf), node.dtype, stores=(Store(target, at, member.mode),))]
+        stages: list[Stage] = []
+        for member in cluster.members:
+            assert member.initial is not None and member.at is not None
+            shape = node.shape if len(member.at) == node.ndim else (dims.product(node.shape),)  # flat: `fuse` says so where all is known
+            target = slots.slot(self.stored_in[node][0], node.dtype, shape, True)
+            if not stages:
+                full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(shape))])
+                place = tuple([sc.index(i) for i in _positions(shape)])
+                stages.append(Stage(full, replace_leaves(member.initial, leaf), node.dtype, stores=(Store(target, place),)))
+            at = tuple([replace_leaves(i, leaf) for i in member.at])
+            axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(member.shape)])
+            stages.append(Stage(axes, replace_leaves(member.body, leaf), node.dtype, stores=(Store(target, at, member.mode),)))
+        return stages
 
     # -- copies and checks ---------------------------------------------------------------------------------------
     def _copy(self, node: Node, target: int, into: list[Step], source: int | None = None) -> None:
@@ -288,7 +294,7 @@ class _Assembler:
     def _checks(self, cluster: Cluster) -> None:
         """Before a kernel that reads or writes by index: the first position whose index lies outside, if any."""
         for member in cluster.members:
-            for indices, size in checked_indices(member.node):
+            for indices, size in checked_indices(member.node) if "checked_indices" in member.node.op.facts else ():
                 self._check(member.node, indices, size)
 
     def _check(self, node: Node, indices: Node, size: Size) -> None:

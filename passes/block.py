@@ -26,6 +26,8 @@ from passes.memory import reads_of, root_of, writes_of
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
 LARGEST = 4096  # beyond, blocks get no cheaper, and some rows may stay in the first cache
+LONGEST = 96  # launches looked at for one run
+MOST_ARRAYS = 128  # of a run: LLVM's time is super-linear in the arguments of a function
 LINE = 64  # bytes between rows, so that those of a power of two do not meet in the same sets of the cache
 
 
@@ -127,14 +129,14 @@ class _Blocker:
 
     # -- one run --------------------------------------------------------------------------------------------------
     def _run(self, group: list[int]) -> tuple[list[int], Launch | None]:
-        """The longest beginning of a group whose rows fit, and the launch that it becomes, if that pays."""
-        low, high = 1, 2  # the first `low` fit; so many at least, then so many exactly, that the time is linear in what is taken
-        while high <= len(group) and self._width(group[:high]) * SMALLEST <= self.cache:
-            low, high = high, 2 * high
-        high = min(high, len(group) + 1)
+        """A long beginning of a group that fits, and the launch that it becomes, if that pays."""
+        low = min(len(group), LONGEST)
+        high = low + 1
+        while low > 1 and not self._fits(group[:low]):
+            low, high = low // 2, low
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._width(group[:middle]) * SMALLEST <= self.cache else (low, middle)
+            low, high = (middle, high) if self._fits(group[:middle]) else (low, middle)
         run = group[:low]
         rows, widest = self._rows(run)
         width = sum(dtype.itemsize * count for dtype, count in widest.items())
@@ -159,9 +161,11 @@ class _Blocker:
             written |= {self.roots[b] for b in writes_of(step)}
         return False
 
-    def _width(self, run: Sequence[int]) -> int:
-        """Bytes of the rows for each element of a block."""
-        return sum(dtype.itemsize * count for dtype, count in self._rows(run)[1].items())
+    def _fits(self, run: Sequence[int]) -> bool:
+        """Whether the smallest rows stay in the cache, and LLVM gets not too many arguments."""
+        rows, widest = self._rows(run)
+        arrays = {b for k in run for b in self._buffers(k) if self.roots[b] not in rows}
+        return sum(dtype.itemsize * n for dtype, n in widest.items()) * SMALLEST <= self.cache and len(arrays) <= MOST_ARRAYS
 
     def _rows(self, run: Sequence[int]) -> tuple[dict[int, int], dict[np.dtype, int]]:
         """The row of each root that only the run uses, and how many rows there are of each dtype.

@@ -19,12 +19,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
+from graphc.ops.registry import constant
 from graphc.program import loop_index
 from graphc.scalar import Scalar
 from passes.levels import by_level
@@ -124,6 +127,7 @@ class _Fuser:
         self.order = by_level(toposort((*checked, *graph.outputs)) if checked else graph.order)
         self.checked = set(checked)
         self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
+        self.onward = _onward(self.order, {*graph.outputs, *checked})
         self.required = self._required(graph)
         self.forms: dict[Node, LoopForm | None] = {}
         self.numbers: dict[Node, Scalar] = {}  # what constants of one element hold, and their broadcasts
@@ -137,15 +141,11 @@ class _Fuser:
         for node in self.order:
             if node in self.fused.home:
                 continue
-            newest = -1
-            for i in node.inputs:
-                if (latest := self.latest[i]) > newest:
-                    newest = latest
-            self.latest[node] = newest
+            self.latest[node] = max(map(self.latest.__getitem__, node.inputs), default=-1)
             if node.op.name in LEAVES:
                 if node in self.required and node.op.name not in VARIABLES + ("constant",):
                     self._place(node)
-            elif not self._virtual(node):
+            elif node not in self.onward and not self._virtual(node):
                 self._place(node)
                 if node in twins:
                     self._beside(node, twins[node])
@@ -176,7 +176,7 @@ class _Fuser:
                 base = node.inputs[k]
                 while base not in found and _sees_through(node, base):
                     base = base.inputs[0]
-                if base.op.name not in LEAVES and not (node.op.name == "scatter" and _is_splat(base)):
+                if base.op.name not in LEAVES and base not in self.onward and not (node.op.name == "scatter" and _is_splat(base)):
                     found.add(base)
         return found
 
@@ -205,16 +205,8 @@ class _Fuser:
             self.numbers[node] = number
         ops, loads, depth = (0 if form.view else 1), 0, 1
         for i in node.inputs:
-            weight = self.weight.get(i)
-            if weight is None:
-                if not (i.ndim == 0 or (i.op.name == "constant" and i.size == 1)):
-                    loads += 1
-                continue
-            o, n, d = weight
-            ops += o
-            loads += n
-            if d >= depth:
-                depth = d + 1
+            o, n, d = self.weight.get(i) or (0, 0 if i.ndim == 0 or self._constant(i) is not None else 1, 0)
+            ops, loads, depth = ops + o, loads + n, max(depth, d + 1)
         if depth > INLINE_DEPTH or (not form.view and (ops > INLINE_OPS or loads > INLINE_LOADS)):
             return False
         self.weight[node] = (ops, loads, depth)
@@ -328,15 +320,13 @@ class _Fuser:
             if node in self.checked:
                 raise _NotHere  # indices are checked between the kernel that makes them and the one that uses them
             inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1] if index else []
-            for p, i in enumerate(inner):
-                if isinstance(i, Scalar) or i != loop_index(p):
-                    raise _NotHere  # another element than the loops are at
+            if any([isinstance(i, Scalar) or i != loop_index(p) for p, i in enumerate(inner)]):
+                raise _NotHere  # another element than the loops are at
             member = cluster.members[place]
             if len(member.shape) < depth or member.scan:
                 raise _NotHere
             return sc.local(place, tuple([_index(i) for i in inner]), node.dtype)
-        number = self._constant(node)
-        if number is not None:
+        if (number := self._constant(node)) is not None:
             return number
         fixed = self.fixed.get(node)
         if fixed is not None and (mask is None or fixed.op != "load"):
@@ -385,17 +375,59 @@ class _Fuser:
         self._add(cluster, Member(node, body, shape, (n,), a.get("combine", "recur"), scan=scan, at=place, factor=factor))
 
     def _scatter(self, node: Node) -> None:
-        x, updates, *indices = node.inputs
-        axes, batch, mode = node.attrs["axes"], node.attrs["batch"], node.attrs["mode"]
+        chain = [node]  # last first
+        while chain[-1].inputs[0] in self.onward:
+            chain.append(chain[-1].inputs[0])
+        updates = chain[0].inputs[1]
         cluster = self._new(squeezed(updates.shape), 0, "scatter", closed=True)
+        initial = self._element(cluster, chain[-1].inputs[0], _own_index(node.shape), 0, None)
+        for part in chain[::-1]:
+            self._add(cluster, self._update(cluster, node, part, initial))
+
+    def _update(self, cluster: Cluster, node: Node, part: Node, initial: Scalar) -> Member:
+        """The updates of `part`, as a step towards `node`."""
+        x, updates, *indices = part.inputs
+        axes, batch, mode = part.attrs["axes"], part.attrs["batch"], part.attrs["mode"]
         own = _own_index(updates.shape)
         nb = indices[0].ndim
-        selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
-        rest = iter(own[nb:])
-        at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
-        initial = self._element(cluster, x, _own_index(x.shape), 0, None)
         body = self._element(cluster, updates, own, 0, None)
-        self._add(cluster, Member(node, body, squeezed(updates.shape), at=tuple([_index(i) for i in at]), mode=mode, initial=initial))
+        flat = _flat_places(part) if initial.op == "const" else None
+        if flat is not None:
+            first, step = _progression(flat)
+            at: list[Size | Scalar] = [first + own[0] * step if step is not None else self._element(cluster, constant(flat), own[:nb], 0, None)]
+        else:
+            selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
+            rest = iter(own[nb:])
+            at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
+        return Member(node, body, squeezed(updates.shape), at=tuple([_index(i) for i in at]), mode=mode, initial=initial)
+
+
+def _onward(order: Sequence[Node], kept: set[Node]) -> set[Node]:
+    """The scatters that only another one reads, to add to what they build up: with constant places, all are one kernel."""
+    found: dict[Node, bool] = {}
+    for node in order:
+        for k, i in enumerate(node.inputs):
+            if i.op.name == "scatter":
+                alone = i not in found and k == 0 and node.op.name == "scatter" and i not in kept
+                found[i] = alone and _flat_places(node) is not None and _flat_places(i) is not None
+    return {i for i, alone in found.items() if alone}
+
+
+def _flat_places(scatter: Node) -> np.ndarray | None:
+    """Where single elements of an array of known sizes go, if that is constant: their positions in the array laid flat."""
+    x, _, *indices = scatter.inputs
+    axes = scatter.attrs["axes"]
+    if sorted(axes) != list(range(x.ndim)) or not all(isinstance(s, int) for s in x.shape) or any(i.op.name != "constant" for i in indices):
+        return None
+    place = {a: i.attrs["value"].array for a, i in zip(axes, indices, strict=True)}
+    return np.ravel_multi_index([place[k] for k in range(x.ndim)], [int(s) for s in x.shape])
+
+
+def _progression(places: np.ndarray) -> tuple[int, int | None]:
+    """(first, step) of evenly spaced places, such as a diagonal has; (_, None) of others."""
+    if places.ndim != 1 or places.size < 2 or len(steps := np.unique(np.diff(places))) != 1:
+        return 0, None
+    return int(places[0]), int(steps[0])
 
 
 def _index(i: Size | Scalar) -> Scalar:

@@ -322,6 +322,7 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "transpose of broadcast": lambda: gx.broadcast_to(w, (2, 4, 3)).transpose((2, 0, 1)),
     "slice of slice": lambda: w[1:][::2],
     "slice of broadcast": lambda: ROW[1:, ::2],
+    "slice of pad": lambda: gx.pad(x, ((0, 2), (1, 1)))[1:3, 1:4:2],
     "reverse of reverse": lambda: gx.flip(gx.flip(x, 0), (0, 1)),
     "reduce of ones": lambda: gx.sum(one, axis=1),
     "extreme of extremes": lambda: gx.max(gx.max(gx.reshape(x, (2, 3, 2)), axis=1), axis=1),

@@ -28,7 +28,7 @@ from codegen.strategy.dots import write_dots
 from codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
 from codegen.strategy.loops import lanes_of
 from codegen.strategy.operands import COL, COLS, ROW, J, OperandEmitter, PartEmitter, Q, symbol_of
-from codegen.strategy.tile import PARAMETERS, Tile, parameters, write_tile
+from codegen.strategy.tile import PARAMETERS, Tile, write_tile
 from codegen.values import Scope
 from graphc import dims
 from graphc import scalar as sc
@@ -36,7 +36,6 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
 from graphc.scalar import Scalar
 
-LIGHT_EPILOGUE = 20  # operations; a longer one is written once, for any number of columns
 TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
 
 
@@ -184,30 +183,26 @@ class ProductEmitter(OperandEmitter):
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        touching = (p.a.outer == 1, p.a.inner == 1)
-        if self.strips_pay is not False:
-            touching = (self.strips_pay is True, False)
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, *touching)
+        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped)
         name = write_tile(self.module, self.unit.product_target, tile, self.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.size(x).text for x in (self.kc, rows, self.cols)]
         values = [*self.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
-        given = [f"{kind.split()[0]} {x}" for kind, x, taken in zip(PARAMETERS, values, parameters(tile), strict=True) if taken]
+        given = [f"{kind.split()[0]} {x}" for kind, x in zip(PARAMETERS, values, strict=True)]
         self.here.lines.line(f"call void @{name}({', '.join(given)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------
     def epilogue(self, row: Size, count: Size) -> None:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
-        light = sum(s.op not in ("const", "index", "local") for s in sc.order([s.body for s in p.stages[1:]])) <= LIGHT_EPILOGUE
-        cols = self.cols if light and isinstance(self.cols, int) else COLS
-        name = f"{self.name}.finish{cols if isinstance(cols, int) else ''}"
+        whole = not any(panel.masked for panel in column_panels(p))
+        cols, name = COLS * p.lanes if whole else COLS, f"{self.name}.finish"  # whole vectors need no second copy for a tail
         axes = [x.index for x in p.outer]
         if self.once(name):
             self.module.functions[name] = self._finish(name, cols, axes)
         pointers = [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"ptr {self.sums}"]
         numbers = [f"i64 {self.axis(s).text}" for s in self.kernel.sizes()]
-        numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, self.cols)]
+        numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, dims.floordiv(self.cols, p.lanes) if whole else self.cols)]
         self.here.lines.line(f"call void @{name}({', '.join(pointers + numbers)})")
 
     def _finish(self, name: str, cols: Size, axes: list[Dim]) -> str:
@@ -224,8 +219,7 @@ class ProductEmitter(OperandEmitter):
                 at = None if dynamic is None else replace_indices(dynamic, moved)
                 body.append(Store(slot, at, dims.substitute(static, moved), sc.local(k, (), s.dtype), mode))
         lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.target)
-        unroll = -(-cols // lanes) if isinstance(cols, int) else 1
-        loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, unroll),)))
+        loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, 1),)))
         kernel = replace(self.kernel, operands=operands)
         return PartEmitter(self.unit, kernel, name, Block((loops,)), [*axes, M0, N0, COUNT, COLS]).text()
 

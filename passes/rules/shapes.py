@@ -162,6 +162,18 @@ def slice_of_broadcast(node: Node) -> Node:
     return broadcast(cut(x, *map(tuple, small)), node.shape, axes)
 
 
+def slice_of_pad(node: Node) -> Node | None:
+    """pad(x, before)[a : a + n] -> x[a - before : ...], where nothing padded is left."""
+    (inner,), (starts, sizes, steps) = node.inputs, params(node)
+    before, _, between = params(inner)
+    (x, _) = inner.inputs
+    first = tuple([a - b for a, b in zip(starts, before)])
+    ends = [a + (n - 1) * s + 1 for a, n, s in zip(first, sizes, steps)]
+    if any(g != 0 for g in between) or not all(dims.less_equal(0, a) and dims.less_equal(e, n) for a, e, n in zip(first, ends, x.shape)):
+        return None
+    return x if sizes == x.shape else cut(x, first, sizes, steps)
+
+
 def reverse_of_reverse(node: Node) -> Node:
     """reverse(reverse(x, a), b) -> reverse(x, a ^ b)."""
     (inner,) = node.inputs
@@ -327,6 +339,7 @@ SHAPES: tuple[AnyRule, ...] = (
     Local("transpose of broadcast", "transpose", transpose_of_broadcast, inputs=("broadcast",)),
     Local("slice of slice", "slice", slice_of_slice, inputs=("slice",)),
     Local("slice of broadcast", "slice", slice_of_broadcast, inputs=("broadcast",)),
+    Local("slice of pad", "slice", slice_of_pad, inputs=("pad",)),
     Local("reverse of reverse", "reverse", reverse_of_reverse, inputs=("reverse",)),
     Local("reduce of ones", "reduce", reduce_of_ones),
     Local("extreme of extremes", "reduce", extreme_of_extremes, inputs=("reduce",)),

@@ -1,0 +1,126 @@
+"""Derivatives in which an element of the result depends on few elements of x, each in its own place: rows instead of a matrix.
+
+    out = x[1:] * x[:-1]:    d out[e] / d x  is  x[e] at column e + 1, x[e + 1] at column e
+
+A row is a value of the result's shape and, for each element, the number of the seed it belongs to. Elementwise ops act on
+values, ops that move elements on both; a sum joins rows that belong to the same seeds. No row is multiplied by zeros and
+ones, and what is no part of any row is exactly 0, whatever the values elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from graphc.ir import Node, make, origin, toposort
+from graphc.ops.compare import where
+from graphc.ops.create import ones, zeros
+from graphc.ops.indexing import gather, scatter
+from graphc.ops.registry import constant
+from graphc.ops.shape import reshape
+from graphc.ops.slicing import along
+
+FEWEST = 8  # seeds; a smaller identity matrix costs nothing
+GAIN = 4  # seeds for each row at least: stores to places from a list cost more than stores in a row
+MOST = 1 << 20  # elements of a node
+MOVES = ("slice", "reverse", "reshape", "transpose", "broadcast", "pad")
+
+
+class Row(NamedTuple):
+    """d value of an element / d x at `lane`; -1: none, and the value there is 0 if `clean`, else anything."""
+
+    value: Node
+    lane: np.ndarray
+    clean: bool
+
+
+Parts = list[tuple[int, Row]]  # (position among the inputs, row): rows of one result's row
+
+
+def rows_of(results: Sequence[Node], seed: Node) -> list[list[Row]] | None:
+    """The rows of each result; `results` are linear in `seed`. None where there is no such form, or it would have many rows."""
+    n = seed.size
+    if not isinstance(n, int) or not FEWEST <= n <= MOST:
+        return None
+    known = {seed: [Row(ones(seed.shape, seed.dtype), np.arange(n).reshape([int(s) for s in seed.shape]), True)]}
+    for node in toposort(results, stop=[seed]):
+        if node is seed or not any(i in known for i in node.inputs):
+            continue
+        if not isinstance(node.size, int) or node.size > MOST:
+            return None
+        with origin(node.site):
+            found = _through(node, known)
+        if found is None or len(found) > n // GAIN:
+            return None
+        known[node] = found
+    return [known.get(r, []) for r in results]
+
+
+def _through(node: Node, known: Mapping[Node, list[Row]]) -> list[Row] | None:
+    if node.op.elementwise:
+        return [_joined(node, parts) for parts in _aligned([(k, row) for k, i in enumerate(node.inputs) for row in known.get(i, [])])]
+    if node.op.name not in MOVES or node.inputs[0] not in known or any(i in known for i in node.inputs[1:]):
+        return None
+    rest = [np.asarray(-1)] * (len(node.inputs) - 1)  # pad: nothing is there
+    assert node.op.ref is not None
+    return [
+        Row(make(node.op, (row.value, *node.inputs[1:]), node.params), node.op.ref(row.lane, *rest, **node.attrs), row.clean)
+        for row in known[node.inputs[0]]
+    ]
+
+
+def _aligned(rows: Parts) -> list[Parts]:
+    """Rows of different inputs that belong to the same seeds, wherever both belong to one."""
+    groups: list[Parts] = []
+    for k, row in rows:
+        for group in groups:
+            if all(k != other and _agree(row.lane, r.lane) for other, r in group):
+                group.append((k, row))
+                break
+        else:
+            groups.append([(k, row)])
+    return groups
+
+
+def _agree(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(((a == b) | (a < 0) | (b < 0)).all())
+
+
+def _joined(node: Node, parts: Parts) -> Row:
+    """An elementwise op of one row for each of some inputs, 0 for the others that depend on the seeds."""
+    lane = np.maximum.reduce([row.lane for _, row in parts])
+    complete = bool((lane >= 0).all())
+    if len(parts) == 1 and len(set(node.inputs)) > 1 and node.op.vjp is not None:
+        (k, row), *_ = parts
+        value = node.op.vjp(row.value, node, *node.inputs, **node.attrs)[k]  # linear and diagonal: the vjp is the op
+        return Row(zeros(node.shape, node.dtype) if value is None else value, lane, complete or (row.clean and bool(node.op.facts.get("unit"))))
+    inputs: list[Node] = list(node.inputs)
+    for k, row in parts:
+        covered = row.clean or bool(((lane < 0) | (row.lane >= 0)).all())
+        inputs[k] = row.value if covered else where(constant(row.lane >= 0), row.value, 0)
+    clean = complete or (all(row.clean for _, row in parts) and bool(node.op.facts.get("unit")))
+    return Row(make(node.op, tuple(inputs), node.params), lane, clean)
+
+
+def matrix(rows: Sequence[Row], seed: Node, result: Node, last: bool) -> Node:
+    """d result / d seed, 0 outside of the rows; the seeds' axes come first, or last."""
+    n, size = int(seed.size), int(result.size)
+    shape = (*result.shape, *seed.shape) if last else (*seed.shape, *result.shape)
+    whole = zeros(shape, result.dtype)
+    seen = np.zeros(n * size, bool)
+    for row in rows:
+        lane = row.lane.ravel()
+        e = np.flatnonzero(lane >= 0)
+        if not e.size:
+            continue
+        flat = reshape(row.value, (-1,))
+        gapless = e[-1] - e[0] + 1 == e.size
+        value = along(flat, 0, int(e[0]), e.size) if gapless else gather(flat, constant(e), axes=(0,))
+        target = e * n + lane[e] if last else lane[e] * size + e
+        places = [constant(p) for p in np.unravel_index(target, [int(s) for s in shape])]
+        mode = "add" if seen[target].any() else "set"  # an element that two rows have is their sum
+        seen[target] = True
+        whole = scatter(whole, value, *places, axes=tuple(range(len(shape))), batch=0, mode=mode)
+    return whole
