@@ -1,6 +1,6 @@
 """The cost of a call: NumPy arrays in, NumPy arrays out, next to no work. CasADi's calls read and write fixed buffers, unchecked.
 
-In the rows `-out` graphc and NumPy write into arrays of the caller's too, which leaves out the 50 ns of a fresh array's life.
+In the rows `-out` graphc and NumPy write into arrays of the caller's, too.
 """
 
 from __future__ import annotations
