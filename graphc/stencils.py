@@ -95,7 +95,9 @@ def _joined(node: Node, parts: Parts) -> Row:
     if len(parts) == 1 and len(set(node.inputs)) > 1 and node.op.vjp is not None:
         (k, row), *_ = parts
         value = node.op.vjp(row.value, node, *node.inputs, **node.attrs)[k]  # linear and diagonal: the vjp is the op
-        return Row(zeros(node.shape, node.dtype) if value is None else value, lane, complete or (row.clean and bool(node.op.facts.get("unit"))))
+        return Row(
+            zeros(node.shape, node.dtype) if value is None else value, lane, complete or (row.clean and bool(node.op.facts.get("unit")))
+        )
     inputs: list[Node] = list(node.inputs)
     for k, row in parts:
         covered = row.clean or bool(((lane < 0) | (row.lane >= 0)).all())

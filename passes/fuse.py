@@ -394,7 +394,9 @@ class _Fuser:
         flat = _flat_places(part) if initial.op == "const" else None
         if flat is not None:
             first, step = _progression(flat)
-            at: list[Size | Scalar] = [first + own[0] * step if step is not None else self._element(cluster, constant(flat), own[:nb], 0, None)]
+            at: list[Size | Scalar] = [
+                first + own[0] * step if step is not None else self._element(cluster, constant(flat), own[:nb], 0, None)
+            ]
         else:
             selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
             rest = iter(own[nb:])
