@@ -20,7 +20,8 @@ from graphc.scalar import Scalar, format_scalar
 class For:
     """for index in 0..extent: body.
 
-    kind: "serial" | "unroll" | "vector", which has `lanes` along the axis, `unroll` vectors a turn and a masked tail.
+    kind: "serial", `unroll` turns at once | "unroll", all of them | "vector", which has `lanes` along the axis, `unroll`
+    vectors a turn and a masked tail.
     A parallel loop is the outermost one, whose turns may run in any order and on several threads.
     """
 
@@ -31,11 +32,12 @@ class For:
     lanes: int = 1
     unroll: int = 1
     parallel: bool = False
+    tail: int = 0  # lanes of a turn of the tail, if other than `lanes`
 
     @property
     def step(self) -> int:
         """How far the index goes in a turn."""
-        return self.lanes * self.unroll if self.kind == "vector" else 1
+        return self.lanes * self.unroll
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,15 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
     match statement:
         case Block(body):
             return "\n".join(format_loops(s, depth) for s in body)
-        case For(index, extent, kind, body, lanes, unroll, parallel):
-            how = (f"vector {lanes} x {unroll}" if kind == "vector" else kind) + (", parallel" if parallel else "")
+        case For(index, extent, kind, body, lanes, unroll, parallel, tail):
+            how = (
+                f"vector {lanes} x {unroll}{f', tail {tail}' if tail not in (0, lanes) else ''}"
+                if kind == "vector"
+                else kind
+                if unroll == 1
+                else f"{kind} x {unroll}"
+            )
+            how += ", parallel" if parallel else ""
             return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"
         case Let(name, value):
             return f"{pad}t{name}: {SHORT[value.dtype]} = {format_scalar(value)}"
