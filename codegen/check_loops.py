@@ -96,7 +96,7 @@ class _Checker:
             _broken(f"the extent has the loop index {loose[0]}, which is not bound here", s, scope)
         if s.kind not in KINDS:
             _broken(f"a loop of the unknown kind {s.kind!r}", s, scope)
-        if s.lanes < 1 or s.unroll < 1 or (s.kind != "vector" and (s.lanes, s.unroll) != (1, 1)):
+        if s.lanes < 1 or s.unroll < 1 or (s.kind != "vector" and s.lanes != 1) or (s.kind == "unroll" and s.unroll != 1):
             _broken(f"a {s.kind} loop of {s.lanes} lanes, {s.unroll} times unrolled", s, scope)
         if s.kind == "vector" and scope.lanes:
             _broken("a vector loop inside another", s, scope)

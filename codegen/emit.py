@@ -128,7 +128,11 @@ class FunctionEmitter(AccumulatorEmitter):
             return
         start, end = self.span(s.extent) if s.parallel else (0, s.extent)
         if s.kind != "vector" or s.lanes == 1:
-            self.counted(symbol, start, end, 1, s.body, [self.plain(symbol, s.body)])
+            main = start + dims.floordiv(end - start, s.unroll) * s.unroll
+            if main != start:
+                self.counted(symbol, start, main, s.unroll, s.body, [self.plain(symbol, s.body, u) for u in range(s.unroll)])
+            if main != end:
+                self.counted(symbol, main, end, 1, s.body, [self.plain(symbol, s.body, 0)])
             return
         outer, self.lanes = self.lanes, s.lanes
         main = start + dims.floordiv(end - start, s.step) * s.step
@@ -137,14 +141,18 @@ class FunctionEmitter(AccumulatorEmitter):
         if main != start:
             self.counted(symbol, start, main, s.step, s.body, [self.lane_copy(symbol, s, u, None) for u in range(s.unroll)])
         if main != end:
-            self.counted(symbol, main, end, s.lanes, s.body, [self.lane_copy(symbol, s, 0, end)])
+            self.lanes = s.tail or s.lanes
+            self.counted(symbol, main, end, self.lanes, s.body, [self.lane_copy(symbol, s, 0, end)])
         self.lanes = outer
 
-    def plain(self, symbol: Symbol, body: Block) -> Callable[[Scope, str], None]:
+    def plain(self, symbol: Symbol, body: Block, u: int) -> Callable[[Scope, str], None]:
+        """The body for turn i + u of a serial loop."""
+
         def write(scope: Scope, i: str) -> None:
-            scope.axis[symbol] = Value(i, 1, scope.depth)
-            self.scopes.append(scope)
-            self.statement(body)
+            copy = Scope(scope.lines, scope.depth)
+            copy.axis[symbol] = Value(i if u == 0 else scope.lines.emit(f"add i64 {i}, {u}"), 1, scope.depth)
+            self.scopes.append(copy)
+            self.statement_copy(body, u)
             self.scopes.pop()
 
         return write
@@ -160,8 +168,8 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.scopes.append(scope)
                 left = scope.lines.emit(f"sub i64 {self.size(end).text}, {base}")
                 self.scopes.pop()
-                count = splat(scope.lines, left, int64, s.lanes)
-                copy.mask = scope.lines.emit(f"icmp slt <{s.lanes} x i64> {lane_numbers(s.lanes)}, {count}")
+                count = splat(scope.lines, left, int64, self.lanes)
+                copy.mask = scope.lines.emit(f"icmp slt <{self.lanes} x i64> {lane_numbers(self.lanes)}, {count}")
             self.scopes.append(copy)
             self.statement_copy(s.body, u)
             self.scopes.pop()

@@ -21,8 +21,8 @@ from graphc.scalar import Scalar, format_scalar
 class For:
     """for index in 0..extent: body.
 
-    kind: "serial" | "unroll" | "vector", which has `lanes` along the axis, `unroll` vectors a turn and a masked tail, or, of a long
-    body, every turn `masked`, so that it is written once.
+    kind: "serial", `unroll` turns at once | "unroll", all of them | "vector", which has `lanes` along the axis, `unroll`
+    vectors a turn and a masked tail, or, of a long body, every turn `masked`, so that it is written once.
     A parallel loop is the outermost one, whose turns may run in any order and on several threads.
     """
 
@@ -34,11 +34,12 @@ class For:
     unroll: int = 1
     parallel: bool = False
     masked: bool = False
+    tail: int = 0  # lanes of a turn of the tail, if other than `lanes`
 
     @property
     def step(self) -> int:
         """How far the index goes in a turn."""
-        return self.lanes * self.unroll if self.kind == "vector" else 1
+        return self.lanes * self.unroll
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,10 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
     match statement:
         case Block(body):
             return "\n".join(format_loops(s, depth) for s in body)
-        case For(index, extent, kind, body, lanes, unroll, parallel, masked):
-            how = f"vector {lanes} x {unroll}{' masked' if masked else ''}" if kind == "vector" else kind
+        case For(index, extent, kind, body, lanes, unroll, parallel, masked, tail):
+            how = kind if unroll == 1 else f"{kind} x {unroll}"
+            if kind == "vector":
+                how = f"vector {lanes} x {unroll}{' masked' if masked else ''}{f', tail {tail}' if tail not in (0, lanes) else ''}"
             how += ", parallel" if parallel else ""
             return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"
         case Let(name, value):

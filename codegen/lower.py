@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,7 +12,7 @@ import numpy as np
 from codegen import fill
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from codegen.strategy import contract
-from codegen.strategy.loops import CHEAP_MASKS, Access, abreast, is_long, lanes_of, unroll_of, vector_axis
+from codegen.strategy.loops import CHEAP_MASKS, Access, abreast, column_tile, is_long, lanes_of, unroll_of, vector_axis
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size
@@ -213,6 +214,7 @@ class _Nests:
         self.kernel = kernel
         self.target = target
         self.lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
+        self.rows = 1  # turns at once of the loops inside a vector loop
         self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
 
     def block(self) -> Block:
@@ -223,33 +225,47 @@ class _Nests:
             for axis in reversed(axes):
                 body = For(axis.index, axis.extent, "serial", _block(body))
             return _block(body)
-        chosen = vector_axis(axes, self._accesses(range(len(self.kernel.stages))))
-        body = Block(tuple(self._statements(vector=False)))
+        vector = axes.pop(vector_axis(axes, self._accesses(self._looping() or range(len(self.kernel.stages)))))
         bodies = [s.body for s in self.kernel.stages]
-        vector = axes.pop(chosen)
-        unroll = unroll_of(bodies, vector.extent, self.lanes, self.has_inner)
-        # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
-        lanes, unroll = (self.lanes * unroll, 1) if self.has_inner else (self.lanes, unroll)
-        long = not self.has_inner and is_long(bodies)
-        if long:
-            lanes, unroll = self.lanes * abreast(bodies, vector.extent, self.lanes, self.target), 1
-        body = For(
-            vector.index, vector.extent, "vector", _block(body), lanes, unroll, masked=long and self.target.vector_bytes >= CHEAP_MASKS
-        )
+        if self.has_inner:
+            # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
+            nests = Counter(s.nest for s in self.kernel.stages if s.reduce)
+            tile = column_tile(bodies, vector.extent, self.lanes, max(nests.values(), default=0))
+            self.rows = tile.rows
+            body = Block(tuple(self._statements(vector=False)))
+            body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)
+        else:
+            lanes, unroll = self.lanes, unroll_of(bodies, vector.extent, self.lanes, False)
+            long = is_long(bodies)
+            if long:
+                lanes, unroll = self.lanes * abreast(bodies, vector.extent, self.lanes, self.target), 1
+            body = Block(tuple(self._statements(vector=False)))
+            masked = long and self.target.vector_bytes >= CHEAP_MASKS
+            body = For(vector.index, vector.extent, "vector", _block(body), lanes, unroll, masked=masked)
         for axis in reversed(axes):
             body = For(axis.index, axis.extent, "serial", _block(body))
         return _block(body)
 
     def _inner_is_vector(self) -> bool:
         """Whether lanes run along an inner axis (rows, dot products) rather than along an outer one (columns, pointwise)."""
-        if any(s.axes or (s.reduce and dims.as_symbol(s.reduce[0].index).name.startswith("i")) for s in self.kernel.stages):  # type: ignore[union-attr]
-            return True
-        reduced = [s for s in self.kernel.stages if s.reduce and not s.scan]
-        if not reduced:
+        looping = self._looping()
+        if not looping:
             return False
-        accesses = self._accesses([k for k, s in enumerate(self.kernel.stages) if s.reduce])
-        axes = [*self.kernel.axes, *reduced[0].reduce]
-        return vector_axis(axes, accesses) >= len(self.kernel.axes)
+        outer = self.kernel.axes
+        axes = [*outer, *_over(self.kernel.stages[looping[0]])]
+        chosen = vector_axis(axes, self._accesses(looping))
+        return chosen >= len(outer) or not self._apart(axes[chosen])
+
+    def _looping(self) -> list[int]:
+        """The stages with loops of their own, but for those that must take their steps in order."""
+        return [k for k, s in enumerate(self.kernel.stages) if _over(s) and not s.scan]
+
+    def _apart(self, axis: Axis) -> bool:
+        """Whether different points along an outer axis write different elements: a scratch row is the same for all."""
+        symbol = dims.as_symbol(axis.index)
+        return all(
+            isinstance(static, Dim) and symbol in dims.symbols(static) for placed in self.kernel.stores for _, _, static, _ in placed
+        )
 
     def _accesses(self, stages: Iterable[int]) -> list[Access]:
         found: list[Access] = []
@@ -317,7 +333,8 @@ class _Nests:
             unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
             body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
         for axis in reversed(over):
-            body = For(axis.index, axis.extent, "serial", _block(body))
+            innermost = axis is over[-1] and not vector and not stages[nest[0]].scan
+            body = For(axis.index, axis.extent, "serial", _block(body), unroll=self.rows if innermost else 1)
         return [*result, body]
 
     def _stored(self, k: int) -> list[Statement]:
@@ -352,7 +369,7 @@ def _scatter(kernel: Loaded, target: Target) -> Block:
         ((slot, dynamic, static, mode),) = kernel.stores[k]
         axes = list(stage.axes)
         if k == 0 and len(axes) == 1 and fill.suits(stage.body, axes[0].extent, target) and static == axes[0].index:
-            result.append(Call("fill", fill.Fill(slot, int(axes[0].extent), stage.body)))  # type: ignore[call-overload]
+            result.append(Call("fill", fill.Fill(slot, int(axes[0].extent), stage.body)))
             continue
         body: Statement = Block((Let(k, stage.body), Store(slot, dynamic, static, sc.local(k, (), stage.dtype), mode)))
         last = axes[-1] if axes else None

@@ -17,6 +17,9 @@ from graphc.target import Target
 UNROLL_REDUCTION = 4  # independent accumulators: an add takes 4 cycles and two can start in each
 UNROLL_LIGHT = 4  # vectors per turn of a loop of a few operations
 LIGHT_OPS = 10
+COLUMN_VECTORS = 8  # side by side: rows that lie a power of two apart meet in few sets of the caches, and are read in longer pieces
+COLUMN_ACCUMULATORS, COLUMN_ROWS = 16, 4  # mean and variance of 1024 x 1024 f32: 8 vectors x 2 rows 142 us, 4 x 2 216, 16 x 1 122
+SHORT_TAIL = 4  # vectors of a turn of the tail when the number of columns is known only at run time: it may be small
 MATH_OPS = 20  # instructions of a transcendental, at the least: it keeps the ports busy by itself
 LONG_BODY = 250  # instructions, about what the CPU can look ahead: turns of a longer loop do not overlap
 MATH_CYCLES, OP_CYCLES, OP_RATE = 45, 4, 0.5  # from argument to result; cycles between instructions that wait for nothing
@@ -98,3 +101,36 @@ def abreast(bodies: Sequence[Scalar], extent: Size, lanes: int, target: Target) 
 def _instructions(bodies: Sequence[Scalar]) -> int:
     body = [s for s in sc.order(bodies) if s.op not in ("const", "index", "local")]
     return sum(1 if s.op in sc.FREE or s.op in sc.ARITHMETIC else MATH_OPS for s in body)
+
+
+@dataclass(frozen=True)
+class ColumnTile:
+    """A loop over columns around loops down the rows: lanes of a turn and of a turn of its tail, rows at once inside."""
+
+    lanes: int
+    tail: int
+    rows: int
+
+
+def column_tile(bodies: Sequence[Scalar], extent: Size, lanes: int, reductions: int) -> ColumnTile:
+    """`reductions` of one nest have accumulators at the same time."""
+    room = max(1, COLUMN_ACCUMULATORS // max(1, reductions))
+    light = unroll_of(bodies, 1 << 30, lanes, True)
+    widest = min(room, COLUMN_VECTORS if light == UNROLL_REDUCTION else light)
+    if not isinstance(extent, int):
+        tail = min(widest, SHORT_TAIL)
+        return ColumnTile(lanes * widest, lanes * tail, _rows(room, widest, light))
+    vectors = -(-extent // lanes)
+    if light == UNROLL_REDUCTION and vectors % room == 0:
+        widest = room
+    width = min(widest, _power_of_two(vectors))
+    return ColumnTile(lanes * width, lanes * min(width, _power_of_two(vectors % width or width)), _rows(room, width, light))
+
+
+def _rows(room: int, width: int, light: int) -> int:
+    return max(1, min(COLUMN_ROWS, room // width)) if light == UNROLL_REDUCTION else 1
+
+
+def _power_of_two(n: int) -> int:
+    """The least one that is not below n."""
+    return 1 << max(n - 1, 0).bit_length()
