@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -226,15 +225,19 @@ class _Nests:
                 body = For(axis.index, axis.extent, "serial", _block(body))
             return _block(body)
         vector = axes.pop(vector_axis(axes, self._accesses(self._looping() or range(len(self.kernel.stages)))))
-        bodies = [s.body for s in self.kernel.stages]
         if self.has_inner:
             # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
-            nests = Counter(s.nest for s in self.kernel.stages if s.reduce)
-            tile = column_tile(bodies, vector.extent, self.lanes, max(nests.values(), default=0))
+            nests: dict[int, list[Stage]] = {}
+            for s in self.kernel.stages:
+                if _over(s):
+                    nests.setdefault(s.nest, []).append(s)
+            reductions = max(sum(bool(s.reduce) for s in nest) for nest in nests.values())
+            tile = column_tile([[s.body for s in nest] for nest in nests.values()], vector.extent, self.lanes, reductions)
             self.rows = tile.rows
             body = Block(tuple(self._statements(vector=False)))
             body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)
         else:
+            bodies = [s.body for s in self.kernel.stages]
             lanes, unroll = self.lanes, unroll_of(bodies, vector.extent, self.lanes, False)
             long = is_long(bodies)
             if long:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, loop_index
+from graphc.program import Buffer, Check, Kernel, Launch, Program, Step
 from passes.pack import pack
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
@@ -147,12 +147,10 @@ def _update_in_place(program: Program) -> Program:
 def _same_place(program: Program, launch: Launch, source: int, target: int) -> bool:
     """True when a kernel reads `target` only at the element it then writes of `source`: old and new may share bytes.
 
-    That holds for values per point of the outer axes, also after a reduction over axes of its own.
+    That holds for values per point of the outer axes, also after a reduction: they are stored last.
     """
     kernel = launch.kernel
-    if kernel.kind == "scatter" or any(
-        stage.axes or stage.scan or any(a.index == loop_index(len(kernel.axes)) for a in stage.reduce) for stage in kernel.stages
-    ):
+    if kernel.kind == "scatter" or any(stage.axes or stage.scan for stage in kernel.stages):
         return False
     stores = [store.at for stage in kernel.stages for store in stage.stores if launch.buffers[store.slot] == source]
     slots = {k for k, b in enumerate(launch.buffers) if root_of(program, b) == target}

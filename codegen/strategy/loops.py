@@ -19,6 +19,7 @@ UNROLL_LIGHT = 4  # vectors per turn of a loop of a few operations
 LIGHT_OPS = 10
 COLUMN_VECTORS = 8  # side by side: rows that lie a power of two apart meet in few sets of the caches, and are read in longer pieces
 COLUMN_ACCUMULATORS, COLUMN_ROWS = 16, 4  # mean and variance of 1024 x 1024 f32: 8 vectors x 2 rows 142 us, 4 x 2 216, 16 x 1 122
+COLUMN_LEAST = 2  # vectors of long bodies without transcendentals: gradient of batch norm 1024 x 1024 f32: 0.65 ms, with 1 0.94
 SHORT_TAIL = 4  # vectors of a turn of the tail when the number of columns is known only at run time: it may be small
 MATH_OPS = 20  # instructions of a transcendental, at the least: it keeps the ports busy by itself
 LONG_BODY = 250  # instructions, about what the CPU can look ahead: turns of a longer loop do not overlap
@@ -112,10 +113,12 @@ class ColumnTile:
     rows: int
 
 
-def column_tile(bodies: Sequence[Scalar], extent: Size, lanes: int, reductions: int) -> ColumnTile:
-    """`reductions` of one nest have accumulators at the same time."""
+def column_tile(nests: Sequence[Sequence[Scalar]], extent: Size, lanes: int, reductions: int) -> ColumnTile:
+    """The bodies of each nest; `reductions` of one nest have accumulators at the same time."""
     room = max(1, COLUMN_ACCUMULATORS // max(1, reductions))
-    light = unroll_of(bodies, 1 << 30, lanes, True)
+    light = min([unroll_of(bodies, 1 << 30, lanes, True) for bodies in nests], default=1)
+    if light == 1 and all(s.op in sc.FREE or s.op in sc.ARITHMETIC for s in sc.order([b for n in nests for b in n])):
+        light = COLUMN_LEAST
     widest = min(room, COLUMN_VECTORS if light == UNROLL_REDUCTION else light)
     if not isinstance(extent, int):
         tail = min(widest, SHORT_TAIL)
