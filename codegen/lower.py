@@ -322,7 +322,7 @@ def _scatter(kernel: Loaded, target: Target) -> Block:
         ((slot, dynamic, static, mode),) = kernel.stores[k]
         axes = list(stage.axes)
         if k == 0 and len(axes) == 1 and fill.suits(stage.body, axes[0].extent, target) and static == axes[0].index:
-            result.append(Call("fill", fill.Fill(slot, int(axes[0].extent), stage.body)))  # type: ignore[call-overload]
+            result.append(Call("fill", fill.Fill(slot, int(axes[0].extent), stage.body)))
             continue
         body: Statement = Block((Let(k, stage.body), Store(slot, dynamic, static, sc.local(k, (), stage.dtype), mode)))
         last = axes[-1] if axes else None

@@ -166,7 +166,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Layout:
-    """How results are handed back: as "none", a "leaf", or a "tuple", "list" or "dict" of parts; a dict's parts in the order of its keys."""
+    """How results are handed back: as "none", a "leaf", or a "tuple", "list" or "dict" of parts, a dict's in the order of its keys."""
 
     kind: str
     parts: tuple[Layout, ...] = ()

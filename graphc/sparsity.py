@@ -20,6 +20,7 @@ from graphc.ops.create import zeros
 from graphc.ops.indexing import gather, scatter
 from graphc.ops.registry import constant
 from graphc.ops.shape import reshape
+from graphc.types import Shape
 
 FEWEST = 8  # seeds; a smaller identity matrix costs nothing
 GAIN = 4  # seeds for each colour at least: stores to places from a list cost more than stores in a row
@@ -36,7 +37,7 @@ def patterns(results: Sequence[Node], basis: Node) -> list[np.ndarray] | None:
     if not all(isinstance(s, int) for s in basis.shape):
         return None
     n = int(basis.shape[0])
-    if not FEWEST <= n or n * n > MOST:
+    if n < FEWEST or n * n > MOST:
         return None
     known: dict[Node, np.ndarray] = {basis: np.eye(n, dtype=bool).reshape(basis.shape)}
     work = 0
@@ -94,13 +95,13 @@ def colours(found: Sequence[np.ndarray]) -> np.ndarray | None:
     return result
 
 
-def expanded(lanes: Node, pattern: np.ndarray, colour: np.ndarray, shape: tuple[int, ...], last: bool) -> Node:
-    """The result of every seed from the results of the colours' seeds, in `shape`: 0 outside of the pattern. `last`: the lanes' axes come last."""
+def expanded(lanes: Node, pattern: np.ndarray, colour: np.ndarray, shape: Shape, last: bool) -> Node:
+    """The result of every seed from those of the colours' seeds: 0 outside of the pattern. `last`: the seeds' axes come last."""
     n, size = len(pattern), pattern[0].size
     j, e = np.nonzero(pattern.reshape(n, size))
     source, target = colour[j] * size + e, e * n + j if last else j * size + e
     order = np.argsort(target)
     source, target = source[order], target[order]
     values = gather(reshape(lanes, (-1,)), constant(source), axes=(0,))
-    places = [constant(p) for p in np.unravel_index(target, shape)]
+    places = [constant(p) for p in np.unravel_index(target, [int(s) for s in shape])]
     return scatter(zeros(shape, lanes.dtype), values, *places, axes=tuple(range(len(shape))), batch=0, mode="set")

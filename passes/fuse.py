@@ -362,7 +362,9 @@ class _Fuser:
         flat = _flat_places(part) if initial.op == "const" else None
         if flat is not None:
             first, step = _progression(flat)
-            at: list[Size | Scalar] = [first + own[0] * step if step is not None else self._element(cluster, constant(flat), own[:nb], 0, None)]
+            at: list[Size | Scalar] = [
+                first + own[0] * step if step is not None else self._element(cluster, constant(flat), own[:nb], 0, None)
+            ]
         else:
             selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
             rest = iter(own[nb:])
@@ -388,7 +390,8 @@ def _flat_places(scatter: Node) -> np.ndarray | None:
     if sorted(axes) != list(range(x.ndim)) or not all(isinstance(s, int) for s in x.shape) or any(i.op.name != "constant" for i in indices):
         return None
     place = {a: i.attrs["value"].array for a, i in zip(axes, indices, strict=True)}
-    return np.ravel_multi_index([place[k] for k in range(x.ndim)], [int(s) for s in x.shape])
+    flat: np.ndarray = np.ravel_multi_index([place[k] for k in range(x.ndim)], [int(s) for s in x.shape])
+    return flat
 
 
 def _progression(places: np.ndarray) -> tuple[int, int | None]:
