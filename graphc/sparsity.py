@@ -37,7 +37,7 @@ def patterns(results: Sequence[Node], basis: Node) -> list[np.ndarray] | None:
     if not all(isinstance(s, int) for s in basis.shape):
         return None
     n = int(basis.shape[0])
-    if not n >= FEWEST or n * n > MOST:
+    if n < FEWEST or n * n > MOST:
         return None
     known: dict[Node, np.ndarray] = {basis: np.eye(n, dtype=bool).reshape(basis.shape)}
     work = 0
@@ -96,15 +96,12 @@ def colours(found: Sequence[np.ndarray]) -> np.ndarray | None:
 
 
 def expanded(lanes: Node, pattern: np.ndarray, colour: np.ndarray, shape: Shape, last: bool) -> Node:
-    """The result of every seed from the results of the colours' seeds, in `shape`: 0 outside of the pattern.
-
-    `last`: the lanes' axes come last.
-    """
+    """The result of every seed from those of the colours' seeds: 0 outside of the pattern. `last`: the seeds' axes come last."""
     n, size = len(pattern), pattern[0].size
     j, e = np.nonzero(pattern.reshape(n, size))
     source, target = colour[j] * size + e, e * n + j if last else j * size + e
     order = np.argsort(target)
     source, target = source[order], target[order]
     values = gather(reshape(lanes, (-1,)), constant(source), axes=(0,))
-    places = [constant(p) for p in np.unravel_index(target, [s for s in shape if isinstance(s, int)])]  # only known sizes have a pattern
+    places = [constant(p) for p in np.unravel_index(target, [int(s) for s in shape])]
     return scatter(zeros(shape, lanes.dtype), values, *places, axes=tuple(range(len(shape))), batch=0, mode="set")

@@ -51,16 +51,19 @@ def rows_of(results: Sequence[Node], seed: Node) -> list[list[Row]] | None:
         if not isinstance(node.size, int) or node.size > MOST:
             return None
         with origin(node.site):
-            found = _through(node, known)
-        if found is None or len(found) > n // GAIN:
+            rows = _through(node, known)
+        if rows is None or len(rows) > n // GAIN:
             return None
-        known[node] = found
-    return [known.get(r, []) for r in results]
+        known[node] = rows
+    found = [known.get(r, []) for r in results]
+    values = set(toposort([row.value for rows in found for row in rows], stop=[seed]))
+    return None if seed in values else found  # an op that is not linear as it is written
 
 
 def _through(node: Node, known: Mapping[Node, list[Row]]) -> list[Row] | None:
     if node.op.elementwise:
-        return [_joined(node, parts) for parts in _aligned([(k, row) for k, i in enumerate(node.inputs) for row in known.get(i, [])])]
+        depend = [k for k, i in enumerate(node.inputs) if i in known]
+        return [_joined(node, parts, depend) for parts in _aligned([(k, row) for k in depend for row in known[node.inputs[k]]])]
     if node.op.name not in MOVES or node.inputs[0] not in known or any(i in known for i in node.inputs[1:]):
         return None
     rest = [np.asarray(-1)] * (len(node.inputs) - 1)  # pad: nothing is there
@@ -88,21 +91,18 @@ def _agree(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(((a == b) | (a < 0) | (b < 0)).all())
 
 
-def _joined(node: Node, parts: Parts) -> Row:
-    """An elementwise op of one row for each of some inputs, 0 for the others that depend on the seeds."""
+def _joined(node: Node, parts: Parts, depend: Sequence[int]) -> Row:
+    """An elementwise op of one row for each of some inputs, 0 for the others of those that depend on the seeds."""
     lane = np.maximum.reduce([row.lane for _, row in parts])
-    complete = bool((lane >= 0).all())
-    if len(parts) == 1 and len(set(node.inputs)) > 1 and node.op.vjp is not None:
-        (k, row), *_ = parts
-        value = node.op.vjp(row.value, node, *node.inputs, **node.attrs)[k]  # linear and diagonal: the vjp is the op
-        return Row(
-            zeros(node.shape, node.dtype) if value is None else value, lane, complete or (row.clean and bool(node.op.facts.get("unit")))
-        )
-    inputs: list[Node] = list(node.inputs)
+    clean = bool((lane >= 0).all()) or (all(row.clean for _, row in parts) and bool(node.op.facts.get("unit")))
+    if len(parts) == 1 < len(depend) and node.op.vjp is not None:
+        ((k, row),) = parts
+        value = node.op.vjp(row.value, node, *node.inputs, **node.attrs)[k]  # linear and diagonal: the vjp is the op, without the zeros
+        return Row(zeros(node.shape, node.dtype) if value is None else value, lane, clean)
+    inputs = [zeros(i.shape, i.dtype) if k in depend else i for k, i in enumerate(node.inputs)]
     for k, row in parts:
         covered = row.clean or bool(((lane < 0) | (row.lane >= 0)).all())
         inputs[k] = row.value if covered else where(constant(row.lane >= 0), row.value, 0)
-    clean = complete or (all(row.clean for _, row in parts) and bool(node.op.facts.get("unit")))
     return Row(make(node.op, tuple(inputs), node.params), lane, clean)
 
 

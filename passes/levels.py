@@ -9,11 +9,12 @@ generation evaluates those of a level, as far as they come into one kernel, as t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from graphc.ir import Node
 
-WINDOW = 4096  # values: twice as many bytes as a first cache holds would be 8192
+WINDOW = 4096  # values, all of which may be alive at once: 32 kB, a first cache
 CHEAP = frozenset(("divide", "floor_divide", "mod", "reciprocal", "rsqrt", "sqrt"))  # costly, but not functions of the math library
 LEAVES = ("input", "shared", "constant")
 
@@ -49,12 +50,14 @@ def _moves(node: Node) -> bool:
 
 
 def _sorted(window: list[Node]) -> list[Node]:
-    """By level; in each the functions first, those of the same argument side by side."""
+    """By level; in each the functions first, those of the same argument side by side. As it is where no two functions can meet."""
     position = {node: k for k, node in enumerate(window)}
     level: dict[Node, int] = {}
     key: dict[Node, tuple[int, bool, int]] = {}
+    met: Counter[int] = Counter()
     for k, node in enumerate(window):
         math = node.op.costly and node.op.name not in CHEAP
         level[node] = max([level.get(i, 0) for i in node.inputs], default=0) + math
         key[node] = (level[node], not math, position.get(node.inputs[0], k) if math else k)
-    return sorted(window, key=key.__getitem__)
+        met[level[node]] += math
+    return sorted(window, key=key.__getitem__) if max(met.values(), default=0) > 1 else window
