@@ -22,13 +22,15 @@ from benchmarks.row import Row, normal
 from benchmarks.worker import Clock
 from codegen import jit
 from codegen.compile import write_module
+from codegen.room import make_room
 from codegen.target import host
 from graphc.ir import Graph, Node
 from graphc.verify import size_assumptions
 from passes import pipeline
 from passes.assemble import assemble
+from passes.block import block
 from passes.fuse import fuse
-from passes.memory import plan_memory
+from passes.memory import plan_memory, update_in_place
 
 BUILDING = ("build", "grad", "checks", "simplify", "fuse", "assemble", "memory")  # what the goal of 30 us a node is about
 PHASES = (*BUILDING, "text", "LLVM", "warm")
@@ -97,8 +99,8 @@ def compiled(declare: Callable[[dict[str, float]], Declared]) -> tuple[int, dict
     new = [(s, v) for (s, _), v in zip(updates, best.outputs[len(outputs) :], strict=True)]
     fused = timed("fuse", lambda: fuse(best))
     assembled = timed("assemble", lambda: assemble(best, new, fused, checks))
-    program = timed("memory", lambda: plan_memory(assembled))
-    text = timed("text", lambda: write_module(program, host()))
+    program = timed("memory", lambda: plan_memory(block(update_in_place(assembled), host().l2 // 2)))
+    text = timed("text", lambda: write_module(make_room(program, host()), host()))
     code = timed("LLVM", lambda: jit.compile_module(text, host()))
     timed("warm", lambda: jit.load(code))
     gc.enable()

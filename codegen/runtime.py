@@ -18,6 +18,7 @@ from codegen.context import CALLABLE, Context
 from codegen.entry import EntryEmitter, suits
 from codegen.loopir import format_loops
 from codegen.lower import lower
+from codegen.room import make_room
 from codegen.target import host
 from codegen.team import arena_bytes, threads_for
 from codegen.threads import RUN
@@ -46,10 +47,10 @@ class Executable:
         layout: Layout | None = None,
         threads: int | None = None,
     ) -> None:
-        self.program = program
+        self.target = target or host()
+        self.program = program = make_room(program, self.target)
         self.threads = threads_for(program, threads)
         self.arena = arena_bytes(program, self.threads)
-        self.target = target or host()
         self.symbols = program_symbols(program)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)

@@ -117,6 +117,7 @@ class Kernel:
     operands: tuple[Operand, ...]
     kind: str = "loops"
     blocks: Blocks | None = None  # kind "blocks", which has no stages of its own
+    room: bool = False  # the last operand is scratch for what code generation wants to keep beside: no stage reads or writes it
 
     def scalars(self) -> Iterator[Scalar]:
         for stage in self.stages:
@@ -131,7 +132,7 @@ class Kernel:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.axes, self.stages, self.operands, self.kind, self.blocks))
+        return hash((self.axes, self.stages, self.operands, self.kind, self.blocks, self.room))
 
     @cached_property
     def parts(self) -> list[Scalar]:

@@ -123,6 +123,7 @@ class Graphc(Peer):
     def nodes(self, row: Row, data: Arrays) -> Built:
         """Declare, differentiate, optimise, write LLVM text: everything before LLVM, a node of the user's graph."""
         from codegen.compile import write_module
+        from codegen.room import make_room
         from codegen.target import host
         from graphc.ir import Graph
         from passes import pipeline
@@ -138,9 +139,9 @@ class Graphc(Peer):
                 log = pipeline.Log()
                 best = pipeline.optimise(graph, "default", log)
                 values = best.outputs[len(outputs) :]
-                program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log)
+                program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log, host())
                 clock = Clock()
-                write_module(program, host())
+                write_module(make_room(program, host()), host())
                 latest["codegen"] = clock.seconds()
             times.update({k: round(1e6 * v / sizes[0], 2) for k, v in latest.items()})
             return []

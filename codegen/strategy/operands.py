@@ -1,4 +1,4 @@
-"""Where a product reads its operands: in place, or in packed copies on the stack.
+"""Where a product reads its operands: in place, or in packed copies.
 
 strips of a:  strip[k, i] = a[i, k]      as many rows as a tile has, one step of k after the other
 panels of b:  panel[k, j] = b[k, j]      as many columns as a tile has
@@ -27,6 +27,17 @@ COLS, ROW, COL = (dims.axis(x) for x in ("cols", "i", "j"))
 SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
 
 
+def depth(p: Product) -> int:
+    """Steps of k that a packed copy may have."""
+    return max(min(p.k_block, p.k.extent if isinstance(p.k.extent, int) else p.k_block), 1)
+
+
+def room(p: Product) -> Size:
+    """Bytes for the strips of one task."""
+    rows = round_up(row_blocks(p).most, p.rows)
+    return (rows * depth(p) + p.rows * SQUARE) * p.dtype.itemsize * strips_pay(p)
+
+
 class OperandEmitter(FunctionEmitter):
     """Writes the loops of a product, and what reads its operands."""
 
@@ -36,14 +47,14 @@ class OperandEmitter(FunctionEmitter):
     cols: Size
 
     def make_room(self) -> None:
-        """The copies' places on the stack."""
+        """The places of the copies: strips, of up to a megabyte, in scratch; a panel on the stack."""
         p, element = self.p, llvm_type(self.p.dtype, 1)
         self.pays, self.strips_pay = packing_pays(p), strips_pay(p)
         self.strips = self.panel = "null"
-        self.depth = max(min(p.k_block, p.k.extent if isinstance(p.k.extent, int) else p.k_block), 1)
+        self.depth = depth(p)
         if self.strips_pay is not False:
-            rows = round_up(row_blocks(p).most, p.rows)
-            self.strips = self.entry.emit(f"alloca {element}, i64 {rows * self.depth + p.rows * SQUARE}, align 64")
+            assert self.kernel.room, "`codegen.room` gives a product that copies strips a place for them"
+            self.strips = f"%b{len(self.kernel.operands) - 1}"
         elif p.along_k and p.a.inner != 1:
             self.strips = self.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
         if may_pack(p):
