@@ -10,33 +10,38 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks.goals import LONG
 from benchmarks.machine import Machine
 from benchmarks.peers import PEERS
+from benchmarks.picture import draw
 from benchmarks.row import Row, select
 from benchmarks.run import Options, Suite, Timing
-from benchmarks.table import HEAD, line, markdown, slower
+from benchmarks.table import head, line, markdown, slower
 
 RESULTS = Path(__file__).parent / "results"
+PARALLEL = ("graphc", "graphc-1", "jax", "torch", "torch.compile")  # peers of runs on several threads, unless others are named
 
 
 def main() -> int:
     """Run the rows; the exit code says whether a result was wrong."""
     arguments = _arguments()
-    rows = select(arguments.rows)
+    rows = _rows(arguments)
     if arguments.list:
         print("\n".join(r.name for r in rows))
         return 0
     options = Options(arguments.threads, arguments.rounds, arguments.seconds, arguments.patience, arguments.timeout, arguments.python)
-    peers = [p for p in PEERS if not arguments.peers or p in arguments.peers.split(",")]
+    several = options.threads > 1
+    named = arguments.peers.split(",") if arguments.peers else PARALLEL if several else PEERS
+    peers = [p for p in PEERS if p in named and (several or p != "graphc-1")]
     machine = Machine(options.threads)
     report: dict[str, Any] = {"machine": {}, "threads": options.threads, "versions": _versions(options), "rows": {}}
     suite = Suite(peers, machine, options)
-    print("  ".join(HEAD))
+    print("  ".join(head(options.threads)))
     try:
         for row in rows:
             machine.measure()
             report["rows"][row.name] = _record(row, suite.measure(row), machine)
-            print("  ".join(line(row.name, report["rows"][row.name])), flush=True)
+            print("  ".join(line(row.name, report["rows"][row.name], options.threads)), flush=True)
             for peer, entry in report["rows"][row.name]["peers"].items():
                 if arguments.verbose and ("skip" in entry or "wrong" in entry or "facts" in entry):
                     print(f"    {peer}: {entry.get('skip') or entry.get('wrong') or ''} {entry.get('facts', '')}")
@@ -66,8 +71,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--python", default=sys.executable, help="the peers' interpreter, if they live in another environment")
     parser.add_argument("--json", type=Path, help="write everything to this file")
     parser.add_argument("--table", type=Path, help="write the Markdown table to this file")
-    parser.add_argument("--save", action="store_true", help="merge these rows into benchmarks/results/")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="print what got over 10 %% slower than in this JSON file")
+    parser.add_argument("--save", action="store_true", help="merge these rows into benchmarks/results/: JSON, Markdown table, picture")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        nargs="?",
+        const=Path(),
+        help="print what got over 10 %% slower than in this JSON file, by default the ledger",
+    )
     parser.add_argument("--verbose", action="store_true", help="say why peers were skipped, and what they told of themselves")
     parser.add_argument("--list", action="store_true", help="print the names of the rows")
     return parser.parse_args()
@@ -81,18 +93,30 @@ def _limit(row: Row, machine: Machine) -> float | None:
     return machine.limit(row.dtype, row.flops, row.nbytes) if row.flops or row.nbytes else None
 
 
+def _rows(arguments: argparse.Namespace) -> list[Row]:
+    """The rows asked for; on several threads, if none is named, those that the one-thread ledger has above 50 us."""
+    ledger = RESULTS / "threads-1.json"
+    if arguments.threads == 1 or arguments.rows or not ledger.exists():
+        return select(arguments.rows)
+    known = json.loads(ledger.read_text())["rows"]
+    times = {name: [e["min"] for e in row["peers"].values() if "min" in e] for name, row in known.items()}
+    return [r for r in select([]) if r.family not in ("call", "compile") and min(times.get(r.name, [LONG])) >= LONG]
+
+
 def _write(arguments: argparse.Namespace, report: dict[str, Any]) -> None:
+    kept = RESULTS / f"threads-{arguments.threads}.json"
     if arguments.compare:
-        lines = list(slower(json.loads(arguments.compare.read_text()), report))
-        print("\n".join(lines) or f"nothing is over 10 % slower than in {arguments.compare}")
+        before = kept if arguments.compare == Path() else arguments.compare
+        lines = list(slower(json.loads(before.read_text()), report)) if before.exists() else [f"{before} is not there to compare with"]
+        print("\n".join(lines) or f"nothing is over 10 % slower than in {before}")
     if arguments.save:
-        kept = RESULTS / f"threads-{arguments.threads}.json"
         before = json.loads(kept.read_text())["rows"] if kept.exists() else {}
         known = [r.name for r in select([])]
         merged = before | report["rows"]
         ledger = report | {"rows": {name: merged[name] for name in known if name in merged}}
         kept.write_text(json.dumps(ledger, indent=1) + "\n")
         kept.with_suffix(".md").write_text(markdown(ledger))
+        kept.with_suffix(".svg").write_text(draw(ledger))
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     if arguments.table:

@@ -26,7 +26,8 @@ class Row:
     function: Callable[..., Any]
     data: Callable[..., Arrays]
     want: str = "value"
-    """What a peer makes of the function: value, call, gradient, value_and_gradient, hvp, hessian, step, resize, nodes, cold, import."""
+    """What a peer makes of the function: value, call, call_out, gradient, value_and_gradient, hvp, hessian, step, resize, nodes, cold,
+    warm, import."""
     wrt: int = 1
     """Derivatives are taken for, and training moves, the first `wrt` arguments; for hvp as many directions come last."""
     shapes: tuple[tuple[Any, ...], ...] | None = None
@@ -60,7 +61,7 @@ class Row:
     @property
     def fresh(self) -> bool:
         """Every sample is a new process."""
-        return self.want in ("cold", "import")
+        return self.want in ("cold", "warm", "import")
 
 
 # Floating-point operations of one element of a vector implementation: polynomial, range reduction and reconstruction counted as the

@@ -46,7 +46,7 @@ class Worker:
 
     def __init__(self, peer: str, options: Options, scratch: str) -> None:
         self.peer, self.options = peer, options
-        python = sys.executable if peer == "graphc" else options.python
+        python = sys.executable if peer.startswith("graphc") else options.python
         command = [python, "-m", "benchmarks.worker", peer]
         errors = None if "BENCHMARKS_TRACE" in os.environ else subprocess.DEVNULL
         self.process = subprocess.Popen(

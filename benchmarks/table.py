@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.goals import goal
+
 Report = dict[str, Any]
 SLOWER = 1.10
 UNITS = ((1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1.0, "s"))
-HEAD = ("row", "graphc", "median", "best peer", "ratio", "limit", "of limit", "others")
+HEAD = ("row", "graphc", "median", "best peer", "ratio", "goal", "limit", "of limit", "others")
+SPEED_UP = "speed-up"  # a column of runs on several threads
+OWN = ("graphc", "graphc-1")
 
 
 def best_peer(entries: dict[str, Any]) -> str | None:
     """The fastest peer with a right result."""
-    right = [p for p, e in entries.items() if p != "graphc" and "min" in e and "wrong" not in e]
+    right = [p for p, e in entries.items() if p not in OWN and "min" in e and "wrong" not in e]
     return min(right, key=lambda p: entries[p]["min"], default=None)
 
 
@@ -25,23 +29,37 @@ def ratio(entries: dict[str, Any], key: str = "min") -> float | None:
     return float(entries[best][key] / own[key])
 
 
-def line(name: str, row: Report) -> tuple[str, ...]:
+def speed_up(entries: dict[str, Any]) -> float | None:
+    """graphc's time on one thread over its time on those of the run."""
+    one, own = entries.get("graphc-1", {}), entries.get("graphc", {})
+    return float(one["min"] / own["min"]) if "min" in one and "min" in own else None
+
+
+def head(threads: int) -> tuple[str, ...]:
+    """The names of the columns."""
+    return HEAD if threads == 1 else (*HEAD[:6], SPEED_UP, *HEAD[6:])
+
+
+def line(name: str, row: Report, threads: int = 1) -> tuple[str, ...]:
     """The cells of a row."""
     entries, unit = row["peers"], row["unit"]
     own = entries.get("graphc", {"skip": "not run"})
     best, how = best_peer(entries), ratio(entries)
     limit = row["limit"]
-    others = [f"{p} {_cell(e, unit)}" for p, e in entries.items() if p not in ("graphc", best) and "min" in e]
-    return (
+    others = [f"{p} {_cell(e, unit)}" for p, e in entries.items() if p not in (*OWN, best) and "min" in e]
+    wanted, gained = goal(name, threads), speed_up(entries)
+    cells = (
         name,
         _cell(own, unit),
         duration(own["median"], unit) if "median" in own else "",
         f"{best} {_cell(entries[best], unit)}" if best else "",
         f"{how:.2f}" if how else "",
+        f"{wanted:g}" if wanted else "",
         duration(limit, unit) if limit else "",
         f"{100 * limit / own['min']:.0f} %" if limit and "min" in own else "",
         ", ".join(others),
     )
+    return cells if threads == 1 else (*cells[:6], f"{gained:.2f}" if gained else "", *cells[6:])
 
 
 def _cell(entry: dict[str, Any], unit: str) -> str:
@@ -68,10 +86,10 @@ def markdown(report: Report) -> str:
         + ".",
         ", ".join(f"{k} {v}" for k, v in report["versions"].items()) + ".",
         "",
-        f"| {' | '.join(HEAD)} |",
-        f"|{'---|' * len(HEAD)}",
+        f"| {' | '.join(head(report['threads']))} |",
+        f"|{'---|' * len(head(report['threads']))}",
     ]
-    text += [f"| {' | '.join(line(name, row))} |" for name, row in report["rows"].items()]
+    text += [f"| {' | '.join(line(name, row, report['threads']))} |" for name, row in report["rows"].items()]
     return "\n".join(text) + "\n"
 
 

@@ -77,16 +77,16 @@ class _Worker:
         data = self.row.data()
         clock = Clock()
         self.built = self.peer.build(self.row, data)
-        first = self.built.call(*self._arguments())
-        took = clock.seconds()
+        first = self.call(*self._arguments())
+        took = float(self.built.facts.pop("seconds", clock.seconds()))
         self.outputs = [first]
         return {"seconds": took, "facts": self.built.facts}
 
     def result(self, file: str) -> dict[str, object]:
         import numpy as np
 
-        outputs = self.outputs + [self.built.call(*self._arguments()) for _ in range(self.built.check_calls - 1)]
-        arrays = [a for o in outputs for a in self.built.arrays(o)]
+        outputs = self.outputs + [self.call(*self._arguments()) for _ in range(self.built.check_calls - 1)]
+        arrays = [np.array(a) for o in outputs for a in self.built.arrays(o)]
         np.savez(file, *arrays)
         self.outputs = []
         return {}
@@ -116,6 +116,9 @@ class _Worker:
         gc.collect()
         return {"facts": facts}
 
+    def call(self, *args: object) -> object:
+        return self.built.call(*args) if self.built.out is None else self.built.call(*args, out=self.built.out)
+
     def _arguments(self) -> tuple[object, ...]:
         if self.built.prepare is None:
             return self.built.args
@@ -128,7 +131,8 @@ class _Worker:
 
         args = self._arguments()
         names = {f"a{k}": a for k, a in enumerate(args)}
-        timer = timeit.Timer(f"call({', '.join(names)})", globals={"call": self.built.call, **names})
+        passed = ", ".join([*names, *(["out=out"] if self.built.out is not None else [])])
+        timer = timeit.Timer(f"call({passed})", globals={"call": self.built.call, "out": self.built.out, **names})
         clock = Clock()
         wall = timer.timeit(self.number)
         return min(wall, clock.seconds()) / self.number / self.built.divisor

@@ -49,6 +49,8 @@ class MemoryEmitter(ValueEmitter):
         found = self.find(key)
         if found is not None:
             return found
+        if dynamic is None and offset.text == "0":
+            return self.put(key, Value(f"%b{slot}", 1, depth))
         with self.at(depth):
             lines = self.here.lines
             pointer = f"%b{slot}"
@@ -69,14 +71,14 @@ class MemoryEmitter(ValueEmitter):
                 index = lines.emit(f"add <{lanes} x i64> {index}, {self.spread(dynamic, int64, lanes)}")
             return lines.emit(f"getelementptr {memory_type(dtype, 1)}, ptr %b{slot}, <{lanes} x i64> {index}")
 
-    def fetch(self, s: Scalar) -> Value:
+    def fetch(self, s: Scalar, args: list[Value]) -> Value:
         slot, static, has_dynamic, has_mask = s.param
-        args = [self.find(a) for a in s.args]
         dynamic = args[0] if has_dynamic else None
         mask = args[-1] if has_mask else None
-        depth = max([a.depth for a in args if a is not None], default=0)
-        for symbol in dims.symbols(static):
-            depth = max(depth, self.axis(symbol).depth)
+        depth = max([a.depth for a in args], default=0)
+        if not isinstance(static, int):
+            for symbol in dims.symbols(static):
+                depth = max(depth, self.axis(symbol).depth)
         if slot in self.written:
             depth = self.here.depth
         stride = self.split(static)

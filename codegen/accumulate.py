@@ -71,6 +71,8 @@ class AccumulatorEmitter(MemoryEmitter):
     def new_register(self, name: int, dtype: np.dtype, combine: str) -> Register:
         lanes, copies, outer = self.lanes, 1, self.lanes
         for s in walk(self.body):
+            if isinstance(s, For) and s.kind == "serial" and s.unroll > 1 and _accumulates(s, name):
+                copies = max(copies, s.unroll)
             if isinstance(s, For) and s.kind == "vector" and s.lanes > 1 and outer == 1 and _accumulates(s, name):
                 lanes, copies = s.lanes, s.unroll
             if isinstance(s, Accumulate) and s.name == name and combine.startswith("arg"):

@@ -25,7 +25,7 @@ from graphc.scalar import Scalar, order
 from graphc.verify_scalar import outside, scalar_fault, show, unbound
 
 COMBINES = (*NEUTRAL_COMBINES, "recur")
-KINDS = ("serial", "parallel", "unroll", "vector")
+KINDS = ("serial", "unroll", "vector")
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,12 @@ class _Checker:
             _broken(f"the extent has the loop index {loose[0]}, which is not bound here", s, scope)
         if s.kind not in KINDS:
             _broken(f"a loop of the unknown kind {s.kind!r}", s, scope)
-        if s.lanes < 1 or s.unroll < 1 or (s.kind != "vector" and (s.lanes, s.unroll) != (1, 1)):
+        if s.lanes < 1 or s.unroll < 1 or (s.kind != "vector" and s.lanes != 1) or (s.kind == "unroll" and s.unroll != 1):
             _broken(f"a {s.kind} loop of {s.lanes} lanes, {s.unroll} times unrolled", s, scope)
         if s.kind == "vector" and scope.lanes:
             _broken("a vector loop inside another", s, scope)
+        if s.parallel and scope.within:
+            _broken("a parallel loop that is not the outermost one", s, scope)
         inner = scope.inner(f"for {s.index} in {s.extent} ({s.kind})")
         return replace(inner, axes={**scope.axes, symbol: s.extent}, lanes=scope.lanes or s.kind == "vector")
 

@@ -9,32 +9,49 @@ from codegen.fma import fuse_multiply_add
 from codegen.loopir import Block
 from codegen.lower import lower
 from codegen.strategy.product import ProductEmitter
+from codegen.team import ONE_THREAD, Team, Threads, team_of, write_task
+from codegen.threads import RUN
 from codegen.unit import Unit
 from graphc import dims
-from graphc.dims import Symbol
+from graphc.dims import Size, Symbol
 from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Step
 from graphc.target import Target
 
 ARGUMENTS_PER_FUNCTION = 800  # of the kernels it calls, some two instructions each: LLVM's time is super-linear in the length of a function
+SHORT_KERNEL = 60  # lines of text: up to it a call costs more than the copy of the code
 FINISHED = -1
 
 
-def write_module(program: Program, target: Target, fma: bool = True, entry: Callable[[Unit], FunctionEmitter] | None = None) -> str:
+def write_module(
+    program: Program,
+    target: Target,
+    fma: bool = True,
+    entry: Callable[[Unit], FunctionEmitter] | None = None,
+    threads: Threads = ONE_THREAD,
+) -> str:
     """The module's text. `i64 run(ptr slots, ptr sizes)` gives -1, or the number of the check that failed.
 
     slots: the addresses of inputs, state, constants, outputs and the arena, see `slot_of`; sizes: the symbols in order.
     `entry` writes a function that calls it from Python.
     """
-    unit = Unit(target)
-    names = program.kernels()
+    unit = Unit(target, fma)
+    names = unit.names = program.kernels()
+    teams: dict[Kernel, Team] = {}
+    launched = {step.kernel for step in program.steps if isinstance(step, Launch)}
     for kernel, name in names.items():
         loops = lower(fuse_multiply_add(kernel) if fma else kernel, target)
-        unit.module.functions[name] = ProductEmitter(unit, kernel, name, loops).text()
+        team = None if kernel not in launched else team_of(kernel, loops, threads)
+        if team is not None:
+            teams[kernel] = team
+        text = ProductEmitter(unit, kernel, name, loops, team is not None).text()
+        if text.count("\n") <= SHORT_KERNEL:
+            text = text.replace(") #", ") alwaysinline #", 1)
+        unit.module.functions[name] = text
     parts: list[str] = []
     positions = {s: k for k, s in enumerate(program_symbols(program))}
     for first, last in _stretches(program.steps):
         parts.append(f"part{len(parts)}")
-        unit.module.functions[parts[-1]] = _Part(unit, program, names, positions, parts[-1], first, last).text()
+        unit.module.functions[parts[-1]] = _Part(unit, program, names, teams, positions, parts[-1], first, last).text()
     lines = ["define i64 @run(ptr %slots, ptr %sizes) {"]
     for k, part in enumerate(parts):
         lines += [
@@ -44,6 +61,8 @@ def write_module(program: Program, target: Target, fma: bool = True, entry: Call
         ]
         lines += [f"stop{k}:", f"  ret i64 %r{k}", f"next{k}:"]
     unit.module.functions["run"] = "\n".join([*lines, f"  ret i64 {FINISHED}", "}", ""])
+    if len(parts) == 1 and unit.module.functions["part0"].count("\n") <= SHORT_KERNEL:
+        unit.module.functions["part0"] = unit.module.functions["part0"].replace("{\n", "alwaysinline {\n", 1)
     if entry is not None:
         unit.module.functions["entry"] = entry(unit).text()
     return unit.module.text()
@@ -89,7 +108,8 @@ def program_symbols(program: Program) -> list[Symbol]:
     for b in program.buffers:
         for s in (*b.shape, *(() if b.offset is None else (b.offset,))):
             found |= dims.symbols(s)
-    for kernel in program.kernels():
+    found |= dims.symbols(program.arena) | dims.symbols(program.scratch)
+    for kernel in {step.kernel for step in program.steps if isinstance(step, Launch)}:
         found |= set(kernel.sizes())
     for node in (*program.inputs, *program.shared):
         for s in node.shape:
@@ -104,17 +124,27 @@ class _Part(FunctionEmitter):
     """Some of the steps, as a function."""
 
     def __init__(
-        self, unit: Unit, program: Program, names: dict[Kernel, str], positions: dict[Symbol, int], name: str, first: int, last: int
+        self,
+        unit: Unit,
+        program: Program,
+        names: dict[Kernel, str],
+        teams: dict[Kernel, Team],
+        positions: dict[Symbol, int],
+        name: str,
+        first: int,
+        last: int,
     ) -> None:
         super().__init__(unit, Kernel((), (), ()), name, Block(()))
-        self.program, self.names, self.positions, self.first, self.last = program, names, positions, first, last
+        self.program, self.names, self.teams, self.positions, self.first, self.last = program, names, teams, positions, first, last
         self.pointers: dict[int, str] = {}
+        self.context = 0  # words that a task of this part is told
 
     def text(self) -> str:
         for number in range(self.first, self.last):
             self.step(number, self.program.steps[number])
         return (
             f"define internal i64 @{self.name}(ptr %slots, ptr %sizes) {{\nentry:\n"
+            + (f"  %context = alloca [{self.context} x i64], align 8\n" if self.context else "")
             + "\n".join(self.entry.lines)
             + f"\n  ret i64 {FINISHED}\n}}\n"
         )
@@ -122,7 +152,10 @@ class _Part(FunctionEmitter):
     def step(self, number: int, step: Step) -> None:
         if isinstance(step, Launch):
             args = [f"ptr {self.pointer(b)}" for b in step.buffers] + [f"i64 {self.symbol(s)}" for s in step.kernel.sizes()]
-            self.entry.line(f"call void @{self.names[step.kernel]}({', '.join(args)})")
+            if step.kernel in self.teams:
+                self.team(step, args)
+            else:
+                self.entry.line(f"call void @{self.names[step.kernel]}({', '.join(args)})")
             return
         fault = self.entry.emit(f"load i64, ptr {self.pointer(step.buffer)}, align 8")
         fine = self.entry.emit(f"icmp eq i64 {fault}, {NO_FAULT}")
@@ -131,6 +164,29 @@ class _Part(FunctionEmitter):
         self.entry.label(bad)
         self.entry.line(f"ret i64 {number}")
         self.entry.label(good)
+
+    def team(self, launch: Launch, args: list[str]) -> None:
+        """The kernel on several threads: its arguments go to memory, where every thread's task finds them."""
+        e, team = self.entry, self.teams[launch.kernel]
+        scratch = tuple([k for k, b in enumerate(launch.buffers) if self.program.buffers[b].role == "scratch"])
+        words = [*args, f"i64 {self.known(self.program.scratch if scratch else 0)}"]
+        self.context = max(self.context, len(words))
+        for k, word in enumerate(words):
+            e.line(f"store {word}, ptr {e.emit(f'getelementptr i64, ptr %context, i64 {k}')}, align 8")
+        task = write_task(self.unit, launch.kernel, self.names[launch.kernel], scratch)
+        total, most = self.known(team.total), str(team.threads)
+        if (enough := team.pays()) is not None:
+            for symbol in launch.kernel.sizes():
+                self.symbol(symbol)
+            most = e.emit(f"select i1 {self.value(enough).text}, i64 {team.threads}, i64 1")
+        self.module.declare(f"declare void @{RUN}(ptr, ptr, i64, i64, i64)")
+        e.line(f"call void @{RUN}(ptr @{task}, ptr %context, i64 {total}, i64 {self.known(team.grain)}, i64 {most})")
+
+    def known(self, size: Size) -> str:
+        """A size, once its symbols have been read."""
+        for symbol in sorted(dims.symbols(size)):
+            self.symbol(symbol)
+        return self.size(size).text
 
     def symbol(self, symbol: Symbol) -> str:
         scope = self.scopes[0]
@@ -150,9 +206,10 @@ class _Part(FunctionEmitter):
                 at = self.entry.emit(f"getelementptr ptr, ptr %slots, i64 {key[1]}")
                 base = self.put(key, self.constant(self.entry.emit(f"load ptr, ptr {at}, align 8")))
             text = base.text
-            if b.offset is not None and b.offset != 0:
-                for symbol in sorted(dims.symbols(b.offset)):
-                    self.symbol(symbol)
-                text = self.entry.emit(f"getelementptr inbounds i8, ptr {text}, i64 {self.size(b.offset).text}")
+            offset: Size = 0 if b.offset is None else b.offset
+            if b.role == "scratch":
+                offset = self.program.arena + offset
+            if offset != 0:
+                text = self.entry.emit(f"getelementptr inbounds i8, ptr {text}, i64 {self.known(offset)}")
             self.pointers[buffer] = text
         return self.pointers[buffer]

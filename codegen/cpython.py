@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import weakref
 
 import numpy as np
 
@@ -12,21 +13,40 @@ from graphc.dtypes import SHORT
 
 HEAD = object.__basicsize__  # reference count and type, as every object starts
 TYPE = HEAD - 8
-DATA, NDIM, SHAPE, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48
-FLOAT_VALUE = HEAD  # of a Python float
-CONTIGUOUS_ALIGNED = 0x1 | 0x100
+DATA, NDIM, SHAPE, BASE, DESCR, FLAGS, WEAK = (HEAD + k for k in (0, 8, 16, 32, 40, 48, 56))
+COUNT = 0  # references, in 64 bits, as the interpreter reads them: a narrower store before its load would stall
+VALUE = HEAD  # of a Python float and of NumPy's scalars
+SIZE, LIST_ITEMS = HEAD, HEAD + 8
+TUPLE_ITEMS = tuple.__basicsize__
+READABLE, WRITEABLE = 0x1 | 0x100, 0x1 | 0x100 | 0x400  # C-contiguous and aligned; writeable too
+FRESH, FORTRAN = WRITEABLE | 0x4, 0x2  # a new array also owns its data, and has or has not the other flag, by its shape
+WARN_ON_WRITE = -1 << 31  # numpy.broadcast_arrays and its like
 NEW_FROM_DESCR = 94  # the slot of NumPy's C table, fixed since NumPy 1.0
 _FUNCTIONS = (
     "Py_IncRef",
     "Py_DecRef",
-    "PyTuple_New",
-    "PyTuple_SetItem",
-    "PyList_New",
-    "PyList_SetItem",
     "PyDict_New",
+    "PyDict_Next",
     "PyDict_SetItem",
+    "PyDict_Size",
+    "PyEval_RestoreThread",
+    "PyEval_SaveThread",
+    "PyList_New",
+    "PyLong_AsLongLongAndOverflow",
+    "PyMethod_New",
     "PyObject_Vectorcall",
+    "PyTuple_New",
 )
+OBJECTS: dict[str, object] = {
+    "None": None,
+    "True": True,
+    "ndarray": np.ndarray,
+    "out": sys.intern("out"),
+    **{cls.__name__: cls for cls in (bool, dict, float, int, list, tuple)},
+    **{f"dtype.{short}": dtype for dtype, short in SHORT.items()},
+    **{f"scalar.{short}": dtype.type for dtype, short in SHORT.items()},
+}
+"""What an entry compares with, by name."""
 
 
 def symbol(name: str) -> str:
@@ -43,8 +63,7 @@ def addresses() -> dict[str, int]:
     api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     table = ctypes.cast(api.PyCapsule_GetPointer(np._core.multiarray._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))  # type: ignore[attr-defined]
     found["PyArray_NewFromDescr"] = table[NEW_FROM_DESCR]
-    found |= {"ndarray": id(np.ndarray), "float": id(float), "None": id(None)}
-    found |= {short: id(dtype) for dtype, short in SHORT.items()}
+    found |= {name: id(value) for name, value in OBJECTS.items()}
     return {symbol(name): int(address or 0) for name, address in found.items()}
 
 
@@ -54,26 +73,58 @@ def is_readable() -> bool:
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.maxsize != 2**63 - 1:
         return False
     try:
-        return (
-            all(addresses().values())
-            and all(_matches(a) for a in _samples())
-            and _read(ctypes.c_double, id(_SAMPLE) + FLOAT_VALUE) == _SAMPLE
-        )
+        return all(addresses().values()) and all(map(_matches, _samples())) and _numbers_match() and _containers_match() and _counts_match()
     except Exception:
         return False
 
 
-_SAMPLE = 1234.5678
+def _numbers_match() -> bool:
+    """Whether the value of a number lies where it should."""
+    number = 1234.5678
+    scalars = [dtype.type(1) for dtype in SHORT]
+    return _read(ctypes.c_double, id(number) + VALUE) == number and all(
+        ctypes.string_at(id(s) + VALUE, s.itemsize) == np.asarray(s).tobytes() for s in scalars
+    )
+
+
+def _containers_match() -> bool:
+    """Whether the items of tuples and lists lie where they should."""
+    objects = [object() for _ in range(3)]
+    for made, start in ((tuple(objects), None), (list(objects), LIST_ITEMS)):
+        first = id(made) + TUPLE_ITEMS if start is None else _read(ctypes.c_void_p, id(made) + start)
+        if _read(ctypes.c_ssize_t, id(made) + SIZE) != 3 or [_read(ctypes.c_void_p, first + 8 * k) for k in range(3)] != list(
+            map(id, objects)
+        ):
+            return False
+    return True
+
+
+def _counts_match() -> bool:
+    """Whether an array tells how many hold it, whether anyone watches it, and whose its memory is."""
+    a = np.zeros((2, 3))
+    words = [_read(ctypes.c_int64, id(a) + COUNT), _read(ctypes.c_void_p, id(a) + WEAK), _read(ctypes.c_void_p, id(a) + BASE)]
+    held, watch, view = [a, a], weakref.ref(a), a[:]
+    return (
+        words == [1, None, None]
+        and _read(ctypes.c_int, id(a) + FLAGS) & ~FORTRAN == FRESH
+        and _read(ctypes.c_int64, id(a) + COUNT) == len(held) + 2
+        and watch() is not None
+        and _read(ctypes.c_void_p, id(a) + WEAK) is not None
+        and _read(ctypes.c_void_p, id(view) + BASE) == id(a)
+        and _read(ctypes.c_int, id(view) + FLAGS) & ~FORTRAN != FRESH
+    )
 
 
 def _samples() -> list[np.ndarray]:
     return [np.arange(24, dtype=d).reshape(2, 3, 4)[:, ::step] for d in (np.float32, np.int64, np.uint8) for step in (1, 2)] + [
         np.zeros(()),
         np.zeros((0, 5), bool),
+        np.broadcast_to(np.ones(3), (1, 3)),
     ]
 
 
 def _matches(a: np.ndarray) -> bool:
+    """Whether an array's header says what the array does."""
     base = id(a)
     shape = _read(ctypes.c_void_p, base + SHAPE)
     return bool(
@@ -82,7 +133,8 @@ def _matches(a: np.ndarray) -> bool:
         and _read(ctypes.c_int, base + NDIM) == a.ndim
         and [_read(ctypes.c_ssize_t, shape + 8 * k) for k in range(a.ndim)] == list(a.shape)
         and _read(ctypes.c_void_p, base + DESCR) == id(a.dtype)
-        and (_read(ctypes.c_int, base + FLAGS) & CONTIGUOUS_ALIGNED == CONTIGUOUS_ALIGNED) == (a.flags.c_contiguous and a.flags.aligned)
+        and (_read(ctypes.c_int, base + FLAGS) & READABLE == READABLE) == (a.flags.c_contiguous and a.flags.aligned)
+        and (_read(ctypes.c_int, base + FLAGS) & WRITEABLE == WRITEABLE) == a.flags.carray
     )
 
 

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from codegen.access import memory_type
 from codegen.accumulate import AccumulatorEmitter, Register
 from codegen.fill import Fill, write_fill
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
 from codegen.straight import write_values
 from codegen.text import Block as Lines
 from codegen.text import splat
-from codegen.unit import fresh
+from codegen.unit import Unit, fresh
 from codegen.values import Scope, Value, lane_numbers
 from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
+from graphc.program import BLOCK, Kernel, Piece
+
+LO, HI = (dims.axis(x) for x in ("lo", "hi"))  # the part of the parallel loop that a call of the kernel runs
 
 
 class FunctionEmitter(AccumulatorEmitter):
-    """Writes one kernel function."""
+    """Writes one kernel function; if it is `shared` among threads, it takes the range of the parallel loop to run."""
+
+    def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, shared: bool = False) -> None:
+        super().__init__(unit, kernel, name, body)
+        self.shared = shared
+        if shared:
+            for index in (LO, HI):
+                symbol = dims.as_symbol(index)
+                assert symbol is not None
+                self.scopes[0].axis[symbol] = Value(f"%{symbol.name}", 1, 0)
 
     def text(self) -> str:
         """The whole function."""
@@ -32,8 +47,13 @@ class FunctionEmitter(AccumulatorEmitter):
         return f"{head} {{\nentry:\n{lines}\n  ret void\n}}\n"
 
     def parameters(self) -> list[str]:
-        """The operands' addresses, then the sizes."""
-        return [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"i64 %n{k}" for k in range(len(self.kernel.sizes()))]
+        """The operands' addresses, the sizes, the range."""
+        arrays = [f"ptr %b{k}" for k in range(len(self.kernel.operands))]
+        return arrays + [f"i64 %n{k}" for k in range(len(self.kernel.sizes()))] + ["i64 %lo", "i64 %hi"] * self.shared
+
+    def span(self, extent: Size) -> tuple[Size, Size]:
+        """Where a parallel loop of this extent starts and ends."""
+        return (LO, HI) if self.shared else (0, extent)
 
     # -- statements ---------------------------------------------------------------------------------------------
     def statement(self, s: Statement) -> None:
@@ -51,12 +71,45 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.accumulate(name, value, other, 0)
             case For():
                 self.loop(s)
+            case Call("piece", Piece() as piece):
+                self.piece(piece)
+            case Call("pieces", Block() as block):
+                self.pieces(block)
             case Call("fill", Fill() as fill):
                 write_fill(self, fill)
             case Call():
                 self.call(s)
             case If():
                 fail(CompileError, "If has no emission yet")
+
+    def piece(self, piece: Piece) -> None:
+        """Another kernel on the block that the loop around is at."""
+        blocks, inner = self.kernel.blocks, piece.kernel
+        assert blocks is not None
+        places = zip(piece.slots, inner.operands, piece.at, strict=True)
+        given = [f"ptr {self.beginning(slot, operand.dtype, at)}" for slot, operand, at in places]
+        given += [f"i64 {self.size(blocks.length if s in dims.symbols(BLOCK) else dims.of_symbol(s)).text}" for s in inner.sizes()]
+        self.here.lines.line(f"call void @{self.unit.names[inner]}({', '.join(given)})")
+
+    def pieces(self, block: Block) -> None:
+        """Some of the pieces as a function of their own."""
+        (axis,) = self.kernel.axes
+        symbol = dims.as_symbol(axis.index)
+        assert symbol is not None
+        name = f"{self.name}.{self.label('run')}"
+        part = FunctionEmitter(self.unit, self.kernel, name, block)
+        part.scopes[0].axis[symbol] = part.constant("%block")
+        part.statement(block)
+        given = [*part.parameters(), "i64 %block"]
+        lines = "\n".join(part.entry.lines)
+        self.module.functions[name] = f"define internal void @{name}({', '.join(given)}) nounwind {{\nentry:\n{lines}\n  ret void\n}}\n"
+        self.here.lines.line(f"call void @{name}({', '.join([*given[:-1], f'i64 {self.size(axis.index).text}'])})")
+
+    def beginning(self, slot: int, dtype: np.dtype, at: Size) -> str:
+        """An address written where it is used: hundreds of rows kept from outside the loop would be LLVM's work for seconds."""
+        if at == 0:
+            return f"%b{slot}"
+        return self.here.lines.emit(f"getelementptr {memory_type(dtype, 1)}, ptr %b{slot}, i64 {self.size(at).text}")
 
     def call(self, s: Call) -> None:
         """A micro-kernel; `codegen.strategy` overrides this where it has some."""
@@ -73,26 +126,33 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.statement(s.body)
                 self.scopes.pop()
             return
+        start, end = self.span(s.extent) if s.parallel else (0, s.extent)
         if s.kind != "vector" or s.lanes == 1:
-            self.counted(symbol, 0, s.extent, 1, s.body, [self.plain(symbol, s.body)])
+            main = start + dims.floordiv(end - start, s.unroll) * s.unroll
+            if main != start:
+                self.counted(symbol, start, main, s.unroll, s.body, [self.plain(symbol, s.body, u) for u in range(s.unroll)])
+            if main != end:
+                self.counted(symbol, main, end, 1, s.body, [self.plain(symbol, s.body, 0)])
             return
         outer, self.lanes = self.lanes, s.lanes
-        step = s.lanes * s.unroll
-        if isinstance(s.extent, int):
-            main: Size = s.extent // step * step
-        else:
-            main = dims.floordiv(s.extent, step) * step
-        if main != 0:
-            self.counted(symbol, 0, main, step, s.body, [self.lane_copy(symbol, s, u, None) for u in range(s.unroll)])
-        if main != s.extent:
-            self.counted(symbol, main, s.extent, s.lanes, s.body, [self.lane_copy(symbol, s, 0, s.extent)])
+        main = start + dims.floordiv(end - start, s.step) * s.step
+        if s.masked and main != end:
+            main = start
+        if main != start:
+            self.counted(symbol, start, main, s.step, s.body, [self.lane_copy(symbol, s, u, None) for u in range(s.unroll)])
+        if main != end:
+            self.lanes = s.tail or s.lanes
+            self.counted(symbol, main, end, self.lanes, s.body, [self.lane_copy(symbol, s, 0, end)])
         self.lanes = outer
 
-    def plain(self, symbol: Symbol, body: Block) -> Callable[[Scope, str], None]:
+    def plain(self, symbol: Symbol, body: Block, u: int) -> Callable[[Scope, str], None]:
+        """The body for turn i + u of a serial loop."""
+
         def write(scope: Scope, i: str) -> None:
-            scope.axis[symbol] = Value(i, 1, scope.depth)
-            self.scopes.append(scope)
-            self.statement(body)
+            copy = Scope(scope.lines, scope.depth)
+            copy.axis[symbol] = Value(i if u == 0 else scope.lines.emit(f"add i64 {i}, {u}"), 1, scope.depth)
+            self.scopes.append(copy)
+            self.statement_copy(body, u)
             self.scopes.pop()
 
         return write
@@ -108,8 +168,8 @@ class FunctionEmitter(AccumulatorEmitter):
                 self.scopes.append(scope)
                 left = scope.lines.emit(f"sub i64 {self.size(end).text}, {base}")
                 self.scopes.pop()
-                count = splat(scope.lines, left, int64, s.lanes)
-                copy.mask = scope.lines.emit(f"icmp slt <{s.lanes} x i64> {lane_numbers(s.lanes)}, {count}")
+                count = splat(scope.lines, left, int64, self.lanes)
+                copy.mask = scope.lines.emit(f"icmp slt <{self.lanes} x i64> {lane_numbers(self.lanes)}, {count}")
             self.scopes.append(copy)
             self.statement_copy(s.body, u)
             self.scopes.pop()

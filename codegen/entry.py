@@ -1,162 +1,96 @@
 """The Python entry point of a compiled function, emitted as LLVM text.
 
-    PyObject *entry(PyObject *self, PyObject **args, Py_ssize_t nargs, PyObject *kwnames)
+    PyObject *entry(PyObject *f, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 
-It takes the common call straight through: C-contiguous native arrays of the declared dtypes and fitting sizes, fresh
-outputs, little work. Anything else (keywords, casts, lists, strided arrays, wrong sizes, long work, state in use by
-another thread or given as an argument, an index out of range) goes to the Python path, which has the same checks and
-raises the errors. It holds the GIL throughout, so it needs no locks; native code that would run long enough to matter
-goes through the path that releases it.
+It takes the common calls straight through: C-contiguous native arrays of the declared dtypes and fitting sizes, Python numbers
+for rank 0, trees of them, keywords in the declared order, defaults at the end, fresh results or `out=`. Anything else (casts,
+lists for arrays, strided arrays, wrong sizes, overlapping `out`, state or the arena in use, an index out of range) goes to the
+Python path, which has the same checks and raises the errors.
+
+All checks are made with the GIL held, so they need no locks. Short work keeps the GIL; long work releases it, after marking what
+it uses: the arena (by its capacity, see `codegen.context`) and the state (in its cells, see `graphc.state`).
 """
 
 from __future__ import annotations
 
-import ctypes
-import itertools
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from codegen import cpython
 from codegen.compile import FINISHED, program_symbols, replaced_state
-from codegen.cpython import symbol
-from codegen.emit import FunctionEmitter
-from codegen.loopir import Block
-from codegen.text import llvm_type
+from codegen.context import ARENA, CALLABLE, CAPACITY, FIXED, TAKEN
+from codegen.objects import readable
+from codegen.parameters import ParameterEmitter
+from codegen.text import Block as Lines
 from codegen.unit import Unit
-from codegen.values import size_scalar
+from codegen.values import Scope
+from codegen.work import in_double, work
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
-from graphc.dtypes import SHORT, float64
-from graphc.program import Kernel, Launch, Layout, Program
-from graphc.scalar import Scalar
+from graphc.program import Buffer, Check, Launch, Layout, Program
+from graphc.state import ADDRESS, BUSY, NATIVE
 
 if TYPE_CHECKING:
     from codegen.runtime import Binding
 
-MOST_WORK = 1e6  # ns: beyond, the GIL is released. Python itself lets a thread keep it for 5e6 ns
-MOST_ARRAYS = 32  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
-ARENA_LIMIT = 1 << 24  # bytes kept for the entry of one function
-CALLABLE, ARENA, CAPACITY, FIXED = 0, 1, 2, 3  # words of the context; then state cells, constants, keys
-_OP_NS, _MATH_NS, _MAC_NS = 0.03, 0.7, 0.02  # an operation of a vector loop, a transcendental, a step of a product
-METH_FASTCALL_KEYWORDS = 0x82
+LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
+MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
+MOST_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
+PARAMETERS = "ptr %f, ptr %args, i64 %nargsf, ptr %kwnames"
+Place = tuple[str, str]  # the address and the number of bytes of an array
 
 
-def work(program: Program) -> dict[Size, float]:
-    """Estimated ns, as a sum of weight times size."""
-    total: dict[Size, float] = {}
-    launches = Counter(step.kernel for step in program.steps if isinstance(step, Launch))
-    for kernel, count in launches.items():
-        for stage in kernel.stages:
-            size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
-            body = sc.order((stage.body,))
-            math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
-            each = _MAC_NS if kernel.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math
-            total[size] = total.get(size, 0.0) + count * each
-    return total
+class EntryEmitter(ParameterEmitter):
+    """Writes the entry of one program. `objects` collects the Python objects that it refers to, see `Context`."""
 
-
-class EntryEmitter(FunctionEmitter):
-    """Writes the entry of one program. `context` is the global that holds the context's words."""
-
-    def __init__(self, unit: Unit, program: Program, binding: Binding, layout: Layout) -> None:
-        super().__init__(unit, Kernel((), (), ()), "entry", Block(()))
-        self.program, self.binding, self.layout = program, binding, layout
-        self.arrays: list[str] = []  # the data pointers of inputs
+    def __init__(self, unit: Unit, program: Program, binding: Binding, layout: Layout, objects: list[object], arena_bytes: Size) -> None:
+        super().__init__(unit, program, layout, objects)
+        self.binding, self.arena_bytes = binding, arena_bytes
+        self.arrays: list[str] = []  # the data of inputs
+        self.output_buffers = [program.buffers[b] for b in program.outputs]
 
     def text(self) -> str:
-        e = self.entry
-        for name in ("Py_IncRef", "Py_DecRef"):
-            self.module.declare(f"declare void @{symbol(name)}(ptr)")
-        self.module.declare(f"declare ptr @{symbol('PyObject_Vectorcall')}(ptr, ptr, i64, ptr)")
-        self.module.declare(f"declare ptr @{symbol('PyArray_NewFromDescr')}(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)")
-        self.module.add_global("@context = external global i64")
-        for name in ("ndarray", "float", "None", *SHORT.values()):
-            self.module.add_global(f"@{symbol(name)} = external global i8")
-        self.require(e.emit("icmp eq ptr %kwnames, null"))
-        self.require(e.emit(f"icmp eq i64 %nargs, {len(self.program.inputs)}"))
-        shapes = [self.argument(k) for k in range(len(self.program.inputs))]
+        given, out = self.count()
+        self.arguments(given)
+        targets = self.targets(out, can_write_directly(self.program))
+        shapes = [self.argument(k, value) for k, value in enumerate(self.inputs)]
         self.sizes(shapes)
-        self.affordable()
+        long = self.long()
         arena = self.arena()
         self.idle()
-        self.apart(shapes)
+        self.state_apart(shapes)
         self.not_negative()
-        outputs: list[str] = []
-        for k in range(len(self.program.outputs)):
-            outputs.append(self.new_output(k, outputs))
-        self.run(arena, outputs)
-        self.finish(outputs)
-        lines = "\n".join(e.lines)
-        slow = [
-            "slow:",
-            "  %callable = load ptr, ptr @context, align 8",
-            f"  %answer = call ptr @{symbol('PyObject_Vectorcall')}(ptr %callable, ptr %args, i64 %nargs, ptr %kwnames)",
-            "  ret ptr %answer",
-        ]
-        return "define ptr @entry(ptr %self, ptr %args, i64 %nargs, ptr %kwnames) {\nentry:\n" + lines + "\n" + "\n".join(slow) + "\n}\n"
+        outputs = self.results(out, targets, shapes)
+        status = self.run(long, arena, outputs)
+        self.finish(status, out, outputs)
+        lines = self.entry.lines
+        slow = self.slow()
+        return f"define ptr @entry({PARAMETERS}) {{\nentry:\n" + "\n".join([*self.slots, *lines, "}", slow])
 
-    def require(self, condition: str) -> None:
-        """Go on if the condition holds, to the Python path otherwise."""
-        on = self.label("on")
-        self.entry.line(f"br i1 {condition}, label %{on}, label %slow")
-        self.entry.label(on)
-
-    def field(self, base: str, offset: int, kind: str) -> str:
-        at = self.entry.emit(f"getelementptr i8, ptr {base}, i64 {offset}")
-        return self.entry.emit(f"load {kind}, ptr {at}, align {4 if kind == 'i32' else 8}")
-
-    def word(self, index: int, kind: str = "ptr") -> str:
-        at = self.entry.emit(f"getelementptr i64, ptr @context, i64 {index}")
-        return self.entry.emit(f"load {kind}, ptr {at}, align 8")
+    def slow(self) -> str:
+        """A function that hands the call on to the Python path, as a call of a method of f."""
+        self.entry.label("slow")  # one jump, so that nothing is kept for it in registers that must be saved
+        self.entry.line(f"ret ptr {self.entry.emit(f'tail call ptr @slow({PARAMETERS})')}")
+        self.entry = Lines(self.entry.names)
+        self.scopes = [Scope(self.entry, 0)]
+        method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(CALLABLE)}", "ptr %f"), [])
+        answer = self.api("ptr", "PyObject_Vectorcall", f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
+        self.disown(method)
+        return f"define internal ptr @slow({PARAMETERS}) noinline cold {{\n" + "\n".join(
+            [*self.entry.lines, f"  ret ptr {answer}", "}", ""]
+        )
 
     # -- arguments ----------------------------------------------------------------------------------------------
-    def argument(self, k: int) -> list[str]:
-        """Check the k-th argument; its sizes."""
-        e, node = self.entry, self.program.inputs[k]
-        at = e.emit(f"getelementptr ptr, ptr %args, i64 {k}")
-        value = e.emit(f"load ptr, ptr {at}, align 8")
-        kind = self.field(value, cpython.TYPE, "ptr")
-        if node.ndim == 0 and node.dtype.kind == "f":
-            return self.number(value, kind, node.dtype)
+    def argument(self, k: int, value: str) -> list[str]:
+        """Check the k-th input; its sizes."""
+        node, kind = self.program.inputs[k], self.field(value, cpython.TYPE)
+        if node.ndim == 0:
+            self.arrays.append(self.number(value, kind, node.dtype))
+            return []
         self.is_array(value, kind, node.dtype, node.ndim)
-        self.arrays.append(self.field(value, cpython.DATA, "ptr"))
-        shape = self.field(value, cpython.SHAPE, "ptr") if node.ndim else ""
-        return [self.field(shape, 8 * axis, "i64") for axis in range(node.ndim)]
-
-    def is_array(self, value: str, kind: str, dtype: np.dtype, ndim: int) -> None:
-        e = self.entry
-        self.require(e.emit(f"icmp eq ptr {kind}, @{symbol('ndarray')}"))
-        descr = self.field(value, cpython.DESCR, "ptr")
-        self.require(e.emit(f"icmp eq ptr {descr}, @{symbol(SHORT[dtype])}"))
-        flags = e.emit(f"and i32 {self.field(value, cpython.FLAGS, 'i32')}, {cpython.CONTIGUOUS_ALIGNED}")
-        self.require(e.emit(f"icmp eq i32 {flags}, {cpython.CONTIGUOUS_ALIGNED}"))
-        self.require(e.emit(f"icmp eq i32 {self.field(value, cpython.NDIM, 'i32')}, {ndim}"))
-
-    def number(self, value: str, kind: str, dtype: np.dtype) -> list[str]:
-        """A 0-d float argument may be a Python float: it is put into a slot of our own."""
-        e, element = self.entry, llvm_type(dtype, 1)
-        slot = e.emit(f"alloca {element}, align 8")
-        as_float, as_array, joined = self.label("float"), self.label("array"), self.label("joined")
-        plain = e.emit(f"icmp eq ptr {kind}, @{symbol('float')}")
-        e.line(f"br i1 {plain}, label %{as_float}, label %{as_array}")
-        e.label(as_float)
-        number = self.field(value, cpython.FLOAT_VALUE, "double")
-        if element == "float":
-            number = e.emit(f"fptrunc double {number} to float")
-        e.line(f"store {element} {number}, ptr {slot}, align 8")
-        e.line(f"br label %{joined}")
-        e.label(as_array)
-        self.is_array(value, kind, dtype, 0)
-        data = self.field(value, cpython.DATA, "ptr")
-        last = e.current
-        e.line(f"br label %{joined}")
-        e.label(joined)
-        self.arrays.append(e.emit(f"phi ptr [ {slot}, %{as_float} ], [ {data}, %{last} ]"))
-        return []
+        self.arrays.append(self.field(value, cpython.DATA))
+        return self.shape(value, node.ndim)
 
     def sizes(self, shapes: Sequence[list[str]]) -> None:
         """Bind the size symbols and compare everything that must agree, as `Binding.sizes` does."""
@@ -187,191 +121,211 @@ class EntryEmitter(FunctionEmitter):
         return value
 
     # -- resources ----------------------------------------------------------------------------------------------
-    def affordable(self) -> None:
-        """Little enough work to keep the GIL for. Counted in doubles, which cannot wrap: no size of the arena can after that."""
-        total = sc.const(0.0, float64)
-        for size, weight in work(self.program).items():
-            total = total + in_double(size) * weight
-        if total.op != "const":
-            self.require(self.value(total < MOST_WORK).text)
+    def long(self) -> str:
+        """Whether the work is long enough to release the GIL. Far too long work goes the Python path: its sizes may not fit 64 bits."""
+        total = in_double(work(self.program))
+        if total.op == "const":
+            return "true" if sc.const_value(total) > LONG_WORK else "false"
+        self.require(self.value(total < MOST_WORK).text)
+        return self.value(total > LONG_WORK).text
 
     def arena(self) -> str:
-        if self.program.arena == 0:
+        """The arena, if it is free and large enough."""
+        if self.arena_bytes == 0:
             return "null"
-        need = self.size(self.program.arena).text
-        self.require(self.entry.emit(f"icmp sle i64 {need}, {self.word(CAPACITY, 'i64')}"))
+        self.require(self.entry.emit(f"icmp sle i64 {self.size(self.arena_bytes).text}, {self.word(CAPACITY, 'i64')}"))
         return self.word(ARENA)
+
+    def cell(self, k: int) -> str:
+        """The cell of the k-th state variable."""
+        return self.word(FIXED + k)
 
     def idle(self) -> None:
         """No other thread is inside a call that reads or writes the same state."""
+        e, busy = self.entry, "0"
         for k in range(len(self.program.shared)):
-            busy = self.field(self.word(FIXED + k), 8, "i64")
-            self.require(self.entry.emit(f"icmp eq i64 {busy}, 0"))
+            for word in (BUSY, NATIVE):
+                busy = e.emit(f"or i64 {busy}, {self.field(self.cell(k), 8 * word, 'i64')}")
+        if busy != "0":
+            self.same("i64", busy, 0)
 
-    def apart(self, shapes: Sequence[list[str]]) -> None:
-        """No argument shares memory with state that the call replaces."""
+    # -- memory apart -------------------------------------------------------------------------------------------
+    def input_places(self, shapes: Sequence[list[str]]) -> list[Place]:
+        return [(p, self.nbytes(x.dtype.itemsize, shape)) for p, x, shape in zip(self.arrays, self.program.inputs, shapes, strict=True)]
+
+    def state_place(self, k: int) -> Place:
+        v = self.program.shared[k]
+        return self.field(self.cell(k), 8 * ADDRESS), str(dims.product(v.shape) * v.dtype.itemsize)  # `suits` wants known sizes
+
+    def nbytes(self, itemsize: int, shape: Sequence[str]) -> str:
+        total, known = "", itemsize
+        for size in shape:
+            if not size.startswith("%"):
+                known *= int(size)
+            else:
+                total = self.entry.emit(f"mul i64 {total}, {size}") if total else size
+        return str(known) if not total else total if known == 1 else self.entry.emit(f"mul i64 {total}, {known}")
+
+    def apart(self, a: Place, b: Place) -> None:
+        """Go on if two arrays share no byte: not -bytes_a < start_a - start_b < bytes_b. Empty ones may go the Python path."""
+        if "0" in (a[1], b[1]):
+            return
         e = self.entry
-        for k, node in enumerate(self.program.inputs):
-            nbytes = str(node.dtype.itemsize)
-            for size in shapes[k]:
-                nbytes = e.emit(f"mul i64 {nbytes}, {size}")
-            start = e.emit(f"ptrtoint ptr {self.arrays[k]} to i64")
-            for j in replaced_state(self.program):
-                length = dims.product(self.program.shared[j].shape) * self.program.shared[j].dtype.itemsize
-                if not isinstance(length, int) or length == 0:  # `suits` wants known sizes
-                    continue
-                ahead = e.emit(f"sub i64 {start}, {self.field(self.word(FIXED + j), 0, 'i64')}")
-                # start - nbytes < state < start + length, as one unsigned comparison
-                shifted = e.emit(f"sub i64 {e.emit(f'add i64 {ahead}, {nbytes}')}, 1")
-                reach = e.emit(f"add i64 {nbytes}, {length - 1}")
-                self.require(e.emit(f"icmp uge i64 {shifted}, {reach}"))
+        ahead = e.emit(f"sub i64 {e.emit(f'ptrtoint ptr {a[0]} to i64')}, {e.emit(f'ptrtoint ptr {b[0]} to i64')}")
+        less = e.emit(f"sub i64 {a[1]}, 1")
+        self.require(e.emit(f"icmp uge i64 {e.emit(f'add i64 {ahead}, {less}')}, {e.emit(f'add i64 {b[1]}, {less}')}"))
+
+    def state_apart(self, shapes: Sequence[list[str]]) -> None:
+        """No argument shares memory with state that the call replaces."""
+        replaced = [self.state_place(k) for k in replaced_state(self.program)]
+        for a in self.input_places(shapes) if replaced else []:
+            for b in replaced:
+                self.apart(a, b)
 
     def not_negative(self) -> None:
         """Sizes of outputs; asked before the first output is made, which the Python path would not take over."""
-        asked = {s: None for b in self.program.outputs for s in self.program.buffers[b].shape if not isinstance(s, int)}
-        for size in asked:
+        for size in dict.fromkeys(s for b in self.output_buffers for s in b.shape if not isinstance(s, int)):
             self.require(self.entry.emit(f"icmp sge i64 {self.size(size).text}, 0"))
 
-    def new_output(self, k: int, earlier: Sequence[str]) -> str:
-        """A fresh array. Where there is no memory for it, the earlier ones go, and the error stands."""
-        e, b = self.entry, self.program.buffers[self.program.outputs[k]]
-        shape = "null"
-        if b.shape:
-            shape = e.emit(f"alloca [{len(b.shape)} x i64], align 8")
-            for axis, size in enumerate(b.shape):
-                at = e.emit(f"getelementptr i64, ptr {shape}, i64 {axis}")
-                e.line(f"store i64 {self.size(size).text}, ptr {at}, align 8")
-        descr = f"@{symbol(SHORT[b.dtype])}"
-        e.line(f"call void @{symbol('Py_IncRef')}(ptr {descr})")  # the call below takes a reference over
-        given = f"ptr @{symbol('ndarray')}, ptr {descr}, i32 {len(b.shape)}, ptr {shape}, ptr null, ptr null, i32 0, ptr null"
-        made = e.emit(f"call ptr @{symbol('PyArray_NewFromDescr')}({given})")
-        good, bad = self.label("made"), self.label("unmade")
-        e.line(f"br i1 {e.emit(f'icmp ne ptr {made}, null')}, label %{good}, label %{bad}")
-        e.label(bad)
-        for o in earlier:
-            e.line(f"call void @{symbol('Py_DecRef')}(ptr {o})")
-        e.line("ret ptr null")
-        e.label(good)
-        return made
+    # -- results ------------------------------------------------------------------------------------------------
+    def results(self, out: str, targets: Sequence[str], shapes: Sequence[list[str]]) -> list[str]:
+        """The arrays to write to: fresh ones, or `targets` where they fit."""
+        e = self.entry
+        made: list[str] = []
+        if not targets:
+            for k, b in enumerate(self.output_buffers):
+                made.append(self.array(k, b.dtype, b.shape, made))
+            return made
+        fresh, given, ready = self.label("fresh"), self.label("given"), self.label("ready")
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{fresh}, label %{given}")
+        e.label(given)
+        self.fitting(targets, shapes)
+        written = e.current
+        e.line(f"br label %{ready}")
+        e.label(fresh)
+        for k, b in enumerate(self.output_buffers):
+            made.append(self.array(k, b.dtype, b.shape, made))
+        block = e.current
+        e.line(f"br label %{ready}")
+        e.label(ready)
+        return [e.emit(f"phi ptr [ {m}, %{block} ], [ {t}, %{written} ]") for m, t in zip(made, targets, strict=True)]
 
-    def run(self, arena: str, outputs: Sequence[str]) -> None:
+    def fitting(self, targets: Sequence[str], shapes: Sequence[list[str]]) -> None:
+        """Go on if results may be written into `targets` at any time: they lie apart from all that is read, and from each other."""
+        others = self.input_places(shapes) + [self.state_place(k) for k in range(len(self.program.shared))]
+        for target, b in zip(targets, self.output_buffers, strict=True):
+            self.is_array(target, self.field(target, cpython.TYPE), b.dtype, len(b.shape), cpython.WRITEABLE)
+            sizes = [self.size(s).text for s in b.shape]
+            for have, wanted in zip(self.shape(target, len(b.shape)), sizes, strict=True):
+                self.same("i64", have, wanted)
+            place = self.field(target, cpython.DATA), self.nbytes(b.dtype.itemsize, sizes)
+            for other in others:
+                self.apart(place, other)
+            others.append(place)
+
+    def run(self, long: str, arena: str, outputs: Sequence[str]) -> str:
+        """Call the native code, without the GIL if the work is long; its status."""
         e, program = self.entry, self.program
-        state = [self.field(self.word(FIXED + k), 0, "ptr") for k in range(len(program.shared))]
+        state = [self.field(self.cell(k), 8 * ADDRESS) for k in range(len(program.shared))]
         constants = [self.word(FIXED + len(program.shared) + k) for k in range(len(program.constants))]
-        pointers = [*self.arrays, *state, *constants, *[self.field(o, cpython.DATA, "ptr") for o in outputs], arena]
-        slots = e.emit(f"alloca [{len(pointers)} x ptr], align 8")
+        pointers = [*self.arrays, *state, *constants, *[self.field(o, cpython.DATA) for o in outputs], arena]
+        slots = self.slot(f"[{len(pointers)} x ptr]")
         for k, p in enumerate(pointers):
-            e.line(f"store ptr {p}, ptr {e.emit(f'getelementptr ptr, ptr {slots}, i64 {k}')}, align 8")
+            self.put_field(slots, 8 * k, "ptr", p)
         symbols = program_symbols(program)
-        sizes = e.emit(f"alloca [{max(len(symbols), 1)} x i64], align 8")
+        sizes = self.slot(f"[{max(len(symbols), 1)} x i64]")
         for k, s in enumerate(symbols):
-            e.line(f"store i64 {self.axis(s).text}, ptr {e.emit(f'getelementptr i64, ptr {sizes}, i64 {k}')}, align 8")
-        status = e.emit(f"call i64 @run(ptr {slots}, ptr {sizes})")
-        good, bad = self.label("ran"), self.label("stopped")
-        e.line(f"br i1 {e.emit(f'icmp eq i64 {status}, {FINISHED}')}, label %{good}, label %{bad}")
+            self.put_field(sizes, 8 * k, "i64", self.axis(s).text)
+        call = f"call i64 @{'run' if 'part1' in self.module.functions else 'part0'}(ptr {slots}, ptr {sizes})"
+        if long == "false":
+            return e.emit(call)
+        before = e.current
+        release, go, back, ran = self.label("release"), self.label("run"), self.label("back"), self.label("ran")
+        e.line(f"br i1 {long}, label %{release}, label %{go}")
+        e.label(release)
+        held = self.mark(outputs)
+        thread = self.api("ptr", "PyEval_SaveThread")
+        e.line(f"br label %{go}")
+        e.label(go)
+        saved = e.emit(f"phi ptr [ null, %{before} ], [ {thread}, %{release} ]")
+        capacity = e.emit(f"phi i64 [ 0, %{before} ], [ {held}, %{release} ]")
+        status = e.emit(call)
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {saved}, null')}, label %{ran}, label %{back}")
+        e.label(back)
+        self.api("void", "PyEval_RestoreThread", f"ptr {saved}")
+        self.unmark(outputs, capacity)
+        e.line(f"br label %{ran}")
+        e.label(ran)
+        return status
+
+    def mark(self, outputs: Sequence[str]) -> str:
+        """Take the arena, the state, and what other threads might drop from containers meanwhile; the arena's capacity."""
+        for o in self.borrowed(outputs):
+            self.own(o)
+        for k in range(len(self.program.shared)):
+            self.put_field(self.cell(k), 8 * NATIVE, "i64", 1)
+        if self.arena_bytes == 0:
+            return "0"
+        capacity = self.word(CAPACITY, "i64")
+        self.put_field("@context", 8 * CAPACITY, "i64", TAKEN)
+        return capacity
+
+    def unmark(self, outputs: Sequence[str], capacity: str) -> None:
+        for k in range(len(self.program.shared)):
+            self.put_field(self.cell(k), 8 * NATIVE, "i64", 0)
+        if self.arena_bytes != 0:
+            self.put_field("@context", 8 * CAPACITY, "i64", capacity)
+        for o in self.borrowed(outputs):
+            self.disown(o)
+
+    def borrowed(self, outputs: Sequence[str]) -> list[str]:
+        """Arrays that only a container may hold. The caller holds the arguments themselves."""
+        inside = [*self.inputs] if any(s.cls is not None for s in self.layout.inputs) else []
+        return inside + ([*outputs] if self.layout.outputs.cls is not None else [])
+
+    def finish(self, status: str, out: str, outputs: Sequence[str]) -> None:
+        e = self.entry
+        good, bad, drop = self.label("good"), self.label("bad"), self.label("drop")
+        e.line(f"br i1 {e.emit(f'icmp eq i64 {status}, {FINISHED}')}, label %{good}, label %{bad}, !prof {self.likely}")
         e.label(bad)
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{drop}, label %slow")
+        e.label(drop)
         for o in outputs:
-            e.line(f"call void @{symbol('Py_DecRef')}(ptr {o})")
+            self.disown(o)
         e.line("br label %slow")
         e.label(good)
-
-    # -- results ------------------------------------------------------------------------------------------------
-    def finish(self, outputs: Sequence[str]) -> None:
-        keys = itertools.count(FIXED + len(self.program.shared) + len(self.program.constants))
-        self.entry.line(f"ret ptr {self.result_tree(self.layout, outputs, keys)}")
-
-    def result_tree(self, layout: Layout, outputs: Sequence[str], keys: Iterator[int]) -> str:
-        """A new reference to a tree of the outputs; those in it are handed over. `keys` numbers the words of dicts' keys."""
-        e = self.entry
-        if layout.kind == "leaf":
-            return outputs[layout.place]
-        if layout.kind == "none":
-            e.line(f"call void @{symbol('Py_IncRef')}(ptr @{symbol('None')})")
-            return f"@{symbol('None')}"
-        own = [next(keys) for _ in layout.keys]
-        parts = [self.result_tree(part, outputs, keys) for part in layout.parts]
-        if layout.kind == "dict":
-            self.module.declare(f"declare ptr @{symbol('PyDict_New')}()")
-            self.module.declare(f"declare i32 @{symbol('PyDict_SetItem')}(ptr, ptr, ptr)")
-            made = e.emit(f"call ptr @{symbol('PyDict_New')}()")
-            for word, part in zip(own, parts, strict=True):
-                e.emit(f"call i32 @{symbol('PyDict_SetItem')}(ptr {made}, ptr {self.word(word)}, ptr {part})")
-                e.line(f"call void @{symbol('Py_DecRef')}(ptr {part})")
-            return made
-        new, put = ("PyTuple_New", "PyTuple_SetItem") if layout.kind == "tuple" else ("PyList_New", "PyList_SetItem")
-        self.module.declare(f"declare ptr @{symbol(new)}(i64)")
-        self.module.declare(f"declare i32 @{symbol(put)}(ptr, i64, ptr)")
-        made = e.emit(f"call ptr @{symbol(new)}(i64 {len(parts)})")
-        for k, part in enumerate(parts):
-            e.emit(f"call i32 @{symbol(put)}(ptr {made}, i64 {k}, ptr {part})")
-        return made
+        fresh, given = self.label("fresh"), self.label("given")
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{fresh}, label %{given}")
+        e.label(given)
+        self.own(out)
+        e.line(f"ret ptr {out}")
+        e.label(fresh)
+        e.line(f"ret ptr {self.build(self.layout.outputs, iter(outputs))}")
 
 
-def in_double(size: Size) -> Scalar:
-    """A size as a float64, computed as one throughout."""
-
-    def leaf(s: Scalar) -> Scalar:
-        return sc.const(s.param, float64) if s.op == "const" else s.cast(float64)
-
-    new: dict[Scalar, Scalar] = {}
-    for s in sc.order((size_scalar(size),)):
-        args = [new[a] for a in s.args]
-        if s.op == "floordiv":
-            new[s] = sc.unary("floor", args[0] / args[1])
-        elif s.op == "mod":
-            new[s] = args[0] - sc.unary("floor", args[0] / args[1]) * args[1]
-        else:
-            new[s] = sc.scalar(s.op, tuple(args), float64) if args else leaf(s)
-    return new[size_scalar(size)]
+def can_write_directly(program: Program) -> bool:
+    """Whether results may be written into arrays of the caller's: nothing is written to them before all that can fail is past."""
+    last = max([k for k, step in enumerate(program.steps) if isinstance(step, Check)], default=-1)
+    early = [step for step in program.steps[: max(last, 0)] if isinstance(step, Launch)]
+    written = [b for step in early for b, o in zip(step.buffers, step.kernel.operands, strict=True) if o.written]
+    return not any(_root(program, b).role == "output" for b in written)
 
 
-def suits(program: Program, binding: Binding) -> bool:
-    """Whether a program can have an entry: few arrays, state of known sizes, little fixed work, an arena that may be kept."""
+def _root(program: Program, buffer: int) -> Buffer:
+    """The buffer whose storage this one has."""
+    found = program.buffers[buffer]
+    while found.alias is not None:
+        found = program.buffers[found.alias]
+    return found
+
+
+def suits(program: Program, binding: Binding, layout: Layout) -> bool:
+    """Whether a program can have an entry: few arrays, state of known sizes, plain containers, work of less than days."""
     if len(program.inputs) + len(program.shared) + len(program.outputs) > MOST_ARRAYS:
         return False
     if not cpython.is_readable() or binding.given or any(not isinstance(s, int) for v in program.shared for s in v.shape):
         return False
-    if isinstance(program.arena, int) and program.arena > ARENA_LIMIT:
+    if not all(map(readable, (*layout.inputs, layout.outputs))):
         return False
-    return sum(weight * size for size, weight in work(program).items() if isinstance(size, int)) < MOST_WORK
-
-
-class _MethodDef(ctypes.Structure):
-    _fields_ = (("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
-
-
-_DEFINITIONS: list[_MethodDef] = []
-"""Never freed, some 200 bytes a function: a builtin reads its definition as it goes, and in a cycle its owner may go first."""
-
-
-class Context:
-    """The words an entry reads: what it may fall back to, its arena, state, constants, keys. It must outlive the entry."""
-
-    def __init__(self, cells: Sequence[Any], constants: Sequence[int], keys: Sequence[str]) -> None:
-        self.cells, self.keys = list(cells), list(keys)
-        words = [0, 0, 0, *[ctypes.addressof(c) for c in self.cells], *constants, *[id(k) for k in self.keys]]
-        self.words = (ctypes.c_int64 * len(words))(*words)
-
-    @property
-    def address(self) -> int:
-        return ctypes.addressof(self.words)
-
-    def grow(self, nbytes: int) -> None:
-        """Make the arena at least this large. Only with the GIL held, and no entry can be running then."""
-        if self.words[CAPACITY] >= nbytes or nbytes > ARENA_LIMIT:
-            return
-        raw = np.empty(nbytes + 64, np.uint8)
-        self.arena = raw
-        self.words[ARENA] = raw.ctypes.data + (-raw.ctypes.data % 64)
-        self.words[CAPACITY] = nbytes
-
-
-def make_builtin(address: int, name: str, context: Context, slow: Callable[..., Any], keep: Sequence[Any]) -> Any:
-    """The builtin function at `address`. `slow` takes the calls it hands on; it owns `keep`, the code and the context."""
-    context.words[CALLABLE] = id(slow)
-    definition = _MethodDef(name.encode(), address, METH_FASTCALL_KEYWORDS, None)
-    _DEFINITIONS.append(definition)
-    owner = [context, slow, *keep]
-    new = ctypes.pythonapi.PyCFunction_NewEx
-    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-    return new(ctypes.addressof(definition), owner, None)
+    total = in_double(work(program))
+    return total.op != "const" or sc.const_value(total) < MOST_WORK

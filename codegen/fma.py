@@ -15,24 +15,22 @@ def fuse_multiply_add(kernel: Kernel) -> Kernel:
 
     Not where both addends are products: a*b + c*d would round its halves differently, and a*b - a*b must be 0.
     """
-    uses: Counter[int] = Counter()
-    for s in sc.order(kernel.scalars()):
-        uses.update(id(a) for a in s.args)
-    return replace(kernel, stages=tuple([replace(stage, body=_fused(stage.body, uses)) for stage in kernel.stages]))
-
-
-def _fused(root: Scalar, uses: Counter[int]) -> Scalar:
-    new: dict[int, Scalar] = {}
-    for s in sc.order((root,)):
-        args = tuple([new[id(a)] for a in s.args])
-        made = s if all(a is b for a, b in zip(args, s.args, strict=True)) else sc.scalar(s.op, args, s.dtype, s.param)
+    uses: Counter[Scalar] = Counter()
+    for s in kernel.parts:
+        uses.update(s.args)
+    new: dict[Scalar, Scalar] = {}
+    for s in sc.order([stage.body for stage in kernel.stages]):
+        args = tuple([new[a] for a in s.args]) if s.args else s.args
+        made = s if args == s.args else sc.scalar(s.op, args, s.dtype, s.param)
         if s.op in ("add", "sub") and s.dtype.kind == "f":
             products = [a.op == "mul" for a in s.args]
-            if products == [True, False] and uses[id(s.args[0])] == 1:
+            if products == [True, False] and uses[s.args[0]] == 1:
                 x, y = args[0].args
                 made = sc.fma(x, y, args[1] if s.op == "add" else -args[1])
-            elif products == [False, True] and uses[id(s.args[1])] == 1:
+            elif products == [False, True] and uses[s.args[1]] == 1:
                 x, y = args[1].args
                 made = sc.fma(x if s.op == "add" else -x, y, args[0])
-        new[id(s)] = made
-    return new[id(root)]
+        new[s] = made
+    if all(new[stage.body] is stage.body for stage in kernel.stages):
+        return kernel
+    return replace(kernel, stages=tuple([replace(stage, body=new[stage.body]) for stage in kernel.stages]))

@@ -13,6 +13,7 @@ import numpy as np
 
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
+from graphc.program import Piece
 from graphc.scalar import Scalar, format_scalar
 
 
@@ -20,7 +21,9 @@ from graphc.scalar import Scalar, format_scalar
 class For:
     """for index in 0..extent: body.
 
-    kind: "serial" | "unroll" | "vector", which has `lanes` along the axis, `unroll` vectors a turn and a masked tail.
+    kind: "serial", `unroll` turns at once | "unroll", all of them | "vector", which has `lanes` along the axis, `unroll`
+    vectors a turn and a masked tail, or, of a long body, every turn `masked`, so that it is written once.
+    A parallel loop is the outermost one, whose turns may run in any order and on several threads.
     """
 
     index: Dim
@@ -29,6 +32,14 @@ class For:
     body: Block
     lanes: int = 1
     unroll: int = 1
+    parallel: bool = False
+    masked: bool = False
+    tail: int = 0  # lanes of a turn of the tail, if other than `lanes`
+
+    @property
+    def step(self) -> int:
+        """How far the index goes in a turn."""
+        return self.lanes * self.unroll
 
 
 @dataclass(frozen=True)
@@ -113,8 +124,11 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
     match statement:
         case Block(body):
             return "\n".join(format_loops(s, depth) for s in body)
-        case For(index, extent, kind, body, lanes, unroll):
-            how = f"vector {lanes} x {unroll}" if kind == "vector" else kind
+        case For(index, extent, kind, body, lanes, unroll, parallel, masked, tail):
+            how = kind if unroll == 1 else f"{kind} x {unroll}"
+            if kind == "vector":
+                how = f"vector {lanes} x {unroll}{' masked' if masked else ''}{f', tail {tail}' if tail not in (0, lanes) else ''}"
+            how += ", parallel" if parallel else ""
             return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"
         case Let(name, value):
             return f"{pad}t{name}: {SHORT[value.dtype]} = {format_scalar(value)}"
@@ -127,6 +141,10 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
             return f"{pad}t{name} = {combine}(t{name}, {format_scalar(value)})"
         case If(condition, body):
             return f"{pad}if {format_scalar(condition)}:\n{format_loops(body, depth + 1)}"
+        case Call(_, Block() as block):
+            return f"{pad}in a function:\n{format_loops(block, depth + 1)}"
+        case Call(name, Piece(_, slots, at)):
+            return f"{pad}{name}({', '.join(f'b{slot} + {first}' for slot, first in zip(slots, at, strict=True))})"
         case Call(name, params):
             return f"{pad}{name}({params})"
     raise AssertionError(statement)

@@ -11,14 +11,15 @@ import numpy as np
 from codegen import fill
 from codegen.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from codegen.strategy import contract
-from codegen.strategy.loops import Access, lanes_of, unroll_of, vector_axis
+from codegen.strategy.loops import CHEAP_MASKS, Access, abreast, column_tile, is_long, lanes_of, unroll_of, vector_axis
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size
-from graphc.program import Axis, Kernel, Stage
+from graphc.program import Axis, Kernel, Piece, Stage
 from graphc.scalar import Scalar
 from graphc.target import Target
 
+ARGUMENTS = 400  # of the kernels that one function calls, some two instructions each
 UNROLL_DIAGONAL = 64  # elements stored at known places far apart: a load and a store each, where a loop has five instructions
 
 
@@ -33,6 +34,8 @@ class Loaded:
 
 def lower(kernel: Kernel, target: Target) -> Block:
     """The loops of a kernel."""
+    if kernel.blocks is not None:
+        return Block((For(kernel.axes[0].index, kernel.axes[0].extent, "serial", _pieces(kernel.blocks.pieces), parallel=True),))
     flat = collapse(linear(kernel))
     if kernel.kind == "scatter":
         return _scatter(flat, target)
@@ -40,7 +43,29 @@ def lower(kernel: Kernel, target: Target) -> Block:
         product = contract.plan(flat.axes, flat.stages, flat.stores, target)
         if product is not None:
             return Block((Call("product", product),))
-    return _Nests(flat, target).block()
+    return _parallel(_Nests(flat, target).block(), flat.axes)
+
+
+def _pieces(pieces: Sequence[Piece]) -> Block:
+    """Calls of the pieces, at most so many arguments in one function that LLVM's time stays linear."""
+    groups: list[list[Call]] = [[]]
+    count = 0
+    for piece in pieces:
+        count += len(piece.slots)
+        if count > ARGUMENTS and groups[-1]:
+            groups.append([])
+            count = len(piece.slots)
+        groups[-1].append(Call("piece", piece))
+    if len(groups) == 1:
+        return Block(tuple(groups[0]))
+    return Block(tuple([Call("pieces", Block(tuple(group))) for group in groups]))
+
+
+def _parallel(block: Block, axes: Sequence[Axis]) -> Block:
+    """The points of a kernel's axes are independent of each other: the outermost loop over one of them may run in any order."""
+    if len(block.body) == 1 and isinstance(block.body[0], For) and block.body[0].index in [a.index for a in axes]:
+        return Block((replace(block.body[0], parallel=True),))
+    return block
 
 
 # -- addresses ------------------------------------------------------------------------------------------------------
@@ -73,13 +98,14 @@ def linear(kernel: Kernel) -> Loaded:
         return fetch(slot, dynamic, static, s.dtype, args[-1] if masked else None)
 
     stages, stores = [], []
+    known: dict[Scalar, Scalar] = {}
     for stage in kernel.stages:
-        body = sc.replace_leaves(stage.body, leaf)
-        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf)
-        stages.append(replace(stage, body=body, factor=factor, stores=()))
+        body = sc.replace_leaves(stage.body, leaf, known=known)
+        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf, known=known)
+        stages.append(Stage(stage.axes, body, stage.dtype, stage.reduce, stage.combine, (), stage.scan, stage.nest, factor))
         placed = []
         for store in stage.stores:
-            at = [sc.replace_leaves(i, leaf) for i in store.at]
+            at = [sc.replace_leaves(i, leaf, known=known) for i in store.at]
             placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
         stores.append(tuple(placed))
     return Loaded(kernel.axes, tuple(stages), tuple(stores))
@@ -187,6 +213,7 @@ class _Nests:
         self.kernel = kernel
         self.target = target
         self.lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
+        self.rows = 1  # turns at once of the loops inside a vector loop
         self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
 
     def block(self) -> Block:
@@ -197,28 +224,51 @@ class _Nests:
             for axis in reversed(axes):
                 body = For(axis.index, axis.extent, "serial", _block(body))
             return _block(body)
-        chosen = vector_axis(axes, self._accesses(range(len(self.kernel.stages))))
-        body = Block(tuple(self._statements(vector=False)))
-        bodies = [s.body for s in self.kernel.stages]
-        vector = axes.pop(chosen)
-        unroll = unroll_of(bodies, vector.extent, self.lanes, self.has_inner)
-        # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
-        lanes, unroll = (self.lanes * unroll, 1) if self.has_inner else (self.lanes, unroll)
-        body = For(vector.index, vector.extent, "vector", _block(body), lanes, unroll)
+        vector = axes.pop(vector_axis(axes, self._accesses(self._looping() or range(len(self.kernel.stages)))))
+        if self.has_inner:
+            # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
+            nests: dict[int, list[Stage]] = {}
+            for s in self.kernel.stages:
+                if _over(s):
+                    nests.setdefault(s.nest, []).append(s)
+            reductions = max(sum(bool(s.reduce) for s in nest) for nest in nests.values())
+            tile = column_tile([[s.body for s in nest] for nest in nests.values()], vector.extent, self.lanes, reductions)
+            self.rows = tile.rows
+            body = Block(tuple(self._statements(vector=False)))
+            body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)
+        else:
+            bodies = [s.body for s in self.kernel.stages]
+            lanes, unroll = self.lanes, unroll_of(bodies, vector.extent, self.lanes, False)
+            long = is_long(bodies)
+            if long:
+                lanes, unroll = self.lanes * abreast(bodies, vector.extent, self.lanes, self.target), 1
+            body = Block(tuple(self._statements(vector=False)))
+            masked = long and self.target.vector_bytes >= CHEAP_MASKS
+            body = For(vector.index, vector.extent, "vector", _block(body), lanes, unroll, masked=masked)
         for axis in reversed(axes):
             body = For(axis.index, axis.extent, "serial", _block(body))
         return _block(body)
 
     def _inner_is_vector(self) -> bool:
         """Whether lanes run along an inner axis (rows, dot products) rather than along an outer one (columns, pointwise)."""
-        if any(s.axes or (s.reduce and dims.as_symbol(s.reduce[0].index).name.startswith("i")) for s in self.kernel.stages):  # type: ignore[union-attr]
-            return True
-        reduced = [s for s in self.kernel.stages if s.reduce and not s.scan]
-        if not reduced:
+        looping = self._looping()
+        if not looping:
             return False
-        accesses = self._accesses([k for k, s in enumerate(self.kernel.stages) if s.reduce])
-        axes = [*self.kernel.axes, *reduced[0].reduce]
-        return vector_axis(axes, accesses) >= len(self.kernel.axes)
+        outer = self.kernel.axes
+        axes = [*outer, *_over(self.kernel.stages[looping[0]])]
+        chosen = vector_axis(axes, self._accesses(looping))
+        return chosen >= len(outer) or not self._apart(axes[chosen])
+
+    def _looping(self) -> list[int]:
+        """The stages with loops of their own, but for those that must take their steps in order."""
+        return [k for k, s in enumerate(self.kernel.stages) if _over(s) and not s.scan]
+
+    def _apart(self, axis: Axis) -> bool:
+        """Whether different points along an outer axis write different elements: a scratch row is the same for all."""
+        symbol = dims.as_symbol(axis.index)
+        return all(
+            isinstance(static, Dim) and symbol in dims.symbols(static) for placed in self.kernel.stores for _, _, static, _ in placed
+        )
 
     def _accesses(self, stages: Iterable[int]) -> list[Access]:
         found: list[Access] = []
@@ -232,6 +282,9 @@ class _Nests:
         result: list[Statement] = []
         stages = self.kernel.stages
         nest: list[int] = []
+        pending = [k for k, s in enumerate(stages) if not s.axes and not s.scan and self.kernel.stores[k]]
+        reads = [[s.body, *(d for _, d, _, _ in self.kernel.stores[k] if d is not None)] for k, s in enumerate(stages)]
+        reading = max([k for k, roots in enumerate(reads) if any(x.op == "fetch" for x in sc.order(roots))], default=-1)
         for k, stage in enumerate(stages):
             over = _over(stage)
             if nest and (over != _over(stages[nest[0]]) or stage.nest != stages[nest[0]].nest or self._reads_result(k, nest) or stage.scan):
@@ -244,16 +297,12 @@ class _Nests:
                     nest = []
             else:
                 result.append(Let(k, stage.body))
+            # values per point are stored when all is read: an updated array is written where the old one has been
+            while not self.has_inner and k >= reading and pending and pending[0] <= k:
+                result += self._stored(pending.pop(0))
         if nest:
             result += self._nest(nest, vector)
-        # stores of values per point come last: an updated array is written where the old one has been read
-        result += [
-            Store(slot, d, st, sc.local(k, (), s.dtype), mode)
-            for k, s in enumerate(stages)
-            if not s.axes and not s.scan
-            for slot, d, st, mode in self.kernel.stores[k]
-        ]
-        return result
+        return [*result, *(store for k in pending for store in self._stored(k))]
 
     def _reads_result(self, k: int, nest: Sequence[int]) -> bool:
         results = {j for j in nest if self.kernel.stages[j].reduce}
@@ -287,7 +336,8 @@ class _Nests:
             unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
             body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
         for axis in reversed(over):
-            body = For(axis.index, axis.extent, "serial", _block(body))
+            innermost = axis is over[-1] and not vector and not stages[nest[0]].scan
+            body = For(axis.index, axis.extent, "serial", _block(body), unroll=self.rows if innermost else 1)
         return [*result, body]
 
     def _stored(self, k: int) -> list[Statement]:

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from codegen import cache, cpython, jit
 from codegen.compile import FINISHED, program_symbols, replaced_state, slot_of, write_module
-from codegen.entry import Context, EntryEmitter, make_builtin, suits
+from codegen.context import CALLABLE, Context
+from codegen.entry import EntryEmitter, suits
 from codegen.loopir import format_loops
 from codegen.lower import lower
 from codegen.target import host
+from codegen.team import arena_bytes, threads_for
+from codegen.threads import RUN
+from codegen.threads import symbols as pool_symbols
 from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
@@ -35,9 +38,17 @@ class Executable:
     """A program as native code. Re-entrant: a second call at the same time gets an arena of its own."""
 
     def __init__(
-        self, program: Program, target: Target | None = None, given: Sequence[Dim] = (), fma: bool = True, layout: Layout | None = None
+        self,
+        program: Program,
+        target: Target | None = None,
+        given: Sequence[Dim] = (),
+        fma: bool = True,
+        layout: Layout | None = None,
+        threads: int | None = None,
     ) -> None:
         self.program = program
+        self.threads = threads_for(program, threads)
+        self.arena = arena_bytes(program, self.threads)
         self.target = target or host()
         self.symbols = program_symbols(program)
         self.replaced = replaced_state(program)
@@ -48,11 +59,15 @@ class Executable:
         self.context: Context | None = None
         entry = None
         symbols: dict[str, int] = {}
-        if layout is not None and suits(program, self.binding):
-            self.context = Context([s.cell for s in program.shared], self.constant_addresses, layout.all_keys())  # type: ignore[attr-defined]
+        objects: list[object] = []
+        if layout is not None and suits(program, self.binding, layout):
+            entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
+        self.text = write_module(program, self.target, fma, entry, self.threads)
+        if entry is not None:
+            self.context = Context([s.cell for s in program.shared], self.constant_addresses, objects)  # type: ignore[attr-defined]
             symbols = {**cpython.addresses(), "context": self.context.address}
-            entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout)
-        self.text = write_module(program, self.target, fma, entry)
+        if f"@{RUN}(" in self.text:
+            symbols |= pool_symbols()
         self.code = jit.load(cache.compiled(self.text, self.target), symbols)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
         self.outputs = [program.buffers[b] for b in program.outputs]
@@ -67,25 +82,28 @@ class Executable:
         apart = [a.copy() if any(np.may_share_memory(a, s) for s in replaced) else a for a in inputs]
         arrays = [*apart, *shared]
         plan = self._plan(arrays, given)
-        if self.context is not None:
-            self.context.grow(plan.arena)
         outputs = [np.empty(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
-        arena = self._arena(plan.arena)
-        addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs] + [arena.ctypes.data]
-        slots = (ctypes.c_void_p * len(addresses))(*addresses)
-        status = self.run(slots, plan.sizes)
+        addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs]
+        arena, owner = self._arena(plan.arena)
         try:
+            slots = (ctypes.c_void_p * (len(addresses) + 1))(*addresses, arena.ctypes.data)
+            status = self.run(slots, plan.sizes)
             if status != FINISHED:
                 self._failed(status, arrays, outputs, arena, plan)
         finally:
-            self.spare.append(arena)
+            if owner is None:
+                self.spare.append(arena)
+            else:
+                owner.give()
         return outputs
 
-    def builtin(self, name: str, slow: Callable[..., Any]) -> Any:
-        """The emitted entry as a Python builtin that hands on to `slow` what it does not take; None if there is none."""
+    def entry(self, slow: object) -> int:
+        """The address of the emitted entry, which calls `slow` as a method with what it does not take; 0 if there is none."""
         if self.context is None:
-            return None
-        return make_builtin(self.code.address("entry"), name, self.context, slow, [self.code, self.constants])
+            return 0
+        self.context.objects.append(slow)
+        self.context.words[CALLABLE] = id(slow)
+        return self.code.address("entry")
 
     def output_shapes(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[tuple[int, ...]]:
         """The shapes that a call with these arrays would return."""
@@ -101,7 +119,7 @@ class Executable:
 
     def arena_bytes(self, env: dict[Symbol, int]) -> int:
         """The size of the arena for these sizes."""
-        return dims.evaluate(self.program.arena, env)
+        return dims.evaluate(self.arena, env)
 
     def _plan(self, arrays: Sequence[np.ndarray], given: Sequence[int]) -> _Plan:
         sizes = self.binding.sizes(arrays, given)
@@ -125,16 +143,16 @@ class Executable:
             self.plans[sizes] = plan
         return plan
 
-    def _arena(self, nbytes: int) -> np.ndarray:
-        """An aligned block: the spare one if it is free and large enough."""
+    def _arena(self, nbytes: int) -> tuple[np.ndarray, Context | None]:
+        """An aligned block, and whose it is: the entry's if it is free, else a spare one that is large enough, else a new one."""
+        if self.context is not None and self.arena != 0 and (arena := self.context.take(nbytes, aligned_block)) is not None:
+            return arena, self.context
         with self.lock:
             while self.spare:
                 arena = self.spare.pop()
                 if arena.nbytes >= nbytes:
-                    return arena
-        raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-        start = -raw.ctypes.data % ALIGNMENT
-        return raw[start : start + max(nbytes, 1)]
+                    return arena, None
+        return aligned_block(nbytes), None
 
     def _failed(self, status: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, plan: _Plan) -> None:
         check = self.program.steps[status]
@@ -161,6 +179,13 @@ class Executable:
             count = int(np.prod(shape, dtype=np.int64)) * b.dtype.itemsize
             return arena[start : start + count].view(b.dtype).reshape(shape)
         return [*arrays, *self.constants, *outputs][slot_of(self.program, b)].reshape(shape)
+
+
+def aligned_block(nbytes: int) -> np.ndarray:
+    """That many bytes, at least one, at a multiple of `ALIGNMENT`."""
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + max(nbytes, 1)]
 
 
 class _Plan:

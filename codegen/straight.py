@@ -69,7 +69,7 @@ def write_values(e: ValueEmitter, bodies: Sequence[tuple[int, Scalar]]) -> None:
                 _call(e, listed[k : k + width])
         for s in level.rest:
             if isinstance(s, Scalar):
-                e.put(s, e.compute(s))
+                e.put(s, e.compute(s, [e.value(a) for a in s.args]))
             else:
                 e.put(("local", s), e.value(body_of[s]))
 

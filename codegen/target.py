@@ -94,11 +94,11 @@ def initialise(triple: str) -> None:
 
 
 @cache
-def machine(target: Target, level: int = 2) -> llvm.TargetMachine:
-    """LLVM's code generator for `target`. One per target and level serves all threads: llvmlite runs one call at a time."""
+def machine(target: Target, hasty: bool = False) -> llvm.TargetMachine:
+    """LLVM's code generator for `target`, in haste without the second scheduling. One a target serves all threads: llvmlite takes turns."""
     initialise(target.triple)
     made = llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=level, reloc="static", codemodel="jitdefault", jit=True
+        cpu=target.cpu, features=target.features, opt=1 if hasty else 2, reloc="static", codemodel="jitdefault", jit=True
     )
     made.set_asm_verbosity(True)
     return made

@@ -289,7 +289,7 @@ def _rare(e: _Emission, wanted: str, usual: str, *inputs: str) -> str:
     e.block.line(f"br i1 {anywhere}, label %{inside}, label %{after}, !prof {weights}")
     e.block.label(inside)
     dtypes = [a.dtype for a in e.s.args]
-    given = zip(dtypes[2:], inputs) if e.lanes == 1 else zip(dtypes, (wanted, usual, *inputs))
+    given = zip(dtypes[2:], inputs) if e.lanes == 1 and e.s.op == "rare" else zip(dtypes, (wanted, usual, *inputs))
     exact = e.block.emit(f"call {e.type(e.dtype)} @{_slow(e)}({', '.join(f'{e.type(d)} {v}' for d, v in given)})")
     e.block.line(f"br label %{after}")
     e.block.label(after)
@@ -300,7 +300,10 @@ def _slow(e: _Emission) -> str:
     """The name of the function that computes the rare case of `e.s`, written once a module."""
     key = (e.s.param, e.lanes)
     if key not in e.module.rare:
-        if e.lanes > 1:
+        if e.s.op == "detour":
+            e.module.rare[key] = name = f"detour{len(e.module.rare)}"
+            e.module.functions[name] = _slow_vector(e, name)
+        elif e.lanes > 1:
             scalar = _slow(_Emission(e.module, e.block, e.target, e.s, 1))
             e.module.rare[key] = name = f"{scalar}.v{e.lanes}"
             e.module.functions[name] = _slow_lanes(e, name, scalar)
@@ -318,6 +321,18 @@ def _slow_scalar(e: _Emission, name: str) -> str:
     kind, attributes = llvm_type(e.dtype, 1), e.module.attributes("nounwind cold noinline optnone memory(none)")
     head = f"define internal {kind} @{name}({', '.join(f'{t} {x}' for t, x in params)}) {attributes}"
     return "\n".join([head + " {", *block.lines, f"  ret {kind} {result}", "}", ""])
+
+
+def _slow_vector(e: _Emission, name: str) -> str:
+    """All lanes at once, for what is not so rare."""
+    block = Block()
+    block.current = "entry"
+    inputs = e.s.args[2:]
+    params = [f"{e.type(bool_)} %wanted", f"{e.type(e.dtype)} %usual", *[f"{e.type(x.dtype)} %x{k}" for k, x in enumerate(inputs)]]
+    exact = evaluate(e.module, block, e.target, e.s.param, [f"%x{k}" for k in range(len(inputs))], e.lanes)
+    result = block.emit(f"select {e.type(bool_)} %wanted, {e.type(e.dtype)} {exact}, {e.type(e.dtype)} %usual")
+    head = f"define internal {e.type(e.dtype)} @{name}({', '.join(params)}) {e.module.attributes('nounwind cold noinline memory(none)')}"
+    return "\n".join([head + " {", "entry:", *block.lines, f"  ret {e.type(e.dtype)} {result}", "}", ""])
 
 
 def _slow_lanes(e: _Emission, name: str, scalar: str) -> str:
@@ -354,7 +369,7 @@ _EMIT: dict[str, Callable[..., str]] = {
     "shl": _shift("shl"), "lshr": _shift("lshr"), "ashr": _shift("ashr"),
     **{name: _compare(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "select": lambda e, c, a, b: e.select(c, a, b),
-    "cast": _cast, "bitcast": _bitcast, "lookup": _lookup, "rare": _rare,
+    "cast": _cast, "bitcast": _bitcast, "lookup": _lookup, "rare": _rare, "detour": _rare,
 }  # fmt: skip
 
 PRIMITIVES = frozenset(_EMIT) | {"const"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from codegen.mathlib import expand
 from codegen.text import Block as Lines
 from codegen.text import Module, evaluate_all, llvm_type
 from graphc import scalar as sc
+from graphc.program import Kernel
 from graphc.target import Target
 
 
@@ -19,17 +22,22 @@ def fresh(lines: Lines) -> str:
 class Unit:
     """One LLVM module being written: kernels once each, and out-of-line scalar math."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, fma: bool = True) -> None:
         self.target = target
+        self.product_target = target if fma else replace(target, has_fma=False)  # products write their multiply-adds themselves
         self.module = Module()
+        self.names: dict[Kernel, str] = {}  # of the kernels' functions, for kernels that call others
         self.kernel_attributes = self.module.attributes(f'nounwind "prefer-vector-width"="{8 * target.vector_bytes}"')
         self.math_attributes = self.module.attributes(f'nounwind noinline "prefer-vector-width"="{8 * target.vector_bytes}"')
+        self.math_functions: dict[tuple[tuple[str, ...], tuple[np.dtype, ...], int], str] = {}
 
     def math_function(self, names: tuple[str, ...], dtypes: tuple[np.dtype, ...], lanes: int = 1) -> str:
         """The out-of-line copy of math functions of the same arguments, written once a module; several give a struct."""
+        known = self.math_functions.get((names, dtypes, lanes))
+        if known is not None:
+            return known
         symbol = f"m.{'.'.join(names)}." + ".".join(d.name for d in dtypes) + (f".v{lanes}" if lanes > 1 else "")
-        if symbol in self.module.functions:
-            return symbol
+        self.math_functions[names, dtypes, lanes] = symbol
         args = [sc.arg(k, d) for k, d in enumerate(dtypes)]
         roots = [expand(sc.math(name, *args), self.target) for name in names]
         lines = Lines()

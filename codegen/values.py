@@ -7,6 +7,7 @@ that depends on the loop's index is a vector, any other stays scalar and is spre
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +24,7 @@ from graphc.program import Kernel
 from graphc.scalar import Scalar
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """An SSA value: its name, how many lanes it has (1: the same for all), and the scope depth it belongs to."""
 
     text: str
@@ -50,6 +50,7 @@ class ValueEmitter:
     def __init__(self, unit: Unit, kernel: Kernel, name: str, outline: bool) -> None:
         self.unit, self.module, self.target, self.kernel, self.name = unit, unit.module, unit.target, kernel, name
         self.outline = outline  # call math functions instead of inlining them
+        self.expanded: dict[Scalar, Scalar] = {}  # with math functions inlined: unrolled copies ask again
         self.lanes = 1  # of the vector loop we are in
         self.labels = 0
         self.entry = Lines()
@@ -58,7 +59,7 @@ class ValueEmitter:
         for k, symbol in enumerate(kernel.sizes()):
             self.scopes[0].axis[symbol] = Value(f"%n{k}", 1, 0)  # by number: the text must not depend on the user's names
 
-    def fetch(self, s: Scalar) -> Value:
+    def fetch(self, s: Scalar, args: list[Value]) -> Value:
         """An element of an operand; see `codegen.access`."""
         raise NotImplementedError
 
@@ -91,6 +92,8 @@ class ValueEmitter:
 
     def scope_at(self, depth: int, lanes: int = 1) -> Scope:
         """The scope in which a value of that depth is written; unrolled copies share a depth, the innermost one is meant."""
+        if self.scopes[-1].depth == depth:
+            return self.scopes[-1]
         for scope in reversed(self.scopes):
             if scope.depth == depth:
                 return scope
@@ -105,7 +108,11 @@ class ValueEmitter:
 
     def value(self, root: Scalar) -> Value:
         """The SSA value of a Scalar, written where it belongs."""
-        root = root if self.outline else expand(root, self.target)
+        if not self.outline:
+            expanded = self.expanded.get(root)
+            if expanded is None:
+                expanded = self.expanded[root] = expand(root, self.target)
+            root = expanded
         found = self.find(root)
         if found is not None:
             return found
@@ -115,17 +122,23 @@ class ValueEmitter:
             if self.find(s) is not None:
                 stack.pop()
                 continue
-            pending = [a for a in s.args if self.find(a) is None]
-            if pending:
-                stack.extend(pending[::-1])
+            height, known = len(stack), []
+            for a in s.args[::-1]:
+                value = self.find(a)
+                if value is None:
+                    stack.append(a)
+                else:
+                    known.append(value)
+            if len(stack) > height:
                 continue
             stack.pop()
-            self.put(s, self.compute(s))
+            self.put(s, self.compute(s, known[::-1]))
         result = self.find(root)
         assert result is not None
         return result
 
-    def compute(self, s: Scalar) -> Value:
+    def compute(self, s: Scalar, known: list[Value]) -> Value:
+        """The value of a Scalar whose arguments have the values `known`."""
         if s.op == "const":
             return Value(literal(s, 1), 1, 0)
         if s.op == "index":
@@ -136,17 +149,14 @@ class ValueEmitter:
                 return found
             return self.result(s.param)
         if s.op == "fetch":
-            return self.fetch(s)
-        args = [self.find(a) for a in s.args]
-        known = [a for a in args if a is not None]
-        lanes = max(a.lanes for a in known)
-        depth = max(a.depth for a in known)
+            return self.fetch(s, known)
+        lanes = depth = 0
+        for v in known:
+            lanes, depth = max(lanes, v.lanes), max(depth, v.depth)
         with self.at(depth):
-            texts = [self.spread(a, x.dtype, lanes) for a, x in zip(known, s.args, strict=True)]
+            texts = [v.text if v.lanes == lanes else self.spread(v, x.dtype, lanes) for v, x in zip(known, s.args, strict=True)]
             if s.op in MATH:
                 return Value(self.call_math(s, texts), 1, depth)
-            if not texts:
-                lanes = 1
             return Value(self.op(s, texts, lanes), lanes, depth)
 
     def call_math(self, s: Scalar, args: list[str]) -> str:
@@ -167,7 +177,10 @@ class ValueEmitter:
         return found.text
 
     def mask(self) -> str | None:
-        return next((s.mask for s in reversed(self.scopes) if s.mask is not None), None)
+        for scope in reversed(self.scopes):
+            if scope.mask is not None:
+                return scope.mask
+        return None
 
     # -- sizes and indices --------------------------------------------------------------------------------------
     def axis(self, symbol: Symbol) -> Value:
@@ -234,12 +247,17 @@ class ValueEmitter:
         return self.op(sc.scalar(call.fn, (x, y), int64), [a, b], 1)
 
     def lane_symbol(self) -> Symbol | None:
-        return next((s.vector for s in reversed(self.scopes) if s.vector is not None), None)
+        for scope in reversed(self.scopes):
+            if scope.vector is not None:
+                return scope.vector
+        return None
 
     def split(self, size: Size) -> tuple[Size, bool] | None:
         """(stride, True) of the size along the lanes; None when it is not affine in them."""
+        if isinstance(size, int):
+            return 0, True
         symbol = self.lane_symbol()
-        if symbol is None or isinstance(size, int) or symbol not in dims.symbols(size):
+        if symbol is None or symbol not in dims.symbols(size):
             return 0, True
         found = dims.affine(size, symbol)
         return None if found is None else (found[0], True)
@@ -278,13 +296,16 @@ class ValueEmitter:
 class _At:
     """`with emitter.at(depth)`: what is written goes to the scope of that depth."""
 
+    __slots__ = ("depth", "emitter", "saved")
+
     def __init__(self, emitter: ValueEmitter, depth: int) -> None:
         self.emitter, self.depth = emitter, depth
 
     def __enter__(self) -> None:
-        scopes = self.emitter.scopes
-        self.saved = scopes
-        keep = len(scopes)
+        self.saved = scopes = self.emitter.scopes
+        if scopes[-1].depth == self.depth:
+            return
+        keep = len(scopes) - 1
         while scopes[keep - 1].depth != self.depth:
             keep -= 1
         self.emitter.scopes = scopes[:keep]

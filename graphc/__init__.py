@@ -46,13 +46,15 @@ from graphc.ops.spread import astype, broadcast_to
 from graphc.state import Shared, get_values, like, set_values, shared
 from graphc.function import Function, function
 from graphc.substitute import substitute
+from graphc.threads import get_num_threads, set_num_threads
 from graphc.jit import jit
 
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
     "Dim", "Node", "asarray", "cache", "dim", "matrix", "scalar", "tensor", "tree", "vector",
-    "Function", "Shared", "function", "get_values", "jit", "like", "set_values", "shared", "substitute",
+    "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
+    "substitute",
     # derivatives and maps
     "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
     # elementwise

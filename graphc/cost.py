@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
-from graphc.program import Axis, Launch, Program, Stage
+from graphc.program import PLANNED, Axis, Kernel, Launch, Program, Stage
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
@@ -21,30 +21,40 @@ def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
         if not isinstance(step, Launch):
             continue
         launches += 1
-        kernel = step.kernel
-        nests: dict[tuple[Axis, ...], list[Stage]] = {}
-        for stage in kernel.stages:
-            nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
-        for axes, stages in nests.items():
-            points = _elements([a.extent for a in (*kernel.axes, *axes)], env)
-            body = sc.order([stage.body for stage in stages])
-            hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
-            simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
-            operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
-            transcendental += points * hard
-        moved += sum(_elements(o.shape, env) * o.dtype.itemsize for o in kernel.operands)
+        for kernel, inside in step.kernel.computed():
+            bound = {**env, **{s: dims.evaluate(total, env) for s, total in inside.items()}}
+            done, hard = _operations(kernel, bound)
+            operations += done
+            transcendental += hard
+        moved += sum(_elements(o.shape, env) * o.dtype.itemsize for o in step.kernel.operands)
     return {"operations": operations, "transcendental": transcendental, "bytes": moved, "kernels": launches}
 
 
-def count_memory(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
-    """Bytes by role."""
-    arena = [b for b in program.buffers if b.role == "arena" and b.alias is None and b.offset is not None]
+def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
+    """All operations of a kernel, and the transcendental ones among them."""
+    operations = transcendental = 0
+    nests: dict[tuple[Axis, ...], list[Stage]] = {}
+    for stage in kernel.stages:
+        nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
+    for axes, stages in nests.items():
+        points = _elements([a.extent for a in (*kernel.axes, *axes)], env)
+        body = sc.order([stage.body for stage in stages])
+        hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
+        simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
+        operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
+        transcendental += points * hard
+    return operations, transcendental
+
+
+def count_memory(program: Program, env: Mapping[Symbol, int], threads: int = 1) -> dict[str, int]:
+    """Bytes by role; each of the threads has its own scratch."""
+    arena = [b for b in program.buffers if b.role in PLANNED and b.alias is None and b.offset is not None]
     return {
         "inputs": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.inputs),
         "state": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.shared),
         "constants": sum(c.nbytes for c in program.constants),
         "outputs": sum(_elements(b.shape, env) * b.dtype.itemsize for b in (program.buffers[k] for k in program.outputs)),
-        "arena": dims.evaluate(program.arena, env),
+        "arena": dims.evaluate(program.arena + threads * program.scratch, env),
         "largest": max((_elements(b.shape, env) * b.dtype.itemsize for b in arena), default=0),
     }
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +16,14 @@ from graphc.dims import Dim, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.native import callable_class, set_entry
 from graphc.ops.registry import asarray
 from graphc.printer import format_graph
-from graphc.program import Layout, Program, format_program
+from graphc.program import Program, format_program
 from graphc.signature import Signature
 from graphc.state import Shared, write_values
 from graphc.substitute import substitute
+from graphc.threads import as_thread_count
 from graphc.types import assumed_sizes, same_size
 from graphc.verify import size_assumptions
 
@@ -51,15 +51,20 @@ def function(
     inputs: a list of variables or trees of variables (or sizes), or a dict of argument names. outputs: a tree.
     updates: a dict {shared: new value}, a list of such pairs, or a pair (tree of shared, tree of values); all read the
     old state. givens: replacements as in `substitute`. defaults: {variable or name: value}. casting: NumPy's rule for
-    array arguments. threads: reserved for the parallel back end; 1 thread runs. mode: "default", "none" (no graph
+    array arguments. threads: how many one call may use; by default what `set_num_threads` says. mode: "default", "none" (no graph
     passes) or "interpret" (NumPy, node by node).
     Raises ArgumentError, DTypeError, ShapeError, CompileError.
     """
-    return Function(inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default")
+    made: Function = callable_class(Function)(
+        inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default"
+    )
+    return made
 
 
 class Function:
     """A compiled function. Call it with arrays, or with nodes to inline its graph. See `function`."""
+
+    __slots__ = ("__dict__", "__weakref__", "_code")  # a place for the code that no emptying of the dict takes away
 
     def __init__(
         self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
@@ -68,8 +73,7 @@ class Function:
             fail(ArgumentError, f"mode {mode!r} is unknown", hint="one of " + ", ".join(map(repr, MODES)))
         if casting not in CASTINGS:
             fail(ArgumentError, f"casting {casting!r} is unknown", hint="NumPy's rules: " + ", ".join(map(repr, CASTINGS)))
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            fail(ArgumentError, f"threads must be a positive int, got {threads!r}")
+        self.threads = None if threads is None else as_thread_count(threads)
         self.name, self.casting, self.mode = name, casting, mode
         self.inputs, self.outputs = inputs, outputs
         self._arguments = Signature(inputs, defaults, casting)
@@ -95,24 +99,18 @@ class Function:
             return self._graph, None, None
         # the joint of the three packages: imported here so that `import graphc` loads neither passes nor LLVM
         from codegen.runtime import Executable
+        from codegen.target import host
         from passes.pipeline import Log, optimise, plan
 
         self._log = Log()
         graph = optimise(self._graph, self.mode, self._log)
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
-        program = plan(graph, updates, self._size_checks, self._log)
-        executable = Executable(program, given=self._arguments.sizes, layout=self._layout())
-        entry = executable.builtin(self.name, partial(Function.__call__, self))
-        if entry is not None:  # a class of its own, whose calls go to the emitted entry point first
-            self.__class__ = type("Function", (Function,), {"__call__": entry, "__doc__": Function.__doc__})
+        program = plan(graph, updates, self._size_checks, self._log, host())
+        executable = Executable(program, given=self._arguments.sizes, layout=self._arguments.layout(self._structure), threads=self.threads)
+        self._code = executable
+        set_entry(self, executable.entry(Function.__call__))
         return graph, program, executable
-
-    def _layout(self) -> Layout | None:
-        """How an emitted entry hands back the results; None where arguments or results need Python."""
-        if self._arguments.sizes or not self._arguments.flat:
-            return None
-        return _laid_out(self._structure, itertools.count())
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -132,7 +130,8 @@ class Function:
         with ExitStack() as stack:
             for s in self._shared:
                 stack.enter_context(s.lock)
-            return tree.unflatten(self._structure, run(arrays, given, out))
+            results = run(arrays, given, out)
+        return tree.unflatten(self._structure, results) if out is None else out
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         executable = self._native()
@@ -213,8 +212,8 @@ class Function:
 
     def memory(self, **sizes: int) -> dict[str, int]:
         """Bytes for sizes by name: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (single intermediate)."""
-        program = self._native().program
-        return count_memory(program, _environment(program, self, sizes))
+        executable = self._native()
+        return count_memory(executable.program, _environment(executable.program, self, sizes), executable.threads.most)
 
     def explain(self) -> str:
         """What the compiler did: passes, and the rules that fired with the user's lines."""
@@ -231,6 +230,12 @@ class Function:
             fail(ArgumentError, "mode='interpret' compiles nothing", hint="leave out mode=")
         return self._executable
 
+    def __copy__(self) -> Function:
+        return self  # as Python's own functions
+
+    def __deepcopy__(self, memo: object) -> Function:
+        return self
+
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
 
@@ -245,23 +250,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _laid_out(structure: tree.TreeDef, leaves: Iterator[int]) -> Layout | None:
-    """The layout of a tree of tuples, lists and dicts with str keys."""
-    cls, keys = structure.cls, structure.order
-    parts = [_laid_out(child, leaves) for child in structure.children]
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    if cls is None:
-        return Layout("leaf", place=next(leaves))
-    if cls is type(None):
-        return Layout("none")
-    if cls is dict and all(type(k) is str for k in keys):
-        part_of = dict(zip(structure.keys, known, strict=True))
-        return Layout("dict", tuple([part_of[k] for k in keys]), keys)
-    return Layout(cls.__name__, tuple(known)) if cls in (tuple, list) else None
 
 
 def _as_updates(updates: Any) -> list[tuple[Shared, Node]]:

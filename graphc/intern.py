@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -16,15 +16,25 @@ class _Entry(weakref.ref):  # type: ignore[type-arg]
 
 
 class InternTable(Generic[T]):
-    """`table.intern(key, make)` returns the live object of that key, or makes, stores and returns one.
+    """`table.add(key, made)` returns the live object of that key, which is `made` if there was none.
 
-    The table holds weak references: an entry goes when its object goes. One lock guards it, so two threads that
-    build the same expression get the same object.
+    The table holds weak references: an entry goes when its object goes. Two threads that add the same key get the same object:
+    one step of a dict decides whose entry stays, and only what replaces or removes an entry takes the lock.
     """
 
     def __init__(self) -> None:
-        self._entries: dict[Hashable, _Entry] = {}
-        self._lock = threading.RLock()
+        entries: dict[Hashable, _Entry] = {}
+        lock = threading.RLock()
+
+        def drop(entry: _Entry) -> None:
+            key = entry.key
+            with lock:
+                if entries.get(key) is entry:  # a newer object may have taken the key while this one was dying
+                    del entries[key]
+
+        self._entries, self._lock, self._drop = entries, lock, drop
+        self.entry = entries.get
+        """The weak reference of a key, or None: `find` without a call, for where every node passes."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -33,23 +43,15 @@ class InternTable(Generic[T]):
         entry = self._entries.get(key)
         return None if entry is None else entry()
 
-    def intern(self, key: Hashable, make: Callable[[], T]) -> T:
-        entries = self._entries
-        with self._lock:
-            entry = entries.get(key)
-            if entry is not None:
-                found = entry()
-                if found is not None:
-                    return found  # type: ignore[no-any-return]
-            made = make()
-            entry = _Entry(made, self._drop)
-            entry.key = key
-            entries[key] = entry
+    def add(self, key: Hashable, made: T) -> T:
+        entry = _Entry(made, self._drop)
+        entry.key = key
+        kept = self._entries.setdefault(key, entry)
+        if kept is entry:
             return made
-
-    def _drop(self, entry: _Entry) -> None:
-        # a newer object may have taken the key while this one was dying
-        if self._entries.get(entry.key) is entry:
-            with self._lock:
-                if self._entries.get(entry.key) is entry:
-                    del self._entries[entry.key]
+        with self._lock:
+            found = self._entries.setdefault(key, entry)()
+            if found is not None:
+                return found  # type: ignore[no-any-return]
+            self._entries[key] = entry
+            return made

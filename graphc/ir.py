@@ -11,10 +11,11 @@ import hashlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 Type = TensorType | tuple[TensorType, ...]
 Site = tuple[str, int] | None
+Normal = tuple["Node | None", Sequence[tuple[str, Site]]] | None
+"""A normal form, None for the node itself; the rules that made it, and where."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,13 +74,14 @@ class Op:
 class Node(Operators):
     """One value of the graph: `op` applied to `inputs` with `params`, of a `type`. Made by `make`, never directly."""
 
-    __slots__ = ("__weakref__", "inputs", "op", "params", "serial", "site", "type")
+    __slots__ = ("__weakref__", "inputs", "normal", "op", "params", "serial", "site", "type")
     op: Op
     inputs: tuple[Node, ...]
     params: tuple[Any, ...]  # hashable; the op knows their types
     type: Type
     site: Site
     serial: int  # creation order: inputs are always older than their users
+    normal: Normal  # what `passes.prepare` has found out, or None: no part of the node's identity, gone with the node
 
     @property
     def tensor(self) -> TensorType:
@@ -85,17 +89,18 @@ class Node(Operators):
         assert isinstance(self.type, TensorType)
         return self.type
 
+    # the next three are read most: past `tensor`, at half the price
     @property
     def shape(self) -> tuple[Size, ...]:
-        return self.tensor.shape
+        return self.type.shape  # type: ignore[union-attr]
 
     @property
     def dtype(self) -> np.dtype:
-        return self.tensor.dtype
+        return self.type.dtype  # type: ignore[union-attr]
 
     @property
     def ndim(self) -> int:
-        return len(self.tensor.shape)
+        return len(self.type.shape)  # type: ignore[union-attr]
 
     @property
     def size(self) -> Size:
@@ -109,7 +114,7 @@ class Node(Operators):
     @property
     def attrs(self) -> dict[str, Any]:
         """The parameters by name."""
-        return dict(zip(self.op.params, self.params, strict=True))
+        return dict(zip(self.op.params, self.params, strict=True)) if self.params else {}
 
     def describe(self) -> str:
         """`name: type, file:line`, as errors show a node."""
@@ -123,6 +128,7 @@ class Node(Operators):
 
 
 _NODES: InternTable[Node] = InternTable()
+_entry = _NODES.entry
 _serials = itertools.count()
 _new = object.__new__
 _HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -133,18 +139,16 @@ _origin: ContextVar[Site] = ContextVar("origin", default=None)
 
 def make(op: Op, inputs: tuple[Node, ...], params: tuple[Hashable, ...] = (), cls: type[Node] = Node) -> Node:
     """The one node `op(*inputs, **params)`; its type comes from the op's type rule."""
-    key = (op, *[id(i) for i in inputs], *([_bits(p) for p in params] if params else ()))
-    found = _NODES.find(key)
-    if found is not None:
-        return found
+    key = (op, *map(id, inputs), *map(_bits, params)) if params else (op, *map(id, inputs))
+    entry = _entry(key)
+    if entry is not None and (found := entry()) is not None:
+        return found  # type: ignore[no-any-return]
+    types = [i.type for i in inputs]
+    type = op.type_rule(*types, **dict(zip(op.params, params, strict=True))) if params else op.type_rule(*types)
     made = _new(cls)
-    made.op = op
-    made.inputs = inputs
-    made.params = params
-    made.type = op.type_rule(*[i.type for i in inputs], **dict(zip(op.params, params, strict=True)))
-    made.site = call_site()
-    made.serial = next(_serials)
-    return _NODES.intern(key, lambda: made)
+    made.op, made.inputs, made.params, made.type, made.site, made.serial = op, inputs, params, type, call_site(), next(_serials)
+    made.normal = None
+    return _NODES.add(key, made)
 
 
 def _bits(value: Hashable) -> Hashable:
@@ -174,14 +178,19 @@ def call_site() -> Site:
     return None
 
 
-@contextmanager
-def origin(site: Site) -> Iterator[None]:
-    """Nodes made inside point at `site`: what is derived points at the user's line it derives from."""
-    token = _origin.set(site)
-    try:
-        yield
-    finally:
-        _origin.reset(token)
+class origin:
+    """`with origin(site)`: nodes made inside point at `site`: what is derived points at the user's line it derives from."""
+
+    __slots__ = ("site", "token")
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def __enter__(self) -> None:
+        self.token = _origin.set(self.site)
+
+    def __exit__(self, *_: object) -> None:
+        _origin.reset(self.token)
 
 
 class Frozen:
@@ -218,14 +227,13 @@ def toposort(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
     while stack:
         node = stack[-1]
         if node not in done:
-            ready = True
-            if node not in held:
+            if node.inputs and node not in held:
+                height = len(stack)
                 for i in node.inputs[::-1]:
                     if i not in done:
                         stack.append(i)
-                        ready = False
-            if not ready:
-                continue
+                if len(stack) > height:
+                    continue
             done.add(node)
             order.append(node)
         stack.pop()
@@ -245,14 +253,22 @@ Rebuild = Callable[[Node, tuple[Node, ...]], Node]
 
 
 def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
-    """`node` with other inputs; the node itself when they are the same."""
-    if all(a is b for a, b in zip(node.inputs, inputs, strict=True)):
+    """`node` with other inputs; the node itself when they are the same. It has the site of `node`."""
+    if len(inputs) == len(node.inputs) and all(map(is_, node.inputs, inputs)):
         return node
-    token = _origin.set(node.site)
-    try:
-        return make(node.op, inputs, node.params)
-    finally:
-        _origin.reset(token)
+    op, params = node.op, node.params
+    if [i.type for i in node.inputs] != [i.type for i in inputs]:
+        with origin(node.site):
+            return make(op, inputs, params)
+    # inputs of the same types: the type rule would say the same
+    key = (op, *map(id, inputs), *map(_bits, params)) if params else (op, *map(id, inputs))
+    entry = _entry(key)
+    if entry is not None and (found := entry()) is not None:
+        return found  # type: ignore[no-any-return]
+    made = _new(Node)
+    made.op, made.inputs, made.params, made.type, made.site, made.serial = op, inputs, params, node.type, node.site, next(_serials)
+    made.normal = None
+    return _NODES.add(key, made)
 
 
 def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[Symbol, Size] | None = None) -> list[Node]:
@@ -290,8 +306,9 @@ class Graph:
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
 
-    @property
+    @cached_property
     def order(self) -> list[Node]:
+        """Every node, inputs before users. Not to be changed."""
         return toposort(self.outputs)
 
     def with_outputs(self, outputs: Sequence[Node]) -> Graph:

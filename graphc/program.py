@@ -7,7 +7,7 @@ kernel names its operands by slot and knows nothing of buffers, so equal kernels
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import SHORT
 from graphc.ir import Node
 from graphc.scalar import Scalar, format_index, format_scalar, order
+from graphc.tree import TreeDef
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
@@ -78,14 +79,44 @@ class Operand:
     written: bool = False
 
 
+BLOCK = dims.fresh("block")  # the elements that a kernel inside a block runs over: bound by the kernel around it, not by a call
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A kernel that runs on each block in turn: its operand k is operand slots[k] of the kernel around it, from element at[k] on."""
+
+    kernel: Kernel
+    slots: tuple[int, ...]
+    at: tuple[Size, ...]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """for block in 0..ceil(total / size): every piece in order, over min(size, total - size * block) elements."""
+
+    total: Size
+    size: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def axis(self) -> Axis:
+        return Axis(loop_index(0), dims.floordiv(self.total + (self.size - 1), self.size))
+
+    @property
+    def length(self) -> Size:
+        return dims.minimum(self.size, self.total - self.size * loop_index(0))
+
+
 @dataclass(frozen=True)
 class Kernel:
-    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter"."""
+    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "blocks"."""
 
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]
     operands: tuple[Operand, ...]
     kind: str = "loops"
+    blocks: Blocks | None = None  # kind "blocks", which has no stages of its own
 
     def scalars(self) -> Iterator[Scalar]:
         for stage in self.stages:
@@ -100,7 +131,7 @@ class Kernel:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.axes, self.stages, self.operands, self.kind))
+        return hash((self.axes, self.stages, self.operands, self.kind, self.blocks))
 
     @cached_property
     def parts(self) -> list[Scalar]:
@@ -119,7 +150,16 @@ class Kernel:
                 found |= dims.symbols(s.param)
         for extent in [a.extent for a in self.all_axes()] + [s for o in self.operands for s in o.shape]:
             found |= dims.symbols(extent)
+        for piece in () if self.blocks is None else self.blocks.pieces:
+            found |= {*piece.kernel.sizes()} - dims.symbols(BLOCK)
         return tuple(sorted(s for s in found if s.kind == "size"))
+
+    def computed(self) -> list[tuple[Kernel, dict[Symbol, Size]]]:
+        """The kernels that hold the stages: itself, or those of its blocks with what `BLOCK` is in all blocks together."""
+        if self.blocks is None:
+            return [(self, {})]
+        total = dict.fromkeys(dims.symbols(BLOCK), self.blocks.total)
+        return [(piece.kernel, total) for piece in self.blocks.pieces]
 
     def all_axes(self) -> list[Axis]:
         return [*self.axes, *(a for s in self.stages for a in (*s.axes, *s.reduce))]
@@ -129,8 +169,9 @@ class Kernel:
 class Buffer:
     """Storage of one value, C-contiguous.
 
-    role: "input" | "shared" | "constant" | "output" | "arena". `index` is the position among the buffers of that
-    role that the caller passes; an arena buffer lies at `offset` bytes. An alias has the storage of another buffer.
+    role: "input" | "shared" | "constant" | "output" | "arena" | "scratch". `index` is the position among the buffers of
+    that role that the caller passes; an arena buffer lies at `offset` bytes. Scratch is what one kernel fills anew at each
+    of its outer points: every thread has its own, behind the arena. An alias has the storage of another buffer.
     """
 
     dtype: np.dtype
@@ -164,21 +205,20 @@ class Check:
     axis_size: Size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
-    """How results are handed back: as "none", a "leaf", or a "tuple", "list" or "dict" of parts, a dict's in the order of its keys."""
+    """How a function is called: the names and structures of its parameters, values for those left out, the structure of its results.
 
-    kind: str
-    parts: tuple[Layout, ...] = ()
-    keys: tuple[str, ...] = ()
-    place: int = 0
-    """A leaf: which output it is."""
+    Names and keys of dicts are interned strings.
+    """
 
-    def all_keys(self) -> list[str]:
-        """Of all dicts, a dict's own before those in its parts."""
-        return [*self.keys, *[key for part in self.parts for key in part.all_keys()]]
+    names: tuple[str, ...]
+    inputs: tuple[TreeDef, ...]
+    outputs: TreeDef
+    defaults: Mapping[str, np.ndarray]
 
 
+PLANNED = ("arena", "scratch")  # the roles of buffers that get an offset
 NO_FAULT = np.iinfo(np.int64).max
 Step = Launch | Check
 
@@ -197,25 +237,33 @@ class Program:
     constants: tuple[np.ndarray, ...]
     outputs: tuple[int, ...]  # the buffer of each output
     arena: Size = 0
+    scratch: Size = 0  # bytes of scratch for each thread
     commit: int = 0  # steps[commit:] may write to state
     size_checks: tuple[tuple[Size, Size], ...] = ()
 
     def kernels(self) -> dict[Kernel, str]:
-        """Every different kernel once, with a stable name."""
+        """Every different kernel once, with a stable name; those inside blocks before the kernel around them."""
         named: dict[Kernel, str] = {}
         for step in self.steps:
             if isinstance(step, Launch) and step.kernel not in named:
+                for piece in () if step.kernel.blocks is None else step.kernel.blocks.pieces:
+                    named.setdefault(piece.kernel, f"k{len(named)}")
                 named[step.kernel] = f"k{len(named)}"
         return named
 
 
-def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
+def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, str] | None = None) -> str:
     """The kernel as text: one line a stage."""
     operands = ", ".join(
         f"b{k}: {SHORT[o.dtype]}[{dims.format_shape(o.shape)}]{'!' if o.written else ''}" for k, o in enumerate(kernel.operands)
     )
     lines = [f"{kernel.kind} {name}({operands})"]
     lines += [f"  for {a.index} in {a.extent}" for a in kernel.axes]
+    if kernel.blocks is not None:
+        lines[-1] += f": {BLOCK} = {kernel.blocks.length}"
+        for piece in kernel.blocks.pieces:
+            places = [f"b{slot}" + (f" + {at}" if at != 0 else "") for slot, at in zip(piece.slots, piece.at, strict=True)]
+            lines.append(f"    {(names or {}).get(piece.kernel, 'piece')}({', '.join(places)})")
     for k, stage in enumerate(kernel.stages):
         over = "".join(f" {a.index}:{a.extent}" for a in stage.axes)
         reduced = f"{stage.combine}[{', '.join(f'{a.index}:{a.extent}' for a in stage.reduce)}] " if stage.combine else ""
@@ -228,8 +276,11 @@ def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
 def format_program(program: Program) -> str:
     """The program as text: buffers, then steps; each kernel printed where it is first launched."""
     lines = []
+    used = {b for step in program.steps for b in (step.buffers if isinstance(step, Launch) else (step.buffer, step.indices))}
     for k, b in enumerate(program.buffers):
-        where = f"= %{b.alias}" if b.alias is not None else (f"arena + {b.offset}" if b.role == "arena" else f"{b.role} {b.index}")
+        if b.role in PLANNED and k not in used:
+            continue  # it became rows of a run
+        where = f"= %{b.alias}" if b.alias is not None else (f"{b.role} + {b.offset}" if b.role in PLANNED else f"{b.role} {b.index}")
         lines.append(f"%{k}: {SHORT[b.dtype]}[{dims.format_shape(b.shape)}] {where}")
     names, shown = program.kernels(), set[Hashable]()
     for k, step in enumerate(program.steps):
@@ -241,6 +292,9 @@ def format_program(program: Program) -> str:
         lines.append(f"{names[step.kernel]}({', '.join(f'%{b}' for b in step.buffers)})")
         if step.kernel not in shown:
             shown.add(step.kernel)
-            lines += ["  " + line for line in format_kernel(step.kernel, names[step.kernel]).splitlines()]
+            inside = [kernel for kernel, _ in step.kernel.computed() if kernel not in shown and kernel is not step.kernel]
+            for kernel in [step.kernel, *dict.fromkeys(inside)]:
+                shown.add(kernel)
+                lines += ["  " + line for line in format_kernel(kernel, names[kernel], names).splitlines()]
     lines.append(f"return {', '.join(f'%{b}' for b in program.outputs)}")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ one object. Python operators build them: `x * x + 1.0`. Plain numbers take the d
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Union
 
 import numpy as np
@@ -138,6 +138,8 @@ class Scalar:
 
 
 _SCALARS: InternTable[Scalar] = InternTable()
+_entry = _SCALARS.entry
+_new = object.__new__
 
 
 def scalar(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any = None) -> Scalar:
@@ -145,14 +147,12 @@ def scalar(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any = None
     # 1 and 1.0, 0.0 and -0.0 are equal as keys but not as parameters
     exact = struct.pack(f"<{len(param)}d", *param) if op == "lookup" else param
     key = (op, dtype, type(param), exact, *map(id, args))
-    found = _SCALARS.find(key)
-    return found if found is not None else _SCALARS.intern(key, lambda: _make(op, args, dtype, param))
-
-
-def _make(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any) -> Scalar:
-    made = object.__new__(Scalar)
+    entry = _entry(key)
+    if entry is not None and (found := entry()) is not None:
+        return found  # type: ignore[no-any-return]
+    made = _new(Scalar)
     made.op, made.args, made.dtype, made.param = op, args, dtype, param
-    return made
+    return _SCALARS.add(key, made)
 
 
 def const(value: Number | np.generic, dtype: np.dtype) -> Scalar:
@@ -263,32 +263,58 @@ def order(roots: Iterable[Scalar]) -> list[Scalar]:
     while stack:
         s = stack[-1]
         if s not in done:
-            ready = True
-            for a in s.args[::-1]:
-                if a not in done:
-                    stack.append(a)
-                    ready = False
-            if not ready:
-                continue
+            if s.args:
+                height = len(stack)
+                for a in s.args[::-1]:
+                    if a not in done:
+                        stack.append(a)
+                if len(stack) > height:
+                    continue
             done.add(s)
             result.append(s)
         stack.pop()
     return result
 
 
-def replace_leaves(root: Scalar, leaf: Any, sizes: dict[SizeSymbol, Size] | None = None) -> Scalar:
-    """`root` with axes in indices replaced, and each load, fetch, local and arg given to `leaf(scalar, new_args)` (None keeps it)."""
-    new: dict[Scalar, Scalar] = {}
-    for s in order((root,)):
-        args = tuple([new[a] for a in s.args]) if s.args else ()
+LEAVES = frozenset(("load", "fetch", "local", "arg"))
+Leaf = Callable[["Scalar", tuple["Scalar", ...]], "Scalar | None"]
+
+
+def replace_leaves(
+    root: Scalar, leaf: Leaf, sizes: dict[SizeSymbol, Size] | None = None, known: dict[Scalar, Scalar] | None = None
+) -> Scalar:
+    """`root` with axes in indices replaced, and each load, fetch, local and arg given to `leaf(scalar, new_args)` (None keeps it).
+
+    `known`: what Scalars have become already, for several roots under one `leaf`.
+    """
+    new: dict[Scalar, Scalar] = {} if known is None else known
+    stack = [root]
+    while stack:
+        s = stack[-1]
+        if s in new:
+            stack.pop()
+            continue
+        args = s.args
+        if args:
+            height = len(stack)
+            for a in args[::-1]:
+                if a not in new:
+                    if a.args or sizes or a.op in LEAVES:
+                        stack.append(a)
+                    else:
+                        new[a] = a  # a number or an index
+            if len(stack) > height:
+                continue
+            args = tuple([new[a] for a in args])
         made: Scalar | None = None
-        if s.op in ("load", "fetch", "local", "arg"):
+        if s.op in LEAVES:
             made = leaf(s, args)
-        elif s.op == "index" and sizes and isinstance(s.param, Dim):
+        elif sizes and s.op == "index" and isinstance(s.param, Dim):
             made = index(substitute(s.param, sizes))
         if made is None:
             made = s if args == s.args else scalar(s.op, args, s.dtype, s.param)
         new[s] = made
+        stack.pop()
     return new[root]
 
 

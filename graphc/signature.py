@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from graphc.dims import Dim
 from graphc.errors import ArgumentError, fail
 from graphc.ir import Node
 from graphc.leaves import aligned
+from graphc.program import Layout
 
 _LEAF = tree.structure(0)
 
@@ -50,8 +52,14 @@ class Signature:
                 seen.add(leaf)
             self.structures.append(structure)
             self._slots.append(slots)
-        self.flat = all(s == _LEAF for s in self.structures)
         self.defaults = self._defaults(defaults, [e for _, e in entries], casting)
+
+    def layout(self, outputs: tree.TreeDef) -> Layout | None:
+        """How a call looks; None where sizes are among the arguments."""
+        if self.sizes:
+            return None
+        defaults = {n: v for n, v in self.defaults.items() if isinstance(v, np.ndarray)}
+        return Layout(tuple(map(sys.intern, self.names)), tuple(self.structures), outputs, defaults)
 
     def _slot(self, name: str, leaf: Any) -> tuple[str, int]:
         """Where the value of a leaf goes: among the nodes or among the sizes, and its number there."""

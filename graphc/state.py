@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -21,27 +22,36 @@ from graphc.types import as_shape
 
 
 class StateLock:
-    """A re-entrant lock that also says, in memory native code can read, whether somebody holds it."""
+    """A re-entrant lock that also says, in memory native code can read, whether somebody holds it.
+
+    Native code that works without the GIL says so in the same cell, and is waited for. It never waits itself: an emitted entry that
+    finds the cell in use goes the Python path.
+    """
 
     def __init__(self, cell: ctypes.Array[ctypes.c_int64]) -> None:
         self._lock, self._cell = threading.RLock(), cell
 
     def __enter__(self) -> None:
         self._lock.acquire()
-        self._cell[BUSY] += 1
+        self._cell[BUSY] += 1  # from here on no native code begins
+        pause = 0.0
+        while self._cell[NATIVE]:
+            time.sleep(pause)
+            pause = min(1.2 * pause + 1e-5, 1e-3)  # a fifth late, or 1 ms
 
     def __exit__(self, *_: object) -> None:
         self._cell[BUSY] -= 1
         self._lock.release()
 
 
-ADDRESS, BUSY = 0, 1  # words of a state cell
+ADDRESS, BUSY, NATIVE = 0, 1, 2  # words of a state cell
 
 
 class Shared(Node):
     """A variable that owns an array. Compiled functions read it and, through `updates`, replace it.
 
-    `cell` holds the address of the array and the number of holders of the lock: what an emitted entry point reads.
+    `cell` holds what an emitted entry point reads and marks: the address of the array, how often the lock is held, and 1 while native
+    code works on the array without the GIL.
     """
 
     __slots__ = ("_value", "cell", "lock")
@@ -118,7 +128,7 @@ def _one(value: Any, name: str, shape: object) -> Shared:
         fail(ShapeError, f"shared {name!r}: shape has {len(declared)} axes, the value {array.ndim}")
     node = variable(SHARED, name, as_dtype(array.dtype), declared, Shared)
     assert isinstance(node, Shared)
-    node.cell = (ctypes.c_int64 * 2)()
+    node.cell = (ctypes.c_int64 * 3)()
     node.lock = StateLock(node.cell)
     node._hold(_fitting(node, array))
     return node

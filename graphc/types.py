@@ -50,7 +50,7 @@ _TYPES: InternTable[TensorType] = InternTable()
 def tensor_type(dtype: np.dtype, shape: Shape) -> TensorType:
     """The one `TensorType` of this dtype and shape."""
     key = (dtype, shape)
-    return _TYPES.find(key) or _TYPES.intern(key, lambda: TensorType(dtype, shape))
+    return _TYPES.find(key) or _TYPES.add(key, TensorType(dtype, shape))
 
 
 _DTYPE_NAMES = frozenset(d.name for d in SHORT)

@@ -136,9 +136,13 @@ def size_assumptions(outputs: Iterable[Node]) -> list[tuple[Size, Size]]:
 
     To be asked of the user's graph, before passes: they may remove the nodes that assumed something.
     """
+    symbolic: dict[Type, bool] = {}
     with assumed_sizes() as noted:
         for node in toposort(outputs):
-            if any(_symbolic(i.type) for i in node.inputs):
+            for i in node.inputs:
+                if i.type not in symbolic:
+                    symbolic[i.type] = _symbolic(i.type)
+            if any([symbolic[i.type] for i in node.inputs]):
                 node.op.type_rule(*[i.type for i in node.inputs], **dict(zip(node.op.params, node.params)))
     pairs = {frozenset(pair): pair for pair in reversed(noted)}
     return list(pairs.values())[::-1]

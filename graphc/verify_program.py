@@ -13,12 +13,12 @@ from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT, int64
 from graphc.errors import CompileError
-from graphc.program import Buffer, Check, Kernel, Launch, Program, Step
+from graphc.program import PLANNED, Buffer, Check, Kernel, Launch, Program, Step
 from graphc.scalar import order
 from graphc.verify_kernel import kernel_lines, still, values_of, verify_kernel
 from graphc.verify_scalar import unbound
 
-ROLES = ("input", "shared", "constant", "output", "arena")
+ROLES = ("input", "shared", "constant", "output", *PLANNED)
 
 
 def verify_program(program: Program) -> None:
@@ -34,7 +34,8 @@ def verify_program(program: Program) -> None:
         else:
             _check(program, k, step)
     _Flow(program).run()
-    _arena(program)
+    for role in PLANNED:
+        _planned(program, role)
 
 
 # -- buffers --------------------------------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def _buffers(program: Program) -> None:
             _broken(f"{name} has a loop index in its shape ({dims.format_shape(b.shape)})")
         if b.alias is not None:
             _alias(program, k, b)
-        elif b.role != "arena":
+        elif b.role not in PLANNED:
             if not 0 <= b.index < len(owners[b.role]):
                 _broken(f"{name} is {b.role} {b.index}, of {len(owners[b.role])}")
             owner = owners[b.role][b.index]
@@ -145,7 +146,7 @@ class _Flow:
     def _read(self, buffer: int, k: int, step: Step) -> None:
         root = root_of(self.program, buffer)
         kernel = step.kernel if isinstance(step, Launch) else None
-        if self.program.buffers[root].role in ("arena", "output") and root not in self.written:
+        if self.program.buffers[root].role in (*PLANNED, "output") and root not in self.written:
             _broken(f"reads %{buffer} before it is written", kernel, k, step)
         if root in self.scratch:
             _broken(f"reads %{buffer}, of which only the last row is left", kernel, k, step)
@@ -157,19 +158,28 @@ class _Flow:
         roots = [root_of(program, b) for b in step.buffers]
         inside: set[int] = set()  # what this kernel has stored itself
         loaded: set[int] = set()
-        for stage in kernel.stages:
-            for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
-                if s.op == "load":
-                    loaded.add(s.param[0])
-                    if roots[s.param[0]] not in inside:
-                        self._read(step.buffers[s.param[0]], k, step)
-            for store in stage.stores:
-                if store.mode == "add" and roots[store.slot] not in inside:
-                    self._read(step.buffers[store.slot], k, step)
-                inside.add(roots[store.slot])
+        slots = [range(len(step.buffers))] if kernel.blocks is None else [piece.slots for piece in kernel.blocks.pieces]
+        for part, named in zip([part for part, _ in kernel.computed()], slots):
+            self._values(part, named, roots, inside, loaded, k, step)
         for slot, operand in enumerate(kernel.operands):
             if operand.written:
                 self._write(slot, loaded, roots, k, step)
+
+    def _values(
+        self, kernel: Kernel, slots: Sequence[int], roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch
+    ) -> None:
+        """What the stages of `kernel` read and store; its operand s is slots[s] of the launch."""
+        for stage in kernel.stages:
+            for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
+                if s.op == "load":
+                    slot = slots[s.param[0]]
+                    loaded.add(slot)
+                    if roots[slot] not in inside:
+                        self._read(step.buffers[slot], k, step)
+            for store in stage.stores:
+                if store.mode == "add" and roots[slots[store.slot]] not in inside:
+                    self._read(step.buffers[slots[store.slot]], k, step)
+                inside.add(roots[slots[store.slot]])
 
     def _write(self, slot: int, loaded: set[int], roots: list[int], k: int, step: Launch) -> None:
         program, kernel, root = self.program, step.kernel, roots[slot]
@@ -187,15 +197,24 @@ class _Flow:
             self.renewed |= {step.buffers[slot]} - {root}
         else:
             self.written.add(root)
+        if kernel.blocks is not None:
+            rows = any(isinstance(at, int) for p in kernel.blocks.pieces for s, at in zip(p.slots, p.at) if s == slot)
+            if rows is not (program.buffers[root].role == "scratch"):
+                _broken(f"stores {'rows' if rows else 'arrays'} of all blocks to %{root}", kernel, k, step)
+            if rows:
+                self.scratch.add(root)
+            return
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
-        if kernel.kind != "scatter" and any(still(store, kernel.axes) for store in stores):
-            if program.buffers[root].role != "arena":
-                _broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
+        if program.buffers[root].role == "scratch":
             self.scratch.add(root)
+        elif kernel.kind != "scatter" and any(still(store, kernel.axes) for store in stores):
+            _broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
 
 
 def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
     """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores at the end of each outer point."""
+    if kernel.blocks is not None:  # each piece is at one place in all arrays
+        return True
     stages = [(stage, store) for stage in kernel.stages for store in stage.stores if store.slot == slot]
     if kernel.kind == "scatter" or len(stages) != 1 or stages[0][0].axes or stages[0][0].scan:
         return False
@@ -206,8 +225,8 @@ def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
 
 
 # -- the arena ------------------------------------------------------------------------------------------------------
-def _arena(program: Program) -> None:
-    """Every arena buffer inside the arena, aligned, and apart from the others that live at the same time.
+def _planned(program: Program, role: str) -> None:
+    """Every buffer of the role inside its region, aligned, and apart from the others that live at the same time.
 
     Offsets are compared for a few choices of the sizes: all static cases are exact, symbolic ones are sampled.
     """
@@ -215,31 +234,32 @@ def _arena(program: Program) -> None:
     for k, step in enumerate(program.steps):
         for b in step.buffers if isinstance(step, Launch) else (step.buffer, step.indices):
             root = root_of(program, b)
-            if program.buffers[root].role == "arena":
+            if program.buffers[root].role == role:
                 lives[root] = (lives.get(root, (k, k))[0], k)
     placed = [b for b in lives if program.buffers[b].offset is not None]
-    if not placed and program.arena == 0:
+    region = program.arena if role == "arena" else program.scratch
+    if not placed and region == 0:
         return  # not planned yet
     for b in lives:
         offset = program.buffers[b].offset
         if offset is None:
-            _broken(f"%{b} has no place in the arena")
+            _broken(f"%{b} has no place in the {role}")
         if dims.mod(offset, program.buffers[b].dtype.itemsize) != 0:
             _broken(f"%{b} of {program.buffers[b].dtype} is not aligned at byte {offset}")
     for env in _samples(program):
-        _apart(program, lives, env)
+        _apart(program, lives, role, region, env)
 
 
-def _apart(program: Program, lives: dict[int, tuple[int, int]], env: dict[Symbol, int]) -> None:
+def _apart(program: Program, lives: dict[int, tuple[int, int]], role: str, region: Size, env: dict[Symbol, int]) -> None:
     at = " for " + ", ".join(f"{s.name}={v}" for s, v in env.items()) if env else ""
-    total = dims.evaluate(program.arena, env)
+    total = dims.evaluate(region, env)
     spans = []
     for b, (first, last) in lives.items():
         buffer = program.buffers[b]
         start = dims.evaluate(0 if buffer.offset is None else buffer.offset, env)
         end = start + max(dims.evaluate(buffer.nbytes, env), 0)
         if start < 0 or end > total:
-            _broken(f"%{b} takes the bytes {start} to {end} of an arena of {total}{at}")
+            _broken(f"%{b} takes the bytes {start} to {end} of {'an arena' if role == 'arena' else role} of {total}{at}")
         spans.append((start, end, first, last, b))
     live: list[tuple[int, int, int, int, int]] = []
     for span in sorted(spans, key=lambda s: s[2]):
@@ -256,7 +276,7 @@ def _samples(program: Program) -> list[dict[Symbol, int]]:
     for b in program.buffers:
         for s in (*b.shape, 0 if b.offset is None else b.offset):
             found |= dims.symbols(s)
-    symbols = sorted(found | dims.symbols(program.arena))
+    symbols = sorted(found | dims.symbols(program.arena) | dims.symbols(program.scratch))
     if not symbols:
         return [{}]
     n = len(symbols)

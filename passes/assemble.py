@@ -17,7 +17,8 @@ from graphc.dtypes import int64
 from graphc.ir import Graph, Node
 from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Operand, Program, Stage, Step, Store, loop_index
 from graphc.scalar import Scalar, replace_leaves
-from passes.fuse import Cluster, Fused, Member, checked_indices, squeezed
+from passes.frames import own_index, squeezed
+from passes.fuse import Cluster, Fused, Member, checked_indices
 
 INLINED_SIZE = 64  # Scalars in one body; larger ones are kept apart, so that building bodies stays linear
 
@@ -120,8 +121,9 @@ class _Assembler:
         found: set[Node] = set()
         for cluster in self.fused.clusters:
             for member in cluster.members:
-                found |= {i for i, _ in checked_indices(member.node)}  # checked also where the value does not depend on them
-                for s in member.parts if len(member.scalars()) == 1 else sc.order(member.scalars()):
+                if "checked_indices" in member.node.op.facts:  # checked also where the value does not depend on them
+                    found |= {i for i, _ in checked_indices(member.node)}
+                for s in member.parts if member.node.op.elementwise else sc.order(member.scalars()):
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
         found |= set(self.graph.outputs)
@@ -198,13 +200,17 @@ class _Assembler:
             if k in inlined:
                 continue
             member = members[k]
-            stores = self._stores(member, slots)
+            stores = self._stores(member, slots, cluster)
             if k in crossing and not member.combine and (stores or costly[k]):
                 if stores:
                     scratch[k] = stores[0]
+                elif cluster.turned:  # the lanes are outside: no row of its own for each of them
+                    buffer = self._buffer(Buffer(member.node.dtype, member.node.shape, "arena"))
+                    scratch[k] = Store(slots.slot(buffer, member.node.dtype, member.node.shape, True), _own_at(member, cluster))
+                    stores = (*stores, scratch[k])
                 else:
                     inner = member.shape[depth:]
-                    buffer = self._buffer(Buffer(member.node.dtype, inner, "arena"))
+                    buffer = self._buffer(Buffer(member.node.dtype, inner, "scratch"))
                     at = tuple([sc.index(loop_index(depth + p)) for p in range(len(inner))])
                     scratch[k] = Store(slots.slot(buffer, member.node.dtype, inner, True), at)
                     stores = (*stores, scratch[k])
@@ -245,11 +251,11 @@ class _Assembler:
                 size[listed[0]] += size[k]
         return found
 
-    def _stores(self, member: Member, slots: _Slots) -> tuple[Store, ...]:
+    def _stores(self, member: Member, slots: _Slots, cluster: Cluster) -> tuple[Store, ...]:
         result = []
         for buffer in self.stored_in.get(member.node, ()):
             slot = slots.slot(buffer, member.node.dtype, member.node.shape, True)
-            result.append(Store(slot, member.at if member.at is not None else _own_at(member.node)))
+            result.append(Store(slot, member.at if member.at is not None else _own_at(member, cluster)))
         return tuple(result)
 
     def _scatter(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
@@ -262,7 +268,7 @@ class _Assembler:
             target = slots.slot(self.stored_in[node][0], node.dtype, shape, True)
             if not stages:
                 full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(shape))])
-                place = tuple([sc.index(i) for i in _positions(shape)])
+                place = tuple([sc.index(i) for i in own_index(shape)])
                 stages.append(Stage(full, replace_leaves(member.initial, leaf), node.dtype, stores=(Store(target, place),)))
             at = tuple([replace_leaves(i, leaf) for i in member.at])
             axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(member.shape)])
@@ -293,7 +299,7 @@ class _Assembler:
     def _checks(self, cluster: Cluster) -> None:
         """Before a kernel that reads or writes by index: the first position whose index lies outside, if any."""
         for member in cluster.members:
-            for indices, size in checked_indices(member.node):
+            for indices, size in checked_indices(member.node) if "checked_indices" in member.node.op.facts else ():
                 self._check(member.node, indices, size)
 
     def _check(self, node: Node, indices: Node, size: Size) -> None:
@@ -321,8 +327,9 @@ def _positions(shape: Sequence[Size], kind: str = "i") -> list[Size]:
     return result
 
 
-def _own_at(node: Node) -> tuple[Scalar, ...]:
-    return tuple([sc.index(i) for i in _positions(node.shape)])
+def _own_at(member: Member, cluster: Cluster) -> tuple[Scalar, ...]:
+    loops = cluster.loops if len(member.shape) == len(cluster.domain) else None
+    return tuple([sc.index(i) for i in own_index(member.node.shape, loops)])
 
 
 def _levels(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: int) -> list[float]:

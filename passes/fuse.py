@@ -5,9 +5,10 @@ input (an index map, a cheap expression of one array) answers with its own body;
 `local`; anything else with a `load`. So a value is computed once, where it is a member, and stored only if another
 cluster or the caller reads it.
 
-A cluster has a domain (the sizes of its full loop nest, without literal ones) and an outer depth: the leading axes
-over which the whole kernel iterates. A reduction over trailing axes lowers the depth, which makes softmax and layer
-norm one kernel: rows outside, one nest over the columns for each reduction. Clusters are numbered in a topological
+A cluster has a domain (the sizes of its full loop nest, without literal ones, outermost first) and an outer depth: the
+leading loops over which the whole kernel iterates. A reduction lowers the depth to the axes it keeps, which makes softmax
+and layer norm one kernel: rows outside, one nest over the columns for each reduction. One over leading axes turns the
+loops (`frames`): columns outside, down the rows inside, so variances are one kernel too. Clusters are numbered in a topological
 order, and a value may join any cluster that is not older than the newest one it reads: no cycle can arise, and the
 decision takes constant time.
 """
@@ -15,21 +16,24 @@ decision takes constant time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
-
+from graphc import dims
 from graphc import scalar as sc
-from graphc.dims import Size
+from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
-from graphc.ir import Graph, Node, toposort
+from graphc.ir import Graph, Node, toposort, users
 from graphc.loopform import LoopForm
 from graphc.ops.registry import constant
 from graphc.program import loop_index
 from graphc.scalar import Scalar
+from passes.frames import REDUCTIONS, Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from passes.levels import by_level
+from passes.places import flat_places, onward, progression
+from passes.views import affine, is_splat, sees_through
 
 VARIABLES = ("input", "shared")
 LEAVES = (*VARIABLES, "constant")
@@ -39,7 +43,10 @@ MAX_STRAIGHT = (
 )
 MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
 MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
-INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 4, 1, 24  # what is cheaper to recompute than to store and load
+TWINS = {"sin": "cos", "cos": "sin"}  # of one argument: together they cost little more than one
+INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 8, 1, 24  # what is cheaper to recompute than to store and load: gradient of batch norm 1024 x
+# 1024, f64: 14 ms with 8 operations, 21 ms with 4
+COLUMN_OPS = 16  # what is computed in the column reductions that alone read it
 
 
 @dataclass
@@ -48,12 +55,12 @@ class Member:
 
     node: Node
     body: Scalar
-    shape: tuple[Size, ...]  # without literal ones
+    shape: tuple[Size, ...]  # without literal ones, in the order of the loops
     reduce: tuple[Size, ...] = ()
     combine: str | None = None
-    rows: bool = False  # reduced over the trailing axes of the domain, sharing their loops
+    rows: bool = False  # reduced over the inner loops of the domain
     scan: str | None = None
-    at: tuple[Scalar, ...] | None = None  # where it is stored, if not at its own index
+    at: tuple[Scalar, ...] | None = None  # where it is stored, if not at its own index (in the loops of its cluster)
     mode: str = "set"
     initial: Scalar | None = None  # scatter: what the array holds before
     factor: Scalar | None = None  # recur: what the running value is multiplied by
@@ -80,6 +87,19 @@ class Cluster:
     members: list[Member] = field(default_factory=list)
     place: dict[Node, int] = field(default_factory=dict)  # member node -> position
     costly: int = 0
+    loops: Loops = ()  # of each axis of a full element the position of its loop
+
+    def __post_init__(self) -> None:
+        self.loops = self.loops or in_order(len(self.domain))
+
+    @property
+    def whole(self) -> tuple[Size, ...]:
+        """The shape of a full element."""
+        return tuple([self.domain[p] for p in self.loops])
+
+    @property
+    def turned(self) -> bool:
+        return self.loops != in_order(len(self.domain))
 
     @property
     def full(self) -> bool:
@@ -108,11 +128,6 @@ def checked_indices(node: Node) -> list[tuple[Node, Size]]:
     return [] if facts is None else list(facts(node))
 
 
-def squeezed(shape: Sequence[Size]) -> tuple[Size, ...]:
-    """The shape without its literal ones."""
-    return tuple([s for s in shape if s != 1])
-
-
 def fuse(graph: Graph) -> Fused:
     """Assign every value that is computed, rather than substituted, to a cluster."""
     return _Fuser(graph).run()
@@ -120,27 +135,48 @@ def fuse(graph: Graph) -> Fused:
 
 class _Fuser:
     def __init__(self, graph: Graph) -> None:
-        checked = [i for node in graph.order for i, _ in checked_indices(node)]
-        self.order = by_level(toposort((*checked, *graph.outputs)))  # indices first: a check must not split what could be one kernel
+        checked = [i for node in graph.order if "checked_indices" in node.op.facts for i, _ in checked_indices(node)]
+        # indices first: a check must not split what could be one kernel
+        self.order = by_level(toposort((*checked, *graph.outputs)) if checked else graph.order)
         self.checked = set(checked)
         self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
-        self.onward = _onward(self.order, {*graph.outputs, *checked})
+        self.onward = onward(self.order, {*graph.outputs, *checked})
         self.required = self._required(graph)
         self.forms: dict[Node, LoopForm | None] = {}
-        self.weight: dict[Node, tuple[int, int, int]] = {}  # virtual nodes: ops, loads, depth
+        self.numbers: dict[Node, Scalar] = {}  # what constants of one element hold, and their broadcasts
+        self.weight: dict[Node, tuple[int, frozenset[Node], int]] = {}  # virtual nodes: ops, what they load, depth
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {})
-        self.open: dict[tuple[Size, ...], Cluster] = {}
+        self.open: dict[tuple[tuple[Size, ...], Loops], Cluster] = {}
+        self.goals, self.only = column_goals(self.order, self.required, users(self.order))
 
     def run(self) -> Fused:
+        twins = self._twins()
         for node in self.order:
-            self.latest[node] = max([self.latest[i] for i in node.inputs], default=-1)
+            if node in self.fused.home:
+                continue
+            self.latest[node] = max(map(self.latest.__getitem__, node.inputs), default=-1)
             if node.op.name in LEAVES:
                 if node in self.required and node.op.name not in VARIABLES + ("constant",):
                     self._place(node)
             elif node not in self.onward and not self._virtual(node):
                 self._place(node)
+                if node in twins:
+                    self._beside(node, twins[node])
         return self.fused
+
+    def _twins(self) -> dict[Node, Node]:
+        """The sin to each cos of the same argument, and the reverse."""
+        known = {(n.op.name, n.inputs[0]): n for n in self.order if n.op.name in TWINS}
+        return {n: other for (name, x), n in known.items() if (other := known.get((TWINS[name], x))) is not None}
+
+    def _beside(self, node: Node, twin: Node) -> None:
+        """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
+        cluster, form = self.fused.home[node], self._form(twin)
+        if twin in self.fused.home or self.latest[twin.inputs[0]] < 0 or form is None:
+            return
+        with suppress(_NotHere):
+            self._join(cluster, twin, form, cluster.depth)
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
     def _required(self, graph: Graph) -> set[Node]:
@@ -148,13 +184,13 @@ class _Fuser:
         found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.name not in LEAVES}
         for node in self.order[::-1]:
             reads = MATERIALISED_INPUTS.get(node.op.name, ())
-            if node.op.name == "reshape" and (node in self.checked or not _affine(node)):
+            if node.op.name == "reshape" and (node in self.checked or not affine(node)):
                 reads = (0,)
             for k in reads:
                 base = node.inputs[k]
-                while base not in found and _sees_through(node, base):
+                while base not in found and sees_through(node, base):
                     base = base.inputs[0]
-                if base.op.name not in LEAVES and base not in self.onward and not (node.op.name == "scatter" and _is_splat(base)):
+                if base.op.name not in LEAVES and base not in self.onward and not (node.op.name == "scatter" and is_splat(base)):
                     found.add(base)
         return found
 
@@ -166,31 +202,40 @@ class _Fuser:
     def _virtual(self, node: Node) -> bool:
         if node in self.required:
             return False
-        form = self._form(node)
-        if form is None or form.combine is not None or (node.op.name == "reshape" and not _affine(node)):
+        form, op = self._form(node), node.op
+        if form is None or form.combine is not None or (op.name == "reshape" and not affine(node)):
             return False
-        if node.ndim == 0 and all(i.op.name == "constant" or i in self.fixed for i in node.inputs) and (form.view or node.op.elementwise):
+        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op.name == "constant" or i in self.fixed for i in node.inputs]):
             depth = 1 + max([self.weight[i][2] for i in node.inputs if i in self.weight], default=0)
             if depth > INLINE_DEPTH:
                 return False
             # built once: a body that reads a value twice must not build it twice, over and over
             self.fixed[node] = form.body(self._reader(Cluster(-1, (), 0), node, 0), (), ())
-            self.weight[node] = (0, 0, depth)
+            self.weight[node] = (0, frozenset(), depth)
             return True
-        if not form.view and (not node.op.elementwise or node.op.costly):
+        if not form.view and (not op.elementwise or op.costly):
             return False
-        ops, loads, depth = (0 if form.view else 1), 0, 1
+        if op.name == "broadcast" and (number := self._constant(node.inputs[0])) is not None:
+            self.numbers[node] = number
+        ops, loads, depth = (0 if form.view else 1), frozenset[Node](), 1
         for i in node.inputs:
-            o, n, d = self.weight.get(i) or (0, 0 if i.ndim == 0 or (i.op.name == "constant" and i.size == 1) else 1, 0)
-            ops, loads, depth = ops + o, loads + n, max(depth, d + 1)
-        if depth > INLINE_DEPTH or (not form.view and (ops > INLINE_OPS or loads > INLINE_LOADS)):
+            none = i.ndim == 0 or self._constant(i) is not None
+            o, n, d = self.weight.get(i) or (0, frozenset(() if none else (i,)), 0)
+            ops, loads, depth = ops + o, loads | n, max(depth, d + 1)
+        if node.op.name == "broadcast":
+            loads = frozenset()  # of few elements, read often: they stay in registers or the first cache
+        elif form.view and loads:
+            loads = frozenset((node,))
+        if depth > INLINE_DEPTH:
+            return False
+        if not form.view and (ops > INLINE_OPS or len(loads) > INLINE_LOADS) and not (node in self.only and ops <= COLUMN_OPS):
             return False
         self.weight[node] = (ops, loads, depth)
         return True
 
     # -- where it is computed -----------------------------------------------------------------------------------
     def _place(self, node: Node) -> None:
-        if node.op.name == "reshape" and (node in self.checked or not _affine(node)):
+        if node.op.name == "reshape" and (node in self.checked or not affine(node)):
             source = node.inputs[0]
             self.fused.aliases[node] = self.fused.aliases.get(source, source)
             self._number(node)
@@ -205,64 +250,82 @@ class _Fuser:
         form = self._form(node)
         if form is None:
             fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
-        reduced = form.combine is not None
-        domain, depth = self._domain(node, form)
-        for cluster in self._candidates(node, domain):
+        domain, depth, loops = self._frame(node, form)
+        for cluster in self._candidates(node, domain, loops):
             try:
-                self._join(cluster, node, form, depth if reduced else None)
+                self._join(cluster, node, form, depth)
                 return
             except _NotHere:
                 continue
-        self._join(self._new(domain, depth), node, form, depth if reduced else None)
+        self._join(self._new(domain, depth, loops=loops), node, form, depth)
 
-    def _domain(self, node: Node, form: LoopForm) -> tuple[tuple[Size, ...], int]:
+    def _frame(self, node: Node, form: LoopForm) -> tuple[tuple[Size, ...], int, Loops]:
+        """The domain, outer depth and loops of a cluster that `node` would start."""
         shape = squeezed(node.shape)
-        if form.combine is None or not squeezed(form.reduce):
-            return shape, len(shape)
-        if node.op.name in ("reduce", "arg_reduce") and _trailing(node):
-            return squeezed(node.inputs[0].shape), len(shape)
-        return shape, len(shape)
+        if squeezed(form.reduce) and node.op.name in REDUCTIONS:
+            loops = loops_of(node)
+            return sizes_of(squeezed(node.inputs[0].shape), loops), len(shape), loops
+        if node in self.only:
+            loops = self.goals[node]
+            return sizes_of(shape, loops), len(shape), loops
+        return shape, len(shape), in_order(len(shape))
 
-    def _candidates(self, node: Node, domain: tuple[Size, ...]) -> list[Cluster]:
+    def _candidates(self, node: Node, domain: tuple[Size, ...], loops: Loops) -> list[Cluster]:
         newest = self.latest[node]
         found = [self.fused.clusters[newest]] if newest >= 0 else []
-        sibling = self.open.get(domain)
+        sibling = self.open.get((domain, loops))
         if sibling is not None and sibling.index > newest:
             found.append(sibling)
         return [c for c in found if not c.full]
 
-    def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False) -> Cluster:
-        cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed)
+    def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False, loops: Loops = ()) -> Cluster:
+        cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops)
         self.fused.clusters.append(cluster)
         if kind == "loops" and not closed:
-            self.open[domain] = cluster
+            self.open[domain, cluster.loops] = cluster
         return cluster
 
-    def _join(self, cluster: Cluster, node: Node, form: LoopForm, reduced_depth: int | None) -> None:
-        """Add `node` to `cluster`, or raise _NotHere and leave it as it was."""
-        shape = squeezed(node.shape)
-        depth, rows = cluster.depth, False
-        reduce = squeezed(form.reduce)
-        if reduced_depth is not None and reduce:
-            rows = node.op.name in ("reduce", "arg_reduce") and _trailing(node)
-            if rows:
-                if squeezed(node.inputs[0].shape) != cluster.domain or cluster.kind != "loops":
-                    raise _NotHere
-                if len(shape) != depth:
-                    if any(m.combine for m in cluster.members) or len(shape) > depth:
-                        raise _NotHere
-                    depth = len(shape)
-            elif cluster.members:
-                raise _NotHere  # a reduction over leading axes starts its own nest
-        elif shape != cluster.domain and shape != cluster.domain[:depth]:
+    def _join(self, cluster: Cluster, node: Node, form: LoopForm, depth: int) -> None:
+        """Add `node` to `cluster`, or raise _NotHere and leave it as it was. `depth`: of the loops around a reduction's own."""
+        shape, reduce = squeezed(node.shape), squeezed(form.reduce)
+        rows = bool(reduce) and node.op.name in REDUCTIONS
+        full = not reduce and len(shape) == len(cluster.domain)
+        before = cluster.domain, cluster.depth, cluster.loops
+        if rows:
+            self._lower(cluster, node, depth)
+        elif reduce and cluster.members:
+            raise _NotHere  # a reduction over loops of its own starts a nest
+        elif shape != (cluster.whole if full else cluster.domain[: cluster.depth]) or (full and not self._fits(cluster, node)):
             raise _NotHere
-        at = _own_index(node.shape)
-        base = 0 if rows else None
-        body = form.body(self._reader(cluster, node, depth), at, _reduced_index(node, form, base))
+        try:
+            at = own_index(node.shape, cluster.loops if full else None)
+            body = form.body(self._reader(cluster, node, cluster.depth), at, reduced_index(node, form, depth if rows else None))
+        except _NotHere:
+            cluster.domain, cluster.depth, cluster.loops = before
+            raise
         if not reduce and str(form.combine).startswith("arg"):
             body = sc.const(0, node.dtype)  # the only position there is
-        self._add(cluster, Member(node, body, shape, reduce, form.combine if reduce else None, rows))
-        cluster.depth = depth
+        if cluster.loops != before[2]:
+            cluster.members = [_turned(m, cluster) for m in cluster.members]
+        self._add(cluster, Member(node, body, cluster.domain if full else shape, reduce, form.combine if reduce else None, rows))
+
+    def _lower(self, cluster: Cluster, node: Node, depth: int) -> None:
+        """Make the inner loops of `cluster` those that `node` reduces, or raise _NotHere."""
+        loops, whole = loops_of(node), squeezed(node.inputs[0].shape)
+        if cluster.kind != "loops" or cluster.whole != whole:
+            raise _NotHere
+        if cluster.loops == loops and cluster.depth == depth:
+            return
+        domain = sizes_of(whole, loops)
+        if any(m.combine or len(m.shape) != len(whole) for m in cluster.members):
+            raise _NotHere
+        if cluster.loops != loops and cluster.costly:
+            raise _NotHere
+        cluster.domain, cluster.depth, cluster.loops = domain, depth, loops
+
+    def _fits(self, cluster: Cluster, node: Node) -> bool:
+        """Whether the loops serve an elementwise node: those of a column reduction do if a later such reduction reads it."""
+        return not cluster.turned or (self.goals.get(node) == cluster.loops and (node in self.only or not node.op.costly))
 
     def _add(self, cluster: Cluster, member: Member) -> None:
         cluster.place[member.node] = len(cluster.members)
@@ -291,18 +354,20 @@ class _Fuser:
         return read
 
     def _element(self, cluster: Cluster, node: Node, index: tuple[Size | Scalar, ...], depth: int, mask: Scalar | None) -> Scalar:
-        if node in cluster.place:
+        place = cluster.place.get(node)
+        if place is not None:
             if node in self.checked:
                 raise _NotHere  # indices are checked between the kernel that makes them and the one that uses them
-            inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1]
-            if any(isinstance(i, Scalar) or i != loop_index(p) for p, i in enumerate(inner)):
+            inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1] if index else []
+            member = cluster.members[place]
+            loops = cluster.loops if len(inner) == len(cluster.domain) else in_order(len(inner))
+            if any([isinstance(i, Scalar) or i != loop_index(p) for p, i in zip(loops, inner, strict=True)]):
                 raise _NotHere  # another element than the loops are at
-            member = cluster.members[cluster.place[node]]
             if len(member.shape) < depth or member.scan:
                 raise _NotHere
-            return sc.local(cluster.place[node], tuple([_index(i) for i in inner]), node.dtype)
-        if node.op.name == "constant" and node.size == 1:
-            return sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
+            return sc.local(place, _loop_indices(len(inner)), node.dtype)
+        if (number := self._constant(node)) is not None:
+            return number
         fixed = self.fixed.get(node)
         if fixed is not None and (mask is None or fixed.op != "load"):
             return fixed
@@ -315,13 +380,20 @@ class _Fuser:
             raise _NotHere  # another view of what this kernel is still writing
         return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
 
+    def _constant(self, node: Node) -> Scalar | None:
+        """The number that fills a constant, or a broadcast of one; None where there is none."""
+        number = self.numbers.get(node)
+        if number is None and node.op.name == "constant" and node.size == 1:
+            number = self.numbers[node] = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
+        return number
+
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
     def _contract(self, node: Node) -> None:
         form = self._form(node)
         assert form is not None
         shape = squeezed(node.shape)
         cluster = self._new(shape, len(shape), "contract")
-        body = form.body(self._reader(cluster, node, len(shape)), _own_index(node.shape), _reduced_index(node, form, None))
+        body = form.body(self._reader(cluster, node, len(shape)), own_index(node.shape), reduced_index(node, form, None))
         reduce = squeezed(form.reduce)
         self._add(cluster, Member(node, body, shape, reduce, "sum" if reduce else None))
 
@@ -331,7 +403,7 @@ class _Fuser:
         shape = squeezed([s for k, s in enumerate(node.shape) if k != axis])
         step = loop_index(0, "r")
         along = n - 1 - step if a["reverse"] else step
-        others = iter(_own_index([s for k, s in enumerate(node.shape) if k != axis]))
+        others = iter(own_index([s for k, s in enumerate(node.shape) if k != axis]))
         at = tuple([along if k == axis else next(others) for k in range(node.ndim)])
         cluster = self._new(shape, len(shape), closed=True)
         body = self._element(cluster, node.inputs[-1], at, len(shape), None)
@@ -348,7 +420,7 @@ class _Fuser:
             chain.append(chain[-1].inputs[0])
         updates = chain[0].inputs[1]
         cluster = self._new(squeezed(updates.shape), 0, "scatter", closed=True)
-        initial = self._element(cluster, chain[-1].inputs[0], _own_index(node.shape), 0, None)
+        initial = self._element(cluster, chain[-1].inputs[0], own_index(node.shape), 0, None)
         for part in chain[::-1]:
             self._add(cluster, self._update(cluster, node, part, initial))
 
@@ -356,12 +428,12 @@ class _Fuser:
         """The updates of `part`, as a step towards `node`."""
         x, updates, *indices = part.inputs
         axes, batch, mode = part.attrs["axes"], part.attrs["batch"], part.attrs["mode"]
-        own = _own_index(updates.shape)
+        own = own_index(updates.shape)
         nb = indices[0].ndim
         body = self._element(cluster, updates, own, 0, None)
-        flat = _flat_places(part) if initial.op == "const" else None
+        flat = flat_places(part) if initial.op == "const" else None
         if flat is not None:
-            first, step = _progression(flat)
+            first, step = progression(flat)
             at: list[Size | Scalar] = [
                 first + own[0] * step if step is not None else self._element(cluster, constant(flat), own[:nb], 0, None)
             ]
@@ -372,87 +444,20 @@ class _Fuser:
         return Member(node, body, squeezed(updates.shape), at=tuple([_index(i) for i in at]), mode=mode, initial=initial)
 
 
-def _onward(order: Sequence[Node], kept: set[Node]) -> set[Node]:
-    """The scatters that only another one reads, to add to what they build up: with constant places, all are one kernel."""
-    found: dict[Node, bool] = {}
-    for node in order:
-        for k, i in enumerate(node.inputs):
-            if i.op.name == "scatter":
-                alone = i not in found and k == 0 and node.op.name == "scatter" and i not in kept
-                found[i] = alone and _flat_places(node) is not None and _flat_places(i) is not None
-    return {i for i, alone in found.items() if alone}
+def _loop_indices(count: int) -> tuple[Scalar, ...]:
+    return tuple([sc.index(loop_index(p)) for p in range(count)])
 
 
-def _flat_places(scatter: Node) -> np.ndarray | None:
-    """Where single elements of an array of known sizes go, if that is constant: their positions in the array laid flat."""
-    x, _, *indices = scatter.inputs
-    axes = scatter.attrs["axes"]
-    if sorted(axes) != list(range(x.ndim)) or not all(isinstance(s, int) for s in x.shape) or any(i.op.name != "constant" for i in indices):
-        return None
-    place = {a: i.attrs["value"].array for a, i in zip(axes, indices, strict=True)}
-    flat: np.ndarray = np.ravel_multi_index([place[k] for k in range(x.ndim)], [int(s) for s in x.shape])
-    return flat
-
-
-def _progression(places: np.ndarray) -> tuple[int, int | None]:
-    """(first, step) of evenly spaced places, such as a diagonal has; (_, None) of others."""
-    if places.ndim != 1 or places.size < 2 or len(steps := np.unique(np.diff(places))) != 1:
-        return 0, None
-    return int(places[0]), int(steps[0])
+def _turned(member: Member, cluster: Cluster) -> Member:
+    """An element's body in the loops of `cluster`, from loops in the order of the axes."""
+    moved: dict[Symbol, Size] = {}
+    for q, p in enumerate(cluster.loops):
+        symbol = dims.as_symbol(loop_index(q))
+        assert symbol is not None
+        moved[symbol] = loop_index(p)
+    leaf = lambda s, args: sc.local(s.param, _loop_indices(len(args)), s.dtype) if s.op == "local" else None
+    return replace(member, body=sc.replace_leaves(member.body, leaf, moved), shape=cluster.domain)
 
 
 def _index(i: Size | Scalar) -> Scalar:
     return i if isinstance(i, Scalar) else sc.index(i)
-
-
-def _own_index(shape: Sequence[Size]) -> tuple[Size, ...]:
-    """The index of a value in its own loops: i0, i1, ... for its axes, 0 for literal ones."""
-    result: list[Size] = []
-    position = 0
-    for size in shape:
-        result.append(0 if size == 1 else loop_index(position))
-        position += size != 1
-    return tuple(result)
-
-
-def _reduced_index(node: Node, form: LoopForm, base: int | None) -> tuple[Size, ...]:
-    """Indices of the reduced axes: the trailing loops of the domain (rows), or loops of their own."""
-    position = len(squeezed(node.shape)) if base is not None else 0
-    result: list[Size] = []
-    for size in form.reduce:
-        result.append(0 if size == 1 else loop_index(position, "i" if base is not None else "r"))
-        position += size != 1
-    return tuple(result)
-
-
-def _trailing(node: Node) -> bool:
-    """True when a reduce takes the last axes (not counting literal ones)."""
-    axes = node.attrs.get("axes", node.attrs.get("axis"))
-    listed = axes if isinstance(axes, tuple) else (axes,)
-    reduced = [k in listed for k, s in enumerate(node.inputs[0].shape) if s != 1]
-    return reduced == sorted(reduced)
-
-
-def _sees_through(reader: Node, view: Node) -> bool:
-    """Whether the addresses of an operand can be those of what `view` is a view of."""
-    if reader.op.name == "reshape":
-        return False
-    if reader.op.name == "gather":  # its indices are data: they can be moved about, but no arithmetic is done on them
-        return view.op.name in ("transpose", "broadcast")
-    return _is_view(view)
-
-
-def _is_view(node: Node) -> bool:
-    return len(node.inputs) == 1 and node.op.loop is not None and not node.op.elementwise and node.op.name not in ("reduce", "arg_reduce") \
-        and _affine(node) and node.op.loop(node).view  # fmt: skip
-
-
-def _affine(node: Node) -> bool:
-    test = node.op.facts.get("affine")
-    return True if test is None else bool(test(node))
-
-
-def _is_splat(node: Node) -> bool:
-    while node.op.name == "broadcast":
-        node = node.inputs[0]
-    return node.ndim == 0

@@ -14,6 +14,7 @@ number, and a pattern matches through a broadcast: its holes then stand for the 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 from graphc import dims
 from graphc.dims import Size
 from graphc.dtypes import as_dtype
-from graphc.ir import Node, Op, make
+from graphc.ir import Frozen, Node, Op, make
 from graphc.ops.registry import CONSTANT, DIM
 from graphc.ops.spread import BROADCAST, CAST, REDUCE
 from graphc.types import Shape, as_shape, tensor_type
@@ -131,15 +132,28 @@ def _solve(goal: Goal, bound: Bindings) -> Bindings | None:
                 p, q = pattern.inputs
                 a, b = node.inputs
                 if op.commutative and a is not b:
-                    found = _solve((p, a, through, (q, b, through, goal)), dict(bound))
-                    if found is not None:
-                        return found
+                    if _may_match(p, a) and _may_match(q, b):
+                        found = _solve((p, a, through, (q, b, through, goal)), dict(bound))
+                        if found is not None:
+                            return found
                     a, b = b, a
+                if not (_may_match(p, a) and _may_match(q, b)):
+                    return None
                 goal = (p, a, through, (q, b, through, goal))
             else:
                 for p, a in zip(reversed(pattern.inputs), reversed(node.inputs)):
                     goal = (p, a, through, goal)
     return bound
+
+
+def _may_match(pattern: Node, node: Node) -> bool:
+    """A glance at two ops, which spares most of the tries of a commutative op."""
+    op, other = pattern.op, node.op
+    if op is other or other is BROADCAST:
+        return True
+    if op is HOLE:
+        return pattern.params[1] != "number" or other is CONSTANT
+    return op is CAST or op is DIM or op is BROADCAST
 
 
 def _bind(pattern: Node, node: Node, through: Through, bound: Bindings) -> bool:
@@ -189,8 +203,17 @@ def token(node: Node) -> str:
         node = node.inputs[0]
     if node.op is not CONSTANT:
         return node.op.name
-    value = splat(node)
+    value: Frozen = params(node)[0]
+    return _number_token(value) if value.array.size == 1 else _token_of(splat(node))
+
+
+def _token_of(value: Number | None) -> str:
     return "constant" if value is None else f"constant {float(value)!r}"
+
+
+@lru_cache(maxsize=1024)
+def _number_token(value: Frozen) -> str:
+    return _token_of(value.array.reshape(())[()])
 
 
 def wanted(pattern: Node) -> str:

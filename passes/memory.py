@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, loop_index
+from graphc.program import Buffer, Check, Kernel, Launch, Program, Step
 from passes.pack import pack
+
+Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
+def update_in_place(program: Program) -> Program:
+    """update in arena; copy to state at the end  ->  update in state, where no reader of the old value comes later."""
+    return _update_in_place(_late_sinks(program))
+
+
 def plan_memory(program: Program) -> Program:
-    """update in arena; copy to state at the end  ->  update in state, where no reader of the old value comes later.
-
-    Then every arena buffer gets an offset; buffers that do not live at the same time share bytes when one is provably
-    no larger than the other.
+    """Every buffer of the arena and every scratch row gets an offset; buffers that do not live at the same time share bytes when
+    one is provably no larger than the other.
     """
-    return _offsets(pack(_update_in_place(_late_sinks(program))))
+    program = pack(program)
+    buffers, arena = _offsets(program, "arena")
+    program = replace(program, buffers=buffers, arena=arena)
+    buffers, scratch = _offsets(program, "scratch")
+    return replace(program, buffers=buffers, scratch=scratch)
 
 
-def _reads(step: Launch) -> list[int]:
+def reads_of(step: Launch) -> list[int]:
+    """The buffers whose elements a kernel loads or adds to."""
     kernel = step.kernel
     loaded = {s.param[0] for s in kernel.parts if s.op == "load"}
     added = {store.slot for stage in kernel.stages for store in stage.stores if store.mode == "add"}
     return [b for k, b in enumerate(step.buffers) if k in loaded or k in added]
 
 
-def _writes(step: Launch) -> list[int]:
+def writes_of(step: Launch) -> list[int]:
+    """The buffers that a kernel stores to."""
     return [b for b, o in zip(step.buffers, step.kernel.operands, strict=True) if o.written]
 
 
-def _root(program: Program, buffer: int) -> int:
+def root_of(program: Program, buffer: int) -> int:
+    """The buffer whose storage this one has."""
     while (alias := program.buffers[buffer].alias) is not None:
         buffer = alias
     return buffer
@@ -43,24 +57,24 @@ def _root(program: Program, buffer: int) -> int:
 def _late_sinks(program: Program) -> Program:
     """Kernels whose results only the commit reads run as soon as the state they replace has been read, and every check has passed."""
     replaced = {
-        _root(program, b): _root(program, _writes(step)[0])
+        root_of(program, b): root_of(program, writes_of(step)[0])
         for step in program.steps[program.commit :]
         if isinstance(step, Launch)
-        for b in _reads(step)
+        for b in reads_of(step)
     }
     late: list[Launch] = []
     early: list[Step] = []
     needed: set[int] = set()
     for step in reversed(program.steps[: program.commit]):
-        writes = {_root(program, b) for b in _writes(step)} if isinstance(step, Launch) else set()
+        writes = {root_of(program, b) for b in writes_of(step)} if isinstance(step, Launch) else set()
         if isinstance(step, Launch) and writes and not writes & needed and writes & replaced.keys():
             late.append(step)
             continue
         early.append(step)
         if isinstance(step, Check):
-            needed |= {_root(program, step.buffer), _root(program, step.indices)}
+            needed |= {root_of(program, step.buffer), root_of(program, step.indices)}
         else:
-            needed |= {_root(program, b) for b in _reads(step)}
+            needed |= {root_of(program, b) for b in reads_of(step)}
     return replace(program, steps=(*_merged(program, early[::-1], late[::-1], replaced), *program.steps[program.commit :]))
 
 
@@ -72,10 +86,10 @@ def _merged(program: Program, early: Sequence[Step], late: Sequence[Launch], rep
     behind: dict[int, list[Step]] = {}
     for k, step in enumerate(early):
         if isinstance(step, Launch):
-            written |= {_root(program, b): k for b in _writes(step)}
-            read |= {_root(program, b): k for b in _reads(step)}
+            written |= {root_of(program, b): k for b in writes_of(step)}
+            read |= {root_of(program, b): k for b in reads_of(step)}
     for step in late:
-        reads, writes = ([_root(program, b) for b in buffers(step)] for buffers in (_reads, _writes))
+        reads, writes = ([root_of(program, b) for b in buffers(step)] for buffers in (reads_of, writes_of))
         place = max([checked, *[written.get(b, -1) for b in reads], *[read.get(replaced.get(b, -1), -1) for b in writes]])
         written |= dict.fromkeys(writes, place)
         read |= {b: max(place, read.get(b, -1)) for b in reads}
@@ -93,10 +107,10 @@ def _update_in_place(program: Program) -> Program:
     writer: dict[int, int] = {}
     for k, step in enumerate(steps):
         if isinstance(step, Launch):
-            for b in _reads(step):
-                readers.setdefault(_root(program, b), []).append(k)
-            for b in _writes(step):
-                writer.setdefault(_root(program, b), k)
+            for b in reads_of(step):
+                readers.setdefault(root_of(program, b), []).append(k)
+            for b in writes_of(step):
+                writer.setdefault(root_of(program, b), k)
     renamed: dict[int, int] = {}
     viewed = {b.alias for b in program.buffers}
     dropped: set[int] = set()
@@ -104,9 +118,9 @@ def _update_in_place(program: Program) -> Program:
     for k in range(program.commit, len(steps)):
         copy = steps[k]
         assert isinstance(copy, Launch)
-        (target,) = _writes(copy)
-        sources = _reads(copy)
-        source = _root(program, sources[0]) if sources else -1
+        (target,) = writes_of(copy)
+        sources = reads_of(copy)
+        source = root_of(program, sources[0]) if sources else -1
         if source < 0 or program.buffers[source].role != "arena" or source in renamed or source in viewed:
             continue
         at = writer[source]
@@ -133,15 +147,13 @@ def _update_in_place(program: Program) -> Program:
 def _same_place(program: Program, launch: Launch, source: int, target: int) -> bool:
     """True when a kernel reads `target` only at the element it then writes of `source`: old and new may share bytes.
 
-    That holds for values per point of the outer axes, also after a reduction over axes of its own.
+    That holds for values per point of the outer axes, also after a reduction: they are stored last.
     """
     kernel = launch.kernel
-    if kernel.kind == "scatter" or any(
-        stage.axes or stage.scan or any(a.index == loop_index(len(kernel.axes)) for a in stage.reduce) for stage in kernel.stages
-    ):
+    if kernel.kind == "scatter" or any(stage.axes or stage.scan for stage in kernel.stages):
         return False
     stores = [store.at for stage in kernel.stages for store in stage.stores if launch.buffers[store.slot] == source]
-    slots = {k for k, b in enumerate(launch.buffers) if _root(program, b) == target}
+    slots = {k for k, b in enumerate(launch.buffers) if root_of(program, b) == target}
     loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
     return len(stores) == 1 and all(
         _same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape
@@ -157,14 +169,17 @@ def _slot(kernel: Kernel, at: tuple[sc.Scalar, ...]) -> int:
     return next(store.slot for stage in kernel.stages for store in stage.stores if store.at is at)
 
 
-def _offsets(program: Program) -> Program:
-    """Offsets by first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block."""
+def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
+    """The buffers with offsets for those of the role, and the bytes they take.
+
+    By first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block.
+    """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for k, step in enumerate(program.steps):
         touched = step.buffers if isinstance(step, Launch) else (step.buffer, step.indices)
         for b in touched:
-            root = _root(program, b)
+            root = root_of(program, b)
             first.setdefault(root, k)
             last[root] = k
     dying: dict[int, list[int]] = {}
@@ -173,7 +188,8 @@ def _offsets(program: Program) -> Program:
     sizes: list[Size] = []  # of each block
     needed: dict[tuple[object, ...], Size] = {}  # bytes by dtype and shape
     fits: dict[tuple[Size, Size], bool] = {}
-    free: list[int] = []
+    free: Free = {}
+    freed = 0
     block: dict[int, int] = {}
     starting: dict[int, list[int]] = {}
     for root, k in first.items():
@@ -181,41 +197,50 @@ def _offsets(program: Program) -> Program:
     for k in range(len(program.steps)):
         for root in starting.get(k, ()):
             buffer = program.buffers[root]
-            if buffer.role == "arena":
+            if buffer.role == role:
                 kind = (buffer.dtype, buffer.shape)
                 if kind not in needed:
                     needed[kind] = _aligned(buffer)
                 block[root] = _take(needed[kind], sizes, free, fits)
         for root in dying.get(k, ()):
             if root in block:
-                free.append(block[root])
+                free.setdefault(sizes[block[root]], deque()).append((freed, block[root]))
+                freed += 1
     starts: list[Size] = []
     total: Size = 0
     for size in sizes:
         starts.append(total)
         total = total + size
     buffers = [
-        replace(b, offset=starts[block[_root(program, k)]]) if _root(program, k) in block else b for k, b in enumerate(program.buffers)
+        replace(b, offset=starts[block[root_of(program, k)]]) if root_of(program, k) in block else b for k, b in enumerate(program.buffers)
     ]
-    return replace(program, buffers=tuple(buffers), arena=total)
+    return tuple(buffers), total
 
 
 def _aligned(buffer: Buffer) -> Size:
     return dims.floordiv(buffer.nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
 
 
-def _take(size: Size, sizes: list[Size], free: list[int], fits: dict[tuple[Size, Size], bool]) -> int:
-    """A free block that is large enough (a block of known size may grow), or a new one. `fits` remembers comparisons."""
-    for k, candidate in enumerate(free):
-        pair = (size, sizes[candidate])
+def _take(size: Size, sizes: list[Size], free: Free, fits: dict[tuple[Size, Size], bool]) -> int:
+    """A free block that is large enough (a block of known size may grow), the first that became free, or a new one.
+
+    `fits` remembers comparisons. Time is linear in the number of different sizes, not of blocks.
+    """
+    fitting, growing = [], []
+    for have, blocks in free.items():
+        if not blocks:
+            continue
+        pair = (size, have)
         if pair not in fits:
-            fits[pair] = size == sizes[candidate] or dims.less_equal(*pair) is True
+            fits[pair] = size == have or dims.less_equal(size, have) is True
         if fits[pair]:
-            return free.pop(k)
-    if isinstance(size, int):
-        for k, candidate in enumerate(free):
-            if isinstance(sizes[candidate], int):
-                sizes[candidate] = size
-                return free.pop(k)
+            fitting.append(blocks)
+        elif isinstance(size, int) and isinstance(have, int):
+            growing.append(blocks)
+    if fitting or growing:
+        _, taken = min(fitting or growing, key=itemgetter(0)).popleft()
+        if not fitting:
+            sizes[taken] = size
+        return taken
     sizes.append(size)
     return len(sizes) - 1

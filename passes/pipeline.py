@@ -3,7 +3,9 @@
 graph passes      Graph -> Graph        exact meaning kept but for the rounding a rule owns up to
 fuse              Graph -> clusters     which values share a kernel
 assemble          clusters -> Program   stages, operands, buffers, checks, commit point
-plan_memory       Program -> Program    updates in place, arena offsets
+update_in_place   Program -> Program    new state where the old one was
+block             Program -> Program    runs of elementwise kernels, one piece of all arrays after the other
+plan_memory       Program -> Program    arena offsets
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from dataclasses import dataclass, field
 from graphc.dims import Size
 from graphc.ir import Graph, Node
 from graphc.program import Program
+from graphc.target import Target
 from passes.assemble import assemble
+from passes.block import block
 from passes.fuse import fuse
-from passes.memory import plan_memory
+from passes.memory import plan_memory, update_in_place
 from passes.simplify import simplify
 
 
@@ -48,11 +52,20 @@ def optimise(graph: Graph, mode: str, log: Log) -> Graph:
     return graph
 
 
-def plan(graph: Graph, updates: Sequence[tuple[Node, Node]], size_checks: Sequence[tuple[Size, Size]], log: Log) -> Program:
-    """Fuse, assemble, plan memory. The last len(updates) outputs of the graph are the new values."""
+def plan(
+    graph: Graph,
+    updates: Sequence[tuple[Node, Node]],
+    size_checks: Sequence[tuple[Size, Size]],
+    log: Log,
+    target: Target | None = None,
+) -> Program:
+    """Fuse, assemble, plan memory. The last len(updates) outputs of the graph are the new values; without a target no cache is known."""
     start = time.perf_counter()
     fused = fuse(graph)
-    program = plan_memory(assemble(graph, updates, fused, size_checks))
+    program = update_in_place(assemble(graph, updates, fused, size_checks))
+    if target is not None:
+        program = block(program, target.l2 // 2)
+    program = plan_memory(program)
     took = (time.perf_counter() - start) * 1e3
     log.lines.append(
         f"fuse, assemble, plan_memory: {len(fused.clusters)} clusters, {len(program.kernels())} different kernels, {took:.1f} ms"

@@ -8,16 +8,13 @@ from graphc.ir import Node, make, replace
 from graphc.ops.registry import INPUT, SHARED
 from graphc.types import TensorType
 from passes.fold import FOLD
-from passes.rewrite import Fired, Memo, Table, rewrite
+from passes.rewrite import Fired, Table, rewrite
 from passes.rules.algebra import ALGEBRA
 from passes.rules.linalg import LINALG
 from passes.rules.shapes import SHAPES
 from passes.rules.stability import ORIGIN, STABILITY
 
 PREPARE = Table((*FOLD, *SHAPES, *ALGEBRA, *STABILITY, *ORIGIN, *LINALG), floats=("exact", "stable"))
-
-
-_MEMO = Memo()
 
 
 def prepare(outputs: Sequence[Node], keep: Collection[Node] = (), log: Fired | None = None) -> list[Node]:
@@ -27,7 +24,7 @@ def prepare(outputs: Sequence[Node], keep: Collection[Node] = (), log: Fired | N
     """
     interior = [node for node in keep if node.op is not INPUT and node.op is not SHARED and isinstance(node.type, TensorType)]
     if not interior:
-        return rewrite(outputs, PREPARE, log, memo=_MEMO)
+        return rewrite(outputs, PREPARE, log, memo=True)
     hidden = {node: make(INPUT, (), ("held", -1 - k, node.dtype, node.shape)) for k, node in enumerate(interior)}
     prepared = rewrite(replace(outputs, hidden), PREPARE, log, avoid=interior)
     return replace(prepared, {leaf: node for node, leaf in hidden.items()})

@@ -8,14 +8,14 @@ that can match at all are found by the op of a node and the ops of its inputs, a
 from __future__ import annotations
 
 import os
-import weakref
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import is_
 from typing import NoReturn, Protocol
 
 from graphc.errors import CompileError, fail
 from graphc.ir import Node, Site, origin, rebuild
+from graphc.ops.registry import CONSTANT
+from graphc.ops.spread import BROADCAST
 from graphc.types import TensorType
 from passes.match import token
 from passes.rule import AnyRule, Glance, Rule
@@ -62,18 +62,26 @@ class Table:
 
     def candidates(self, node: Node) -> tuple[AnyRule, ...]:
         """The rules that may match `node`."""
-        name, inputs = node.op.name, node.inputs
-        rules = self._of.get(name, self._everywhere)
-        if not inputs or len(inputs) > MAX_ARITY:
-            return rules if inputs else ()
-        ops = [i.op.name for i in inputs]
-        tokens = [self._token(i) if op in ("broadcast", "constant") else op for i, op in zip(inputs, ops)]
+        inputs = node.inputs
+        if not inputs:
+            return ()
+        if len(inputs) > MAX_ARITY:
+            return self._of.get(node.op.name, self._everywhere)
         first = inputs[0].type
         kind = first.dtype.kind if isinstance(first, TensorType) else ""
-        key = (name, kind, inputs[0] is inputs[-1], *ops, *tokens)
+        glance: list[object] = [node.op, kind, inputs[0] is inputs[-1]]
+        for i in inputs:
+            op = i.op
+            glance.append(op)
+            if op is CONSTANT or op is BROADCAST:
+                glance.append(self._token(i))
+        key = tuple(glance)
         found = self._found.get(key)
         if found is None:
+            ops = [i.op.name for i in inputs]
+            tokens = [self._token(i) if op in ("broadcast", "constant") else op for i, op in zip(inputs, ops)]
             seen = Glance(kind, inputs[0] is inputs[-1], tuple(ops), tuple(tokens))
+            rules = self._of.get(node.op.name, self._everywhere)
             found = self._found[key] = tuple([r for r in rules if r.accepts(seen)])
         return found
 
@@ -82,47 +90,20 @@ class Table:
         return seen if seen in self._literals or not seen.startswith("constant") else "constant"
 
 
-class Memo:
-    """node -> its normal form, kept as long as the node lives: what `rewrite` need not work out again, but reports again."""
+_ITSELF = (None, ())  # of a node that is its own normal form
 
-    class _Entry(weakref.ref[Node]):
-        __slots__ = ("key", "normal", "notes")
-        key: int
-        normal: Node | None  # None: the node itself, which a strong reference would keep alive
-        notes: Sequence[Note]  # the rules that made the normal form of this node from those of its inputs
 
-    def __init__(self) -> None:
-        self._entries: dict[int, Memo._Entry] = {}
-
-    def find(self, node: Node) -> Node | None:
-        """The normal form of `node`, None where it is not known."""
-        entry = self._entries.get(id(node))
-        return None if entry is None else node if entry.normal is None else entry.normal
-
-    def replay(self, node: Node, log: Fired, done: set[Node]) -> None:
-        """Report what fired on `node` and on all it needs, where that is not `done`."""
-        stack = [node]
-        while stack:
-            node = stack.pop()
-            if node in done or (entry := self._entries.get(id(node))) is None:
-                continue
-            done.add(node)
-            stack.extend(node.inputs)
-            for rule, site in entry.notes:
-                _note(log, rule, site)
-
-    def update(self, normal: Mapping[Node, Node], notes: Mapping[Node, Sequence[Note]]) -> None:
-        entries, kind, drop = self._entries, self._Entry, self._drop
-        for node, form in normal.items():
-            entry = kind(node, drop)
-            entry.key = id(node)
-            entry.normal = None if form is node else form
-            entry.notes = notes.get(node, ())
-            entries[entry.key] = entry
-
-    def _drop(self, entry: Memo._Entry) -> None:
-        if self._entries.get(entry.key) is entry:
-            del self._entries[entry.key]
+def _replay(node: Node, log: Fired, done: set[Node]) -> None:
+    """Report what fired on `node` and on all it needs when the normal forms were found, where that is not `done`."""
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if node in done or node.normal is None:
+            continue
+        done.add(node)
+        stack.extend(node.inputs)
+        for rule, site in node.normal[1]:
+            _note(log, rule, site)
 
 
 def rewrite(
@@ -130,11 +111,13 @@ def rewrite(
     table: Table,
     log: Fired | None = None,
     *,
-    memo: Memo | None = None,
+    memo: bool = False,
     avoid: Collection[Node] = (),
     twins: bool = False,
 ) -> list[Node]:
-    """The normal forms of `roots`. `memo` keeps normal forms between calls; no node of `avoid` is made.
+    """The normal forms of `roots`; no node of `avoid` is made.
+
+    memo: every node remembers its normal form. It need not be worked out again, but is reported again. For one table only.
 
     twins: x * y and y * x become one, the one that is met first.
     """
@@ -156,26 +139,30 @@ def rewrite(
                 _not_terminating(node, log)
             normal[node] = learned[node] = normal[pending.pop(node)]
             continue
-        if memo is not None and (known := memo.find(node)) is not None:
-            normal[node] = known
+        if memo and (known := node.normal) is not None:
+            normal[node] = node if known[0] is None else known[0]
             if log is not None:
-                memo.replay(node, log, reported)
+                _replay(node, log, reported)
             continue
-        missing = [i for i in node.inputs if i not in normal]
-        if missing:
-            stack.extend(missing[::-1])
+        inputs, height = node.inputs, len(stack)
+        for i in inputs[::-1]:
+            if i not in normal:
+                stack.append(i)
+        if len(stack) > height:
             continue
-        inputs = tuple([normal[i] for i in node.inputs])
-        same = all(map(is_, inputs, node.inputs))
-        if same:
-            made, rule = _fire(node, table)
-            if rule:
-                # under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten
-                notes.setdefault(next(iter(pending), node), []).append((rule, node.site))
-                if log is not None:
-                    _note(log, rule, node.site)
+        made: Node | None = None
+        for i in inputs:
+            if normal[i] is not i:
+                made = rebuild(node, tuple([normal[i] for i in inputs]))
+                break
         else:
-            made = rebuild(node, inputs)
+            if rules := table.candidates(node):
+                made, rule = _fire(node, rules)
+                if made is not None:
+                    # under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten
+                    notes.setdefault(next(iter(pending), node), []).append((rule, node.site))
+                    if log is not None:
+                        _note(log, rule, node.site)
         if made is None or made is node or (shunned and made in shunned):
             if twins and node.op.commutative:
                 node = commuted.setdefault((node.op, *sorted(map(id, node.inputs))), node)
@@ -185,16 +172,14 @@ def rewrite(
             stack.append(made)
             if len(pending) > MAX_PENDING:
                 _not_terminating(node, log)
-    if memo is not None:
-        memo.update(learned, notes)
+    if memo:
+        for node, form in learned.items():
+            node.normal = _ITSELF if form is node and node not in notes else (None if form is node else form, notes.get(node, ()))
     return [normal[r] for r in roots]
 
 
-def _fire(node: Node, table: Table) -> tuple[Node | None, str]:
+def _fire(node: Node, rules: Sequence[AnyRule]) -> tuple[Node | None, str]:
     """What the first rule that matches makes of a node, and the name of the rule."""
-    rules = table.candidates(node)
-    if not rules:
-        return None, ""
     with origin(node.site):
         for rule in rules:
             made = rule.apply(node)

@@ -86,7 +86,8 @@ class Local:
     """A rule on parameters (axes, shapes, specs), which two expressions cannot state: a function of one node.
 
     The docstring of `function` says before -> after; it returns None where the rule does not hold.
-    root: the name of the op, None for every op; inputs: the names of ops, one of which an input must be, () for any.
+    root: the name of the op, None for every op; inputs: the names of ops, one of which an input must be, () for any;
+    only: the names of ops, one of which every input must be, () for any.
     """
 
     name: str
@@ -94,10 +95,11 @@ class Local:
     function: Callable[[Node], Node | None]
     floats: str = "exact"
     inputs: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     def accepts(self, seen: Glance) -> bool:
         """Whether a node that looks like this can match at all."""
-        return not self.inputs or not set(self.inputs).isdisjoint(seen.ops)
+        return (not self.inputs or not set(self.inputs).isdisjoint(seen.ops)) and (not self.only or set(self.only).issuperset(seen.ops))
 
     def apply(self, node: Node) -> Node | None:
         made = self.function(node)

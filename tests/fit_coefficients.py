@@ -188,6 +188,8 @@ FITS: dict[str, Fit] = {
     "LOG_TAIL": _row("atanh(s) = s (1 + z/3 + z^2 P(z)), z = s^2", _ATANH5, _square, TINY, _SINH_ROOT2, 6, f64),
     "SIN_F64": _row(_S, _SIN, _same, TINY, _EIGHTH, 5, f64),
     "COS_F64": _row(_C, _COS, _square, TINY, _EIGHTH, 5, f64),
+    "SIN_F32": _row(_S, _SIN, _same, TINY, _EIGHTH, 2, f32),
+    "COS_F32": _row(_C, _COS, _square, TINY, _EIGHTH, 2, f32),
     "SIN_SHORT": _row(_S, _SIN, _same, TINY, _EIGHTH, 3, f64),
     "COS_SHORT": _row(_C, _COS, _square, TINY, _EIGHTH, 2, f64),
     "SIN_WIDE": _row("sin(r) = r (1 + z P(z)), z = r^2, |r| <= pi/2", _SIN, _same, TINY, _QUARTER, 3, f64),

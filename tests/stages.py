@@ -16,7 +16,7 @@ from graphc.verify_kernel import verify_kernel
 from graphc.verify_program import verify_program
 from passes.assemble import assemble
 from passes.fuse import fuse
-from passes.memory import plan_memory
+from passes.memory import plan_memory, update_in_place
 
 # a machine of the tests' own, so that golden files are the same everywhere
 TARGET = Target(
@@ -35,7 +35,7 @@ def assembled(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence
 
 def planned(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence[tuple[Node, Node]] = ()) -> Program:
     """The program as code is made of it; its loops are checked on the way."""
-    program = plan_memory(assembled(inputs, outputs, updates))
+    program = plan_memory(update_in_place(assembled(inputs, outputs, updates)))
     verify_program(program)
     loops_of(program)
     return program

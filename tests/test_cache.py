@@ -365,12 +365,12 @@ def test_the_text_is_the_same_in_every_process(place: Path) -> None:
         h = gx.relu(x @ p[0]["W"] + p[0]["b"]) @ p[1]["W"] + p[1]["b"]
         loss = -gx.mean(gx.take_along_axis(gx.log(gx.softmax(h)), y[:, None], axis=1))
         new = gx.tree.map(lambda w, g: w - 0.1 * g, p, gx.grad(loss, p))
-        f = gx.function([x, y], {"loss": loss, "norm": gx.norm(h, axis=0)}, updates=(p, new))
+        f = gx.function([x, y], {"loss": loss, "norm": gx.norm(h, axis=0)}, updates=(p, new), threads=2)
         print(hashlib.sha256(f.llvm.encode()).hexdigest(), gx.cache.info().hits)
     """
     texts = [finish(start(code, place, k, PYTHONHASHSEED=str(k))).split() for k in (0, 7, 12)]
     assert len({text for text, _ in texts}) == 1
-    assert [hits for _, hits in texts] == ["0", "1", "1"]
+    assert [hits for _, hits in texts] == ["0", "2", "2"]  # the function, and the pool of threads that it may use
 
 
 def test_many_processes_at_once(place: Path) -> None:

@@ -23,8 +23,8 @@ def fetch(slot: int, at: Size, dtype: object = float64, *args: Scalar, dynamic: 
     return sc.scalar("fetch", args, dtype, (slot, at, dynamic, masked))  # type: ignore[arg-type]
 
 
-def loop(index: Dim, extent: Size, *body: Statement, kind: str = "serial", lanes: int = 1, unroll: int = 1) -> For:
-    return For(index, extent, kind, Block(body), lanes, unroll)
+def loop(index: Dim, extent: Size, *body: Statement, kind: str = "serial", lanes: int = 1, unroll: int = 1, parallel: bool = False) -> For:
+    return For(index, extent, kind, Block(body), lanes, unroll, parallel)
 
 
 def local(name: int, dtype: object = float64) -> Scalar:
@@ -47,7 +47,7 @@ RECUR = [Alloc(0, float64, "recur"), loop(I1, 4, Accumulate(0, "recur", X, X * 0
         [loop(I0, N, *ARG, Store(1, None, I0, local(0, int64).cast(float64)))],
         [loop(I0, N, *RECUR)],
         [loop(I0, N, loop(I1, I0 + 1, Let(0, fetch(1, I0))))],
-        [loop(I0, N, Store(1, fetch(2, I0, int64), 0, fetch(0, I0 - 1, float64, sc.index(I0) > 0, masked=True)), kind="parallel")],
+        [loop(I0, N, Store(1, fetch(2, I0, int64), 0, fetch(0, I0 - 1, float64, sc.index(I0) > 0, masked=True)), parallel=True)],
         [loop(I0, N, Store(1, None, I0, fetch(0, 0, float64, fetch(2, I0, int64), dynamic=True), "add"), kind="unroll")],
         [Call("gemm", 3)],
     ],
@@ -70,6 +70,7 @@ def inside(*body: Statement) -> list[Statement]:
         ("the loop index i0 is bound already", inside(loop(I0, 4))),
         ("the extent has the loop index i1", inside(loop(I1, I1))),
         ("unknown kind 'zigzag'", [loop(I0, N, kind="zigzag")]),
+        ("not the outermost one", [loop(I0, N, loop(I1, 4, parallel=True))]),
         ("a serial loop of 4 lanes", [loop(I0, N, lanes=4)]),
         ("a vector loop of 0 lanes", [loop(I0, N, kind="vector", lanes=0)]),
         ("a vector loop inside another", [loop(I0, N, loop(I1, 4, kind="vector", lanes=4), kind="vector", lanes=4)]),

@@ -304,3 +304,84 @@ def test_results_do_not_depend_on_neighbours_in_memory() -> None:
 def test_even_split() -> None:
     assert even_split(100, 8) == [8] * 9 + [7] * 4 and even_split(0, 8) == [] and even_split(7, 8) == [7]
     assert dims.equal(dims.mod(dims.dim("m"), 1), 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_two_roundings_on_request(dtype: str) -> None:
+    """Without fused multiply-adds the sum is the one that a loop over k writes, to the bit."""
+    rng = np.random.default_rng(13)
+    x, y = array(rng, (16, 100), dtype), array(rng, (100, 48), dtype)
+    a, b = tensor("a", x.shape, dtype), tensor("b", y.shape, dtype)
+    want = np.zeros((16, 48), dtype)
+    for k in range(100):
+        want += x[:, k, None] * y[k]
+    made = program((a, b), (a @ b,))
+    np.testing.assert_array_equal(Executable(made, fma=False)([x, y], [])[0], want)
+    if host().has_fma:
+        assert (Executable(made)([x, y], [])[0] != want).any()
+
+
+LARGE = [(300, 700, 1600), (517, 1100, 1003), (256, 1024, 1024), (257, 2049, 513)]
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("a_t", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_strips_and_panels_of_large_products(dtype: str, a_t: bool, known: bool) -> None:
+    """Every element within k * eps * |a| |b|, with and without something that follows, and where the sums wait on the stack."""
+    rng = np.random.default_rng(14)
+    run: Executable | None = None
+    for m, k, n in LARGE[:2] if known else LARGE:
+        x, y, r = array(rng, (k, m) if a_t else (m, k), dtype), array(rng, (k, n), dtype), array(rng, (m, n), dtype)
+        if known or run is None:
+            sm, sk, sn = (m, k, n) if known else ("m", "k", "n")
+            a, b, c = tensor("a", (sk, sm) if a_t else (sm, sk), dtype), tensor("b", (sk, sn), dtype), tensor("c", (sm, sn), dtype)
+            z = (a.T if a_t else a) @ b
+            run = executable((a, b, c), (z, F["maximum"](z, 0.0) * 2.0, z - c, (z > 1.0)))
+        left = (x.T if a_t else x).astype("f8")
+        want, size = left @ y.astype("f8"), abs(left) @ abs(y.astype("f8"))
+        bound = size * (k + 2) * np.finfo(dtype).eps
+        plain, positive, moved, above = run([x, y, r], [])
+        assert (abs(plain - want) <= bound).all()
+        np.testing.assert_array_equal(positive, np.maximum(plain, 0) * 2)
+        np.testing.assert_array_equal(moved, plain - r)
+        np.testing.assert_array_equal(above, plain > 1)
+
+
+def test_each_way_of_waiting_for_the_last_block() -> None:
+    """Sums wait in the result; on the stack where it is of another type, or may be memory that the epilogue reads."""
+    rng = np.random.default_rng(15)
+    x, y, r = array(rng, (300, 600), "float32"), array(rng, (600, 1800), "float32"), array(rng, (300, 1800), "float32")
+    a, b, c = (tensor(name, v.shape, "float32") for name, v in zip("abc", (x, y, r), strict=True))
+    want = x.astype("f8") @ y
+    bound = abs(x).astype("f8") @ abs(y) * 602 * np.finfo("f4").eps
+    for follow, back in [
+        (lambda z: F["maximum"](z, 0.0), lambda v: np.maximum(v, 0)),
+        (lambda z: z.astype("float64"), lambda v: v),
+        (lambda z: z + c, lambda v: v + r),
+        (lambda z: (z + 1.0).T, lambda v: (v + 1).T),
+    ]:
+        (got,) = executable((a, b, c), (follow(a @ b),))([x, y, r], [])
+        limit = bound + abs(want) * 1e-6 + 1e-5
+        assert (abs(got - back(want)) <= (limit.T if got.shape != want.shape else limit)).all()
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_few_columns(dtype: str, columns: int, known: bool) -> None:
+    """Rows of a matrix that lie along k: lanes run along k, and the few columns are copied to do so too."""
+    rng = np.random.default_rng(16)
+    run: Executable | None = None
+    for m, k in [(1, 1), (5, 3), (0, 7), (7, 0), (33, 2048), (130, 2049), (9, 5000)]:
+        x, y, r = array(rng, (m, k), dtype), array(rng, (k, columns), dtype), array(rng, (columns,), dtype)
+        if known or run is None:
+            sizes = (m, k) if known else ("m", "k")
+            a, b, c = tensor("a", sizes, dtype), tensor("b", (sizes[1], columns), dtype), tensor("c", (columns,), dtype)
+            run = executable((a, b, c), (a @ b, F["maximum"](a @ b + c, 0), (b.T @ a.T)))
+        wide = np.float64 if dtype.startswith("f") else dtype
+        want = x.astype(wide) @ y.astype(wide)
+        size = abs(x).astype(wide) @ abs(y).astype(wide) + abs(r)
+        eps = np.finfo(dtype).eps if dtype.startswith("f") else 0
+        for got, right, scale in zip(run([x, y, r], []), (want, np.maximum(want + r, 0), want.T), (size, size, size.T), strict=True):
+            assert got.shape == right.shape and (abs(got - right) <= scale * (k + 2) * eps).all()

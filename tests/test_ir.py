@@ -107,8 +107,8 @@ def test_nodes_are_freed() -> None:
 def test_a_dead_key_is_taken_anew() -> None:
     table: InternTable[Op] = InternTable()
     make_op = lambda: Op(name="a", arity=0, params=(), doc="", type_rule=lambda: F64)
-    first = table.intern("key", make_op)
-    assert table.intern("key", make_op) is first and table.find("key") is first
+    first = table.add("key", make_op())
+    assert table.add("key", make_op()) is first and table.find("key") is first
     del first
     gc.collect()
     assert len(table) == 0 and table.find("key") is None

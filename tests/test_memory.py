@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 import graphc as gx
+from graphc import dims
+from graphc.dims import Size
 from graphc.ir import Node
 from graphc.program import Launch, format_program
+from passes.memory import Free, _take
 from tests.stages import assembled, planned
 
 Golden = Callable[[str, str], None]
@@ -154,3 +158,37 @@ def test_what_is_not_packed() -> None:
     with pytest.raises(gx.IndexOutOfRange):
         f(X, 1)
     assert s.get_value() == pytest.approx(sum(want))
+
+
+def test_free_blocks_are_taken_as_by_first_fit() -> None:
+    """Blocks by size give what one list of free blocks gave, searched from its front."""
+    n = gx.dim("n")
+    choices = [64, 128, 192, 64 * n, 128 * n, 64 * n + 64]
+    for seed in range(40):
+        rng = random.Random(seed)
+        sizes: list[Size] = []
+        listed: list[Size] = []
+        free: Free = {}
+        plain: list[int] = []
+        live: list[int] = []
+        for k in range(60):
+            if live and rng.random() < 0.5:
+                block = live.pop(rng.randrange(len(live)))
+                free.setdefault(sizes[block], deque()).append((k, block))
+                plain.append(block)
+                continue
+            size = rng.choice(choices)
+            live.append(_take(size, sizes, free, {}))
+            assert live[-1] == _first_fit(size, listed, plain) and sizes == listed
+
+
+def _first_fit(size: Size, sizes: list[Size], free: list[int]) -> int:
+    for k, block in enumerate(free):
+        if dims.less_equal(size, sizes[block]) is True:
+            return free.pop(k)
+    for k, block in enumerate(free):
+        if isinstance(size, int) and isinstance(sizes[block], int):
+            sizes[block] = size
+            return free.pop(k)
+    sizes.append(size)
+    return len(sizes) - 1

@@ -181,14 +181,16 @@ def test_two_hundred_functions_leave_no_memory() -> None:
     for k in range(5):
         make_and_call(k)
     gc.collect()
-    python_before = tracemalloc.get_traced_memory()[0]
-    for k in range(10):
-        make_and_call(k % 5)
-    gc.collect()
-    python_grown = tracemalloc.get_traced_memory()[0] - python_before
+    python_grown = []
+    for _ in range(3):  # a table of graphc's or Python's may double in one of them
+        before_these = tracemalloc.get_traced_memory()[0]
+        for k in range(10):
+            make_and_call(k % 5)
+        gc.collect()
+        python_grown.append(tracemalloc.get_traced_memory()[0] - before_these)
     tracemalloc.stop()
     assert grown < 25e6, f"{grown / 1e6:.1f} MB for 170 functions"
-    assert python_grown < 10 * 4096, f"{python_grown} bytes of Python objects for 10 functions"
+    assert min(python_grown) < 10 * 4096, f"{python_grown} bytes of Python objects for 10 functions"
 
 
 def test_calls_leave_nothing_behind() -> None:

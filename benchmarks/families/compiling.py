@@ -28,6 +28,7 @@ def rows() -> Iterator[Row]:
     step = {"data": lambda: arguments(64, "f32"), "wrt": LEAVES, "shapes": any_batch}
     yield Row("compile/import", nothing, tuple, want="import", skip={"numpy": "the others are measured beyond it"})
     yield Row("compile/cold-mlp-adam/f32/64", relu_loss, want="cold", skip={"numpy": "compiles nothing"}, **step)
+    yield Row("compile/warm-link-mlp-adam/f32/64", relu_loss, want="warm", only=("graphc",), **step)
     new_size = lambda k=0: arguments(64 + 3 * k, "f32")
     yield Row("compile/new-batch-size/f32", relu_loss, new_size, want="resize", shapes=any_batch, tolerance=1e-3)
     only = {"want": "nodes", "only": ("graphc",), "unit": "s/node"}

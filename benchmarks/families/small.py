@@ -37,13 +37,13 @@ def rosenbrock_hessian_loop(x: np.ndarray) -> np.ndarray:
     return h
 
 
-def scalar_graph(xp: Any, x: Any) -> Any:
+def scalar_graph(xp: Any, x: Any, operations: int = OPERATIONS) -> Any:
     """About 2000 operations on 10 inputs; every value stays in [-1, 1], and what nothing uses enters the final sum."""
     rng = random.Random(4)
     values = xp.parts(x)
     used = [True] * len(values)
     count = 0
-    while count < OPERATIONS:
+    while count < operations:
         i, j = (rng.randrange(max(0, len(values) - RECENT), len(values)) for _ in range(2))
         a, b = values[i], values[j]
         kind = rng.randrange(6)

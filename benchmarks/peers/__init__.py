@@ -14,6 +14,7 @@ from benchmarks.row import Arrays, Row
 # peer -> module, variant, and the package whose absence skips the peer
 PEERS: dict[str, tuple[str, str, str]] = {
     "graphc": ("graphc", "", "graphc"),
+    "graphc-1": ("graphc", "1", "graphc"),  # on one thread, where the others have more: our own speed-up
     "numpy": ("numpy", "", "numpy"),
     "jax": ("jax", "", "jax"),
     "torch": ("torch", "", "torch"),
@@ -40,6 +41,8 @@ class Built:
     """Back to the initial state, before each slice."""
     prepare: Callable[[int], tuple[Any, ...]] | None = None
     """The arguments of the k-th call, made outside the timed part; one call a sample."""
+    out: Any = None
+    """Passed as `out=`, unless it is None."""
     divisor: float = 1.0
     """What the time is divided by (nodes)."""
     facts: dict[str, Any] = field(default_factory=dict)

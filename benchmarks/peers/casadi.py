@@ -30,7 +30,7 @@ class Casadi(Peer):
         inputs = _symbols(data)
         return self._built(inputs, row.function(CasadiOps(), *inputs), data)
 
-    call = value
+    call = call_out = value
 
     def gradient(self, row: Row, data: Arrays) -> Built:
         inputs = _symbols(data)

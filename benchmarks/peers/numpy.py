@@ -39,6 +39,11 @@ class Numpy(Peer):
 
     call = value
 
+    def call_out(self, row: Row, data: Arrays) -> Built:
+        results = row.function(NumpyOps(), *data)
+        out = tuple(map(np.empty_like, results)) if isinstance(results, tuple) else np.empty_like(results)
+        return Built(row.by_hand["numpy"], data, as_arrays, out=out)
+
     def resize(self, row: Row, data: Arrays) -> Built:
         return Built(partial(row.function, NumpyOps()), data, as_arrays, prepare=row.data)
 

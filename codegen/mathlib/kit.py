@@ -152,7 +152,7 @@ def remainder(a: Scalar, b: Scalar, q: Scalar, target: Target) -> Scalar:
 
 
 # -- rare cases ------------------------------------------------------------------------------------------------------
-def rare(wanted: Scalar, usual: Scalar, slow: Callable[..., Scalar], *inputs: Scalar) -> Scalar:
+def rare(wanted: Scalar, usual: Scalar, slow: Callable[..., Scalar], *inputs: Scalar, op: str = "rare") -> Scalar:
     """select(wanted, slow(*inputs), usual), where `slow` is its own function, called only when a lane wants it.
 
     A Scalar with the op "rare", the args (wanted, usual, *inputs), and as its `param` the root of the slow function
@@ -161,4 +161,9 @@ def rare(wanted: Scalar, usual: Scalar, slow: Callable[..., Scalar], *inputs: Sc
     assert wanted.dtype == bool_
     body = slow(*[arg(k, x.dtype) for k, x in enumerate(inputs)])
     assert body.dtype == usual.dtype
-    return scalar("rare", (wanted, usual, *inputs), usual.dtype, body)
+    return scalar(op, (wanted, usual, *inputs), usual.dtype, body)
+
+
+def detour(wanted: Scalar, usual: Scalar, slow: Callable[..., Scalar], *inputs: Scalar) -> Scalar:
+    """The same where `slow` is not so rare that its lanes could be taken one by one: it computes all of them."""
+    return rare(wanted, usual, slow, *inputs, op="detour")

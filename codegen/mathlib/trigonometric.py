@@ -1,16 +1,17 @@
 """sin, cos, tan.
 
-f64: x = q pi/2 + r with r as a pair, and two polynomials. f32: in f64, where subtracting n pi twice leaves more than
-enough, and one polynomial on |r| <= pi/2 that needs no choice between sine and cosine. Beyond `_limit` the quotient
-comes from `reduction`, out of line.
+x = q pi/2 + r with r as a pair, and two polynomials; sin and cos of one x are made of the same Scalars, so that where both
+are wanted they cost little more than one. Without FMA, f32 goes by f64, where subtracting n pi twice leaves more than
+enough, and one polynomial on |r| <= pi/2 needs no choice between sine and cosine; tan of f32 always does.
+f32 beyond `LIMIT_F32` goes by f64 too, and what is huge gets its quotient from `reduction`, both out of line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from codegen.mathlib.coefficients import COS_F64, COS_SHORT, SIN_F64, SIN_SHORT, SIN_WIDE
-from codegen.mathlib.kit import Pair, bits, fast_two_sum, nearest, poly, rare, two_product
+from codegen.mathlib.coefficients import COS_F32, COS_F64, COS_SHORT, SIN_F32, SIN_F64, SIN_SHORT, SIN_WIDE
+from codegen.mathlib.kit import Pair, bits, detour, fast_two_sum, nearest, poly, rare, two_product
 from codegen.mathlib.reduction import PIO2, reduce_huge
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, fma, select
@@ -24,15 +25,21 @@ SHORT_PI = (3.141592651605606, 1.9841871479187034e-09, 1.1442377452219664e-17)
 SHORT_PIO2 = (1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32)
 
 
-def _limit(x: Scalar, target: Target) -> float:
-    return 2.0**40 if target.has_fma else 2.0**24 if x.dtype == float32 else 2.0**20
+PIO2_F32 = (1.5707963705062866, -4.371395334601402e-08, 2.5633440682570896e-12)  # parts of 24, 12 and 24 bits
+# Below 2**12 both the difference from a multiple of the first part and what a multiple of the second rounds away are exact,
+# and one of the third is less than the smallest r.
+LIMIT_F32 = 2.0**12
 
 
 def sin(x: Scalar, target: Target) -> Scalar:
+    if x.dtype == float32 and target.has_fma:
+        return detour(abs(x) > LIMIT_F32, _sin_f32(x), lambda v: _periodic(v, target, _sin_short, _sin_huge), x)
     return _periodic(x, target, _sin_short if x.dtype == float32 else _sin_wide, _sin_huge)
 
 
 def cos(x: Scalar, target: Target) -> Scalar:
+    if x.dtype == float32 and target.has_fma:
+        return detour(abs(x) > LIMIT_F32, _cos_f32(x), lambda v: _periodic(v, target, _cos_short, _cos_huge), x)
     return _periodic(x, target, _cos_short if x.dtype == float32 else _cos_wide, _cos_huge)
 
 
@@ -41,9 +48,35 @@ def tan(x: Scalar, target: Target) -> Scalar:
 
 
 def _periodic(x: Scalar, target: Target, usual: Callable[..., Scalar], huge: Callable[..., Scalar]) -> Scalar:
+    limit = 2.0**40 if target.has_fma else 2.0**24 if x.dtype == float32 else 2.0**20
     size = abs(x)
-    wanted = (size > _limit(x, target)) & (size < float("inf"))  # the usual way makes inf and nan nan
+    wanted = (size > limit) & (size < float("inf"))  # the usual way makes inf and nan nan
     return rare(wanted, usual(x, target), lambda v: huge(v.cast(float64), target).cast(x.dtype), x)
+
+
+# -- f32 -------------------------------------------------------------------------------------------------------------
+def _sin_cos_f32(size: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """(q, sin r, cos r) with size = q pi/2 + r, |r| <= pi/4"""
+    q, whole = nearest(size, PER_PIO2)
+    first, second, third = PIO2_F32
+    exact = fma(whole, -first, size)
+    r = fma(whole, -second, exact)
+    low = fma(whole, -third, fma(whole, -second, exact - r))
+    z = r * r
+    s = r + fma(r * z, poly(z, SIN_F32), low)
+    return q, s, fma(z, fma(z, poly(z, COS_F32), -0.5), 1.0)  # a low part would add less than 0.3 ulp: cos r >= 0.7
+
+
+def _sin_f32(x: Scalar) -> Scalar:
+    q, s, c = _sin_cos_f32(abs(x))
+    y = select((q & 1).ne(0), c, s)
+    return (bits(y) ^ (((q << 30) ^ bits(x)) & (-1 << 31))).bitcast(float32)
+
+
+def _cos_f32(x: Scalar) -> Scalar:
+    q, s, c = _sin_cos_f32(abs(x))
+    y = select((q & 1).ne(0), s, c)
+    return (bits(y) ^ (((q + 1) << 30) & (-1 << 31))).bitcast(float32)
 
 
 # -- f32 in f64 ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codegen.strategy.packing import SQUARE
 from graphc import dims
+from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.program import Axis, Stage
 from graphc.scalar import Scalar
@@ -23,11 +25,13 @@ from graphc.target import Target
 Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and static offset, mode
 
 K_BLOCK = 256  # one panel of b then takes 48 KB: it stays in the second cache while every strip of a passes
-ROW_BLOCK = 128  # rows that share a packed panel: packing costs about as much as 5 of them
 REST_ROWS = (4, 2, 1)  # heights of the strips after the last whole one: each is a tile to compile
+COPIED_BLOCK = 2048  # where few rows of a are copied to lie along k
 DOT_ROWS = 4  # so few rows do not pay for packing a b that lies along k
 PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where it lies
 PACK_BYTES = 1 << 20  # a smaller b stays in the second cache without packing
+STRIP_ROWS = 256  # fewer rows do not pay for packing a
+STRIP_BYTES = 4 << 20  # of b: where a does not stay in the second cache beside it, f64 1024: 52.2 -> 53.4 GF/s; at 512 it loses 2 %
 PAGE = 4096  # rows of b this far apart fall into the same few sets of the first cache
 SMALL_ROWS = 2  # up to so many rows b is used too little to leave the order in which it lies
 
@@ -72,15 +76,28 @@ class Product:
     @property
     def plain(self) -> bool:
         """True when the sums are the result, and lie so that vectors of them can be stored."""
-        if len(self.stages) > 1 or len(self.stores[0]) != 1:
-            return False
-        ((_, dynamic, static, mode),) = self.stores[0]
-        return dynamic is None and mode == "set" and stride(static, self.n) == 1
+        return len(self.stages) == 1 and len(self.stores[0]) == 1 and self.resting_place() is not None
+
+    def resting_place(self) -> tuple[int, Size] | None:
+        """A slot and offset of the results where unfinished sums may lie until the last block of k: read by nothing, written at last."""
+        read = [f.param for s in self.stages[1:] for f in sc.order([s.body]) if f.op == "fetch"]
+        for stage, placed in zip(self.stages, self.stores, strict=True):
+            for slot, dynamic, static, mode in placed:
+                if dynamic is not None or mode != "set" or stage.dtype != self.dtype or stride(static, self.n) != 1:
+                    continue
+                if (self.m is None or stride(static, self.m) is not None) and not any(slot == f[0] or static == f[1] for f in read):
+                    return slot, static  # an operand at the same offset may be the same memory, updated in place
+        return None
 
     @property
     def along_k(self) -> bool:
-        """True when rows of both operands lie along k: then few rows are products of vectors, and nothing is packed."""
-        return self.a.inner == 1 and self.b.inner == 1 and self.b.outer != 1
+        """True when rows of both operands lie along k, or few of a can be copied so: then few rows are products of vectors."""
+        return self.b.inner == 1 and self.b.outer != 1 and (self.a.inner == 1 or _few(self.m))
+
+    @property
+    def k_block(self) -> int:
+        """As many steps of k make a block."""
+        return COPIED_BLOCK if self.along_k and self.a.inner != 1 else K_BLOCK
 
     def __str__(self) -> str:
         m = "1" if self.m is None else f"{self.m.index}:{self.m.extent}"
@@ -103,11 +120,11 @@ def plan(axes: Sequence[Axis], stages: Sequence[Stage], stores: Sequence[Sequenc
     chosen = _lane_axis(axes, stores, [dict(zip([x.index for x in known], one, strict=True)) for one in strides], reads)
     if chosen is None:
         return None
-    n, swap = chosen
-    left, right = (1, 0) if swap else (0, 1)
-    m = _largest([x for x in axes if x.index in reads[left] and x.index not in reads[right]])
     k = _largest(first.reduce)
     assert k is not None
+    n, swap = _long_way(axes, reads, [one[known.index(k)] for one in strides], *chosen)
+    left, right = (1, 0) if swap else (0, 1)
+    m = _largest([x for x in axes if x.index in reads[left] and x.index not in reads[right]])
     inner = [x for x in (m, n, k) if x is not None]
     zero = {dims.as_symbol(x.index): 0 for x in inner}
     made = []
@@ -123,8 +140,8 @@ def plan(axes: Sequence[Axis], stages: Sequence[Stage], stores: Sequence[Sequenc
     if any(static == f.param[1] for f in factors for some in stores for _, _, static, _ in some):
         return None  # an operand read where the result is written may be updated in place; loops read all of k before they store
     lanes = target.lanes(dtype)
-    lies_well = b.outer == 1 or (a.inner == 1 and b.inner == 1)
-    rows, vectors = _tile(m, lies_well, target)
+    along_k = b.inner == 1 and b.outer != 1 and (a.inner == 1 or _few(m))
+    rows, vectors = _tile(m, b.outer == 1 or along_k, along_k, target)
     outer_loops = tuple([x for x in axes if x not in inner])
     more_k = tuple([x for x in first.reduce if x is not k])
     return Product(dtype, outer_loops, m, n, k, more_k, a, b, tuple(stages), tuple([tuple(s) for s in stores]), lanes, rows, vectors)
@@ -181,13 +198,28 @@ def _guess(extent: Size) -> int:
     return extent if isinstance(extent, int) else 1 << 20
 
 
-def _tile(m: Axis | None, lies_well: bool, target: Target) -> tuple[int, int]:
+def _long_way(
+    axes: Sequence[Axis], reads: Sequence[set[object]], k_strides: Sequence[Size | None], n: Axis, swap: bool
+) -> tuple[Axis, bool]:
+    """Few columns leave most lanes idle: then the rows take their place, if they lie along k, so that lanes may run along it."""
+    side, other = (0, 1) if swap else (1, 0)
+    m = _largest([x for x in axes if x.index in reads[other] and x.index not in reads[side]])
+    if m is None or not _few(n) or _few(m) or k_strides[other] != 1:
+        return n, swap
+    return m, not swap
+
+
+def _few(axis: Axis | None) -> bool:
+    return axis is None or (isinstance(axis.extent, int) and axis.extent <= DOT_ROWS)
+
+
+def _tile(m: Axis | None, lies_well: bool, along_k: bool, target: Target) -> tuple[int, int]:
     """Rows and vectors: the accumulators, one row of b and one element of a take at most `registers` registers.
 
     Measured on AVX-512: 8 x 3, 12 x 2 and 6 x 4 within 5 %; one register more than there are costs 20 %.
     """
     extent = 1 if m is None else m.extent
-    if lies_well and isinstance(extent, int) and extent <= SMALL_ROWS:
+    if lies_well and isinstance(extent, int) and extent <= (DOT_ROWS if along_k else SMALL_ROWS):
         return max(extent, 1), 8 if target.registers >= 32 else 4
     return (8, 3) if target.registers >= 32 else (6, 2)
 
@@ -202,10 +234,43 @@ def even_split(total: int, largest: int) -> list[int]:
 
 def k_blocks(p: Product) -> Size:
     """How many blocks k is cut into, at least one."""
-    if p.rows <= SMALL_ROWS:
+    if p.rows <= SMALL_ROWS and p.k_block == K_BLOCK:
         return 1  # nothing is packed, and no block of b is read twice
     k = summed(p)
-    return max(1, -(-k // K_BLOCK)) if isinstance(k, int) else dims.maximum(dims.floordiv(k + (K_BLOCK - 1), K_BLOCK), 1)
+    return max(1, -(-k // p.k_block)) if isinstance(k, int) else dims.maximum(dims.floordiv(k + (p.k_block - 1), p.k_block), 1)
+
+
+def packing_pays(p: Product) -> bool | Size:
+    """Whether a b that is contiguous along n is worth a copy by panels: known now, or a size that is 1 if so and else 0."""
+    m = p.extent_m
+    if p.rows <= SMALL_ROWS or (isinstance(m, int) and m < PACK_ROWS):
+        return False
+    nbytes, step = p.k.extent * p.n.extent * p.dtype.itemsize, p.b.inner * p.dtype.itemsize
+    large = dims.minimum(dims.floordiv(nbytes, PACK_BYTES), 1)
+    if p.b.outer == 1 and step != 0:
+        large = dims.maximum(large, 1 - dims.minimum(dims.mod(step, PAGE // 2), 1))
+    return _flag(large * dims.minimum(dims.floordiv(m, PACK_ROWS), 1))
+
+
+def strips_pay(p: Product) -> bool | Size:
+    """Whether strips of a are worth a copy that many panels of one task share: as `packing_pays`, and never without it.
+
+    The unfinished sums of all those panels must have a place to wait, and a square of a be as high as a tile.
+    """
+    m, waits = p.extent_m, (k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None
+    if packing_pays(p) is False or not waits or p.rows != min(p.lanes, SQUARE) or 1 not in (p.a.outer, p.a.inner):
+        return False
+    nbytes = p.k.extent * p.n.extent * p.dtype.itemsize
+    return _flag(dims.minimum(dims.floordiv(nbytes, STRIP_BYTES), 1) * dims.minimum(dims.floordiv(m, STRIP_ROWS), 1))
+
+
+def _flag(size: Size) -> bool | Size:
+    return bool(size) if isinstance(size, int) else size
+
+
+def may_pack(p: Product) -> bool:
+    """Whether some panel of b is, or may turn out to be, packed."""
+    return p.b.outer != 1 or packing_pays(p) is not False
 
 
 def summed(p: Product) -> Size:

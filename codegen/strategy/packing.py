@@ -1,6 +1,7 @@
-"""Packing a panel whose rows lie across memory: a transpose in registers.
+"""Packing: columns of b to a panel that one tile reads, rows of a to strips of as many rows as a tile has.
 
-panel[k, j] = source[j, k]        k < kc, j < cols
+transpose: panel[k, j] = source[j, k]        k < kc, j < cols, by squares in registers
+copy:      panel[k, j] = source[k, j]
 """
 
 from __future__ import annotations
@@ -10,29 +11,126 @@ import numpy as np
 from codegen.lines import Block, Module, llvm_type, mangled
 
 SQUARE = 8  # a 16 x 16 transpose is no faster on AVX-512 and takes 4 times as long to compile
+TOGETHER = 4  # strips that are copied at the same time
 
 
-def write_transpose(module: Module, dtype: np.dtype, lanes: int, vectors: int, attributes: str) -> str:
-    """The name of f(source, step, panel, kc, cols): `step` elements between rows of the source; panel rows hold `vectors` vectors.
+def write_transpose(module: Module, dtype: np.dtype, lanes: int, width: int, attributes: str) -> str:
+    """The name of f(source, step, panel, kc, cols, group): `step` elements between rows of the source, `width` between those of the panel.
 
-    Up to `lanes - 1` panel rows after row kc are overwritten, and columns after `cols` hold copies of the last one.
+    The columns are done by groups of min(lanes, SQUARE), which start `group` elements apart in the panel. Up to that many
+    panel rows less one after row kc are overwritten, and columns of a group after `cols` hold copies of the last one.
     """
-    name, square = f"pack.columns.{dtype.name}.{vectors}", min(lanes, SQUARE)
+    name, square = f"pack.columns.{dtype.name}.{width}", min(lanes, SQUARE)
     if name not in module.functions:
-        module.functions[name] = _text(module, name, dtype, square, vectors * lanes // square, attributes)
+        module.functions[name] = _transpose_text(module, name, dtype, square, width, attributes)
     return name
 
 
-def _text(module: Module, name: str, dtype: np.dtype, lanes: int, vectors: int, attributes: str) -> str:
+def write_copy(module: Module, dtype: np.dtype, width: int, attributes: str) -> str:
+    """The name of f(source, step, panel, kc, cols, group): groups of `width` columns, one `group` elements after the other in the panel."""
+    name = f"pack.strips.{dtype.name}.{width}"
+    if name not in module.functions:
+        module.functions[name] = _copy_text(module, name, dtype, width, attributes)
+    return name
+
+
+def _copy_text(module: Module, name: str, dtype: np.dtype, width: int, attributes: str) -> str:
+    """Several groups together while there are as many: then whole lines are read."""
+    element, vector, mask_type = llvm_type(dtype, 1), llvm_type(dtype, width), f"<{width} x i1>"
+    load = f"@llvm.masked.load.{mangled(dtype, width)}.p0"
+    module.declare(f"declare {vector} {load}(ptr, i32, {mask_type}, {vector})")
+    out, item = Block(), dtype.itemsize
+    numbers = f"<{width} x i64> <" + ", ".join(f"i64 {k}" for k in range(width)) + ">"
+    out.line("%any = icmp sgt i64 %kc, 0")
+    out.line("br i1 %any, label %group, label %end")
+    out.label("group")
+    out.line("%g = phi i64 [ 0, %entry ], [ %g.next, %group.end ]")
+    out.line("%p = phi ptr [ %panel, %entry ], [ %p.next, %group.end ]")
+    left = out.emit("sub i64 %cols, %g")
+    first = out.emit(f"insertelement <{width} x i64> poison, i64 {left}, i64 0")
+    end = out.emit(f"shufflevector <{width} x i64> {first}, <{width} x i64> poison, <{width} x i32> zeroinitializer")
+    mask = out.emit(f"icmp slt {numbers}, {end}")
+    source = out.emit(f"getelementptr inbounds {element}, ptr %source, i64 %g")
+    targets = [
+        "%p",
+        *[out.emit(f"getelementptr inbounds {element}, ptr %p, i64 {out.emit(f'mul i64 %group.size, {n}')}") for n in range(1, TOGETHER)],
+    ]
+    many = out.emit(f"icmp sge i64 {left}, {TOGETHER * width}")
+    out.line(f"br i1 {many}, label %rows, label %row")
+    for label, together in (("rows", TOGETHER), ("row", 1)):
+        out.label(label)
+        k = f"%k.{label}"
+        out.line(f"{k} = phi i64 [ 0, %group ], [ {k}.next, %{label} ]")
+        line = out.emit(f"getelementptr inbounds {element}, ptr {source}, i64 {out.emit(f'mul i64 {k}, %step')}")
+        at = out.emit(f"mul i64 {k}, {width}")
+        for n in range(together):
+            here = out.emit(f"getelementptr inbounds {element}, ptr {line}, i64 {n * width}")
+            there = out.emit(f"getelementptr inbounds {element}, ptr {targets[n]}, i64 {at}")
+            if together > 1:
+                value = out.emit(f"load {vector}, ptr {here}, align {item}")
+            else:
+                value = out.emit(f"call {vector} {load}(ptr {here}, i32 {item}, {mask_type} {mask}, {vector} zeroinitializer)")
+            out.line(f"store {vector} {value}, ptr {there}, align {item}")
+        out.line(f"{k}.next = add i64 {k}, 1")
+        out.line(f"{k}.more = icmp slt i64 {k}.next, %kc")
+        out.line(f"br i1 {k}.more, label %{label}, label %group.end")
+    out.label("group.end")
+    done = out.emit(f"select i1 {many}, i64 {TOGETHER}, i64 1")
+    out.line(f"%g.next = add i64 %g, {out.emit(f'mul i64 {done}, {width}')}")
+    out.line(f"%p.next = getelementptr inbounds {element}, ptr %p, i64 {out.emit(f'mul i64 {done}, %group.size')}")
+    out.line("%g.more = icmp slt i64 %g.next, %cols")
+    out.line("br i1 %g.more, label %group, label %end")
+    out.label("end")
+    return _function(name, out, attributes)
+
+
+def write_rows(module: Module, dtype: np.dtype, lanes: int, vectors: int, width: int, attributes: str) -> str:
+    """The name of f(source, step, panel, kc): `vectors` vectors of each row."""
+    name = f"pack.rows.{dtype.name}.{vectors}.{width}"
+    if name not in module.functions:
+        module.functions[name] = _rows_text(name, dtype, lanes, vectors, width, attributes)
+    return name
+
+
+def _rows_text(name: str, dtype: np.dtype, lanes: int, vectors: int, width: int, attributes: str) -> str:
+    element, vector, item, out = llvm_type(dtype, 1), llvm_type(dtype, lanes), dtype.itemsize, Block()
+    out.line("%any = icmp sgt i64 %kc, 0")
+    out.line("br i1 %any, label %row, label %end")
+    out.label("row")
+    out.line("%k = phi i64 [ 0, %entry ], [ %k.next, %row ]")
+    source = out.emit(f"getelementptr inbounds {element}, ptr %source, i64 {out.emit('mul i64 %k, %step')}")
+    target = out.emit(f"getelementptr inbounds {element}, ptr %panel, i64 {out.emit(f'mul i64 %k, {width}')}")
+    for v in range(vectors):
+        value = out.emit(f"load {vector}, ptr {out.emit(f'getelementptr inbounds {element}, ptr {source}, i64 {v * lanes}')}, align {item}")
+        out.line(
+            f"store {vector} {value}, ptr {out.emit(f'getelementptr inbounds {element}, ptr {target}, i64 {v * lanes}')}, align {item}"
+        )
+    out.line("%k.next = add i64 %k, 1")
+    out.line("%k.more = icmp slt i64 %k.next, %kc")
+    out.line("br i1 %k.more, label %row, label %end")
+    out.label("end")
+    body = "\n".join(out.lines)
+    params = "ptr %source, i64 %step, ptr %panel, i64 %kc"
+    return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+
+
+def _function(name: str, out: Block, attributes: str) -> str:
+    params = "ptr %source, i64 %step, ptr %panel, i64 %kc, i64 %cols, i64 %group.size"
+    body = "\n".join(out.lines)
+    return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+
+
+def _transpose_text(module: Module, name: str, dtype: np.dtype, lanes: int, width: int, attributes: str) -> str:
     element, vector, mask_type = llvm_type(dtype, 1), llvm_type(dtype, lanes), f"<{lanes} x i1>"
     load = f"@llvm.masked.load.{mangled(dtype, lanes)}.p0"
     module.declare(f"declare {vector} {load}(ptr, i32, {mask_type}, {vector})")
-    out, item, width = Block(), dtype.itemsize, lanes * vectors
+    out, item = Block(), dtype.itemsize
     numbers = f"<{lanes} x i64> <" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">"
     last = out.emit("sub i64 %cols, 1")
     out.line("br label %group")
     out.label("group")
     out.line("%g = phi i64 [ 0, %entry ], [ %g.next, %group.end ]")
+    out.line("%p = phi ptr [ %panel, %entry ], [ %p.next, %group.end ]")
     rows = []
     for j in range(lanes):
         at = out.emit(f"add i64 %g, {j}")
@@ -40,7 +138,6 @@ def _text(module: Module, name: str, dtype: np.dtype, lanes: int, vectors: int, 
         at = out.emit(f"select i1 {inside}, i64 {at}, i64 {last}")
         at = out.emit(f"mul i64 {at}, %step")
         rows.append(out.emit(f"getelementptr inbounds {element}, ptr %source, i64 {at}"))
-    panel = out.emit(f"getelementptr inbounds {element}, ptr %panel, i64 %g")
     out.line("br label %block")
     out.label("block")
     out.line("%k = phi i64 [ 0, %group ], [ %k.next, %block ]")
@@ -55,19 +152,18 @@ def _text(module: Module, name: str, dtype: np.dtype, lanes: int, vectors: int, 
     for j, value in enumerate(transpose(out, values, vector, lanes)):
         k = out.emit(f"add i64 %k, {j}")
         at = out.emit(f"mul i64 {k}, {width}")
-        pointer = out.emit(f"getelementptr inbounds {element}, ptr {panel}, i64 {at}")
+        pointer = out.emit(f"getelementptr inbounds {element}, ptr %p, i64 {at}")
         out.line(f"store {vector} {value}, ptr {pointer}, align {item}")
     out.line(f"%k.next = add i64 %k, {lanes}")
     out.line("%k.more = icmp slt i64 %k.next, %kc")
     out.line("br i1 %k.more, label %block, label %group.end")
     out.label("group.end")
     out.line(f"%g.next = add i64 %g, {lanes}")
+    out.line(f"%p.next = getelementptr inbounds {element}, ptr %p, i64 %group.size")
     out.line("%g.more = icmp slt i64 %g.next, %cols")
     out.line("br i1 %g.more, label %group, label %end")
     out.label("end")
-    body = "\n".join(out.lines)
-    head = f"define internal void @{name}(ptr %source, i64 %step, ptr %panel, i64 %kc, i64 %cols) {attributes} {{\nentry:\n"
-    return f"{head}{body}\n  ret void\n}}\n"
+    return _function(name, out, attributes)
 
 
 def transpose(out: Block, rows: list[str], vector: str, lanes: int) -> list[str]:

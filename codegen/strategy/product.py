@@ -1,30 +1,23 @@
 """The code of a product: loops over blocks, panels and strips that call one tile, and the epilogue.
 
-for rows in blocks of m:                           a packed panel serves a whole block
-  for J in panels of n:
-    for P in blocks of k:                          sums between blocks wait in the output, or in a scratch on the stack
-      pack b[k, J..] where that pays
-      tiles(a[rows, k], b[k, J..]), after the last block the epilogue
+for task in (outer.., rows in blocks of m, J in panels of n):        see `grid`; a packed panel serves a block of rows
+  for P in blocks of k:                            sums between blocks wait in the output, or in a scratch on the stack
+    pack b[k, J..] where that pays
+    tiles(a[rows, k], b[k, J..]), after the last block the epilogue
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
-from codegen.emit import FunctionEmitter
 from codegen.lines import llvm_type
 from codegen.loopir import Block, Call, For, Let, Statement, Store
 from codegen.lower import fetch, replace_indices
 from codegen.strategy.contract import (
     DOT_ROWS,
-    K_BLOCK,
-    PACK_BYTES,
-    PACK_ROWS,
-    PAGE,
     REST_ROWS,
-    ROW_BLOCK,
-    SMALL_ROWS,
     Product,
     even_split,
     k_blocks,
@@ -32,38 +25,21 @@ from codegen.strategy.contract import (
     summed,
 )
 from codegen.strategy.dots import write_dots
+from codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
 from codegen.strategy.loops import lanes_of
-from codegen.strategy.packing import write_transpose
-from codegen.strategy.tile import PARAMETERS, Tile, parameters, write_tile
-from codegen.unit import Unit
-from codegen.values import Scope, Value
+from codegen.strategy.operands import COL, COLS, ROW, J, OperandEmitter, PartEmitter, Q, symbol_of
+from codegen.strategy.tile import PARAMETERS, Tile, write_tile
+from codegen.values import Scope
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Dim, Size, Symbol
-from graphc.program import Axis, Kernel, Operand
+from graphc.program import Operand
 from graphc.scalar import Scalar
 
-LIGHT_EPILOGUE = 20  # operations; a longer one is written once, for any number of columns
-ROW_AT, J, P = (dims.axis(x) for x in ("row_block", "column", "k_block"))
-M0, N0, COUNT, COLS, ROW, COL = (dims.axis(x) for x in ("m0", "n0", "count", "cols", "i", "j"))
-SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
+TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
 
 
-@dataclass(frozen=True)
-class Panel:
-    """Columns `start` to `stop` in steps of `vectors` vectors; `masked`: the last step may be narrower.
-
-    `narrow`: few columns, so that one tile for any number of rows is enough when that number is not known.
-    """
-
-    start: Size
-    stop: Size
-    vectors: int
-    masked: bool
-    narrow: bool = False
-
-
-class ProductEmitter(FunctionEmitter):
+class ProductEmitter(OperandEmitter):
     """Writes a kernel that may contain products."""
 
     def call(self, s: Call) -> None:
@@ -73,70 +49,36 @@ class ProductEmitter(FunctionEmitter):
         self.blocks = k_blocks(p)
         self.block_of_k = summed(p) if self.blocks == 1 else _ceiling(summed(p), self.blocks)
         self.single = self.blocks == 1 and not p.more_k
-        self.height = ROW_BLOCK // p.rows * p.rows
-        element = llvm_type(p.dtype, 1)
-        depth = min(K_BLOCK, p.k.extent if isinstance(p.k.extent, int) else K_BLOCK)
-        self.panel = (
-            self.entry.emit(f"alloca {element}, i64 {_up(max(depth, 1), p.lanes) * p.width}, align 64") if self._may_pack() else "null"
-        )
-        rows = min(self.height, p.extent_m) if isinstance(p.extent_m, int) else self.height
-        self.sums = "null" if p.plain else self.entry.emit(f"alloca {element}, i64 {max(rows, 1) * p.width}, align 64")
-        self.nest(p.outer, self.row_blocks)
+        self.place = p.resting_place() if p.plain or not self.single else None
+        element, rows = llvm_type(p.dtype, 1), row_blocks(p)
+        self.make_room()
+        self.sums = "null" if self.place else self.entry.emit(f"alloca {element}, i64 {rows.most * p.width}, align 64")
+        self.each(TASK, *self.span(tasks(p)), 1, self.task)
 
-    # -- loops --------------------------------------------------------------------------------------------------
-    def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
-        """for index in start..stop by step."""
-        symbol = dims.as_symbol(index)
-        assert symbol is not None
-
-        def body(scope: Scope, i: str) -> None:
-            inner = Scope(scope.lines, scope.depth, axis={symbol: Value(i, 1, scope.depth)})
-            self.scopes.append(inner)
-            write()
-            self.scopes.pop()
-
-        self.counted(symbol, start, stop, step, Block(()), [body])
-
-    def nest(self, axes: Sequence[Axis], write: Callable[[], None]) -> None:
-        if not axes:
-            write()
-            return
-        self.each(axes[0].index, 0, axes[0].extent, 1, lambda: self.nest(axes[1:], write))
-
-    def when(self, condition: str, write: Callable[[], None]) -> None:
-        """if condition: ..."""
-        yes, no, lines = self.label("when"), self.label("after"), self.here.lines
-        lines.line(f"br i1 {condition}, label %{yes}, label %{no}")
-        lines.label(yes)
-        self.scopes.append(Scope(lines, self.here.depth))
-        write()
+    def task(self) -> None:
+        """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
+        p, rows = self.p, row_blocks(self.p)
+        across, group, count = groups(p)
+        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, count])
+        scope = Scope(self.here.lines, self.here.depth)
+        for axis, number in zip(p.outer, outer, strict=True):
+            scope.axis[symbol_of(axis.index)] = self.size(number)
+        start: Size = 0
+        if rows.count != 1:
+            start, scope.axis[symbol_of(ROW_AT)] = ROW_AT, self.size(block * rows.height)
+        stop = start + rows.height if rows.whole else dims.minimum(start + rows.height, rows.extent)
+        first = column * group
+        last = first + group if group == 1 or dims.mod(across, group) == 0 else dims.minimum(first + group, across)
+        self.scopes.append(scope)
+        more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in p.more_k]
+        self.nest(more, lambda: self.each(P, 0, self.blocks, 1, lambda: self.k_block(first, last, start, stop)))
         self.scopes.pop()
-        lines.line(f"br label %{no}")
-        lines.label(no)
 
-    def row_blocks(self) -> None:
-        m = self.p.extent_m
-        if m == 0:
-            return
-        if isinstance(m, int) and m <= self.height:
-            self.panels(0, m)
-        else:
-            self.each(ROW_AT, 0, m, self.height, lambda: self.panels(ROW_AT, dims.minimum(ROW_AT + self.height, m)))
-
-    def panels(self, start: Size, stop: Size) -> None:
-        for panel in _column_panels(self.p):
-            self.each(J, panel.start, panel.stop, panel.vectors * self.p.lanes, lambda x=panel: self.k_loop(x, start, stop))  # type: ignore[misc]
-
-    def k_loop(self, panel: Panel, start: Size, stop: Size) -> None:
-        more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in self.p.more_k]
-        self.nest(more, lambda: self.each(P, 0, self.blocks, 1, lambda: self.k_block(panel, start, stop)))
-
-    def k_block(self, panel: Panel, start: Size, stop: Size) -> None:
+    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
+        """One block of k for the rows from start to stop and the panels first to last."""
         p = self.p
         self.at_k: Size = 0 if self.blocks == 1 else P * self.block_of_k
         self.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(p) - self.at_k)
-        width = panel.vectors * p.lanes
-        self.cols: Size = dims.minimum(width, p.n.extent - J) if panel.masked else width
         steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
         self.add, self.last = "false", "true"
         if not self.single:
@@ -144,6 +86,22 @@ class ProductEmitter(FunctionEmitter):
             self.add = self.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.value(sc.index(at).eq(sc.index(end))).text
+        if self.strips_pay is not False:
+            for size in (start, stop - start, self.at_k, self.kc):
+                self.size(size)
+            self.if_pays(self.strips_pay, lambda: self.pack_strips(start, stop))
+        panels = column_panels(p)
+        for panel in panels:
+            low = first if panel is panels[0] else dims.maximum(first, panel.first)
+            high = last if panel is panels[-1] else dims.minimum(last, panel.first + panel.count)
+            self.each(Q, low, high, 1, partial(self.panel_block, panel, start, stop))
+
+    def panel_block(self, panel: Panel, start: Size, stop: Size) -> None:
+        """The columns of panel number Q."""
+        p, width = self.p, panel.vectors * self.p.lanes
+        at = self.size(panel.start + (Q - panel.first) * width)
+        self.scopes.append(Scope(self.here.lines, self.here.depth, axis={symbol_of(J): at}))
+        self.cols: Size = dims.minimum(width, p.n.extent - J) if panel.masked else width
         few: bool | Scalar = False
         if p.along_k:
             few = p.extent_m <= DOT_ROWS if isinstance(p.extent_m, int) else sc.index(stop - start) <= sc.index(DOT_ROWS)
@@ -154,68 +112,7 @@ class ProductEmitter(FunctionEmitter):
             self.when(condition, lambda: self.dots(start, stop))
             self.when(self.here.lines.emit(f"xor i1 {condition}, true"), lambda: self.packed_tiles(panel, start, stop))
         self.finish(start, stop)
-
-    # -- packing ------------------------------------------------------------------------------------------------
-    def _may_pack(self) -> bool:
-        return self.p.b.outer != 1 or self._pays(self.p.extent_m) is not False
-
-    def _pays(self, rows: Size) -> bool | Scalar:
-        """Whether a b that is contiguous along n should be copied to a panel: known now, or a condition."""
-        p = self.p
-        if isinstance(p.extent_m, int) and (p.extent_m < PACK_ROWS or p.rows <= SMALL_ROWS):
-            return False
-        item = p.dtype.itemsize
-        nbytes, step = p.k.extent * p.n.extent * item, p.b.inner * item
-        if isinstance(nbytes, int) and isinstance(step, int) and isinstance(p.extent_m, int):
-            return nbytes > PACK_BYTES or (step != 0 and step % (PAGE // 2) == 0)
-        large = sc.index(nbytes) > sc.index(PACK_BYTES)
-        return (sc.index(rows) >= sc.index(PACK_ROWS)) & (large | sc.index(dims.mod(step, PAGE // 2)).eq(0))
-
-    def panel_of_b(self, panel: Panel, rows: Size) -> tuple[str, str]:
-        """The pointer to this panel and block of b, and how far its rows are apart."""
-        p = self.p
-        source = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k * p.b.inner + J * p.b.outer).text
-        width = str(p.width)
-        if p.b.outer != 1:
-            self.pack(source)
-            return self.panel, width
-        step, pays = self.size(p.b.inner).text, False if panel.masked else self._pays(rows)
-        if pays is False:
-            return source, step
-        if pays is True:
-            self.pack(source)
-            return self.panel, width
-        assert isinstance(pays, Scalar)
-        condition = self.value(pays).text
-        self.size(self.kc), self.size(self.cols)
-        self.when(condition, lambda: self.pack(source))
-        lines = self.here.lines
-        return lines.emit(f"select i1 {condition}, ptr {self.panel}, ptr {source}"), lines.emit(
-            f"select i1 {condition}, i64 {width}, i64 {step}"
-        )
-
-    def pack(self, source: str) -> None:
-        p, unit = self.p, self.unit
-        kc, width = self.size(self.kc).text, self.size(self.cols).text
-        if p.b.inner == 1 and p.b.outer != 1:
-            name = write_transpose(self.module, p.dtype, p.lanes, p.vectors, unit.kernel_attributes)
-            self.here.lines.line(
-                f"call void @{name}(ptr {source}, i64 {self.size(p.b.outer).text}, ptr {self.panel}, i64 {kc}, i64 {width})"
-            )
-            return
-        touching = p.b.outer == 1
-        name = f"pack.{'rows' if touching else 'elements'}.{p.dtype.name}.{p.vectors}"
-        if name not in self.module.functions:
-            along, cols, unroll = (1, p.width, p.vectors) if touching else (SOURCE_N, COLS, 1)
-            value = fetch(0, None, ROW * SOURCE_K + COL * along, p.dtype)
-            body = Block((Store(1, None, ROW * p.width + COL, value),))
-            loops = For(ROW, KC, "serial", Block((For(COL, cols, "vector", body, p.lanes, unroll),)))
-            operands = (Operand(p.dtype, ()), Operand(p.dtype, (), True))
-            self.module.functions[name] = _Function(
-                unit, Kernel((), (), operands), name, Block((loops,)), [SOURCE_K, SOURCE_N, KC, COLS]
-            ).text()
-        steps = f"i64 {self.size(p.b.inner).text}, i64 {self.size(p.b.outer).text}"
-        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {self.panel}, {steps}, i64 {kc}, i64 {width})")
+        self.scopes.pop()
 
     def once(self, name: str) -> bool:
         """True the first time."""
@@ -228,31 +125,33 @@ class ProductEmitter(FunctionEmitter):
     def dots(self, start: Size, stop: Size) -> None:
         """The sums of few rows where nothing need be packed."""
         p = self.p
-        name = write_dots(self.module, self.target, p.dtype, self.unit.kernel_attributes)
-        a = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k).text
+        name = write_dots(self.module, self.unit.product_target, p.dtype, self.unit.kernel_attributes)
+        a, a_row = self.few_rows(start, stop)
         b = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k + J * p.b.outer).text
         d, d_row = self.target_of(start, start)
-        steps = [self.size(x).text for x in (p.a.outer, p.b.outer, self.kc, stop - start, self.cols)]
+        b_row, kc, rows, cols = [self.size(x).text for x in (p.b.outer, self.kc, stop - start, self.cols)]
         self.here.lines.line(
-            f"call void @{name}(ptr {a}, i64 {steps[0]}, ptr {b}, i64 {steps[1]}, i64 {steps[2]}, ptr {d}, i64 {d_row}, "
-            f"i64 {steps[3]}, i64 {steps[4]}, i1 {self.add})"
+            f"call void @{name}(ptr {a}, i64 {a_row}, ptr {b}, i64 {b_row}, i64 {kc}, ptr {d}, i64 {d_row}, "
+            f"i64 {rows}, i64 {cols}, i1 {self.add})"
         )
 
     def packed_tiles(self, panel: Panel, start: Size, stop: Size) -> None:
         """The sums of all rows of a block and the columns of a panel."""
         p = self.p
-        self.b, self.b_k = self.panel_of_b(panel, stop - start)
-        if isinstance(start, int) and isinstance(stop, int):
+        self.b, self.b_k = self.panel_of_b(panel)
+        if isinstance(start, int) and isinstance(stop, int) and self.strips_pay is False:
             heights, at = even_split(stop, p.rows), 0
             for h in sorted(set(heights), reverse=True):
                 rows = h * heights.count(h)
                 self.tile(panel, h, False, at, rows, start)
                 at += rows
+        elif isinstance(p.extent_m, int) and p.extent_m % p.rows == 0:
+            self.tile(panel, p.rows, False, start, stop - start, start)
         elif panel.narrow:
             self.tile(panel, p.rows, True, start, stop - start, start)
         else:
             first, left = start, stop - start
-            for height in (p.rows, *REST_ROWS):
+            for height in (p.rows, *([p.extent_m % p.rows] if isinstance(p.extent_m, int) else REST_ROWS)):
                 rest = dims.mod(left, height)
                 if left != 0:
                     self.tile(panel, height, False, first, left - rest, start)
@@ -272,8 +171,8 @@ class ProductEmitter(FunctionEmitter):
     def target_of(self, row: Size, start: Size) -> tuple[str, str]:
         """Where the sums from `row` on go, and how far apart rows of them are: the output, or the scratch of this block of rows."""
         p = self.p
-        if p.plain:
-            ((slot, _, static, _),) = p.stores[0]
+        if self.place:
+            slot, static = self.place
             d = self.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
             return d, "0" if p.m is None else self.size(_known(stride(static, p.m))).text
         at = self.size((row - start) * p.width).text
@@ -284,92 +183,64 @@ class ProductEmitter(FunctionEmitter):
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, p.a.outer == 1, p.a.inner == 1)
-        name = write_tile(self.module, self.target, tile, self.unit.kernel_attributes)
-        a = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
+        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped)
+        name = write_tile(self.module, self.unit.product_target, tile, self.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
-        numbers = [self.size(x).text for x in (p.a.outer, p.a.inner, self.kc, rows, self.cols)]
-        values = [a, numbers[0], numbers[1], self.b, self.b_k, numbers[2], d, d_row, numbers[3], numbers[4], self.add]
-        given = [f"{kind.split()[0]} {x}" for kind, x, taken in zip(PARAMETERS, values, parameters(tile), strict=True) if taken]
+        numbers = [self.size(x).text for x in (self.kc, rows, self.cols)]
+        values = [*self.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
+        given = [f"{kind.split()[0]} {x}" for kind, x in zip(PARAMETERS, values, strict=True)]
         self.here.lines.line(f"call void @{name}({', '.join(given)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------
     def epilogue(self, row: Size, count: Size) -> None:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
-        light = sum(s.op not in ("const", "index", "local") for s in sc.order([s.body for s in p.stages[1:]])) <= LIGHT_EPILOGUE
-        cols = self.cols if light and isinstance(self.cols, int) else COLS
-        name = f"{self.name}.finish{cols if isinstance(cols, int) else ''}"
+        whole = not any(panel.masked for panel in column_panels(p))
+        cols, name = COLS * p.lanes if whole else COLS, f"{self.name}.finish"  # whole vectors need no second copy for a tail
         axes = [x.index for x in p.outer]
         if self.once(name):
             self.module.functions[name] = self._finish(name, cols, axes)
         pointers = [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"ptr {self.sums}"]
         numbers = [f"i64 {self.axis(s).text}" for s in self.kernel.sizes()]
-        numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, self.cols)]
+        numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, dims.floordiv(self.cols, p.lanes) if whole else self.cols)]
         self.here.lines.line(f"call void @{name}({', '.join(pointers + numbers)})")
 
     def _finish(self, name: str, cols: Size, axes: list[Dim]) -> str:
         p = self.p
         operands = (*self.kernel.operands, Operand(p.dtype, ()))
         moved = _moved(p, M0 + ROW, N0 + COL)
-        body: list[Statement] = [Let(0, fetch(len(operands) - 1, None, ROW * p.width + COL, p.dtype))]
+        sums, lies = len(operands) - 1, ROW * p.width + COL
+        if self.place:
+            sums, lies = self.place[0], dims.substitute(self.place[1], moved)
+        body: list[Statement] = [Let(0, fetch(sums, None, lies, p.dtype))]
         body += [Let(k, replace_indices(s.body, moved)) for k, s in enumerate(p.stages) if k]
         for k, s in enumerate(p.stages):
             for slot, dynamic, static, mode in p.stores[k]:
                 at = None if dynamic is None else replace_indices(dynamic, moved)
                 body.append(Store(slot, at, dims.substitute(static, moved), sc.local(k, (), s.dtype), mode))
         lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.target)
-        unroll = -(-cols // lanes) if isinstance(cols, int) else 1
-        loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, unroll),)))
+        loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, 1),)))
         kernel = replace(self.kernel, operands=operands)
-        return _Function(self.unit, kernel, name, Block((loops,)), [*axes, M0, N0, COUNT, COLS]).text()
+        return PartEmitter(self.unit, kernel, name, Block((loops,)), [*axes, M0, N0, COUNT, COLS]).text()
 
 
-class _Function(FunctionEmitter):
-    """A part of a kernel as a function of its own, with more numbers among its arguments than sizes."""
-
-    def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, numbers: Sequence[Dim]) -> None:
-        super().__init__(unit, kernel, name, body)
-        self.numbers = [_symbol(x) for x in numbers]
-        for s in self.numbers:
-            self.scopes[0].axis[s] = Value(f"%x.{s.name}", 1, 0)
-
-    def parameters(self) -> list[str]:
-        return [*super().parameters(), *[f"i64 %x.{s.name}" for s in self.numbers]]
-
-
-def _column_panels(p: Product) -> list[Panel]:
-    """n cut into panels. A known n needs at most three kinds; of an unknown one the rest is done one vector at a time."""
-    n = p.n.extent
-    if not isinstance(n, int):
-        whole = dims.floordiv(n, p.width) * p.width
-        return [Panel(0, whole, p.vectors, False), Panel(whole, n, 1 if p.vectors <= 4 else 2, True, True)]
-    widths = even_split(-(-n // p.lanes), p.vectors)
-    result: list[Panel] = []
-    at = 0
-    for v in sorted(set(widths), reverse=True):
-        end = at + v * p.lanes * widths.count(v)
-        ragged, narrow = end > n, v < max(widths) or v == 1
-        if ragged and widths.count(v) > 2:
-            result.append(Panel(at, end - v * p.lanes, v, False, narrow))
-            at = end - v * p.lanes
-        result.append(Panel(at, min(end, n), v, ragged, narrow))
-        at = end
-    return result
+def _digits(number: Size, extents: Sequence[Size]) -> list[Size]:
+    """The positions along axes of these extents that a number counts through, the last one innermost."""
+    result: list[Size] = []
+    for k in range(len(extents) - 1, -1, -1):
+        known = extents[k] if isinstance(extents[k], int) else dims.maximum(extents[k], 1)
+        outermost = all(x == 1 for x in extents[:k])
+        result.append(number if outermost else dims.mod(number, known))
+        number = 0 if outermost else dims.floordiv(number, known)
+    return result[::-1]
 
 
 def _moved(p: Product, m: Size, n: Size) -> dict[Symbol, Size]:
     """The indices of a tile's element in place of the axes."""
-    moved = {_symbol(p.n.index): n}
+    moved = {symbol_of(p.n.index): n}
     if p.m is not None:
-        moved[_symbol(p.m.index)] = m
+        moved[symbol_of(p.m.index)] = m
     return moved
-
-
-def _symbol(index: Dim) -> Symbol:
-    symbol = dims.as_symbol(index)
-    assert symbol is not None
-    return symbol
 
 
 def _known(size: Size | None) -> Size:
@@ -379,7 +250,3 @@ def _known(size: Size | None) -> Size:
 
 def _ceiling(a: Size, b: Size) -> Size:
     return -(-a // b) if isinstance(a, int) and isinstance(b, int) else dims.floordiv(a + b - 1, b)
-
-
-def _up(a: int, step: int) -> int:
-    return -(-a // step) * step

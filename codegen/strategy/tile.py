@@ -19,24 +19,25 @@ from graphc.target import Target
 
 CHAINS = 8  # sums in flight that hide the latency of an FMA
 MAX_UNROLL = 4
+FAR = 128  # steps of k, 24 cycles each
 
 
 @dataclass(frozen=True)
 class Tile:
     """height x vectors sums. `masked`: only `cols` columns exist; `clamped`: the last tile may have fewer rows.
-    rows_touch, k_touches: the elements of a lie next to each other along its rows, along k."""
+
+    Where rows of a, or steps of k, lie next to each other is not said: it makes no difference to the speed, 112 GF/s at 64.
+    """
 
     dtype: np.dtype
     height: int
     vectors: int
     masked: bool
     clamped: bool
-    rows_touch: bool
-    k_touches: bool
 
     @property
     def name(self) -> str:
-        marks = zip("mcrk", (self.masked, self.clamped, self.rows_touch, self.k_touches), strict=True)
+        marks = zip("mc", (self.masked, self.clamped), strict=True)
         return f"tile.{self.dtype.name}.{self.height}x{self.vectors}{''.join(mark for mark, on in marks if on)}"
 
 
@@ -44,6 +45,7 @@ PARAMETERS = (
     "ptr %a",
     "i64 %a_row",
     "i64 %a_k",
+    "i64 %a_tile",
     "ptr %b",
     "i64 %b_k",
     "i64 %kc",
@@ -55,15 +57,11 @@ PARAMETERS = (
 )
 
 
-def parameters(tile: Tile) -> list[bool]:
-    """Which of `PARAMETERS` the tile takes."""
-    return [True, not tile.rows_touch, not tile.k_touches, True, True, True, True, True, True, tile.masked, True]
-
-
 def write_tile(module: Module, target: Target, tile: Tile, attributes: str) -> str:
     """The name of the tile's function, written once a module: all products share it.
 
-    rows is a multiple of the height unless the tile is clamped, and may be 0. Strides are in elements.
+    rows is a multiple of the height unless the tile is clamped, and may be 0. Strides are in elements; `a_tile` is that
+    between the first rows of tiles.
     """
     if tile.name not in module.functions:
         module.functions[tile.name] = _Writer(module, target, tile).text(tile.name, attributes)
@@ -79,14 +77,13 @@ class _Writer:
         self.out = Block()
         self.sums = tile.height * tile.vectors
         self.unroll = max(1, min(MAX_UNROLL, CHAINS // self.sums))  # few sums: several of each, so that FMAs do not wait for one another
-        self.row_step = "1" if tile.rows_touch else "%a_row"
 
     def text(self, name: str, attributes: str) -> str:
         """for i in 0..rows by height: the sums of one tile, stored."""
         out, tile = self.out, self.tile
         out.current = "entry"
         self.masks = [self._mask(v) for v in range(tile.vectors)] if tile.masked else []
-        self.offsets = [] if tile.clamped else [self._times(self.row_step, i) for i in range(tile.height)]
+        self.offsets = [] if tile.clamped else [self._times("%a_row", i) for i in range(tile.height)]
         whole = out.emit(f"and i64 %kc, {-self.unroll}") if self.unroll > 1 else "%kc"
         out.line("%any = icmp sgt i64 %rows, 0")
         out.line("br i1 %any, label %tile, label %end")
@@ -95,6 +92,7 @@ class _Writer:
         if tile.clamped:
             out.line("%left = sub i64 %rows, %i")
             self.offsets = ["0", *[self._clamped_row(i) for i in range(1, tile.height)]]
+        self._prefetch()
         zeros = ["zeroinitializer"] * (self.sums * self.unroll)
         if self.unroll > 1:
             sums, reached = self._loop("0", whole, zeros, self.unroll)
@@ -105,8 +103,8 @@ class _Writer:
             sums[: self.sums] = [self._add(x, y) for x, y in zip(sums[: self.sums], sums[u * self.sums :], strict=False)]
         self._finish(sums[: self.sums])
         out.line(f"%i.next = add nuw nsw i64 %i, {tile.height}")
-        for pointer, step in (("a", self.row_step), ("d", "%d_row")):
-            out.line(f"%{pointer}.next = getelementptr inbounds {self.element}, ptr %{pointer}.i, i64 {self._times(step, tile.height)}")
+        for pointer, step in (("a", "%a_tile"), ("d", self._times("%d_row", tile.height))):
+            out.line(f"%{pointer}.next = getelementptr inbounds {self.element}, ptr %{pointer}.i, i64 {step}")
         out.line("%again = icmp slt i64 %i.next, %rows")
         out.line("br i1 %again, label %tile, label %end")
         last = out.current
@@ -114,13 +112,26 @@ class _Writer:
             f"  %{p}.i = phi ptr [ %{p}, %entry ], [ %{p}.next, %{last} ]" for p in "ad"
         ]
         out.label("end")
-        params = ", ".join(p for p, taken in zip(PARAMETERS, parameters(tile), strict=True) if taken)
         body = "\n".join(out.lines)
-        return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+        return f"define internal void @{name}({', '.join(PARAMETERS)}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+
+    def _prefetch(self) -> None:
+        """d comes into the cache while k runs, where k is long enough for that: 1 % at 1024."""
+        out, n = self.out, next(self.out.names)
+        self.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        far, before = out.emit(f"icmp sge i64 %kc, {FAR}"), out.current
+        out.line(f"br i1 {far}, label %fetch{n}, label %near{n}")
+        out.label(f"fetch{n}")
+        out.line(f"%r{n} = phi i64 [ 0, %{before} ], [ %r{n}.next, %fetch{n} ]")
+        row = self._at("%d.i", out.emit(f"mul i64 %r{n}, %d_row"))
+        for v in range(self.tile.vectors):
+            out.line(f"call void @llvm.prefetch.p0(ptr {self._at(row, str(v * self.lanes))}, i32 1, i32 3, i32 1)")
+        out.line(f"%r{n}.next = add i64 %r{n}, 1")
+        out.line(f"%r{n}.more = icmp slt i64 %r{n}.next, {self.tile.height}")
+        out.line(f"br i1 %r{n}.more, label %fetch{n}, label %near{n}")
+        out.label(f"near{n}")
 
     def _times(self, step: str, n: int) -> str:
-        if not step.startswith("%"):
-            return str(int(step) * n)
         return "0" if n == 0 else step if n == 1 else self.out.emit(f"mul i64 {step}, {n}")
 
     def _clamped_row(self, i: int) -> str:
@@ -128,7 +139,7 @@ class _Writer:
         last = self.out.emit("sub i64 %left, 1")
         self.module.declare("declare i64 @llvm.smin.i64(i64, i64)")
         row = self.out.emit(f"call i64 @llvm.smin.i64(i64 {last}, i64 {i})")
-        return self.out.emit(f"mul i64 {row}, {self.row_step}")
+        return self.out.emit(f"mul i64 {row}, %a_row")
 
     def _mask(self, v: int) -> str:
         """The lanes of vector v that exist."""
@@ -170,7 +181,7 @@ class _Writer:
         out, tile = self.out, self.tile
         row = self._at("%b", out.emit(f"mul i64 {k}, %b_k"))
         b = [self._load(self._at(row, str(v * self.lanes)), self.masks[v] if tile.masked else None) for v in range(tile.vectors)]
-        column = self._at("%a.i", k if tile.k_touches else out.emit(f"mul i64 {k}, %a_k"))
+        column = self._at("%a.i", out.emit(f"mul i64 {k}, %a_k"))
         result = []
         x, y, z = (sc.arg(j, self.dtype) for j in range(3))
         for i in range(tile.height):

@@ -74,9 +74,10 @@ def _binary(fn: Callable[[Any, Any], Size]) -> Callable[[Dim, Size], Size]:
 class Dim:
     """sum of coefficient * monomial, e.g. `2*m*n + n//2 + 1`; never constant: a constant result is a plain int."""
 
-    __slots__ = ("__weakref__", "_hash", "terms")
+    __slots__ = ("__weakref__", "_hash", "_symbols", "terms")
     terms: tuple[Term, ...]
     _hash: int
+    _symbols: frozenset[Symbol]  # set when first asked for
     __array_ufunc__ = None  # numpy scalars leave arithmetic to the methods below
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -124,6 +125,8 @@ Size = int | Dim
 Index = Size
 _set_terms = Dim.__dict__["terms"].__set__  # past __setattr__, and faster than object.__setattr__
 _set_hash = Dim.__dict__["_hash"].__set__
+_set_symbols = Dim.__dict__["_symbols"].__set__
+_NO_SYMBOLS: frozenset[Symbol] = frozenset()
 
 
 def _dim(terms: tuple[Term, ...]) -> Dim:
@@ -405,5 +408,13 @@ def mod(a: Size, b: Size) -> Size:
 
 def symbols(a: Size) -> frozenset[Symbol]:
     """All symbols of a, those inside calls too."""
-    atoms = [x for m, _ in _terms(_checked(a)) for x, _ in m]
-    return frozenset().union(*[x.symbols if isinstance(x, Call) else (x,) for x in atoms])
+    if not isinstance(a, Dim):
+        _checked(a)
+        return _NO_SYMBOLS
+    try:
+        return a._symbols
+    except AttributeError:
+        atoms = [x for m, _ in a.terms for x, _ in m]
+        found = _NO_SYMBOLS.union(*[x.symbols if isinstance(x, Call) else (x,) for x in atoms])
+        _set_symbols(a, found)
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from graphc.dims.algebra import (
     Call,
@@ -59,7 +60,12 @@ def evaluate(a: Size, env: Mapping[Symbol, int]) -> int:
 
 def affine(a: Size, s: Symbol) -> tuple[Size, Size] | None:
     """(c, r) with a == c*s + r, c and r free of s; None where a is not affine in s."""
-    slope, rest = _split(_checked(a), ((s, 1),))
+    return _affine(a, s) if isinstance(a, Dim) else (0, _checked(a))
+
+
+@lru_cache(maxsize=4096)  # code generation asks for the same few offsets, over and over
+def _affine(a: Dim, s: Symbol) -> tuple[Size, Size] | None:
+    slope, rest = _split(a, ((s, 1),))
     return None if s in symbols(slope) | symbols(rest) else (slope, rest)
 
 

@@ -64,14 +64,12 @@ def elementwise(
                 fail(ShapeError, f"{name}: shapes {first} and {other} differ")
         return tensor_type(DTYPE_RULES[dtype](first.dtype)[1], shape)
 
-    def loop(node: Node) -> LoopForm:
-        def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
-            return emit(scalar, *[read(k, at) for k in range(len(node.inputs))])
+    def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
+        return emit(scalar, *[read(k, at) for k in range(arity)])
 
-        return LoopForm(body)
-
+    form = LoopForm(body)
     op = register(
-        Op(name=name, arity=arity, params=(), doc=doc, type_rule=type_rule, ref=ref, vjp=vjp, loop=loop, elementwise=True,
+        Op(name=name, arity=arity, params=(), doc=doc, type_rule=type_rule, ref=ref, vjp=vjp, loop=lambda node: form, elementwise=True,
            commutative=commutative, costly=costly, facts={"emit": emit, "domain": domain, "dtype": dtype, "kinds": kinds, **facts})
     )  # fmt: skip
 
@@ -88,11 +86,16 @@ def elementwise(
 
 def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
     """An elementwise op on anything array-like: promote, cast, broadcast, build."""
-    first = args[0]
+    first, last = args[0], args[-1]
     facts = op.facts
-    if isinstance(first, Node) and all(isinstance(a, Node) and a.type is first.type for a in args):
-        compute, _ = DTYPE_RULES[facts["dtype"]](first.dtype)
-        if compute == first.dtype:
+    if (
+        isinstance(first, Node)
+        and (last is first or (isinstance(last, Node) and last.type is first.type))
+        and (len(args) < 3 or all([isinstance(a, Node) and a.type is first.type for a in args]))
+    ):
+        dtype = first.dtype
+        compute, _ = DTYPE_RULES[facts["dtype"]](dtype)
+        if compute is dtype or compute == dtype:
             if compute.kind not in facts["kinds"]:
                 _wrong_kind(op, args)
             return make(op, tuple(args))  # type: ignore[arg-type]

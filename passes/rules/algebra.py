@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from operator import is_
 
 import numpy as np
@@ -40,13 +41,16 @@ def adds_exactly(c: Number, d: Number) -> bool:
 
 def multiplies_exactly(c: Number, d: Number) -> bool:
     """c * d without rounding, overflow or underflow."""
-    if c.dtype.kind != "f":
-        return True
-    if not np.isfinite(c) or not np.isfinite(d) or c == 0 or d == 0:
+    return c.dtype.kind != "f" or _exact_product(float(c), float(d), c.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _exact_product(c: float, d: float, dtype: np.dtype) -> bool:
+    if not math.isfinite(c) or not math.isfinite(d) or c == 0 or d == 0:
         return False
-    (a, n), (b, k) = float(c).as_integer_ratio(), float(d).as_integer_ratio()
+    (a, n), (b, k) = c.as_integer_ratio(), d.as_integer_ratio()
     with np.errstate(over="ignore", under="ignore"):
-        product = float(c * d)
+        product = float(dtype.type(c) * dtype.type(d))
     return math.isfinite(product) and product != 0 and product.as_integer_ratio() == _reduced(a * b, n * k)
 
 
@@ -57,7 +61,7 @@ def _reduced(a: int, n: int) -> tuple[int, int]:
 
 def power_of_two(c: Number) -> bool:
     """A float c = +-2**k, neither huge nor tiny."""
-    return c.dtype.kind == "f" and bool(np.isfinite(c)) and math.frexp(float(c))[0] in (0.5, -0.5) and 1e-30 < math.fabs(float(c)) < 1e30
+    return c.dtype.kind == "f" and math.frexp(c := float(c))[0] in (0.5, -0.5) and 1e-30 < math.fabs(c) < 1e30
 
 
 def both_powers_of_two(c: Number, d: Number) -> bool:

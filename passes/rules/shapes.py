@@ -326,8 +326,8 @@ def gather_of_elementwise(node: Node) -> Node | None:
 
 
 SHAPES: tuple[AnyRule, ...] = (
-    Local("broadcast after elementwise", None, broadcast_last, inputs=("broadcast",)),
-    Local("reshape after elementwise", None, reshape_last, inputs=("reshape",)),
+    Local("broadcast after elementwise", None, broadcast_last, only=("broadcast",)),
+    Local("reshape after elementwise", None, reshape_last, inputs=("reshape",), only=("reshape", "broadcast")),
     Local("broadcast of broadcast", "broadcast", broadcast_of_broadcast, inputs=("broadcast",)),
     Local("broadcast of ones", "broadcast", broadcast_of_ones),
     Local("broadcast of iota", "broadcast", broadcast_of_iota, inputs=("iota",)),

@@ -1,8 +1,9 @@
 """Fuzz of the call path: python -m tests.fuzz.entry --calls N --seed S
 
-Random calls of a few compiled functions: every dtype, layout, subclass, spelling, count, keyword and `out`, right and wrong. A call that is
-right gives NumPy's answer and NumPy's new state; one that is wrong raises the typed error that fits, and state and `out` stay as they were.
-Reference counts of everything passed are the same before and after, and memory does not grow.
+Random calls of a few compiled functions: every dtype, layout, flag, subclass, spelling, count, keyword and `out`, right and wrong, some
+of them from within themselves. A call that is right gives NumPy's answer and NumPy's new state; one that is wrong raises the typed
+error that fits, and state and `out` stay as they were. Reference counts of everything passed are the same before and after, nobody
+but the caller holds the results, and memory does not grow.
 """
 
 from __future__ import annotations
@@ -11,229 +12,46 @@ import argparse
 import gc
 import random
 import sys
+import time
 import warnings
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import graphc as gx
+from codegen.objects import SPARE_BYTES
+from tests.fuzz.functions import Case, cases
+from tests.fuzz.values import Act, Raises, Value, layout, right, wrong
 
-DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "longdouble")
 GROWTH = 24e6  # bytes of resident memory that a run of any length may add
+DRIFT = 300  # references to an object that all share, from what Python and NumPy keep of their own
 
 
-@dataclass
-class Param:
-    """An argument: its sizes are ints, or names of sizes chosen for each call."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-    limit: str | None = None  # an index: valid below this size
-
-
-@dataclass
-class Case:
-    """A function with its meaning: run(*arrays, state) -> (outputs, new state)."""
-
-    f: gx.Function
-    params: list[Param]
-    state: list[gx.Shared]
-    run: Callable[..., tuple[Any, list[np.ndarray]]]
-    defaults: dict[str, np.ndarray]
-
-
-@dataclass
-class Value:
-    """What is passed, the array that it stands for, and the errors it deserves."""
-
-    given: Any
-    plain: np.ndarray | None
-    errors: tuple[type[gx.GraphcError], ...] = ()
-
-
-class Sub(np.ndarray):
-    """A subclass of no meaning."""
-
-
-class Wrapped:
-    """Convertible, but no array."""
-
-    def __init__(self, value: np.ndarray) -> None:
-        self.value = value
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return self.value
-
-
-# -- the functions ----------------------------------------------------------------------------------------------------
-def cases(mode: str) -> list[Case]:
-    """The functions that are called."""
-    made = []
-
-    x, w = gx.tensor("x", ("n", 3)), gx.tensor("w", ("n",), "float32")
-    s = gx.shared(np.zeros(3), "s")
-    f = gx.function([x, w], {"a": x * 2 + s, "b": (w, gx.sum(w * w)), "c": x[::-1]}, updates={s: s + 1}, mode=mode)
-
-    def run(x: np.ndarray, w: np.ndarray, state: list[np.ndarray]) -> Any:
-        return {"a": x * 2 + state[0], "b": (w, np.sum(w * w)), "c": x[::-1]}, [state[0] + 1]
-
-    made.append(Case(f, [Param("x", "float64", ("n", 3)), Param("w", "float32", ("n",))], [s], run, {}))
-
-    v, i = gx.tensor("v", ("m",)), gx.tensor("i", ("k",), "int64")
-    t, u = gx.shared(np.arange(4.0), "t"), gx.shared(np.zeros((), "int64"), "u")
-    f = gx.function([v, i], v[i] * 2, updates={t: t[::-1], u: u + 1}, mode=mode)
-
-    def run(v: np.ndarray, i: np.ndarray, state: list[np.ndarray]) -> Any:
-        return v[i] * 2, [state[0][::-1], state[1] + 1]
-
-    made.append(Case(f, [Param("v", "float64", ("m",)), Param("i", "int64", ("k",), "m")], [t, u], run, {}))
-
-    a, b, c = gx.scalar("a", "int32"), gx.scalar("b", "uint8"), gx.scalar("c", "bool")
-    f = gx.function({"a": a, "b": b, "flag": c}, [gx.where(c, a + b, -a), b], defaults={"flag": True, "b": 3}, mode=mode)
-
-    def run(a: np.ndarray, b: np.ndarray, c: np.ndarray, state: list[np.ndarray]) -> Any:
-        return [np.where(c, a + b, -a), b], []
-
-    params = [Param("a", "int32", ()), Param("b", "uint8", ()), Param("flag", "bool", ())]
-    made.append(Case(f, params, [], run, {"flag": np.array(True), "b": np.array(3, "uint8")}))
-
-    p, q = gx.tensor("p", ("n", "m"), "float32"), gx.tensor("q", ("m", "n"), "float32")
-    r, o = gx.shared(np.zeros((2, 2), "float32"), "r"), gx.shared(np.ones((2, 2), "float32"), "o")
-    f = gx.function([p, q], (p + q.T, p.reshape(gx.dim("n") * gx.dim("m"))), updates=((r, o), (o, r + 1)), mode=mode)
-
-    def run(p: np.ndarray, q: np.ndarray, state: list[np.ndarray]) -> Any:
-        return (p + q.T, p.ravel()), [state[1], state[0] + 1]
-
-    made.append(Case(f, [Param("p", "float32", ("n", "m")), Param("q", "float32", ("m", "n"))], [r, o], run, {}))
-    return made
-
-
-# -- values -----------------------------------------------------------------------------------------------------------------
-def layout(rng: random.Random, a: np.ndarray) -> np.ndarray:
-    """The same values in some layout."""
-    choice = rng.randrange(10)
-    if choice == 0:
-        return np.array(a, order="F")
-    if choice == 1:
-        base = np.zeros(tuple(2 * n for n in a.shape), a.dtype)[(*[slice(None, None, 2)] * a.ndim, ...)]
-        base[...] = a
-        return base
-    if choice == 2:
-        turned = (*[slice(None, None, -1)] * a.ndim, ...)
-        return a[turned].copy()[turned]
-    if choice == 3 and a.nbytes:
-        raw = np.zeros(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
-        raw[...] = a
-        return raw
-    if choice == 4:
-        return a.astype(a.dtype.newbyteorder())
-    if choice == 5:
-        frozen = a.copy()
-        frozen.setflags(write=False)
-        return frozen
-    if choice == 6:
-        return a.view(Sub)
-    if choice == 7 and a.ndim == 2:
-        return a.copy().view(np.matrix)
-    return a
-
-
-def numbers(rng: random.Random, dtype: str, shape: tuple[int, ...], limit: int | None) -> np.ndarray:
-    """Small values that all dtypes hold; indices within the limit."""
-    count = int(np.prod(shape))
-    if limit is not None:
-        values = [rng.randrange(-limit, limit) if limit else 0 for _ in range(count)]
-        if np.dtype(dtype).kind in "ub":
-            values = [abs(v) % max(limit, 1) for v in values]
-    else:
-        values = [rng.randrange(0, 2) if dtype == "bool" else rng.randrange(0, 100) for _ in range(count)]
-    return np.array(values, "int64").astype(dtype).reshape(shape)
-
-
-def right(rng: random.Random, param: Param, shape: tuple[int, ...], limit: int | None) -> Value:
-    """A value that must be accepted, in a random spelling."""
-    wanted = np.dtype(param.dtype)
-    if param.limit is not None and limit == 0 and int(np.prod(shape)):
-        return Value(np.zeros(shape, param.dtype), None, (gx.IndexOutOfRange,))
-    choice = rng.randrange(8)
-    if choice == 0:
-        dtype = rng.choice([d for d in DTYPES if np.can_cast(d, wanted, "safe")])
-        a = numbers(rng, dtype, shape, limit if np.dtype(dtype) != bool else None if limit is None else min(limit, 1))
-        return Value(layout(rng, a), a.astype(wanted))
-    a = numbers(rng, param.dtype, shape, limit)
-    if choice == 1 and a.size:
-        listed = a.tolist()
-        return Value(tuple(listed) if rng.random() < 0.3 and a.ndim else listed, a)
-    if choice == 2 and a.ndim:
-        return Value([row for row in a] if a.shape[0] else a, a)
-    if choice == 3:
-        return Value(Wrapped(a), a)
-    if choice == 4 and a.ndim == 0:
-        return Value(a[()], a)  # a NumPy scalar
-    return Value(layout(rng, a), a)
-
-
-def wrong(rng: random.Random, param: Param, shape: tuple[int, ...], limit: int | None) -> Value:
-    """A value that must be refused."""
-    wanted = np.dtype(param.dtype)
-    a = numbers(rng, param.dtype, shape, limit)
-    junk = (
-        None,
-        "text",
-        b"bytes",
-        {"a": 1},
-        {1},
-        object(),
-        len,
-        (v for v in ()),
-        [[1], [1, 2]],
-        ["a"],
-        [None],
-        np.array([None]),
-        np.array("text"),
-        np.zeros(shape, "M8[s]"),
-    )
-    choice = rng.randrange(8)
-    if choice == 0:
-        return Value(rng.choice(junk), None, (gx.ArgumentError, gx.DTypeError, gx.ShapeError))
-    if choice == 1:
-        dtype = rng.choice([d for d in (*DTYPES, "complex64", "complex128") if not np.can_cast(d, wanted, "safe")])
-        return Value(layout(rng, a.astype(dtype)), None, (gx.DTypeError,))
-    if choice == 2:
-        return Value(layout(rng, a[None]), None, (gx.ShapeError,))
-    if choice == 3 and a.ndim:
-        return Value(np.zeros(a.shape[1:], a.dtype), None, (gx.ShapeError,))
-    if choice == 4 and any(isinstance(size, int) for size in param.shape):
-        bigger = tuple(n + isinstance(size, int) for n, size in zip(shape, param.shape))
-        return Value(layout(rng, np.zeros(bigger, a.dtype)), None, (gx.ShapeError,))
-    if choice == 5 and limit is not None and a.size:
-        a.flat[rng.randrange(a.size)] = rng.choice(
-            (limit, -limit - 1, limit + rng.randrange(10**6), -limit - 2 - rng.randrange(10**6), 2**63 - 1, -(2**63))
-        )
-        return Value(a, None, (gx.IndexOutOfRange,))
-    if choice == 6:
-        return Value(np.ma.masked_array(a, mask=False), None, (gx.ArgumentError,))
-    if wanted.kind in "iub":
-        return Value(
-            a.astype("float64").tolist() if a.size and a.ndim else 1.5 if not a.ndim else "none", None, (gx.DTypeError, gx.ArgumentError)
-        )
-    return Value(a.astype("complex128"), None, (gx.DTypeError,))
-
-
-# -- one call -----------------------------------------------------------------------------------------------------------------
-def make_out(rng: random.Random, outputs: Any) -> tuple[Any, bool]:
-    """Arrays for the outputs, and whether they may be used."""
+def make_out(rng: random.Random, outputs: Any, arguments: list[np.ndarray]) -> tuple[Any, bool]:
+    """Arrays for the outputs, perhaps in the memory of an argument, and whether they may be used."""
     leaves, structure = gx.tree.flatten(outputs)
+    calm = rng.random() < 0.5
     arrays = [
-        layout(rng, np.full(np.shape(o), 77, np.asarray(o).dtype)) if rng.random() < 0.5 else np.empty(np.shape(o), np.asarray(o).dtype)
+        np.empty(np.shape(o), np.asarray(o).dtype)
+        if calm or rng.random() < 0.5
+        else layout(rng, np.full(np.shape(o), 77, np.asarray(o).dtype))
         for o in leaves
     ]
     arrays = [a if a.flags.writeable and a.dtype.isnative else np.zeros(a.shape, a.dtype.newbyteorder("=")) for a in arrays]
     fine = True
-    if rng.random() < 0.5:
+    for k, target in enumerate(arrays):  # an input may be a target: it is read first
+        same = [a for a in arguments if a.dtype == target.dtype and a.shape == target.shape and a.flags.writeable and a.dtype.isnative]
+        if same and rng.random() < 0.2 and not any(np.may_share_memory(same[0], b) for b in arrays):
+            arrays[k] = rng.choice((same[0], same[0][...]))
+    nonempty = [k for k, target in enumerate(arrays) if target.nbytes]
+    if len(nonempty) > 1 and rng.random() < 0.05:
+        a, b = rng.sample(nonempty, 2)
+        if arrays[a].dtype == arrays[b].dtype and arrays[a].shape == arrays[b].shape:
+            arrays[a] = arrays[b][...]
+            fine = False
+    elif not calm and rng.random() < 0.5:
         fine = False
         k = rng.randrange(len(arrays))
         a = arrays[k]
@@ -246,7 +64,7 @@ def make_out(rng: random.Random, outputs: Any) -> tuple[Any, bool]:
             np.zeros(a.shape, other),
             np.zeros((*a.shape, 2), a.dtype),
             swapped,
-            np.ma.zeros(a.shape),
+            np.ma.masked_array(np.zeros(a.shape, float)),  # without a dtype NumPy 2.4 loses a reference to its default
             a.tolist() if a.ndim else 3.0,
         ]
         arrays[k] = rng.choice(bad)
@@ -255,14 +73,25 @@ def make_out(rng: random.Random, outputs: Any) -> tuple[Any, bool]:
     return gx.tree.unflatten(structure, arrays), fine
 
 
-def call(rng: random.Random, case: Case) -> str:
-    """One random call, checked; what kind of call it was."""
+@dataclass
+class Plan:
+    """A call to be made: its values, what is passed, and the errors it deserves (none: it must succeed)."""
+
+    values: list[Value]
+    args: list[Any]
+    kwargs: dict[str, Any]
+    errors: set[type[gx.GraphcError]]
+
+
+def plan(rng: random.Random, case: Case) -> Plan:
+    """Values for the parameters of a function, now and then wrong in some way."""
+    calm = rng.random() < 0.4
     sizes = {name: rng.choice((0, 1, 2, 3, 5, 8)) for name in "nmk"}
-    disagree = rng.random() < 0.15
+    disagree = not calm and rng.random() < 0.2
     values: list[Value] = []
     first: dict[str, int] = {}
     errors: set[type[gx.GraphcError]] = set()
-    broken = rng.randrange(len(case.params)) if rng.random() < 0.35 else -1
+    broken = rng.randrange(len(case.params)) if not calm and rng.random() < 0.5 else -1
     for k, param in enumerate(case.params):
         here = {name: n + 1 if disagree and rng.random() < 0.5 else n for name, n in sizes.items()}
         shape = tuple([here[s] if isinstance(s, str) else s for s in param.shape])
@@ -273,40 +102,61 @@ def call(rng: random.Random, case: Case) -> str:
             for s, n in zip(param.shape, shape):
                 if isinstance(s, str) and first.setdefault(s, n) != n:
                     errors.add(gx.ShapeError)
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    for param, value in zip(case.params, values):
-        if kwargs or rng.random() < 0.3:
-            kwargs[param.name] = value.given
-        else:
-            args.append(value.given)
-    omitted = [p.name for p in case.params if p.name in case.defaults and p.name in kwargs and rng.random() < 0.5]
-    for name in omitted:
-        k = next(k for k, p in enumerate(case.params) if p.name == name)
-        del kwargs[name]
-        values[k] = Value(None, case.defaults[name])
+    args, kwargs = spread(rng, case, values)
     errors |= {e for v in values for e in v.errors}
     if disagree and any(v.plain is None for v in values):  # what is wrong may lie in any of the arguments
         errors.add(gx.ShapeError)
-    mistake = rng.random()
-    if mistake < 0.03:
+    mistake = 1.0 if calm else rng.random()
+    if mistake < 0.05:
         args.append(1.0) if len(args) == len(case.params) else kwargs.update(unknown=1)
         errors = {gx.ArgumentError}
-    elif mistake < 0.06 and (args or kwargs) and not case.defaults:
+    elif mistake < 0.1 and (args or kwargs) and not case.defaults:
         args.pop() if args and not kwargs else kwargs.popitem()
         errors = {gx.ArgumentError}
+    return Plan(values, args, kwargs, errors)
+
+
+def spread(rng: random.Random, case: Case, values: list[Value]) -> tuple[list[Any], dict[str, Any]]:
+    """The values by position and by name; some of those that have a default are left out."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for param, value in zip(case.params, values):
+        if kwargs or (param.name != "out" and rng.random() < 0.2):  # `out=` means the results
+            kwargs[param.name] = value.given
+        else:
+            args.append(value.given)
+    if "out" in kwargs:
+        args, kwargs = [v.given for v in values], {}
+    for k, p in enumerate(case.params):
+        if p.name in case.defaults and p.name in kwargs and rng.random() < 0.5:
+            del kwargs[p.name]
+            values[k].given, values[k].plain, values[k].errors = None, case.defaults[p.name], ()
+    if rng.random() < 0.3:
+        kwargs = dict(rng.sample(list(kwargs.items()), len(kwargs)))
+    if rng.random() < 0.1:
+        kwargs = {"".join(list(name)): v for name, v in kwargs.items()}  # equal to the names, but other strings
+    return args, kwargs
+
+
+def call(rng: random.Random, case: Case) -> str:
+    """One random call, checked; what kind of call it was."""
+    p = plan(rng, case)
+    args, kwargs, errors = p.args, p.kwargs, p.errors
+    inner = [0]
+    if args and rng.random() < 0.05:  # its conversion calls the function that it is passed to
+        sample = [np.zeros([1 if isinstance(s, str) else s for s in x.shape], x.dtype) for x in case.params]
+        reenter = lambda: (case.f(*sample), inner.__setitem__(0, inner[0] + 1))
+        k = rng.randrange(len(args))
+        args[k] = Act(args[k], reenter) if isinstance(args[k], np.ndarray) and not isinstance(args[k], np.ma.MaskedArray) else args[k]
+    plains = [np.array(v.plain) for v in p.values]
     old = [s.get_value() for s in case.state]
-    want: Any = None
-    if not errors:
+    if not errors and rng.random() < 0.4:
         with np.errstate(all="ignore"):
-            want, new = case.run(*[v.plain for v in values], old)
-        if rng.random() < 0.25:
-            out, fine = make_out(rng, want)
-            kwargs["out"] = out
-            if not fine:
-                errors = {gx.ArgumentError, gx.DTypeError, gx.ShapeError}
-    held = [*args, *kwargs.values()]
-    held = [v for v in held if isinstance(v, np.ndarray)]  # other objects may be shared with anybody
+            kwargs["out"], fine = make_out(rng, case.run(*plains, old)[0], [a for a in args if type(a) is np.ndarray])
+        if not fine:
+            errors = {gx.ArgumentError, gx.DTypeError, gx.ShapeError}
+    held = [v for v in (*args, *kwargs.values()) if isinstance(v, np.ndarray)]  # other objects may be shared with anybody
+    held += [v for v in gx.tree.leaves(kwargs.get("out")) if isinstance(v, np.ndarray)]
     counts = [sys.getrefcount(v) for v in held]
     kept = [np.array(o) for o in gx.tree.leaves(kwargs.get("out")) if isinstance(o, np.ndarray)]
     result = failure = None
@@ -317,21 +167,70 @@ def call(rng: random.Random, case: Case) -> str:
     except gx.GraphcError as error:
         failure = type(error)
         text = str(error)
+    for _ in range(inner[0]):
+        old = case.run(*sample, old)[1]
     if errors:
         assert failure is not None, f"accepted: {args!r} {kwargs!r}; expected {errors}"
         assert failure in errors, f"{failure.__name__}: {text}; expected {errors} for {args!r} {kwargs!r}"
-        for s, before in zip(case.state, old):
-            np.testing.assert_array_equal(s.get_value(), before)
+        new = old
         np.testing.assert_equal([np.array(o) for o in gx.tree.leaves(kwargs.get("out")) if isinstance(o, np.ndarray)], kept)
     else:
         assert failure is None, f"refused: {args!r} {kwargs!r}: {text}"
-        check(result, want, kwargs.get("out"), [v.given for v in values])
-        for s, after in zip(case.state, new):
-            np.testing.assert_array_equal(s.get_value(), after)
+        with np.errstate(all="ignore"):
+            want, new = case.run(*plains, old)
+        check(result, want, kwargs.get("out"), [v.given for v in p.values])
+    for s, after in zip(case.state, new):
+        np.testing.assert_array_equal(s.get_value(), after)
     result = None
     now = [sys.getrefcount(v) for v in held]
     assert now == counts, f"references to {held!r}: {counts} before, {now} after"
-    return failure.__name__ if failure is not None else "right"
+    return failure.__name__ if failure is not None else "inner call" if inner[0] else "right" if "out" not in kwargs else "out"
+
+
+def hostile(rng: random.Random, case: Case) -> str:
+    """A call that nobody can make sense of: it may do what it likes but crash, and an error leaves the state as it was."""
+    sizes = {name: rng.choice((1, 2, 3)) for name in "nmk"}
+    arrays = [np.zeros([sizes[s] if isinstance(s, str) else s for s in x.shape], x.dtype) for x in case.params]
+    k = rng.randrange(len(arrays))
+    a, other = arrays[k], arrays[rng.randrange(len(arrays))]
+    huge = (2**57, *a.shape[1:]) if a.ndim else ()
+    empty = tuple([rng.choice((0, 2**40, 2**59)) if isinstance(s, str) else s for s in case.params[k].shape])
+
+    def spoil() -> None:
+        with suppress(Exception):
+            rng.choice(
+                (
+                    lambda: other.setflags(write=False),
+                    lambda: setattr(other, "shape", (*other.shape, 1)),
+                    lambda: setattr(other, "shape", (other.size,)),
+                    lambda: other.resize((0,) * other.ndim, refcheck=False),
+                    lambda: setattr(other, "strides", (0,) * other.ndim),
+                )
+            )()
+
+    passed: list[Any] = list(arrays)
+    passed[k] = rng.choice(
+        (
+            lambda: np.broadcast_to(a.flat[0] if a.size else a.dtype.type(0), huge),
+            lambda: np.zeros(empty, a.dtype) if 0 in empty[:1] else a,
+            lambda: Act(a, spoil),
+            lambda: Act(a, lambda: passed.clear()),
+            lambda: Raises(MemoryError),
+            lambda: np.array(None),
+            lambda: np.array([a, None, [a]], object),
+            lambda: np.lib.stride_tricks.as_strided(a, a.shape, (0,) * a.ndim),
+        )
+    )()
+    old = [s.get_value() for s in case.state]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            case.f(*passed)
+        except Exception:
+            for s, before in zip(case.state, old):
+                np.testing.assert_array_equal(s.get_value(), before)
+            return "hostile, refused"
+    return "hostile, taken"
 
 
 def check(result: Any, want: Any, out: Any, given: list[Any]) -> None:
@@ -340,12 +239,15 @@ def check(result: Any, want: Any, out: Any, given: list[Any]) -> None:
     expected, wanted = gx.tree.flatten(want)
     assert structure == wanted, f"{structure} and {wanted}"
     targets = gx.tree.leaves(out) if out is not None else [None] * len(got)
+    result = None
     for a, b, target in zip(got, expected, targets):
         assert isinstance(a, np.ndarray) and a.dtype == np.asarray(b).dtype and a.shape == np.shape(b), (a, b)
         np.testing.assert_array_equal(np.asarray(a), b)
         if target is not None:
             assert a is target
         else:
+            kept = a.nbytes <= SPARE_BYTES  # by the function, which may hand it out again when nobody else holds it
+            assert sys.getrefcount(a) <= 5 + kept, sys.getrefcount(a)  # the caller's tree, `got`, `a`, the loop and the question
             assert type(a) is np.ndarray and a.flags.writeable and a.flags.owndata
             assert not any(isinstance(g, np.ndarray) and np.may_share_memory(a, g) and np.shares_memory(a, g) for g in given)
 
@@ -360,23 +262,42 @@ def resident() -> int:
         return 0
 
 
+def watched() -> list[int]:
+    """Counts of references to objects that every call touches."""
+    objects = (
+        None,
+        True,
+        np.ndarray,
+        float,
+        int,
+        tuple,
+        list,
+        dict,
+        "out",
+        *map(np.dtype, ("float32", "float64", "int32", "int64", "uint8")),
+    )
+    return [sys.getrefcount(o) for o in objects]
+
+
 def fuzz(calls: int, seed: int, modes: tuple[str, ...] = ("default",)) -> dict[str, int]:
     """`calls` random calls; how many there were of each kind. AssertionError names the seed of the call that failed."""
     found: dict[str, int] = {}
     listed = [case for mode in modes for case in cases(mode)]
-    before = 0
+    before, counts = 0, watched()
     for k in range(calls):
         rng = random.Random(seed * 1_000_003 + k)
         case = listed[k % len(listed)]
         try:
-            kind = call(rng, case)
+            kind = hostile(rng, case) if rng.random() < 0.05 else call(rng, case)
         except Exception as error:
             raise AssertionError(f"call {k} of seed {seed}, function {k % len(listed)}: {type(error).__name__}: {error}") from error
         found[kind] = found.get(kind, 0) + 1
         if k == calls // 4:
             gc.collect()
-            before = resident()
+            before, counts = resident(), watched()
     gc.collect()
+    drift = max(abs(a - b) for a, b in zip(counts, watched()))
+    assert drift < DRIFT, f"{drift} more or fewer references to an object that all calls share"
     grown = resident() - before
     assert grown < GROWTH, f"{grown / 1e6:.1f} MB more in memory after {calls - calls // 4} calls"
     return dict(sorted(found.items()))
@@ -388,7 +309,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     gx.cache.enabled = False  # random programs would push the user's own out
-    print(fuzz(options.calls, options.seed, ("default", "none", "interpret")))
+    start = time.perf_counter()
+    found = fuzz(options.calls, options.seed, ("default", "released", "none", "interpret"))
+    print(f"{options.calls} calls in {time.perf_counter() - start:.0f} s, {resident() / 1e6:.0f} MB resident: {found}")
     return 0
 
 

@@ -23,7 +23,7 @@ def test_the_fuzzer_knows_every_op() -> None:
     assert not missing, f"add a builder to tests/fuzz/graphs.py for: {missing}"
 
 
-@pytest.mark.parametrize("mode", ["default", "none", "interpret"])
+@pytest.mark.parametrize("mode", ["default", "released", "none", "interpret"])
 def test_random_calls(mode: str) -> None:
     found = fuzz(1500, 0, (mode,))
-    assert min(found.values()) > 20 and found["right"] > 500, found
+    assert min(found.values()) > 15 and found["right"] > 400 and found["out"] > 200, found

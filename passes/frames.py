@@ -1,0 +1,107 @@
+"""Which loop runs along which axis: elements of a kernel are read and stored at one index per loop.
+
+    x: (m, n), summed over axis 0     loops i0 in n, i1 in m; an element is x[i1, i0], loops = (1, 0)
+
+The loops of a kernel are the axes that its reductions keep, in order, then those that they reduce. Over trailing axes that
+is the order of the axes (rows); over leading ones the loops outside run along the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from graphc import dims
+from graphc.dims import Size
+from graphc.ir import Node
+from graphc.loopform import LoopForm
+from graphc.program import loop_index
+
+FEW_COLUMNS = 8  # fewer leave vectors along the columns half empty
+REDUCTIONS = ("reduce", "arg_reduce")
+Loops = tuple[int, ...]  # of each axis (not counting literal ones) the position of its loop
+
+
+def squeezed(shape: Sequence[Size]) -> tuple[Size, ...]:
+    """The shape without its literal ones."""
+    return tuple([s for s in shape if s != 1])
+
+
+def in_order(rank: int) -> Loops:
+    """The loops of elements that no reduction reorders."""
+    return tuple(range(rank))
+
+
+def sizes_of(shape: Sequence[Size], loops: Loops) -> tuple[Size, ...]:
+    """The extents of the loops, outermost first."""
+    return tuple([shape[loops.index(p)] for p in range(len(loops))])
+
+
+def loops_of(node: Node) -> Loops:
+    """The loops that a reduction runs over its input: axes that are kept first."""
+    axes = node.attrs.get("axes", node.attrs.get("axis"))
+    listed = axes if isinstance(axes, tuple) else (axes,)
+    reduced = [k in listed for k, s in enumerate(node.inputs[0].shape) if s != 1]
+    order = [k for k, r in enumerate(reduced) if not r] + [k for k, r in enumerate(reduced) if r]
+    return tuple([order.index(k) for k in range(len(order))])
+
+
+def own_index(shape: Sequence[Size], loops: Loops | None = None) -> tuple[Size, ...]:
+    """The index of a value in its own loops: i0, i1, ... for its axes (or as `loops` says), 0 for literal ones."""
+    result: list[Size] = []
+    position = 0
+    for size in shape:
+        result.append(0 if size == 1 else loop_index(position if loops is None else loops[position]))
+        position += size != 1
+    return tuple(result)
+
+
+def reduced_index(node: Node, form: LoopForm, base: int | None) -> tuple[Size, ...]:
+    """Indices of the reduced axes: the loops from `base` on, or loops of their own."""
+    position = 0 if base is None else base
+    result: list[Size] = []
+    for size in form.reduce:
+        result.append(0 if size == 1 else loop_index(position, "r" if base is None else "i"))
+        position += size != 1
+    return tuple(result)
+
+
+def column_goals(
+    order: Sequence[Node], wanted: Iterable[Node], users: Mapping[Node, Sequence[Node]]
+) -> tuple[dict[Node, Loops], set[Node]]:
+    """Elementwise nodes whose elements column reductions of one frame read, and those of them that nothing else reads.
+
+    `wanted` are the values that must be stored, whoever reads them. A transcendental that several reductions read counts
+    as one of these: a loop down a column stores it a line here and a line there, which costs more than it saves. So does
+    one that is summed to few columns, where most lanes would be empty.
+    """
+    stored = set(wanted)
+    goals: dict[Node, Loops] = {}
+    only: dict[Node, int] = {}  # and how many reductions read it, one to few columns counting twice
+    for node in reversed(order):
+        if not node.op.elementwise or node.ndim == 0:
+            continue
+        found: set[Loops | None] = set()
+        alone, readers = node not in stored, 0
+        for user in users.get(node, ()):
+            if user.op.name in REDUCTIONS:
+                found.add(loops_of(user))
+                readers += 2 if _few(dims.product(user.shape)) else 1
+            elif user.op.elementwise and user.shape == node.shape:
+                alone = alone and user in only
+                readers += only.get(user, 0)
+                if user in goals:
+                    found.add(goals[user])
+            else:
+                alone = False
+        if len(found) == 1:
+            (loops,) = found
+            if loops is not None and loops != in_order(len(loops)):
+                goals[node] = loops
+                if alone and (readers == 1 or not node.op.costly):
+                    only[node] = readers
+    return goals, set(only)
+
+
+def _few(columns: Size) -> bool:
+    """Sizes known only at run time are taken for many."""
+    return isinstance(columns, int) and columns < FEW_COLUMNS

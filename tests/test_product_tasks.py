@@ -1,0 +1,120 @@
+"""The tasks of a product: each place of the output in one of them, and results that do not depend on their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import graphc.ops  # noqa: F401
+from codegen.loopir import Call, walk
+from codegen.lower import lower
+from codegen.runtime import Executable
+from codegen.strategy.contract import Product
+from codegen.strategy.grid import column_panels, groups, row_blocks, tasks
+from codegen.strategy.product import TASK, ProductEmitter
+from codegen.target import host
+from graphc import dims
+from graphc.dims import Dim, Size
+from graphc.operators import FUNCTIONS as F
+from graphc.ops.registry import tensor
+from tests.test_contract_kernels import array, executable, program
+
+EXTENTS = (0, 1, 2, 3, 7, 8, 16, 31, 33, 47, 48, 49, 64, 96, 127, 128, 129, 130, 255, 256, 257, 300, 1000)
+
+
+def product_of(shape: tuple[Size, Size, Size], dtype: str = "float32") -> Product | None:
+    m, k, n = shape
+    kernels = program((a := tensor("a", (m, k), dtype), b := tensor("b", (k, n), dtype)), (F["maximum"](a @ b, 0.0),)).kernels()
+    calls = [s for kernel in kernels for s in walk(lower(kernel, host())) if isinstance(s, Call)]
+    return calls[0].params if calls else None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("k", [3, 900])
+@pytest.mark.parametrize("m", EXTENTS)
+def test_blocks_and_panels_cover_the_output(m: int, k: int) -> None:
+    for n in EXTENTS:
+        p = product_of((m, k, n))
+        if p is None:
+            continue
+        rows, panels = row_blocks(p), column_panels(p)
+        count = tasks(p)
+        assert isinstance(rows.count, int) and isinstance(count, int)
+        assert (rows.count - 1) * rows.height < p.extent_m <= rows.count * rows.height or p.extent_m == rows.count == 0
+        assert rows.whole == (p.extent_m == rows.count * rows.height) or p.extent_m == 0
+        at = first = 0
+        for panel in panels:
+            step = panel.vectors * p.lanes
+            assert (panel.start, panel.first) == (at, first)
+            at, first = panel.stop, first + panel.count
+            assert panel.start + (panel.count - 1) * step < panel.stop <= panel.start + panel.count * step
+            assert panel.masked or panel.stop == panel.start + panel.count * step
+        across, group, number = groups(p)
+        assert at == p.n.extent and first == across and isinstance(group, int)
+        assert number == -(-across // group) and count == rows.count * number
+        unknown = product_of(("m", k, "n"))  # type: ignore[arg-type]
+        assert unknown is not None
+        at_sizes = {s: m if s.name == "m" else n for s in dims.symbols(tasks(unknown))}
+        assert (dims.evaluate(tasks(unknown), at_sizes) == 0) == (m == 0 or n == 0)
+
+
+def test_enough_tasks_for_threads() -> None:
+    """A step of training on few rows, and matrices with a vector, are still many tasks; a tiny product is one."""
+    for dtype, shape, least in [("float32", (64, 784, 256), 8), ("float64", (64, 784, 256), 16), ("float32", (64, 784, 128), 6)]:
+        p = product_of(shape, dtype)
+        assert p is not None and tasks(p) >= least
+    for shape in [(1024, 1024, 1), (1, 1024, 1024)]:
+        p = product_of(shape)
+        assert p is not None and tasks(p) >= 8
+    small = product_of((16, 16, 16))
+    assert small is not None and tasks(small) == 1
+
+
+CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
+    "plain": ("ik,kj->ij", (300, 270), (270, 100)),
+    "few rows": ("ik,kj->ij", (64, 700), (700, 130)),
+    "turned": ("ki,jk->ij", (270, 133), (75, 270)),
+    "batched": ("bik,bkj->bij", (5, 9, 30), (5, 30, 70)),
+    "two outer axes": ("abik,bkj->abij", (3, 4, 9, 30), (4, 30, 70)),
+    "with a vector": ("ik,k->i", (300, 200), (200,)),
+    "one row": ("k,kj->j", (200,), (200, 300)),
+    "two summed axes": ("ikl,lkj->ij", (150, 20, 300), (300, 20, 60)),
+}
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, *shapes = CASES[case]
+    rng = np.random.default_rng(12)
+    letters = spec.split("->")[0].split(",")
+    x, y = (array(rng, s, "float32") for s in shapes)
+    a, b = (
+        tensor(name, s if known else tuple([f"{c}{c}" for c in axes]), "float32")
+        for name, s, axes in zip("ab", shapes, letters, strict=True)
+    )
+    made = F["einsum"](spec, a, b)
+    outputs = (made, F["tanh"](made * 0.01))
+    forwards = executable((a, b), outputs)([x, y], [])
+    each = ProductEmitter.each
+    cuts: list[Dim] = []
+
+    def backwards(self: ProductEmitter, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
+        """Its last third, its first, then the middle one."""
+        if index is not TASK:
+            each(self, index, start, stop, step, write)
+            return
+        cuts.append(index)
+        one, two = (start + dims.floordiv((stop - start) * k, 3) for k in (1, 2))
+        for low, high in ((two, stop), (start, one), (one, two)):
+            each(self, index, low, high, step, write)
+
+    monkeypatch.setattr(ProductEmitter, "each", backwards)
+    other = Executable(program((a, b), outputs), threads=1)([x, y], [])
+    assert cuts
+    for got, want in zip(other, forwards, strict=True):
+        np.testing.assert_array_equal(got, want)
+    want = np.einsum(spec, x.astype("f8"), y)
+    bound = np.einsum(spec, abs(x).astype("f8"), abs(y)) * 700 * np.finfo("f4").eps
+    assert (abs(forwards[0] - want) <= bound).all()

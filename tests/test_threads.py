@@ -1,0 +1,229 @@
+"""Several threads: the same bits for any number of them, scratch of their own, and a pool that survives what processes do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import codegen.team
+import graphc as gx
+from codegen import jit
+from codegen.target import named
+from codegen.threads import pool_text
+from graphc.errors import ArgumentError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def any_work_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(codegen.team, "WORTH", 0.0)
+    before = gx.get_num_threads()
+    yield
+    gx.set_num_threads(before)
+
+
+def softmax_layer(x: gx.Node, w: gx.Node) -> gx.Node:
+    return gx.softmax(gx.tanh(x @ w) + 1.0, axis=-1)
+
+
+def moments(x: gx.Node, w: gx.Node) -> gx.Node:
+    return (x - gx.mean(x, axis=0)) / gx.sqrt(gx.var(x, axis=0) + 1e-3) + gx.sum(w)
+
+
+def gradient(x: gx.Node, w: gx.Node) -> gx.Node:
+    return gx.grad(gx.sum(gx.square(softmax_layer(x, w)) * gx.sin(x[:, : w.shape[1]])), w)
+
+
+def running(x: gx.Node, w: gx.Node) -> gx.Node:
+    return gx.cumsum(gx.exp(-x * x), axis=0) + gx.cumsum(x, axis=1)
+
+
+@pytest.mark.parametrize("build", [softmax_layer, moments, gradient, running], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(0, 5), (1, 5), (7, 5), (129, 33), (64, 300)])
+def test_same_bits_for_any_number_of_threads(build: Callable[..., gx.Node], dtype: str, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    x = gx.tensor("x", ("m", shape[1]), dtype)
+    w = gx.tensor("w", (shape[1], min(shape[1], 20)), dtype)
+    arrays = [rng.normal(size=shape).astype(dtype), rng.normal(size=(shape[1], min(shape[1], 20))).astype(dtype)]
+    y = build(x, w)
+    one = gx.function([x, w], y, threads=1)(*arrays)
+    for threads in (2, 3, 8):
+        f = gx.function([x, w], y, threads=threads)
+        for _ in range(3):
+            np.testing.assert_array_equal(f(*arrays), one)
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 1000, 4099])
+def test_elementwise_in_chunks(n: int) -> None:
+    x = gx.tensor("x", ("n",), "float32")
+    y, z = gx.function([x], (x * 2 + 1, gx.exp(x)), threads=3)(X := np.linspace(-3, 3, n).astype("float32"))
+    np.testing.assert_allclose(y, X * 2 + 1, rtol=1e-6)
+    np.testing.assert_allclose(z, np.exp(X), rtol=3e-7)
+
+
+def test_rows_have_scratch_of_their_own() -> None:
+    x = gx.tensor("x", ("m", "n"))
+    f = gx.function([x], gx.softmax(gx.tanh(x), axis=-1), threads=4)
+    assert "scratch" in f.program and ".task" in f.llvm
+    alone = gx.function([x], gx.softmax(gx.tanh(x), axis=-1), threads=1)
+    assert f.memory(m=10, n=800)["arena"] == 4 * alone.memory(m=10, n=800)["arena"] > 0
+    X = np.random.default_rng(1).normal(size=(500, 800))
+    e = np.exp(np.tanh(X))
+    for _ in range(5):
+        np.testing.assert_allclose(f(X), e / e.sum(axis=1, keepdims=True), rtol=1e-13)
+
+
+def test_state_updates() -> None:
+    s = gx.shared(np.arange(1000.0))
+    x = gx.tensor("x", (1000,))
+    f = gx.function([x], s * x, updates={s: s + x}, threads=3)
+    for k in range(4):
+        np.testing.assert_array_equal(f(np.ones(1000)), np.arange(1000.0) + k)
+
+
+def test_small_programs_know_nothing_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    x = gx.tensor("x", (64, 10))
+    assert "pool.run" not in gx.function([x], gx.softmax(x, axis=-1), threads=4).llvm
+    n = gx.tensor("n", ("n",))
+    assert "pool.run" in gx.function([n], gx.exp(n), threads=4).llvm
+    assert "pool.run" not in gx.function([n], gx.exp(n), threads=1).llvm
+
+
+def test_set_num_threads() -> None:
+    gx.set_num_threads(3)
+    assert gx.get_num_threads() == 3
+    for wrong in (0, -1, 65, 1.5, True, "2"):
+        with pytest.raises(ArgumentError, match="threads must be an int from 1 to 64"):
+            gx.set_num_threads(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match="threads must be an int from 1 to 64"):
+            gx.function([], gx.asarray(1.0), threads=wrong)  # type: ignore[arg-type]
+    assert gx.get_num_threads() == 3
+
+
+def test_the_limit_is_read_at_each_call() -> None:
+    gx.set_num_threads(4)
+    x = gx.tensor("x", ("n",))
+    f = gx.function([x], gx.exp(x))
+    X = np.linspace(-1, 1, 10_000)
+    for threads in (4, 1, 2):
+        gx.set_num_threads(threads)
+        np.testing.assert_allclose(f(X), np.exp(X), rtol=1e-15)
+
+
+def test_calls_from_several_python_threads() -> None:
+    x = gx.tensor("x", ("m", 300))
+    f = gx.function([x], gx.softmax(gx.sin(x), axis=-1), threads=3)
+    inputs = [np.random.default_rng(k).normal(size=(50 + k, 300)) for k in range(8)]
+    wanted = [f(X) for X in inputs]
+    wrong: list[int] = []
+
+    def call(k: int) -> None:
+        for _ in range(200):
+            if not np.array_equal(f(inputs[k]), wanted[k]):
+                wrong.append(k)
+
+    workers = [threading.Thread(target=call, args=(k,)) for k in range(8)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("target", ["x86-64", "x86-64-v3", "x86-64-v4", "aarch64"])
+def test_the_pool_compiles_for_every_target(target: str) -> None:
+    assert "pool.run" in jit.assembly(pool_text(named(target)), named(target))
+
+
+PROLOGUE = """
+    import os, sys, threading, time
+    import numpy as np
+    import graphc as gx
+    gx.set_num_threads(3)
+    x = gx.tensor("x", ("n",))
+    f = gx.function([x], gx.exp(x))
+    X = np.linspace(-1, 1, 200_000)
+    f(X)
+"""
+
+
+def run(text: str) -> str:
+    """The output of a fresh process."""
+    program = textwrap.dedent(PROLOGUE) + textwrap.dedent(text)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_of_fork_starts_workers_of_its_own() -> None:
+    text = """
+    import warnings
+    warnings.simplefilter("ignore")
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            good = all(np.allclose(f(X), np.exp(X)) for _ in range(20))
+            os._exit(0 if good else 1)
+        assert all(np.allclose(f(X), np.exp(X)) for _ in range(5))
+        assert os.waitpid(child, 0)[1] == 0
+    print("done")
+    """
+    assert run(text) == "done\n"
+
+
+def test_fork_while_another_thread_is_inside_a_call() -> None:
+    text = """
+    import warnings
+    warnings.simplefilter("ignore")
+    stop = False
+    def busy():
+        while not stop:
+            f(X)
+    t = threading.Thread(target=busy)
+    t.start()
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if np.allclose(f(X), np.exp(X)) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    stop = True
+    t.join()
+    print("done")
+    """
+    assert run(text) == "done\n"
+
+
+def test_the_interpreter_ends_with_workers_spinning_parked_and_at_work() -> None:
+    assert run("print('done')") == "done\n"
+    assert run("time.sleep(0.05); print('done')") == "done\n"
+    text = """
+    def busy():
+        while True:
+            f(X)
+    threading.Thread(target=busy, daemon=True).start()
+    time.sleep(0.05)
+    print("done", flush=True)
+    """
+    assert run(text) == "done\n"
+
+
+def test_a_call_at_exit_runs_by_itself() -> None:
+    text = """
+    import atexit
+    atexit._run_exitfuncs()
+    assert np.allclose(f(X), np.exp(X))
+    print("done")
+    """
+    assert run(text) == "done\n"
