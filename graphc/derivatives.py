@@ -40,7 +40,8 @@ def jacobian(outputs: Tree, wrt: Tree, *, mode: str | None = None, consider_cons
     """J[i..., j...] = d output[i...] / d wrt[j...], of shape output.shape + wrt.shape: for trees a tree like `outputs` of trees like `wrt`.
 
     mode: "reverse" (a cotangent per output element), "forward" (a tangent per wrt element), or None: forward where all sizes are known
-    and wrt has the fewer elements. All seeds go in one batch. Raises what `grad` raises.
+    and wrt has the fewer elements. All seeds go in one batch; where sizes are known and each output depends on few elements of wrt, few
+    seeds do, and the entries that are 0 by structure are exactly 0 (see `stencils`, `sparsity`). Raises what `grad` raises.
     """
     out, sources = floats_of("jacobian", "outputs", outputs), floats_of("jacobian", "wrt", wrt)
     if mode not in (None, "reverse", "forward"):
@@ -61,8 +62,8 @@ def jacobian(outputs: Tree, wrt: Tree, *, mode: str | None = None, consider_cons
 def hessian(cost: Node, wrt: Tree, *, flat: bool = False, consider_constant: Tree = ()) -> Tree:
     """H[i..., j...] = d^2 cost / d wrt[i...] d wrt[j...]: for a tree a tree like `wrt` of trees like `wrt`.
 
-    flat=True: one matrix over all elements, in the order of `tree.ravel(wrt)`. Forward over reverse, all seeds in one batch. For large
-    wrt use `hvp`, which never makes n * n numbers. Raises what `grad` raises.
+    flat=True: one matrix over all elements, in the order of `tree.ravel(wrt)`. Forward over reverse, all seeds in one batch, or few where
+    few entries can be other than 0, as in `jacobian`. For large wrt use `hvp`, which never makes n * n numbers. Raises what `grad` raises.
     """
     sources = floats_of("hessian", "wrt", wrt)
     constant = set(nodes_of("hessian", "consider_constant", consider_constant).nodes)
