@@ -17,8 +17,9 @@ from graphc.dtypes import int64
 from graphc.ir import Graph, Node
 from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Operand, Program, Stage, Step, Store, loop_index
 from graphc.scalar import Scalar, replace_leaves
+from passes.cluster import Cluster, Fused, Member
 from passes.frames import own_index, squeezed
-from passes.fuse import Cluster, Fused, Member, checked_indices
+from passes.fuse import checked_indices
 
 INLINED_SIZE = 64  # Scalars in one body; larger ones are kept apart, so that building bodies stays linear
 

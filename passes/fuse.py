@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 
 from graphc import dims
 from graphc import scalar as sc
@@ -30,6 +29,7 @@ from graphc.loopform import LoopForm
 from graphc.ops.registry import constant
 from graphc.program import loop_index
 from graphc.scalar import Scalar
+from passes.cluster import Cluster, Fused, Member
 from passes.frames import REDUCTIONS, Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from passes.levels import by_level
 from passes.places import flat_places, onward, progression
@@ -38,84 +38,10 @@ from passes.views import affine, is_splat, sees_through
 VARIABLES = ("input", "shared")
 LEAVES = (*VARIABLES, "constant")
 MATERIALISED_INPUTS = {"contract": (0, 1), "scatter": (0, 1), "gather": (0,)}  # inputs read more than once per element, or at addresses
-MAX_STRAIGHT = (
-    100  # members of a kernel without loops: LLVM functions of at most 1000 instructions, beyond which compile time is super-linear
-)
-MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
-MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
 TWINS = {"sin": "cos", "cos": "sin"}  # of one argument: together they cost little more than one
 INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 8, 1, 24  # what is cheaper to recompute than to store and load: gradient of batch norm 1024 x
 # 1024, f64: 14 ms with 8 operations, 21 ms with 4
 COLUMN_OPS = 16  # what is computed in the column reductions that alone read it
-
-
-@dataclass
-class Member:
-    """A value computed in a cluster: its body over loop indices, and what it is combined over."""
-
-    node: Node
-    body: Scalar
-    shape: tuple[Size, ...]  # without literal ones, in the order of the loops
-    reduce: tuple[Size, ...] = ()
-    combine: str | None = None
-    rows: bool = False  # reduced over the inner loops of the domain
-    scan: str | None = None
-    at: tuple[Scalar, ...] | None = None  # where it is stored, if not at its own index (in the loops of its cluster)
-    mode: str = "set"
-    initial: Scalar | None = None  # scatter: what the array holds before
-    factor: Scalar | None = None  # recur: what the running value is multiplied by
-
-    def scalars(self) -> list[Scalar]:
-        """Everything that is read when the member is computed and stored."""
-        return [s for s in (self.body, self.initial, self.factor, *(self.at or ())) if s is not None]
-
-    @cached_property
-    def parts(self) -> list[Scalar]:
-        """The Scalars of the body, arguments before users."""
-        return sc.order((self.body,))
-
-
-@dataclass
-class Cluster:
-    """Members that become one kernel."""
-
-    index: int
-    domain: tuple[Size, ...]
-    depth: int  # outer axes are domain[:depth]
-    kind: str = "loops"
-    closed: bool = False
-    members: list[Member] = field(default_factory=list)
-    place: dict[Node, int] = field(default_factory=dict)  # member node -> position
-    costly: int = 0
-    loops: Loops = ()  # of each axis of a full element the position of its loop
-
-    def __post_init__(self) -> None:
-        self.loops = self.loops or in_order(len(self.domain))
-
-    @property
-    def whole(self) -> tuple[Size, ...]:
-        """The shape of a full element."""
-        return tuple([self.domain[p] for p in self.loops])
-
-    @property
-    def turned(self) -> bool:
-        return self.loops != in_order(len(self.domain))
-
-    @property
-    def full(self) -> bool:
-        limit = MAX_LOOP if self.domain else MAX_STRAIGHT
-        return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= MAX_COSTLY)
-
-
-@dataclass
-class Fused:
-    """The clusters in order, and the values that are read across clusters or by the caller."""
-
-    clusters: list[Cluster]
-    home: dict[Node, Cluster]
-    values: list[Node]  # load(slot k) in a member's body means values[k]
-    number: dict[Node, int]
-    aliases: dict[Node, Node]  # a reshape that is only another view of a stored value
 
 
 class _NotHere(Exception):
@@ -274,9 +200,14 @@ class _Fuser:
         newest = self.latest[node]
         found = [self.fused.clusters[newest]] if newest >= 0 else []
         sibling = self.open.get((domain, loops))
-        if sibling is not None and sibling.index > newest:
+        # columns of other arrays would keep these alive for longer, and read nothing together
+        if sibling is not None and sibling.index > newest and (not sibling.turned or sibling.reads & self._reads(node)):
             found.append(sibling)
         return [c for c in found if not c.full]
+
+    def _reads(self, node: Node) -> set[Node]:
+        """What a value loads."""
+        return {x for i in node.inputs for x in (self.weight[i][1] if i in self.weight else (i,))}
 
     def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False, loops: Loops = ()) -> Cluster:
         cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops)
@@ -331,6 +262,8 @@ class _Fuser:
         cluster.place[member.node] = len(cluster.members)
         cluster.members.append(member)
         cluster.costly += member.node.op.costly
+        if cluster.turned:
+            cluster.reads |= self._reads(member.node)
         self.fused.home[member.node] = cluster
         self.latest[member.node] = cluster.index
 

@@ -257,7 +257,7 @@ def test_kernels_that_share_no_value_stay_apart() -> None:
 
 
 def test_text_of_a_run(golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("passes.fuse.MAX_COSTLY", 2)
+    monkeypatch.setattr("passes.cluster.MAX_COSTLY", 2)
     y, s = gx.tensor("y", ("n", 3), "float32"), gx.scalar("s", "float32")
     golden("block", text_of(blocking.block(assembled([y, s], [gx.grad(gx.sum(chain(gx, y * s, 3)), y)]), TARGET.l2 // 2)))
 

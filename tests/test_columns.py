@@ -111,6 +111,18 @@ def test_sums_of_one_domain_share_a_nest() -> None:
         np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
 
 
+def test_sums_of_different_arrays_do_not() -> None:
+    """Bias gradients of many layers: one kernel would keep all alive until the last. Five sums have room for three turns, so two."""
+    xs = [gx.tensor(f"x{k}", ("m", 6)) for k in range(5)]
+    assert steps(gx.function(xs, [gx.sum(x, axis=0) for x in xs])) == 1  # one kernel, launched five times
+    assert gx.function(xs, [gx.sum(x, axis=0) for x in xs]).cost(m=9)["kernels"] == 5
+    f = gx.function(xs, [gx.sum(x * xs[0], axis=0) for x in xs])
+    assert f.cost(m=9)["kernels"] == 1
+    values = [numbers((9, 6), seed=k) for k in range(5)]
+    for got, v in zip(f(*values), values, strict=True):
+        np.testing.assert_allclose(got, (v * values[0]).sum(axis=0), rtol=1e-12, atol=1e-13)
+
+
 def test_a_value_for_others_is_stored_where_it_is_summed() -> None:
     h, g, w = gx.tensor("h", ("m", 40)), gx.tensor("g", ("m", 40)), gx.tensor("w", (40, 8))
     d = gx.where(h > 0, g, 0.0)

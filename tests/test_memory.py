@@ -122,7 +122,7 @@ def scalars(count: int) -> tuple[list[Node], list[Node]]:
 
 
 def test_values_between_straight_line_kernels_are_packed(monkeypatch: pytest.MonkeyPatch, golden: Golden) -> None:
-    monkeypatch.setattr("passes.fuse.MAX_STRAIGHT", 8)
+    monkeypatch.setattr("passes.cluster.MAX_STRAIGHT", 8)
     xs, outputs = scalars(10)
     golden("memory_pack", format_program(planned(xs, outputs)))
 

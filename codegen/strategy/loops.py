@@ -115,7 +115,7 @@ class ColumnTile:
 
 def column_tile(nests: Sequence[Sequence[Scalar]], extent: Size, lanes: int, reductions: int) -> ColumnTile:
     """The bodies of each nest; `reductions` of one nest have accumulators at the same time."""
-    room = max(1, COLUMN_ACCUMULATORS // max(1, reductions))
+    room = _power_of_two(COLUMN_ACCUMULATORS // max(1, reductions) + 1) // 2 or 1
     light = min([unroll_of(bodies, 1 << 30, lanes, True) for bodies in nests], default=1)
     if light == 1 and all(s.op in sc.FREE or s.op in sc.ARITHMETIC for s in sc.order([b for n in nests for b in n])):
         light = COLUMN_LEAST
