@@ -151,7 +151,7 @@ class AccumulatorEmitter(MemoryEmitter):
                     )
                 else:
                     values[k] = self.combine(register.combine, register.dtype, values[k], values[k + half], register.lanes)
-            values, positions = values[:half], positions[:half]
+            values, positions = values[:half] + values[2 * half :], positions[:half] + positions[2 * half :]
         value, position = values[0], positions[0] if positions else ""
         lanes = register.lanes
         if register.own_lanes:
