@@ -194,11 +194,22 @@ def test_R41_less_work_and_memory_with_the_passes() -> None:
     close(list(simple(*at)), list(plain(*at)), rtol=1e-12)
     before, after = plain.cost(n=100), simple.cost(n=100)
     assert after["operations"] < before["operations"] and after["kernels"] <= before["kernels"]
-    # the memory that is moved: what one kernel holds at a time grows with what is fused into it (5 kernels here, 9 before)
+    # the memory that is moved; the peak may grow where so much is fused that more arrays are at hand at a time
     assert after["bytes"] < before["bytes"]
     assert len(optimised([x, W], outputs).order) < nodes(*outputs)
     fused = fuse(optimised([x, W], outputs))
     assert len(fused.clusters) < sum(len(c.members) for c in fused.clusters)
+
+
+def test_R41_less_memory_for_a_classifier_written_naively() -> None:
+    x, y, W, b = gx.tensor("x", ("n", 64)), gx.tensor("y", ("n",), "int64"), gx.tensor("W", (64, 10)), gx.tensor("b", (10,))
+    e = gx.exp(x @ W + b)
+    loss = -gx.mean(gx.log(gx.take_along_axis(e / gx.sum(e, axis=1, keepdims=True), y[:, None], axis=1)))
+    outputs = [loss, *gx.grad(loss, [W, b])]
+    plain, simple = (gx.function([x, y, W, b], outputs, mode=mode, threads=1) for mode in ("none", "default"))
+    assert simple.memory(n=100)["arena"] < 0.7 * plain.memory(n=100)["arena"]
+    before, after = plain.cost(n=100), simple.cost(n=100)
+    assert all(after[k] < before[k] for k in ("operations", "transcendental", "bytes"))
 
 
 # -- R42: stability, naive graphs at the points where NumPy fails ----------------------------------
