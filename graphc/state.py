@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -20,6 +22,10 @@ from graphc.ir import Node
 from graphc.ops.registry import SHARED, tensor, variable
 from graphc.types import as_shape
 
+_LOCKS: weakref.WeakSet[StateLock] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: [lock.reset() for lock in list(_LOCKS)])
+
 
 class StateLock:
     """A re-entrant lock that also says, in memory native code can read, whether somebody holds it.
@@ -30,6 +36,12 @@ class StateLock:
 
     def __init__(self, cell: ctypes.Array[ctypes.c_int64]) -> None:
         self._lock, self._cell = threading.RLock(), cell
+        _LOCKS.add(self)
+
+    def reset(self) -> None:
+        """In a child process: whoever held the lock is not there any more."""
+        self._lock = threading.RLock()
+        self._cell[BUSY] = self._cell[NATIVE] = 0
 
     def __enter__(self) -> None:
         self._lock.acquire()

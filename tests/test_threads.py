@@ -205,6 +205,32 @@ def test_fork_while_another_thread_is_inside_a_call() -> None:
     assert run(text) == "done\n"
 
 
+def test_fork_while_another_thread_works_on_state() -> None:
+    text = """
+    import warnings
+    warnings.simplefilter("ignore")
+    s = gx.shared(np.zeros(1_000_000))
+    g = gx.function([], gx.sum(gx.exp(s)), updates={s: s + 1.0 / 1024})
+    stop = False
+    def busy():
+        while not stop:
+            g()
+    t = threading.Thread(target=busy)
+    t.start()
+    for _ in range(20):
+        time.sleep(0.003)
+        child = os.fork()
+        if child == 0:
+            s.set_value(np.zeros(1_000_000))
+            os._exit(0 if g() == 1_000_000 and s.get_value()[5] == 1.0 / 1024 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    stop = True
+    t.join()
+    print("done")
+    """
+    assert run(text) == "done\n"
+
+
 def test_the_interpreter_ends_with_workers_spinning_parked_and_at_work() -> None:
     assert run("print('done')") == "done\n"
     assert run("time.sleep(0.05); print('done')") == "done\n"
