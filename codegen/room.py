@@ -1,4 +1,4 @@
-"""Scratch that code generation needs besides what the program plans: the packed copies of large products.
+"""Scratch that code generation needs besides what the program plans: the packed copies of products.
 
     contract k(a, b, c)   ->   contract k(a, b, c, room)
 
@@ -46,4 +46,5 @@ def with_room(kernel: Kernel, target: Target) -> tuple[Kernel, Size]:
     nbytes: Size = room(first.params) if isinstance(first, Call) and isinstance(first.params, Product) else 0
     if nbytes == 0:
         return kernel, 0
+    nbytes = dims.floordiv(nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
     return replace(kernel, operands=(*kernel.operands, Operand(uint8, (nbytes,), True)), room=True), nbytes

@@ -23,8 +23,15 @@ from graphc.ops.registry import SHARED, tensor, variable
 from graphc.types import as_shape
 
 _LOCKS: weakref.WeakSet[StateLock] = weakref.WeakSet()
+
+
+def _reset_all() -> None:
+    for lock in list(_LOCKS):
+        lock.reset()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: [lock.reset() for lock in list(_LOCKS)])
+    os.register_at_fork(after_in_child=_reset_all)
 
 
 class StateLock:

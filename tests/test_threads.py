@@ -245,6 +245,24 @@ def test_the_interpreter_ends_with_workers_spinning_parked_and_at_work() -> None
     assert run(text) == "done\n"
 
 
+def test_threads_with_small_stacks() -> None:
+    text = """
+    threading.stack_size(64 * 1024)
+    a, b, c = gx.tensor("a", ("m", "k")), gx.tensor("b", ("k", "n")), gx.tensor("c", ("n", "k"))
+    g = gx.function([a, b, c], (gx.tanh(a @ b), a @ c.T, a.T @ gx.exp(-a), gx.softmax(a, axis=-1)), threads=5)
+    A, B, C = (np.random.default_rng(0).normal(size=s) * 0.1 for s in ((600, 700), (700, 1000), (1000, 700)))
+    want = np.tanh(A @ B), A @ C.T, A.T @ np.exp(-A)
+    got = []
+    for _ in range(2):
+        caller = threading.Thread(target=lambda: got.append(g(A, B, C)))
+        caller.start()
+        caller.join()
+    assert all(np.allclose(x, y, rtol=1e-9, atol=1e-9) for r in got for x, y in zip(r, want))
+    print("done")
+    """
+    assert run(text) == "done\n"
+
+
 def test_a_call_at_exit_runs_by_itself() -> None:
     text = """
     import atexit

@@ -22,6 +22,7 @@ from graphc import scalar as sc
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Axis, Kernel, Operand
 
+LINE = 64
 Q, J = (dims.axis(x) for x in ("panel", "column"))
 COLS, ROW, COL = (dims.axis(x) for x in ("cols", "i", "j"))
 SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
@@ -33,9 +34,14 @@ def depth(p: Product) -> int:
 
 
 def room(p: Product) -> Size:
-    """Bytes for the strips of one task."""
+    """Bytes for the panel and the strips of one task."""
     rows = round_up(row_blocks(p).most, p.rows)
-    return (rows * depth(p) + p.rows * SQUARE) * p.dtype.itemsize * strips_pay(p)
+    return panel_bytes(p) + (rows * depth(p) + p.rows * SQUARE) * p.dtype.itemsize * strips_pay(p)
+
+
+def panel_bytes(p: Product) -> int:
+    """Of the panel, which comes first."""
+    return round_up(round_up(depth(p), p.lanes) * p.width * p.dtype.itemsize, LINE) if may_pack(p) else 0
 
 
 class OperandEmitter(FunctionEmitter):
@@ -47,18 +53,22 @@ class OperandEmitter(FunctionEmitter):
     cols: Size
 
     def make_room(self) -> None:
-        """The places of the copies: strips, of up to a megabyte, in scratch; a panel on the stack."""
+        """The places of the copies: in scratch, for they may take a megabyte."""
         p, element = self.p, llvm_type(self.p.dtype, 1)
         self.pays, self.strips_pay = packing_pays(p), strips_pay(p)
         self.strips = self.panel = "null"
         self.depth = depth(p)
         if self.strips_pay is not False:
-            assert self.kernel.room, "`codegen.room` gives a product that copies strips a place for them"
-            self.strips = f"%b{len(self.kernel.operands) - 1}"
+            self.strips = self.entry.emit(f"getelementptr inbounds i8, ptr {self.room()}, i64 {panel_bytes(p)}")
         elif p.along_k and p.a.inner != 1:
             self.strips = self.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
         if may_pack(p):
-            self.panel = self.entry.emit(f"alloca {element}, i64 {round_up(self.depth, p.lanes) * p.width}, align 64")
+            self.panel = self.room()
+
+    def room(self) -> str:
+        """The kernel's last operand."""
+        assert self.kernel.room, "`codegen.room` gives a product that copies its operands a place for them"
+        return f"%b{len(self.kernel.operands) - 1}"
 
     # -- loops --------------------------------------------------------------------------------------------------
     def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
