@@ -48,7 +48,8 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
 
 def count_memory(program: Program, env: Mapping[Symbol, int], threads: int = 1) -> dict[str, int]:
     """Bytes by role; each of the threads has its own scratch."""
-    arena = [b for b in program.buffers if b.role in PLANNED and b.alias is None and b.offset is not None]
+    rooms = {step.buffers[-1] for step in program.steps if isinstance(step, Launch) and step.kernel.room}  # these hold no value
+    arena = [b for k, b in enumerate(program.buffers) if k not in rooms and b.role in PLANNED and b.alias is None and b.offset is not None]
     return {
         "inputs": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.inputs),
         "state": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.shared),
