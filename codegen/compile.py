@@ -98,7 +98,7 @@ def slot_of(program: Program, buffer: Buffer) -> int:
 
 def replaced_state(program: Program) -> list[int]:
     """The positions among the state of the arrays that a call writes to."""
-    written = {b for s in program.steps if isinstance(s, Launch) for b, o in zip(s.buffers, s.kernel.operands, strict=True) if o.written}
+    written = {b for s in program.steps if isinstance(s, Launch) for b in s.writes()}
     return sorted({program.buffers[b].index for b in written if program.buffers[b].role == "shared"})
 
 

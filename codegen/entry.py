@@ -28,7 +28,7 @@ from codegen.work import in_double, work
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
-from graphc.program import Buffer, Check, Launch, Layout, Program
+from graphc.program import Check, Launch, Layout, Program, root_of
 from graphc.state import ADDRESS, BUSY, NATIVE
 
 if TYPE_CHECKING:
@@ -307,16 +307,7 @@ def can_write_directly(program: Program) -> bool:
     """Whether results may be written into arrays of the caller's: nothing is written to them before all that can fail is past."""
     last = max([k for k, step in enumerate(program.steps) if isinstance(step, Check)], default=-1)
     early = [step for step in program.steps[: max(last, 0)] if isinstance(step, Launch)]
-    written = [b for step in early for b, o in zip(step.buffers, step.kernel.operands, strict=True) if o.written]
-    return not any(_root(program, b).role == "output" for b in written)
-
-
-def _root(program: Program, buffer: int) -> Buffer:
-    """The buffer whose storage this one has."""
-    found = program.buffers[buffer]
-    while found.alias is not None:
-        found = program.buffers[found.alias]
-    return found
+    return not any(program.buffers[root_of(program, b)].role == "output" for step in early for b in step.writes())
 
 
 def suits(program: Program, binding: Binding, layout: Layout) -> bool:

@@ -29,7 +29,9 @@ def make_room(program: Program, target: Target) -> Program:
     scratch, made, places = program.scratch, dict[Kernel, tuple[Kernel, Size]](), dict[Size, int]()
     for step in program.steps:
         if isinstance(step, Launch) and step.kernel.kind == "contract":
-            kernel, nbytes = made.setdefault(step.kernel, with_room(step.kernel, target))
+            if step.kernel not in made:
+                made[step.kernel] = with_room(step.kernel, target)
+            kernel, nbytes = made[step.kernel]
             if kernel.room:
                 if nbytes not in places:
                     places[nbytes] = len(buffers)

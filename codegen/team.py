@@ -38,10 +38,14 @@ ONE_THREAD = Threads(1, True)
 
 def threads_for(program: Program, asked: int | None) -> Threads:
     """The threads of a function: as many as asked for, or as this process may use; one if the program is certain to be short."""
-    total = work(program)
-    if all(isinstance(size, int) for size in total) and static_work(total) < WORTH:
+    if _never_worth(work(program)):
         return ONE_THREAD
     return Threads(max(available(), get_num_threads()), False) if asked is None else Threads(asked, True)
+
+
+def _never_worth(work: Work) -> bool:
+    """Whether it is certain now that the work is too short for threads."""
+    return all(isinstance(size, int) for size in work) and static_work(work) < WORTH
 
 
 def arena_bytes(program: Program, threads: Threads) -> Size:
@@ -76,7 +80,7 @@ def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
         case _:
             return None
     work = kernel_work(kernel)
-    if (all(isinstance(size, int) for size in work) and static_work(work) < WORTH) or (isinstance(total, int) and total <= step):
+    if _never_worth(work) or (isinstance(total, int) and total <= step):
         return None
     turns = CHUNKS * threads.most * step
     return Team(total, dims.floordiv(total + (turns - 1), turns) * step, threads.most if threads.fixed else -threads.most, work)

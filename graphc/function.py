@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from graphc.arguments import CASTINGS, as_argument, as_size_argument, check_outs
 from graphc.cost import count_cost, count_memory
 from graphc.dims import Dim, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.grad import collector_paused
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
 from graphc.native import callable_class, set_entry
@@ -91,7 +91,7 @@ class Function:
         self._size_checks = [*size_assumptions(self._graph.outputs), *assumed]
         self._shared = _check_variables(self._graph, self._arguments, [s for s, _ in self._updates])
         self._log: Log | None = None
-        with _uncollected():
+        with collector_paused():
             self._optimised, self._program, self._executable = self._compile()
 
     def _compile(self) -> tuple[Graph, Program | None, Executable | None]:
@@ -238,18 +238,6 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No search for cycles meanwhile: a compile makes many objects and hardly any cycle, and the search takes a third of its time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _as_updates(updates: Any) -> list[tuple[Shared, Node]]:

@@ -121,7 +121,10 @@ def prepared(outputs: Sequence[Node], keep: Collection[Node]) -> list[Node]:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """No cyclic garbage collection inside: a sweep only makes what lives on, without cycles (gradient of 100,000 tanh: 4.2 s -> 2.5 s)."""
+    """No cyclic garbage collection inside: sweeps and compiles make what lives on and hardly any cycle.
+
+    Gradient of 100,000 tanh: 4.2 s -> 2.5 s; a third of the time of a compile.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

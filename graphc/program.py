@@ -195,6 +195,10 @@ class Launch:
     buffers: tuple[int, ...]
     nodes: tuple[Node, ...] = ()
 
+    def writes(self) -> list[int]:
+        """The buffers that the kernel stores to."""
+        return [b for b, o in zip(self.buffers, self.kernel.operands, strict=True) if o.written]
+
 
 @dataclass(frozen=True)
 class Check:
@@ -251,6 +255,13 @@ class Program:
                     named.setdefault(piece.kernel, f"k{len(named)}")
                 named[step.kernel] = f"k{len(named)}"
         return named
+
+
+def root_of(program: Program, buffer: int) -> int:
+    """The buffer whose storage this one has."""
+    while (alias := program.buffers[buffer].alias) is not None:
+        buffer = alias
+    return buffer
 
 
 def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, str] | None = None) -> str:

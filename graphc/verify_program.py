@@ -13,7 +13,7 @@ from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT, int64
 from graphc.errors import CompileError
-from graphc.program import PLANNED, Buffer, Check, Kernel, Launch, Program, Step
+from graphc.program import PLANNED, Buffer, Check, Kernel, Launch, Program, Step, root_of
 from graphc.scalar import order
 from graphc.verify_kernel import kernel_lines, still, values_of, verify_kernel
 from graphc.verify_scalar import unbound
@@ -80,13 +80,6 @@ def _alias(program: Program, k: int, b: Buffer) -> None:
     same = dims.equal(dims.product(b.shape), dims.product(root.shape)) is not False
     if b.dtype != root.dtype or b.role != root.role or not same:
         _broken(f"buffer %{k}, {b.role} {_array(b.dtype, b.shape)}, is an alias of {root.role} {_array(root.dtype, root.shape)}")
-
-
-def root_of(program: Program, buffer: int) -> int:
-    """The buffer whose storage this one has."""
-    while (alias := program.buffers[buffer].alias) is not None:
-        buffer = alias
-    return buffer
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ import numpy as np
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.program import BLOCK, Axis, Blocks, Buffer, Check, Kernel, Launch, Operand, Piece, Program, Stage, Store, loop_index
+from graphc.program import BLOCK, Axis, Blocks, Buffer, Check, Kernel, Launch, Operand, Piece, Program, Stage, Store, loop_index, root_of
 from graphc.scalar import Scalar
-from passes.memory import reads_of, root_of, writes_of
+from passes.memory import reads_of
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
 LARGEST = 4096  # beyond, blocks get no cheaper, and some rows may stay in the first cache
@@ -74,7 +74,7 @@ class _Blocker:
         if not made:
             return self.program
         steps = [made.get(k, self.program.steps[k]) for k in _ordered(needs, member)]
-        state = [k for k, s in enumerate(steps) if isinstance(s, Launch) and any(self.buffers[b].role == "shared" for b in writes_of(s))]
+        state = [k for k, s in enumerate(steps) if isinstance(s, Launch) and any(self.buffers[b].role == "shared" for b in s.writes())]
         return replace(self.program, buffers=tuple(self.buffers), steps=tuple(steps), commit=min(state, default=len(steps)))
 
     def _form(self, step: Launch) -> _Pointwise | None:
@@ -91,7 +91,7 @@ class _Blocker:
         result: list[set[int]] = []
         for k, step in enumerate(self.program.steps):
             read = [self.roots[b] for b in (reads_of(step) if isinstance(step, Launch) else (step.buffer, step.indices))]
-            written = [self.roots[b] for b in (writes_of(step) if isinstance(step, Launch) else ())]
+            written = [self.roots[b] for b in (step.writes() if isinstance(step, Launch) else ())]
             needs = {writer[r] for r in (*read, *written) if r in writer} | {q for r in written for q in readers.get(r, ())}
             if self.forms[k] is None or any(self.buffers[r].role == "shared" for r in written):
                 needs |= set(checks[-1:])  # what it reads by index has been checked, and nothing fails after a write to state
@@ -158,7 +158,7 @@ class _Blocker:
             assert isinstance(step, Launch)
             if any(self.roots[b] in written for b in reads_of(step)):
                 return True
-            written |= {self.roots[b] for b in writes_of(step)}
+            written |= {self.roots[b] for b in step.writes()}
         return False
 
     def _fits(self, run: Sequence[int]) -> bool:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.program import Buffer, Check, Kernel, Launch, Program, Step
+from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, root_of
 from passes.pack import pack
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
@@ -42,22 +42,10 @@ def reads_of(step: Launch) -> list[int]:
     return [b for k, b in enumerate(step.buffers) if k in loaded or k in added]
 
 
-def writes_of(step: Launch) -> list[int]:
-    """The buffers that a kernel stores to."""
-    return [b for b, o in zip(step.buffers, step.kernel.operands, strict=True) if o.written]
-
-
-def root_of(program: Program, buffer: int) -> int:
-    """The buffer whose storage this one has."""
-    while (alias := program.buffers[buffer].alias) is not None:
-        buffer = alias
-    return buffer
-
-
 def _late_sinks(program: Program) -> Program:
     """Kernels whose results only the commit reads run as soon as the state they replace has been read, and every check has passed."""
     replaced = {
-        root_of(program, b): root_of(program, writes_of(step)[0])
+        root_of(program, b): root_of(program, step.writes()[0])
         for step in program.steps[program.commit :]
         if isinstance(step, Launch)
         for b in reads_of(step)
@@ -66,7 +54,7 @@ def _late_sinks(program: Program) -> Program:
     early: list[Step] = []
     needed: set[int] = set()
     for step in reversed(program.steps[: program.commit]):
-        writes = {root_of(program, b) for b in writes_of(step)} if isinstance(step, Launch) else set()
+        writes = {root_of(program, b) for b in step.writes()} if isinstance(step, Launch) else set()
         if isinstance(step, Launch) and writes and not writes & needed and writes & replaced.keys():
             late.append(step)
             continue
@@ -86,10 +74,10 @@ def _merged(program: Program, early: Sequence[Step], late: Sequence[Launch], rep
     behind: dict[int, list[Step]] = {}
     for k, step in enumerate(early):
         if isinstance(step, Launch):
-            written |= {root_of(program, b): k for b in writes_of(step)}
+            written |= {root_of(program, b): k for b in step.writes()}
             read |= {root_of(program, b): k for b in reads_of(step)}
     for step in late:
-        reads, writes = ([root_of(program, b) for b in buffers(step)] for buffers in (reads_of, writes_of))
+        reads, writes = ([root_of(program, b) for b in buffers] for buffers in (reads_of(step), step.writes()))
         place = max([checked, *[written.get(b, -1) for b in reads], *[read.get(replaced.get(b, -1), -1) for b in writes]])
         written |= dict.fromkeys(writes, place)
         read |= {b: max(place, read.get(b, -1)) for b in reads}
@@ -109,7 +97,7 @@ def _update_in_place(program: Program) -> Program:
         if isinstance(step, Launch):
             for b in reads_of(step):
                 readers.setdefault(root_of(program, b), []).append(k)
-            for b in writes_of(step):
+            for b in step.writes():
                 writer.setdefault(root_of(program, b), k)
     renamed: dict[int, int] = {}
     viewed = {b.alias for b in program.buffers}
@@ -118,7 +106,7 @@ def _update_in_place(program: Program) -> Program:
     for k in range(program.commit, len(steps)):
         copy = steps[k]
         assert isinstance(copy, Launch)
-        (target,) = writes_of(copy)
+        (target,) = copy.writes()
         sources = reads_of(copy)
         source = root_of(program, sources[0]) if sources else -1
         if source < 0 or program.buffers[source].role != "arena" or source in renamed or source in viewed:
