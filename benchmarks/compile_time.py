@@ -20,17 +20,17 @@ from benchmarks.families.small import INPUTS, scalar_graph
 from benchmarks.peers.graphc import GraphcOps, training_step
 from benchmarks.row import Row, normal
 from benchmarks.worker import Clock
-from codegen import jit
-from codegen.compile import write_module
-from codegen.room import make_room
-from codegen.target import host
+from graphc.codegen import jit
+from graphc.codegen.compile import write_module
+from graphc.codegen.strategy.product_scratch import make_room
+from graphc.codegen.target import host
 from graphc.ir import Graph, Node
-from graphc.verify import size_assumptions
-from passes import pipeline
-from passes.assemble import assemble
-from passes.block import block
-from passes.fuse import fuse
-from passes.memory import plan_memory, update_in_place
+from graphc.passes import pipeline
+from graphc.passes.fusion.assemble import assemble
+from graphc.passes.fusion.fuse import fuse
+from graphc.passes.storage.cache_blocks import block
+from graphc.passes.storage.memory import plan_memory, update_in_place
+from graphc.verify.graph import size_assumptions
 
 BUILDING = ("build", "grad", "checks", "simplify", "fuse", "assemble", "memory")  # what the goal of 30 us a node is about
 PHASES = (*BUILDING, "text", "LLVM", "warm")

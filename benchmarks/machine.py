@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.worker import Clock
-from codegen import jit
-from codegen.target import host
+from graphc.codegen import jit
+from graphc.codegen.target import host
 
 CHAINS = 12  # independent multiply-adds in flight: at least latency x ports of any core, at most the registers of AVX2
 LEVELS = {"L2": 256 << 10, "L3": 8 << 20, "memory": 128 << 20}  # bytes touched

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from codegen.emit import FunctionEmitter
-from codegen.fma import fuse_multiply_add
-from codegen.loopir import Block
-from codegen.lower import lower
-from codegen.strategy.product import ProductEmitter
-from codegen.team import ONE_THREAD, Team, Threads, team_of, write_task
-from codegen.threads import RUN
-from codegen.unit import Unit
 from graphc import dims
+from graphc.codegen.llvm.emit import FunctionEmitter
+from graphc.codegen.llvm.module import Unit
+from graphc.codegen.loops.fma import fuse_multiply_add
+from graphc.codegen.loops.loopir import Block
+from graphc.codegen.loops.lower import lower
+from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, team_of, write_task
+from graphc.codegen.runtime.pool import RUN
+from graphc.codegen.strategy.product import ProductEmitter
 from graphc.dims import Size, Symbol
 from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Step
 from graphc.target import Target

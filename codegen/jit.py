@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import llvmlite.binding as llvm
 
-from codegen.target import host, machine
+from graphc.codegen.target import host, machine
 from graphc.errors import CompileError, fail
 from graphc.target import Target
 

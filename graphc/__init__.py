@@ -2,17 +2,17 @@
 # ruff: noqa: I001 - several names a line
 
 from graphc import cache, scalar, tree
-from graphc.batch import vmap
-from graphc.check import check_grad
-from graphc.declare import matrix, vector
-from graphc.derivatives import hessian, hvp, jacobian
+from graphc.derivatives.batch import vmap
+from graphc.derivatives.check_grad import check_grad
+from graphc.user.declare import matrix, vector
+from graphc.derivatives.matrices import hessian, hvp, jacobian
 from graphc.dims import Dim, dim
 from graphc.errors import (
     ArgumentError, CompileError, ConvergenceError, DisconnectedError, DTypeError, GraphcError, IndexOutOfRange, LinAlgError,
     NotDifferentiableError, NumericError, ShapeError,
 )  # fmt: skip
-from graphc.forward import jvp
-from graphc.grad import grad, value_and_grad, vjp
+from graphc.derivatives.forward import jvp
+from graphc.derivatives.grad import grad, value_and_grad, vjp
 from graphc.ir import Node
 from graphc.ops.arithmetic import (
     abs, add, ceil, clip, divide, floor, floor_divide, maximum, minimum, mod, multiply, negative, reciprocal, relu, round, rsqrt, sign,
@@ -43,11 +43,11 @@ from graphc.ops.shape import broadcast_arrays, expand_dims, flatten, moveaxis, r
 from graphc.ops.slicing import flip, pad
 from graphc.ops.spread import astype, broadcast_to
 
-from graphc.state import Shared, get_values, like, set_values, shared
-from graphc.function import Function, function
+from graphc.user.state import Shared, get_values, like, set_values, shared
+from graphc.user.function import Function, function
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
-from graphc.jit import jit
+from graphc.user.jit import jit
 
 # fmt: off
 __all__ = [

@@ -42,7 +42,7 @@ class Op:
     type_rule(*input_types, **params) -> Type      raises ShapeError or DTypeError
     ref(*arrays, **params) -> array                the NumPy meaning; what the interpreter runs
     vjp(g, out, *inputs, **params) -> cotangents   one per input, None where it is no function of it
-    jvp(out, inputs, tangents, **params) -> tangent; a tangent that is None is zero. None: derived, see graphc.grad
+    jvp(out, inputs, tangents, **params) -> tangent; a tangent that is None is zero. None: derived, see graphc.derivatives.grad
     batch(inputs, mapped, **params) -> node        the op with a mapped leading axis on the inputs where mapped[k]
     linear_in: the inputs in which the op is linear when the others are held
     loop(node) -> LoopForm                         how one element is computed; None: lowered by codegen itself, or never
@@ -81,7 +81,7 @@ class Node(Operators):
     type: Type
     site: Site
     serial: int  # creation order: inputs are always older than their users
-    normal: Normal  # what `passes.prepare` has found out, or None: no part of the node's identity, gone with the node
+    normal: Normal  # what `graphc.passes.prepare` has found out, or None: no part of the node's identity, gone with the node
 
     @property
     def tensor(self) -> TensorType:

@@ -11,8 +11,8 @@ one object. Python operators build them: `x * x + 1.0`. Plain numbers take the d
     compare      eq ne lt le gt ge -> bool (ordered, but `ne` is true on nan)
     other        select(c, a, b), cast (float to int saturates, nan gives 0), bitcast,
                  lookup(table, index): a constant table of floats
-                 ldexp and rare, see codegen.mathlib, which alone writes them
-    math         any name of codegen.mathlib: exp, log, tanh, ...
+                 ldexp and rare, see graphc.codegen.mathlib, which alone writes them
+    math         any name of graphc.codegen.mathlib: exp, log, tanh, ...
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Operand = Union["Scalar", Number]  # a string in it: | would not do
 
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 # how dear an op is: FREE moves and selects, LIGHT is a fraction of a cycle per element in vector code, ARITHMETIC one instruction
-# or a few; anything else is a function of codegen.mathlib
+# or a few; anything else is a function of graphc.codegen.mathlib
 FREE = frozenset(
     ("const", "index", "load", "fetch", "local", "arg", "lookup", "cast", "bitcast", "select", "and", "or", "xor", "not", *COMPARISONS)
 )
@@ -246,7 +246,7 @@ def shift_right(a: Scalar, n: Operand, arithmetic: bool = True) -> Scalar:
 
 
 def math(name: str, *args: Scalar) -> Scalar:
-    """The function `name` of codegen.mathlib, expanded when code is emitted."""
+    """The function `name` of graphc.codegen.mathlib, expanded when code is emitted."""
     return scalar(name, args, args[0].dtype)
 
 

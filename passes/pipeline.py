@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 from graphc.dims import Size
 from graphc.ir import Graph, Node
+from graphc.passes.fusion.assemble import assemble
+from graphc.passes.fusion.fuse import fuse
+from graphc.passes.simplify import simplify
+from graphc.passes.storage.cache_blocks import block
+from graphc.passes.storage.memory import plan_memory, update_in_place
 from graphc.program import Program
 from graphc.target import Target
-from passes.assemble import assemble
-from passes.block import block
-from passes.fuse import fuse
-from passes.memory import plan_memory, update_in_place
-from passes.simplify import simplify
 
 
 @dataclass

@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 
 from graphc.ir import Node, make, replace
 from graphc.ops.registry import INPUT, SHARED
+from graphc.passes.rewriting.fold import FOLD
+from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
+from graphc.passes.rules.algebra import ALGEBRA
+from graphc.passes.rules.linalg import LINALG
+from graphc.passes.rules.shapes import SHAPES
+from graphc.passes.rules.stability import ORIGIN, STABILITY
 from graphc.types import TensorType
-from passes.fold import FOLD
-from passes.rewrite import Fired, Table, rewrite
-from passes.rules.algebra import ALGEBRA
-from passes.rules.linalg import LINALG
-from passes.rules.shapes import SHAPES
-from passes.rules.stability import ORIGIN, STABILITY
 
 PREPARE = Table((*FOLD, *SHAPES, *ALGEBRA, *STABILITY, *ORIGIN, *LINALG), floats=("exact", "stable"))
 

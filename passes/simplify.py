@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from graphc.ir import Graph
-from passes.fold import FOLD
-from passes.prepare import prepare
-from passes.rewrite import Fired, Table, rewrite
-from passes.rules import algebra, linalg, shapes
-from passes.rules.algebra import ALGEBRA
-from passes.rules.linalg import LINALG
-from passes.rules.shapes import SHAPES
-from passes.rules.stability import STABILITY
+from graphc.passes.prepare import prepare
+from graphc.passes.rewriting.fold import FOLD
+from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
+from graphc.passes.rules import algebra, linalg, shapes
+from graphc.passes.rules.algebra import ALGEBRA
+from graphc.passes.rules.linalg import LINALG
+from graphc.passes.rules.shapes import SHAPES
+from graphc.passes.rules.stability import STABILITY
 
 LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE)
 SIMPLIFY = Table((*FOLD, *SHAPES, *ALGEBRA, *LATE, *STABILITY, *LINALG), floats=("exact", "stable", "reassoc"))

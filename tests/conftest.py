@@ -55,11 +55,11 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 def verified() -> Iterator[None]:
     """Every graph, program and loop nest that a test compiles is verified: at each boundary in tests, at none in release."""
     try:
-        from codegen import compile as native
-        from codegen.check_loops import check_loops
-        from graphc.verify import verify
-        from graphc.verify_program import verify_program
-        from passes import pipeline
+        from graphc.codegen import compile as native
+        from graphc.codegen.loops.check_loops import check_loops
+        from graphc.passes import pipeline
+        from graphc.verify.graph import verify
+        from graphc.verify.program import verify_program
     except ImportError:  # a package that does not import fails the tests that use it, not all
         yield
         return

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from graphc.forward import push_forward
-from graphc.grad import pull_back
+from graphc.derivatives.forward import push_forward
+from graphc.derivatives.grad import pull_back
 from graphc.interp import evaluate
 from graphc.ir import Node
 from graphc.ops.registry import constant, tensor

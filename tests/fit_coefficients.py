@@ -1,4 +1,4 @@
-"""Fit the polynomials of codegen.mathlib: minimax by Remez exchange in 50 digits, for the final relative error.
+"""Fit the polynomials of graphc.codegen.mathlib: minimax by Remez exchange in 50 digits, for the final relative error.
 
     python -m tests.fit_coefficients          print the file codegen/mathlib/coefficients.py
     python -m tests.fit_coefficients NAME...  fit these and say how good they are

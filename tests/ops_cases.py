@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import graphc as gx
-from graphc.forward import push_forward
-from graphc.grad import pull_back
+from graphc.derivatives.forward import push_forward
+from graphc.derivatives.grad import pull_back
 from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from tests.loop_eval import run_loop

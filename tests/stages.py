@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.check_loops import check_loops
-from codegen.fma import fuse_multiply_add
-from codegen.loopir import Block, format_loops
-from codegen.lower import lower
+from graphc.codegen.loops.check_loops import check_loops
+from graphc.codegen.loops.fma import fuse_multiply_add
+from graphc.codegen.loops.loopir import Block, format_loops
+from graphc.codegen.loops.lower import lower
 from graphc.ir import Graph, Node
+from graphc.passes.fusion.assemble import assemble
+from graphc.passes.fusion.fuse import fuse
+from graphc.passes.storage.memory import plan_memory, update_in_place
 from graphc.program import Program, format_program
 from graphc.target import Target
-from graphc.verify import size_assumptions, verify
-from graphc.verify_kernel import verify_kernel
-from graphc.verify_program import verify_program
-from passes.assemble import assemble
-from passes.fuse import fuse
-from passes.memory import plan_memory, update_in_place
+from graphc.verify.graph import size_assumptions, verify
+from graphc.verify.kernel import verify_kernel
+from graphc.verify.program import verify_program
 
 # a machine of the tests' own, so that golden files are the same everywhere
 TARGET = Target(

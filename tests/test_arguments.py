@@ -12,7 +12,7 @@ import pytest
 
 import graphc as gx
 from graphc import scalar as scalar_language
-from graphc.arguments import as_argument
+from graphc.user.arguments import as_argument
 
 SHAPE = (3, 4)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.batch import batch
-from graphc.check import check_grad
+from graphc.derivatives.batch import batch
+from graphc.derivatives.check_grad import check_grad
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
 from graphc.ops import contract, cumulate, indexing, slicing, spread

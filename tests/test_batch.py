@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.batch import NoBatchRule, batch
+from graphc.derivatives.batch import NoBatchRule, batch
 from graphc.interp import evaluate
 from graphc.ir import Node, make, toposort
 from graphc.ops.registry import INPUT, OPS, structural

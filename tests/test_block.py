@@ -11,9 +11,9 @@ import pytest
 
 import graphc as gx
 from graphc.errors import CompileError
+from graphc.passes.storage import cache_blocks as blocking
 from graphc.program import Kernel, Launch, Piece, Program
-from graphc.verify_program import verify_program
-from passes import block as blocking
+from graphc.verify.program import verify_program
 from tests.stages import TARGET, assembled, text_of
 
 SIZES = (0, 1, 7, 255, 256, 257, 1000, 4096, 4097, 9001)
@@ -257,7 +257,7 @@ def test_kernels_that_share_no_value_stay_apart() -> None:
 
 
 def test_text_of_a_run(golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("passes.cluster.MAX_COSTLY", 2)
+    monkeypatch.setattr("graphc.passes.fusion.cluster.MAX_COSTLY", 2)
     y, s = gx.tensor("y", ("n", 3), "float32"), gx.scalar("s", "float32")
     golden("block", text_of(blocking.block(assembled([y, s], [gx.grad(gx.sum(chain(gx, y * s, 3)), y)]), TARGET.l2 // 2)))
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from codegen import cache, jit
-from codegen.target import host, named
+from graphc.codegen import jit
+from graphc.codegen import object_cache as cache
+from graphc.codegen.target import host, named
 from graphc.dims import fresh
 
 ROOT = Path(__file__).parent.parent
@@ -387,8 +388,8 @@ def test_processes_that_write_while_others_clear_and_trim(place: Path) -> None:
     code = """
         import sys
         import graphc as gx
-        from codegen import cache, jit
-        from codegen.target import host
+        from graphc.codegen import object_cache as cache, jit
+        from graphc.codegen.target import host
         gx.cache.directory, gx.cache.limit = sys.argv[1], 5000
         for turn in range(60):
             text = "define i64 @f(i64 %x) {\\n  %y = add i64 %x, " + str(turn % 7) + "\\n  ret i64 %y\\n}\\n"
@@ -407,8 +408,8 @@ def test_a_writer_killed_in_the_middle(where: str, place: Path) -> None:
     code = f"""
         import os, signal, sys, types
         import graphc as gx
-        from codegen import cache
-        from codegen.target import host
+        from graphc.codegen import object_cache as cache
+        from graphc.codegen.target import host
         gx.cache.directory = sys.argv[1]
         die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         if "{where}" == "replace":
@@ -429,8 +430,8 @@ def test_writers_killed_at_any_time(place: Path) -> None:
     code = """
         import sys
         import graphc as gx
-        from codegen import cache, jit
-        from codegen.target import host
+        from graphc.codegen import object_cache as cache, jit
+        from graphc.codegen.target import host
         gx.cache.directory = sys.argv[1]
         jit.compile_module = lambda text, target: text.encode() * 100_000
         print("go", flush=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.check import check_grad
+from graphc.derivatives.check_grad import check_grad
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC, elementwise
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.check_loops import check_loops
-from codegen.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store
 from graphc import dims
 from graphc import scalar as sc
+from graphc.codegen.loops.check_loops import check_loops
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, float32, float64, int32, int64
 from graphc.errors import CompileError

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 
 import graphc.ops  # noqa: F401
-from codegen.loopir import Call, walk
-from codegen.lower import lower
-from codegen.runtime import Executable
-from codegen.strategy.contract import even_split
-from codegen.target import host, named
-from graphc import dims, function, shared
+from graphc import dims, shared
+from graphc.codegen.loops.loopir import Call, walk
+from graphc.codegen.loops.lower import lower
+from graphc.codegen.runtime.executable import Executable
+from graphc.codegen.strategy.contract import even_split
+from graphc.codegen.target import host, named
 from graphc.ir import Graph, Node
 from graphc.operators import FUNCTIONS as F
 from graphc.ops.contract import contract
 from graphc.ops.registry import tensor
+from graphc.passes.fusion.assemble import assemble
+from graphc.passes.fusion.fuse import fuse
+from graphc.passes.storage.memory import plan_memory
 from graphc.program import Program
-from passes.assemble import assemble
-from passes.fuse import fuse
-from passes.memory import plan_memory
+from graphc.user import function
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
 
@@ -112,9 +113,9 @@ def test_a_product_is_a_product() -> None:
 
 @pytest.mark.parametrize("target", ["x86-64", "x86-64-v3", "aarch64"])
 def test_other_targets_are_written(target: str) -> None:
-    from codegen import jit
-    from codegen.compile import write_module
-    from codegen.room import make_room
+    from graphc.codegen import jit
+    from graphc.codegen.compile import write_module
+    from graphc.codegen.strategy.product_scratch import make_room
 
     a, b = tensor("a", ("m", "k"), "float32"), tensor("b", ("n", "k"), "float32")
     text = write_module(make_room(program((a, b), (F["maximum"](a @ b.T, 0.0),)), named(target)), named(target))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from codegen import cpython
-from graphc.native import callable_class, entry_of, set_entry
+from graphc.codegen.entry import cpython
+from graphc.user.vectorcall import callable_class, entry_of, set_entry
 
 
 def is_native(f: gx.Function) -> bool:
@@ -186,7 +186,7 @@ def test_a_function_is_an_ordinary_object() -> None:
     x = gx.scalar("x")
     f = gx.function([x], x + 1, name="plus")
     assert isinstance(f, gx.Function) and type(f).__name__ == "Function" and "compiled plus(x)" in repr(f)
-    assert type(f).__module__ == "graphc.function" and type(f).__doc__ == gx.Function.__doc__
+    assert type(f).__module__ == "graphc.user.function" and type(f).__doc__ == gx.Function.__doc__
     f.note = "mine"
     assert f.note == "mine" and copy.copy(f) is f and copy.deepcopy([f])[0] is f
     assert f.__call__(1.0) == 2 and list(map(f, [1.0, 2.0])) == [2, 3]

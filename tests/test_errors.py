@@ -26,9 +26,9 @@ from graphc.errors import (
     compose,
     fail,
 )
-from graphc.function import function, substitute
 from graphc.ir import origin
-from graphc.state import shared
+from graphc.user.function import function, substitute
+from graphc.user.state import shared
 
 Golden = Callable[[str, str], None]
 Cases = dict[str, Callable[[], Any]]

@@ -36,7 +36,7 @@ def x() -> Node:
 def as_written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Node], set[Node]]]:
     """Differentiate the graph as it is written; the list records what `prepare` would have been given."""
     calls: list[tuple[list[Node], set[Node]]] = []
-    monkeypatch.setattr("passes.prepare.prepare", lambda outputs, keep: (calls.append((list(outputs), set(keep))), list(outputs))[1])
+    monkeypatch.setattr("graphc.passes.prepare.prepare", lambda outputs, keep: (calls.append((list(outputs), set(keep))), list(outputs))[1])
     return calls
 
 
@@ -141,7 +141,7 @@ def test_disconnected_leaves_are_listed_in_one_error(x: Node) -> None:
 
 def test_a_path_that_prepare_finds_to_cancel_is_zero(x: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = gx.zeros(())
-    monkeypatch.setattr("passes.prepare.prepare", lambda outputs, keep: [nothing for _ in outputs])
+    monkeypatch.setattr("graphc.passes.prepare.prepare", lambda outputs, keep: [nothing for _ in outputs])
     np.testing.assert_array_equal(value(gx.grad(gx.sum(x - x), x), x=V), 0 * V)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import graphc as gx
 from graphc import dims
-from graphc.forward import push_forward
-from graphc.grad import pull_back
+from graphc.derivatives.forward import push_forward
+from graphc.derivatives.grad import pull_back
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, toposort
 from graphc.ops.indexing import GATHER, SCATTER, gather, get, scatter

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from codegen.target import host
+from graphc.codegen.target import host
 from graphc.interp import evaluate
 from graphc.ops.cumulate import recur
 from graphc.ops.registry import OPS

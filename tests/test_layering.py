@@ -1,9 +1,10 @@
 """Imports run along the edges that DESIGN.md draws, and no others.
 
-    graphc    <-  passes       numpy, networkx
-    graphc    <-  codegen      numpy, llvmlite
+    graphc    <-  graphc.passes       numpy, networkx
+    graphc    <-  graphc.codegen      numpy, llvmlite
 
-Inside graphc a module imports from its own layer or a lower one, and no import goes in a circle. What is imported inside a
+Both leaves lie beside the trunk and are linked into it (graphc/passes -> ../passes), so an installation holds one name.
+Inside the trunk a module imports from its own layer or a lower one, and no import goes in a circle. What is imported inside a
 function is listed below with its reason: the two joints of the three packages, and what would be a circle at the top.
 """
 
@@ -18,7 +19,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("graphc", "passes", "codegen")
+LEAVES = ("passes", "codegen")
+PACKAGES = ("graphc", *LEAVES)
 EXTERNAL = {"graphc": {"numpy"}, "passes": {"numpy", "networkx"}, "codegen": {"numpy", "llvmlite"}}
 OTHERS = {"graphc": set(), "passes": {"graphc"}, "codegen": {"graphc"}}
 
@@ -30,24 +32,24 @@ LAYERS: list[tuple[str, ...]] = [
     ("graphc.operators", "graphc.ir", "graphc.scalar", "graphc.loopform", "graphc.target"),
     ("graphc.ops",),
     (),  # TOOLS: grad, batch, interp, printer, verify, program, user namespaces, ...
-    ("graphc.function", "graphc.jit"),
+    ("graphc.user.function", "graphc.user.jit"),
     ("graphc",),
 ]
 TOOLS = 5
 
 # (module, function that imports, what it imports): why it cannot be at the top
 INSIDE: dict[tuple[str, str, str], str] = {
-    ("graphc.function", "_compile", "passes"): "the joint of the three packages; `import graphc` stays light",
-    ("graphc.function", "_compile", "codegen"): "the joint of the three packages; `import graphc` stays light",
-    ("graphc.grad", "prepared", "passes"): "the joint of the trunk and passes: stable rules run before differentiation",
+    ("graphc.user.function", "_compile", "graphc.passes"): "the joint of the three packages; `import graphc` stays light",
+    ("graphc.user.function", "_compile", "graphc.codegen"): "the joint of the three packages; `import graphc` stays light",
+    ("graphc.derivatives.grad", "prepared", "graphc.passes"): "the joint of the trunk and passes: stable rules run before differentiation",
     ("graphc.tree", "_functions", "graphc.ops"): "ravel of a tree of nodes; ops use trees",
 }
 # for annotations only, under `if TYPE_CHECKING`: no edge when the program runs
 TYPES_ONLY = {
     ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
-    ("graphc.function", "codegen.runtime"): "what the joint gives back",
-    ("graphc.function", "passes.pipeline"): "what the joint gives back",
+    ("graphc.user.function", "graphc.codegen.runtime.executable"): "what the joint gives back",
+    ("graphc.user.function", "graphc.passes.pipeline"): "what the joint gives back",
 }
 
 
@@ -68,10 +70,17 @@ class Edge:
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = ("graphc", *parts) if parts[0] in LEAVES else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(p): p for package in PACKAGES for p in sorted((ROOT / package).rglob("*.py"))}
+def package(module: str) -> str:
+    """The trunk, one of the leaves, or what comes from outside."""
+    top, *below = module.split(".")
+    return below[0] if top == "graphc" and below and below[0] in LEAVES else top
+
+
+MODULES = {module_name(p): p for folder in PACKAGES for p in sorted((ROOT / folder).rglob("*.py"))}
 
 
 def imports(name: str, source: str, is_package: bool = False) -> Iterator[Edge]:
@@ -98,7 +107,7 @@ def imports(name: str, source: str, is_package: bool = False) -> Iterator[Edge]:
 
 
 EDGES = [e for name, path in MODULES.items() for e in imports(name, path.read_text(), path.name == "__init__.py")]
-HOUSE = [e for e in EDGES if e.imported.split(".")[0] in PACKAGES]
+HOUSE = [e for e in EDGES if e.imported.split(".")[0] == "graphc"]
 
 
 def layer(module: str) -> int:
@@ -114,19 +123,21 @@ def allowed_inside(e: Edge) -> tuple[str, str, str] | None:
 
 def fault(e: Edge) -> str:
     """Why an edge is not allowed, "" where it is."""
-    package, other = e.importer.split(".")[0], e.imported.split(".")[0]
+    own, other = package(e.importer), package(e.imported)
+    if e.imported.split(".")[0] in LEAVES:
+        return "a leaf is imported as a part of graphc"
     if other not in PACKAGES:
-        return "" if other in EXTERNAL[package] or other in sys.stdlib_module_names else f"{package} does not use {other}"
+        return "" if other in EXTERNAL[own] or other in sys.stdlib_module_names else f"{own} does not use {other}"
     if e.types_only:
-        listed = (e.importer, e.imported) in TYPES_ONLY or (package == other and package != "graphc")
+        listed = (e.importer, e.imported) in TYPES_ONLY or (own == other and own != "graphc")
         return "" if listed else "not among the imports for annotations"
     if e.function:
         return "" if allowed_inside(e) else "imports belong at the top; an exception is listed with its reason"
-    if package != other:
-        if other not in OTHERS[package]:
-            return f"{package} never imports {other} at the top"
-        return "only the user's side imports graphc.function" if layer(e.imported) > TOOLS else ""
-    if package == "graphc" and layer(e.imported) > layer(e.importer):
+    if own != other:
+        if other not in OTHERS[own]:
+            return f"{own} never imports {other} at the top"
+        return "only the user's side imports graphc.user.function" if layer(e.imported) > TOOLS else ""
+    if own == "graphc" and layer(e.imported) > layer(e.importer):
         return "an import upwards"
     return ""
 
@@ -166,13 +177,14 @@ def test_no_import_by_another_way() -> None:
     [
         ("graphc.program", "import llvmlite", "does not use"),
         ("graphc.dims", "from graphc.ir import Node", "upwards"),
-        ("graphc.grad", "import passes.prepare", "never imports"),
-        ("graphc.interp", "def f():\n    from graphc.function import function", "belong at the top"),
-        ("graphc.interp", "from graphc.function import function", "upwards"),
-        ("passes.fuse", "from codegen.lower import lower", "never imports"),
-        ("passes.fuse", "from graphc.function import function", "user's side"),
-        ("codegen.emit", "def f():\n    import passes", "belong at the top"),
-        ("codegen.emit", "import networkx", "does not use"),
+        ("graphc.derivatives.grad", "import graphc.passes.prepare", "never imports"),
+        ("graphc.interp", "def f():\n    from graphc.user.function import function", "belong at the top"),
+        ("graphc.interp", "from graphc.user.function import function", "upwards"),
+        ("graphc.passes.fusion.fuse", "from graphc.codegen.loops.lower import lower", "never imports"),
+        ("graphc.passes.fusion.fuse", "from graphc.user.function import function", "user's side"),
+        ("graphc.codegen.llvm.emit", "def f():\n    import graphc.passes", "belong at the top"),
+        ("graphc.codegen.llvm.emit", "import networkx", "does not use"),
+        ("graphc.codegen.llvm.emit", "import passes.prepare", "as a part of graphc"),
         ("graphc.types", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from graphc.ir import Node", "annotations"),
     ],
 )

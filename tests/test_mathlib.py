@@ -12,11 +12,11 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from codegen import jit
-from codegen.mathlib import MATH, coefficients, error, expand, reduction
-from codegen.target import host, named
-from codegen.text import PRIMITIVES
 from graphc import scalar as sc
+from graphc.codegen import jit
+from graphc.codegen.llvm.emit_scalar import PRIMITIVES
+from graphc.codegen.mathlib import MATH, coefficients, error, expand, reduction
+from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
 from graphc.target import Target
 from tests import ulp

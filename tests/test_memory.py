@@ -13,8 +13,8 @@ import graphc as gx
 from graphc import dims
 from graphc.dims import Size
 from graphc.ir import Node
+from graphc.passes.storage.memory import Free, _take
 from graphc.program import Launch, format_program
-from passes.memory import Free, _take
 from tests.stages import assembled, planned
 
 Golden = Callable[[str, str], None]
@@ -122,7 +122,7 @@ def scalars(count: int) -> tuple[list[Node], list[Node]]:
 
 
 def test_values_between_straight_line_kernels_are_packed(monkeypatch: pytest.MonkeyPatch, golden: Golden) -> None:
-    monkeypatch.setattr("passes.cluster.MAX_STRAIGHT", 8)
+    monkeypatch.setattr("graphc.passes.fusion.cluster.MAX_STRAIGHT", 8)
     xs, outputs = scalars(10)
     golden("memory_pack", format_program(planned(xs, outputs)))
 

@@ -11,10 +11,10 @@ import pytest
 
 import graphc  # noqa: F401  # fills the registry
 from graphc import scalar
+from graphc.derivatives.forward import push_forward
+from graphc.derivatives.grad import pull_back
 from graphc.dtypes import SHORT, as_dtype
 from graphc.errors import DTypeError, GraphcError, ShapeError
-from graphc.forward import push_forward
-from graphc.grad import pull_back
 from graphc.interp import evaluate
 from graphc.ir import Node, Op
 from graphc.ops import elementwise as ew

@@ -13,10 +13,10 @@ import pytest
 import graphc as gx
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.passes.prepare import PREPARE, prepare
+from graphc.passes.rewriting.rewrite import Log
+from graphc.passes.simplify import simplify
 from graphc.printer import format_graph
-from passes.prepare import PREPARE, prepare
-from passes.rewrite import Log
-from passes.simplify import simplify
 
 
 def ops(*nodes: Node) -> Counter[str]:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import graphc.ops  # noqa: F401
-from codegen.loopir import Call, walk
-from codegen.lower import lower
-from codegen.runtime import Executable
-from codegen.strategy.contract import Product
-from codegen.strategy.grid import column_panels, groups, row_blocks, tasks
-from codegen.strategy.product import TASK, ProductEmitter
-from codegen.target import host
 from graphc import dims
+from graphc.codegen.loops.loopir import Call, walk
+from graphc.codegen.loops.lower import lower
+from graphc.codegen.runtime.executable import Executable
+from graphc.codegen.strategy.contract import Product
+from graphc.codegen.strategy.grid import column_panels, groups, row_blocks, tasks
+from graphc.codegen.strategy.product import TASK, ProductEmitter
+from graphc.codegen.target import host
 from graphc.dims import Dim, Size
 from graphc.operators import FUNCTIONS as F
 from graphc.ops.registry import tensor

@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from graphc import dims
-from graphc.batch import batch
+from graphc.derivatives.batch import batch
+from graphc.derivatives.grad import pull_back
 from graphc.errors import ArgumentError, DTypeError, ShapeError
-from graphc.grad import pull_back
 from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.ops import products as gx

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from codegen.loopir import For, walk
 from graphc import dims
+from graphc.codegen.loops.loopir import For, walk
 from graphc.ir import Node
 from graphc.ops.registry import SHARED, variable
 from graphc.program import Check, Launch, Program

@@ -8,9 +8,9 @@ import scipy.special
 from numpy.testing import assert_allclose, assert_array_equal
 
 from graphc import dims
-from graphc.batch import batch
+from graphc.derivatives.batch import batch
+from graphc.derivatives.grad import pull_back
 from graphc.errors import ArgumentError, ShapeError
-from graphc.grad import pull_back
 from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.ops import cumulate as cu

@@ -12,10 +12,10 @@ import pytest
 import graphc as gx
 from graphc.ir import Graph, Node, toposort
 from graphc.ops.spread import broadcast
-from passes.match import hole, number, vector
-from passes.rewrite import Log, Table, rewrite
-from passes.rule import Local, Rule
-from passes.simplify import SIMPLIFY, simplify
+from graphc.passes.rewriting.match import hole, number, vector
+from graphc.passes.rewriting.rewrite import Log, Table, rewrite
+from graphc.passes.rewriting.rule import Local, Rule
+from graphc.passes.simplify import SIMPLIFY, simplify
 
 x, y = hole("x"), hole("y")
 c, d = number("c"), number("d")

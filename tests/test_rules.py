@@ -17,11 +17,11 @@ from graphc.ir import Node, toposort
 from graphc.ops.create import iota
 from graphc.ops.indexing import gather
 from graphc.ops.spread import broadcast
-from passes.match import HOLE
-from passes.prepare import PREPARE
-from passes.rewrite import Table, rewrite
-from passes.rule import HONESTY, Glance, Local, Rule, template
-from passes.simplify import SIMPLIFY
+from graphc.passes.prepare import PREPARE
+from graphc.passes.rewriting.match import HOLE
+from graphc.passes.rewriting.rewrite import Table, rewrite
+from graphc.passes.rewriting.rule import HONESTY, Glance, Local, Rule, template
+from graphc.passes.simplify import SIMPLIFY
 
 EVERY = list(dict.fromkeys([*PREPARE.rules, *SIMPLIFY.rules]))
 RULES = [rule for rule in EVERY if isinstance(rule, Rule)]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from codegen import runtime
+from graphc.codegen.runtime import executable as runtime
 from tests.test_state import run_threads
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc import sparsity, stencils
+from graphc.derivatives import sparsity, stencils
 
 N = 12
 

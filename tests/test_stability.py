@@ -16,7 +16,7 @@ import pytest
 import graphc as gx
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node
-from passes.simplify import simplify
+from graphc.passes.simplify import simplify
 
 DIGITS = 720  # sigmoid(700) is 1 - 1e-304, and a second difference with steps of 1e-100 takes 200 digits
 STEP = mp.mpf(10) ** -100

@@ -10,7 +10,7 @@ import pytest
 
 import graphc as gx
 from graphc.ir import Node, toposort
-from passes.levels import by_level
+from graphc.passes.fusion.math_order import by_level
 
 UNARY = ("sin", "cos", "exp", "tanh", "log1p", "erf")
 EDGES = (0.0, -0.0, 1.0, -0.25, 1e-310, 30.0, 1e6, 1e18, np.inf, -np.inf, np.nan)  # 1e18: one lane takes the rare way

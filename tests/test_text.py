@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from codegen import jit
-from codegen.target import host, named
-from codegen.text import PRIMITIVES, Block, Module, emit_op, literal, llvm_type, splat
 from graphc import dtypes as d
 from graphc import scalar as sc
+from graphc.codegen import jit
+from graphc.codegen.llvm.emit_scalar import PRIMITIVES, Block, Module, emit_op, literal, llvm_type, splat
+from graphc.codegen.target import host, named
 from graphc.errors import CompileError
 from graphc.scalar import Scalar
 from tests.vector import Body, Vectorised
@@ -198,7 +198,7 @@ def test_ldexp(lanes: int | None) -> None:
 
 @pytest.mark.parametrize("lanes", [1, 4, 16])
 def test_a_rare_case_is_computed_only_where_wanted(lanes: int) -> None:
-    from codegen.mathlib.kit import rare
+    from graphc.codegen.mathlib.kit import rare
 
     body = lambda x, y: rare(x > 10.0, x + y, lambda a, b: a * 100.0 - b, x, y)
     f = Vectorised({"f": (lambda x, y: body(x, y) + body(y, x), (d.float64, d.float64))}, lanes=lanes)

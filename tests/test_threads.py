@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import codegen.team
 import graphc as gx
-from codegen import jit
-from codegen.target import named
-from codegen.threads import pool_text
+import graphc.codegen.runtime.parallel_loops
+from graphc.codegen import jit
+from graphc.codegen.runtime.pool import pool_text
+from graphc.codegen.target import named
 from graphc.errors import ArgumentError
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def any_work_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(codegen.team, "WORTH", 0.0)
+    monkeypatch.setattr(graphc.codegen.runtime.parallel_loops, "WORTH", 0.0)
     before = gx.get_num_threads()
     yield
     gx.set_num_threads(before)

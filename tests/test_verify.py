@@ -15,7 +15,7 @@ from graphc.ir import Frozen, Graph, Node, Op, make, origin
 from graphc.ops.indexing import GET
 from graphc.ops.registry import OPS
 from graphc.types import TensorType, tensor_type
-from graphc.verify import size_assumptions, verify
+from graphc.verify.graph import size_assumptions, verify
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 N, M, K = dims.dim("n"), dims.dim("m"), dims.dim("k")

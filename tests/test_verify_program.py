@@ -18,9 +18,9 @@ from graphc.ir import origin
 from graphc.ops.registry import SHARED, variable
 from graphc.program import Axis, Buffer, Check, Kernel, Launch, Operand, Program, Stage, Store, loop_index
 from graphc.scalar import Scalar
-from graphc.verify_kernel import verify_kernel
-from graphc.verify_program import verify_program
-from graphc.verify_scalar import outside, reach, scalar_fault
+from graphc.verify.kernel import verify_kernel
+from graphc.verify.program import verify_program
+from graphc.verify.scalar import outside, reach, scalar_fault
 
 N, K = dims.dim("n"), dims.dim("k")
 I0, I1, R0 = loop_index(0), loop_index(1), loop_index(0, "r")

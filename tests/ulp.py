@@ -16,8 +16,8 @@ import mpmath as mp
 import numpy as np
 import scipy.special as special
 
-from codegen.mathlib import MATH
-from codegen.target import host, named
+from graphc.codegen.mathlib import MATH
+from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
 from graphc.scalar import math
 from graphc.target import Target

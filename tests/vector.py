@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from codegen import jit
-from codegen.mathlib import expand
-from codegen.target import host
-from codegen.text import Block, Module, evaluate, llvm_type
+from graphc.codegen import jit
+from graphc.codegen.llvm.emit_scalar import Block, Module, evaluate, llvm_type
+from graphc.codegen.mathlib import expand
+from graphc.codegen.target import host
 from graphc.dtypes import bool_, int8
 from graphc.scalar import Scalar, arg
 from graphc.target import Target

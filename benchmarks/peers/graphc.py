@@ -68,7 +68,7 @@ class Graphc(Peer):
 
     def resize(self, row: Row, data: Arrays) -> Built:
         """Counts what is compiled after the first call: 0."""
-        from codegen import jit
+        from graphc.codegen import jit
 
         built, compiled = self.value(row, data), [0]
         original = jit.compile_module
@@ -122,11 +122,11 @@ class Graphc(Peer):
 
     def nodes(self, row: Row, data: Arrays) -> Built:
         """Declare, differentiate, optimise, write LLVM text: everything before LLVM, a node of the user's graph."""
-        from codegen.compile import write_module
-        from codegen.room import make_room
-        from codegen.target import host
+        from graphc.codegen.compile import write_module
+        from graphc.codegen.strategy.product_scratch import make_room
+        from graphc.codegen.target import host
         from graphc.ir import Graph
-        from passes import pipeline
+        from graphc.passes import pipeline
 
         sizes: list[int] = []
         times: dict[str, float] = {}
@@ -153,14 +153,14 @@ class Graphc(Peer):
 
 def link_time(name: str) -> None:
     """Print the seconds that reading, linking and looking up the code of a training step took, and whether it came from the cache."""
-    import codegen.runtime
+    import graphc.codegen.runtime.executable
     from benchmarks.row import find
-    from codegen import jit
+    from graphc.codegen import jit
 
     gx.cache.enabled = True  # in the run's own directory
     times: dict[str, float] = {}
-    codegen.runtime.cache.compiled = _timed(codegen.runtime.cache.compiled, times, "read")
-    codegen.runtime.jit.load = _timed(jit.load, times, "link")
+    graphc.codegen.runtime.executable.cache.compiled = _timed(graphc.codegen.runtime.executable.cache.compiled, times, "read")
+    graphc.codegen.runtime.executable.jit.load = _timed(jit.load, times, "link")
     jit.Loaded.address = _timed(jit.Loaded.address, times, "look up")  # type: ignore[method-assign]
     row = find(name)
     _, rest, loss, updates = training_step(row, row.data(), {})
@@ -209,15 +209,15 @@ def _graph(row: Row, data: Arrays, times: dict[str, float]) -> tuple[list[Any], 
 @contextmanager
 def split() -> Iterator[dict[str, float]]:
     """Seconds of the compiler's phases while the block runs: passes, plan, codegen, LLVM, link."""
-    import codegen.runtime
-    from codegen import jit
-    from passes import pipeline
+    import graphc.codegen.runtime.executable
+    from graphc.codegen import jit
+    from graphc.passes import pipeline
 
     times: dict[str, float] = {}
     places = {
         "passes": (pipeline, "optimise"),
         "plan": (pipeline, "plan"),
-        "codegen": (codegen.runtime, "write_module"),
+        "codegen": (graphc.codegen.runtime.executable, "write_module"),
         "LLVM": (jit, "compile_module"),
         "link": (jit, "load"),
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.mathlib import error, exponential, inverse, logarithm, power, trigonometric
+from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, trigonometric
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, order, scalar
 from graphc.target import Target

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from math import isqrt
 
-from codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F64, ERFC_SHORT
-from codegen.mathlib.exponential import exp_of_negative, exp_short
-from codegen.mathlib.kit import bits, clamp, poly, two_product
+from graphc.codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F64, ERFC_SHORT
+from graphc.codegen.mathlib.exponential import exp_of_negative, exp_short
+from graphc.codegen.mathlib.kit import bits, clamp, poly, two_product
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, copysign, fma, lookup, select
 from graphc.target import Target

@@ -5,8 +5,8 @@ x = n log(2) + r with an integer n and |r| <= log(2)/2, so exp(x) = 2**n exp(r) 
 
 from __future__ import annotations
 
-from codegen.mathlib.coefficients import EXP_F32, EXP_F64, EXP_SHORT
-from codegen.mathlib.kit import clamp, fast_two_sum, nearest, negative_size, poly, power_of_two, scale
+from graphc.codegen.mathlib.coefficients import EXP_F32, EXP_F64, EXP_SHORT
+from graphc.codegen.mathlib.kit import clamp, fast_two_sum, nearest, negative_size, poly, power_of_two, scale
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, copysign, fma, select
 from graphc.target import Target

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from codegen.mathlib.coefficients import ASIN_F32, ASIN_F64, ATAN_F32, ATAN_F64
-from codegen.mathlib.kit import poly, sign_of
+from graphc.codegen.mathlib.coefficients import ASIN_F32, ASIN_F64, ATAN_F32, ATAN_F64
+from graphc.codegen.mathlib.kit import poly, sign_of
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, copysign, fma, select, sqrt
 from graphc.target import Target

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from codegen.mathlib.coefficients import EXP_F64, LOG_TAIL
-from codegen.mathlib.exponential import PER_LOG2, exp_short
-from codegen.mathlib.kit import (
+from graphc.codegen.mathlib.coefficients import EXP_F64, LOG_TAIL
+from graphc.codegen.mathlib.exponential import PER_LOG2, exp_short
+from graphc.codegen.mathlib.kit import (
     Pair,
     add_pairs,
     bits,
@@ -23,7 +23,7 @@ from codegen.mathlib.kit import (
     two_product,
     two_sum,
 )
-from codegen.mathlib.logarithm import log_short, split
+from graphc.codegen.mathlib.logarithm import log_short, split
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, copysign, fma, minimum, select, shift_right, unary
 from graphc.target import Target

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from codegen.mathlib.kit import Pair, bits, fast_two_sum, two_product
+from graphc.codegen.mathlib.kit import Pair, bits, fast_two_sum, two_product
 from graphc.dtypes import float64, int64
 from graphc.scalar import Scalar, lookup, shift_right
 from graphc.target import Target

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from codegen.mathlib.coefficients import COS_F32, COS_F64, COS_SHORT, SIN_F32, SIN_F64, SIN_SHORT, SIN_WIDE
-from codegen.mathlib.kit import Pair, bits, detour, fast_two_sum, nearest, poly, rare, two_product
-from codegen.mathlib.reduction import PIO2, reduce_huge
+from graphc.codegen.mathlib.coefficients import COS_F32, COS_F64, COS_SHORT, SIN_F32, SIN_F64, SIN_SHORT, SIN_WIDE
+from graphc.codegen.mathlib.kit import Pair, bits, detour, fast_two_sum, nearest, poly, rare, two_product
+from graphc.codegen.mathlib.reduction import PIO2, reduce_huge
 from graphc.dtypes import float32, float64
 from graphc.scalar import Scalar, fma, select
 from graphc.target import Target

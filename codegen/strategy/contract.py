@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.strategy.packing import SQUARE
 from graphc import dims
 from graphc import scalar as sc
+from graphc.codegen.strategy.packing import SQUARE
 from graphc.dims import Size
 from graphc.program import Axis, Stage
 from graphc.scalar import Scalar

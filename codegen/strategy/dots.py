@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from codegen.lines import Block, Module, literal, llvm_type, mangled
-from codegen.text import emit_op
 from graphc import scalar as sc
+from graphc.codegen.llvm.emit_scalar import emit_op
+from graphc.codegen.llvm.llvm_text import Block, Module, literal, llvm_type, mangled
 from graphc.dtypes import int64
 from graphc.target import Target
 

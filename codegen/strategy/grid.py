@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays, strips_pay
 from graphc import dims
+from graphc.codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays, strips_pay
 from graphc.dims import Size
 
 PACKED_ROWS = 512  # rows of a task where panels of b and strips of a are packed, or half of them all: each panel costs about as much as 10

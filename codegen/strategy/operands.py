@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from codegen.emit import FunctionEmitter
-from codegen.lines import llvm_type
-from codegen.loopir import Block, For, Store
-from codegen.lower import fetch
-from codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
-from codegen.strategy.grid import Panel, row_blocks
-from codegen.strategy.packing import SQUARE, write_copy, write_rows, write_transpose
-from codegen.unit import Unit
-from codegen.values import Scope, Value
 from graphc import dims
 from graphc import scalar as sc
+from graphc.codegen.llvm.emit import FunctionEmitter
+from graphc.codegen.llvm.llvm_text import llvm_type
+from graphc.codegen.llvm.module import Unit
+from graphc.codegen.llvm.values import Scope, Value
+from graphc.codegen.loops.loopir import Block, For, Store
+from graphc.codegen.loops.lower import fetch
+from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
+from graphc.codegen.strategy.grid import Panel, row_blocks
+from graphc.codegen.strategy.packing import SQUARE, write_copy, write_rows, write_transpose
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Axis, Kernel, Operand
 
@@ -67,7 +67,7 @@ class OperandEmitter(FunctionEmitter):
 
     def room(self) -> str:
         """The kernel's last operand."""
-        assert self.kernel.room, "`codegen.room` gives a product that copies its operands a place for them"
+        assert self.kernel.room, "`graphc.codegen.strategy.product_scratch` gives a product that copies its operands a place for them"
         return f"%b{len(self.kernel.operands) - 1}"
 
     # -- loops --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from codegen.lines import Block, Module, llvm_type, mangled
+from graphc.codegen.llvm.llvm_text import Block, Module, llvm_type, mangled
 
 SQUARE = 8  # a 16 x 16 transpose is no faster on AVX-512 and takes 4 times as long to compile
 TOGETHER = 4  # strips that are copied at the same time

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from codegen.lines import llvm_type
-from codegen.loopir import Block, Call, For, Let, Statement, Store
-from codegen.lower import fetch, replace_indices
-from codegen.strategy.contract import (
+from graphc import dims
+from graphc import scalar as sc
+from graphc.codegen.llvm.llvm_text import llvm_type
+from graphc.codegen.llvm.values import Scope
+from graphc.codegen.loops.loopir import Block, Call, For, Let, Statement, Store
+from graphc.codegen.loops.lower import fetch, replace_indices
+from graphc.codegen.strategy.contract import (
     DOT_ROWS,
     REST_ROWS,
     Product,
@@ -24,14 +27,11 @@ from codegen.strategy.contract import (
     stride,
     summed,
 )
-from codegen.strategy.dots import write_dots
-from codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
-from codegen.strategy.loops import lanes_of
-from codegen.strategy.operands import COL, COLS, ROW, J, OperandEmitter, PartEmitter, Q, symbol_of
-from codegen.strategy.tile import PARAMETERS, Tile, write_tile
-from codegen.values import Scope
-from graphc import dims
-from graphc import scalar as sc
+from graphc.codegen.strategy.dots import write_dots
+from graphc.codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
+from graphc.codegen.strategy.loops import lanes_of
+from graphc.codegen.strategy.operands import COL, COLS, ROW, J, OperandEmitter, PartEmitter, Q, symbol_of
+from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
 from graphc.scalar import Scalar

@@ -28,7 +28,7 @@ LN2, LOG2E, LOG10E = math.log(2.0), 1 / math.log(2.0), 1 / math.log(10.0)
 
 
 def _math(name: str) -> Callable[..., Scalar]:
-    """emit: a function of `codegen.mathlib`."""
+    """emit: a function of `graphc.codegen.mathlib`."""
     return lambda s, *args: s.math(name, *args)
 
 

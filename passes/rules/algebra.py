@@ -14,8 +14,8 @@ from graphc.ops.arithmetic import abs, floor_divide, maximum, minimum, mod, nega
 from graphc.ops.compare import SELECT, logical_and, logical_not, logical_or, logical_xor, stop_gradient, where
 from graphc.ops.elementwise import log, power
 from graphc.ops.spread import BROADCAST, astype
-from passes.match import Number, hole, number, params
-from passes.rule import AnyRule, Local, Rule
+from graphc.passes.rewriting.match import Number, hole, number, params
+from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 
 x, y = hole("x"), hole("y")
 i, j = hole("i", "int64"), hole("j", "int64")

@@ -6,8 +6,8 @@ from graphc.ir import Node
 from graphc.ops.contract import CONTRACT, Spec, axes_of, contract, fold_transpose, roles
 from graphc.ops.shape import permute
 from graphc.ops.spread import broadcast
-from passes.match import params
-from passes.rule import AnyRule, Local
+from graphc.passes.rewriting.match import params
+from graphc.passes.rewriting.rule import AnyRule, Local
 
 
 def transpose_in_product(node: Node) -> Node | None:

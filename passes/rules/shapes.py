@@ -19,9 +19,9 @@ from graphc.ops.registry import DIM, asarray
 from graphc.ops.shape import RESHAPE, permute, reshape
 from graphc.ops.slicing import cut, reverse
 from graphc.ops.spread import BROADCAST, CAST, broadcast, reduce
+from graphc.passes.rewriting.match import params, splat
+from graphc.passes.rewriting.rule import AnyRule, Local
 from graphc.types import Shape
-from passes.match import params, splat
-from passes.rule import AnyRule, Local
 
 Axes = tuple[int, ...]
 

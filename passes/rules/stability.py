@@ -16,8 +16,8 @@ from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
 from graphc.ops.compare import isfinite, isinf, stop_gradient, where
 from graphc.ops.elementwise import cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, sigmoid, sin, sinh, softplus, tanh
 from graphc.ops.reductions import log_softmax, logsumexp, max, mean, prod, softmax, sum, var
-from passes.match import Number, hole, number, params, size_value, splat, vector
-from passes.rule import AnyRule, Local, Rule
+from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
+from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 
 x, y, z = hole("x"), hole("y"), hole("z")
 v, w = vector("v"), vector("w")

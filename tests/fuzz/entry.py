@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gx
-from codegen.objects import SPARE_BYTES
+from graphc.codegen.entry.objects import SPARE_BYTES
 from tests.fuzz.functions import Case, cases
 from tests.fuzz.values import Act, Raises, Value, layout, right, wrong
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-import codegen.entry
 import graphc as gx
+import graphc.codegen.entry.entry
 
 
 @dataclass
@@ -37,12 +37,12 @@ class Case:
 @contextmanager
 def released() -> Iterator[None]:
     """Whatever is compiled meanwhile lets go of the GIL at every call."""
-    kept = codegen.entry.LONG_WORK
-    codegen.entry.LONG_WORK = -1.0
+    kept = graphc.codegen.entry.entry.LONG_WORK
+    graphc.codegen.entry.entry.LONG_WORK = -1.0
     try:
         yield
     finally:
-        codegen.entry.LONG_WORK = kept
+        graphc.codegen.entry.entry.LONG_WORK = kept
 
 
 def cases(mode: str) -> list[Case]:

@@ -14,7 +14,7 @@ import numpy as np
 import graphc as gx
 from graphc.interp import evaluate
 from graphc.ir import Node
-from graphc.state import Shared
+from graphc.user.state import Shared
 from tests.fuzz.compare import Case
 from tests.fuzz.graphs import build, make_steps, make_values
 

@@ -14,7 +14,7 @@ import numpy as np
 import graphc as gx
 from graphc import tree
 from graphc.ir import Graph, Node, toposort
-from passes.pipeline import Log, optimise
+from graphc.passes.pipeline import Log, optimise
 
 DATA = Path(__file__).parents[2] / "examples" / "data" / "digits.npz"
 PER_LOG2 = "0x3FF71547652B82FE"  # 1 / log(2), which each exponential of the emitted code multiplies with

@@ -11,20 +11,20 @@ import pytest
 import scipy.special
 
 import graphc as gx
-from codegen.runtime import Executable
-from codegen.target import host
+from graphc.codegen.runtime.executable import Executable
+from graphc.codegen.target import host
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC, elementwise
-from passes.fold import FOLD
-from passes.fuse import fuse
-from passes.pipeline import Log, plan
-from passes.rewrite import Table, rewrite
-from passes.rules.algebra import ALGEBRA
-from passes.rules.linalg import LINALG
-from passes.rules.shapes import SHAPES
-from passes.rules.stability import STABILITY
+from graphc.passes.fusion.fuse import fuse
+from graphc.passes.pipeline import Log, plan
+from graphc.passes.rewriting.fold import FOLD
+from graphc.passes.rewriting.rewrite import Table, rewrite
+from graphc.passes.rules.algebra import ALGEBRA
+from graphc.passes.rules.linalg import LINALG
+from graphc.passes.rules.shapes import SHAPES
+from graphc.passes.rules.stability import STABILITY
 from tests.spec.kit import both, close, nodes, ops_of, optimised, run
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from codegen.runtime import Executable
+from graphc.codegen.runtime.executable import Executable
 from graphc.ir import Graph, Node, toposort
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from graphc.passes.fusion.assemble import assemble
+from graphc.passes.fusion.fuse import fuse
+from graphc.passes.storage.memory import plan_memory
 from graphc.program import Launch
-from graphc.verify import verify
-from passes.assemble import assemble
-from passes.fuse import fuse
-from passes.memory import plan_memory
+from graphc.verify.graph import verify
 from tests.spec.kit import both, close, cross_entropy, difference, exponentials, net, nodes, ops, optimised, run, weights
 
 

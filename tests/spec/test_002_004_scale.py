@@ -11,7 +11,7 @@ import pytest
 import graphc as gx
 from graphc.interp import evaluate
 from graphc.printer import format_graph
-from graphc.verify import verify
+from graphc.verify.graph import verify
 from tests.spec.kit import close, nodes, optimised
 
 LONG = 100_000

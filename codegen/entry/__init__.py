@@ -1,0 +1,1 @@
+"""The Python entry point of a compiled function, emitted as LLVM text."""

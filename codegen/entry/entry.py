@@ -1,0 +1,322 @@
+"""The Python entry point of a compiled function, emitted as LLVM text.
+
+    PyObject *entry(PyObject *f, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+
+It takes the common calls straight through: C-contiguous native arrays of the declared dtypes and fitting sizes, Python numbers
+for rank 0, trees of them, keywords in the declared order, defaults at the end, fresh results or `out=`. Anything else (casts,
+lists for arrays, strided arrays, wrong sizes, overlapping `out`, state or the arena in use, an index out of range) goes to the
+Python path, which has the same checks and raises the errors.
+
+All checks are made with the GIL held, so they need no locks. Short work keeps the GIL; long work releases it, after marking what
+it uses: the arena (by its capacity, see `graphc.codegen.entry.context`) and the state (in its cells, see `graphc.user.state`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.codegen.compile import FINISHED, program_symbols, replaced_state
+from graphc.codegen.entry import cpython
+from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FIXED, TAKEN
+from graphc.codegen.entry.objects import readable
+from graphc.codegen.entry.parameters import ParameterEmitter
+from graphc.codegen.llvm.emit_scalar import Block as Lines
+from graphc.codegen.llvm.module import Unit
+from graphc.codegen.llvm.values import Scope
+from graphc.codegen.runtime.estimate import in_double, work
+from graphc.dims import Size, Symbol
+from graphc.program import Check, Launch, Layout, Program, root_of
+from graphc.user.state import ADDRESS, BUSY, NATIVE
+
+if TYPE_CHECKING:
+    from graphc.codegen.runtime.executable import Binding
+
+LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
+MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
+MOST_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
+PARAMETERS = "ptr %f, ptr %args, i64 %nargsf, ptr %kwnames"
+Place = tuple[str, str]  # the address and the number of bytes of an array
+
+
+class EntryEmitter(ParameterEmitter):
+    """Writes the entry of one program. `objects` collects the Python objects that it refers to, see `Context`."""
+
+    def __init__(self, unit: Unit, program: Program, binding: Binding, layout: Layout, objects: list[object], arena_bytes: Size) -> None:
+        super().__init__(unit, program, layout, objects)
+        self.binding, self.arena_bytes = binding, arena_bytes
+        self.arrays: list[str] = []  # the data of inputs
+        self.output_buffers = [program.buffers[b] for b in program.outputs]
+
+    def text(self) -> str:
+        given, out = self.count()
+        self.arguments(given)
+        targets = self.targets(out, can_write_directly(self.program))
+        shapes = [self.argument(k, value) for k, value in enumerate(self.inputs)]
+        self.sizes(shapes)
+        long = self.long()
+        arena = self.arena()
+        self.idle()
+        self.state_apart(shapes)
+        self.not_negative()
+        outputs = self.results(out, targets, shapes)
+        status = self.run(long, arena, outputs)
+        self.finish(status, out, outputs)
+        lines = self.entry.lines
+        slow = self.slow()
+        return f"define ptr @entry({PARAMETERS}) {{\nentry:\n" + "\n".join([*self.slots, *lines, "}", slow])
+
+    def slow(self) -> str:
+        """A function that hands the call on to the Python path, as a call of a method of f."""
+        self.entry.label("slow")  # one jump, so that nothing is kept for it in registers that must be saved
+        self.entry.line(f"ret ptr {self.entry.emit(f'tail call ptr @slow({PARAMETERS})')}")
+        self.entry = Lines(self.entry.names)
+        self.scopes = [Scope(self.entry, 0)]
+        method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(CALLABLE)}", "ptr %f"), [])
+        answer = self.api("ptr", "PyObject_Vectorcall", f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
+        self.disown(method)
+        return f"define internal ptr @slow({PARAMETERS}) noinline cold {{\n" + "\n".join(
+            [*self.entry.lines, f"  ret ptr {answer}", "}", ""]
+        )
+
+    # -- arguments ----------------------------------------------------------------------------------------------
+    def argument(self, k: int, value: str) -> list[str]:
+        """Check the k-th input; its sizes."""
+        node, kind = self.program.inputs[k], self.field(value, cpython.TYPE)
+        if node.ndim == 0:
+            self.arrays.append(self.number(value, kind, node.dtype))
+            return []
+        self.is_array(value, kind, node.dtype, node.ndim)
+        self.arrays.append(self.field(value, cpython.DATA))
+        return self.shape(value, node.ndim)
+
+    def sizes(self, shapes: Sequence[list[str]]) -> None:
+        """Bind the size symbols and compare everything that must agree, as `Binding.sizes` does."""
+        e, n = self.entry, len(self.program.inputs)
+        for k, axis, known in self.binding.fixed:
+            if k < n:
+                self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {known}"))
+        for s, k, axis, size in self.binding.sources:
+            self.scopes[0].axis[s] = self.constant(self.solved(s, shapes[k][axis], size))
+        for k, axis, size in self.binding.derived:
+            self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {self.size(size).text}"))
+        for a, b in self.binding.size_checks:
+            self.require(e.emit(f"icmp eq i64 {self.size(a).text}, {self.size(b).text}"))
+
+    def solved(self, s: Symbol, value: str, size: Size) -> str:
+        """The symbol's value where an axis of size c*n + k has this value."""
+        e = self.entry
+        split = dims.affine(size, s)
+        assert split is not None
+        c, k = split
+        if k != 0:
+            value = e.emit(f"sub i64 {value}, {k}")
+        if c != 1:
+            self.require(e.emit(f"icmp eq i64 {e.emit(f'srem i64 {value}, {c}')}, 0"))
+            value = e.emit(f"sdiv i64 {value}, {c}")
+        if k != 0 or c != 1:
+            self.require(e.emit(f"icmp sge i64 {value}, 0"))
+        return value
+
+    # -- resources ----------------------------------------------------------------------------------------------
+    def long(self) -> str:
+        """Whether the work is long enough to release the GIL. Far too long work goes the Python path: its sizes may not fit 64 bits."""
+        total = in_double(work(self.program))
+        if total.op == "const":
+            return "true" if sc.const_value(total) > LONG_WORK else "false"
+        self.require(self.value(total < MOST_WORK).text)
+        return self.value(total > LONG_WORK).text
+
+    def arena(self) -> str:
+        """The arena, if it is free and large enough."""
+        if self.arena_bytes == 0:
+            return "null"
+        self.require(self.entry.emit(f"icmp sle i64 {self.size(self.arena_bytes).text}, {self.word(CAPACITY, 'i64')}"))
+        return self.word(ARENA)
+
+    def cell(self, k: int) -> str:
+        """The cell of the k-th state variable."""
+        return self.word(FIXED + k)
+
+    def idle(self) -> None:
+        """No other thread is inside a call that reads or writes the same state."""
+        e, busy = self.entry, "0"
+        for k in range(len(self.program.shared)):
+            for word in (BUSY, NATIVE):
+                busy = e.emit(f"or i64 {busy}, {self.field(self.cell(k), 8 * word, 'i64')}")
+        if busy != "0":
+            self.same("i64", busy, 0)
+
+    # -- memory apart -------------------------------------------------------------------------------------------
+    def input_places(self, shapes: Sequence[list[str]]) -> list[Place]:
+        return [(p, self.nbytes(x.dtype.itemsize, shape)) for p, x, shape in zip(self.arrays, self.program.inputs, shapes, strict=True)]
+
+    def state_place(self, k: int) -> Place:
+        v = self.program.shared[k]
+        return self.field(self.cell(k), 8 * ADDRESS), str(dims.product(v.shape) * v.dtype.itemsize)  # `suits` wants known sizes
+
+    def nbytes(self, itemsize: int, shape: Sequence[str]) -> str:
+        total, known = "", itemsize
+        for size in shape:
+            if not size.startswith("%"):
+                known *= int(size)
+            else:
+                total = self.entry.emit(f"mul i64 {total}, {size}") if total else size
+        return str(known) if not total else total if known == 1 else self.entry.emit(f"mul i64 {total}, {known}")
+
+    def apart(self, a: Place, b: Place) -> None:
+        """Go on if two arrays share no byte: not -bytes_a < start_a - start_b < bytes_b. Empty ones may go the Python path."""
+        if "0" in (a[1], b[1]):
+            return
+        e = self.entry
+        ahead = e.emit(f"sub i64 {e.emit(f'ptrtoint ptr {a[0]} to i64')}, {e.emit(f'ptrtoint ptr {b[0]} to i64')}")
+        less = e.emit(f"sub i64 {a[1]}, 1")
+        self.require(e.emit(f"icmp uge i64 {e.emit(f'add i64 {ahead}, {less}')}, {e.emit(f'add i64 {b[1]}, {less}')}"))
+
+    def state_apart(self, shapes: Sequence[list[str]]) -> None:
+        """No argument shares memory with state that the call replaces."""
+        replaced = [self.state_place(k) for k in replaced_state(self.program)]
+        for a in self.input_places(shapes) if replaced else []:
+            for b in replaced:
+                self.apart(a, b)
+
+    def not_negative(self) -> None:
+        """Sizes of outputs; asked before the first output is made, which the Python path would not take over."""
+        for size in dict.fromkeys(s for b in self.output_buffers for s in b.shape if not isinstance(s, int)):
+            self.require(self.entry.emit(f"icmp sge i64 {self.size(size).text}, 0"))
+
+    # -- results ------------------------------------------------------------------------------------------------
+    def results(self, out: str, targets: Sequence[str], shapes: Sequence[list[str]]) -> list[str]:
+        """The arrays to write to: fresh ones, or `targets` where they fit."""
+        e = self.entry
+        made: list[str] = []
+        if not targets:
+            for k, b in enumerate(self.output_buffers):
+                made.append(self.array(k, b.dtype, b.shape, made))
+            return made
+        fresh, given, ready = self.label("fresh"), self.label("given"), self.label("ready")
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{fresh}, label %{given}")
+        e.label(given)
+        self.fitting(targets, shapes)
+        written = e.current
+        e.line(f"br label %{ready}")
+        e.label(fresh)
+        for k, b in enumerate(self.output_buffers):
+            made.append(self.array(k, b.dtype, b.shape, made))
+        block = e.current
+        e.line(f"br label %{ready}")
+        e.label(ready)
+        return [e.emit(f"phi ptr [ {m}, %{block} ], [ {t}, %{written} ]") for m, t in zip(made, targets, strict=True)]
+
+    def fitting(self, targets: Sequence[str], shapes: Sequence[list[str]]) -> None:
+        """Go on if results may be written into `targets` at any time: they lie apart from all that is read, and from each other."""
+        others = self.input_places(shapes) + [self.state_place(k) for k in range(len(self.program.shared))]
+        for target, b in zip(targets, self.output_buffers, strict=True):
+            self.is_array(target, self.field(target, cpython.TYPE), b.dtype, len(b.shape), cpython.WRITEABLE)
+            sizes = [self.size(s).text for s in b.shape]
+            for have, wanted in zip(self.shape(target, len(b.shape)), sizes, strict=True):
+                self.same("i64", have, wanted)
+            place = self.field(target, cpython.DATA), self.nbytes(b.dtype.itemsize, sizes)
+            for other in others:
+                self.apart(place, other)
+            others.append(place)
+
+    def run(self, long: str, arena: str, outputs: Sequence[str]) -> str:
+        """Call the native code, without the GIL if the work is long; its status."""
+        e, program = self.entry, self.program
+        state = [self.field(self.cell(k), 8 * ADDRESS) for k in range(len(program.shared))]
+        constants = [self.word(FIXED + len(program.shared) + k) for k in range(len(program.constants))]
+        pointers = [*self.arrays, *state, *constants, *[self.field(o, cpython.DATA) for o in outputs], arena]
+        slots = self.slot(f"[{len(pointers)} x ptr]")
+        for k, p in enumerate(pointers):
+            self.put_field(slots, 8 * k, "ptr", p)
+        symbols = program_symbols(program)
+        sizes = self.slot(f"[{max(len(symbols), 1)} x i64]")
+        for k, s in enumerate(symbols):
+            self.put_field(sizes, 8 * k, "i64", self.axis(s).text)
+        call = f"call i64 @{'run' if 'part1' in self.module.functions else 'part0'}(ptr {slots}, ptr {sizes})"
+        if long == "false":
+            return e.emit(call)
+        before = e.current
+        release, go, back, ran = self.label("release"), self.label("run"), self.label("back"), self.label("ran")
+        e.line(f"br i1 {long}, label %{release}, label %{go}")
+        e.label(release)
+        held = self.mark(outputs)
+        thread = self.api("ptr", "PyEval_SaveThread")
+        e.line(f"br label %{go}")
+        e.label(go)
+        saved = e.emit(f"phi ptr [ null, %{before} ], [ {thread}, %{release} ]")
+        capacity = e.emit(f"phi i64 [ 0, %{before} ], [ {held}, %{release} ]")
+        status = e.emit(call)
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {saved}, null')}, label %{ran}, label %{back}")
+        e.label(back)
+        self.api("void", "PyEval_RestoreThread", f"ptr {saved}")
+        self.unmark(outputs, capacity)
+        e.line(f"br label %{ran}")
+        e.label(ran)
+        return status
+
+    def mark(self, outputs: Sequence[str]) -> str:
+        """Take the arena, the state, and what other threads might drop from containers meanwhile; the arena's capacity."""
+        for o in self.borrowed(outputs):
+            self.own(o)
+        for k in range(len(self.program.shared)):
+            self.put_field(self.cell(k), 8 * NATIVE, "i64", 1)
+        if self.arena_bytes == 0:
+            return "0"
+        capacity = self.word(CAPACITY, "i64")
+        self.put_field("@context", 8 * CAPACITY, "i64", TAKEN)
+        return capacity
+
+    def unmark(self, outputs: Sequence[str], capacity: str) -> None:
+        for k in range(len(self.program.shared)):
+            self.put_field(self.cell(k), 8 * NATIVE, "i64", 0)
+        if self.arena_bytes != 0:
+            self.put_field("@context", 8 * CAPACITY, "i64", capacity)
+        for o in self.borrowed(outputs):
+            self.disown(o)
+
+    def borrowed(self, outputs: Sequence[str]) -> list[str]:
+        """Arrays that only a container may hold. The caller holds the arguments themselves."""
+        inside = [*self.inputs] if any(s.cls is not None for s in self.layout.inputs) else []
+        return inside + ([*outputs] if self.layout.outputs.cls is not None else [])
+
+    def finish(self, status: str, out: str, outputs: Sequence[str]) -> None:
+        e = self.entry
+        good, bad, drop = self.label("good"), self.label("bad"), self.label("drop")
+        e.line(f"br i1 {e.emit(f'icmp eq i64 {status}, {FINISHED}')}, label %{good}, label %{bad}, !prof {self.likely}")
+        e.label(bad)
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{drop}, label %slow")
+        e.label(drop)
+        for o in outputs:
+            self.disown(o)
+        e.line("br label %slow")
+        e.label(good)
+        fresh, given = self.label("fresh"), self.label("given")
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{fresh}, label %{given}")
+        e.label(given)
+        self.own(out)
+        e.line(f"ret ptr {out}")
+        e.label(fresh)
+        e.line(f"ret ptr {self.build(self.layout.outputs, iter(outputs))}")
+
+
+def can_write_directly(program: Program) -> bool:
+    """Whether results may be written into arrays of the caller's: nothing is written to them before all that can fail is past."""
+    last = max([k for k, step in enumerate(program.steps) if isinstance(step, Check)], default=-1)
+    early = [step for step in program.steps[: max(last, 0)] if isinstance(step, Launch)]
+    return not any(program.buffers[root_of(program, b)].role == "output" for step in early for b in step.writes())
+
+
+def suits(program: Program, binding: Binding, layout: Layout) -> bool:
+    """Whether a program can have an entry: few arrays, state of known sizes, plain containers, work of less than days."""
+    if len(program.inputs) + len(program.shared) + len(program.outputs) > MOST_ARRAYS:
+        return False
+    if not cpython.is_readable() or binding.given or any(not isinstance(s, int) for v in program.shared for s in v.shape):
+        return False
+    if not all(map(readable, (*layout.inputs, layout.outputs))):
+        return False
+    total = in_double(work(program))
+    return total.op != "const" or sc.const_value(total) < MOST_WORK

@@ -1,0 +1,1 @@
+"""Loops -> LLVM text."""

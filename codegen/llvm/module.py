@@ -1,0 +1,57 @@
+"""One LLVM module being written: the attributes its functions share, and out-of-line scalar math."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from graphc import scalar as sc
+from graphc.codegen.llvm.emit_scalar import Block as Lines
+from graphc.codegen.llvm.emit_scalar import Module, evaluate_all, llvm_type
+from graphc.codegen.mathlib import expand
+from graphc.program import Kernel
+from graphc.target import Target
+
+
+def fresh(lines: Lines) -> str:
+    """A new SSA name."""
+    return f"%v{next(lines.names)}"
+
+
+class Unit:
+    """One LLVM module being written: kernels once each, and out-of-line scalar math."""
+
+    def __init__(self, target: Target, fma: bool = True) -> None:
+        self.target = target
+        self.product_target = target if fma else replace(target, has_fma=False)  # products write their multiply-adds themselves
+        self.module = Module()
+        self.names: dict[Kernel, str] = {}  # of the kernels' functions, for kernels that call others
+        self.kernel_attributes = self.module.attributes(f'nounwind "prefer-vector-width"="{8 * target.vector_bytes}"')
+        self.math_attributes = self.module.attributes(f'nounwind noinline "prefer-vector-width"="{8 * target.vector_bytes}"')
+        self.math_functions: dict[tuple[tuple[str, ...], tuple[np.dtype, ...], int], str] = {}
+
+    def math_function(self, names: tuple[str, ...], dtypes: tuple[np.dtype, ...], lanes: int = 1) -> str:
+        """The out-of-line copy of math functions of the same arguments, written once a module; several give a struct."""
+        known = self.math_functions.get((names, dtypes, lanes))
+        if known is not None:
+            return known
+        symbol = f"m.{'.'.join(names)}." + ".".join(d.name for d in dtypes) + (f".v{lanes}" if lanes > 1 else "")
+        self.math_functions[names, dtypes, lanes] = symbol
+        args = [sc.arg(k, d) for k, d in enumerate(dtypes)]
+        roots = [expand(sc.math(name, *args), self.target) for name in names]
+        lines = Lines()
+        lines.current = "entry"
+        results = evaluate_all(self.module, lines, self.target, roots, [f"%x{k}" for k in range(len(dtypes))], lanes)
+        params = ", ".join(f"{llvm_type(d, lanes)} %x{k}" for k, d in enumerate(dtypes))
+        kinds = [llvm_type(r.dtype, lanes) for r in roots]
+        kind, result = kinds[0], results[0]
+        if len(roots) > 1:
+            kind, result = f"{{ {', '.join(kinds)} }}", "poison"
+            for k, (part, value) in enumerate(zip(kinds, results, strict=True)):
+                result = lines.emit(f"insertvalue {kind} {result}, {part} {value}, {k}")
+        text = "\n".join(lines.lines)
+        self.module.functions[symbol] = (
+            f"define internal {kind} @{symbol}({params}) {self.math_attributes} {{\nentry:\n{text}\n  ret {kind} {result}\n}}\n"
+        )
+        return symbol

@@ -1,0 +1,339 @@
+"""Where values are written: each in the outermost loop in which it has a meaning.
+
+So loop invariants are hoisted and equal parts shared here, and LLVM needs no pass for that. In a `vector` loop a value
+that depends on the loop's index is a vector, any other stays scalar and is spread over the lanes once, outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.codegen.llvm.emit_scalar import Block as Lines
+from graphc.codegen.llvm.emit_scalar import emit_op, literal, llvm_type, splat
+from graphc.codegen.llvm.module import Unit
+from graphc.codegen.mathlib import MATH, expand
+from graphc.dims import Dim, Size, Symbol
+from graphc.dtypes import int64
+from graphc.errors import CompileError, fail
+from graphc.program import Kernel
+from graphc.scalar import Scalar
+
+
+class Value(NamedTuple):
+    """An SSA value: its name, how many lanes it has (1: the same for all), and the scope depth it belongs to."""
+
+    text: str
+    lanes: int
+    depth: int
+
+
+@dataclass
+class Scope:
+    """A loop body being written, or one unrolled copy of it."""
+
+    lines: Lines
+    depth: int
+    memo: dict[object, Value] = field(default_factory=dict)
+    axis: dict[Symbol, Value] = field(default_factory=dict)
+    vector: Symbol | None = None  # the axis whose lanes this scope introduces
+    mask: str | None = None  # the lanes that exist, in a tail
+
+
+class ValueEmitter:
+    """Scalars and sizes as SSA values, inside the loops that are open."""
+
+    def __init__(self, unit: Unit, kernel: Kernel, name: str, outline: bool) -> None:
+        self.unit, self.module, self.target, self.kernel, self.name = unit, unit.module, unit.target, kernel, name
+        self.outline = outline  # call math functions instead of inlining them
+        self.expanded: dict[Scalar, Scalar] = {}  # with math functions inlined: unrolled copies ask again
+        self.lanes = 1  # of the vector loop we are in
+        self.labels = 0
+        self.entry = Lines()
+        self.entry.current = "entry"
+        self.scopes = [Scope(self.entry, 0)]
+        for k, symbol in enumerate(kernel.sizes()):
+            self.scopes[0].axis[symbol] = Value(f"%n{k}", 1, 0)  # by number: the text must not depend on the user's names
+
+    def fetch(self, s: Scalar, args: list[Value]) -> Value:
+        """An element of an operand; see `graphc.codegen.llvm.access`."""
+        raise NotImplementedError
+
+    def result(self, name: int) -> Value:
+        """The value of an accumulator; see `graphc.codegen.llvm.accumulate`."""
+        raise NotImplementedError
+
+    @property
+    def here(self) -> Scope:
+        return self.scopes[-1]
+
+    def label(self, stem: str) -> str:
+        self.labels += 1
+        return f"{stem}{self.labels}"
+
+    # -- values -------------------------------------------------------------------------------------------------
+    def op(self, s: Scalar, args: list[str], lanes: int) -> str:
+        return emit_op(self.module, self.here.lines, self.target, s, args, lanes)
+
+    def find(self, key: object) -> Value | None:
+        for scope in reversed(self.scopes):
+            found = scope.memo.get(key)
+            if found is not None:
+                return found
+        return None
+
+    def put(self, key: object, value: Value) -> Value:
+        self.scope_at(value.depth, value.lanes).memo[key] = value
+        return value
+
+    def scope_at(self, depth: int, lanes: int = 1) -> Scope:
+        """The scope in which a value of that depth is written; unrolled copies share a depth, the innermost one is meant."""
+        if self.scopes[-1].depth == depth:
+            return self.scopes[-1]
+        for scope in reversed(self.scopes):
+            if scope.depth == depth:
+                return scope
+        raise AssertionError(depth)
+
+    def constant(self, text: str) -> Value:
+        """A value that is the same everywhere in the function."""
+        return Value(text, 1, 0)
+
+    def at(self, depth: int) -> _At:
+        return _At(self, depth)
+
+    def value(self, root: Scalar) -> Value:
+        """The SSA value of a Scalar, written where it belongs."""
+        if not self.outline:
+            expanded = self.expanded.get(root)
+            if expanded is None:
+                expanded = self.expanded[root] = expand(root, self.target)
+            root = expanded
+        found = self.find(root)
+        if found is not None:
+            return found
+        stack = [root]
+        while stack:
+            s = stack[-1]
+            if self.find(s) is not None:
+                stack.pop()
+                continue
+            height, known = len(stack), []
+            for a in s.args[::-1]:
+                value = self.find(a)
+                if value is None:
+                    stack.append(a)
+                else:
+                    known.append(value)
+            if len(stack) > height:
+                continue
+            stack.pop()
+            self.put(s, self.compute(s, known[::-1]))
+        result = self.find(root)
+        assert result is not None
+        return result
+
+    def compute(self, s: Scalar, known: list[Value]) -> Value:
+        """The value of a Scalar whose arguments have the values `known`."""
+        if s.op == "const":
+            return Value(literal(s, 1), 1, 0)
+        if s.op == "index":
+            return self.lane_index(s.param)
+        if s.op == "local":
+            found = self.find(("local", s.param))
+            if found is not None:
+                return found
+            return self.result(s.param)
+        if s.op == "fetch":
+            return self.fetch(s, known)
+        lanes = depth = 0
+        for v in known:
+            lanes, depth = max(lanes, v.lanes), max(depth, v.depth)
+        with self.at(depth):
+            texts = [v.text if v.lanes == lanes else self.spread(v, x.dtype, lanes) for v, x in zip(known, s.args, strict=True)]
+            if s.op in MATH:
+                return Value(self.call_math(s, texts), 1, depth)
+            return Value(self.op(s, texts, lanes), lanes, depth)
+
+    def call_math(self, s: Scalar, args: list[str]) -> str:
+        """Straight-line code calls one copy of a function instead of inlining it: compile time stays linear."""
+        name = self.unit.math_function((s.op,), tuple([a.dtype for a in s.args]))
+        kinds = ", ".join(f"{llvm_type(a.dtype, 1)} {t}" for a, t in zip(s.args, args, strict=True))
+        return self.here.lines.emit(f"call {llvm_type(s.dtype, 1)} @{name}({kinds})")
+
+    def spread(self, v: Value, dtype: np.dtype, lanes: int) -> str:
+        """The value with `lanes` lanes, spread outside the loop it does not depend on."""
+        if v.lanes == lanes:
+            return v.text
+        key = ("splat", v.text, lanes, dtype)
+        found = self.find(key)
+        if found is None:
+            with self.at(v.depth):
+                found = self.put(key, Value(splat(self.here.lines, v.text, dtype, lanes), lanes, v.depth))
+        return found.text
+
+    def mask(self) -> str | None:
+        for scope in reversed(self.scopes):
+            if scope.mask is not None:
+                return scope.mask
+        return None
+
+    # -- sizes and indices --------------------------------------------------------------------------------------
+    def axis(self, symbol: Symbol) -> Value:
+        for scope in reversed(self.scopes):
+            if symbol in scope.axis:
+                return scope.axis[symbol]
+        fail(CompileError, f"the symbol {symbol.name} has no value in kernel {self.name}")
+
+    def size(self, size: Size) -> Value:
+        """An i64 expression; each part is written in the outermost loop where it is known."""
+        if isinstance(size, int):
+            return Value(str(size), 1, 0)
+        found = self.find(size)
+        if found is not None:
+            return found
+        by_depth: dict[int, list[Value]] = {}
+        for monomial, coefficient in size.terms:
+            term = self.term(monomial, coefficient)
+            by_depth.setdefault(term.depth, []).append(term)
+        total: Value | None = None
+        for depth in sorted(by_depth):
+            with self.at(depth):
+                for term in by_depth[depth]:
+                    total = term if total is None else Value(self.here.lines.emit(f"add i64 {total.text}, {term.text}"), 1, depth)
+        assert total is not None
+        return self.put(size, total)
+
+    def term(self, monomial: tuple[tuple[object, int], ...], coefficient: int) -> Value:
+        factors = [self.atom(atom) for atom, power in monomial for _ in range(power)]
+        if not factors:
+            return Value(str(coefficient), 1, 0)
+        factors.sort(key=lambda v: v.depth)
+        product: Value | None = Value(str(coefficient), 1, 0) if coefficient != 1 else None
+        for f in factors:
+            if product is None:
+                product = f
+                continue
+            with self.at(f.depth):
+                product = Value(self.here.lines.emit(f"mul i64 {product.text}, {f.text}"), 1, f.depth)
+        assert product is not None
+        return product
+
+    def atom(self, atom: object) -> Value:
+        if isinstance(atom, Symbol):
+            return self.axis(atom)
+        assert isinstance(atom, dims.Call)
+        found = self.find(atom)
+        if found is not None:
+            return found
+        a, b = (self.size(x) for x in atom.args)
+        depth = max(a.depth, b.depth)
+        with self.at(depth):
+            return self.put(atom, Value(self.size_call(atom, a.text, b.text), 1, depth))
+
+    def size_call(self, call: dims.Call, a: str, b: str) -> str:
+        """`//` and `%` by a power of two are a shift and a mask; where nothing can be negative or zero they need no guards."""
+        n, by = call.args
+        if call.fn in ("floordiv", "mod"):
+            if isinstance(by, int) and by & (by - 1) == 0:
+                return self.here.lines.emit(f"ashr i64 {a}, {by.bit_length() - 1}" if call.fn == "floordiv" else f"and i64 {a}, {by - 1}")
+            if (dims.lower_bound(by) or 0) >= 1 and (low := dims.lower_bound(n)) is not None and low >= 0:
+                return self.here.lines.emit(f"{'udiv' if call.fn == 'floordiv' else 'urem'} i64 {a}, {b}")
+        x, y = sc.arg(0, int64), sc.arg(1, int64)
+        return self.op(sc.scalar(call.fn, (x, y), int64), [a, b], 1)
+
+    def lane_symbol(self) -> Symbol | None:
+        for scope in reversed(self.scopes):
+            if scope.vector is not None:
+                return scope.vector
+        return None
+
+    def split(self, size: Size) -> tuple[Size, bool] | None:
+        """(stride, True) of the size along the lanes; None when it is not affine in them."""
+        if isinstance(size, int):
+            return 0, True
+        symbol = self.lane_symbol()
+        if symbol is None or symbol not in dims.symbols(size):
+            return 0, True
+        found = dims.affine(size, symbol)
+        return None if found is None else (found[0], True)
+
+    def lane_index(self, size: Size) -> Value:
+        """A size expression as a value: in a vector loop one number per lane."""
+        stride = self.split(size)
+        if stride is not None and stride[0] == 0:
+            return self.size(size)
+        lines, lanes = self.here.lines, self.lanes
+        if stride is not None:
+            base = self.size(size)
+            step = self.spread(self.size(stride[0]), int64, lanes)
+            with self.at(base.depth):
+                lines = self.here.lines
+                ramp = lane_numbers(lanes) if stride[0] == 1 else lines.emit(f"mul <{lanes} x i64> {lane_numbers(lanes)}, {step}")
+                start = splat(lines, base.text, int64, lanes)
+                return Value(lines.emit(f"add <{lanes} x i64> {start}, {ramp}"), lanes, base.depth)
+        assert isinstance(size, Dim)
+        return self.value(size_scalar(size))
+
+    def tree(self, root: Scalar, args: dict[int, str], lanes: int) -> str:
+        """A small expression over `arg`s, written here."""
+        done: dict[int, str] = {}
+        for s in sc.order((root,)):
+            done[id(s)] = (
+                args[s.param]
+                if s.op == "arg"
+                else literal(s, lanes)
+                if s.op == "const"
+                else self.op(s, [done[id(x)] for x in s.args], lanes)
+            )
+        return done[id(root)]
+
+
+class _At:
+    """`with emitter.at(depth)`: what is written goes to the scope of that depth."""
+
+    __slots__ = ("depth", "emitter", "saved")
+
+    def __init__(self, emitter: ValueEmitter, depth: int) -> None:
+        self.emitter, self.depth = emitter, depth
+
+    def __enter__(self) -> None:
+        self.saved = scopes = self.emitter.scopes
+        if scopes[-1].depth == self.depth:
+            return
+        keep = len(scopes) - 1
+        while scopes[keep - 1].depth != self.depth:
+            keep -= 1
+        self.emitter.scopes = scopes[:keep]
+
+    def __exit__(self, *_: object) -> None:
+        self.emitter.scopes = self.saved
+
+
+def lane_numbers(lanes: int) -> str:
+    return "<" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">"
+
+
+def size_scalar(size: Size) -> Scalar:
+    """A size expression taken apart into Scalars, for indices that are not affine in the lanes."""
+    if isinstance(size, int):
+        return sc.const(size, int64)
+    total: Scalar | None = None
+    for monomial, coefficient in size.terms:
+        product = None if coefficient == 1 and monomial else sc.const(coefficient, int64)
+        for atom, power in monomial:
+            if isinstance(atom, Symbol):
+                part = sc.index(dims.of_symbol(atom))
+            else:
+                a, b = (size_scalar(x) for x in atom.args)
+                part = sc.scalar(atom.fn, (a, b), int64)
+            for _ in range(power):
+                product = part if product is None else product * part
+        assert product is not None
+        total = product if total is None else total + product
+    assert total is not None
+    return total

@@ -1,0 +1,1 @@
+"""Kernel -> loops: the loop language, lowering to it, its checks."""

@@ -1,0 +1,189 @@
+"""The invariants of the loops of a kernel: locals defined before use, indices bound, accumulators allocated, dtypes that agree.
+
+    CompileError: loops: t2 is read where it is not defined
+      > t3: f32 = (t2 + 1.0)
+      in  for i0 in n (serial)
+
+A `Call` is opaque here: a micro-kernel checks its own parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+import numpy as np
+
+from graphc import dims
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, format_loops
+from graphc.dims import Size, Symbol
+from graphc.dtypes import SHORT, bool_, int64
+from graphc.errors import CompileError
+from graphc.program import NEUTRAL_COMBINES, Kernel
+from graphc.scalar import Scalar, order
+from graphc.verify.scalar import outside, scalar_fault, show, unbound
+
+COMBINES = (*NEUTRAL_COMBINES, "recur")
+KINDS = ("serial", "unroll", "vector")
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What is known at a statement. Blocks add to `locals` and `registers` as they go on; loops copy them."""
+
+    axes: Mapping[Symbol, Size]
+    locals: dict[int, np.dtype]
+    registers: dict[int, Alloc]
+    within: tuple[str, ...] = ()  # the loops around, as text
+    lanes: bool = False  # inside a vector loop
+
+    def inner(self, text: str) -> _Scope:
+        return replace(self, locals=dict(self.locals), registers=dict(self.registers), within=(*self.within, text))
+
+
+def check_loops(block: Block, kernel: Kernel) -> None:
+    """Raise CompileError unless `block` is a well formed body of `kernel`."""
+    _Checker(kernel).block(block, _Scope({}, {}, {}))
+
+
+class _Checker:
+    def __init__(self, kernel: Kernel) -> None:
+        self.operands = kernel.operands
+
+    def block(self, block: Block, scope: _Scope) -> None:
+        for s in block.body:
+            self.statement(s, scope)
+
+    def statement(self, s: Statement, scope: _Scope) -> None:
+        match s:
+            case Block():
+                self.block(s, scope)
+            case For():
+                self.block(s.body, self.loop(s, scope))
+            case If(condition, body):
+                self.value(condition, s, scope)
+                if condition.dtype != bool_:
+                    _broken(f"the condition is {condition.dtype}", s, scope)
+                self.block(body, scope.inner(f"if {show(condition)}"))
+            case Let(name, value):
+                self.value(value, s, scope)
+                self.define(name, s, scope)
+                scope.locals[name] = value.dtype
+            case Alloc(name, dtype, combine):
+                if combine not in COMBINES:
+                    _broken(f"{combine!r} has no neutral element", s, scope)
+                self.define(name, s, scope)
+                scope.registers[name] = s
+                scope.locals[name] = dtype
+            case Accumulate():
+                self.accumulate(s, scope)
+            case Store():
+                self.store(s, scope)
+            case Call():
+                pass
+            case _:
+                _broken(f"{type(s).__name__} is no statement", s, scope)
+
+    def loop(self, s: For, scope: _Scope) -> _Scope:
+        symbol = dims.as_symbol(s.index)
+        if symbol is None or symbol.kind != "axis":
+            _broken(f"a loop over {s.index}, which is no loop index", s, scope)
+        if symbol in scope.axes:
+            _broken(f"the loop index {s.index} is bound already", s, scope)
+        loose = unbound(s.extent, scope.axes)
+        if loose:
+            _broken(f"the extent has the loop index {loose[0]}, which is not bound here", s, scope)
+        if s.kind not in KINDS:
+            _broken(f"a loop of the unknown kind {s.kind!r}", s, scope)
+        if s.lanes < 1 or s.unroll < 1 or (s.kind != "vector" and s.lanes != 1) or (s.kind == "unroll" and s.unroll != 1):
+            _broken(f"a {s.kind} loop of {s.lanes} lanes, {s.unroll} times unrolled", s, scope)
+        if s.kind == "vector" and scope.lanes:
+            _broken("a vector loop inside another", s, scope)
+        if s.parallel and scope.within:
+            _broken("a parallel loop that is not the outermost one", s, scope)
+        inner = scope.inner(f"for {s.index} in {s.extent} ({s.kind})")
+        return replace(inner, axes={**scope.axes, symbol: s.extent}, lanes=scope.lanes or s.kind == "vector")
+
+    def define(self, name: int, s: Statement, scope: _Scope) -> None:
+        if name in scope.locals:
+            _broken(f"t{name} is defined twice", s, scope)
+
+    def accumulate(self, s: Accumulate, scope: _Scope) -> None:
+        self.value(s.value, s, scope)
+        register = scope.registers.get(s.name)
+        if register is None:
+            _broken(f"no accumulator t{s.name} is allocated", s, scope)
+        if register.combine != s.combine:
+            _broken(f"t{s.name} was allocated for {register.combine}", s, scope)
+        arg = s.combine in ("argmax", "argmin")
+        if (s.other is None) == (arg or s.combine == "recur"):
+            _broken(f"{s.combine} goes {'without' if s.other is None else 'with'} a second value", s, scope)
+        if s.other is not None:
+            self.value(s.other, s, scope)
+        result = (s.value if s.other is None or not arg else s.other).dtype  # an arg combine keeps positions
+        if result != register.dtype or (s.other is not None and s.other.dtype != register.dtype) or (arg and result != int64):
+            _broken(f"t{s.name} holds {register.dtype}, the value is {result}", s, scope)
+
+    def store(self, s: Store, scope: _Scope) -> None:
+        self.value(s.value, s, scope)
+        if s.mode not in ("set", "add"):
+            _broken(f"the unknown mode {s.mode!r}", s, scope)
+        if not 0 <= s.slot < len(self.operands) or not self.operands[s.slot].written:
+            _broken(f"b{s.slot} is no operand that is written", s, scope)
+        if s.value.dtype != self.operands[s.slot].dtype:
+            _broken(f"b{s.slot} holds {self.operands[s.slot].dtype}, the value is {s.value.dtype}", s, scope)
+        if s.dynamic is not None:
+            self.value(s.dynamic, s, scope)
+        self.offset(s.slot, s.dynamic, s.static, True, s, scope)
+
+    # -- values -----------------------------------------------------------------------------------------------------
+    def value(self, root: Scalar, s: Statement, scope: _Scope) -> None:
+        """Every Scalar that `root` needs: typed, defined, bound, in range."""
+        for x in order((root,)):
+            fault = scalar_fault(x)
+            if fault:
+                _broken(f"{fault}, in {show(x)}", s, scope)
+            match x.op:
+                case "index":
+                    self.bound(x.param, s, scope)
+                case "local":
+                    if x.param not in scope.locals:
+                        _broken(f"t{x.param} is read where it is not defined", s, scope)
+                    if x.args or x.dtype != scope.locals[x.param]:
+                        _broken(f"t{x.param} is one {scope.locals[x.param]}, read as {x.dtype} with {len(x.args)} indices", s, scope)
+                case "fetch":
+                    self.fetch(x, s, scope)
+                case "load" | "arg":
+                    _broken(f"{x.op} has no meaning in loops, in {show(x)}", s, scope)
+
+    def bound(self, size: Size, s: Statement, scope: _Scope) -> None:
+        loose = unbound(size, scope.axes)
+        if loose:
+            _broken(f"the loop index {loose[0]} is not bound here", s, scope)
+
+    def fetch(self, x: Scalar, s: Statement, scope: _Scope) -> None:
+        slot, static, dynamic, masked = x.param
+        if not 0 <= slot < len(self.operands):
+            _broken(f"there is no operand b{slot}", s, scope)
+        if len(x.args) != dynamic + masked or (masked and x.args[-1].dtype != bool_):
+            given = f"with {len(x.args)} arguments, dynamic={dynamic}, masked={masked}"
+            raise CompileError(f"loops: a fetch of b{slot} {given}")  # it has no text to show
+        if x.dtype != self.operands[slot].dtype:
+            _broken(f"b{slot} holds {self.operands[slot].dtype}, not {x.dtype}", s, scope)
+        self.offset(slot, x.args[0] if dynamic else None, static, not masked, s, scope)
+
+    def offset(self, slot: int, dynamic: Scalar | None, static: Size, exact: bool, s: Statement, scope: _Scope) -> None:
+        self.bound(static, s, scope)
+        if dynamic is not None and dynamic.dtype != int64:
+            _broken(f"the offset into b{slot} is {dynamic.dtype}", s, scope)
+        size = dims.product(self.operands[slot].shape)
+        if exact and dynamic is None and outside(static, size, scope.axes):
+            _broken(f"the offset {static} leaves b{slot} of {size} {SHORT[self.operands[slot].dtype]}", s, scope)
+
+
+def _broken(what: str, s: Statement, scope: _Scope) -> NoReturn:
+    known = isinstance(s, (Block, For, Let, Store, Alloc, Accumulate, If, Call))
+    text = format_loops(s).splitlines()[:6] if known else [repr(s)]
+    around = [f"  in  {line}" for line in scope.within[::-1]]
+    raise CompileError("\n".join([f"loops: {what}", *(f"  {'>' if k == 0 else ' '} {line}" for k, line in enumerate(text)), *around]))

@@ -1,0 +1,150 @@
+"""The loop language: eight frozen statements. Their values are the Scalars of `graphc.scalar`, lowered so that
+
+load   takes one linear element offset: (dynamic part, static part), see `linear`
+local  is `Let` or `Alloc` number `param`, without index
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.dims import Dim, Size
+from graphc.dtypes import SHORT
+from graphc.program import Piece
+from graphc.scalar import Scalar, format_scalar
+
+
+@dataclass(frozen=True)
+class For:
+    """for index in 0..extent: body.
+
+    kind: "serial", `unroll` turns at once | "unroll", all of them | "vector", which has `lanes` along the axis, `unroll`
+    vectors a turn and a masked tail, or, of a long body, every turn `masked`, so that it is written once.
+    A parallel loop is the outermost one, whose turns may run in any order and on several threads.
+    """
+
+    index: Dim
+    extent: Size
+    kind: str
+    body: Block
+    lanes: int = 1
+    unroll: int = 1
+    parallel: bool = False
+    masked: bool = False
+    tail: int = 0  # lanes of a turn of the tail, if other than `lanes`
+
+    @property
+    def step(self) -> int:
+        """How far the index goes in a turn."""
+        return self.lanes * self.unroll
+
+
+@dataclass(frozen=True)
+class Let:
+    """local `name` = value, computed here."""
+
+    name: int
+    value: Scalar
+
+
+@dataclass(frozen=True)
+class Store:
+    """slot[dynamic + static] = value, or += value."""
+
+    slot: int
+    dynamic: Scalar | None
+    static: Size
+    value: Scalar
+    mode: str = "set"
+
+
+@dataclass(frozen=True)
+class Alloc:
+    """A register accumulator `name`, set to the neutral element of `combine`; `Accumulate`s in loops inside this block update it."""
+
+    name: int
+    dtype: np.dtype
+    combine: str
+
+
+@dataclass(frozen=True)
+class Accumulate:
+    """name = combine(name, value). Arg combines keep the position `other` of the value; "recur" is other * name + value."""
+
+    name: int
+    combine: str
+    value: Scalar
+    other: Scalar | None = None
+
+
+@dataclass(frozen=True)
+class If:
+    """if condition: body."""
+
+    condition: Scalar
+    body: Block
+
+
+@dataclass(frozen=True)
+class Call:
+    """A micro-kernel of graphc.codegen.strategy, with its parameters."""
+
+    name: str
+    params: object
+
+
+@dataclass(frozen=True)
+class Block:
+    """Statements in order."""
+
+    body: tuple[Statement, ...]
+
+
+Statement = For | Let | Store | Alloc | Accumulate | If | Call | Block
+
+
+def walk(statement: Statement) -> Iterator[Statement]:
+    """Every statement inside, outer before inner."""
+    stack: list[Statement] = [statement]
+    while stack:
+        s = stack.pop()
+        yield s
+        if isinstance(s, Block):
+            stack.extend(s.body[::-1])
+        elif isinstance(s, (For, If)):
+            stack.append(s.body)
+
+
+def format_loops(statement: Statement, depth: int = 0) -> str:
+    """The loops as indented text."""
+    pad = "  " * depth
+    match statement:
+        case Block(body):
+            return "\n".join(format_loops(s, depth) for s in body)
+        case For(index, extent, kind, body, lanes, unroll, parallel, masked, tail):
+            how = kind if unroll == 1 else f"{kind} x {unroll}"
+            if kind == "vector":
+                how = f"vector {lanes} x {unroll}{' masked' if masked else ''}{f', tail {tail}' if tail not in (0, lanes) else ''}"
+            how += ", parallel" if parallel else ""
+            return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"
+        case Let(name, value):
+            return f"{pad}t{name}: {SHORT[value.dtype]} = {format_scalar(value)}"
+        case Store(slot, dynamic, static, value, mode):
+            at = f"{format_scalar(dynamic)} + {static}" if dynamic is not None else f"{static}"
+            return f"{pad}b{slot}[{at}] {'+=' if mode == 'add' else '='} {format_scalar(value)}"
+        case Alloc(name, dtype, combine):
+            return f"{pad}t{name}: {SHORT[dtype]} = neutral({combine})"
+        case Accumulate(name, combine, value, _):
+            return f"{pad}t{name} = {combine}(t{name}, {format_scalar(value)})"
+        case If(condition, body):
+            return f"{pad}if {format_scalar(condition)}:\n{format_loops(body, depth + 1)}"
+        case Call(_, Block() as block):
+            return f"{pad}in a function:\n{format_loops(block, depth + 1)}"
+        case Call(name, Piece(_, slots, at)):
+            return f"{pad}{name}({', '.join(f'b{slot} + {first}' for slot, first in zip(slots, at, strict=True))})"
+        case Call(name, params):
+            return f"{pad}{name}({params})"
+    raise AssertionError(statement)

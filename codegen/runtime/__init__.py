@@ -1,0 +1,1 @@
+"""Running a compiled program: binding, arena, threads, errors."""

@@ -1,0 +1,69 @@
+"""Estimated time of kernels, from their sizes: whether threads pay, whether the GIL is worth releasing."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.codegen.llvm.values import size_scalar
+from graphc.dims import Size
+from graphc.dtypes import float64
+from graphc.program import Kernel, Launch, Program
+from graphc.scalar import Scalar
+
+_OP_NS, _MATH_NS, _MAC_NS = 0.03, 0.7, 0.02  # an operation of a vector loop, a transcendental, a step of a product
+Work = dict[Size, float]
+"""ns, as a sum of weight times size."""
+
+
+def kernel_work(kernel: Kernel) -> Work:
+    """What one launch takes on one thread."""
+    total: Work = {}
+    for (part, inside), count in Counter((part, tuple(inside.items())) for part, inside in kernel.computed()).items():
+        for stage in part.stages:
+            size = dims.substitute(dims.product([a.extent for a in (*part.axes, *stage.axes, *stage.reduce)]), dict(inside))
+            body = sc.order((stage.body,))
+            math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
+            each = _MAC_NS if part.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math
+            total[size] = total.get(size, 0.0) + count * each
+    return total
+
+
+def work(program: Program) -> Work:
+    """What one run takes on one thread."""
+    total: Work = {}
+    for kernel, count in Counter(step.kernel for step in program.steps if isinstance(step, Launch)).items():
+        for size, each in kernel_work(kernel).items():
+            total[size] = total.get(size, 0.0) + count * each
+    return total
+
+
+def static_work(work: Work) -> float:
+    """The part that does not depend on sizes known only at the call."""
+    return sum(weight * size for size, weight in work.items() if isinstance(size, int))
+
+
+def in_double(work: Work) -> Scalar:
+    """The work as a float64, computed as one throughout: it cannot wrap. A constant where all sizes are known."""
+    total = sc.const(static_work(work), float64)
+    for size, weight in work.items():
+        if not isinstance(size, int):
+            total = total + _size_in_double(size) * weight
+    return total
+
+
+def _size_in_double(size: Size) -> Scalar:
+    def leaf(s: Scalar) -> Scalar:
+        return sc.const(s.param, float64) if s.op == "const" else s.cast(float64)
+
+    new: dict[Scalar, Scalar] = {}
+    for s in sc.order((size_scalar(size),)):
+        args = [new[a] for a in s.args]
+        if s.op == "floordiv":
+            new[s] = sc.unary("floor", args[0] / args[1])
+        elif s.op == "mod":
+            new[s] = args[0] - sc.unary("floor", args[0] / args[1]) * args[1]
+        else:
+            new[s] = sc.scalar(s.op, tuple(args), float64) if args else leaf(s)
+    return new[size_scalar(size)]

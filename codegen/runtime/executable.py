@@ -1,0 +1,314 @@
+"""Runs a compiled program: binds sizes, checks arrays, keeps the arena, makes fresh outputs, turns status into errors.
+
+This is the ctypes path; it serves everywhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from graphc import dims
+from graphc.codegen import jit
+from graphc.codegen import object_cache as cache
+from graphc.codegen.compile import FINISHED, program_symbols, replaced_state, slot_of, write_module
+from graphc.codegen.entry import cpython
+from graphc.codegen.entry.context import CALLABLE, Context
+from graphc.codegen.entry.entry import EntryEmitter, suits
+from graphc.codegen.loops.loopir import format_loops
+from graphc.codegen.loops.lower import lower
+from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
+from graphc.codegen.runtime.pool import RUN
+from graphc.codegen.runtime.pool import symbols as pool_symbols
+from graphc.codegen.strategy.product_scratch import make_room
+from graphc.codegen.target import host
+from graphc.dims import Dim, Size, Symbol
+from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
+from graphc.ir import Node
+from graphc.program import Check, Layout, Program
+from graphc.target import Target
+
+ALIGNMENT = 64
+ARENA_LIMIT = 1 << 46  # bytes; beyond it a size was nonsense
+_PLANS = 16  # size bindings remembered
+
+
+class Executable:
+    """A program as native code. Re-entrant: a second call at the same time gets an arena of its own."""
+
+    def __init__(
+        self,
+        program: Program,
+        target: Target | None = None,
+        given: Sequence[Dim] = (),
+        fma: bool = True,
+        layout: Layout | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.target = target or host()
+        self.program = program = make_room(program, self.target)
+        self.threads = threads_for(program, threads)
+        self.arena = arena_bytes(program, self.threads)
+        self.symbols = program_symbols(program)
+        self.replaced = replaced_state(program)
+        self.variables = (*program.inputs, *program.shared)
+        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *_not_negative(program)], given)
+        self.constants = [np.ascontiguousarray(c) for c in program.constants]
+        self.constant_addresses = [c.ctypes.data for c in self.constants]
+        self.context: Context | None = None
+        entry = None
+        symbols: dict[str, int] = {}
+        objects: list[object] = []
+        if layout is not None and suits(program, self.binding, layout):
+            entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
+        self.text = write_module(program, self.target, fma, entry, self.threads)
+        if entry is not None:
+            self.context = Context([s.cell for s in program.shared], self.constant_addresses, objects)  # type: ignore[attr-defined]
+            symbols = {**cpython.addresses(), "context": self.context.address}
+        if f"@{RUN}(" in self.text:
+            symbols |= pool_symbols()
+        self.code = jit.load(cache.compiled(self.text, self.target), symbols)
+        self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
+        self.outputs = [program.buffers[b] for b in program.outputs]
+        self.spare: list[np.ndarray] = []
+        self.lock = threading.Lock()
+        self.plans: dict[tuple[int, ...], _Plan] = {}
+
+    def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[np.ndarray]:
+        """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place. `given`: sizes passed as such."""
+        replaced = [shared[k] for k in self.replaced]
+        # an argument may be (a view of) the state itself; its elements are read after some of them have been replaced
+        apart = [a.copy() if any(np.may_share_memory(a, s) for s in replaced) else a for a in inputs]
+        arrays = [*apart, *shared]
+        plan = self._plan(arrays, given)
+        outputs = [np.empty(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
+        addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs]
+        arena, owner = self._arena(plan.arena)
+        try:
+            slots = (ctypes.c_void_p * (len(addresses) + 1))(*addresses, arena.ctypes.data)
+            status = self.run(slots, plan.sizes)
+            if status != FINISHED:
+                self._failed(status, arrays, outputs, arena, plan)
+        finally:
+            if owner is None:
+                self.spare.append(arena)
+            else:
+                owner.give()
+        return outputs
+
+    def entry(self, slow: object) -> int:
+        """The address of the emitted entry, which calls `slow` as a method with what it does not take; 0 if there is none."""
+        if self.context is None:
+            return 0
+        self.context.objects.append(slow)
+        self.context.words[CALLABLE] = id(slow)
+        return self.code.address("entry")
+
+    def output_shapes(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[tuple[int, ...]]:
+        """The shapes that a call with these arrays would return."""
+        return list(self._plan([*inputs, *shared], given).shapes)
+
+    def loops(self) -> str:
+        """The loops of every kernel as text."""
+        return "\n".join(f"{name}:\n{format_loops(lower(kernel, self.target), 1)}" for kernel, name in self.program.kernels().items())
+
+    def assembly(self) -> str:
+        """The machine code as assembly."""
+        return jit.assembly(self.text, self.target)
+
+    def arena_bytes(self, env: dict[Symbol, int]) -> int:
+        """The size of the arena for these sizes."""
+        return dims.evaluate(self.arena, env)
+
+    def _plan(self, arrays: Sequence[np.ndarray], given: Sequence[int]) -> _Plan:
+        sizes = self.binding.sizes(arrays, given)
+        found = self.plans.get(sizes)
+        if found is not None:
+            return found
+        env = dict(zip(self.symbols, sizes, strict=True))
+        shapes = []
+        for b in self.outputs:
+            shape = tuple([dims.evaluate(s, env) for s in b.shape])
+            if any(s < 0 for s in shape):
+                fail(ShapeError, f"an output of shape ({dims.format_shape(b.shape)}) has a negative size: {shape}")
+            shapes.append(shape)
+        arena = self.arena_bytes(env)
+        if arena > ARENA_LIMIT:
+            raise MemoryError(f"the intermediate values need {arena} bytes")
+        plan = _Plan(tuple(shapes), arena, (ctypes.c_int64 * max(len(sizes), 1))(*sizes), env)
+        with self.lock:
+            if len(self.plans) >= _PLANS:
+                del self.plans[next(iter(self.plans))]
+            self.plans[sizes] = plan
+        return plan
+
+    def _arena(self, nbytes: int) -> tuple[np.ndarray, Context | None]:
+        """An aligned block, and whose it is: the entry's if it is free, else a spare one that is large enough, else a new one."""
+        if self.context is not None and self.arena != 0 and (arena := self.context.take(nbytes, aligned_block)) is not None:
+            return arena, self.context
+        with self.lock:
+            while self.spare:
+                arena = self.spare.pop()
+                if arena.nbytes >= nbytes:
+                    return arena, None
+        return aligned_block(nbytes), None
+
+    def _failed(self, status: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, plan: _Plan) -> None:
+        check = self.program.steps[status]
+        if not isinstance(check, Check):
+            fail(CompileError, f"the native code stopped with an unknown status {status}")
+        position = int(self._view(check.buffer, arrays, outputs, arena, plan.env)[()])
+        indices = self._view(check.indices, arrays, outputs, arena, plan.env)
+        at = tuple(int(i) for i in np.unravel_index(position, indices.shape)) if indices.ndim else ()
+        size = dims.evaluate(check.axis_size, plan.env)
+        value = int(indices.reshape(-1)[position])
+        shown = value if value >= 0 else value - size  # the graph has added the size to negative indices
+        raise IndexOutOfRange(compose(f"index {shown} at position {at} is out of range for an axis of size {size}", check.node))
+
+    def _view(
+        self, buffer: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, env: dict[Symbol, int]
+    ) -> np.ndarray:
+        b = self.program.buffers[buffer]
+        shape = tuple([dims.evaluate(s, env) for s in b.shape])
+        if b.alias is not None:
+            return self._view(b.alias, arrays, outputs, arena, env).reshape(shape)
+        if b.role == "arena":
+            assert b.offset is not None
+            start = dims.evaluate(b.offset, env)
+            count = int(np.prod(shape, dtype=np.int64)) * b.dtype.itemsize
+            return arena[start : start + count].view(b.dtype).reshape(shape)
+        return [*arrays, *self.constants, *outputs][slot_of(self.program, b)].reshape(shape)
+
+
+def aligned_block(nbytes: int) -> np.ndarray:
+    """That many bytes, at least one, at a multiple of `ALIGNMENT`."""
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + max(nbytes, 1)]
+
+
+class _Plan:
+    """What a binding of the sizes determines."""
+
+    __slots__ = ("arena", "env", "shapes", "sizes")
+
+    def __init__(
+        self, shapes: tuple[tuple[int, ...], ...], arena: int, sizes: ctypes.Array[ctypes.c_int64], env: dict[Symbol, int]
+    ) -> None:
+        self.shapes, self.arena, self.sizes, self.env = shapes, arena, sizes, env
+
+
+class Binding:
+    """How the size symbols follow from the shapes of the variables, and what else must hold."""
+
+    def __init__(
+        self, variables: Sequence[Node], symbols: Sequence[Symbol], size_checks: Sequence[tuple[Size, Size]], given: Sequence[Dim] = ()
+    ) -> None:
+        self.variables = variables
+        self.given = [dims.as_symbol(d) for d in given]
+        self.sources: list[tuple[Symbol, int, int, Size]] = []
+        self.checks: list[tuple[int, int, Size]] = []  # variable, axis, size
+        bound: set[Symbol] = {s for s in self.given if s is not None}
+        for k, v in enumerate(variables):
+            for axis, size in enumerate(v.shape):
+                if isinstance(size, int):
+                    self.checks.append((k, axis, size))
+                    continue
+                found = dims.solve(size, 0) if dims.as_symbol(size) is not None else _form(size)
+                if found is not None and found[0] not in bound:
+                    bound.add(found[0])
+                    self.sources.append((found[0], k, axis, size))
+                else:
+                    self.checks.append((k, axis, size))
+        missing = [s.name for s in symbols if s not in bound]
+        if missing:
+            fail(
+                ShapeError,
+                f"the size {', '.join(missing)} is not determined by any input or shared variable",
+                hint="give a variable an axis of that size, or list the size among the inputs",
+            )
+        self.symbols = symbols
+        self.size_checks = list(size_checks)
+        self.fixed = [(k, axis, size) for k, axis, size in self.checks if isinstance(size, int)]
+        self.derived = [(k, axis, size) for k, axis, size in self.checks if not isinstance(size, int)]
+
+    def sizes(self, arrays: Sequence[np.ndarray], given: Sequence[int] = ()) -> tuple[int, ...]:
+        """The value of every symbol, in order; `ShapeError` where the arrays disagree."""
+        for k, axis, known in self.fixed:
+            if arrays[k].shape[axis] != known:
+                self._disagree(k, axis, known, known, arrays)
+        env: dict[Symbol, int] = {s: v for s, v in zip(self.given, given, strict=True) if s is not None}
+        for symbol, k, axis, size in self.sources:
+            value = arrays[k].shape[axis]
+            if dims.as_symbol(size) is not None:
+                env[symbol] = value
+                continue
+            try:
+                solved = dims.solve(size, value)
+            except ValueError:
+                solved = None
+            if solved is None:
+                fail(ShapeError, f"axis {axis} has size {value}, which is not of the form {size}", self.variables[k])
+            env[symbol] = solved[1]
+        for k, axis, size in self.derived:
+            wanted = dims.evaluate(size, env)
+            if arrays[k].shape[axis] != wanted:
+                self._disagree(k, axis, size, wanted, arrays)
+        for a, b in self.size_checks:
+            x, y = dims.evaluate(a, env), dims.evaluate(b, env)
+            if x != y:
+                if (least := _least(a, b)) is not None:
+                    fail(
+                        ShapeError,
+                        f"the size {b} is {y}, but must be at least {least}",
+                        hint="an array is too short for what is done with it",
+                    )
+                fail(ShapeError, f"the sizes {a} = {x} and {b} = {y} must be equal, since the graph combines arrays of these sizes")
+        return tuple([env[s] for s in self.symbols])
+
+    def _disagree(self, k: int, axis: int, size: Size, wanted: int, arrays: Sequence[np.ndarray]) -> None:
+        shown = f"{size}" if isinstance(size, int) else f"{size} = {wanted}"
+        needed = dims.symbols(size)
+        others = {self.variables[j]: None for symbol, j, _, _ in self.sources if symbol in needed and j != k}
+        what = "state" if self.variables[k].op.name == "shared" else "argument"
+        fail(
+            ShapeError,
+            f"{what} {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}",
+            self.variables[k],
+            *others,
+        )
+
+
+def _not_negative(program: Program) -> list[tuple[Size, Size]]:
+    """The sizes of buffers that may be negative, such as n - 5, as pairs (max(size, 0), size) that must be equal."""
+    symbolic = dict.fromkeys(s for b in program.buffers for s in b.shape if isinstance(s, Dim))
+    return [(dims.maximum(s, 0), s) for s in symbolic if dims.less_equal(0, s) is not True]
+
+
+def _least(a: Size, b: Size) -> Size | None:
+    """c for a = max(b, c): the graph needs b to be at least c."""
+    if isinstance(a, Dim) and len(a.terms) == 1:
+        ((monomial, coefficient),) = a.terms
+        atom = monomial[0][0] if len(monomial) == 1 and monomial[0][1] == coefficient == 1 else None
+        if isinstance(atom, dims.Call) and atom.fn == "max" and b in atom.args:
+            return next((c for c in atom.args if c != b), None)
+    return None
+
+
+def _form(size: Size) -> tuple[Symbol, int] | None:
+    """The symbol of a size n + c or c*n (+ k), if it is of such a form."""
+    listed = dims.symbols(size)
+    if len(listed) != 1:
+        return None
+    (symbol,) = listed
+    split = dims.affine(size, symbol)
+    if split is None or not isinstance(split[0], int) or not isinstance(split[1], int):
+        return None
+    return symbol, 0
+
+
+__all__ = ["Binding", "Executable"]

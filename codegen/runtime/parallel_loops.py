@@ -1,0 +1,112 @@
+"""Which kernels run on several threads, and how their parallel loop is cut.
+
+    for i in 0..total: ...   ->   pool.run(task, arguments, total, grain, threads)
+
+A chunk is a whole number of turns of the loop, so every element is computed by the same instructions whatever the
+chunks are: the bits of the result do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphc import dims
+from graphc.codegen.llvm.module import Unit
+from graphc.codegen.loops.loopir import Block, Call, For
+from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work, work
+from graphc.codegen.strategy.contract import Product
+from graphc.codegen.strategy.grid import tasks
+from graphc.dims import Size
+from graphc.program import Kernel, Program
+from graphc.scalar import Scalar
+from graphc.threads import available, get_num_threads
+
+WORTH = 2e4  # ns of work, below which a kernel runs on the caller alone: waking a parked thread takes 20 to 50 us, a spinning one 0.2
+CHUNKS = 4  # for each thread: one that is held up takes fewer, the others more
+
+
+@dataclass(frozen=True)
+class Threads:
+    """`most`: for how many threads there is scratch memory. `fixed`: the user asked for them; otherwise the process's limit holds, too."""
+
+    most: int
+    fixed: bool
+
+
+ONE_THREAD = Threads(1, True)
+
+
+def threads_for(program: Program, asked: int | None) -> Threads:
+    """The threads of a function: as many as asked for, or as this process may use; one if the program is certain to be short."""
+    if _never_worth(work(program)):
+        return ONE_THREAD
+    return Threads(max(available(), get_num_threads()), False) if asked is None else Threads(asked, True)
+
+
+def _never_worth(work: Work) -> bool:
+    """Whether it is certain now that the work is too short for threads."""
+    return all(isinstance(size, int) for size in work) and static_work(work) < WORTH
+
+
+def arena_bytes(program: Program, threads: Threads) -> Size:
+    """The arena with the scratch of every thread behind it."""
+    return program.arena + threads.most * program.scratch
+
+
+@dataclass(frozen=True)
+class Team:
+    """A kernel's parallel loop: 0..total in chunks of `grain`; `threads` as `graphc.codegen.runtime.pool` takes it."""
+
+    total: Size
+    grain: Size
+    threads: int
+    work: Work
+
+    def pays(self) -> Scalar | None:
+        """The condition under which there is work enough; None if there always is."""
+        return None if static_work(self.work) >= WORTH else in_double(self.work) >= WORTH
+
+
+def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
+    """How the kernel is shared among threads; None if it cannot be, or if it is certain that this never pays."""
+    if threads.most < 2 or len(loops.body) != 1:
+        return None
+    (outermost,) = loops.body
+    match outermost:
+        case For(parallel=True):
+            total, step = outermost.extent, outermost.step
+        case Call(params=Product() as product):
+            total, step = tasks(product), 1
+        case _:
+            return None
+    work = kernel_work(kernel)
+    if _never_worth(work) or (isinstance(total, int) and total <= step):
+        return None
+    turns = CHUNKS * threads.most * step
+    return Team(total, dims.floordiv(total + (turns - 1), turns) * step, threads.most if threads.fixed else -threads.most, work)
+
+
+def write_task(unit: Unit, kernel: Kernel, name: str, scratch: tuple[int, ...]) -> str:
+    """The name of task(context, lo, hi, worker), which calls the kernel with what the context holds.
+
+    The last word of the context is how far apart the threads' copies of the operands `scratch` are.
+    """
+    symbol = f"{name}.task" + "".join(f".{k}" for k in scratch)
+    if symbol in unit.module.functions:
+        return symbol
+    kinds = ["ptr"] * len(kernel.operands) + ["i64"] * len(kernel.sizes())
+    lines = []
+    for k, kind in enumerate([*kinds, "i64"]):
+        lines += [f"%p{k} = getelementptr i64, ptr %context, i64 {k}", f"%a{k} = load {kind}, ptr %p{k}, align 8"]
+    lines.append(f"%own = mul i64 %worker, %a{len(kinds)}")
+    args = []
+    for k, kind in enumerate(kinds):
+        if k in scratch:
+            lines.append(f"%s{k} = getelementptr i8, ptr %a{k}, i64 %own")
+        args.append(f"{kind} %{'s' if k in scratch else 'a'}{k}")
+    lines += [f"call void @{name}({', '.join([*args, 'i64 %lo', 'i64 %hi'])})", "ret void"]
+    body = "\n".join(f"  {line}" for line in lines)
+    unit.module.functions[symbol] = (
+        f"define internal void @{symbol}(ptr %context, i64 %lo, i64 %hi, i64 %worker) {unit.kernel_attributes} {{\nentry:\n{body}\n}}\n"
+    )
+    return symbol

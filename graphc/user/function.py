@@ -1,0 +1,335 @@
+"""`function`: from expressions to a native function; `substitute`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphc import dims, tree
+from graphc.derivatives.grad import collector_paused
+from graphc.dims import Dim, Symbol
+from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.interp import evaluate
+from graphc.ir import Graph, Node, toposort
+from graphc.ops.registry import asarray
+from graphc.printer import format_graph
+from graphc.program import Program, format_program
+from graphc.substitute import substitute
+from graphc.threads import as_thread_count
+from graphc.types import assumed_sizes, same_size
+from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
+from graphc.user.cost import count_cost, count_memory
+from graphc.user.signature import Signature
+from graphc.user.state import Shared, write_values
+from graphc.user.vectorcall import callable_class, set_entry
+from graphc.verify.graph import size_assumptions
+
+if TYPE_CHECKING:
+    from graphc.codegen.runtime.executable import Executable
+    from graphc.passes.pipeline import Log
+
+MODES = ("default", "none", "interpret")
+
+
+def function(
+    inputs: Sequence[Any] | Mapping[str, Any],
+    outputs: Any = None,
+    *,
+    updates: Any = None,
+    givens: Any = None,
+    defaults: Any = None,
+    name: str | None = None,
+    threads: int | None = None,
+    casting: str = "safe",
+    mode: str | None = None,
+) -> Function:
+    """Compile outputs = f(inputs), with state[k] <- updates[k] at the end of each call.
+
+    inputs: a list of variables or trees of variables (or sizes), or a dict of argument names. outputs: a tree.
+    updates: a dict {shared: new value}, a list of such pairs, or a pair (tree of shared, tree of values); all read the
+    old state. givens: replacements as in `substitute`. defaults: {variable or name: value}. casting: NumPy's rule for
+    array arguments. threads: how many one call may use; by default what `set_num_threads` says. mode: "default", "none" (no graph
+    passes) or "interpret" (NumPy, node by node).
+    Raises ArgumentError, DTypeError, ShapeError, CompileError.
+    """
+    made: Function = callable_class(Function)(
+        inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default"
+    )
+    return made
+
+
+class Function:
+    """A compiled function. Call it with arrays, or with nodes to inline its graph. See `function`."""
+
+    __slots__ = ("__dict__", "__weakref__", "_code")  # a place for the code that no emptying of the dict takes away
+
+    def __init__(
+        self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
+    ) -> None:
+        if mode not in MODES:
+            fail(ArgumentError, f"mode {mode!r} is unknown", hint="one of " + ", ".join(map(repr, MODES)))
+        if casting not in CASTINGS:
+            fail(ArgumentError, f"casting {casting!r} is unknown", hint="NumPy's rules: " + ", ".join(map(repr, CASTINGS)))
+        self.threads = None if threads is None else as_thread_count(threads)
+        self.name, self.casting, self.mode = name, casting, mode
+        self.inputs, self.outputs = inputs, outputs
+        self._arguments = Signature(inputs, defaults, casting)
+        leaves, self._structure = tree.flatten(outputs)
+        self._outputs = [asarray(o) for o in leaves]
+        self.updates = _as_updates(updates)
+        values = [v for _, v in self.updates]
+        if givens is not None:
+            self._outputs, values = substitute([self._outputs, values], dict(givens))
+        self._updates = [(s, v) for (s, _), v in zip(self.updates, values, strict=True)]
+        with assumed_sizes() as assumed:
+            for s, v in self._updates:
+                _check_update(s, v)
+        self._graph = Graph(tuple(self._arguments.variables), (*self._outputs, *values))
+        self._size_checks = [*size_assumptions(self._graph.outputs), *assumed]
+        self._shared = _check_variables(self._graph, self._arguments, [s for s, _ in self._updates])
+        self._log: Log | None = None
+        with collector_paused():
+            self._optimised, self._program, self._executable = self._compile()
+
+    def _compile(self) -> tuple[Graph, Program | None, Executable | None]:
+        if self.mode == "interpret":
+            return self._graph, None, None
+        # the joint of the three packages: imported here so that `import graphc` loads neither passes nor LLVM
+        from graphc.codegen.runtime.executable import Executable
+        from graphc.codegen.target import host
+        from graphc.passes.pipeline import Log, optimise, plan
+
+        self._log = Log()
+        graph = optimise(self._graph, self.mode, self._log)
+        values = graph.outputs[len(self._outputs) :]
+        updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
+        program = plan(graph, updates, self._size_checks, self._log, host())
+        executable = Executable(program, given=self._arguments.sizes, layout=self._arguments.layout(self._structure), threads=self.threads)
+        self._code = executable
+        set_entry(self, executable.entry(Function.__call__))
+        return graph, program, executable
+
+    # -- calling -----------------------------------------------------------------------------------------------
+    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """The outputs for these arguments; written into the arrays `out`, a tree like the outputs, if given.
+
+        An error leaves state and `out` untouched.
+        """
+        leaves = self._arguments.bind(self.name, args, kwargs)
+        if any(isinstance(v, (Node, Dim)) for v in leaves):
+            if out is not None:
+                fail(ArgumentError, f"{self.name}: out= goes with arrays, not with nodes")
+            return self._inline(leaves)
+        variables = self._arguments.variables
+        arrays = [as_argument(v, x, self.casting) for v, x in zip(leaves, variables, strict=False)]
+        given = [as_size_argument(v, d) for v, d in zip(leaves[len(variables) :], self._arguments.sizes, strict=True)]
+        run = self._interpret if self._executable is None else self._run
+        with ExitStack() as stack:
+            for s in self._shared:
+                stack.enter_context(s.lock)
+            results = run(arrays, given, out)
+        return tree.unflatten(self._structure, results) if out is None else out
+
+    def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
+        executable = self._native()
+        state = [s.value for s in executable.program.shared]  # type: ignore[attr-defined]
+        if out is None:
+            return executable(arrays, state, given)
+        targets = self._targets(out, executable.output_shapes(arrays, state, given))
+        return _write(executable(arrays, state, given), targets)
+
+    def _interpret(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
+        env: dict[Any, Any] = dict(zip(self._arguments.variables, arrays, strict=True))
+        env |= dict(zip(self._arguments.sizes, given, strict=True))
+        results = evaluate(self._graph.outputs, env)
+        outputs, values = [np.asarray(r, order="C") for r in results[: len(self._outputs)]], results[len(self._outputs) :]
+        for (s, new), value in zip(self._updates, values, strict=True):
+            if value.shape != s.value.shape:
+                fail(ShapeError, f"updates: the new value has shape {value.shape}, the state {s.value.shape}", s, new)
+        targets = None if out is None else self._targets(out, [r.shape for r in outputs])
+        write_values([s for s, _ in self._updates], values)
+        return outputs if targets is None else _write(outputs, targets)
+
+    def _targets(self, out: Any, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+        """The arrays of `out`, checked before anything is computed."""
+        targets, structure = tree.flatten(out)
+        if structure != self._structure:
+            fail(ArgumentError, f"out must have the structure of the outputs, but they differ {self._structure.difference(structure)}")
+        return check_outs(targets, [(o.dtype, s) for o, s in zip(self._outputs, shapes, strict=True)], tree.paths(out))
+
+    def _inline(self, leaves: list[Any]) -> Any:
+        if self.updates:
+            fail(ArgumentError, f"{self.name} has updates, so it cannot be inlined in another graph")
+        variables = self._arguments.variables
+        nodes: dict[Any, Any] = {x: self._argument_node(v, x) for v, x in zip(leaves, variables, strict=False)}
+        for size, value in zip(self._arguments.sizes, leaves[len(variables) :], strict=True):
+            nodes[size] = value if isinstance(value, Dim) else as_size_argument(value, size)
+        return tree.unflatten(self._structure, substitute(self._outputs, nodes))
+
+    def _argument_node(self, value: Any, variable: Node) -> Node:
+        """An argument as a node of the variable's dtype, by the casting rule that arrays follow."""
+        if not isinstance(value, (Node, Dim)):
+            return asarray(as_argument(value, variable, self.casting))
+        node = asarray(value)
+        if not np.can_cast(node.dtype, variable.dtype, self.casting):  # type: ignore[arg-type]
+            hint = f"cast it with .astype({variable.dtype.name!r})"
+            fail(DTypeError, f"argument {variable.name!r}: {node.dtype} does not fit {variable.dtype}", node, variable, hint=hint)
+        return node.astype(variable.dtype)
+
+    # -- looking inside ----------------------------------------------------------------------------------------
+    @property
+    def graph(self) -> str:
+        """The optimised graph as text."""
+        return format_graph(self._optimised)
+
+    @property
+    def program(self) -> str:
+        """Buffers, kernels with their stages, and steps, as text."""
+        return format_program(self._native().program)
+
+    @property
+    def loops(self) -> str:
+        """The loops of each kernel as text."""
+        return self._native().loops()
+
+    @property
+    def llvm(self) -> str:
+        """The LLVM text."""
+        return self._native().text
+
+    @property
+    def asm(self) -> str:
+        """The machine code as assembly."""
+        return self._native().assembly()
+
+    def cost(self, **sizes: int) -> dict[str, int]:
+        """Counted work of one call, for sizes by name: `operations`, `transcendental` (of those), `bytes` read and written, `kernels`."""
+        program = self._native().program
+        return count_cost(program, _environment(program, self, sizes))
+
+    def memory(self, **sizes: int) -> dict[str, int]:
+        """Bytes for sizes by name: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (single intermediate)."""
+        executable = self._native()
+        return count_memory(executable.program, _environment(executable.program, self, sizes), executable.threads.most)
+
+    def explain(self) -> str:
+        """What the compiler did: passes, and the rules that fired with the user's lines."""
+        if self._log is None:
+            return "interpreted, node by node"
+        lines = list(self._log.lines)
+        for rule, count in self._log.fired.items():
+            sites = self._log.sites.get(rule, [])
+            lines.append(f"  {rule} x{count}" + (f"   {', '.join(sites)}" if sites else ""))
+        return "\n".join(lines)
+
+    def _native(self) -> Executable:
+        if self._executable is None:
+            fail(ArgumentError, "mode='interpret' compiles nothing", hint="leave out mode=")
+        return self._executable
+
+    def __copy__(self) -> Function:
+        return self  # as Python's own functions
+
+    def __deepcopy__(self, memo: object) -> Function:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
+
+
+def _as_updates(updates: Any) -> list[tuple[Shared, Node]]:
+    """The pairs (shared variable, new value) of any accepted spelling."""
+    seen: set[Node] = set()
+    result = []
+    for s, v in _pairs(updates):
+        if not isinstance(s, Shared):
+            fail(ArgumentError, f"updates: {s!r:.60} is not a shared variable", hint="gx.shared(value) makes state")
+        if s in seen:
+            fail(ArgumentError, "updates: a shared variable is updated twice", s)
+        seen.add(s)
+        result.append((s, asarray(v, s.dtype if isinstance(v, (int, float)) and not isinstance(v, bool) else None)))
+    return result
+
+
+def _pairs(updates: Any) -> list[tuple[Any, Any]]:
+    """{a: x}, [(a, x), ..] and (tree of a, tree of x) as pairs. A list of pairs is never taken for two trees."""
+    if updates is None:
+        return []
+    if isinstance(updates, Mapping):
+        return list(updates.items())
+    if not isinstance(updates, (list, tuple)):
+        fail(ArgumentError, f"updates: {type(updates).__name__} is none of a dict, a list of pairs, and a pair of trees")
+    paired = all(isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], Shared) for p in updates)
+    if paired and (isinstance(updates, list) or len(updates) != 2 or not _all_shared(updates[0])):
+        return [(p[0], p[1]) for p in updates]
+    if len(updates) != 2:
+        fail(ArgumentError, "updates: an entry is not a pair (shared variable, new value)")
+    (states, structure), (values, have) = map(tree.flatten, updates)
+    if structure != have:
+        fail(ArgumentError, f"updates: the tree of shared variables and the tree of values differ {structure.difference(have)}")
+    return list(zip(states, values, strict=True))
+
+
+def _all_shared(part: Any) -> bool:
+    return all(isinstance(s, Shared) for s in tree.leaves(part))
+
+
+def _check_update(s: Shared, v: Node) -> None:
+    if v.dtype != s.dtype:
+        fail(DTypeError, f"updates: the new value is {v.dtype}, the state {s.dtype}", s, v, hint=f"cast it with .astype({s.dtype.name!r})")
+    if v.ndim != s.ndim or not all(map(same_size, v.shape, s.shape)):
+        fail(ShapeError, "updates: the new value and the state differ in shape", s, v)
+
+
+def _write(results: list[np.ndarray], targets: list[np.ndarray]) -> list[np.ndarray]:
+    """Results are complete before the first target is written, so a target may overlap an input."""
+    for target, result in zip(targets, results, strict=True):
+        np.copyto(target, result)
+    return targets
+
+
+def _check_variables(graph: Graph, arguments: Signature, updated: Sequence[Shared]) -> list[Shared]:
+    """The shared variables, read or updated, in lock order; ArgumentError for an input that the graph needs and nobody listed."""
+    listed = set(arguments.variables)
+    shared: set[Shared] = set(updated)
+    for node in toposort(graph.outputs):
+        if node.op.name == "input" and node not in listed:
+            fail(
+                ArgumentError,
+                f"the outputs depend on {node.name!r}, which is not among the inputs",
+                node,
+                hint="list it, give it a value with givens=, or make it gx.shared",
+            )
+        if isinstance(node, Shared):
+            shared.add(node)
+    return sorted(shared, key=lambda s: s.serial)
+
+
+def _environment(program: Program, f: Function, sizes: Mapping[str, int]) -> dict[Symbol, int]:
+    from_shared: dict[Symbol, int] = {}
+    listed = [*f._arguments.sizes, *(size for v in (*program.inputs, *program.shared) for size in v.shape)]
+    needed = sorted({s for size in listed for s in dims.symbols(size)})
+    for v in program.shared:
+        for size, value in zip(v.shape, v.value.shape, strict=True):  # type: ignore[attr-defined]
+            symbol = dims.as_symbol(size)
+            if symbol is not None:
+                from_shared[symbol] = value
+    env: dict[Symbol, int] = {}
+    for s in needed:
+        if s.name in sizes:
+            env[s] = as_size_argument(sizes[s.name], dims.of_symbol(s))
+        elif s in from_shared:
+            env[s] = from_shared[s]
+        else:
+            fail(ArgumentError, f"the size {s.name} is needed", hint=f"pass {s.name}=...")
+    unknown = [k for k in sizes if k not in {s.name for s in needed}]
+    if unknown:
+        fail(
+            ArgumentError,
+            f"there is no size named {', '.join(unknown)}",
+            hint=f"sizes are {', '.join(s.name for s in needed) or 'all fixed'}",
+        )
+    return env

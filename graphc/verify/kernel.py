@@ -1,0 +1,233 @@
+"""The invariants of a `Kernel` by itself: typed, bound, in range; what is read was computed, what is written is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NoReturn
+
+from graphc import dims
+from graphc.dims import Dim, Size, Symbol
+from graphc.dtypes import bool_, int64
+from graphc.errors import CompileError
+from graphc.program import BLOCK, NEUTRAL_COMBINES, Axis, Blocks, Kernel, Operand, Stage, Store, format_kernel, loop_index
+from graphc.scalar import Scalar, order
+from graphc.verify.scalar import outside, scalar_fault, show, unbound
+
+KINDS = ("loops", "contract", "scatter", "blocks")
+COMBINES = (*NEUTRAL_COMBINES, "recur")
+POSITIONS = ("argmax", "argmin")
+
+
+def verify_kernel(kernel: Kernel) -> None:
+    """Raise CompileError unless a kernel is well formed by itself."""
+    if kernel.kind not in KINDS:
+        _broken(f"a kernel of the unknown kind {kernel.kind!r}", kernel)
+    if (kernel.kind == "blocks") != (kernel.blocks is not None):
+        _broken(f"a kernel of kind {kernel.kind!r} {'without' if kernel.blocks is None else 'with'} blocks", kernel)
+    if kernel.blocks is not None:
+        _blocks(kernel, kernel.blocks)
+        return
+    outer = _bind({}, kernel.axes, "the kernel", kernel)
+    stored: set[int] = set()
+    loaded: set[int] = set()
+    for k, stage in enumerate(kernel.stages):
+        name = f"stage t{k}"
+        own = _bind(outer, stage.axes, name, kernel)
+        bound = _bind(own, stage.reduce, name, kernel)
+        _combined(stage, name, kernel)
+        if k and stage.nest < kernel.stages[k - 1].nest:
+            _broken(f"{name} is of nest {stage.nest}, after one of nest {kernel.stages[k - 1].nest}", kernel)
+        loaded |= _scalars(values_of(stage), bound, stage, k, kernel)
+        for store in stage.stores:
+            loaded |= _scalars(store.at, bound if stage.scan else own, stage, k, kernel)
+            _store(store, stage, name, bound if stage.scan else own, kernel)
+            stored.add(store.slot)
+    for slot, operand in enumerate(kernel.operands):
+        if operand.written != (slot in stored):
+            marked, stores = ("written", "no") if operand.written else ("read-only", "a")
+            _broken(f"operand b{slot} is marked {marked}, but {stores} stage stores to it", kernel)
+        if slot not in stored | loaded:
+            _broken(f"operand b{slot} is neither read nor written", kernel)
+
+
+def _blocks(kernel: Kernel, blocks: Blocks) -> None:
+    """Pieces read and write their own block of arrays, and rows apart from each other that an earlier piece has filled."""
+    if kernel.stages or kernel.axes != (blocks.axis,) or blocks.size < 1:
+        _broken("blocks have one axis, that of the blocks, and no stages of their own", kernel)
+    filled: set[tuple[int, Size]] = set()
+    starts: dict[int, set[Size]] = {}
+    stored: set[int] = set()
+    good: set[Kernel] = set()
+    for number, piece in enumerate(blocks.pieces):
+        what, inner = f"piece {number}", piece.kernel
+        if inner not in good:
+            verify_kernel(inner)
+            good.add(inner)
+        if not len(piece.slots) == len(piece.at) == len(inner.operands) or not all(0 <= k < len(kernel.operands) for k in piece.slots):
+            _broken(f"{what} has {len(inner.operands)} operands, at slots {piece.slots} from {piece.at} on", kernel)
+        for slot, at, operand in zip(piece.slots, piece.at, inner.operands):
+            if operand.dtype != kernel.operands[slot].dtype:
+                _broken(f"{what} takes b{slot} for {operand.dtype}, but it holds {kernel.operands[slot].dtype}", kernel)
+            if not _placed(kernel.operands[slot], at, operand, blocks):
+                _broken(f"{what} takes {dims.format_shape(operand.shape)} elements of b{slot} from {at} on", kernel)
+            starts.setdefault(slot, set()).add(at)
+        rows = [(slot, at, operand.written) for slot, at, operand in zip(piece.slots, piece.at, inner.operands) if _is_row(at, operand)]
+        for k, (slot, at, written) in enumerate(rows):
+            if not written and kernel.operands[slot].written and (slot, at) not in filled:
+                _broken(f"{what} reads the row of b{slot} at {at}, which no earlier one has filled", kernel)
+            if written and any(other == (slot, at, True) for other in rows[:k]):
+                _broken(f"{what} writes the row of b{slot} at {at} twice", kernel)
+        filled |= {(slot, at) for slot, at, written in rows if written}
+        stored |= {slot for slot, operand in zip(piece.slots, inner.operands) if operand.written}
+    for slot, operand in enumerate(kernel.operands):
+        if operand.written != (slot in stored) or slot not in starts:
+            _broken(f"operand b{slot} is marked {'written' if operand.written else 'read-only'}, which it is not, or not used", kernel)
+        fixed = sorted(at for at in starts[slot] if isinstance(at, int)) if operand.written else []
+        if any(b - a < blocks.size for a, b in pairwise(fixed)) or (fixed and len(fixed) < len(starts[slot])):
+            _broken(f"rows of b{slot} overlap", kernel)
+
+
+def _is_row(at: Size, operand: Operand) -> bool:
+    return isinstance(at, int) and operand.shape == (BLOCK,)
+
+
+def _placed(outer: Operand, at: Size, operand: Operand, blocks: Blocks) -> bool:
+    """Whether what a piece takes lies inside: a block of an array of all elements, a row of scratch, or the whole."""
+    if operand.shape != (BLOCK,):
+        return at == 0 and operand.shape == outer.shape and not operand.written
+    if isinstance(at, int):
+        length = outer.shape[0] if len(outer.shape) == 1 else None
+        return isinstance(length, int) and at >= 0 and at + blocks.size <= length
+    return at == blocks.size * loop_index(0) and outer.shape == (blocks.total,)
+
+
+def values_of(stage: Stage) -> tuple[Scalar, ...]:
+    """What a stage computes for each element."""
+    return (stage.body,) if stage.factor is None else (stage.body, stage.factor)
+
+
+def _bind(bound: dict[Symbol, Size], axes: Sequence[Axis], what: str, kernel: Kernel) -> dict[Symbol, Size]:
+    result = dict(bound)
+    for axis in axes:
+        symbol = dims.as_symbol(axis.index)
+        if symbol is None or symbol.kind != "axis":
+            _broken(f"{what} runs over {axis.index}, which is no loop index", kernel)
+        if symbol in result:
+            _broken(f"{what} binds the loop index {axis.index} twice", kernel)
+        if unbound(axis.extent, {}):
+            _broken(f"{what} runs {axis.index} over {axis.extent}, which is no size", kernel)
+        result[symbol] = axis.extent
+    return result
+
+
+def _combined(stage: Stage, name: str, kernel: Kernel) -> None:
+    if (stage.combine is None) != (not stage.reduce):
+        _broken(f"{name} has {len(stage.reduce)} reduced axes, and combine={stage.combine}", kernel)
+    if stage.combine is not None and stage.combine not in COMBINES:
+        _broken(f"{name} combines by {stage.combine!r}, which is none of {', '.join(COMBINES)}", kernel)
+    if (stage.combine == "recur") != (stage.factor is not None):
+        _broken(f"{name} combines by {stage.combine}, {'without' if stage.factor is None else 'with'} a factor", kernel)
+    if stage.factor is not None and (stage.factor.dtype != stage.body.dtype or not stage.scan):
+        _broken(f"{name} is a recurrence of {stage.factor.dtype} and {stage.body.dtype}, scan={stage.scan}", kernel)
+    if stage.scan not in (None, "inclusive", "exclusive") or (stage.scan and (len(stage.reduce) != 1 or stage.combine in POSITIONS)):
+        _broken(f"{name} is a {stage.scan!r} scan by {stage.combine} of {len(stage.reduce)} axes", kernel)
+    wanted = int64 if stage.combine in POSITIONS else stage.body.dtype
+    if stage.combine in ("any", "all") and stage.body.dtype != bool_:
+        _broken(f"{name} combines {stage.body.dtype} by {stage.combine}", kernel)
+    if stage.dtype != wanted:
+        _broken(f"{name} is {stage.dtype}, but its value is {wanted}", kernel)
+
+
+def _scalars(roots: Sequence[Scalar], bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> set[int]:
+    """Check all Scalars that `roots` of stage k need; returns the slots they load from."""
+    loaded: set[int] = set()
+    for s in order(roots):
+        fault = scalar_fault(s) or _leaf_fault(s, bound, stage, k, kernel)
+        if fault:
+            _broken(f"stage t{k}: {fault}, in {show(s)}", kernel)
+        if s.op == "load":
+            loaded.add(s.param[0])
+    return loaded
+
+
+def _leaf_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
+    if s.op == "index":
+        loose = unbound(s.param, bound)
+        return f"the loop index {loose[0]} is not bound here" if loose else ""
+    if s.op == "load":
+        slot, masked = s.param
+        if not 0 <= slot < len(kernel.operands):
+            return f"there is no operand b{slot}"
+        at = s.args[:-1] if masked else s.args
+        if masked and s.args[-1].dtype != bool_:
+            return f"the mask is {s.args[-1].dtype}"
+        if s.dtype != kernel.operands[slot].dtype:
+            return f"b{slot} holds {kernel.operands[slot].dtype}, not {s.dtype}"
+        return _place_fault(slot, at, {} if masked else bound, kernel)
+    if s.op == "local":
+        return _local_fault(s, bound, stage, k, kernel)
+    return f"{s.op} has no meaning in a kernel" if s.op in ("fetch", "arg") else ""
+
+
+def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
+    if not 0 <= s.param < k:
+        return f"t{s.param} is no earlier stage"
+    source = kernel.stages[s.param]
+    if source.scan:
+        return f"t{s.param} is a scan, which has no value after its loop"
+    if s.dtype != source.dtype:
+        return f"t{s.param} is {source.dtype}, not {s.dtype}"
+    if len(s.args) != len(source.axes):
+        return f"t{s.param} has {len(source.axes)} axes, read with {len(s.args)} indices"
+    if source.axes and source.nest != stage.nest:
+        return f"t{s.param} has an element for each turn of nest {source.nest}, read in nest {stage.nest}"
+    for i, axis in zip(s.args, source.axes):
+        symbol = dims.as_symbol(axis.index)
+        if i.op != "index" or i.param != axis.index or symbol is None or bound.get(symbol) != axis.extent:
+            return f"t{s.param} is read at another element than its loops are at"
+    return ""
+
+
+def _place_fault(slot: int, at: Sequence[Scalar], bound: dict[Symbol, Size], kernel: Kernel) -> str:
+    """What is wrong with an index of operand `slot`; reach is checked where `bound` gives the loops."""
+    shape = kernel.operands[slot].shape
+    if len(at) != len(shape):
+        return f"b{slot} has {len(shape)} axes, indexed with {len(at)}"
+    for i, size in zip(at, shape):
+        if i.dtype != int64:
+            return f"b{slot} is indexed by {i.dtype}"
+        static = i.op == "const" or (i.op == "index" and bool(bound))
+        if static and not unbound(i.param, bound) and outside(i.param, size, bound):
+            return f"the index {i.param} of b{slot} leaves the axis of size {size}"
+    return ""
+
+
+def _store(store: Store, stage: Stage, name: str, bound: dict[Symbol, Size], kernel: Kernel) -> None:
+    if not 0 <= store.slot < len(kernel.operands):
+        _broken(f"{name} stores to b{store.slot}, which is no operand", kernel)
+    if store.mode not in ("set", "add"):
+        _broken(f"{name} stores with the unknown mode {store.mode!r}", kernel)
+    if kernel.operands[store.slot].dtype != stage.dtype:
+        _broken(f"{name} stores {stage.dtype} to b{store.slot}, which holds {kernel.operands[store.slot].dtype}", kernel)
+    fault = _place_fault(store.slot, store.at, bound, kernel)
+    if fault:
+        _broken(f"{name} stores out of place: {fault}", kernel)
+    kept = still(store, (*stage.axes, *(stage.reduce if stage.scan else ())))
+    if kept and kernel.kind != "scatter":
+        _broken(f"{name} stores all points of the loop {kept[0]} to one element of b{store.slot}", kernel)
+
+
+def still(store: Store, axes: Sequence[Axis]) -> list[Dim]:
+    """The loops along which a store stays at one element."""
+    moving = {s for i in store.at if i.op == "index" for s in dims.symbols(i.param)}
+    return [a.index for a in axes if dims.as_symbol(a.index) not in moving]
+
+
+def _broken(what: str, kernel: Kernel) -> NoReturn:
+    raise CompileError("\n".join([f"verify: {what}", *kernel_lines(kernel)]))
+
+
+def kernel_lines(kernel: Kernel) -> list[str]:
+    """The text of a kernel, to stand below a message."""
+    return ["  " + line for line in format_kernel(kernel).splitlines()]

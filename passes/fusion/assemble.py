@@ -1,0 +1,375 @@
+"""Clusters -> `Program`: stages in order, operands, buffers, checks, and the commit point.
+
+Within a kernel the members are ordered by *level*: nest 0 over the inner axes, then the values per outer point that
+its reductions give, then nest 1, and so on. An inner value that a later nest reads is recomputed there if it is
+cheap, read back if it was stored, and kept in a scratch row otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Size
+from graphc.dtypes import int64
+from graphc.ir import Graph, Node
+from graphc.passes.fusion.cluster import Cluster, Fused, Member
+from graphc.passes.fusion.fuse import checked_indices
+from graphc.passes.fusion.loop_order import own_index, squeezed
+from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Operand, Program, Stage, Step, Store, loop_index
+from graphc.scalar import Scalar, replace_leaves
+
+INLINED_SIZE = 64  # Scalars in one body; larger ones are kept apart, so that building bodies stays linear
+
+
+def assemble(graph: Graph, updates: Sequence[tuple[Node, Node]], fused: Fused, size_checks: Sequence[tuple[Size, Size]] = ()) -> Program:
+    """The program of fused clusters. `updates` are (shared variable, new value); they are written after the commit point."""
+    return _Assembler(graph, updates, fused).run(tuple(size_checks))
+
+
+@dataclass
+class _Slots:
+    """The operands of one kernel while it is being built."""
+
+    buffers: list[int]
+    operands: list[Operand]
+    places: dict[tuple[int, tuple[Size, ...]], int] = field(default_factory=dict)
+
+    def slot(self, buffer: int, dtype: object, shape: tuple[Size, ...], written: bool = False) -> int:
+        k = self.places.get((buffer, shape))
+        if k is None:
+            k = self.places[buffer, shape] = len(self.buffers)
+            self.buffers.append(buffer)
+            self.operands.append(Operand(dtype, shape, written))  # type: ignore[arg-type]
+        elif written and not self.operands[k].written:
+            self.operands[k] = replace(self.operands[k], written=True)
+        return k
+
+
+class _Assembler:
+    def __init__(self, graph: Graph, updates: Sequence[tuple[Node, Node]], fused: Fused) -> None:
+        self.graph, self.updates, self.fused = graph, updates, fused
+        self.replaced = {v for v, _ in updates}
+        self.position = {v: k for k, v in enumerate(graph.inputs)}
+        self.buffers: list[Buffer] = []
+        self.storage: dict[Node, int] = {}  # where a value can be read
+        self.stored_in: dict[Node, list[int]] = {}  # every buffer a member stores to
+        self.constants: list[Node] = []
+        self.shared: list[Node] = []
+        self.steps: list[Step] = []
+        self.commits: list[Step] = []
+        self.kernels: dict[Kernel, Kernel] = {}
+
+    def run(self, size_checks: tuple[tuple[Size, Size], ...]) -> Program:
+        read_elsewhere = self._read_elsewhere()
+        outputs = [self._output(node, k) for k, node in enumerate(self.graph.outputs[: len(self.graph.outputs) - len(self.updates)])]
+        for node in self.fused.home:
+            if node in read_elsewhere and node not in self.storage:
+                self._own(node, self._buffer(Buffer(node.dtype, node.shape, "arena")))
+        for cluster in self.fused.clusters:
+            self._checks(cluster)
+            self._launch(cluster)
+        for k, node in enumerate(self.graph.outputs[: len(outputs)]):
+            if outputs[k] not in self.stored_in.get(node, ()):
+                self._copy(node, outputs[k], self.steps)
+        for variable, value in self.updates:
+            self._copy(value, self._leaf(variable), self.commits, self._held(variable, value))
+        return Program(
+            tuple(self.buffers), (*self.steps, *self.commits), self.graph.inputs, tuple(self.shared),
+            tuple([c.attrs["value"].array for c in self.constants]), tuple(outputs), commit=len(self.steps), size_checks=size_checks,
+        )  # fmt: skip
+
+    # -- buffers -------------------------------------------------------------------------------------------------
+    def _buffer(self, buffer: Buffer) -> int:
+        self.buffers.append(buffer)
+        return len(self.buffers) - 1
+
+    def _own(self, node: Node, buffer: int) -> None:
+        self.storage.setdefault(node, buffer)
+        self.stored_in.setdefault(node, []).append(buffer)
+
+    def _output(self, node: Node, k: int) -> int:
+        buffer = self._buffer(Buffer(node.dtype, node.shape, "output", k))
+        home = self.fused.home.get(node)
+        if home is not None and not (home.kind == "scatter" and node in self.storage):  # a scatter builds up one array
+            self._own(node, buffer)
+        return buffer
+
+    def _leaf(self, node: Node) -> int:
+        """The buffer of a variable or constant."""
+        if node not in self.storage:
+            role, listed = {"constant": ("constant", self.constants), "shared": ("shared", self.shared)}.get(node.op.name, ("input", None))
+            if listed is None:
+                index = self.position[node]
+            else:
+                index = len(listed)
+                listed.append(node)
+            self.storage[node] = self._buffer(Buffer(node.dtype, node.shape, role, index))
+        return self.storage[node]
+
+    def _home(self, node: Node) -> int:
+        """The buffer a value is read from."""
+        source = self.fused.aliases.get(node)
+        if source is not None and node not in self.storage:
+            base = self._home(source)
+            self.storage[node] = self._buffer(Buffer(node.dtype, node.shape, self.buffers[base].role, self.buffers[base].index, alias=base))
+        return self.storage[node] if node in self.storage else self._leaf(node)
+
+    def _read_elsewhere(self) -> set[Node]:
+        """Members that another cluster loads, or that the caller gets."""
+        found: set[Node] = set()
+        for cluster in self.fused.clusters:
+            for member in cluster.members:
+                if "checked_indices" in member.node.op.facts:  # checked also where the value does not depend on them
+                    found |= {i for i, _ in checked_indices(member.node)}
+                for s in member.parts if member.node.op.elementwise else sc.order(member.scalars()):
+                    if s.op == "load":
+                        found.add(self.fused.values[s.param[0]])
+        found |= set(self.graph.outputs)
+        found |= set(self.fused.aliases.values())
+        return {n for n in found if n in self.fused.home}
+
+    def _held(self, variable: Node, value: Node) -> int | None:
+        """Where the new value of `variable` lies, if that is old state which another commit overwrites: in a copy (a, b = b, a)."""
+        source = self.fused.aliases.get(value, value)
+        if source is variable or source not in self.replaced:
+            return None
+        held = self._buffer(Buffer(value.dtype, value.shape, "arena"))
+        self._copy(value, held, self.steps)
+        return held
+
+    # -- one cluster ---------------------------------------------------------------------------------------------
+    def _launch(self, cluster: Cluster) -> None:
+        slots = _Slots([], [])
+        if cluster.kind == "scatter":
+            stages = self._scatter(cluster, slots)
+        else:
+            stages = self._stages(cluster, slots)
+        axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
+        kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind)
+        kernel = self.kernels.setdefault(kernel, kernel)  # equal ones are the same object: whoever looks one up compares no bodies
+        self.steps.append(Launch(kernel, tuple(slots.buffers), tuple([m.node for m in cluster.members])))
+
+    def _load(self, slots: _Slots) -> Callable[[Scalar, tuple[Scalar, ...]], Scalar]:
+        def load(s: Scalar, args: tuple[Scalar, ...]) -> Scalar:
+            number, masked = s.param
+            node = self.fused.values[number]
+            slot = slots.slot(self._home(node), node.dtype, node.shape)
+            return sc.load(slot, args[:-1] if masked else args, s.dtype, args[-1] if masked else None)
+
+        return load
+
+    def _stages(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
+        members, depth = cluster.members, cluster.depth
+        reads = [[s.param for s in m.parts if s.op == "local"] for m in members]
+        levels = _levels(members, reads, depth)
+        order = sorted(range(len(members)), key=lambda k: (levels[k], k))
+        number: dict[int, int] = {}
+        stages: list[Stage] = []
+        load = self._load(slots)
+        scratch: dict[int, Store] = {}
+        bodies: dict[tuple[int, float], Scalar] = {}
+
+        def body(k: int, level: float) -> Scalar:
+            """The body of member k as it reads at `level`: earlier inner values recomputed or loaded back."""
+            if (k, level) in bodies:
+                return bodies[k, level]
+
+            def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
+                if s.op == "load":
+                    return load(s, args)
+                if s.op != "local":
+                    return None
+                source = members[s.param]
+                if s.param in inlined:
+                    return body(s.param, level)
+                if len(source.shape) == depth or levels[s.param] == level:
+                    return sc.local(number[s.param], args[depth:], s.dtype)
+                if s.param in scratch:
+                    return sc.load(scratch[s.param].slot, scratch[s.param].at, s.dtype)
+                return body(s.param, level)
+
+            bodies[k, level] = replace_leaves(members[k].body, leaf)
+            return bodies[k, level]
+
+        inlined = self._single_use(members, reads, levels)
+        crossing = {r for k in range(len(members)) for r in reads[k] if len(members[r].shape) > depth and levels[r] != levels[k]}
+        costly = _costly(members, reads, depth)
+        for k in order:
+            if k in inlined:
+                continue
+            member = members[k]
+            stores = self._stores(member, slots, cluster)
+            if k in crossing and not member.combine and (stores or costly[k]):
+                if stores:
+                    scratch[k] = stores[0]
+                elif cluster.turned:  # the lanes are outside: no row of its own for each of them
+                    buffer = self._buffer(Buffer(member.node.dtype, member.node.shape, "arena"))
+                    scratch[k] = Store(slots.slot(buffer, member.node.dtype, member.node.shape, True), _own_at(member, cluster))
+                    stores = (*stores, scratch[k])
+                else:
+                    inner = member.shape[depth:]
+                    buffer = self._buffer(Buffer(member.node.dtype, inner, "scratch"))
+                    at = tuple([sc.index(loop_index(depth + p)) for p in range(len(inner))])
+                    scratch[k] = Store(slots.slot(buffer, member.node.dtype, inner, True), at)
+                    stores = (*stores, scratch[k])
+            number[k] = len(stages)
+            reduced = tuple(
+                [Axis(loop_index(depth + p if member.rows else p, "i" if member.rows else "r"), s) for p, s in enumerate(member.reduce)]
+            )
+            axes = tuple([Axis(loop_index(depth + p), s) for p, s in enumerate(member.shape[depth:])])
+            factor = (
+                None if member.factor is None else replace_leaves(member.factor, lambda s, args: load(s, args) if s.op == "load" else None)
+            )
+            stages.append(
+                Stage(
+                    axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan, int(levels[k] + 0.5), factor
+                )
+            )
+        return stages
+
+    def _single_use(self, members: Sequence[Member], reads: Sequence[Sequence[int]], levels: Sequence[float]) -> set[int]:
+        """Members that only one other of the same level reads become part of its body, up to a size."""
+        readers: dict[int, list[int]] = {}
+        for k, rs in enumerate(reads):
+            for r in set(rs):
+                readers.setdefault(r, []).append(k)
+        found: set[int] = set()
+        size = [len(m.parts) for m in members]
+        for k, member in enumerate(members):
+            listed = readers.get(k, [])
+            if (
+                len(listed) != 1
+                or member.combine
+                or self.stored_in.get(member.node)
+                or (members[listed[0]].shape != member.shape and not members[listed[0]].rows)
+            ):
+                continue
+            if levels[listed[0]] == levels[k] and size[k] + size[listed[0]] <= INLINED_SIZE:
+                found.add(k)
+                size[listed[0]] += size[k]
+        return found
+
+    def _stores(self, member: Member, slots: _Slots, cluster: Cluster) -> tuple[Store, ...]:
+        result = []
+        for buffer in self.stored_in.get(member.node, ()):
+            slot = slots.slot(buffer, member.node.dtype, member.node.shape, True)
+            result.append(Store(slot, member.at if member.at is not None else _own_at(member, cluster)))
+        return tuple(result)
+
+    def _scatter(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
+        node, load = cluster.members[0].node, self._load(slots)
+        leaf = lambda s, args: load(s, args) if s.op == "load" else None
+        stages: list[Stage] = []
+        for member in cluster.members:
+            assert member.initial is not None and member.at is not None
+            shape = node.shape if len(member.at) == node.ndim else (dims.product(node.shape),)  # flat: `fuse` says so where all is known
+            target = slots.slot(self.stored_in[node][0], node.dtype, shape, True)
+            if not stages:
+                full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(shape))])
+                place = tuple([sc.index(i) for i in own_index(shape)])
+                stages.append(Stage(full, replace_leaves(member.initial, leaf), node.dtype, stores=(Store(target, place),)))
+            at = tuple([replace_leaves(i, leaf) for i in member.at])
+            axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(member.shape)])
+            stages.append(Stage(axes, replace_leaves(member.body, leaf), node.dtype, stores=(Store(target, at, member.mode),)))
+        return stages
+
+    # -- copies and checks ---------------------------------------------------------------------------------------
+    def _copy(self, node: Node, target: int, into: list[Step], source: int | None = None) -> None:
+        """A kernel that copies a stored value, variable, constant or alias into another buffer, from `source` or where it is read."""
+        slots = _Slots([], [])
+        if node.op.name == "constant" and node.size == 1:
+            shape, domain = node.shape, squeezed(node.shape)
+            value = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
+        else:
+            shape = (dims.product(node.shape),) if node.ndim > 1 else node.shape
+            domain = squeezed(shape)
+            at = tuple([sc.index(0 if s == 1 else loop_index(0)) for s in shape])
+            value = sc.load(slots.slot(self._home(node) if source is None else source, node.dtype, shape), at, node.dtype)
+        to = tuple([sc.index(i) for i in _positions(shape)])
+        store = Store(slots.slot(target, node.dtype, shape, True), to)
+        kernel = Kernel(
+            tuple([Axis(loop_index(p), s) for p, s in enumerate(domain)]),
+            (Stage((), value, node.dtype, stores=(store,)),),
+            tuple(slots.operands),
+        )
+        into.append(Launch(kernel, tuple(slots.buffers), (node,)))
+
+    def _checks(self, cluster: Cluster) -> None:
+        """Before a kernel that reads or writes by index: the first position whose index lies outside, if any."""
+        for member in cluster.members:
+            for indices, size in checked_indices(member.node) if "checked_indices" in member.node.op.facts else ():
+                self._check(member.node, indices, size)
+
+    def _check(self, node: Node, indices: Node, size: Size) -> None:
+        slots = _Slots([], [])
+        fault = self._buffer(Buffer(int64, (), "arena"))
+        shape = indices.shape
+        home = self._home(indices)
+        axes = tuple([Axis(loop_index(p, "r"), s) for p, s in enumerate(squeezed(shape))])
+        at = [sc.index(i) for i in _positions(shape, "r")]
+        value = sc.load(slots.slot(home, indices.dtype, shape), tuple(at), indices.dtype).cast(int64)
+        position: Size = 0
+        for i, s in zip(_positions(shape, "r"), shape, strict=True):
+            position = position * s + i
+        bad = (value < 0) | (value >= sc.index(size))
+        body = sc.select(bad, sc.index(position), sc.const(NO_FAULT, int64))
+        stage = Stage((), body, int64, axes, "min" if axes else None, (Store(slots.slot(fault, int64, (), True), ()),))
+        self.steps.append(Launch(Kernel((), (stage,), tuple(slots.operands)), tuple(slots.buffers), (node,)))
+        self.steps.append(Check(fault, home, node, size))
+
+
+def _positions(shape: Sequence[Size], kind: str = "i") -> list[Size]:
+    result: list[Size] = []
+    for s in shape:
+        result.append(0 if s == 1 else loop_index(sum(1 for r in result if r != 0), kind))
+    return result
+
+
+def _own_at(member: Member, cluster: Cluster) -> tuple[Scalar, ...]:
+    loops = cluster.loops if len(member.shape) == len(cluster.domain) else None
+    return tuple([sc.index(i) for i in own_index(member.node.shape, loops)])
+
+
+def _levels(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: int) -> list[float]:
+    """Nest numbers: inner values and reductions p = 0, 1, ...; values per outer point p + 0.5, or -0.5 before any nest."""
+    levels: list[float] = []
+    for k, member in enumerate(members):
+        inner = len(member.shape) > depth or member.rows
+        level = 0.0 if inner else -0.5
+        for r in reads[k]:
+            per_point = len(members[r].shape) == depth
+            have = levels[r] + 0.5 if members[r].rows and not inner else levels[r]
+            if inner and per_point:
+                have = levels[r] + (1.0 if members[r].rows else 0.5)
+            level = max(level, have)
+        levels.append(level)
+    # an inner value that nobody stores is computed in the nest that reads it, not before
+    readers: list[list[int]] = [[] for _ in members]
+    for k, rs in enumerate(reads):
+        for r in rs:
+            readers[r].append(k)
+    for k in range(len(members) - 1, -1, -1):
+        if len(members[k].shape) > depth and not members[k].combine and readers[k]:
+            levels[k] = max(levels[k], min(levels[r] for r in readers[k]))
+    return levels
+
+
+def _costly(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: int) -> list[bool]:
+    """Whether computing a member anew, with what it reads from inner values, repeats a transcendental or much work."""
+    result: list[bool] = []
+    weight: list[int] = []
+    for k, member in enumerate(members):
+        body = member.parts
+        inner = [r for r in reads[k] if len(members[r].shape) > depth]
+        work = len(body) + sum(weight[r] for r in inner)
+        weight.append(work)
+        result.append(
+            member.node.op.costly
+            or any(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
+            or any(result[r] for r in inner)
+            or work > 24
+        )
+    return result

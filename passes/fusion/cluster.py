@@ -1,0 +1,88 @@
+"""Members that become stages of a kernel, clusters that become kernels, and what fusion hands to assembly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from graphc import scalar as sc
+from graphc.dims import Size
+from graphc.ir import Node
+from graphc.passes.fusion.loop_order import Loops, in_order
+from graphc.scalar import Scalar
+
+MAX_STRAIGHT = (
+    100  # members of a kernel without loops: LLVM functions of at most 1000 instructions, beyond which compile time is super-linear
+)
+MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
+MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
+
+
+@dataclass
+class Member:
+    """A value computed in a cluster: its body over loop indices, and what it is combined over."""
+
+    node: Node
+    body: Scalar
+    shape: tuple[Size, ...]  # without literal ones, in the order of the loops
+    reduce: tuple[Size, ...] = ()
+    combine: str | None = None
+    rows: bool = False  # reduced over the inner loops of the domain
+    scan: str | None = None
+    at: tuple[Scalar, ...] | None = None  # where it is stored, if not at its own index (in the loops of its cluster)
+    mode: str = "set"
+    initial: Scalar | None = None  # scatter: what the array holds before
+    factor: Scalar | None = None  # recur: what the running value is multiplied by
+
+    def scalars(self) -> list[Scalar]:
+        """Everything that is read when the member is computed and stored."""
+        return [s for s in (self.body, self.initial, self.factor, *(self.at or ())) if s is not None]
+
+    @cached_property
+    def parts(self) -> list[Scalar]:
+        """The Scalars of the body, arguments before users."""
+        return sc.order((self.body,))
+
+
+@dataclass
+class Cluster:
+    """Members that become one kernel."""
+
+    index: int
+    domain: tuple[Size, ...]
+    depth: int  # outer axes are domain[:depth]
+    kind: str = "loops"
+    closed: bool = False
+    members: list[Member] = field(default_factory=list)
+    place: dict[Node, int] = field(default_factory=dict)  # member node -> position
+    costly: int = 0
+    reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
+    loops: Loops = ()  # of each axis of a full element the position of its loop
+
+    def __post_init__(self) -> None:
+        self.loops = self.loops or in_order(len(self.domain))
+
+    @property
+    def whole(self) -> tuple[Size, ...]:
+        """The shape of a full element."""
+        return tuple([self.domain[p] for p in self.loops])
+
+    @property
+    def turned(self) -> bool:
+        return self.loops != in_order(len(self.domain))
+
+    @property
+    def full(self) -> bool:
+        limit = MAX_LOOP if self.domain else MAX_STRAIGHT
+        return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= MAX_COSTLY)
+
+
+@dataclass
+class Fused:
+    """The clusters in order, and the values that are read across clusters or by the caller."""
+
+    clusters: list[Cluster]
+    home: dict[Node, Cluster]
+    values: list[Node]  # load(slot k) in a member's body means values[k]
+    number: dict[Node, int]
+    aliases: dict[Node, Node]  # a reshape that is only another view of a stored value

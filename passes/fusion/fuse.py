@@ -1,0 +1,406 @@
+"""Which values share a kernel: Graph -> ordered clusters of members.
+
+Fusion is substitution: a member's body is built by asking each input for its element at an index. A *virtual*
+input (an index map, a cheap expression of one array) answers with its own body; a member of the same cluster with a
+`local`; anything else with a `load`. So a value is computed once, where it is a member, and stored only if another
+cluster or the caller reads it.
+
+A cluster has a domain (the sizes of its full loop nest, without literal ones, outermost first) and an outer depth: the
+leading loops over which the whole kernel iterates. A reduction lowers the depth to the axes it keeps, which makes softmax
+and layer norm one kernel: rows outside, one nest over the columns for each reduction. One over leading axes turns the
+loops (`frames`): columns outside, down the rows inside, so variances are one kernel too. Clusters are numbered in a topological
+order, and a value may join any cluster that is not older than the newest one it reads: no cycle can arise, and the
+decision takes constant time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Size, Symbol
+from graphc.dtypes import int64
+from graphc.errors import CompileError, fail
+from graphc.ir import Graph, Node, toposort, users
+from graphc.loopform import LoopForm
+from graphc.ops.registry import constant
+from graphc.passes.fusion.cluster import Cluster, Fused, Member
+from graphc.passes.fusion.constant_scatters import flat_places, onward, progression
+from graphc.passes.fusion.loop_order import (
+    REDUCTIONS,
+    Loops,
+    column_goals,
+    in_order,
+    loops_of,
+    own_index,
+    reduced_index,
+    sizes_of,
+    squeezed,
+)
+from graphc.passes.fusion.math_order import by_level
+from graphc.passes.rewriting.views import affine, is_splat, sees_through
+from graphc.program import loop_index
+from graphc.scalar import Scalar
+
+VARIABLES = ("input", "shared")
+LEAVES = (*VARIABLES, "constant")
+MATERIALISED_INPUTS = {"contract": (0, 1), "scatter": (0, 1), "gather": (0,)}  # inputs read more than once per element, or at addresses
+TWINS = {"sin": "cos", "cos": "sin"}  # of one argument: together they cost little more than one
+INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 8, 1, 24  # what is cheaper to recompute than to store and load: gradient of batch norm 1024 x
+# 1024, f64: 14 ms with 8 operations, 21 ms with 4
+COLUMN_OPS = 16  # what is computed in the column reductions that alone read it
+
+
+class _NotHere(Exception):
+    """The value cannot be computed in the cluster that was tried."""
+
+
+def checked_indices(node: Node) -> list[tuple[Node, Size]]:
+    """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
+    facts = node.op.facts.get("checked_indices")
+    return [] if facts is None else list(facts(node))
+
+
+def fuse(graph: Graph) -> Fused:
+    """Assign every value that is computed, rather than substituted, to a cluster."""
+    return _Fuser(graph).run()
+
+
+class _Fuser:
+    def __init__(self, graph: Graph) -> None:
+        checked = [i for node in graph.order if "checked_indices" in node.op.facts for i, _ in checked_indices(node)]
+        # indices first: a check must not split what could be one kernel
+        self.order = by_level(toposort((*checked, *graph.outputs)) if checked else graph.order)
+        self.checked = set(checked)
+        self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
+        self.onward = onward(self.order, {*graph.outputs, *checked})
+        self.required = self._required(graph)
+        self.forms: dict[Node, LoopForm | None] = {}
+        self.numbers: dict[Node, Scalar] = {}  # what constants of one element hold, and their broadcasts
+        self.weight: dict[Node, tuple[int, frozenset[Node], int]] = {}  # virtual nodes: ops, what they load, depth
+        self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
+        self.fused = Fused([], {}, [], {}, {})
+        self.open: dict[tuple[tuple[Size, ...], Loops], Cluster] = {}
+        self.goals, self.only = column_goals(self.order, self.required, users(self.order))
+
+    def run(self) -> Fused:
+        twins = self._twins()
+        for node in self.order:
+            if node in self.fused.home:
+                continue
+            self.latest[node] = max(map(self.latest.__getitem__, node.inputs), default=-1)
+            if node.op.name in LEAVES:
+                if node in self.required and node.op.name not in VARIABLES + ("constant",):
+                    self._place(node)
+            elif node not in self.onward and not self._virtual(node):
+                self._place(node)
+                if node in twins:
+                    self._beside(node, twins[node])
+        return self.fused
+
+    def _twins(self) -> dict[Node, Node]:
+        """The sin to each cos of the same argument, and the reverse."""
+        known = {(n.op.name, n.inputs[0]): n for n in self.order if n.op.name in TWINS}
+        return {n: other for (name, x), n in known.items() if (other := known.get((TWINS[name], x))) is not None}
+
+    def _beside(self, node: Node, twin: Node) -> None:
+        """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
+        cluster, form = self.fused.home[node], self._form(twin)
+        if twin in self.fused.home or self.latest[twin.inputs[0]] < 0 or form is None:
+            return
+        with suppress(_NotHere):
+            self._join(cluster, twin, form, cluster.depth)
+
+    # -- what is computed and what is substituted ---------------------------------------------------------------
+    def _required(self, graph: Graph) -> set[Node]:
+        """Values that must be stored whatever they cost: outputs, and operands that are read by address."""
+        found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.name not in LEAVES}
+        for node in self.order[::-1]:
+            reads = MATERIALISED_INPUTS.get(node.op.name, ())
+            if node.op.name == "reshape" and (node in self.checked or not affine(node)):
+                reads = (0,)
+            for k in reads:
+                base = node.inputs[k]
+                while base not in found and sees_through(node, base):
+                    base = base.inputs[0]
+                if base.op.name not in LEAVES and base not in self.onward and not (node.op.name == "scatter" and is_splat(base)):
+                    found.add(base)
+        return found
+
+    def _form(self, node: Node) -> LoopForm | None:
+        if node not in self.forms:
+            self.forms[node] = node.op.loop(node) if node.op.loop is not None else None
+        return self.forms[node]
+
+    def _virtual(self, node: Node) -> bool:
+        if node in self.required:
+            return False
+        form, op = self._form(node), node.op
+        if form is None or form.combine is not None or (op.name == "reshape" and not affine(node)):
+            return False
+        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op.name == "constant" or i in self.fixed for i in node.inputs]):
+            depth = 1 + max([self.weight[i][2] for i in node.inputs if i in self.weight], default=0)
+            if depth > INLINE_DEPTH:
+                return False
+            # built once: a body that reads a value twice must not build it twice, over and over
+            self.fixed[node] = form.body(self._reader(Cluster(-1, (), 0), node, 0), (), ())
+            self.weight[node] = (0, frozenset(), depth)
+            return True
+        if not form.view and (not op.elementwise or op.costly):
+            return False
+        if op.name == "broadcast" and (number := self._constant(node.inputs[0])) is not None:
+            self.numbers[node] = number
+        ops, loads, depth = (0 if form.view else 1), frozenset[Node](), 1
+        for i in node.inputs:
+            none = i.ndim == 0 or self._constant(i) is not None
+            o, n, d = self.weight.get(i) or (0, frozenset(() if none else (i,)), 0)
+            ops, loads, depth = ops + o, loads | n, max(depth, d + 1)
+        if node.op.name == "broadcast":
+            loads = frozenset()  # of few elements, read often: they stay in registers or the first cache
+        elif form.view and loads:
+            loads = frozenset((node,))
+        if depth > INLINE_DEPTH:
+            return False
+        if not form.view and (ops > INLINE_OPS or len(loads) > INLINE_LOADS) and not (node in self.only and ops <= COLUMN_OPS):
+            return False
+        self.weight[node] = (ops, loads, depth)
+        return True
+
+    # -- where it is computed -----------------------------------------------------------------------------------
+    def _place(self, node: Node) -> None:
+        if node.op.name == "reshape" and (node in self.checked or not affine(node)):
+            source = node.inputs[0]
+            self.fused.aliases[node] = self.fused.aliases.get(source, source)
+            self._number(node)
+            self._number(self.fused.aliases[node])
+            return
+        special = {"contract": self._contract, "scatter": self._scatter, "cumulate": self._cumulate, "recur": self._cumulate}.get(
+            node.op.name
+        )
+        if special is not None:
+            special(node)
+            return
+        form = self._form(node)
+        if form is None:
+            fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
+        domain, depth, loops = self._frame(node, form)
+        for cluster in self._candidates(node, domain, loops):
+            try:
+                self._join(cluster, node, form, depth)
+                return
+            except _NotHere:
+                continue
+        self._join(self._new(domain, depth, loops=loops), node, form, depth)
+
+    def _frame(self, node: Node, form: LoopForm) -> tuple[tuple[Size, ...], int, Loops]:
+        """The domain, outer depth and loops of a cluster that `node` would start."""
+        shape = squeezed(node.shape)
+        if squeezed(form.reduce) and node.op.name in REDUCTIONS:
+            loops = loops_of(node)
+            return sizes_of(squeezed(node.inputs[0].shape), loops), len(shape), loops
+        if node in self.only:
+            loops = self.goals[node]
+            return sizes_of(shape, loops), len(shape), loops
+        return shape, len(shape), in_order(len(shape))
+
+    def _candidates(self, node: Node, domain: tuple[Size, ...], loops: Loops) -> list[Cluster]:
+        newest = self.latest[node]
+        found = [self.fused.clusters[newest]] if newest >= 0 else []
+        sibling = self.open.get((domain, loops))
+        # columns of other arrays would keep these alive for longer, and read nothing together
+        if sibling is not None and sibling.index > newest and (not sibling.turned or sibling.reads & self._reads(node)):
+            found.append(sibling)
+        return [c for c in found if not c.full]
+
+    def _reads(self, node: Node) -> set[Node]:
+        """What a value loads."""
+        return {x for i in node.inputs for x in (self.weight[i][1] if i in self.weight else (i,))}
+
+    def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False, loops: Loops = ()) -> Cluster:
+        cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops)
+        self.fused.clusters.append(cluster)
+        if kind == "loops" and not closed:
+            self.open[domain, cluster.loops] = cluster
+        return cluster
+
+    def _join(self, cluster: Cluster, node: Node, form: LoopForm, depth: int) -> None:
+        """Add `node` to `cluster`, or raise _NotHere and leave it as it was. `depth`: of the loops around a reduction's own."""
+        shape, reduce = squeezed(node.shape), squeezed(form.reduce)
+        rows = bool(reduce) and node.op.name in REDUCTIONS
+        full = not reduce and len(shape) == len(cluster.domain)
+        before = cluster.domain, cluster.depth, cluster.loops
+        if rows:
+            self._lower(cluster, node, depth)
+        elif reduce and cluster.members:
+            raise _NotHere  # a reduction over loops of its own starts a nest
+        elif shape != (cluster.whole if full else cluster.domain[: cluster.depth]) or (full and not self._fits(cluster, node)):
+            raise _NotHere
+        try:
+            at = own_index(node.shape, cluster.loops if full else None)
+            body = form.body(self._reader(cluster, node, cluster.depth), at, reduced_index(node, form, depth if rows else None))
+        except _NotHere:
+            cluster.domain, cluster.depth, cluster.loops = before
+            raise
+        if not reduce and str(form.combine).startswith("arg"):
+            body = sc.const(0, node.dtype)  # the only position there is
+        if cluster.loops != before[2]:
+            cluster.members = [_turned(m, cluster) for m in cluster.members]
+        self._add(cluster, Member(node, body, cluster.domain if full else shape, reduce, form.combine if reduce else None, rows))
+
+    def _lower(self, cluster: Cluster, node: Node, depth: int) -> None:
+        """Make the inner loops of `cluster` those that `node` reduces, or raise _NotHere."""
+        loops, whole = loops_of(node), squeezed(node.inputs[0].shape)
+        if cluster.kind != "loops" or cluster.whole != whole:
+            raise _NotHere
+        if cluster.loops == loops and cluster.depth == depth:
+            return
+        domain = sizes_of(whole, loops)
+        if any(m.combine or len(m.shape) != len(whole) for m in cluster.members):
+            raise _NotHere
+        if cluster.loops != loops and cluster.costly:
+            raise _NotHere
+        cluster.domain, cluster.depth, cluster.loops = domain, depth, loops
+
+    def _fits(self, cluster: Cluster, node: Node) -> bool:
+        """Whether the loops serve an elementwise node: those of a column reduction do if a later such reduction reads it."""
+        return not cluster.turned or (self.goals.get(node) == cluster.loops and (node in self.only or not node.op.costly))
+
+    def _add(self, cluster: Cluster, member: Member) -> None:
+        cluster.place[member.node] = len(cluster.members)
+        cluster.members.append(member)
+        cluster.costly += member.node.op.costly
+        if cluster.turned:
+            cluster.reads |= self._reads(member.node)
+        self.fused.home[member.node] = cluster
+        self.latest[member.node] = cluster.index
+
+    # -- elements -----------------------------------------------------------------------------------------------
+    def _number(self, node: Node) -> int:
+        numbers = self.fused.number
+        if node not in numbers:
+            numbers[node] = len(self.fused.values)
+            self.fused.values.append(node)
+        return numbers[node]
+
+    def _reader(self, cluster: Cluster, node: Node, depth: int, mask: Scalar | None = None):  # type: ignore[no-untyped-def]
+        """`read` for the body of `node` in `cluster`: the element of an input at an index."""
+
+        def read(k: int, index: Sequence[Size | Scalar], where: Scalar | None = None) -> Scalar:
+            both = where if mask is None else mask if where is None else mask & where
+            value = self._element(cluster, node.inputs[k], tuple(index), depth, both)
+            # a load under a mask gives 0 by itself; what is computed from loads need not
+            return value if where is None or value.op == "load" else sc.select(where, value, 0)
+
+        return read
+
+    def _element(self, cluster: Cluster, node: Node, index: tuple[Size | Scalar, ...], depth: int, mask: Scalar | None) -> Scalar:
+        place = cluster.place.get(node)
+        if place is not None:
+            if node in self.checked:
+                raise _NotHere  # indices are checked between the kernel that makes them and the one that uses them
+            inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1] if index else []
+            member = cluster.members[place]
+            loops = cluster.loops if len(inner) == len(cluster.domain) else in_order(len(inner))
+            if any([isinstance(i, Scalar) or i != loop_index(p) for p, i in zip(loops, inner, strict=True)]):
+                raise _NotHere  # another element than the loops are at
+            if len(member.shape) < depth or member.scan:
+                raise _NotHere
+            return sc.local(place, _loop_indices(len(inner)), node.dtype)
+        if (number := self._constant(node)) is not None:
+            return number
+        fixed = self.fixed.get(node)
+        if fixed is not None and (mask is None or fixed.op != "load"):
+            return fixed
+        if node in self.weight:
+            form = self._form(node)
+            assert form is not None
+            return form.body(self._reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
+        source = self.fused.aliases.get(node)
+        if source is not None and self.fused.home.get(source) is cluster:
+            raise _NotHere  # another view of what this kernel is still writing
+        return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
+
+    def _constant(self, node: Node) -> Scalar | None:
+        """The number that fills a constant, or a broadcast of one; None where there is none."""
+        number = self.numbers.get(node)
+        if number is None and node.op.name == "constant" and node.size == 1:
+            number = self.numbers[node] = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
+        return number
+
+    # -- the ops with a kernel of their own ---------------------------------------------------------------------
+    def _contract(self, node: Node) -> None:
+        form = self._form(node)
+        assert form is not None
+        shape = squeezed(node.shape)
+        cluster = self._new(shape, len(shape), "contract")
+        body = form.body(self._reader(cluster, node, len(shape)), own_index(node.shape), reduced_index(node, form, None))
+        reduce = squeezed(form.reduce)
+        self._add(cluster, Member(node, body, shape, reduce, "sum" if reduce else None))
+
+    def _cumulate(self, node: Node) -> None:
+        a = node.attrs
+        axis, n = a["axis"], node.shape[a["axis"]]
+        shape = squeezed([s for k, s in enumerate(node.shape) if k != axis])
+        step = loop_index(0, "r")
+        along = n - 1 - step if a["reverse"] else step
+        others = iter(own_index([s for k, s in enumerate(node.shape) if k != axis]))
+        at = tuple([along if k == axis else next(others) for k in range(node.ndim)])
+        cluster = self._new(shape, len(shape), closed=True)
+        body = self._element(cluster, node.inputs[-1], at, len(shape), None)
+        factor = None
+        if node.op.name == "recur":  # the first factor is not used, whatever it is
+            factor = sc.select(sc.index(step) > 0, self._element(cluster, node.inputs[0], at, len(shape), None), 0)
+        scan = "exclusive" if a["exclusive"] else "inclusive"
+        place = tuple([_index(i) for i in at])
+        self._add(cluster, Member(node, body, shape, (n,), a.get("combine", "recur"), scan=scan, at=place, factor=factor))
+
+    def _scatter(self, node: Node) -> None:
+        chain = [node]  # last first
+        while chain[-1].inputs[0] in self.onward:
+            chain.append(chain[-1].inputs[0])
+        updates = chain[0].inputs[1]
+        cluster = self._new(squeezed(updates.shape), 0, "scatter", closed=True)
+        initial = self._element(cluster, chain[-1].inputs[0], own_index(node.shape), 0, None)
+        for part in chain[::-1]:
+            self._add(cluster, self._update(cluster, node, part, initial))
+
+    def _update(self, cluster: Cluster, node: Node, part: Node, initial: Scalar) -> Member:
+        """The updates of `part`, as a step towards `node`."""
+        x, updates, *indices = part.inputs
+        axes, batch, mode = part.attrs["axes"], part.attrs["batch"], part.attrs["mode"]
+        own = own_index(updates.shape)
+        nb = indices[0].ndim
+        body = self._element(cluster, updates, own, 0, None)
+        flat = flat_places(part) if initial.op == "const" else None
+        if flat is not None:
+            first, step = progression(flat)
+            at: list[Size | Scalar] = [
+                first + own[0] * step if step is not None else self._element(cluster, constant(flat), own[:nb], 0, None)
+            ]
+        else:
+            selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
+            rest = iter(own[nb:])
+            at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
+        return Member(node, body, squeezed(updates.shape), at=tuple([_index(i) for i in at]), mode=mode, initial=initial)
+
+
+def _loop_indices(count: int) -> tuple[Scalar, ...]:
+    return tuple([sc.index(loop_index(p)) for p in range(count)])
+
+
+def _turned(member: Member, cluster: Cluster) -> Member:
+    """An element's body in the loops of `cluster`, from loops in the order of the axes."""
+    moved: dict[Symbol, Size] = {}
+    for q, p in enumerate(cluster.loops):
+        symbol = dims.as_symbol(loop_index(q))
+        assert symbol is not None
+        moved[symbol] = loop_index(p)
+    leaf = lambda s, args: sc.local(s.param, _loop_indices(len(args)), s.dtype) if s.op == "local" else None
+    return replace(member, body=sc.replace_leaves(member.body, leaf, moved), shape=cluster.domain)
+
+
+def _index(i: Size | Scalar) -> Scalar:
+    return i if isinstance(i, Scalar) else sc.index(i)

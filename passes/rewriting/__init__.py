@@ -1,0 +1,1 @@
+"""Rules, patterns, and rewriting to a normal form."""

@@ -1,0 +1,1 @@
+"""Where values live: in-place updates, cache blocks, one planned arena."""
