@@ -177,7 +177,7 @@ def _reduce_batch(inputs: Sequence[Node], mapped: Sequence[bool], axes: tuple[in
 
 
 REDUCE = structural(
-    "reduce", 1, "The sum, prod, max, min, any or all over `axes`, which disappear; sup is max, and -inf of nothing. Extremes propagate nan.",
+    "reduce", 1, "The sum, prod, max, min, any or all over `axes`, which disappear; sup is max, but -inf of nothing; nan wins.",
     params=("axes", "combine"), type_rule=_reduce_type,
     ref=lambda x, axes, combine: COMBINES[combine](x, axis=axes, dtype=x.dtype if combine in ("sum", "prod") else None),
     vjp=_reduce_vjp, batch=_reduce_batch, loop=_reduce_loop,
