@@ -14,7 +14,7 @@ from graphc.dtypes import as_dtype, int64
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
 from graphc.loopform import LoopForm
-from graphc.types import as_shape, tensor_type
+from graphc.types import TensorType, as_shape, tensor_type
 
 ArrayLike = Node | Dim | np.ndarray | np.generic | int | float | bool | Sequence[Any]
 
@@ -81,6 +81,8 @@ def asarray(value: ArrayLike, dtype: object = None) -> Node:
     With a `dtype` the result has it, cast as by `astype` where it has another: `asarray(x, "float32")`.
     """
     if isinstance(value, Node):
+        if type(value.type) is not TensorType:
+            return value.tensor  # type: ignore[return-value]  # of several arrays: raises
         return value if dtype is None or value.dtype == as_dtype(dtype) else value.astype(dtype)
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(value, Dim):
