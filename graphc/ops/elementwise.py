@@ -157,7 +157,7 @@ xlogy = elementwise(
 
 # -- slopes -----------------------------------------------------------------------------------------------------------------
 # Derivatives that neither `out` nor x alone can give without losing a tail: 1 - tanh(x)**2 is 0 from x = 19 on, 1 + x*x overflows
-# long before its root does, and the derivative 2x of (1 - x) * (1 + x) is a difference of ones. Their derivatives are products with themselves.
+# long before its root does, and the derivative 2x of (1 - x) * (1 + x) cancels. Their derivatives are products with themselves.
 def _wide_root(s: ModuleType, x: Scalar) -> Scalar:
     """sqrt(1 + x*x), |x| where that is nearer than rounding: no overflow."""
     size = s.unary("abs", x)
