@@ -33,6 +33,7 @@ _FUNCTIONS = (
     "PyEval_SaveThread",
     "PyList_New",
     "PyLong_AsLongLongAndOverflow",
+    "PyLong_FromLongLong",
     "PyMethod_New",
     "PyObject_Vectorcall",
     "PyTuple_New",

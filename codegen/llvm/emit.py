@@ -47,8 +47,8 @@ class FunctionEmitter(AccumulatorEmitter):
         return f"{head} {{\nentry:\n{lines}\n  ret void\n}}\n"
 
     def parameters(self) -> list[str]:
-        """The operands' addresses, the sizes, the range."""
-        arrays = [f"ptr %b{k}" for k in range(len(self.kernel.operands))]
+        """The addresses of operands and scratch, the sizes, the range."""
+        arrays = [f"ptr %b{k}" for k in range(len(self.kernel.operands) + len(self.kernel.scratch))]
         return arrays + [f"i64 %n{k}" for k in range(len(self.kernel.sizes()))] + ["i64 %lo", "i64 %hi"] * self.shared
 
     def span(self, extent: Size) -> tuple[Size, Size]:

@@ -66,9 +66,9 @@ class OperandEmitter(FunctionEmitter):
             self.panel = self.room()
 
     def room(self) -> str:
-        """The kernel's last operand."""
-        assert self.kernel.room, "`graphc.codegen.strategy.product_scratch` gives a product that copies its operands a place for them"
-        return f"%b{len(self.kernel.operands) - 1}"
+        """The kernel's scratch."""
+        assert self.kernel.scratch, "`graphc.codegen.strategy.product_scratch` says what a product that copies its operands needs"
+        return f"%b{len(self.kernel.operands)}"
 
     # -- loops --------------------------------------------------------------------------------------------------
     def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
