@@ -3,6 +3,7 @@
 graph passes      Graph -> Graph        exact meaning kept but for the rounding a rule owns up to
 fuse              Graph -> clusters     which values share a kernel
 assemble          clusters -> Program   stages, operands, buffers, checks, commit point
+split_reductions  Program -> Program    large reductions as grids of partial results
 update_in_place   Program -> Program    new state where the old one was
 block             Program -> Program    runs of elementwise kernels, one piece of all arrays after the other
 plan_memory       Program -> Program    arena offsets
@@ -18,6 +19,7 @@ from graphc.dims import Size
 from graphc.ir import Graph, Node
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
+from graphc.passes.fusion.split_reductions import split_reductions
 from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
 from graphc.passes.storage.memory import plan_memory, update_in_place
@@ -62,7 +64,7 @@ def plan(
     """Fuse, assemble, plan memory. The last len(updates) outputs of the graph are the new values; without a target no cache is known."""
     start = time.perf_counter()
     fused = fuse(graph)
-    program = update_in_place(assemble(graph, updates, fused, size_checks))
+    program = update_in_place(split_reductions(assemble(graph, updates, fused, size_checks)))
     if target is not None:
         program = block(program, target.l2 // 2)
     program = plan_memory(program)
