@@ -20,7 +20,8 @@ from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
-from graphc.program import Axis, Buffer, Kernel, Launch, Operand, Program, Stage, Step, Store, loop_index
+from graphc.passes.fusion.stages import Slots
+from graphc.program import Axis, Buffer, Kernel, Launch, Program, Stage, Step, Store, loop_index
 from graphc.scalar import Scalar
 
 CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside which its turn of the grid's loop costs nothing
@@ -124,23 +125,11 @@ def _grid(over: Sequence[Axis], rows: Size, index: dims.Dim, arg: bool) -> _Grid
 
 
 @dataclass
-class _Draft:
+class _Draft(Slots):
     """A launch while it is being built."""
 
-    buffers: list[int] = field(default_factory=list)
-    operands: list[Operand] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
-    places: dict[tuple[int, tuple[Size, ...]], int] = field(default_factory=dict)
     number: dict[int, tuple[int, tuple[Scalar, ...]]] = field(default_factory=dict)  # old stage -> new one, and the index of its local
-
-    def slot(self, buffer: int, dtype: np.dtype, shape: tuple[Size, ...], written: bool = False) -> int:
-        k = self.places.setdefault((buffer, shape), len(self.buffers))
-        if k == len(self.buffers):
-            self.buffers.append(buffer)
-            self.operands.append(Operand(dtype, shape, written))
-        elif written:
-            self.operands[k] = replace(self.operands[k], written=True)
-        return k
 
     def add(self, stage: Stage) -> int:
         self.stages.append(stage)
