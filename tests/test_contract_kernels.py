@@ -24,7 +24,7 @@ from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.storage.memory import plan_memory
 from graphc.program import Program
-from graphc.user import function
+from graphc.user.function import function
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
 
