@@ -28,12 +28,13 @@ from graphc.codegen.target import host
 from graphc.dims import Size
 from graphc.operators import FUNCTIONS as F
 from graphc.ops.registry import tensor
+from graphc.options import Options
 from graphc.program import Kernel
 from graphc.target import Target
 from tests.test_contract_kernels import program
 
 TILE = 4
-TASK, COLUMN, I, J = (dims.axis(x) for x in ("task", "column", "ii", "jj"))
+TASK, COLUMN, OUTER, INNER = (dims.axis(x) for x in ("task", "column", "outer", "inner"))
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,10 @@ def write(e: Emitter, p: Turn) -> None:
             e.values.size(size)
 
         def nest(outer: Size, inner: Size, body: Callable[[], None]) -> None:
-            e.loops.each(I, 0, outer, 1, lambda: e.loops.each(J, 0, inner, 1, body))
+            e.loops.each(OUTER, 0, outer, 1, lambda: e.loops.each(INNER, 0, inner, 1, body))
 
-        nest(cols, rows, lambda: move(element(p.source, (j + I) * p.m + i + J), in_square(I * TILE + J)))
-        nest(rows, cols, lambda: move(in_square(J * TILE + I), element(p.target, (i + I) * p.n + j + J)))
+        nest(cols, rows, lambda: move(element(p.source, (j + OUTER) * p.m + i + INNER), in_square(OUTER * TILE + INNER)))
+        nest(rows, cols, lambda: move(in_square(INNER * TILE + OUTER), element(p.target, (i + OUTER) * p.n + j + INNER)))
 
     columns = dims.floordiv(p.n + (TILE - 1), TILE)
     e.loops.each(TASK, *e.span(rows_of_squares(p)), 1, lambda: e.loops.each(COLUMN, 0, columns, 1, square_at))
@@ -116,14 +117,14 @@ def test_a_strategy_of_one_file_runs(sizes: tuple[int, int], known: bool, thread
     if 1 not in sizes or not known:  # an axis of one is no axis
         text = format_loops(lower(kernel, host()))
         assert text.startswith("turn(Turn("), text
-    (got,) = Executable(made, threads=threads)([x], [])
+    (got,) = Executable(made, Options(threads=threads))([x], [])
     np.testing.assert_array_equal(got, x.T)
 
 
 @pytest.mark.usefixtures("door")
 def test_its_tasks_are_shared() -> None:
     a = tensor("a", (1500, 1700))
-    text = write_module(program((a,), (F["transpose"](a),)), host(), threads=Threads(2, True))
+    text = write_module(program((a,), (F["transpose"](a),)), Options(), threads=Threads(2, True))
     (call,) = [line for line in text.split("\n") if f"@{RUN}(ptr @k0.task" in line]
     assert f"i64 {1700 // TILE}," in call
 
