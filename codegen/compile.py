@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
 
 from graphc.codegen.control import Control
 from graphc.codegen.frame import frame_of
-from graphc.codegen.llvm.emit import FunctionEmitter
+from graphc.codegen.llvm.emit import Emitter
+from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
 from graphc.codegen.parts import Contents
 from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, team_of
-from graphc.codegen.strategy.product import ProductEmitter
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
 from graphc.options import Options
 from graphc.program import Kernel, Program, launches
 
-SHORT_KERNEL = 60  # lines of text: up to it a call costs more than the copy of the code
+SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
+
+
+class _Entry(Protocol):
+    """What writes the functions that call `run` from Python."""
+
+    def functions(self) -> list[Function]: ...
 
 
 def write_module(
     program: Program,
     options: Options,
-    entry: Callable[[Unit], FunctionEmitter] | None = None,
+    entry: Callable[[Unit], _Entry] | None = None,
     threads: Threads = ONE_THREAD,
 ) -> str:
     """The module's text; `run` is told and tells what `graphc.codegen.frame` says. `entry` writes a function that calls it from Python."""
@@ -41,13 +49,16 @@ def write_module(
         team = None if kernel not in launched else team_of(kernel, loops, threads)
         if team is not None:
             teams[kernel] = team
-        text = ProductEmitter(unit, kernel, name, loops, team is not None).text()
-        if text.count("\n") <= SHORT_KERNEL:
-            text = text.replace(") #", ") alwaysinline #", 1)
-        unit.module.functions[name] = text
+        unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function()))
     parts = Control(Contents(unit, program, frame_of(program), names, teams)).write()
-    if len(parts) == 1 and unit.module.functions["part0"].count("\n") <= SHORT_KERNEL:
-        unit.module.functions["part0"] = unit.module.functions["part0"].replace("{\n", "alwaysinline {\n", 1)
+    if len(parts) == 1:
+        unit.module.add(_inlined_if_short(unit.module.functions["part0"]))
     if entry is not None:
-        unit.module.functions["entry"] = entry(unit).text()
+        for function in entry(unit).functions():
+            unit.module.add(function)
     return unit.module.text()
+
+
+def _inlined_if_short(function: Function) -> Function:
+    short = len(function.lines) <= SHORT_KERNEL
+    return replace(function, attributes=(*function.attributes, "alwaysinline")) if short else function

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from graphc import dims
 from graphc.codegen.frame import FINISHED
+from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.parts import Contents, Part
 from graphc.codegen.placing import Placing, placings
 from graphc.dims import Size
@@ -24,7 +25,7 @@ class Control:
     """Writes `run`, and the parts that it calls."""
 
     def __init__(self, contents: Contents) -> None:
-        self.contents, self.functions = contents, contents.unit.module.functions
+        self.contents, self.module = contents, contents.unit.module
         self.lines: list[str] = []
         self.placings = placings(contents.program)  # by step
         self.placing = Placing()  # of what is being written
@@ -40,8 +41,8 @@ class Control:
         self.steps(self.contents.program.steps)
         targets = " ".join(f"i64 {k}, label %resume{k}" for k in self.resumed)
         begin = [f"  switch i64 %from, label %begin [ {targets} ]", "begin:"] if targets else []
-        lines = ["define i64 @run(ptr %slots, ptr %sizes, i64 %from) {", *begin, *self.lines, f"  ret i64 {FINISHED}", "}", ""]
-        self.functions["run"] = "\n".join(lines)
+        lines = [*begin, *self.lines, f"  ret i64 {FINISHED}"]
+        self.module.add(Function("run", ("ptr %slots", "ptr %sizes", "i64 %from"), lines, result="i64", linkage=""))
         return self.parts
 
     def steps(self, steps: Sequence[Step]) -> None:
@@ -78,7 +79,7 @@ class Control:
             return
         name = f"part{len(self.parts)}"
         self.parts.append(name)
-        self.functions[name] = Part(self.contents, name, self.placing).steps(self.stretch)
+        self.module.add(Part(self.contents, name, self.placing).steps(self.stretch))
         self.stretch, self.arguments = [], 0
         k = self.name()
         self.lines += [
@@ -94,9 +95,9 @@ class Control:
         self.names += 1
         return self.names - 1
 
-    def asked(self, name: str, text: str) -> str:
+    def asked(self, name: str, function: Function) -> str:
         """The value of a function of its own."""
-        self.functions[name] = text
+        self.module.add(function)
         self.lines.append(f"  %{name} = call i64 @{name}(ptr %slots, ptr %sizes)")
         return f"%{name}"
 

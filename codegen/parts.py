@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from graphc import dims
 from graphc.codegen.frame import FINISHED, Frame, slot_of
 from graphc.codegen.llvm.access import memory_type
-from graphc.codegen.llvm.emit import FunctionEmitter
+from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
-from graphc.codegen.loops.loopir import Block
+from graphc.codegen.llvm.values import Values
 from graphc.codegen.placing import Placing
 from graphc.codegen.runtime.parallel_loops import Team, write_task
 from graphc.codegen.runtime.pool import RUN
@@ -32,17 +32,17 @@ class Contents:
     teams: Mapping[Kernel, Team]
 
 
-class Part(FunctionEmitter):
+class Part(Values):
     """i64 name(ptr slots, ptr sizes)."""
 
     def __init__(self, contents: Contents, name: str, placing: Placing) -> None:
-        super().__init__(contents.unit, Kernel((), (), ()), name, Block(()))
+        super().__init__(contents.unit, name)
         self.contents, self.program, self.placing = contents, contents.program, placing
         self.positions = contents.frame.place
         self.pointers: dict[int, str] = {}
         self.context = 0  # words that a task of this part is told
 
-    def steps(self, numbered: Sequence[tuple[int, Step]]) -> str:
+    def steps(self, numbered: Sequence[tuple[int, Step]]) -> Function:
         """Launches and checks in order: FINISHED, or the number of the check that failed."""
         for number, step in numbered:
             match step:
@@ -52,21 +52,17 @@ class Part(FunctionEmitter):
                     self.check(number, step)
         return self.function(str(FINISHED))
 
-    def size_function(self, size: Size) -> str:
+    def size_function(self, size: Size) -> Function:
         return self.function(self.known(size))
 
-    def truth_function(self, buffer: int) -> str:
+    def truth_function(self, buffer: int) -> Function:
         """1 where the boolean in `buffer` holds, else 0."""
         held = self.entry.emit(f"load i8, ptr {self.pointer(buffer)}, align 1")
         return self.function(self.entry.emit(f"zext i8 {held} to i64"))
 
-    def function(self, result: str) -> str:
-        return (
-            f"define internal i64 @{self.name}(ptr %slots, ptr %sizes) {{\nentry:\n"
-            + (f"  %context = alloca [{self.context} x i64], align 8\n" if self.context else "")
-            + "\n".join(self.entry.lines)
-            + f"\n  ret i64 {result}\n}}\n"
-        )
+    def function(self, result: str) -> Function:
+        context = [f"  %context = alloca [{self.context} x i64], align 8"] if self.context else []
+        return Function(self.name, ("ptr %slots", "ptr %sizes"), [*context, *self.entry.lines, f"  ret i64 {result}"], result="i64")
 
     # -- steps ----------------------------------------------------------------------------------------------------
     def launch(self, step: Launch) -> None:

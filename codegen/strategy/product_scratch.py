@@ -1,4 +1,4 @@
-"""What a kernel keeps beside: the packed copies of products.
+"""What a kernel's strategy keeps beside: the packed copies of products.
 
     contract k(a, b, c)   ->   contract k(a, b, c), scratch u8[98304]
 
@@ -15,8 +15,8 @@ import numpy as np
 from graphc.codegen.loops.fma import fuse_multiply_add
 from graphc.codegen.loops.loopir import Block, Call
 from graphc.codegen.loops.lower import lower
-from graphc.codegen.strategy.contract import Product
-from graphc.codegen.strategy.operands import room
+from graphc.codegen.strategy.door import Strategy
+from graphc.codegen.strategy.table import STRATEGIES
 from graphc.codegen.target import host
 from graphc.dims import Size
 from graphc.dtypes import uint8
@@ -27,19 +27,23 @@ from graphc.target import Target
 
 def scratch_of(kernel: Kernel, options: Options) -> tuple[tuple[np.dtype, Size], ...]:
     """The dtype and the elements of each piece of scratch that the code of a kernel needs."""
-    if kernel.kind != "contract":
+    if not _has_strategy(kernel):
         return ()
     body = fuse_multiply_add(kernel) if options.fma else kernel
     (first, *_) = lowered(body, options.target or host()).body
-    nbytes: Size = room(first.params) if isinstance(first, Call) and isinstance(first.params, Product) else 0
+    nbytes: Size = first.strategy.scratch(first.params) if isinstance(first, Call) and isinstance(first.strategy, Strategy) else 0
     return ((uint8, nbytes),) if nbytes != 0 else ()
 
 
 def lowered(kernel: Kernel, target: Target) -> Block:
-    """The loops of a kernel; those of a product are made once, for its scratch and for its code."""
-    return _product(replace(kernel, scratch=()), target) if kernel.kind == "contract" else lower(kernel, target)
+    """The loops of a kernel; where a strategy may take it, they are made once, for its scratch and for its code."""
+    return _planned(replace(kernel, scratch=()), target) if _has_strategy(kernel) else lower(kernel, target)
+
+
+def _has_strategy(kernel: Kernel) -> bool:
+    return any(row.accepts(kernel) for row in STRATEGIES.values())
 
 
 @lru_cache(maxsize=64)
-def _product(kernel: Kernel, target: Target) -> Block:
+def _planned(kernel: Kernel, target: Target) -> Block:
     return lower(kernel, target)

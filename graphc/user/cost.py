@@ -32,8 +32,8 @@ def _steps(steps: Sequence[Step], env: Mapping[Symbol, int]) -> Counter[str]:
             case Loop():
                 total += _turns(step, env)
             case Branch():
-                lists: list[Counter[str]] = [_steps(inside, env) for inside in step.inner]
-                total += max(lists, key=lambda c: _weight(c))
+                first, second = [_steps(inside, env) for inside in step.inner]
+                total += first if _weight(first) >= _weight(second) else second
     return total
 
 
@@ -69,7 +69,7 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
     for stage in kernel.stages:
         nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
     for axes, stages in nests.items():
-        points = _elements([a.extent for a in (*kernel.axes, *axes)], env)
+        points = _points((*kernel.axes, *axes), env)
         body = sc.order([stage.body for stage in stages])
         hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
         simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
@@ -78,10 +78,24 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
     return operations, transcendental
 
 
+def _points(axes: Sequence[Axis], env: Mapping[Symbol, int]) -> int:
+    """Turns of nested loops; chunks of a grid differ in length."""
+    if not axes:
+        return 1
+    count, symbol = dims.evaluate(axes[0].extent, env), dims.as_symbol(axes[0].index)
+    assert symbol is not None
+    if any(symbol in dims.symbols(a.extent) for a in axes[1:]):
+        return sum(_points(axes[1:], {**env, symbol: turn}) for turn in range(count))
+    return count * _points(axes[1:], env)
+
+
 def count_memory(program: Program, env: Mapping[Symbol, int], threads: int = 1) -> dict[str, int]:
     """Bytes by role; each of the threads has its own scratch."""
     copies = {b for step in launches(program.steps) for b in step.scratch}  # these hold no value
-    arena = [b for k, b in enumerate(program.buffers) if k not in copies and b.role in PLANNED and b.alias is None and b.offset is not None]
+    arena = [
+        b for k, b in enumerate(program.buffers)
+        if k not in copies and b.role in PLANNED and b.alias is None and b.offset is not None
+    ]  # fmt: skip
     return {
         "inputs": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.inputs),
         "state": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.shared),
