@@ -1,0 +1,202 @@
+"""Python code that runs while a call is under way: callbacks of weak references, finalisers, an interpreter out of memory.
+
+What crashes when it is wrong runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import textwrap
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from tests.test_entry import is_native
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(text: str) -> str:
+    """The output of a fresh process; it must end well."""
+    program = "import gc, os, sys, threading, time, weakref\nimport numpy as np\nimport graphc as gx\n" + textwrap.dedent(text)
+    done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-3000:]}"
+    return done.stdout
+
+
+def alone(test: Callable[[], None]) -> Callable[[], None]:
+    """The test in a process of its own: where it fails it may crash."""
+
+    @functools.wraps(test)
+    def there() -> None:
+        run(f"from {test.__module__} import {test.__name__}\n{test.__name__}.__wrapped__()")
+
+    return there
+
+
+class Thieves:
+    """Arrays that take memory as soon as it is freed: NumPy hands a block of the same size out again at once."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.arrays = size, []
+
+    def take(self) -> None:
+        self.arrays += [np.full(self.size, 99.0) for _ in range(20)]
+
+
+def watched_spare(f: gx.Function, args: list[np.ndarray], callback: object) -> weakref.ref[np.ndarray]:
+    """Leave a result that nobody holds but the function, with a weak reference whose callback runs when the function drops it."""
+    f(*args)
+    result = f(*args)
+    watch = weakref.ref(result, callback)  # type: ignore[call-overload]
+    del result
+    assert watch() is not None
+    return watch  # type: ignore[no-any-return]
+
+
+@alone
+def test_a_callback_frees_the_argument_of_the_call() -> None:
+    x = gx.vector("x", "n")
+    f = gx.function([x], x + 1)
+    assert is_native(f)
+    X, thieves, ran = np.arange(8.0), Thieves(8), []
+
+    def callback(_: object) -> None:
+        X.resize((4096,), refcheck=False)
+        thieves.take()
+        ran.append(1)
+
+    watch = watched_spare(f, [X], callback)
+    np.testing.assert_array_equal(f(X), np.arange(8.0) + 1)
+    assert ran == [1] and watch() is None
+
+
+@alone
+def test_a_callback_replaces_the_state_of_the_call() -> None:
+    s, x = gx.shared(np.arange(8.0), "s"), gx.vector("x", 8)
+    f = gx.function([x], x + s, updates={s: s + 1})
+    thieves, ran = Thieves(8), []
+
+    def callback(_: object) -> None:
+        s.set_value(np.full(8, 50.0))
+        thieves.take()
+        ran.append(1)
+
+    watch = watched_spare(f, [np.zeros(8)], callback)
+    np.testing.assert_array_equal(f(np.zeros(8)), np.arange(8.0) + 2)  # two calls came before
+    assert ran == [1] and watch() is None
+    np.testing.assert_array_equal(s.get_value(), 50)  # the callback came after the call
+    assert all((t == 99).all() for t in thieves.arrays)
+
+
+@alone
+def test_a_callback_calls_the_function_and_makes_its_arena_anew() -> None:
+    x = gx.vector("x", "n")
+    f = gx.function([x], gx.sum(gx.cumsum(x)[::-1] * gx.cumsum(x * 2)))
+    assert f.memory(n=64)["arena"] > 0
+    want = lambda v: np.sum(np.cumsum(v)[::-1] * np.cumsum(v * 2))
+    X, thieves, inner = np.arange(64.0), Thieves(f.memory(n=64)["arena"] // 8), []
+
+    def callback(_: object) -> None:
+        inner.append(float(f(np.arange(4000.0))))  # a larger one
+        thieves.take()
+
+    watch = watched_spare(f, [X], callback)
+    assert f(X) == want(X)
+    assert inner == [want(np.arange(4000.0))] and watch() is None
+    assert all((t == 99).all() for t in thieves.arrays)
+
+
+@alone
+def test_a_callback_changes_containers_that_are_passed() -> None:
+    x = gx.vector("x", "n")
+    f = gx.function({"p": [x]}, {"a": x + 1, "b": [x * 2]})
+    box, thieves, ran = [np.arange(8.0)], Thieves(8), []
+
+    def callback(_: object) -> None:
+        box.clear()
+        thieves.take()
+        ran.append(1)
+
+    f(box)
+    watch = weakref.ref(f(box)["a"], callback)
+    got = f(box)
+    np.testing.assert_array_equal(got["a"], np.arange(8.0) + 1)
+    np.testing.assert_array_equal(got["b"][0], np.arange(8.0) * 2)
+    assert ran == [1] and watch() is None
+
+
+@alone
+def test_a_callback_that_raises_is_reported_and_the_call_goes_on() -> None:
+    x = gx.vector("x", "n")
+    f = gx.function([x], x + 1)
+    seen: list[object] = []
+    sys.unraisablehook = lambda info: seen.append(info.exc_type)
+    watch = watched_spare(f, [np.zeros(3)], lambda _: 1 / 0)
+    np.testing.assert_array_equal(f(np.zeros(3)), 1)
+    assert seen == [ZeroDivisionError] and watch() is None
+
+
+@alone
+def test_what_is_dropped_is_dropped_when_the_call_fails_too() -> None:
+    x, i = gx.vector("x", "n"), gx.vector("i", "k", "int64")
+    f = gx.function([x, i], x[i])
+    X, ran = np.arange(4.0), []
+    watch = watched_spare(f, [X, np.array([1, 2])], ran.append)
+    for _ in range(3):
+        with pytest.raises(gx.IndexOutOfRange):
+            f(X, np.array([1, 9]))
+    assert watch() is None and len(ran) == 1
+    np.testing.assert_array_equal(f(X, np.array([3, 0])), [3, 0])
+
+
+MEMORY = """
+import _testcapi
+x, i = gx.vector("x", 3), gx.vector("i", "k", "int64")
+many = {f"k{k}": x[k % 3] + k for k in range(12)}  # small dicts come from a list of free ones
+f = gx.function({"x": x, "i": i}, (x + 1, [x * 2, {"a": x[i], "b": (None, gx.sum(x)), **many}], {}))
+X, I = np.arange(3.0), np.array([2, 0])
+held = []
+warm = [f(X, I) for _ in range(5)]  # from now on the function keeps two arrays for each output
+del warm
+def counts():
+    return [sys.getrefcount(o) for o in (X, I, X.dtype, None, np.ndarray, "a", "b")]
+gc.disable()
+before, outcomes = counts(), {MemoryError: 0, tuple: 0}
+for turn in range(20):
+    for start in range(1, 60):
+        got = kind = None
+        _testcapi.set_nomemory(start, start + 1 + turn % 2)
+        try:
+            got = f(X, I)
+        except MemoryError:
+            kind = MemoryError
+        finally:
+            _testcapi.remove_mem_hooks()
+        if kind is None:
+            kind = tuple
+            assert got[0].tolist() == [1, 2, 3] and got[1][0].tolist() == [0, 2, 4]
+            assert got[1][1]["a"].tolist() == [2, 0] and got[1][1]["b"][1] == 3
+            assert [float(got[1][1][f"k{k}"]) for k in range(12)] == [k % 3 + k for k in range(12)] and len(got[1][1]) == 14
+        outcomes[kind] += 1
+        if turn % 3:
+            held.append(got)  # so that arrays are made
+    got = None
+    del held[:]
+after = counts()
+assert all(abs(a - b) < 20 for a, b in zip(after, before)), (before, after)
+assert min(outcomes.values()) > 50, outcomes
+print("done")
+"""
+
+
+def test_an_interpreter_out_of_memory() -> None:
+    """Each allocation of a call fails in turn: a right answer or MemoryError, and nothing is lost."""
+    pytest.importorskip("_testcapi")
+    assert run(MEMORY) == "done\n"
