@@ -200,3 +200,119 @@ def test_an_interpreter_out_of_memory() -> None:
     """Each allocation of a call fails in turn: a right answer or MemoryError, and nothing is lost."""
     pytest.importorskip("_testcapi")
     assert run(MEMORY) == "done\n"
+
+
+# -- functions that the cycle collector takes away ----------------------------------------------------------------------------
+CYCLE = """
+x = gx.vector("x", "n")
+X, called = np.arange(3.0), []
+
+class Last:
+    # calls the function when the cycle goes: before its parts are emptied, or by a weak reference to what the collector does not know
+    def __init__(self, f):
+        self.f = f
+    def __del__(self):
+        called.append(("finaliser", self.f(X).tolist()))
+
+def cycle(k):
+    f = gx.function([x], x + k)
+    f(X)
+    array = np.zeros(3)  # no part of what the collector looks at: its callbacks run while the cycle is being emptied
+    def callback(_, f=f, k=k):
+        try:
+            called.append(("callback", f(X).tolist()))
+        except Exception as error:
+            called.append(("callback", type(error).__name__))
+    keep.append(weakref.ref(array, callback))
+    f.itself, f.array, f.last = f, array, Last(f)
+    f.first = [array, f]
+
+keep = []
+for k in range(50):
+    cycle(k)
+    KEEP
+    gc.collect()
+gc.collect()
+"""
+
+
+@pytest.mark.parametrize("where", ["outside", "inside", "no entry"])
+def test_a_function_called_while_the_collector_takes_it_away(where: str) -> None:
+    """`keep` holds the callback, and so the function, from outside or from within the cycle."""
+    text = CYCLE.replace("KEEP", "pass" if where != "inside" else "keep[0].__callback__.__defaults__[0].keep = keep; keep = []")
+    if where == "no entry":
+        text = text.replace("f = gx.function([x], x + k)", "f = gx.function([x], {1: x + k})")  # not a key that it builds
+        text = text.replace("self.f(X)", "self.f(X)[1]")
+    if where != "inside":
+        text = text.replace("def callback(_, f=f, k=k)", "def callback(_, f=weakref.proxy(f), k=k)")
+    assert run(text + "print(len([c for c in called if c[0] == 'finaliser' and c[1][1] - c[1][0] == 1]))") == "50\n"
+
+
+def test_a_function_called_by_the_collector_while_it_is_emptied() -> None:
+    """A callback outside the cycle finds the function in the collector's own list."""
+    text = """
+    x = gx.vector("x", "n")
+    X, called, keep = np.arange(3.0), [], []
+    place = {}
+    def callback(_):
+        import ctypes
+        f = ctypes.cast(place["f"], ctypes.py_object).value  # it is still there in memory: the cycle is being emptied
+        try:
+            called.append(f(X).tolist())
+        except Exception as error:
+            called.append(type(error).__name__)
+    for k in range(30):
+        f = gx.function([x], x + k)
+        f(X)
+        array = np.zeros(3)
+        keep.append(weakref.ref(array, callback))
+        place["f"] = id(f)
+        f.itself, f.array = f, array
+        holder = [f, array]
+        f.holder = holder
+        holder.append(holder)
+        del f, array, holder
+        gc.collect()
+    print(len(called))
+    """
+    assert run(text) == "30\n"
+
+
+def test_a_function_called_at_the_very_end() -> None:
+    text = """
+    x = gx.vector("x", "n")
+    class Last:
+        def __init__(self):
+            self.f = gx.function([x], x + 1)
+            self.X = np.ones(3)
+        def __del__(self, write=os.write):
+            if self.f(self.X)[0] == 2:
+                write(1, b"right")
+    sys.kept = Last()
+    """
+    assert run(text) == "right"
+
+
+def test_a_function_that_its_finaliser_saves() -> None:
+    text = """
+    x = gx.vector("x", "n")
+    saved = []
+    class Saviour:
+        def __init__(self, f):
+            self.f = f
+        def __del__(self):
+            saved.append(self.f)
+    f = gx.function([x], x + 1)
+    f.saviour = Saviour(f)
+    del f
+    gc.collect()
+    for _ in range(100):
+        assert saved[0](np.ones(3)).tolist() == [2, 2, 2]
+    f = saved.pop()
+    f.saviour = Saviour(f)
+    del f
+    gc.collect()  # once more
+    assert saved[0](np.ones(3)).tolist() == [2, 2, 2]
+    print(len(saved))
+    """
+    assert run(text) == "1\n"

@@ -104,8 +104,9 @@ class Executable:
         """The address of the emitted entry, which calls `slow` as a method with what it does not take; 0 if there is none."""
         if self.context is None:
             return 0
-        self.context.objects.append(slow)
-        self.context.words[CALLABLE] = id(slow)
+        if self.context.words[CALLABLE] == 0:
+            self.context.objects.append(slow)
+            self.context.words[CALLABLE] = id(slow)
         return self.code.address("entry")
 
     def output_shapes(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[tuple[int, ...]]:

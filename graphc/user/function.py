@@ -24,7 +24,7 @@ from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, write_values
-from graphc.user.vectorcall import callable_class, set_entry
+from graphc.user.vectorcall import callable_class, is_kept, set_entry
 from graphc.verify.graph import size_assumptions
 
 if TYPE_CHECKING:
@@ -63,8 +63,6 @@ def function(
 
 class Function:
     """A compiled function. Call it with arrays, or with nodes to inline its graph. See `function`."""
-
-    __slots__ = ("__dict__", "__weakref__", "_code")  # a place for the code that no emptying of the dict takes away
 
     def __init__(
         self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
@@ -108,8 +106,7 @@ class Function:
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
         program = plan(graph, updates, self._size_checks, self._log, host())
         executable = Executable(program, given=self._arguments.sizes, layout=self._arguments.layout(self._structure), threads=self.threads)
-        self._code = executable
-        set_entry(self, executable.entry(Function.__call__))
+        set_entry(self, executable.entry(Function.__call__), executable)
         return graph, program, executable
 
     # -- calling -----------------------------------------------------------------------------------------------
@@ -135,6 +132,8 @@ class Function:
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         executable = self._native()
+        if not is_kept(self):  # a finaliser calls it, or has saved it
+            set_entry(self, executable.entry(Function.__call__), executable)
         state = [s.value for s in executable.program.shared]  # type: ignore[attr-defined]
         if out is None:
             return executable(arrays, state, given)
