@@ -6,6 +6,7 @@ What crashes when it is wrong runs in a process of its own.
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 import textwrap
@@ -316,3 +317,132 @@ def test_a_function_that_its_finaliser_saves() -> None:
     print(len(saved))
     """
     assert run(text) == "1\n"
+
+
+# -- children of fork ---------------------------------------------------------------------------------------------------------
+FORK = """
+import warnings
+warnings.simplefilter("ignore")
+gx.cache.enabled = False
+def child(work):
+    # whether a child of fork does this, soon
+    number = os.fork()
+    if number == 0:
+        os._exit(0 if work() else 1)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if (done := os.waitpid(number, os.WNOHANG))[0]:
+            return done[1] == 0
+        time.sleep(0.01)
+    os.kill(number, 9)
+    os.waitpid(number, 0)
+    return False
+"""
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+
+
+@needs_fork
+def test_fork_while_another_thread_compiles() -> None:
+    text = """
+    from graphc.codegen import jit
+    from graphc.codegen.target import host
+    x = gx.vector("x", "n")
+    body = "\\n".join(f"  %v{k + 1} = add i64 %v{k}, {k * k}" for k in range(20000))
+    long = f"define i64 @f(i64 %v0) {{\\n{body}\\n  ret i64 %v20000\\n}}\\n"
+    gx.function([x], x + 1)
+    inside, stop = threading.Event(), False
+    def busy():
+        while not stop:
+            with jit._LOCK:
+                inside.set()
+                jit.compile_module(long, host())
+    other = threading.Thread(target=busy)
+    other.start()
+    good = []
+    for k in range(4):
+        assert inside.wait(20)
+        inside.clear()
+        good.append(child(lambda: gx.function([x], x * k + 1)(np.ones(3))[0] == k + 1))
+    stop = True
+    other.join()
+    print(good)
+    """
+    assert run(FORK + textwrap.dedent(text)) == "[True, True, True, True]\n"
+
+
+@needs_fork
+def test_fork_while_another_thread_traces() -> None:
+    text = """
+    inside, leave = threading.Event(), threading.Event()
+    @gx.jit
+    def f(x):
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            leave.wait()
+        return x + 1
+    other = threading.Thread(target=lambda: f(np.ones(3)))
+    other.start()
+    assert inside.wait(20)
+    print(child(lambda: f(np.ones(3))[0] == 2))
+    leave.set()
+    other.join()
+    """
+    assert run(FORK + textwrap.dedent(text)) == "True\n"
+
+
+@needs_fork
+@pytest.mark.parametrize("lock", ["graphc.ir._NODES.lock", "gx.cache._lock", "target._LOCK", "target._TURNS", "s.lock"])
+def test_fork_while_another_thread_holds_a_lock(lock: str) -> None:
+    text = f"""
+    from graphc.codegen import target
+    import graphc.ir
+    x = gx.vector("x", "n")
+    s = gx.shared(np.zeros(3), "s")
+    gx.function([x], x + 1)
+    inside = threading.Event()
+    def busy():
+        with {lock}:
+            inside.set()
+            time.sleep(0.5)
+    other = threading.Thread(target=busy)
+    other.start()
+    assert inside.wait(20)
+    def work():
+        nodes = [gx.vector("x", "n") + k for k in range(20)]
+        del nodes
+        gx.cache.enabled = True
+        f = gx.function([x], x * 3 + s, updates={{s: s + 1}})
+        return f([1.0, 1.0, 1.0])[0] == 3 and s.get_value()[0] == 1
+    print(child(work))
+    other.join()
+    """
+    assert run(FORK + textwrap.dedent(text)) == "True\n"
+
+
+@needs_fork
+def test_fork_while_another_thread_uses_the_arena() -> None:
+    """The child's calls are native: who used the arena is not there any more."""
+    text = """
+    from tests.test_entry import natively
+    x = gx.vector("x", "n")
+    f = gx.function([x], gx.cumsum(x)[::-1] + gx.sum(x))
+    X = np.ones(4_000_000)
+    assert f.memory(n=len(X))["arena"] > 0
+    f(X)
+    stop, good = False, []
+    def busy():
+        while not stop:
+            f(X)
+    def work():
+        native = natively(f, np.ones(5))  # fails if Python code runs
+        return native[0] == 10
+    other = threading.Thread(target=busy)
+    other.start()
+    for k in range(8):
+        time.sleep(0.003 * k)
+        good.append(child(work))
+    stop = True
+    other.join()
+    print(all(good), len(good))
+    """
+    assert run(FORK + textwrap.dedent(text)) == "True 8\n"
