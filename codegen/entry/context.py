@@ -43,8 +43,9 @@ class Context:
         return arena
 
     def give(self, arena: np.ndarray) -> np.ndarray | None:
-        """Have native calls use this arena; what is left over for others: the smaller one if there are two, or this one if they use theirs."""
-        address, size, rest = arena.ctypes.data, arena.nbytes, arena
+        """Have native calls use this arena; what is left over: the smaller of two, or this one if theirs is in use."""
+        address, size = arena.ctypes.data, arena.nbytes
+        rest: np.ndarray | None = arena
         if self.words[CAPACITY] < size and self.words[CAPACITY] != TAKEN:
             rest, self.arena, self.words[ARENA], self.words[CAPACITY] = self.arena, arena, address, size
         return rest

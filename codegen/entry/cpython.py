@@ -23,7 +23,7 @@ FRESH, FORTRAN = WRITEABLE | 0x4, 0x2  # a new array also owns its data, and has
 VECTORCALL_OFFSET = HEAD + 40  # of a type: where its instances keep the address that calls of them go to
 WARN_ON_WRITE = -1 << 31  # numpy.broadcast_arrays and its like
 CALL_METHOD = "call_method"
-"""PyObject_Vectorcall for a bound method: CPython 3.10 exports no function of that name, but every version keeps the address in the method."""
+"""PyObject_Vectorcall for a bound method: 3.10 exports no function of that name, but every version keeps the address in the method."""
 NEW_FROM_DESCR = 94  # the slot of NumPy's C table, fixed since NumPy 1.0
 _FUNCTIONS = (
     "Py_IncRef",
