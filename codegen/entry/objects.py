@@ -31,6 +31,7 @@ from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import FIXED
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.llvm.emit_scalar import llvm_type
+from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Values
 from graphc.dims import Size
@@ -38,21 +39,18 @@ from graphc.dtypes import SHORT, bool_, int64
 from graphc.program import Program
 from graphc.tree import TreeDef
 
-_BURY = """define internal void @bury(ptr %objects, i64 %count) noinline {
-entry:
+_BURY = f"""\
   br label %one
 one:
   %k = phi i64 [ 0, %entry ], [ %next, %one ]
   %at = getelementptr ptr, ptr %objects, i64 %k
   %object = load ptr, ptr %at, align 8
-  call void $DECREF$(ptr %object)
+  call void @{symbol("Py_DecRef")}(ptr %object)
   %next = add i64 %k, 1
   %more = icmp slt i64 %next, %count
   br i1 %more, label %one, label %out
 out:
-  ret void
-}
-"""
+  ret void"""
 SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
 CONTAINERS: dict[type, str] = {tuple: "tuple", list: "list", dict: "dict"}
 
@@ -250,7 +248,7 @@ class ObjectEmitter(Values):
         e.line(f"call void @bury(ptr {self.doomed[1]}, i64 {count})")
         e.line(f"br label %{none}")
         e.label(none)
-        self.module.functions["bury"] = _BURY.replace("$DECREF$", f"@{symbol('Py_DecRef')}")
+        self.module.functions["bury"] = Function("bury", ("ptr %objects", "i64 %count"), _BURY.split("\n"), ("noinline",))
 
     # -- arrays and numbers -------------------------------------------------------------------------------------
     def is_array(self, value: str, kind: str, dtype: np.dtype, ndim: int, flags: int = cpython.READABLE) -> None:
