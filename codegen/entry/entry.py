@@ -73,9 +73,9 @@ class EntryEmitter(ParameterEmitter):
         called = f"tail call ptr @slow({', '.join(PARAMETERS)})"
         self.entry.line(f"ret ptr {self.entry.emit(called)}")
         self.entry = Lines(self.entry.names)
-        self.scopes = [Scope(self.entry, 0)]
+        self.scopes, self.doomed = [Scope(self.entry, 0)], ()
         method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(CALLABLE)}", "ptr %f"), [])
-        answer = self.api("ptr", "PyObject_Vectorcall", f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
+        answer = self.api("ptr", cpython.CALL_METHOD, f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
         self.disown(method)
         self.entry.line(f"ret ptr {answer}")
         return Function("slow", PARAMETERS, self.entry.lines, ("noinline", "cold"), "ptr")
@@ -297,6 +297,7 @@ class EntryEmitter(ParameterEmitter):
             self.disown(o)
         e.line(f"br label %{told}")
         e.label(told)
+        self.bury()
         self.fault(status)
         e.label(good)
         self.finished(out, outputs)
@@ -310,7 +311,9 @@ class EntryEmitter(ParameterEmitter):
         self.own(out)
         e.line(f"ret ptr {out}")
         e.label(fresh)
-        e.line(f"ret ptr {self.build(self.layout.outputs, iter(outputs))}")
+        made = self.build(self.layout.outputs, outputs)
+        self.bury()
+        e.line(f"ret ptr {made}")
 
     def fault(self, status: str) -> None:
         """A check has failed: hand the words of the run to Python, which raises the error. Nothing is run again."""
@@ -321,7 +324,7 @@ class EntryEmitter(ParameterEmitter):
         method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(FAULT)}", "ptr %f"), [number])
         args = self.slot("[1 x ptr]")
         self.put_field(args, 0, "ptr", number)
-        answer = self.api("ptr", "PyObject_Vectorcall", f"ptr {method}", f"ptr {args}", "i64 1", "ptr null")
+        answer = self.api("ptr", cpython.CALL_METHOD, f"ptr {method}", f"ptr {args}", "i64 1", "ptr null")
         self.disown(number)
         self.disown(method)
         e.line(f"ret ptr {answer}")
