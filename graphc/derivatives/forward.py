@@ -57,7 +57,7 @@ def push_forward(outputs: Sequence[Node], seeds: Mapping[Node, Node], constant: 
 def _pushed(node: Node, tangents: Sequence[Node | None]) -> Node | None:
     """The tangent of one op's result."""
     op, params = node.op, node.attrs
-    if op.facts.get("stop") or not isinstance(node.type, TensorType) or not is_float(node.type.dtype):
+    if op.traits.stops or not isinstance(node.type, TensorType) or not is_float(node.type.dtype):
         return None
     if op.jvp is not None:
         return op.jvp(node, node.inputs, tangents, **params)

@@ -17,7 +17,6 @@ from graphc.loopform import LoopForm
 from graphc.program import loop_index
 
 FEW_COLUMNS = 8  # fewer leave vectors along the columns half empty
-REDUCTIONS = ("reduce", "arg_reduce")
 Loops = tuple[int, ...]  # of each axis (not counting literal ones) the position of its loop
 
 
@@ -38,8 +37,7 @@ def sizes_of(shape: Sequence[Size], loops: Loops) -> tuple[Size, ...]:
 
 def loops_of(node: Node) -> Loops:
     """The loops that a reduction runs over its input: axes that are kept first."""
-    axes = node.attrs.get("axes", node.attrs.get("axis"))
-    listed = axes if isinstance(axes, tuple) else (axes,)
+    listed = node.attrs["axes"]
     reduced = [k in listed for k, s in enumerate(node.inputs[0].shape) if s != 1]
     order = [k for k, r in enumerate(reduced) if not r] + [k for k, r in enumerate(reduced) if r]
     return tuple([order.index(k) for k in range(len(order))])
@@ -83,7 +81,7 @@ def column_goals(
         found: set[Loops | None] = set()
         alone, readers = node not in stored, 0
         for user in users.get(node, ()):
-            if user.op.name in REDUCTIONS:
+            if user.op.traits.reduces:
                 found.add(loops_of(user))
                 readers += 2 if _few(dims.product(user.shape)) else 1
             elif user.op.elementwise and user.shape == node.shape:

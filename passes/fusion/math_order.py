@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from graphc.ir import Node
 
 WINDOW = 4096  # values, all of which may be alive at once: 32 kB, a first cache
-CHEAP = frozenset(("divide", "floor_divide", "mod", "reciprocal", "rsqrt", "sqrt"))  # costly, but not functions of the math library
-LEAVES = ("input", "shared", "constant")
 
 
 def by_level(order: Sequence[Node]) -> list[Node]:
@@ -30,7 +28,7 @@ def by_level(order: Sequence[Node]) -> list[Node]:
         window.clear()
 
     for node in order:
-        if node.op.name in LEAVES or (len(node.inputs) == 1 and not node.op.elementwise and node.inputs[0] in outside and _moves(node)):
+        if node.op.traits.leaf is not None or (node.op.traits.moves == "view" and node.inputs[0] in outside):
             outside.add(node)
             result.append(node)
         elif node.ndim == 0:
@@ -44,11 +42,6 @@ def by_level(order: Sequence[Node]) -> list[Node]:
     return result
 
 
-def _moves(node: Node) -> bool:
-    """Whether the node only picks elements."""
-    return node.op.name in ("slice", "reshape", "transpose", "broadcast")
-
-
 def _sorted(window: list[Node]) -> list[Node]:
     """By level; in each the functions first, those of the same argument side by side. As it is where no two functions can meet."""
     position = {node: k for k, node in enumerate(window)}
@@ -56,7 +49,7 @@ def _sorted(window: list[Node]) -> list[Node]:
     key: dict[Node, tuple[int, bool, int]] = {}
     met: Counter[int] = Counter()
     for k, node in enumerate(window):
-        math = node.op.costly and node.op.name not in CHEAP
+        math = node.op.costly and not node.op.traits.instruction
         level[node] = max([level.get(i, 0) for i in node.inputs], default=0) + math
         key[node] = (level[node], not math, position.get(node.inputs[0], k) if math else k)
         met[level[node]] += math
