@@ -14,7 +14,6 @@ it uses: the arena (by its capacity, see `graphc.codegen.entry.context`) and the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from graphc import dims
 from graphc import scalar as sc
@@ -26,13 +25,11 @@ from graphc.codegen.entry.parameters import ParameterEmitter
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Scope
+from graphc.codegen.runtime.binding import Binding
 from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
 from graphc.program import Check, Launch, Layout, Program, root_of
 from graphc.user.state import ADDRESS, BUSY, NATIVE
-
-if TYPE_CHECKING:
-    from graphc.codegen.runtime.executable import Binding
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
 MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits

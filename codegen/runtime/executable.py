@@ -21,14 +21,14 @@ from graphc.codegen.entry.context import CALLABLE, Context
 from graphc.codegen.entry.entry import EntryEmitter, suits
 from graphc.codegen.loops.loopir import format_loops
 from graphc.codegen.loops.lower import lower
+from graphc.codegen.runtime.binding import Binding, not_negative
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
 from graphc.codegen.runtime.pool import RUN
 from graphc.codegen.runtime.pool import symbols as pool_symbols
 from graphc.codegen.strategy.product_scratch import make_room
 from graphc.codegen.target import host
-from graphc.dims import Dim, Size, Symbol
+from graphc.dims import Dim, Symbol
 from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
-from graphc.ir import Node
 from graphc.program import Check, Layout, Program
 from graphc.target import Target
 
@@ -56,7 +56,7 @@ class Executable:
         self.symbols = program_symbols(program)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *_not_negative(program)], given)
+        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *not_negative(program)], given)
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
         self.context: Context | None = None
@@ -202,113 +202,4 @@ class _Plan:
         self.shapes, self.arena, self.sizes, self.env = shapes, arena, sizes, env
 
 
-class Binding:
-    """How the size symbols follow from the shapes of the variables, and what else must hold."""
-
-    def __init__(
-        self, variables: Sequence[Node], symbols: Sequence[Symbol], size_checks: Sequence[tuple[Size, Size]], given: Sequence[Dim] = ()
-    ) -> None:
-        self.variables = variables
-        self.given = [dims.as_symbol(d) for d in given]
-        self.sources: list[tuple[Symbol, int, int, Size]] = []
-        self.checks: list[tuple[int, int, Size]] = []  # variable, axis, size
-        bound: set[Symbol] = {s for s in self.given if s is not None}
-        for k, v in enumerate(variables):
-            for axis, size in enumerate(v.shape):
-                if isinstance(size, int):
-                    self.checks.append((k, axis, size))
-                    continue
-                found = dims.solve(size, 0) if dims.as_symbol(size) is not None else _form(size)
-                if found is not None and found[0] not in bound:
-                    bound.add(found[0])
-                    self.sources.append((found[0], k, axis, size))
-                else:
-                    self.checks.append((k, axis, size))
-        missing = [s.name for s in symbols if s not in bound]
-        if missing:
-            fail(
-                ShapeError,
-                f"the size {', '.join(missing)} is not determined by any input or shared variable",
-                hint="give a variable an axis of that size, or list the size among the inputs",
-            )
-        self.symbols = symbols
-        self.size_checks = list(size_checks)
-        self.fixed = [(k, axis, size) for k, axis, size in self.checks if isinstance(size, int)]
-        self.derived = [(k, axis, size) for k, axis, size in self.checks if not isinstance(size, int)]
-
-    def sizes(self, arrays: Sequence[np.ndarray], given: Sequence[int] = ()) -> tuple[int, ...]:
-        """The value of every symbol, in order; `ShapeError` where the arrays disagree."""
-        for k, axis, known in self.fixed:
-            if arrays[k].shape[axis] != known:
-                self._disagree(k, axis, known, known, arrays)
-        env: dict[Symbol, int] = {s: v for s, v in zip(self.given, given, strict=True) if s is not None}
-        for symbol, k, axis, size in self.sources:
-            value = arrays[k].shape[axis]
-            if dims.as_symbol(size) is not None:
-                env[symbol] = value
-                continue
-            try:
-                solved = dims.solve(size, value)
-            except ValueError:
-                solved = None
-            if solved is None:
-                fail(ShapeError, f"axis {axis} has size {value}, which is not of the form {size}", self.variables[k])
-            env[symbol] = solved[1]
-        for k, axis, size in self.derived:
-            wanted = dims.evaluate(size, env)
-            if arrays[k].shape[axis] != wanted:
-                self._disagree(k, axis, size, wanted, arrays)
-        for a, b in self.size_checks:
-            x, y = dims.evaluate(a, env), dims.evaluate(b, env)
-            if x != y:
-                if (least := _least(a, b)) is not None:
-                    fail(
-                        ShapeError,
-                        f"the size {b} is {y}, but must be at least {least}",
-                        hint="an array is too short for what is done with it",
-                    )
-                fail(ShapeError, f"the sizes {a} = {x} and {b} = {y} must be equal, since the graph combines arrays of these sizes")
-        return tuple([env[s] for s in self.symbols])
-
-    def _disagree(self, k: int, axis: int, size: Size, wanted: int, arrays: Sequence[np.ndarray]) -> None:
-        shown = f"{size}" if isinstance(size, int) else f"{size} = {wanted}"
-        needed = dims.symbols(size)
-        others = {self.variables[j]: None for symbol, j, _, _ in self.sources if symbol in needed and j != k}
-        what = "state" if self.variables[k].op.traits.leaf == "shared" else "argument"
-        fail(
-            ShapeError,
-            f"{what} {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}",
-            self.variables[k],
-            *others,
-        )
-
-
-def _not_negative(program: Program) -> list[tuple[Size, Size]]:
-    """The sizes of buffers that may be negative, such as n - 5, as pairs (max(size, 0), size) that must be equal."""
-    symbolic = dict.fromkeys(s for b in program.buffers for s in b.shape if isinstance(s, Dim))
-    return [(dims.maximum(s, 0), s) for s in symbolic if dims.less_equal(0, s) is not True]
-
-
-def _least(a: Size, b: Size) -> Size | None:
-    """c for a = max(b, c): the graph needs b to be at least c."""
-    if isinstance(a, Dim) and len(a.terms) == 1:
-        ((monomial, coefficient),) = a.terms
-        atom = monomial[0][0] if len(monomial) == 1 and monomial[0][1] == coefficient == 1 else None
-        if isinstance(atom, dims.Call) and atom.fn == "max" and b in atom.args:
-            return next((c for c in atom.args if c != b), None)
-    return None
-
-
-def _form(size: Size) -> tuple[Symbol, int] | None:
-    """The symbol of a size n + c or c*n (+ k), if it is of such a form."""
-    listed = dims.symbols(size)
-    if len(listed) != 1:
-        return None
-    (symbol,) = listed
-    split = dims.affine(size, symbol)
-    if split is None or not isinstance(split[0], int) or not isinstance(split[1], int):
-        return None
-    return symbol, 0
-
-
-__all__ = ["Binding", "Executable"]
+__all__ = ["Executable"]
