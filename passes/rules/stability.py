@@ -12,8 +12,8 @@ from collections.abc import Collection
 import numpy as np
 
 from graphc.dims import less_equal
-from graphc.ir import Node, make
-from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
+from graphc.ir import Node, Op, make
+from graphc.ops.arithmetic import abs, reciprocal, relu, sqrt, square
 from graphc.ops.compare import SELECT, isfinite, isinf, stop_gradient, where
 from graphc.ops.elementwise import (
     cos,
@@ -34,6 +34,9 @@ from graphc.ops.elementwise import (
     tanh,
 )  # fmt: skip
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, supremum, var
+from graphc.ops.registry import OPS
+from graphc.ops.shape import RESHAPE, TRANSPOSE
+from graphc.ops.spread import BROADCAST, REDUCE
 from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 from graphc.passes.rules.algebra import multiplies_exactly
@@ -44,7 +47,11 @@ c, d = number("c"), number("d")
 LN2 = math.log(2.0)
 
 
-SHIFT = ("subtract", "add", "negative", "broadcast", "reshape", "stop_gradient")
+ADD, DIVIDE, EXP, MULTIPLY, POWER, ROOT, SIGMOID, SQUARE = (
+    f.op for f in (x + y, x / y, exp(x), x * y, x**y, sqrt(x), sigmoid(x), square(x))
+)
+SHIFT = (ADD, (x - y).op, (-x).op, BROADCAST, RESHAPE, stop_gradient(x).op)
+SPREAD = (RESHAPE, BROADCAST, TRANSPOSE)
 MAX_TERMS = 48
 
 
@@ -54,7 +61,7 @@ def unshifted(v: Node) -> bool:
     It is when one of its terms is the maximum of what the others make: log(p) - max(a) is not, of which a is just a part.
     """
     terms = _terms(v)
-    maxima = [t for t in terms if t.op.name == "reduce" and params(t)[1] in ("max", "sup")]
+    maxima = [t for t in terms if t.op is REDUCE and params(t)[1] in ("max", "sup")]
     return not any(len(terms) >= MAX_TERMS or _terms(m.inputs[0]) == terms - {m} for m in maxima)
 
 
@@ -64,7 +71,7 @@ def _terms(v: Node) -> set[Node]:
     below, seen = [v], {v}
     while below and len(terms) < MAX_TERMS:
         node = below.pop()
-        inputs = node.inputs if node.op.name in SHIFT else node.inputs[1:] if node.op.name == "select" else ()
+        inputs = node.inputs if node.op in SHIFT else node.inputs[1:] if node.op is SELECT else ()
         below.extend([i for i in inputs if i not in seen])
         seen.update(inputs)
         if not inputs and splat(node) is None:
@@ -106,7 +113,7 @@ def nonzero(c: Number) -> bool:
 
 def maximum_by_hand(v: Node, x: Node) -> bool:
     """Whether x is the maximum of v, through which derivatives would go: that of `softmax` is held constant."""
-    return x.op.name == "reduce" and params(x)[1] in ("max", "sup") and x.inputs[0] is v
+    return x.op is REDUCE and params(x)[1] in ("max", "sup") and x.inputs[0] is v
 
 
 def shifted_log_softmax(node: Node) -> Node | None:
@@ -130,12 +137,12 @@ def square_of_root(node: Node) -> Node | None:
     (root,) = node.inputs
     if root.op is SELECT:
         zero, nothing, root = root.inputs
-        if root.op.name != "sqrt" or splat(nothing) != 0 or root.inputs[0].op is not SELECT:
+        if root.op is not ROOT or splat(nothing) != 0 or root.inputs[0].op is not SELECT:
             return None
         again, one, x = root.inputs[0].inputs
         if again is not zero or splat(one) is None or zero is not (x == 0):
             return None
-    elif root.op.name == "sqrt":
+    elif root.op is ROOT:
         (x,) = root.inputs
     else:
         return None
@@ -145,36 +152,32 @@ def square_of_root(node: Node) -> Node | None:
 def root_of_squares(node: Node) -> Node | None:
     """sqrt(t) -> where(t == 0, 0, sqrt(where(t == 0, 1, t))), t a sum of squares: the same value, and derivative 0 at the origin."""
     t = node.inputs[0]
-    if node.op.name == "power":
+    if node.op is POWER:
         half = splat(node.inputs[1])
         if half is None or half != 0.5:
             return None
-    if not _sum_of(("square",), t):
+    if not _sum_of((SQUARE,), t):
         return None
     zero = t == 0
     return where(zero, 0.0, sqrt(where(zero, 1.0, t)))
 
 
-NEVER_NEGATIVE = ("square", "abs", "exp", "exp2", "relu", "sigmoid", "softplus", "cosh")
+NEVER_NEGATIVE = (SQUARE, ROOT, EXP, SIGMOID, abs(x).op, relu(x).op, softplus(x).op, cosh(x).op)
 
 
-def _sum_of(terms: Collection[str], node: Node) -> bool:
+def _sum_of(terms: Collection[Op], node: Node) -> bool:
     """A sum, over axes or of several terms, of results of `terms` or even powers, possibly scaled by a number > 0 or divided by a size."""
     todo, seen = [node], 0
     while todo:
         node, seen = todo.pop(), seen + 1
-        name = node.op.name
-        if name == "add":
+        op = node.op
+        if op is ADD:
             todo.extend(node.inputs)
-        elif (
-            name in ("reshape", "broadcast", "transpose")
-            or (name == "reduce" and params(node)[1] == "sum")
-            or (name == "divide" and _positive_number(node.inputs[1]))
-        ):
+        elif op in SPREAD or (op is REDUCE and params(node)[1] == "sum") or (op is DIVIDE and _positive_number(node.inputs[1])):
             todo.append(node.inputs[0])
-        elif name == "multiply" and any(map(_positive_number, node.inputs)):
+        elif op is MULTIPLY and any(map(_positive_number, node.inputs)):
             todo.extend([i for i in node.inputs if not _positive_number(i)])
-        elif name not in terms and not (name == "power" and (c := splat(node.inputs[1])) is not None and even(c) and c > 0):
+        elif op not in terms and not (op is POWER and (c := splat(node.inputs[1])) is not None and even(c) and c > 0):
             return False
         if seen > 64:
             return False
@@ -207,17 +210,14 @@ def weighted_logsumexp(v: Node, w: Node) -> Node:
     return m + log(sum(w * exp(v - m)))
 
 
-VIEWS = ("slice", "gather", "transpose", "reverse")
-
-
 def log_before_view(node: Node) -> Node | None:
     """log(view(x)) -> view(log(x)), x an exponential, a probability or a sigmoid: log(softmax(z)[k]) -> log(softmax(z))[k]."""
     views: list[Node] = []
     (x,) = node.inputs
-    while x.op.name in VIEWS and len(views) < 8:
+    while x.op.traits.picks and len(views) < 8:
         views.append(x)
         x = x.inputs[0]
-    if x.op.name not in ("exp", "sigmoid") and not (x.op.name in ("divide", "multiply") and any(i.op.name == "exp" for i in x.inputs)):
+    if x.op not in (EXP, SIGMOID) and not (x.op in (DIVIDE, MULTIPLY) and any(i.op is EXP for i in x.inputs)):
         return None
     made = log(x)
     for view in reversed(views):
@@ -231,7 +231,7 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("1 - exp", 1 - exp(x), -expm1(x), floats="stable"),
     Rule("log1p", log(1 + x), log1p(x), floats="stable"),
     Rule("log1p of negative", log(1 - x), log1p(-x), floats="stable"),
-    Local("log before a view", "log", log_before_view, inputs=VIEWS),
+    Local("log before a view", "log", log_before_view, inputs=tuple([op.name for op in OPS.values() if op.traits.picks])),
     Rule("log of exp", log(exp(x)), x, floats="stable"),
     Rule("log1p of expm1", log1p(expm1(x)), x, floats="stable"),
     Rule("log of 1 - exp", log(-expm1(x)), log1mexp(x), floats="stable"),

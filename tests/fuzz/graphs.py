@@ -60,7 +60,7 @@ def builder(*ops: str) -> Callable[[Builder], Builder]:
 
 
 def _bounds(name: str, k: int) -> tuple[float, float]:
-    domain = OPS[name].facts["domain"]
+    domain = OPS[name].row.domain
     return domain[k] if isinstance(domain[0], (tuple, list)) else domain
 
 
@@ -87,8 +87,8 @@ def _row(name: str, arity: int, kinds: str) -> Builder:
 
 
 for _name, _op in OPS.items():
-    if _name in PUBLIC and "kinds" in _op.facts:
-        BUILDERS[_name] = _row(_name, _op.arity or 1, _op.facts["kinds"])
+    if _name in PUBLIC and _op.row is not None:
+        BUILDERS[_name] = _row(_name, _op.arity or 1, _op.row.kinds)
         COVERS[_name] = (_name,)
 
 
@@ -270,7 +270,7 @@ def counted(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return x * steps.astype(x.dtype) + x.shape[0] if b % 2 else x + gx.eye(3, dtype=x.dtype)[c % 3, b % 3]
 
 
-NOT_BUILT = {"input", "shared", "constant", "get"}  # leaves, and the multi-output plumbing that no public op uses yet
+NOT_BUILT = {"input", "shared", "constant", "get", "derived"}  # leaves, and what is no computation
 
 
 def make_inputs(rng: random.Random) -> list[Node]:
