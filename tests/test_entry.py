@@ -13,6 +13,7 @@ import pytest
 
 import graphc as gx
 from graphc.codegen.entry import cpython
+from graphc.user.state import hold
 from graphc.user.vectorcall import callable_class, entry_of, set_entry
 
 
@@ -134,8 +135,12 @@ def test_state_is_read_and_written_in_place() -> None:
 def test_state_in_use_goes_the_python_way() -> None:
     s = gx.shared(np.zeros(2), "s")
     read = gx.function([], s * 1)
-    with s.lock:  # re-entrant: the Python path of this thread goes through
-        np.testing.assert_array_equal(read(), [0, 0])
+    held = hold([s])
+    np.testing.assert_array_equal(read(), [0, 0])  # re-entrant: the Python path of this thread goes through
+    assert len(s.queue) == 1
+    del held
+    assert not s.queue
+    np.testing.assert_array_equal(natively(read), [0, 0])
 
 
 def test_an_index_out_of_range_leaves_state_alone() -> None:

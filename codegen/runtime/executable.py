@@ -33,6 +33,7 @@ from graphc.program import Check, Layout, Program
 
 ALIGNMENT = 64
 ARENA_LIMIT = 1 << 46  # bytes; beyond it a size was nonsense
+FIRST_ARENA = 4096  # bytes: so that a small function takes the native path from its first call on
 _PLANS = 16  # size bindings remembered
 
 
@@ -74,6 +75,8 @@ class Executable:
         self.outputs = [program.buffers[b] for b in program.outputs]
         self.spare: list[np.ndarray] = []
         self.plans: dict[tuple[int, ...], _Plan] = {}
+        if self.context is not None and self.arena != 0:
+            self.context.give(aligned_block(FIRST_ARENA))
 
     def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[np.ndarray]:
         """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place. `given`: sizes passed as such."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from graphc.types import assumed_sizes, same_size
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
-from graphc.user.state import Shared, write_values
+from graphc.user.state import Shared, hold, write_values
 from graphc.user.vectorcall import callable_class, is_kept, set_entry
 from graphc.verify.graph import size_assumptions
 
@@ -134,10 +133,12 @@ class Function:
         arrays = [as_argument(v, x, self.casting) for v, x in zip(leaves, variables, strict=False)]
         given = [as_size_argument(v, d) for v, d in zip(leaves[len(variables) :], self._arguments.sizes, strict=True)]
         run = self._interpret if self._executable is None else self._run
-        with ExitStack() as stack:
-            for s in self._shared:
-                stack.enter_context(s.lock)
+        held = None
+        try:
+            held = hold(self._shared)
             results = run(arrays, given, out)
+        finally:
+            held = None  # noqa: F841
         return tree.unflatten(self._structure, results) if out is None else out
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
