@@ -155,7 +155,7 @@ class EntryEmitter(ParameterEmitter):
 
     def state_place(self, k: int) -> Place:
         v = self.program.shared[k]
-        return self.field(self.cell(k), ADDRESS), str(dims.product(v.shape) * v.dtype.itemsize)  # `suits` wants known sizes
+        return self.field(self.cell(k), ADDRESS), str(dims.product(v.shape) * v.dtype.itemsize)  # `misfit` wants known sizes
 
     def nbytes(self, itemsize: int, shape: Sequence[str]) -> str:
         total, known = "", itemsize
@@ -313,13 +313,18 @@ def can_write_directly(program: Program) -> bool:
     return not any(program.buffers[root_of(program, b)].role == "output" for step in early for b in step.writes())
 
 
-def suits(program: Program, binding: Binding, layout: Layout) -> bool:
-    """Whether a program can have an entry: few arrays, state of known sizes, plain containers, work of less than days."""
-    if len(program.inputs) + len(program.shared) + len(program.outputs) > MOST_ARRAYS:
-        return False
-    if not cpython.is_readable() or binding.given or any(not isinstance(s, int) for v in program.shared for s in v.shape):
-        return False
+def misfit(program: Program, binding: Binding, layout: Layout | None) -> str:
+    """Why a program cannot have an entry; empty if it can: few arrays, state of known sizes, plain containers, work of less than days."""
+    if fault := cpython.fault():
+        return fault
+    if layout is None or binding.given:
+        return "sizes are among the arguments"
+    count = len(program.inputs) + len(program.shared) + len(program.outputs)
+    if count > MOST_ARRAYS:
+        return f"{count} arrays are more than the {MOST_ARRAYS} that an entry takes"
+    if any(not isinstance(s, int) for v in program.shared for s in v.shape):
+        return "the sizes of state may change"
     if not all(map(readable, (*layout.inputs, layout.outputs))):
-        return False
+        return "containers other than tuples, lists, dicts with str keys"
     total = in_double(work(program))
-    return total.op != "const" or sc.const_value(total) < MOST_WORK
+    return "" if total.op != "const" or sc.const_value(total) < MOST_WORK else "a call takes hours"

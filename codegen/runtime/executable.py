@@ -17,7 +17,7 @@ from graphc.codegen import object_cache as cache
 from graphc.codegen.compile import FINISHED, program_symbols, replaced_state, slot_of, write_module
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import CALLABLE, Context
-from graphc.codegen.entry.entry import EntryEmitter, suits
+from graphc.codegen.entry.entry import EntryEmitter, misfit
 from graphc.codegen.loops.loopir import format_loops
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.binding import Binding, not_negative
@@ -62,7 +62,9 @@ class Executable:
         entry = None
         symbols: dict[str, int] = {}
         objects: list[object] = []
-        if layout is not None and suits(program, self.binding, layout):
+        self.detour = misfit(program, self.binding, layout)
+        """Why calls go through Python and ctypes; empty if there is an entry."""
+        if layout is not None and not self.detour:
             entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
         self.text = write_module(program, options, entry, self.threads)
         if entry is not None:

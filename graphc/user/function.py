@@ -27,7 +27,7 @@ from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, hold, write_values
-from graphc.user.vectorcall import callable_class, is_kept, set_entry
+from graphc.user.vectorcall import callable_class, entry_of, is_kept, set_entry
 from graphc.verify.graph import size_assumptions
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Function:
         return replace(given, mode=mode, threads=self.threads, verify=given.verify or self.mode == "verify", target=target)
 
     # -- calling -----------------------------------------------------------------------------------------------
-    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """The outputs for these arguments; written into the arrays `out`, a tree like the outputs, if given.
 
         An error leaves state and `out` untouched.
@@ -215,24 +215,26 @@ class Function:
         """The machine code as assembly."""
         return self._native().assembly()
 
-    def cost(self, **sizes: int) -> dict[str, int]:
+    def cost(self, /, **sizes: int) -> dict[str, int]:
         """Counted work of one call, for sizes by name: `operations`, `transcendental` (of those), `bytes` read and written, `kernels`."""
         program = self._native().program
         return count_cost(program, _environment(program, self, sizes))
 
-    def memory(self, **sizes: int) -> dict[str, int]:
+    def memory(self, /, **sizes: int) -> dict[str, int]:
         """Bytes for sizes by name: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (single intermediate)."""
         executable = self._native()
         return count_memory(executable.program, _environment(executable.program, self, sizes), executable.threads.most)
 
     def explain(self) -> str:
-        """What the compiler did: passes, and the rules that fired with the user's lines."""
+        """What the compiler did: passes, the rules that fired with the user's lines, and which way a call goes."""
         if self._log is None:
             return "interpreted, node by node"
         lines = list(self._log.lines)
         for rule, count in self._log.fired.items():
             sites = self._log.sites.get(rule, [])
             lines.append(f"  {rule} x{count}" + (f"   {', '.join(sites)}" if sites else ""))
+        detour = "" if entry_of(self) else self._native().detour or "this interpreter has no vectorcall"
+        lines.append("calls: " + (f"through Python and ctypes ({detour})" if detour else "native, by vectorcall"))
         return "\n".join(lines)
 
     def _native(self) -> Executable:
