@@ -15,6 +15,7 @@ from graphc.dims import Dim, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.ops.derived import settled
 from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
 from graphc.printer import format_graph
@@ -90,7 +91,7 @@ class Function:
         with assumed_sizes() as assumed:
             for s, v in self._updates:
                 _check_update(s, v)
-        self._graph = Graph(tuple(self._arguments.variables), (*self._outputs, *values))
+        self._graph = Graph(tuple(self._arguments.variables), tuple(settled((*self._outputs, *values))))
         self._size_checks = [*size_assumptions(self._graph.outputs), *assumed]
         self._shared = _check_variables(self._graph, self._arguments, [s for s, _ in self._updates])
         self._log: Log | None = None
