@@ -17,7 +17,6 @@ from graphc.codegen.runtime.executable import Executable
 from graphc.codegen.strategy import contract
 from graphc.codegen.strategy.contract import Product, strips_pay, tile_shape
 from graphc.codegen.strategy.packing import SQUARE, overrun
-from graphc.codegen.strategy.product_scratch import make_room
 from graphc.codegen.target import host, named
 from graphc.operators import FUNCTIONS as F
 from graphc.ops.registry import tensor
@@ -73,7 +72,7 @@ def spills(loop: list[str]) -> list[str]:
 def test_the_inner_loop_keeps_its_sums_in_registers(name: str, dtype: str) -> None:
     target = named(name)
     a, b = tensor("a", (LARGE, LARGE), dtype), tensor("b", (LARGE, LARGE), dtype)
-    text = write_module(make_room(program((a, b), (a @ b,)), target), Options(target=target))
+    text = write_module(program((a, b), (a @ b,), target), Options(target=target))
     rows, vectors = TARGETS[name]
     tiles = inner_loops(jit.assembly(text, target), f"tile.{dtype}.{rows}x{vectors}")
     multiplies = r"^(v?fmadd|fmla|mulp)" if target.has_fma else r"^mulp"
@@ -88,7 +87,7 @@ def test_spills_are_seen() -> None:
     """A tile too large for the registers."""
     target = replace(named("x86-64-v3"), registers=32)
     a, b = tensor("a", (LARGE, LARGE)), tensor("b", (LARGE, LARGE))
-    text = write_module(make_room(program((a, b), (a @ b,)), target), Options(target=target))
+    text = write_module(program((a, b), (a @ b,), target), Options(target=target))
     loops = [loop for some in inner_loops(jit.assembly(text, target), "tile.float64.8x3").values() for loop in some]
     assert any(spills(loop) for loop in loops)
 
@@ -119,7 +118,8 @@ def test_strips_of_every_height_are_right(vector_bytes: int, registers: int, kno
             shapes = ((m, k), (k, m), (k, n), (n, k)) if known else (("m", "k"), ("k", "m"), ("k", "n"), ("n", "k"))
             a, at, b, bt = (tensor(name, shape, dtype) for name, shape in zip(("a", "at", "b", "bt"), shapes, strict=True))
             outputs = (a @ b, at.T @ b, a @ bt.T, at.T @ bt.T, F["maximum"](a @ b, 0.0))
-            got = Executable(program((a, at, b, bt), outputs), Options(target=target, threads=1))([x, x.T.copy(), y, y.T.copy()], [])
+            run = Executable(program((a, at, b, bt), outputs, target), Options(target=target, threads=1))
+            got = run([x, x.T.copy(), y, y.T.copy()], [])
             want = x.astype("f8") @ y
             bound = (k + 2) * np.finfo(dtype).eps * (abs(x).astype("f8") @ abs(y))
             for one, right in zip(got, (want, want, want, want, np.maximum(want, 0)), strict=True):
