@@ -38,6 +38,7 @@ class Traits:
     repeats: of views, those that may read one element for many of the result.
     relabels: of views, the same elements in the same order in memory: a stored operand is the stored result.
     affine: of views, whether addresses move evenly along the loops; None: they always do.
+    starts: of joins, node -> for each operand the index of the result at which it begins.
 
     by_address: operands that the op's kernel reads at addresses of its own, or more than once an element: they are stored first.
     by_data: such operands whose addresses come from data, so that no index arithmetic can be done on the way.
@@ -58,6 +59,7 @@ class Traits:
     repeats: bool = False
     relabels: bool = False
     affine: Callable[[Node], bool] | None = None
+    starts: Callable[[Node], list[tuple[Size, ...]]] | None = None
     by_address: tuple[int, ...] = ()
     by_data: tuple[int, ...] = ()
     checked: Callable[[Node], list[tuple[Node, Size]]] | None = None
