@@ -53,7 +53,9 @@ class _Assembler:
                 self.storage[node] = self._buffer(Buffer(node.dtype, node.shape, "arena"))
         for cluster in self.fused.clusters:
             self._checks(cluster)
-            if any(member.node in self.stored_in for member in cluster.members):  # isnan of an integer scatter reads nothing of it
+            if any(
+                m.node in self.stored_in or m.node in self.fused.pieces for m in cluster.members
+            ):  # isnan of an integer scatter reads nothing of it
                 self._launch(cluster)
         for k, node in enumerate(self.graph.outputs[: len(outputs)]):
             if outputs[k] not in self.stored_in.get(node, ()) and outputs[k] != self.storage.get(node):

@@ -344,8 +344,8 @@ class _Fuser:
             form = self._form(node)
             assert form is not None
             return form.body(self._reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
-        source = self.fused.aliases.get(node)
-        if (source is not None and self.fused.home.get(source) is cluster) or self.fused.joined.get(source or node) == cluster.index:
+        source = self.fused.aliases.get(node, node)
+        if (source is not node and self.fused.home.get(source) is cluster) or self.fused.joined.get(source) == cluster.index:
             raise _NotHere  # another view of what this kernel is still writing, or what it writes a part of
         return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
 
