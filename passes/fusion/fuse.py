@@ -30,7 +30,7 @@ from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT, constant
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, loop_indices, turned
 from graphc.passes.fusion.constant_scatters import flat_places, onward, progression
-from graphc.passes.fusion.joins import Piece, many_parts, without_ones
+from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
 from graphc.passes.fusion.loop_order import (
     Loops,
     column_goals,
@@ -184,7 +184,7 @@ class _Fuser:
         if node.op.traits.kernel is not None:
             {"contract": self._contract, "scatter": self._scatter, "scan": self._cumulate}[node.op.traits.kernel](node)
             return
-        if parts := many_parts(node):
+        if parts := stored_parts(node, self.fused.home):
             self._put_together(node, parts)
             return
         form = self._form(node)

@@ -9,6 +9,7 @@ parts, where it fuses with what reads the whole.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from graphc.dims import Size
@@ -27,10 +28,13 @@ class Piece:
     start: tuple[Size, ...]
 
 
-def many_parts(node: Node) -> list[tuple[Node, Piece]]:
-    """The parts of a join that is put together by stores, none of them empty; nothing where it is a selection."""
+def stored_parts(node: Node, stored: Container[Node]) -> list[tuple[Node, Piece]]:
+    """The parts of a join that is put together by stores, none of them empty; nothing where it is a selection.
+
+    So are few parts of which one is stored in any case: that may as well be in its place.
+    """
     starts = node.op.traits.starts
-    if starts is None or len(node.inputs) <= MOST_SELECTED:
+    if starts is None or not (len(node.inputs) > MOST_SELECTED or any([without_ones(i) in stored for i in node.inputs])):
         return []
     parts = zip(node.inputs, starts(node), strict=True)
     return [(part, Piece(node, part.shape, start)) for part, start in parts if 0 not in part.shape]
