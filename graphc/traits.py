@@ -43,7 +43,8 @@ class Traits:
     by_address: operands that the op's kernel reads at addresses of its own, or more than once an element: they are stored first.
     by_data: such operands whose addresses come from data, so that no index arithmetic can be done on the way.
     checked: node -> the indices to check before its kernel runs, each with the size that it must lie below.
-    kernel: the kind of kernel that the op has alone; None: it is a stage among others, as its LoopForm says.
+    kernel: the kind of kernel that the op has alone, for a row of `graphc.codegen.strategy.table` to accept (what none accepts becomes
+        loops, as its LoopForm says); None: it is a stage among others.
     reduces: combines over the axes of its parameter `axes`, which disappear: a reduction that may share loops with its producers.
 
     stops: derivatives do not pass, by definition.

@@ -181,8 +181,8 @@ class _Fuser:
             self._number(node)
             self._number(self.fused.aliases[node])
             return
-        if node.op.traits.kernel is not None:
-            {"contract": self._contract, "scatter": self._scatter, "scan": self._cumulate}[node.op.traits.kernel](node)
+        if (kind := node.op.traits.kernel) is not None:
+            {"scatter": self._scatter, "scan": self._cumulate}.get(kind, self._alone)(node)
             return
         if parts := stored_parts(node, self.fused.home):
             self._put_together(node, parts)
@@ -357,14 +357,16 @@ class _Fuser:
         return number
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
-    def _contract(self, node: Node) -> None:
-        form = self._form(node)
-        assert form is not None
+    def _alone(self, node: Node) -> None:
+        """A kernel of the kind that the op's row names, over the op's own LoopForm; what is done to its elements may follow in it."""
+        form, kind = self._form(node), node.op.traits.kernel
+        if form is None or kind is None:
+            fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
         shape = squeezed(node.shape)
-        cluster = self._new(shape, len(shape), "contract")
+        cluster = self._new(shape, len(shape), kind)
         body = form.body(self._reader(cluster, node, len(shape)), own_index(node.shape), reduced_index(node, form, None))
         reduce = squeezed(form.reduce)
-        self._add(cluster, Member(node, body, shape, reduce, "sum" if reduce else None))
+        self._add(cluster, Member(node, body, shape, reduce, form.combine if reduce else None))
 
     def _cumulate(self, node: Node) -> None:
         a = node.attrs
