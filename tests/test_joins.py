@@ -147,6 +147,17 @@ def test_state_that_is_put_together_from_itself() -> None:
         np.testing.assert_allclose(s.get_value(), state)
 
 
+def test_state_whose_first_part_alone_reads_it() -> None:
+    """No part is written to the state while the new value is not whole."""
+    s, v = gx.shared(np.arange(8.0)), gx.tensor("v", (1,))
+    f = gx.function([v], None, updates={s: gx.concatenate([gx.exp(s[:3] / 8), v, v * 2, gx.sin(v), v + 1, v])}, mode="verify")
+    state = np.arange(8.0)
+    for a in (np.ones(1), -np.ones(1)):
+        f(a)
+        state = np.concatenate([np.exp(state[:3] / 8), a, a * 2, np.sin(a), a + 1, a])
+        np.testing.assert_allclose(s.get_value(), state, rtol=1e-14)
+
+
 # -- large joins ------------------------------------------------------------------------------------------------------------
 def test_many_parts_are_few_comparisons() -> None:
     """An element of the whole does not look at every part."""
