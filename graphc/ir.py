@@ -1,4 +1,4 @@
-"""The graph: `Op`, `Node` (immutable, interned), `Graph`; order, users, substitution.
+"""The graph: `Op`, `Node` (immutable, interned), `Graph`; order and users.
 
 A node is an op applied to nodes, with hashable parameters. Nodes are hash-consed: building the same expression
 twice gives the same object, so equality is `is`, common subexpressions merge by construction, and dead code is
@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from graphc.dims import Dim, Size, Symbol
-from graphc.dims import substitute as substitute_size
+from graphc.dims import Size
 from graphc.errors import ArgumentError, fail
 from graphc.intern import InternTable
 from graphc.operators import Operators
@@ -46,6 +45,7 @@ class Op:
     jvp(out, inputs, tangents, **params) -> tangent; a tangent that is None is zero. None: derived, see graphc.derivatives.forward
     batch(inputs, mapped, **params) -> node        the op with a mapped leading axis on the inputs where mapped[k]
     linear_in: the inputs in which the op is linear when the others are held
+    regions: the parameters that are bodies: a `Region` each, or a tuple of them, see graphc.region
     loop(node) -> LoopForm                         how one element is computed; None: lowered by codegen itself, or never
 
     Where the type is a tuple of k, everything comes k at a time: `ref` returns k arrays, `g` and `out` are k nodes (None in g: no
@@ -62,6 +62,7 @@ class Op:
     jvp: Callable[..., Node | Sequence[Node | None] | None] | None = None
     batch: Callable[..., Node | Sequence[Node]] | None = None
     linear_in: tuple[int, ...] = ()
+    regions: tuple[str, ...] = ()
     loop: Callable[[Node], LoopForm | tuple[LoopForm, ...]] | None = None
     elementwise: bool = False
     commutative: bool = False
@@ -302,34 +303,6 @@ def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
     return _NODES.add(key, made)
 
 
-def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[Symbol, Size] | None = None) -> list[Node]:
-    """The roots with nodes, and symbols in parameters, replaced simultaneously: replacements are not entered.
-
-    A variable is replaced as a whole or stays what it is, its sizes included.
-    """
-    new: dict[Node, Node] = dict(mapping)
-    for node in toposort(roots, stop=mapping):
-        if node in new:
-            continue
-        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes and node.op.name not in ("input", "shared") else node.params
-        inputs = tuple([new[i] for i in node.inputs])
-        if params == node.params:
-            new[node] = rebuild(node, inputs)
-        else:
-            with origin(node.site):
-                new[node] = make(node.op, inputs, params)
-    return [new[r] for r in roots]
-
-
-def map_sizes(param: Any, sizes: Mapping[Symbol, Size]) -> Any:
-    """A parameter with the symbols of its sizes replaced."""
-    if isinstance(param, Dim):
-        return substitute_size(param, sizes)
-    if isinstance(param, tuple):
-        return tuple(map_sizes(p, sizes) for p in param)
-    return param
-
-
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Outputs over inputs: what passes map to another such. `inputs` are variables in the order of the caller."""
@@ -355,10 +328,8 @@ __all__ = [
     "Type",
     "call_site",
     "make",
-    "map_sizes",
     "origin",
     "rebuild",
-    "replace",
     "tensor_type",
     "toposort",
     "users",

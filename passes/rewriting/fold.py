@@ -22,7 +22,7 @@ NEVER = ("host_call", "scan", "while", "cond", "checkpoint", "stop_gradient")
 def fold_constants(node: Node) -> Node | None:
     """f(constants) -> constant, by the NumPy meaning of f."""
     op = node.op
-    if op is BROADCAST or op.ref is None or op.name in NEVER or not isinstance(node.type, TensorType):
+    if op is BROADCAST or op.ref is None or op.regions or op.name in NEVER or not isinstance(node.type, TensorType):
         return None  # a broadcast number stays one: it costs nothing, and rules see it
     available = 0
     for i in node.inputs:
