@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
+from graphc.errors import ShapeError, fail
+
 Bound = int | float  # an int, or -inf / inf where nothing is provable
 Range = tuple[Bound, Bound]
 
@@ -212,7 +214,7 @@ _named: dict[str, Dim] = {}
 
 def _symbol(name: str, kind: str, serial: int, stem: str = "") -> Dim:
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"a size is named by an identifier such as 'n', got {name!r}")
+        fail(ShapeError, f"a size is named by an identifier such as 'n', got {name!r}")
     # A blank sorts before every character of an identifier: keys order as (kind, name, serial).
     return _dim(((((Symbol(name, kind, serial, f"{kind} {stem or name} {serial:012d}"), 1),), 1),))
 
