@@ -18,7 +18,7 @@ from graphc.passes.fusion.several import computed_by
 from graphc.program import loop_index
 
 FEW_COLUMNS = 8  # fewer leave vectors along the columns half empty
-REDUCTIONS = ("reduce", "arg_reduce")
+REDUCTIONS = ("reduce", "arg_reduce", "extreme")
 Loops = tuple[int, ...]  # of each axis (not counting literal ones) the position of its loop
 
 
