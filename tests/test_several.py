@@ -187,6 +187,15 @@ def test_empty_axes_and_single_elements() -> None:
     assert [v.tolist() for v in gx.function([one], gx.min_with_index(one, 1))([[2.0]])] == [[2.0], [0]]
 
 
+def test_of_what_is_repeated() -> None:
+    """Rules that move broadcasts and reshapes behind elementwise ops know one output only: they leave these alone."""
+    t = gx.tensor("t")
+    wide = gx.broadcast_to(t, (3, 4))
+    f = gx.function([t], [*gx.divmod(wide, 2.0), *gx.modf(gx.reshape(wide, (4, 3))), *gx.frexp(wide)])
+    for got, want in zip(f(5.25), [2.0, 1.25, 0.25, 5.0, 0.65625, 3]):
+        assert got.size == 12 and (got == want).all()
+
+
 def test_one_pass_each() -> None:
     """Both outputs of each come from one kernel that reads its operand once, fused with what is around it."""
     x = gx.tensor("x", ("n", 300))
