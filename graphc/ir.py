@@ -11,9 +11,9 @@ import hashlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from operator import is_
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,6 +24,7 @@ from graphc.dims import Size
 from graphc.errors import ArgumentError, fail
 from graphc.intern import InternTable
 from graphc.operators import Operators
+from graphc.traits import PLAIN, Row, Traits
 from graphc.types import TensorType, tensor_type
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Op:
     elementwise: bool = False
     commutative: bool = False
     costly: bool = False  # a transcendental, a division, a root: never computed twice
-    facts: Mapping[str, Any] = field(default_factory=dict)  # what only one family needs: emit, domain, combine, kinks
+    traits: Traits = PLAIN
+    row: Row | None = None  # of ops of the elementwise table
 
     def __repr__(self) -> str:
         return self.name
@@ -122,7 +124,7 @@ class Node(Operators):
     @property
     def name(self) -> str | None:
         """The name a variable was declared with, None for other nodes."""
-        return str(self.params[0]) if self.op.name in ("input", "shared") else None
+        return str(self.params[0]) if self.op.traits.variable else None
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -131,7 +133,7 @@ class Node(Operators):
 
     def describe(self) -> str:
         """`name: type, file:line`, as errors show a node."""
-        known = self.site is not None and self.op.name != "constant"  # one constant serves every place that writes it
+        known = self.site is not None and self.op.traits.leaf != "constant"  # one constant serves every place that writes it
         where = f", {os.path.basename(self.site[0])}:{self.site[1]}" if self.site and known else ""
         return f"{self.name or self.op.name}: {self.type}{where}"
 

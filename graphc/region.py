@@ -19,8 +19,12 @@ from graphc.errors import ArgumentError, fail
 from graphc.ir import Node, Op, make, origin, rebuild, toposort
 from graphc.types import TensorType, tensor_type
 
-FREE = ("input", "shared", "bound")  # leaves that have a value only where something gives them one
 BOUND = Op("bound", 0, ("k", "dtype", "shape"), "Input k of the region that it lies in.", lambda k, dtype, shape: tensor_type(dtype, shape))
+
+
+def is_free(node: Node) -> bool:
+    """Whether the node is a leaf that has a value only where something gives it one."""
+    return node.op is BOUND or node.op.traits.variable
 
 
 def bound(k: int, type: TensorType) -> Node:
@@ -42,7 +46,7 @@ class Region:
         self._key = tuple(map(id, (*self.inputs, *self.outputs)))
         for node in self.outputs:
             node.tensor  # noqa: B018 - raises for a node of several outputs
-        free = [node for node in toposort(self.outputs) if node.op.name in FREE and not any(node is i for i in self.inputs)]
+        free = [node for node in toposort(self.outputs) if is_free(node) and not any(node is i for i in self.inputs)]
         if free:
             hint = "graphc.region.close makes what a body captures an operand"
             fail(ArgumentError, "a region is closed, but this one reads values from outside", *free[:4], hint=hint)
@@ -88,7 +92,7 @@ def close(outputs: Sequence[Node], over: Sequence[Node]) -> tuple[Region, list[N
         if any(i in inside for i in node.inputs):
             inside.add(node)
             captured.update(dict.fromkeys([i for i in node.inputs if i in free]))
-        elif node.op.name in FREE or any(i in free for i in node.inputs):
+        elif is_free(node) or any(i in free for i in node.inputs):
             free.add(node)
     captured.update(dict.fromkeys([node for node in outputs if node in free]))
     leaves = [*over, *captured]
@@ -142,7 +146,7 @@ def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[
     for node in toposort(roots, stop=mapping):
         if node in new:
             continue
-        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes and node.op.name not in FREE else node.params
+        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes and not is_free(node) else node.params
         inputs = tuple([new[i] for i in node.inputs])
         if params == node.params:
             new[node] = rebuild(node, inputs)

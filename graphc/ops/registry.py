@@ -15,6 +15,7 @@ from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
 from graphc.loopform import LoopForm
 from graphc.region import BOUND
+from graphc.traits import Traits
 from graphc.types import TensorType, as_shape, tensor_type
 
 ArrayLike = Node | Dim | np.ndarray | np.generic | int | float | bool | Sequence[Any]
@@ -41,10 +42,12 @@ register(BOUND)
 # -- variables and constants --------------------------------------------------------------------------------
 _variables = itertools.count()
 INPUT = structural("input", 0, "A variable: a value given at each call.", params=("name", "serial", "dtype", "shape"),
+                   traits=Traits(leaf="input"),
                    type_rule=lambda name, serial, dtype, shape: tensor_type(dtype, shape))  # fmt: skip
 SHARED = structural("shared", 0, "State: a value kept between calls.", params=("name", "serial", "dtype", "shape"),
+                    traits=Traits(leaf="shared"),
                     type_rule=lambda name, serial, dtype, shape: tensor_type(dtype, shape))  # fmt: skip
-CONSTANT = structural("constant", 0, "A fixed array.", params=("value",), ref=lambda value: value.array,
+CONSTANT = structural("constant", 0, "A fixed array.", params=("value",), ref=lambda value: value.array, traits=Traits(leaf="constant"),
                       type_rule=lambda value: tensor_type(as_dtype(value.array.dtype), value.array.shape))  # fmt: skip
 DIM = structural("size", 0, "The value of a symbolic size.", params=("dim",), type_rule=lambda dim: tensor_type(int64, ()),
                  loop=lambda node: LoopForm(lambda read, at, r: scalar.index(node.params[0]), view=True))  # fmt: skip

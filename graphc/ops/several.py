@@ -16,7 +16,7 @@ import numpy as np
 
 from graphc import scalar
 from graphc.dims import Size
-from graphc.dtypes import float64, int32, int64
+from graphc.dtypes import float64, int32, int64, promote
 from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm, Read
@@ -27,10 +27,11 @@ from graphc.ops.cumulate import arg_reduce_ref, arg_reduce_type
 from graphc.ops.outputs import outputs
 from graphc.ops.reductions import Axis, nonempty
 from graphc.ops.registry import ArrayLike, asarray, register, structural
-from graphc.ops.rows import DTYPE_RULES, apply
+from graphc.ops.rows import DTYPE_RULES, fit, weak_dtype
 from graphc.ops.shape import expand_dims
 from graphc.ops.spread import broadcast
 from graphc.scalar import Scalar
+from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type
 
 Pair = tuple[Node, Node]
@@ -46,7 +47,6 @@ def _pair(
     vjp: Callable[..., Sequence[Node | None]],
     emit: Callable[..., tuple[Scalar, Scalar]],
     dtype: str,
-    kinds: str = "fiub",
     second: np.dtype | None = None,
 ) -> Op:
     """Declare an elementwise op of two outputs: emit gives one element of each; the second has the dtype of the first, or `second`."""
@@ -67,8 +67,16 @@ def _pair(
     forms = (form(0), form(1))
     return register(
         Op(name=name, arity=arity, params=(), doc=doc, type_rule=type_rule, ref=ref, vjp=vjp, loop=lambda node: forms, elementwise=True,
-           costly=True, facts={"dtype": dtype, "kinds": kinds})
+           costly=True)
     )  # fmt: skip
+
+
+def _applied(op: Op, dtype: str, *args: ArrayLike) -> tuple[Node, ...]:
+    """The outputs for anything array-like: promoted, cast, broadcast; Python numbers are weak."""
+    dtypes = [weak_dtype(a, op.name) for a in args]
+    compute, _ = DTYPE_RULES[dtype](promote(*dtypes))
+    nodes = [asarray(a, compute if isinstance(d, (int, float)) else None) for a, d in zip(args, dtypes)]
+    return outputs(make(op, tuple(fit(nodes, compute, op.name))))
 
 
 # -- divmod ---------------------------------------------------------------------------------------------------------------
@@ -89,7 +97,7 @@ def divmod(x: ArrayLike, y: ArrayLike) -> Pair:
 
     Raises ShapeError, DTypeError.
     """
-    quotient, remainder = outputs(apply(DIVMOD, (x, y)))
+    quotient, remainder = _applied(DIVMOD, "number", x, y)
     return quotient, remainder
 
 
@@ -112,7 +120,7 @@ def modf(x: ArrayLike) -> Pair:
 
     Raises DTypeError.
     """
-    fraction, whole = outputs(apply(MODF, (x,)))
+    fraction, whole = _applied(MODF, "float", x)
     return fraction, whole
 
 
@@ -156,7 +164,7 @@ def frexp(x: ArrayLike) -> Pair:
 
     The derivative of the mantissa is 2**-exponent. Raises DTypeError.
     """
-    mantissa, exponent = outputs(apply(FREXP, (x,)))
+    mantissa, exponent = _applied(FREXP, "float", x)
     return mantissa, exponent
 
 
@@ -216,7 +224,7 @@ EXTREME: Op = structural(
     "extreme", 1, "The maximum or minimum over `axes` and the row-major position of the first one; nan wins. combine: max | min.",
     params=("axes", "combine"), type_rule=_extreme_type, ref=_extreme_ref, vjp=_extreme_vjp, loop=_extreme_loop,
     batch=_extreme_batch,
-    facts={"masks": lambda out, x, axes, combine: (_chosen(out[1], x, axes),)},
+    traits=Traits(reduces=True, masks=lambda out, x, axes, combine: (_chosen(out[1], x, axes),)),
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, write_values
-from graphc.user.vectorcall import callable_class, set_entry
+from graphc.user.vectorcall import callable_class, is_kept, set_entry
 from graphc.verify.graph import size_assumptions
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ def function(
 class Function:
     """A compiled function. Call it with arrays, or with nodes to inline its graph. See `function`."""
 
-    __slots__ = ("__dict__", "__weakref__", "_code")  # a place for the code that no emptying of the dict takes away
-
     def __init__(
         self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
     ) -> None:
@@ -103,6 +102,7 @@ class Function:
             return self._graph, None, None
         # the joint of the three packages: imported here so that `import graphc` loads neither passes nor LLVM
         from graphc.codegen.runtime.executable import Executable
+        from graphc.codegen.strategy.product_scratch import scratch_of
         from graphc.codegen.target import host
         from graphc.passes.pipeline import Log, optimise, plan
 
@@ -111,10 +111,9 @@ class Function:
         graph = optimise(self._graph, options.mode, self._log, options.verify)
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
-        program = plan(graph, updates, self._size_checks, self._log, options)
+        program = plan(graph, updates, self._size_checks, self._log, options, partial(scratch_of, options=options))
         executable = Executable(program, options, self._arguments.sizes, self._arguments.layout(self._structure))
-        self._code = executable
-        set_entry(self, executable.entry(Function.__call__))
+        set_entry(self, executable.entry(Function.__call__, Function._fault), executable)
         return graph, program, executable
 
     def _options(self, target: Target) -> Options:
@@ -145,11 +144,17 @@ class Function:
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         executable = self._native()
+        if not is_kept(self):  # a finaliser calls it, or has saved it
+            set_entry(self, executable.entry(Function.__call__, Function._fault), executable)
         state = [s.value for s in executable.program.shared]  # type: ignore[attr-defined]
         if out is None:
             return executable(arrays, state, given)
         targets = self._targets(out, executable.output_shapes(arrays, state, given))
         return _write(executable(arrays, state, given), targets)
+
+    def _fault(self, address: int) -> None:
+        """The entry hands over what a failed check found: nothing is run again."""
+        self._native().fault(address)
 
     def _interpret(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         env: dict[Any, Any] = dict(zip(self._arguments.variables, arrays, strict=True))
@@ -306,7 +311,7 @@ def _check_variables(graph: Graph, arguments: Signature, updated: Sequence[Share
     listed = set(arguments.variables)
     shared: set[Shared] = set(updated)
     for node in toposort(graph.outputs):
-        if node.op.name == "input" and node not in listed:
+        if node.op.traits.leaf == "input" and node not in listed:
             fail(
                 ArgumentError,
                 f"the outputs depend on {node.name!r}, which is not among the inputs",

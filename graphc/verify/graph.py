@@ -21,8 +21,8 @@ from graphc.errors import CompileError, GraphcError
 from graphc.ir import Frozen, Graph, Node, Op, Type, make, toposort
 from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
-from graphc.printer import VARIABLES, format_node, format_site, format_type, node_names, roots_of
-from graphc.region import BOUND, FREE, Region, everywhere, regions_of
+from graphc.printer import format_node, format_site, format_type, node_names, roots_of
+from graphc.region import BOUND, Region, everywhere, is_free, regions_of
 from graphc.types import TensorType, assumed_sizes
 
 SHOWN_USERS = 4
@@ -37,7 +37,7 @@ def verify(graph: Graph | Node | Iterable[Node]) -> None:
     inputs, outputs = roots_of(graph)
     listed = set(inputs) if isinstance(graph, Graph) else None
     for k, node in enumerate(inputs):
-        if not isinstance(node, Node) or node.op.name != "input":
+        if not isinstance(node, Node) or node.op.traits.leaf != "input":
             _broken(f"input {k} of the graph is not an input variable", node, ())
     if listed is not None and len(listed) != len(inputs):
         twice = next(a for k, a in enumerate(inputs) if any(a is b for b in inputs[:k]))
@@ -48,7 +48,7 @@ def verify(graph: Graph | Node | Iterable[Node]) -> None:
     order = _order(outputs)
     for node in order:
         _check(node, order)
-        if listed is not None and node.op.name == "input" and node not in listed:
+        if listed is not None and node.op.traits.leaf == "input" and node not in listed:
             _broken("the graph reads a variable that is not among its inputs", node, order)
         if node.op is BOUND:
             _broken("the input of a region lies outside of it", node, order)
@@ -70,7 +70,7 @@ def _check_bodies(order: Sequence[Node]) -> None:
         body = _order(region.outputs)
         for node in body:
             _check(node, body)
-            if node.op.name in FREE and not any(node is i for i in region.inputs):
+            if is_free(node) and not any(node is i for i in region.inputs):
                 _broken("a region reads a value from outside", node, body)
             waiting += [inner for _, inner in regions_of(node)]
         if [i.params[0] if i.op is BOUND else None for i in region.inputs] != list(range(len(region.inputs))):
@@ -209,6 +209,6 @@ def _inputs(node: Node) -> tuple[Node, ...]:
 
 def _line(node: Node, names: dict[Node, str]) -> str:
     """The line of a node as the printer writes it."""
-    if node.op.name in VARIABLES or not names[node].startswith("%"):
+    if node.op.traits.variable or not names[node].startswith("%"):
         return f"{node.op.name} {names[node]}: {format_type(node.type)}{format_site(node)}"
     return format_node(node, names)

@@ -6,17 +6,21 @@ import itertools
 import random
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 import graphc as gx
 from graphc.codegen.runtime.executable import Executable
+from graphc.codegen.strategy.product_scratch import scratch_of
 from graphc.ir import Graph, Node, toposort
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from graphc.options import Options
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
+from graphc.passes.storage.kernel_scratch import declare_scratch
 from graphc.passes.storage.memory import plan_memory
 from graphc.program import Launch
 from graphc.verify.graph import verify
@@ -156,13 +160,14 @@ def test_R13_kernels_in_any_order_give_the_same_bits() -> None:
             order.append(rng.choice([k for k in sorted(left) if not needs[k] & left]))
             left.remove(order[-1])
         orders.add(tuple(order))
-        shuffled = plan_memory(replace(program, steps=tuple(program.steps[k] for k in order)))
+        shuffled = replace(program, steps=tuple(program.steps[k] for k in order))
+        shuffled = plan_memory(declare_scratch(shuffled, partial(scratch_of, options=Options())))
         results.add(b"".join(np.asarray(r).tobytes() for r in Executable(shuffled)([*arrays], [], [])))
     assert len(orders) > 1
     assert len(results) == 1
 
 
-ROWS = {a: [n for n in PUBLIC if n in OPS and OPS[n].arity == a and hasattr(np, n) and "f" in OPS[n].facts["kinds"]] for a in (1, 2)}
+ROWS = {a: [n for n in PUBLIC if n in OPS and OPS[n].arity == a and hasattr(np, n) and "f" in OPS[n].row.kinds] for a in (1, 2)}
 UNARY, BINARY = ROWS[1], ROWS[2]
 
 
@@ -206,7 +211,7 @@ def test_R15_every_argument_has_a_rule_or_a_mark() -> None:
         x = [gx.tensor(f"x{k}", (2,)) for k in range(op.arity or 0)]
         if name == "select":
             x[0] = gx.tensor("c", (2,), "bool")
-        if name == "cast" or "f" not in op.facts.get("kinds", "f"):
+        if name == "cast" or "f" not in (op.row.kinds if op.row else "f"):
             continue
         out = op(*x)
         rule = op.vjp(gx.ones_like(out), out, *x)
@@ -216,9 +221,7 @@ def test_R15_every_argument_has_a_rule_or_a_mark() -> None:
     for name, op in OPS.items():
         if op.vjp is None and name not in sources:  # the mark: no floats come out, or nothing but whole numbers
             whole = name in ("floor_divide", "arg_reduce", "get")
-            assert whole or op.facts["dtype"] in ("compare", "logical") or "f" not in op.facts["kinds"], (
-                f"{name} has neither a rule nor a mark"
-            )
+            assert whole or op.row.dtype in ("compare", "logical") or "f" not in op.row.kinds, f"{name} has neither a rule nor a mark"
 
 
 @pytest.mark.parametrize("name", ["log", "power", "arctan2", "divide", "tan", "xlogy", "logaddexp", "rsqrt"])
