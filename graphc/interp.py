@@ -18,12 +18,12 @@ from graphc import dims, tree
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
-from graphc.ir import Node, Type, toposort
+from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import settled
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
-from graphc.region import Region, map_sizes
+from graphc.region import Region
 from graphc.types import TensorType, tensor_type
 
 Value = Any  # an array, or a tuple of arrays for a node of several outputs

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from graphc.dims import Size
+from graphc.dims import Dim, Size, Symbol
+from graphc.dims import substitute as substitute_size
 from graphc.errors import ArgumentError, fail
 from graphc.intern import InternTable
 from graphc.operators import Operators
@@ -305,6 +306,43 @@ def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
     return _NODES.add(key, made)
 
 
+class Sized:
+    """A parameter that holds sizes of its own, see `graphc.region.Region`."""
+
+    __slots__ = ()
+
+    def with_sizes(self, sizes: Mapping[Symbol, Size]) -> Any:
+        raise NotImplementedError
+
+
+def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[Symbol, Size] | None = None) -> list[Node]:
+    """The roots with nodes, and symbols in parameters, replaced simultaneously: replacements are not entered.
+
+    A variable is replaced as a whole or stays what it is, its sizes included. Bodies are closed: only sizes are replaced in them.
+    """
+    new: dict[Node, Node] = dict(mapping)
+    for node in toposort(roots, stop=mapping):
+        if node in new:
+            continue
+        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes and not node.op.traits.variable else node.params
+        inputs = tuple([new[i] for i in node.inputs])
+        if params == node.params:
+            new[node] = rebuild(node, inputs)
+        else:
+            with origin(node.site):
+                new[node] = make(node.op, inputs, params)
+    return [new[r] for r in roots]
+
+
+def map_sizes(param: Any, sizes: Mapping[Symbol, Size]) -> Any:
+    """A parameter with the symbols of its sizes replaced."""
+    if isinstance(param, Dim):
+        return substitute_size(param, sizes)
+    if isinstance(param, tuple):
+        return tuple(map_sizes(p, sizes) for p in param)
+    return param.with_sizes(sizes) if isinstance(param, Sized) else param
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Outputs over inputs: what passes map to another such. `inputs` are variables in the order of the caller."""
@@ -330,8 +368,10 @@ __all__ = [
     "Type",
     "call_site",
     "make",
+    "map_sizes",
     "origin",
     "rebuild",
+    "replace",
     "tensor_type",
     "toposort",
     "users",

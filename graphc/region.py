@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from graphc.dims import Dim, Size, Symbol
-from graphc.dims import substitute as substitute_size
+from graphc.dims import Size, Symbol
 from graphc.errors import ArgumentError, fail
-from graphc.ir import Node, Op, make, origin, rebuild, toposort
+from graphc.ir import Node, Op, Sized, make, map_sizes, origin, replace, toposort
 from graphc.types import TensorType, tensor_type
 
 BOUND = Op("bound", 0, ("k", "dtype", "shape"), "Input k of the region that it lies in.", lambda k, dtype, shape: tensor_type(dtype, shape))
@@ -33,7 +32,7 @@ def bound(k: int, type: TensorType) -> Node:
         return make(BOUND, (), (k, type.dtype, type.shape))
 
 
-class Region:
+class Region(Sized):
     """`outputs` over the leaves bound(0, t0), bound(1, t1), ... of the types `inputs`: equal where these are the same nodes."""
 
     __slots__ = ("_key", "inputs", "outputs")
@@ -69,6 +68,12 @@ class Region:
         """Another body over the same inputs; the region itself where it is the same."""
         made = tuple(outputs)
         return self if len(made) == len(self.outputs) and all(a is b for a, b in zip(made, self.outputs)) else Region(self.types, made)
+
+    def with_sizes(self, sizes: Mapping[Symbol, Size]) -> Region:
+        """The body with symbols replaced, in the types of its inputs too."""
+        types = [tensor_type(t.dtype, map_sizes(t.shape, sizes)) for t in self.types]
+        leaves = {leaf: bound(k, t) for k, (leaf, t) in enumerate(zip(self.inputs, types))}
+        return Region(types, replace(self.outputs, leaves, sizes))
 
     def __call__(self, *operands: Node) -> list[Node]:
         """The body with its inputs replaced, as an ordinary graph."""
@@ -134,36 +139,3 @@ def everywhere(outputs: Sequence[Node]) -> Iterator[Node]:
                 if region not in seen:
                     seen.add(region)
                     waiting.append(region.outputs)
-
-
-# -- substitution -----------------------------------------------------------------------------------------------------
-def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[Symbol, Size] | None = None) -> list[Node]:
-    """The roots with nodes, and symbols in parameters, replaced simultaneously: replacements are not entered.
-
-    A variable is replaced as a whole or stays what it is, its sizes included. Bodies are closed: only sizes are replaced in them.
-    """
-    new: dict[Node, Node] = dict(mapping)
-    for node in toposort(roots, stop=mapping):
-        if node in new:
-            continue
-        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes and not is_free(node) else node.params
-        inputs = tuple([new[i] for i in node.inputs])
-        if params == node.params:
-            new[node] = rebuild(node, inputs)
-        else:
-            with origin(node.site):
-                new[node] = make(node.op, inputs, params)
-    return [new[r] for r in roots]
-
-
-def map_sizes(param: Any, sizes: Mapping[Symbol, Size]) -> Any:
-    """A parameter with the symbols of its sizes replaced, in bodies too."""
-    if isinstance(param, Dim):
-        return substitute_size(param, sizes)
-    if isinstance(param, tuple):
-        return tuple(map_sizes(p, sizes) for p in param)
-    if isinstance(param, Region):
-        types = [tensor_type(t.dtype, map_sizes(t.shape, sizes)) for t in param.types]
-        leaves = {leaf: bound(k, t) for k, (leaf, t) in enumerate(zip(param.inputs, types))}
-        return Region(types, replace(param.outputs, leaves, sizes))
-    return param

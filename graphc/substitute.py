@@ -8,9 +8,8 @@ from typing import Any
 from graphc import dims, tree
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
-from graphc.ir import Node
+from graphc.ir import Node, replace
 from graphc.ops.registry import asarray
-from graphc.region import replace
 from graphc.types import as_size, same_size
 
 

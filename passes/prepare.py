@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from graphc.ir import Node, make
+from graphc.ir import Node, make, replace
 from graphc.ops.derived import settled
 from graphc.ops.registry import INPUT, SHARED
 from graphc.passes.rewriting.fold import FOLD
@@ -14,7 +14,6 @@ from graphc.passes.rules.joins import JOINS
 from graphc.passes.rules.linalg import LINALG
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import ORIGIN, STABILITY
-from graphc.region import replace
 from graphc.types import TensorType
 
 PREPARE = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *STABILITY, *ORIGIN, *LINALG), floats=("exact", "stable"))

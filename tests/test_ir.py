@@ -14,8 +14,7 @@ import pytest
 import graphc as gx
 from graphc import dims
 from graphc.intern import InternTable
-from graphc.ir import _NODES, Frozen, Graph, Node, Op, make, origin, toposort, users
-from graphc.region import map_sizes, replace
+from graphc.ir import _NODES, Frozen, Graph, Node, Op, make, map_sizes, origin, replace, toposort, users
 from graphc.types import tensor_type
 
 F64 = tensor_type(np.dtype("float64"), ())

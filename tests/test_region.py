@@ -20,7 +20,7 @@ from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import pull_back
 from graphc.errors import ArgumentError, CompileError, NotDifferentiableError, ShapeError
 from graphc.interp import evaluate
-from graphc.ir import Graph, Node, Op, Type, make, toposort
+from graphc.ir import Graph, Node, Op, Type, make, replace, toposort
 from graphc.ops.derived import DERIVED
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import INPUT, OPS, register, variable
@@ -29,7 +29,7 @@ from graphc.passes.rewriting.rewrite import Log, Table, rewrite
 from graphc.passes.rules.algebra import ALGEBRA
 from graphc.passes.simplify import simplify
 from graphc.printer import format_graph
-from graphc.region import Region, bound, close, everywhere, map_regions, regions_of, replace
+from graphc.region import Region, bound, close, everywhere, map_regions, regions_of
 from graphc.types import TensorType, same_size, tensor_type
 from graphc.verify.graph import size_assumptions, verify
 
