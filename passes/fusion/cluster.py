@@ -7,18 +7,13 @@ from functools import cached_property
 
 from graphc import dims
 from graphc import scalar as sc
+from graphc.costs import Limits
 from graphc.dims import Size, Symbol
 from graphc.ir import Node
 from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import Loops, in_order
 from graphc.program import loop_index
 from graphc.scalar import Scalar
-
-MAX_STRAIGHT = (
-    100  # members of a kernel without loops: LLVM functions of at most 1000 instructions, beyond which compile time is super-linear
-)
-MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
-MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
 
 
 @dataclass
@@ -61,6 +56,7 @@ class Cluster:
     costly: int = 0
     reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
     loops: Loops = ()  # of each axis of a full element the position of its loop
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self.loops = self.loops or in_order(len(self.domain))
@@ -76,8 +72,8 @@ class Cluster:
 
     @property
     def full(self) -> bool:
-        limit = MAX_LOOP if self.domain else MAX_STRAIGHT
-        return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= MAX_COSTLY)
+        limit = self.limits.loop if self.domain else self.limits.straight
+        return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= self.limits.functions)
 
 
 def loop_indices(count: int) -> tuple[Scalar, ...]:

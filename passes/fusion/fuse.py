@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from graphc import scalar as sc
+from graphc.costs import Limits, limits
 from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
@@ -46,10 +47,7 @@ from graphc.passes.fusion.several import computed_by, form_of, operands, readers
 from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
 from graphc.program import loop_index
 from graphc.scalar import Scalar
-
-INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 8, 1, 24  # what is cheaper to recompute than to store and load: gradient of batch norm 1024 x
-# 1024, f64: 14 ms with 8 operations, 21 ms with 4
-COLUMN_OPS = 16  # what is computed in the column reductions that alone read it
+from graphc.target import Target
 
 
 class _NotHere(Exception):
@@ -62,13 +60,14 @@ def checked_indices(node: Node) -> list[tuple[Node, Size]]:
     return [] if checked is None else checked(node)
 
 
-def fuse(graph: Graph) -> Fused:
-    """Assign every value that is computed, rather than substituted, to a cluster."""
-    return _Fuser(graph).run()
+def fuse(graph: Graph, target: Target | None = None) -> Fused:
+    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold."""
+    return _Fuser(graph, limits(target)).run()
 
 
 class _Fuser:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, allowed: Limits) -> None:
+        self.limits = allowed
         checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
         self.order = by_level(values(toposort((*checked, *graph.outputs)) if checked else graph.order))
@@ -82,7 +81,7 @@ class _Fuser:
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {}, {}, {})
         self.open: dict[tuple[tuple[Size, ...], Loops], Cluster] = {}
-        self.goals, self.only = column_goals(self.order, self.required, readers(self.order))
+        self.goals, self.only = column_goals(self.order, self.required, readers(self.order), allowed.columns)
 
     def run(self) -> Fused:
         twins = self._twins()
@@ -147,7 +146,7 @@ class _Fuser:
             return False
         if node.ndim == 0 and (form.view or op.elementwise) and all([i.op is CONSTANT or i in self.fixed for i in inputs]):
             depth = 1 + max([self.weight[i][2] for i in inputs if i in self.weight], default=0)
-            if depth > INLINE_DEPTH:
+            if depth > self.limits.inline_depth:
                 return False
             # built once: a body that reads a value twice must not build it twice, over and over
             self.fixed[node] = form.body(self._reader(Cluster(-1, (), 0), node, 0), (), ())
@@ -166,9 +165,10 @@ class _Fuser:
             loads = frozenset()  # of few elements, read often: they stay in registers or the first cache
         elif form.view and loads:
             loads = frozenset((node,))
-        if depth > INLINE_DEPTH:
+        if depth > self.limits.inline_depth:
             return False
-        if not form.view and (ops > INLINE_OPS or len(loads) > INLINE_LOADS) and not (node in self.only and ops <= COLUMN_OPS):
+        cheap = ops <= self.limits.inline_ops and len(loads) <= self.limits.inline_loads
+        if not form.view and not cheap and not (node in self.only and ops <= self.limits.column_ops):
             return False
         self.weight[node] = (ops, loads, depth)
         return True
@@ -189,7 +189,7 @@ class _Fuser:
             return
         form = self._form(node)
         if form is None:
-            fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
+            fail(CompileError, f"{computed_by(node).op.name} has no loop form and no lowering", node)
         self._compute(node, form)
 
     def _compute(self, node: Node, form: LoopForm) -> None:
@@ -244,7 +244,7 @@ class _Fuser:
         return {x for i in operands(node) for x in (self.weight[i][1] if i in self.weight else (i,))}
 
     def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False, loops: Loops = ()) -> Cluster:
-        cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops)
+        cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops, limits=self.limits)
         self.fused.clusters.append(cluster)
         if kind == "loops" and not closed:
             self.open[domain, cluster.loops] = cluster

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphc import scalar as sc
+from graphc.costs import ONE_BODY
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.passes.fusion.cluster import Cluster, Member
@@ -22,8 +23,6 @@ from graphc.passes.fusion.loop_order import own_index
 from graphc.passes.fusion.stage_order import Place, costly, places
 from graphc.program import Axis, Buffer, Operand, Stage, Store, loop_index
 from graphc.scalar import Scalar, replace_leaves
-
-INLINED_SIZE = 64  # Scalars in one body; larger ones are kept apart, so that building bodies stays linear
 
 
 @dataclass
@@ -132,7 +131,7 @@ class StageBuilder:
                 continue
             (reader,) = listed
             same_loops = self.members[reader].shape == member.shape or self.members[reader].rows
-            if same_loops and self.places[reader] == self.places[k] and size[k] + size[reader] <= INLINED_SIZE:
+            if same_loops and self.places[reader] == self.places[k] and size[k] + size[reader] <= ONE_BODY:
                 found.add(k)
                 size[reader] += size[k]
         return found
