@@ -292,3 +292,22 @@ def test_broken_blocks_are_found(change: Callable[[Kernel], Kernel], message: st
     assert isinstance(step, Launch)
     with pytest.raises(CompileError, match=message):
         verify_program(replace(program, steps=(replace(step, kernel=change(step.kernel)),)))
+
+
+def test_a_run_does_not_draw_a_write_to_state_before_a_check() -> None:
+    """The indices and what is made of them later are one run: the product that updates W stands between, and waits for the check."""
+    n = 3000
+    i, x = gx.tensor("i", (n,), "int64"), gx.tensor("x", (n,))
+    a, b = gx.tensor("a", (5, 7)), gx.tensor("b", (7, 5))
+    j = i * 2 + 1
+    w = gx.shared(np.ones((5, 5)), "w")
+    y = j.astype("float64")
+    for _ in range(40):
+        y = gx.sin(y) + x
+    f = gx.function([i, x, a, b], [gx.take(x, j), y], updates={w: w - 0.1 * (a @ b)})
+    A, B, X = np.ones((5, 7)), np.ones((7, 5)), np.zeros(n)
+    f(np.zeros(n, "int64"), X, A, B)
+    np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))
+    with pytest.raises(gx.IndexOutOfRange):
+        f(np.full(n, n), X, A, B)
+    np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))
