@@ -131,6 +131,25 @@ def test_what_is_carried_in_place_must_not_be_read_again() -> None:
         verify_program(replace(planned, buffers=(*planned.buffers[:2], home, *planned.buffers[3:])))
 
 
+def test_a_pair_is_not_shared_where_the_old_value_is_read_elsewhere() -> None:
+    """y = y reversed, three times: the old array is read in the launch that writes the new one, at other elements."""
+    x = gx.tensor("x", (5,))
+    five = Buffer(float64, (5,), "arena")
+    at = (sc.index(loop_index(0)),)
+    turned = Stage((), sc.load(0, (sc.index(4 - loop_index(0)),), float64), float64, stores=(Store(1, at),))
+    turn = Kernel((Axis(loop_index(0), 5),), (turned,), (Operand(float64, (5,)), Operand(float64, (5,), True)))
+    move = copy_kernel(float64, (5,))
+    buffers = [Buffer(float64, (5,), "input"), five, five, Buffer(float64, (5,), "output")]
+    steps = [Launch(move, (0, 1)), Loop(OUTER, 3, (Launch(turn, (1, 2)),), ((1, 2),)), Launch(move, (1, 3))]
+    made = program(buffers, steps, [x])
+    planned = ready(made)
+    assert planned.buffers[1].offset != planned.buffers[2].offset
+    np.testing.assert_array_equal(run(made, [np.arange(5.0)])[0], np.arange(5.0)[::-1])
+    shared = replace(planned.buffers[2], offset=planned.buffers[1].offset)
+    with pytest.raises(CompileError, match="while it reads other elements of it"):
+        verify_program(replace(planned, buffers=(*planned.buffers[:2], shared, planned.buffers[3])))
+
+
 def test_a_while_loop() -> None:
     """x doubles until it is 1000 or more; never where it is so from the start."""
     below = pointwise(lambda a: a < 1000.0, 1, result=bool_)

@@ -14,7 +14,7 @@ from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, lifetime
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
-GAP = 256  # bytes between what lies apart
+GAP = 4096  # bytes between what lies apart: a copy that goes wrong misses by a tile or two
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
@@ -191,9 +191,7 @@ def _offsets(program: Program, role: str, apart: bool = False) -> tuple[tuple[Bu
 def _carried_in_place(program: Program) -> dict[int, int]:
     """new -> old for the pairs that loops carry in the same bytes: nobody reads the old value after the new one is written."""
     found: dict[int, int] = {}
-    for loop in program.numbered:
-        if not isinstance(loop, Loop):
-            continue
+    for loop in program.loops:
         for old, new in loop.carried:
             if program.buffers[old].shape == program.buffers[new].shape and not _read_late(program, loop, old, new):
                 found[new] = old
