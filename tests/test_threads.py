@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +18,8 @@ import pytest
 import graphc as gx
 import graphc.codegen.runtime.parallel_loops
 from graphc.codegen import jit
-from graphc.codegen.runtime.pool import pool_text
+from graphc.codegen.runtime.pool import RUN, pool_text
+from graphc.codegen.runtime.pool import symbols as pool_symbols
 from graphc.codegen.target import named
 from graphc.errors import ArgumentError
 
@@ -119,6 +122,27 @@ def test_the_limit_is_read_at_each_call() -> None:
     for threads in (4, 1, 2):
         gx.set_num_threads(threads)
         np.testing.assert_allclose(f(X), np.exp(X), rtol=1e-15)
+
+
+def test_no_more_workers_than_were_asked_for() -> None:
+    """Scratch is set aside for as many threads as the call may have: more that are awake stay out, in any order of calls."""
+    task_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+    run = ctypes.CFUNCTYPE(None, task_type, ctypes.c_void_p, *[ctypes.c_int64] * 3)(pool_symbols()[RUN])
+    seen: set[int] = set()
+    done: list[int] = []
+
+    def task(context: int, lo: int, hi: int, worker: int) -> None:
+        seen.add(worker)
+        done.extend(range(lo, hi))
+        time.sleep(0.0005)
+
+    for threads in (5, 1, 2, 3, 2, 5, 4):
+        seen.clear()
+        for _ in range(3):
+            done.clear()
+            run(task_type(task), None, 40, 1, threads)
+            assert sorted(done) == list(range(40))
+        assert seen <= set(range(threads)), f"{threads} threads, workers {seen}"
 
 
 def test_calls_from_several_python_threads() -> None:
