@@ -84,7 +84,8 @@ def costly(members: Sequence[Member], reads: Reads, depth: int) -> list[bool]:
         work = len(body) + sum(weight[r] for r in inner)
         weight.append(work)
         result.append(
-            member.node.op.costly
+            member.scan is not None  # it cannot be computed anew at all
+            or member.node.op.costly
             or any(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
             or any(result[r] for r in inner)
             or work > TOO_LONG
