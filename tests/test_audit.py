@@ -14,11 +14,11 @@ from graphc.derivatives.batch import batch
 from graphc.derivatives.check_grad import check_grad
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
-from graphc.ops import contract, cumulate, indexing, slicing, spread
+from graphc.ops import contract, cumulate, derived, indexing, slicing, spread
 from graphc.ops.registry import OPS
 
 SOURCES = {"input", "shared", "constant", "size", "iota"}  # nothing to differentiate, nothing to map
-OWN_TESTS = {"get": "no op has several outputs yet"}
+OWN_TESTS = {"get": "tests/test_outputs.py"}
 INTEGER = np.arange(6).reshape(2, 3)
 
 
@@ -60,6 +60,7 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
 }
 STRUCTURAL = {
+    "derived": [Example(lambda x, y: derived.derived([gx.sin(x)], [y], ())[0], (values(2), values(3, seed=1)))],
     "broadcast": [
         Example(lambda x: gx.broadcast_to(x, (4, 2, 3)), (values(2, 1),)),
         Example(lambda x: spread.broadcast(x, (3, 2, 4), (0, 2)), (values(3, 4),)),
@@ -107,17 +108,17 @@ STRUCTURAL = {
 
 def row_example(op: Op) -> Example:
     """The op on points of its domain, away from integers and halves, where some have kinks."""
-    domain = op.facts["domain"]
+    domain = op.row.domain
     bounds = [domain] * op.arity if isinstance(domain[0], (int, float)) else list(domain)
     rng = np.random.default_rng(3)
     points = tuple(low + (high - low) * (rng.permutation(7) + rng.uniform(0.15, 0.85, 7)) / 7 for low, high in bounds)
-    integral = "f" not in op.facts["kinds"]
+    integral = "f" not in op.row.kinds
     return Example(lambda *xs: make(op, xs), tuple(p.astype(np.int64) if integral else p for p in points))
 
 
 def examples(op: Op) -> list[Example]:
     listed = {**ELEMENTWISE, **STRUCTURAL}.get(op.name)
-    if listed is None and "domain" in op.facts:
+    if listed is None and op.row is not None:
         listed = [row_example(op)]
     if listed is None:
         pytest.fail(f"the op {op.name!r} has no example: add one to STRUCTURAL in tests/test_audit.py, or give its row a `domain`")

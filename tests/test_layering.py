@@ -26,10 +26,10 @@ OTHERS = {"graphc": set(), "passes": {"graphc"}, "codegen": {"graphc"}}
 
 # graphc from the ground up. A prefix stands for all modules under it; what is not listed is in the layer TOOLS.
 LAYERS: list[tuple[str, ...]] = [
-    ("graphc.errors", "graphc.intern", "graphc.dims", "graphc.tree"),
+    ("graphc.errors", "graphc.forking", "graphc.intern", "graphc.dims", "graphc.tree"),
     ("graphc.dtypes",),
     ("graphc.types",),
-    ("graphc.operators", "graphc.ir", "graphc.scalar", "graphc.loopform", "graphc.target"),
+    ("graphc.operators", "graphc.ir", "graphc.scalar", "graphc.loopform", "graphc.target", "graphc.traits"),
     ("graphc.ops",),
     (),  # TOOLS: grad, batch, interp, printer, verify, program, user namespaces, ...
     ("graphc.user.function", "graphc.user.jit"),
@@ -48,6 +48,8 @@ INSIDE: dict[tuple[str, str, str], str] = {
 TYPES_ONLY = {
     ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
+    ("graphc.traits", "graphc.ir"): "traits are functions of nodes",
+    ("graphc.traits", "graphc.scalar"): "the element of an elementwise op is a Scalar",
     ("graphc.user.function", "graphc.codegen.runtime.executable"): "what the joint gives back",
     ("graphc.user.function", "graphc.passes.pipeline"): "what the joint gives back",
 }

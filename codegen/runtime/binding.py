@@ -85,7 +85,7 @@ class Binding:
         shown = f"{size}" if isinstance(size, int) else f"{size} = {wanted}"
         needed = dims.symbols(size)
         others = {self.variables[j]: None for symbol, j, _, _ in self.sources if symbol in needed and j != k}
-        what = "state" if self.variables[k].op.name == "shared" else "argument"
+        what = "state" if self.variables[k].op.traits.leaf == "shared" else "argument"
         fail(
             ShapeError,
             f"{what} {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}",

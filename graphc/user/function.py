@@ -15,6 +15,7 @@ from graphc.dims import Dim, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.ops.derived import settled
 from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
 from graphc.printer import format_graph
@@ -27,7 +28,7 @@ from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, write_values
-from graphc.user.vectorcall import callable_class, set_entry
+from graphc.user.vectorcall import callable_class, is_kept, set_entry
 from graphc.verify.graph import size_assumptions
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ def function(
 class Function:
     """A compiled function. Call it with arrays, or with nodes to inline its graph. See `function`."""
 
-    __slots__ = ("__dict__", "__weakref__", "_code")  # a place for the code that no emptying of the dict takes away
-
     def __init__(
         self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
     ) -> None:
@@ -90,7 +89,7 @@ class Function:
         with assumed_sizes() as assumed:
             for s, v in self._updates:
                 _check_update(s, v)
-        self._graph = Graph(tuple(self._arguments.variables), (*self._outputs, *values))
+        self._graph = Graph(tuple(self._arguments.variables), tuple(settled((*self._outputs, *values))))
         self._size_checks = [*size_assumptions(self._graph.outputs), *assumed]
         self._shared = _check_variables(self._graph, self._arguments, [s for s, _ in self._updates])
         self._log: Log | None = None
@@ -112,8 +111,7 @@ class Function:
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
         program = plan(graph, updates, self._size_checks, self._log, options)
         executable = Executable(program, options, self._arguments.sizes, self._arguments.layout(self._structure))
-        self._code = executable
-        set_entry(self, executable.entry(Function.__call__))
+        set_entry(self, executable.entry(Function.__call__), executable)
         return graph, program, executable
 
     def _options(self, target: Target) -> Options:
@@ -144,6 +142,8 @@ class Function:
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         executable = self._native()
+        if not is_kept(self):  # a finaliser calls it, or has saved it
+            set_entry(self, executable.entry(Function.__call__), executable)
         state = [s.value for s in executable.program.shared]  # type: ignore[attr-defined]
         if out is None:
             return executable(arrays, state, given)
@@ -305,7 +305,7 @@ def _check_variables(graph: Graph, arguments: Signature, updated: Sequence[Share
     listed = set(arguments.variables)
     shared: set[Shared] = set(updated)
     for node in toposort(graph.outputs):
-        if node.op.name == "input" and node not in listed:
+        if node.op.traits.leaf == "input" and node not in listed:
             fail(
                 ArgumentError,
                 f"the outputs depend on {node.name!r}, which is not among the inputs",

@@ -14,6 +14,7 @@ from graphc import tree
 from graphc.dims import Dim
 from graphc.dtypes import as_dtype, float64, promote
 from graphc.errors import ArgumentError, compose, fail
+from graphc.forking import renewed_in_child
 from graphc.ir import Node
 from graphc.ops.registry import tensor
 from graphc.user.function import Function, function
@@ -41,6 +42,7 @@ class _Jit:
             fail(ArgumentError, f"jit: {f.__name__} has no argument {', '.join(unknown)}")
         self.traces: dict[Any, Function] = {}
         self.lock = threading.RLock()
+        renewed_in_child(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         bound = self.signature.bind(*args, **kwargs)

@@ -61,7 +61,7 @@ def builder(*ops: str) -> Callable[[Builder], Builder]:
 
 
 def _bounds(name: str, k: int) -> tuple[float, float]:
-    domain = OPS[name].facts["domain"]
+    domain = OPS[name].row.domain
     return domain[k] if isinstance(domain[0], (tuple, list)) else domain
 
 
@@ -88,8 +88,8 @@ def _row(name: str, arity: int, kinds: str) -> Builder:
 
 
 for _name, _op in OPS.items():
-    if _name in PUBLIC and "kinds" in _op.facts:
-        BUILDERS[_name] = _row(_name, _op.arity or 1, _op.facts["kinds"])
+    if _name in PUBLIC and _op.row is not None:
+        BUILDERS[_name] = _row(_name, _op.arity or 1, _op.row.kinds)
         COVERS[_name] = (_name,)
 
 
@@ -312,7 +312,7 @@ def counted(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return x * steps.astype(x.dtype) + x.shape[0] if b % 2 else x + gx.eye(3, dtype=x.dtype)[c % 3, b % 3]
 
 
-NOT_BUILT = {"input", "shared", "constant", "get"}  # leaves, and the multi-output plumbing that no public op uses yet
+NOT_BUILT = {"input", "shared", "constant", "get", "derived"}  # leaves, and what is no computation
 
 
 POOL = (1, 2, 2, 3, 3, 4, 4, 5, 0)  # sizes: few, so that those of different arrays coincide
