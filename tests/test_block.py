@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.costs import Limits
 from graphc.errors import CompileError
 from graphc.passes.storage import cache_blocks as blocking
 from graphc.program import Kernel, Launch, Piece, Program
@@ -257,7 +258,7 @@ def test_kernels_that_share_no_value_stay_apart() -> None:
 
 
 def test_text_of_a_run(golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphc.passes.fusion.cluster.MAX_COSTLY", 2)
+    monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(functions=2))
     y, s = gx.tensor("y", ("n", 3), "float32"), gx.scalar("s", "float32")
     golden("block", text_of(blocking.block(assembled([y, s], [gx.grad(gx.sum(chain(gx, y * s, 3)), y)]), TARGET.l2 // 2)))
 
@@ -292,3 +293,25 @@ def test_broken_blocks_are_found(change: Callable[[Kernel], Kernel], message: st
     assert isinstance(step, Launch)
     with pytest.raises(CompileError, match=message):
         verify_program(replace(program, steps=(replace(step, kernel=change(step.kernel)),)))
+
+
+def test_a_run_does_not_draw_a_write_to_state_before_a_check() -> None:
+    """The indices come from the middle of a run: the check stands behind all of it, and the product that updates W behind the check."""
+    n = 20000
+    i, x, z = gx.tensor("i", (n,), "int64"), gx.tensor("x", (n,)), gx.tensor("z", (10,))
+    a, b = gx.tensor("a", (5, 7)), gx.tensor("b", (7, 5))
+    w = gx.shared(np.ones((5, 5)), "w")
+    y = x
+    for k in range(60):
+        y = gx.sin(y) + x
+        if k == 30:
+            j = gx.floor(y * 0).astype("int64") + i
+    f = gx.function([i, x, z, a, b], [gx.take(z, j[:50]), y], updates={w: w - 0.1 * (a @ b)})
+    steps = [line for line in f.program.splitlines() if line.startswith(("  blocks", "check", "--", "  contract"))]
+    assert [s.split()[0] for s in steps] == ["blocks", "check", "--", "contract"]
+    arrays = np.zeros(n), np.ones(10), np.ones((5, 7)), np.ones((7, 5))
+    f(np.zeros(n, "int64"), *arrays)
+    np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))
+    with pytest.raises(gx.IndexOutOfRange):
+        f(np.full(n, 10), *arrays)
+    np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))

@@ -8,6 +8,7 @@ from graphc.dims.algebra import (
     Size,
     Symbol,
     axis,
+    counter,
     dim,
     divide,
     equal,
@@ -35,8 +36,8 @@ from graphc.dims.use import (
 )
 
 __all__ = [
-    "MAX_INT64", "Atom", "Call", "Dim", "Index", "Size", "Symbol", "affine", "as_symbol", "axis", "dim", "divide", "equal", "evaluate",
-    "fits_int64", "floordiv",
+    "MAX_INT64", "Atom", "Call", "Dim", "Index", "Size", "Symbol", "affine", "as_symbol", "axis", "counter", "dim", "divide", "equal",
+    "evaluate", "fits_int64", "floordiv",
     "format_shape", "fresh", "less_equal", "lower_bound", "maximum", "minimum", "mod",
     "of_symbol", "product", "safe_up_to", "solve", "substitute",
     "symbols",

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from graphc import dims
 from graphc import scalar as sc
+from graphc.costs import Kind, kind
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Axis, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches
+from graphc.program import PLANNED, Axis, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, walk
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
@@ -45,7 +46,7 @@ def _turns(loop: Loop, env: Mapping[Symbol, int]) -> Counter[str]:
     """All turns of a loop; each by itself only where the steps name its counter."""
     count = 1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0)
     (counter,) = dims.symbols(loop.counter)
-    if not any(counter in step.symbols for step in launches(loop.steps)):
+    if not any(counter in step.symbols for step in walk(loop.steps)):
         once = _steps(loop.steps, {**env, counter: 0})
         return Counter({what: count * each for what, each in once.items()})
     total: Counter[str] = Counter()
@@ -71,8 +72,9 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
     for axes, stages in nests.items():
         points = _points((*kernel.axes, *axes), env)
         body = sc.order([stage.body for stage in stages])
-        hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
-        simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
+        kinds = [kind(s) for s in body]
+        hard = kinds.count(Kind.MATH)
+        simple = kinds.count(Kind.LIGHT) + kinds.count(Kind.SLOW) + sum(s.op == "fma" for s in body)
         operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
         transcendental += points * hard
     return operations, transcendental
