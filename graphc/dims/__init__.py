@@ -8,6 +8,7 @@ from graphc.dims.algebra import (
     Size,
     Symbol,
     axis,
+    counter,
     dim,
     divide,
     equal,
@@ -23,7 +24,8 @@ from graphc.dims.algebra import (
 from graphc.dims.use import affine, as_symbol, evaluate, format_shape, of_symbol, product, solve, substitute
 
 __all__ = [
-    "Atom", "Call", "Dim", "Index", "Size", "Symbol", "affine", "as_symbol", "axis", "dim", "divide", "equal", "evaluate", "floordiv",
+    "Atom", "Call", "Dim", "Index", "Size", "Symbol", "affine", "as_symbol", "axis", "counter", "dim",
+    "divide", "equal", "evaluate", "floordiv",
     "format_shape", "fresh", "less_equal", "lower_bound", "maximum", "minimum", "mod", "of_symbol", "product", "solve", "substitute",
     "symbols",
 ]  # fmt: skip

@@ -141,6 +141,24 @@ def position(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return None if x is None or any(s == 0 for s in x.shape) else (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
 
 
+@builder("extreme", "get")
+def extreme(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fi", ndim=1)
+    if x is None or any(s == 0 for s in x.shape):
+        return None
+    value, index = (gx.max_with_index, gx.min_with_index)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim, keepdims=True)
+    return value if c % 5 == 0 else index if c % 5 == 1 else x * (value - index.astype(x.dtype))
+
+
+@builder("divmod", "modf", "frexp")
+def pair(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fiu" if b % 3 == 0 else "f")
+    if x is None:
+        return None
+    first, second = gx.divmod(x, pool.pick(b, x.dtype.kind, like=x)) if b % 3 == 0 else (gx.modf, gx.frexp)[b % 2](x)
+    return first if c % 3 == 0 else second if c % 3 == 1 else first * second
+
+
 @builder("cumulate")
 def running(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, ndim=1)
@@ -312,7 +330,7 @@ def counted(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return x * steps.astype(x.dtype) + x.shape[0] if b % 2 else x + gx.eye(3, dtype=x.dtype)[c % 3, b % 3]
 
 
-NOT_BUILT = {"input", "shared", "constant", "get", "derived"}  # leaves, and what is no computation
+NOT_BUILT = {"input", "shared", "constant", "bound", "derived"}  # leaves, and what is no computation
 
 
 POOL = (1, 2, 2, 3, 3, 4, 4, 5, 0)  # sizes: few, so that those of different arrays coincide
