@@ -30,16 +30,7 @@ from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, loop_indices, turned
 from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
-from graphc.passes.fusion.loop_order import (
-    Loops,
-    column_goals,
-    in_order,
-    loops_of,
-    own_index,
-    reduced_index,
-    sizes_of,
-    squeezed,
-)
+from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
 from graphc.passes.fusion.several import computed_by, form_of, operands, readers, siblings, values
