@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dims, scalar
-from graphc.dims import Dim
+from graphc.dims import Dim, Undecided
 from graphc.dtypes import as_dtype, int64
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
@@ -51,7 +51,7 @@ def variable(op: Op, name: str, dtype: object, shape: object, cls: type[Node] = 
     if not isinstance(name, str) or not name:
         fail(ArgumentError, f"the name of a variable must be a non-empty string, got {name!r}")
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-    named = [dims.fresh(f"{name}_{k}" if name.isidentifier() else "d") if s is None else s for k, s in enumerate(sizes)]
+    named = [dims.fresh_of(name, k) if s is None else s for k, s in enumerate(sizes)]
     return make(op, (), (name, next(_variables), as_dtype(dtype), as_shape(named)), cls)
 
 
@@ -82,6 +82,8 @@ def asarray(value: ArrayLike, dtype: np.dtype | None = None) -> Node:
     if isinstance(value, Dim):
         node = make(DIM, (), (value,))
         return node if dtype is None or dtype == int64 else node.astype(dtype)
+    if isinstance(value, Undecided):
+        return value.of(asarray)  # type: ignore[no-any-return]
     if isinstance(value, (list, tuple)):
         if any(isinstance(v, (Node, Dim)) for v in flat(value)):
             fail(ArgumentError, "a list that holds nodes is not an array", hint="use gx.stack")
