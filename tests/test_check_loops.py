@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+import graphc as gx
 from graphc import dims
 from graphc import scalar as sc
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store
+from graphc.codegen.loops.lower import lower
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, float32, float64, int32, int64
 from graphc.errors import CompileError
-from graphc.program import Kernel, Operand, loop_index
+from graphc.program import Axis, Kernel, Operand, Stage, loop_index
+from graphc.program import Store as ProgramStore
 from graphc.scalar import Scalar
+from tests.stages import TARGET, planned
 
 N = dims.dim("n")
 I0, I1 = loop_index(0), loop_index(1)
@@ -122,3 +129,34 @@ def test_message() -> None:
         "  in  for i1 in 4 (serial)",
         "  in  for i0 in n (serial)",
     ]
+
+
+# -- stages and points ----------------------------------------------------------------------------------------------
+STORED = (ProgramStore(1, (sc.index(I0),)),)
+ROW_SUM = Stage((), sc.load(0, (sc.index(I0), sc.index(I1)), float64), float64, (Axis(I1, 4),), "sum", STORED)
+SUMS = Kernel((Axis(I0, N),), (ROW_SUM,), KERNEL.operands)
+
+
+def row_sums(rows: Size, columns: Size) -> Block:
+    return Block((loop(I0, rows, Alloc(0, float64, "sum"), loop(I1, columns, Accumulate(0, "sum", fetch(0, 0)))),))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(N, 4), (2 * N, 2)])
+def test_every_point_is_computed_once(rows: Size, columns: int) -> None:
+    check_loops(row_sums(rows, columns), SUMS)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(N, 3), (N - 1, 4), (N, N), (1, 4)])
+def test_points_that_are_missing_or_too_many(rows: Size, columns: Size) -> None:
+    with pytest.raises(CompileError, match=r"t0 is computed .* times, but has 4\*n points"):
+        check_loops(row_sums(rows, columns), SUMS)
+
+
+def test_axes_of_one_name_and_different_extents_stay_apart() -> None:
+    """The gradient of take: a copy over (10, 4) beside updates over (3, 4, 4) once became one loop of 40, which left the updates."""
+    w = gx.tensor("w", (10, 4))
+    (kernel,) = planned([w], [gx.grad(gx.sum(gx.take(w, np.zeros((3, 4), int), axis=0)), w)]).kernels()
+    copy, updates = lower(kernel, TARGET).body
+    assert isinstance(updates, For) and updates.extent == 12
+    with pytest.raises(CompileError, match=r"the offset i1 leaves b1 of 12 i64\n.*\n.*i2 in 4.*\n.*i1 in 40"):
+        check_loops(Block((copy, replace(updates, extent=40))), kernel)

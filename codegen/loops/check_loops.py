@@ -4,12 +4,13 @@
       > t3: f32 = (t2 + 1.0)
       in  for i0 in n (serial)
 
+Every stage of the kernel is computed once for each of its points: the loops around it have as many turns as it has points.
 A `Call` is opaque here: a micro-kernel checks its own parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -44,12 +45,25 @@ class _Scope:
 
 def check_loops(block: Block, kernel: Kernel) -> None:
     """Raise CompileError unless `block` is a well formed body of `kernel`."""
-    _Checker(kernel).block(block, _Scope({}, {}, {}))
+    checker = _Checker(kernel)
+    checker.block(block, _Scope({}, {}, {}))
+    checker.points(block)
 
 
 class _Checker:
     def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
         self.operands = kernel.operands
+
+    def points(self, block: Block) -> None:
+        """Stage k is `t<k>`, computed as often as its axes have points: no turn is missing, none is one too many."""
+        for name, turns, within in _computed(block, 1, ()):
+            if name < len(self.kernel.stages):
+                stage = self.kernel.stages[name]
+                wanted = dims.product([a.extent for a in (*self.kernel.axes, *stage.axes, *stage.reduce)])
+                if dims.equal(turns, wanted) is not True:
+                    around = "".join(f"\n  in  {line}" for line in within[::-1])
+                    raise CompileError(f"loops: t{name} is computed {turns} times, but has {wanted} points{around}")
 
     def block(self, block: Block, scope: _Scope) -> None:
         for s in block.body:
@@ -180,6 +194,20 @@ class _Checker:
         size = dims.product(self.operands[slot].shape)
         if exact and dynamic is None and outside(static, size, scope.axes):
             _broken(f"the offset {static} leaves b{slot} of {size} {SHORT[self.operands[slot].dtype]}", s, scope)
+
+
+def _computed(statement: Statement, turns: Size, within: tuple[str, ...]) -> Iterator[tuple[int, Size, tuple[str, ...]]]:
+    """Every local with how often it is computed, and the loops around."""
+    match statement:
+        case Let(name, _) | Accumulate(name):
+            yield name, turns, within
+        case For(index, extent, kind, body):
+            yield from _computed(body, turns * extent, (*within, f"for {index} in {extent} ({kind})"))
+        case Block(body):
+            for s in body:
+                yield from _computed(s, turns, within)
+        case If(_, body):
+            yield from _computed(body, turns, within)
 
 
 def _broken(what: str, s: Statement, scope: _Scope) -> NoReturn:

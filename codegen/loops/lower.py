@@ -150,17 +150,9 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     sa, sb = dims.as_symbol(a.index), dims.as_symbol(b.index)
     assert sa is not None and sb is not None
     groups = [kernel.axes] + [g for stage in kernel.stages for g in (stage.axes, stage.reduce)]
-    for group in groups:
-        has = [x for x in group if x.index in (a.index, b.index)]
-        if has and (
-            len(has) != 2
-            or _extent(group, b.index) != b.extent
-            or group.index(has[1]) != group.index(has[0]) + 1
-            or has[0].index != a.index
-        ):
-            return kernel
-    b = next(x for g in groups for x in g if x.index == b.index)
-    a = next(x for g in groups for x in g if x.index == a.index)
+    # stages may give one index different extents: every group with either index must have both, neighbours, and the same inner extent
+    if not all(_side_by_side(group, a, b) for group in groups):
+        return kernel
     scans = any(stage.scan and any(x.index in (a.index, b.index) for x in stage.reduce) for stage in kernel.stages)
     if scans:
         return kernel
@@ -173,10 +165,10 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     if not all(_mergeable(static, sa, sb, b.extent) for st in kernel.stores for _, _, static, _ in st):
         return kernel
     zero: dict[dims.Symbol, Size] = {sa: 0}
-    merged = Axis(b.index, a.extent * b.extent)
 
     def axes(group: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        return tuple([merged if x.index == b.index else x for x in group if x.index != a.index])
+        extents = {x.index: x.extent for x in group}
+        return tuple([Axis(x.index, extents[a.index] * x.extent) if x.index == b.index else x for x in group if x.index != a.index])
 
     def stage(s: Stage) -> Stage:
         factor = None if s.factor is None else replace_indices(s.factor, zero)
@@ -194,8 +186,10 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     return Loaded(axes(kernel.axes), stages, stores)
 
 
-def _extent(group: Iterable[Axis], index: Dim) -> Size:
-    return next(x.extent for x in group if x.index == index)
+def _side_by_side(group: Sequence[Axis], a: Axis, b: Axis) -> bool:
+    """Whether a group of axes has neither index, or loops over the first right around one over the second of the extent `b`."""
+    at = [k for k, x in enumerate(group) if x.index in (a.index, b.index)]
+    return not at or (len(at) == 2 and at[1] == at[0] + 1 and group[at[0]].index == a.index and group[at[1]] == b)
 
 
 def _mergeable(static: Size, a: dims.Symbol, b: dims.Symbol, extent: Size) -> bool:
