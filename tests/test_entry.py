@@ -86,7 +86,7 @@ def test_what_is_not_plain_goes_the_python_way(two: gx.Function, argument: objec
 
 def test_keywords_and_errors_reach_python(two: gx.Function) -> None:
     np.testing.assert_array_equal(two(b=np.ones(2), a=np.zeros(2))[0], [1, 1])
-    with pytest.raises(gx.ShapeError, match="expected n = 3"):
+    with pytest.raises(gx.ShapeError, match=r"must be n = .* = 3"):
         two(np.ones(3), np.ones(4))
     with pytest.raises(gx.ArgumentError, match="misses input 'b'"):
         two(np.ones(3))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -27,8 +27,9 @@ from graphc.codegen.runtime.pool import RUN
 from graphc.codegen.runtime.pool import symbols as pool_symbols
 from graphc.codegen.strategy.product_scratch import make_room
 from graphc.codegen.target import host
-from graphc.dims import Dim, Symbol
+from graphc.dims import Dim, Size, Symbol
 from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
+from graphc.ir import Node
 from graphc.program import Check, Layout, Program
 from graphc.target import Target
 
@@ -48,6 +49,7 @@ class Executable:
         fma: bool = True,
         layout: Layout | None = None,
         threads: int | None = None,
+        assuming: Callable[[Size, Size], Node | None] = lambda a, b: None,
     ) -> None:
         self.target = target or host()
         self.program = program = make_room(program, self.target)
@@ -56,7 +58,7 @@ class Executable:
         self.symbols = program_symbols(program)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *not_negative(program)], given)
+        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *not_negative(program)], given, assuming)
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
         self.context: Context | None = None

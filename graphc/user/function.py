@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphc import dims, tree
 from graphc.derivatives.grad import collector_paused
-from graphc.dims import Dim, Symbol
+from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
@@ -25,7 +26,7 @@ from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, write_values
 from graphc.user.vectorcall import callable_class, set_entry
-from graphc.verify.graph import size_assumptions
+from graphc.verify.graph import assuming, size_assumptions
 
 if TYPE_CHECKING:
     from graphc.codegen.runtime.executable import Executable
@@ -107,7 +108,9 @@ class Function:
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
         program = plan(graph, updates, self._size_checks, self._log, host())
-        executable = Executable(program, given=self._arguments.sizes, layout=self._arguments.layout(self._structure), threads=self.threads)
+        layout = self._arguments.layout(self._structure)
+        who = partial(_assuming, self._graph.outputs, self._updates)  # not a method: the executable shall not lead back to the function
+        executable = Executable(program, given=self._arguments.sizes, layout=layout, threads=self.threads, assuming=who)
         self._code = executable
         set_entry(self, executable.entry(Function.__call__))
         return graph, program, executable
@@ -282,6 +285,15 @@ def _check_update(s: Shared, v: Node) -> None:
         fail(DTypeError, f"updates: the new value is {v.dtype}, the state {s.dtype}", s, v, hint=f"cast it with .astype({s.dtype.name!r})")
     if v.ndim != s.ndim or not all(map(same_size, v.shape, s.shape)):
         fail(ShapeError, "updates: the new value and the state differ in shape", s, v)
+
+
+def _assuming(outputs: Sequence[Node], updates: Sequence[tuple[Shared, Node]], a: Size, b: Size) -> Node | None:
+    """Who took these sizes to be equal: a node, or the state that is updated."""
+    node = assuming(outputs, a, b)
+    if node is not None:
+        return node
+    pairs = [(s, {*zip(s.shape, v.shape, strict=True), *zip(v.shape, s.shape, strict=True)}) for s, v in updates]
+    return next((s for s, listed in pairs if (a, b) in listed), None)
 
 
 def _write(results: list[np.ndarray], targets: list[np.ndarray]) -> list[np.ndarray]:
