@@ -25,11 +25,13 @@ from graphc.codegen.compile import write_module
 from graphc.codegen.strategy.product_scratch import make_room
 from graphc.codegen.target import host
 from graphc.ir import Graph, Node
+from graphc.options import Options
 from graphc.passes import pipeline
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.storage.cache_blocks import block
 from graphc.passes.storage.memory import plan_memory, update_in_place
+from graphc.passes.storage.scalar_buffers import pack
 from graphc.verify.graph import size_assumptions
 
 BUILDING = ("build", "grad", "checks", "simplify", "fuse", "assemble", "memory")  # what the goal of 30 us a node is about
@@ -99,8 +101,8 @@ def compiled(declare: Callable[[dict[str, float]], Declared]) -> tuple[int, dict
     new = [(s, v) for (s, _), v in zip(updates, best.outputs[len(outputs) :], strict=True)]
     fused = timed("fuse", lambda: fuse(best))
     assembled = timed("assemble", lambda: assemble(best, new, fused, checks))
-    program = timed("memory", lambda: plan_memory(block(update_in_place(assembled), host().l2 // 2)))
-    text = timed("text", lambda: write_module(make_room(program, host()), host()))
+    program = timed("memory", lambda: plan_memory(pack(block(update_in_place(assembled), host().l2 // 2))))
+    text = timed("text", lambda: write_module(make_room(program, host()), Options(target=host())))
     code = timed("LLVM", lambda: jit.compile_module(text, host()))
     timed("warm", lambda: jit.load(code))
     gc.enable()

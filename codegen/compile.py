@@ -7,15 +7,17 @@ from collections.abc import Callable, Sequence
 from graphc import dims
 from graphc.codegen.llvm.emit import FunctionEmitter
 from graphc.codegen.llvm.module import Unit
+from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
 from graphc.codegen.loops.loopir import Block
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, team_of, write_task
 from graphc.codegen.runtime.pool import RUN
 from graphc.codegen.strategy.product import ProductEmitter
+from graphc.codegen.target import host
 from graphc.dims import Size, Symbol
+from graphc.options import Options
 from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Step
-from graphc.target import Target
 
 ARGUMENTS_PER_FUNCTION = 800  # of the kernels it calls, some two instructions each: LLVM's time is super-linear in the length of a function
 SHORT_KERNEL = 60  # lines of text: up to it a call costs more than the copy of the code
@@ -24,8 +26,7 @@ FINISHED = -1
 
 def write_module(
     program: Program,
-    target: Target,
-    fma: bool = True,
+    options: Options,
     entry: Callable[[Unit], FunctionEmitter] | None = None,
     threads: Threads = ONE_THREAD,
 ) -> str:
@@ -34,12 +35,16 @@ def write_module(
     slots: the addresses of inputs, state, constants, outputs and the arena, see `slot_of`; sizes: the symbols in order.
     `entry` writes a function that calls it from Python.
     """
+    target, fma = options.target or host(), options.fma
     unit = Unit(target, fma)
     names = unit.names = program.kernels()
     teams: dict[Kernel, Team] = {}
     launched = {step.kernel for step in program.steps if isinstance(step, Launch)}
     for kernel, name in names.items():
-        loops = lower(fuse_multiply_add(kernel) if fma else kernel, target)
+        body = fuse_multiply_add(kernel) if fma else kernel
+        loops = lower(body, target)
+        if options.verify:
+            check_loops(loops, body)
         team = None if kernel not in launched else team_of(kernel, loops, threads)
         if team is not None:
             teams[kernel] = team

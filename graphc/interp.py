@@ -20,6 +20,7 @@ from graphc.dtypes import int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node, Type, toposort
 from graphc.operators import FUNCTIONS
+from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
 from graphc.types import TensorType, tensor_type
 
@@ -49,7 +50,7 @@ def evaluate(outputs: Sequence[Node], env: Mapping[Any, Any], sizes: Sizes | Non
                 remaining[i] -= 1
                 if not remaining[i]:
                     del values[i]
-    return [np.array(values[node]) for node in outputs]
+    return [np.array(values[node], node.dtype) for node in outputs]
 
 
 def eval(exprs: Any, givens: Mapping[Any, Any] | None = None) -> Any:
@@ -69,8 +70,6 @@ FUNCTIONS["eval"] = eval
 # -- what is given ----------------------------------------------------------------------------------------------------
 def _given(node: Node, value: Any) -> Value:
     """`value` as an array of the node's dtype and rank; Python numbers and lists are weak, arrays cast by NumPy's "safe"."""
-    if isinstance(node.type, tuple):
-        return tuple(np.asarray(v) for v in value)
     array, dtype = np.asarray(value), node.dtype
     if array.dtype != dtype:
         casting: Literal["safe", "same_kind"] = "safe" if hasattr(value, "dtype") else "same_kind"
@@ -119,7 +118,7 @@ def _bind(values: Mapping[Node, Value], given: Mapping[Any, Any], sizes: Sizes) 
     for node, value in values.items():
         if node.op is DIM:
             bind(node.params[0], int(value), "the size", node)
-        for axis, size in enumerate(() if isinstance(node.type, tuple) else node.shape):
+        for axis, size in enumerate(node.shape):
             bind(size, value.shape[axis], f"the size of axis {axis}", node)
     for size, actual, where, owners in later:
         if isinstance(size, int) or all(s in known for s in dims.symbols(size)):
@@ -183,7 +182,7 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
             fail(ShapeError, f"{op.name}: {ruled} at these sizes, declared {expected}", node)
     result = op.ref(*inputs, **params)
     if isinstance(expected, tuple):
-        return tuple(_checked(node, r, t) for r, t in zip(result, expected, strict=True))
+        return tuple([_checked(node, r, t) for r, t in zip(listed(result, node, "reference", len(expected), "output"), expected)])
     return _checked(node, result, expected)
 
 

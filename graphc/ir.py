@@ -16,12 +16,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from graphc.dims import Dim, Size, Symbol
 from graphc.dims import substitute as substitute_size
+from graphc.errors import ArgumentError, fail
 from graphc.intern import InternTable
 from graphc.operators import Operators
 from graphc.types import TensorType, tensor_type
@@ -42,10 +43,13 @@ class Op:
     type_rule(*input_types, **params) -> Type      raises ShapeError or DTypeError
     ref(*arrays, **params) -> array                the NumPy meaning; what the interpreter runs
     vjp(g, out, *inputs, **params) -> cotangents   one per input, None where it is no function of it
-    jvp(out, inputs, tangents, **params) -> tangent; a tangent that is None is zero. None: derived, see graphc.derivatives.grad
+    jvp(out, inputs, tangents, **params) -> tangent; a tangent that is None is zero. None: derived, see graphc.derivatives.forward
     batch(inputs, mapped, **params) -> node        the op with a mapped leading axis on the inputs where mapped[k]
     linear_in: the inputs in which the op is linear when the others are held
     loop(node) -> LoopForm                         how one element is computed; None: lowered by codegen itself, or never
+
+    Where the type is a tuple of k, everything comes k at a time: `ref` returns k arrays, `g` and `out` are k nodes (None in g: no
+    cotangent arrives), tangents, lanes and loop forms are tuples of k. See graphc.ops.outputs.
     """
 
     name: str
@@ -55,10 +59,10 @@ class Op:
     type_rule: Callable[..., Type]
     ref: Callable[..., Any] | None = None
     vjp: Callable[..., Sequence[Node | None]] | None = None
-    jvp: Callable[..., Node | None] | None = None
-    batch: Callable[..., Node] | None = None
+    jvp: Callable[..., Node | Sequence[Node | None] | None] | None = None
+    batch: Callable[..., Node | Sequence[Node]] | None = None
     linear_in: tuple[int, ...] = ()
-    loop: Callable[[Node], LoopForm] | None = None
+    loop: Callable[[Node], LoopForm | tuple[LoopForm, ...]] | None = None
     elementwise: bool = False
     commutative: bool = False
     costly: bool = False  # a transcendental, a division, a root: never computed twice
@@ -86,21 +90,29 @@ class Node(Operators):
     @property
     def tensor(self) -> TensorType:
         """The type of a single-output node."""
-        assert isinstance(self.type, TensorType)
-        return self.type
+        return self.type if isinstance(self.type, TensorType) else _several(self)
 
     # the next three are read most: past `tensor`, at half the price
     @property
     def shape(self) -> tuple[Size, ...]:
-        return self.type.shape  # type: ignore[union-attr]
+        try:
+            return self.type.shape  # type: ignore[union-attr]
+        except AttributeError:
+            _several(self)
 
     @property
     def dtype(self) -> np.dtype:
-        return self.type.dtype  # type: ignore[union-attr]
+        try:
+            return self.type.dtype  # type: ignore[union-attr]
+        except AttributeError:
+            _several(self)
 
     @property
     def ndim(self) -> int:
-        return len(self.type.shape)  # type: ignore[union-attr]
+        try:
+            return len(self.type.shape)  # type: ignore[union-attr]
+        except AttributeError:
+            _several(self)
 
     @property
     def size(self) -> Size:
@@ -127,6 +139,12 @@ class Node(Operators):
         return f"<{self.name}: {self.type}>" if self.name else f"<{self.op.name}({shown}): {self.type}>"
 
 
+def _several(node: Node) -> NoReturn:
+    """Refuse to take a node of several outputs for an array: what does not know tuples raises here, and skips nothing."""
+    hint = "take one of them: a, b = graphc.ops.outputs.outputs(node)"
+    fail(ArgumentError, f"{node.op.name} gives {len(node.type)} arrays, and one is asked for", node, hint=hint)  # type: ignore[arg-type]
+
+
 _NODES: InternTable[Node] = InternTable()
 _entry = _NODES.entry
 _serials = itertools.count()
@@ -144,11 +162,24 @@ def make(op: Op, inputs: tuple[Node, ...], params: tuple[Hashable, ...] = (), cl
     if entry is not None and (found := entry()) is not None:
         return found  # type: ignore[no-any-return]
     types = [i.type for i in inputs]
-    type = op.type_rule(*types, **dict(zip(op.params, params, strict=True))) if params else op.type_rule(*types)
+    try:
+        type = op.type_rule(*types, **dict(zip(op.params, params, strict=True))) if params else op.type_rule(*types)
+    except AttributeError:  # of a tuple, which has neither shape nor dtype
+        _refuse_tuples(inputs)
+        raise
+    if type.__class__ is tuple:  # rules of several outputs need not look into a type
+        _refuse_tuples(inputs)
     made = _new(cls)
     made.op, made.inputs, made.params, made.type, made.site, made.serial = op, inputs, params, type, call_site(), next(_serials)
     made.normal = None
     return _NODES.add(key, made)
+
+
+def _refuse_tuples(inputs: Iterable[Node]) -> None:
+    """ArgumentError for an input of several outputs, which only `get` reads."""
+    for i in inputs:
+        if isinstance(i.type, tuple):
+            _several(i)
 
 
 def _bits(value: Hashable) -> Hashable:

@@ -1,28 +1,29 @@
 """The compiler as visible tuples: the page to read first.
 
-graph passes      Graph -> Graph        exact meaning kept but for the rounding a rule owns up to
-fuse              Graph -> clusters     which values share a kernel
-assemble          clusters -> Program   stages, operands, buffers, checks, commit point
-update_in_place   Program -> Program    new state where the old one was
-block             Program -> Program    runs of elementwise kernels, one piece of all arrays after the other
-plan_memory       Program -> Program    arena offsets
+LEVELS    Graph -> Graph                 exact meaning kept but for the rounding a rule owns up to
+PROGRAM   Graph -> Fused -> Program      the rows below, in order; one runner verifies, times and logs each
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphc.dims import Size
 from graphc.ir import Graph, Node
+from graphc.options import Options, default_options
 from graphc.passes.fusion.assemble import assemble
+from graphc.passes.fusion.cluster import Fused
 from graphc.passes.fusion.fuse import fuse
+from graphc.passes.fusion.verify_clusters import verify_clusters
 from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
 from graphc.passes.storage.memory import plan_memory, update_in_place
+from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Program
-from graphc.target import Target
+from graphc.verify.graph import verify
+from graphc.verify.program import verify_program
 
 
 @dataclass
@@ -42,14 +43,86 @@ LEVELS: dict[str, tuple[GraphPass, ...]] = {
 }
 
 
-def optimise(graph: Graph, mode: str, log: Log) -> Graph:
-    """The graph passes of a level."""
+def optimise(graph: Graph, mode: str, log: Log, check: bool | None = None) -> Graph:
+    """The graph passes of a level; verified before the first and after each with `check`, or where the default options say so."""
+    check = default_options().verify if check is None else check
+    if check:
+        verify(graph)
     for run in LEVELS[mode]:
         start, before = time.perf_counter(), len(graph.order)
         graph = run(graph, log)
         took = (time.perf_counter() - start) * 1e3
         log.lines.append(f"{run.__name__}: {before} -> {len(graph.order)} nodes, {took:.1f} ms")
+        if check:
+            verify(graph)
     return graph
+
+
+# -- from graph to program --------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Stage:
+    """What the program passes have made so far of a graph, and what they were asked for."""
+
+    graph: Graph
+    updates: tuple[tuple[Node, Node], ...]  # (variable, new value): the last outputs of the graph
+    size_checks: tuple[tuple[Size, Size], ...]
+    options: Options
+    fused: Fused | None = None
+    program: Program | None = None
+
+    @property
+    def clusters(self) -> Fused:
+        assert self.fused is not None, "`fuse` comes first"
+        return self.fused
+
+    @property
+    def steps(self) -> Program:
+        assert self.program is not None, "`assemble` comes first"
+        return self.program
+
+    def check(self) -> None:
+        """Verify what was made last."""
+        if self.program is not None:
+            verify_program(self.program)
+        elif self.fused is not None:
+            verify_clusters(self.graph, self.fused)
+
+    def describe(self) -> str:
+        if self.program is None:
+            return f"{len(self.clusters.clusters)} clusters"
+        return f"{len(self.program.steps)} steps, {len(self.program.kernels())} different kernels"
+
+
+@dataclass(frozen=True)
+class ProgramPass:
+    """A named row: what it makes of what there is."""
+
+    name: str
+    run: Callable[[Stage], Stage]
+
+
+def on_program(name: str, change: Callable[[Program], Program]) -> ProgramPass:
+    """A row that reads and changes the program alone."""
+    return ProgramPass(name, lambda s: replace(s, program=change(s.steps)))
+
+
+def _assembled(s: Stage) -> Stage:
+    return replace(s, program=assemble(s.graph, s.updates, s.clusters, s.size_checks))
+
+
+def _blocked(s: Stage) -> Stage:
+    target = s.options.target  # without one no cache is known
+    return s if target is None else replace(s, program=block(s.steps, target.l2 // 2))
+
+
+PROGRAM: tuple[ProgramPass, ...] = (
+    ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph))),  # which values share a kernel
+    ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
+    on_program("update in place", update_in_place),  # new state where the old one was
+    ProgramPass("cache blocks", _blocked),  # runs of elementwise kernels, one piece of all arrays after the other
+    on_program("scalar buffers", pack),  # values of rank 0 side by side
+    on_program("plan memory", plan_memory),  # offsets in the arena
+)
 
 
 def plan(
@@ -57,17 +130,16 @@ def plan(
     updates: Sequence[tuple[Node, Node]],
     size_checks: Sequence[tuple[Size, Size]],
     log: Log,
-    target: Target | None = None,
+    options: Options | None = None,
+    passes: Sequence[ProgramPass] = PROGRAM,
 ) -> Program:
-    """Fuse, assemble, plan memory. The last len(updates) outputs of the graph are the new values; without a target no cache is known."""
-    start = time.perf_counter()
-    fused = fuse(graph)
-    program = update_in_place(assemble(graph, updates, fused, size_checks))
-    if target is not None:
-        program = block(program, target.l2 // 2)
-    program = plan_memory(program)
-    took = (time.perf_counter() - start) * 1e3
-    log.lines.append(
-        f"fuse, assemble, plan_memory: {len(fused.clusters)} clusters, {len(program.kernels())} different kernels, {took:.1f} ms"
-    )
-    return program
+    """The program of a graph. The last len(updates) outputs of the graph are the new values."""
+    made = Stage(graph, tuple(updates), tuple(size_checks), options or default_options())
+    for row in passes:
+        start = time.perf_counter()
+        made = row.run(made)
+        took = (time.perf_counter() - start) * 1e3
+        if made.options.verify:
+            made.check()
+        log.lines.append(f"{row.name}: {made.describe()}, {took:.1f} ms")
+    return made.steps

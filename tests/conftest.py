@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -53,40 +51,13 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def verified() -> Iterator[None]:
-    """Every graph, program and loop nest that a test compiles is verified: at each boundary in tests, at none in release."""
+    """Every graph, cluster, program and loop nest that a test compiles is verified: at each boundary in tests, at none in release."""
     try:
-        from graphc.codegen import compile as native
-        from graphc.codegen.loops.check_loops import check_loops
-        from graphc.passes import pipeline
-        from graphc.verify.graph import verify
-        from graphc.verify.program import verify_program
+        from graphc.options import Options, default_options, set_default_options
     except ImportError:  # a package that does not import fails the tests that use it, not all
         yield
         return
-
-    def graph_pass(run: Any) -> Any:
-        @functools.wraps(run)
-        def checked(graph: Any, log: Any) -> Any:
-            verify(graph)
-            result = run(graph, log)
-            verify(result)
-            return result
-
-        return checked
-
-    def plan_checked(*args: Any) -> Any:
-        program = plan(*args)
-        verify_program(program)
-        return program
-
-    def lower_checked(kernel: Any, target: Any) -> Any:
-        block = lower(kernel, target)
-        check_loops(block, kernel)
-        return block
-
-    plan, lower = pipeline.plan, native.lower
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "LEVELS", {level: tuple(map(graph_pass, passes)) for level, passes in pipeline.LEVELS.items()})
-        patch.setattr(pipeline, "plan", plan_checked)
-        patch.setattr(native, "lower", lower_checked)
-        yield
+    before = default_options()
+    set_default_options(Options(verify=True))
+    yield
+    set_default_options(before)

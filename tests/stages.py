@@ -12,6 +12,7 @@ from graphc.ir import Graph, Node
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.storage.memory import plan_memory, update_in_place
+from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Program, format_program
 from graphc.target import Target
 from graphc.verify.graph import size_assumptions, verify
@@ -35,7 +36,7 @@ def assembled(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence
 
 def planned(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence[tuple[Node, Node]] = ()) -> Program:
     """The program as code is made of it; its loops are checked on the way."""
-    program = plan_memory(update_in_place(assembled(inputs, outputs, updates)))
+    program = plan_memory(pack(update_in_place(assembled(inputs, outputs, updates))))
     verify_program(program)
     loops_of(program)
     return program

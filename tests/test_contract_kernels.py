@@ -20,11 +20,12 @@ from graphc.ir import Graph, Node
 from graphc.operators import FUNCTIONS as F
 from graphc.ops.contract import contract
 from graphc.ops.registry import tensor
+from graphc.options import Options
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.storage.memory import plan_memory
 from graphc.program import Program
-from graphc.user import function
+from graphc.user.function import function
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
 
@@ -118,7 +119,7 @@ def test_other_targets_are_written(target: str) -> None:
     from graphc.codegen.strategy.product_scratch import make_room
 
     a, b = tensor("a", ("m", "k"), "float32"), tensor("b", ("n", "k"), "float32")
-    text = write_module(make_room(program((a, b), (F["maximum"](a @ b.T, 0.0),)), named(target)), named(target))
+    text = write_module(make_room(program((a, b), (F["maximum"](a @ b.T, 0.0),)), named(target)), Options(target=named(target)))
     code = jit.assembly(text, named(target))
     assert "fmaf" not in code  # no call of the C library where FMA is missing
 
@@ -130,7 +131,7 @@ def test_narrower_machines(vector_bytes: int) -> None:
     rng = np.random.default_rng(9)
     for dtype in ("float32", "float64"):
         a, b = tensor("a", ("m", "k"), dtype), tensor("b", ("n", "k"), dtype)
-        run = Executable(program((a, b), (a @ b.T, F["maximum"](b @ a.T, 0.0), a.T @ a)), target)
+        run = Executable(program((a, b), (a @ b.T, F["maximum"](b @ a.T, 0.0), a.T @ a)), Options(target=target))
         for m, k, n in [(1, 9, 40), (3, 50, 11), (23, 300, 61), (100, 7, 5)]:
             x, y = array(rng, (m, k), dtype), array(rng, (n, k), dtype)
             want = x.astype("f8") @ y.T
@@ -318,7 +319,7 @@ def test_two_roundings_on_request(dtype: str) -> None:
     for k in range(100):
         want += x[:, k, None] * y[k]
     made = program((a, b), (a @ b,))
-    np.testing.assert_array_equal(Executable(made, fma=False)([x, y], [])[0], want)
+    np.testing.assert_array_equal(Executable(made, Options(fma=False))([x, y], [])[0], want)
     if host().has_fma:
         assert (Executable(made)([x, y], [])[0] != want).any()
 

@@ -13,7 +13,7 @@ import pytest
 
 import graphc as gx
 
-MODES = ("default", "none", "interpret")
+MODES = ("default", "none", "verify", "interpret")
 Pair = namedtuple("Pair", ["left", "right"])
 
 

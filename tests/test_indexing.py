@@ -14,7 +14,8 @@ from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import pull_back
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, toposort
-from graphc.ops.indexing import GATHER, SCATTER, gather, get, scatter
+from graphc.ops.indexing import GATHER, SCATTER, gather, scatter
+from graphc.ops.outputs import get
 from tests.ops_cases import arrays, check_batch, check_derivatives, check_loops, check_values, same
 
 n, m = dims.dim("n"), dims.dim("m")

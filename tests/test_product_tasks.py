@@ -19,6 +19,7 @@ from graphc.codegen.target import host
 from graphc.dims import Dim, Size
 from graphc.operators import FUNCTIONS as F
 from graphc.ops.registry import tensor
+from graphc.options import Options
 from tests.test_contract_kernels import array, executable, program
 
 EXTENTS = (0, 1, 2, 3, 7, 8, 16, 31, 33, 47, 48, 49, 64, 96, 127, 128, 129, 130, 255, 256, 257, 300, 1000)
@@ -111,7 +112,7 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
             each(self, index, low, high, step, write)
 
     monkeypatch.setattr(ProductEmitter, "each", backwards)
-    other = Executable(program((a, b), outputs), threads=1)([x, y], [])
+    other = Executable(program((a, b), outputs), Options(threads=1))([x, y], [])
     assert cuts
     for got, want in zip(other, forwards, strict=True):
         np.testing.assert_array_equal(got, want)

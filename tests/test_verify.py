@@ -12,7 +12,7 @@ import graphc as gx
 from graphc import dims
 from graphc.errors import CompileError
 from graphc.ir import Frozen, Graph, Node, Op, make, origin
-from graphc.ops.indexing import GET
+from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
 from graphc.types import TensorType, tensor_type
 from graphc.verify.graph import size_assumptions, verify

@@ -126,6 +126,7 @@ class Graphc(Peer):
         from graphc.codegen.strategy.product_scratch import make_room
         from graphc.codegen.target import host
         from graphc.ir import Graph
+        from graphc.options import Options
         from graphc.passes import pipeline
 
         sizes: list[int] = []
@@ -136,12 +137,12 @@ class Graphc(Peer):
                 inputs, outputs, updates = _graph(row, data, latest)
                 graph = Graph(tuple(inputs), (*outputs, *[v for _, v in updates]))
                 sizes[:] = [len(graph.order)]
-                log = pipeline.Log()
+                log, options = pipeline.Log(), Options(target=host())
                 best = pipeline.optimise(graph, "default", log)
                 values = best.outputs[len(outputs) :]
-                program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log, host())
+                program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log, options)
                 clock = Clock()
-                write_module(make_room(program, host()), host())
+                write_module(make_room(program, host()), options)
                 latest["codegen"] = clock.seconds()
             times.update({k: round(1e6 * v / sizes[0], 2) for k, v in latest.items()})
             return []

@@ -30,8 +30,8 @@ from graphc.codegen.target import host
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
 from graphc.ir import Node
+from graphc.options import Options, default_options
 from graphc.program import Check, Layout, Program
-from graphc.target import Target
 
 ALIGNMENT = 64
 ARENA_LIMIT = 1 << 46  # bytes; beyond it a size was nonsense
@@ -44,16 +44,15 @@ class Executable:
     def __init__(
         self,
         program: Program,
-        target: Target | None = None,
+        options: Options | None = None,
         given: Sequence[Dim] = (),
-        fma: bool = True,
         layout: Layout | None = None,
-        threads: int | None = None,
         assuming: Callable[[Size, Size], Node | None] = lambda a, b: None,
     ) -> None:
-        self.target = target or host()
+        options = options or default_options()
+        self.target = options.target or host()
         self.program = program = make_room(program, self.target)
-        self.threads = threads_for(program, threads)
+        self.threads = threads_for(program, options.threads)
         self.arena = arena_bytes(program, self.threads)
         self.symbols = program_symbols(program)
         self.replaced = replaced_state(program)
@@ -67,7 +66,7 @@ class Executable:
         objects: list[object] = []
         if layout is not None and suits(program, self.binding, layout):
             entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
-        self.text = write_module(program, self.target, fma, entry, self.threads)
+        self.text = write_module(program, options, entry, self.threads)
         if entry is not None:
             self.context = Context([s.cell for s in program.shared], self.constant_addresses, objects)  # type: ignore[attr-defined]
             symbols = {**cpython.addresses(), "context": self.context.address}

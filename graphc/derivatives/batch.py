@@ -17,6 +17,8 @@ from graphc.derivatives.user_trees import aligned
 from graphc.dims import Size
 from graphc.errors import ArgumentError, GraphcError, ShapeError, fail
 from graphc.ir import Node, make, origin, toposort
+from graphc.ops.outputs import GET, listed
+from graphc.ops.outputs import outputs as results
 from graphc.ops.registry import INPUT, asarray, variable
 from graphc.ops.shape import moveaxis
 from graphc.ops.spread import broadcast
@@ -85,24 +87,33 @@ def batch(outputs: Sequence[Node], mapping: Mapping[Node, Node], size: Size) -> 
     `mapping`: old node -> new node with a leading axis of `size`. One walk over the graph of the outputs.
     """
     new: dict[Node, Node] = dict(mapping)
+    several: dict[Node, Sequence[Node]] = {}  # of a node of several outputs the lanes of each
     for node in toposort(outputs, stop=mapping):
-        if node in new or not any(i in new for i in node.inputs):
-            continue
-        with origin(node.site):
-            new[node] = _batched(node, new, size)
+        if node.op is GET and node not in new and (lanes := several.get(node.inputs[0])) is not None:
+            new[node] = lanes[node.params[0]]
+        elif node not in new and any(i in new for i in node.inputs):
+            with origin(node.site):
+                made = _batched(node, new, size)
+            if isinstance(node.type, tuple):
+                several[node] = made
+            else:
+                (new[node],) = made
     return [(new[node], True) if node in new else (node, False) for node in outputs]
 
 
-def _batched(node: Node, new: Mapping[Node, Node], size: Size) -> Node:
-    """One op over all lanes."""
+def _batched(node: Node, new: Mapping[Node, Node], size: Size) -> Sequence[Node]:
+    """One op over all lanes: its outputs, one or several."""
     op = node.op
     mapped = [i in new for i in node.inputs]
     if op.elementwise:
-        return make(op, tuple([new[i] if m else lift(i, size) for i, m in zip(node.inputs, mapped)]), node.params)
+        return results(make(op, tuple([new[i] if m else lift(i, size) for i, m in zip(node.inputs, mapped)]), node.params))
     if op.batch is None:
         hint = "give its Op a `batch` rule, or compute it outside vmap"
         fail(NoBatchRule, f"vmap: {op.name} has no rule for a mapped axis", node, hint=hint)
-    return op.batch([new.get(i, i) for i in node.inputs], mapped, **node.attrs)
+    made = op.batch([new.get(i, i) for i in node.inputs], mapped, **node.attrs)
+    if not isinstance(node.type, tuple):
+        return (made,)  # type: ignore[return-value]
+    return listed(made, node, "batch rule", len(node.type), "output")
 
 
 def lift(node: Node, size: Size) -> Node:

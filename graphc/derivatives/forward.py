@@ -12,13 +12,14 @@ import operator
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from graphc.derivatives.grad import collector_paused, passes, prepared, pull_back
+from graphc.derivatives.grad import collector_paused, has_float, no_derivative, prepared, pull_back
 from graphc.derivatives.user_trees import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.dtypes import is_float
 from graphc.ir import Node, make, origin, toposort
+from graphc.ops.outputs import GET, listed
+from graphc.ops.outputs import outputs as results
 from graphc.ops.registry import INPUT, variable
 from graphc.tree import Tree
-from graphc.types import TensorType
 
 
 def jvp(outputs: Tree, wrt: Tree, tangents: Tree, *, consider_constant: Tree = ()) -> Tree:
@@ -42,43 +43,68 @@ def jvp(outputs: Tree, wrt: Tree, tangents: Tree, *, consider_constant: Tree = (
 def push_forward(outputs: Sequence[Node], seeds: Mapping[Node, Node], constant: AbstractSet[Node] = frozenset()) -> list[Node | None]:
     """The tangent of each output when the nodes of `seeds` have these tangents (added to what reaches them); None is zero."""
     tangents: dict[Node, Node] = {}
+    several: dict[Node, Sequence[Node | None]] = {}  # the tangents of a node of several outputs
     for node in toposort(outputs, stop=constant):
         tangent = seeds.get(node)
-        if node.inputs and node not in constant and any(i in tangents for i in node.inputs):
+        if node.op is GET and node not in constant and (found := several.get(node.inputs[0])) is not None:
+            pushed: Node | None = found[node.params[0]]
+        elif node.inputs and node not in constant and any(i in tangents for i in node.inputs):
             with origin(node.site):
-                pushed = _pushed(node, [tangents.get(i) for i in node.inputs])
-                if pushed is not None:
-                    tangent = pushed if tangent is None else tangent + pushed
+                parts = _pushed(node, [tangents.get(i) for i in node.inputs])
+            if isinstance(node.type, tuple):
+                several[node] = parts
+                continue
+            (pushed,) = parts
+        else:
+            pushed = None
+        if pushed is not None:
+            with origin(node.site):
+                tangent = pushed if tangent is None else tangent + pushed
         if tangent is not None:
             tangents[node] = tangent
     return [tangents.get(node) for node in outputs]
 
 
-def _pushed(node: Node, tangents: Sequence[Node | None]) -> Node | None:
-    """The tangent of one op's result."""
+def _pushed(node: Node, tangents: Sequence[Node | None]) -> Sequence[Node | None]:
+    """The tangents of an op's outputs, one or several."""
     op, params = node.op, node.attrs
-    if op.facts.get("stop") or not isinstance(node.type, TensorType) or not is_float(node.type.dtype):
-        return None
+    out = results(node)
+    if op.facts.get("stop") or not has_float(node):
+        return [None] * len(out)
     if op.jvp is not None:
-        return op.jvp(node, node.inputs, tangents, **params)
-    if not passes(node):
-        return None
+        if not isinstance(node.type, tuple):
+            return [op.jvp(node, node.inputs, tangents, **params)]  # type: ignore[list-item]
+        return listed(op.jvp(out, node.inputs, tangents, **params), node, "jvp", len(out), "output")
+    if op.vjp is None:
+        no_derivative(node)
     if op.elementwise and all(t is None or k in op.linear_in for k, t in enumerate(tangents)):  # select, cast: jointly linear
         moved = [(i if k not in op.linear_in else zeros_like(i)) if t is None else t for k, (i, t) in enumerate(zip(node.inputs, tangents))]
-        return make(op, tuple(moved), node.params)
-    parts = [part for k, t in enumerate(tangents) if t is not None and (part := _along(node, k, t)) is not None]
-    return functools.reduce(operator.add, parts) if parts else None
+        return results(make(op, tuple(moved), node.params))
+    parts = [_along(node, k, t) for k, t in enumerate(tangents) if t is not None]
+    return [functools.reduce(operator.add, found) if (found := [p for p in column if p is not None]) else None for column in zip(*parts)]
 
 
-def _along(node: Node, k: int, t: Node) -> Node | None:
-    """The derivative along the input k: d out / d input k applied to t."""
-    op, inputs, params = node.op, node.inputs, node.attrs
+def _along(node: Node, k: int, t: Node) -> Sequence[Node | None]:
+    """The derivative along the input k: d outputs / d input k applied to t."""
+    op = node.op
     if k in op.linear_in:  # contract: linear in each, the other held
-        return make(op, (*inputs[:k], t, *inputs[k + 1 :]), node.params)
-    assert op.vjp is not None
+        return results(make(op, (*node.inputs[:k], t, *node.inputs[k + 1 :]), node.params))
+    out = results(node)
+    floats = [is_float(o.dtype) for o in out]
     if op.elementwise:
-        return op.vjp(t, node, *inputs, **params)[k]
+        return [_transposed(node, [t if j == o else None for o in range(len(out))])[k] if floats[j] else None for j in range(len(out))]
     # u -> vjp(u)[k] is linear, and its transpose is the derivative; u is a stand-in that the result does not mention
-    u = variable(INPUT, "u", node.dtype, node.shape)
-    transposed = op.vjp(u, node, *inputs, **params)[k]
-    return None if transposed is None else pull_back([(transposed, t)], {u}).get(u)
+    u = [variable(INPUT, "u", o.dtype, o.shape) if f else None for o, f in zip(out, floats)]
+    transposed = _transposed(node, u)[k]
+    if transposed is None:
+        return [None] * len(out)
+    found = pull_back([(transposed, t)], {stand_in for stand_in in u if stand_in is not None})
+    return [None if stand_in is None else found.get(stand_in) for stand_in in u]
+
+
+def _transposed(node: Node, g: Sequence[Node | None]) -> Sequence[Node | None]:
+    """The vjp of one op: of the cotangents of its outputs those of its inputs."""
+    assert node.op.vjp is not None
+    several = isinstance(node.type, tuple)
+    found = node.op.vjp(*((tuple(g), results(node)) if several else (g[0], node)), *node.inputs, **node.attrs)
+    return listed(found, node, "derivative", len(node.inputs), "input")

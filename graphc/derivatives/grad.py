@@ -24,7 +24,7 @@ import gc
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from graphc.derivatives.user_trees import Leaves, filled, fitted, floats_of, is_zeros, nodes_of, seeds_of, zeros_like
 from graphc.dims import format_shape
@@ -32,11 +32,12 @@ from graphc.dtypes import is_float
 from graphc.errors import ArgumentError, DisconnectedError, NotDifferentiableError, ShapeError, fail
 from graphc.ir import Node, origin, toposort
 from graphc.operators import FUNCTIONS
+from graphc.ops.outputs import GET, listed, outputs
 from graphc.ops.spread import astype
 from graphc.tree import Tree
-from graphc.types import TensorType
 
 Seed = tuple[Node, Node]  # an output and its cotangent
+Values = Node | tuple[Node | None, ...]  # of one output, or of each of several; None: nothing arrives there
 
 
 # -- what users call ------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def vjp(outputs: Tree, wrt: Tree, cotangents: Tree, *, disconnected: str = "erro
 
 def _unit(what: str, cost: object) -> Seed:
     """The cost with its cotangent 1."""
-    if not isinstance(cost, Node) or not isinstance(cost.type, TensorType):
+    if not isinstance(cost, Node):
         if callable(cost):
             fail(ArgumentError, f"{what} takes an expression, not a function", hint=f"build it first: cost = f(x), then gx.{what}(cost, x)")
         fail(ArgumentError, f"{what}: the cost must be one node, got {type(cost).__name__}", hint="gx.vjp and gx.jacobian take trees")
@@ -153,22 +154,28 @@ def pull_back(
     order = toposort([node for node, _ in seeds] + list(known), stop=constant)
     through, wanted = _paths(order, sources, constant)
     arrived: dict[Node, list[Cotangent]] = {}
+    several: dict[Node, list[Cotangent | None]] = {}  # of a node of several outputs, what each of them gets
     for node, u in seeds:
         arrived.setdefault(node, []).append(Cotangent(u, None))
     result: dict[Node, Node] = {}
     for node in reversed(order):
-        parts = arrived.pop(node, None)
-        if node in known:
-            parts = [Cotangent(known[node], None)]
-        if parts is None:
+        totals = several.pop(node, None)
+        parts = [Cotangent(known[node], None)] if node in known else arrived.pop(node, [])
+        if not parts and totals is None:
             continue
         with origin(node.site):
-            total = parts[0] if len(parts) == 1 else _sum(parts)
-            if node in sources:
-                result[node] = total.value
+            if totals is None:
+                total = parts[0] if len(parts) == 1 else _sum(parts)
+                if node in sources:
+                    result[node] = total.value
+                totals = [total]
             if node not in through:
                 continue
-            for i, part in zip(node.inputs, _transposed(node, total, wanted)):
+            if node.op is GET:
+                source = node.inputs[0]
+                several.setdefault(source, [None] * len(outputs(source)))[node.params[0]] = totals[0]
+                continue
+            for i, part in zip(node.inputs, _transposed(node, totals, wanted)):
                 if part is not None and (i in through or i in sources):
                     arrived.setdefault(i, []).append(part)
     return result
@@ -178,28 +185,22 @@ def _paths(order: Sequence[Node], sources: AbstractSet[Node], constant: Abstract
     """(the nodes through which a derivative passes on to a source, those of them where a mask may be of use further down)."""
     through: set[Node] = set()
     wanted: set[Node] = set()
+    opaque: set[Node] = set()  # of several outputs, without a derivative: right as long as no float one is on a path
     for node in order:
         if not node.inputs or node in constant:
             continue
-        if (
-            node.op.vjp is None
-            and not node.op.facts.get("stop")
-            and _is_float(node)
-            and any(_is_float(i) and (i in through or i in sources) for i in node.inputs)
-        ):
-            fail(
-                NotDifferentiableError,
-                f"the op {node.op.name} has no derivative",
-                node,
-                hint="declare it with vjp=, or pass it through gx.stop_gradient",
-            )
-        if not passes(node):
-            continue
-        if any(i in through or i in sources for i in node.inputs):
+        if not any(i in through or i in sources for i in node.inputs):
+            if node.op is GET and node.inputs[0] in opaque and has_float(node):
+                no_derivative(node.inputs[0])
+        elif passes(node):
             through.add(node)
             selects = node.op.elementwise and not node.op.facts.get("unit")
             if selects or (not _is_product(node) and any(i in wanted for i in node.inputs)):
                 wanted.add(node)
+        elif node.op.vjp is None and not node.op.facts.get("stop") and has_float(node):
+            if not isinstance(node.type, tuple):
+                no_derivative(node)
+            opaque.add(node)
     return through, wanted
 
 
@@ -210,11 +211,19 @@ def _is_product(node: Node) -> bool:
 
 def passes(node: Node) -> bool:
     """Whether a derivative can pass: a float result of an op that has a derivative and does not stop it."""
-    return node.op.vjp is not None and _is_float(node) and not node.op.facts.get("stop")
+    return (node.op.vjp is not None or node.op is GET) and has_float(node) and not node.op.facts.get("stop")
 
 
-def _is_float(node: Node) -> bool:
-    return isinstance(node.type, TensorType) and is_float(node.type.dtype)
+def has_float(node: Node) -> bool:
+    """Whether the node, or one of its several outputs, is float."""
+    type = node.type
+    return any([is_float(t.dtype) for t in type]) if isinstance(type, tuple) else is_float(type.dtype)
+
+
+def no_derivative(node: Node) -> NoReturn:
+    """The error of a path that ends at an op without a derivative."""
+    hint = "declare it with vjp=, or pass it through gx.stop_gradient"
+    fail(NotDifferentiableError, f"the op {node.op.name} has no derivative", node, hint=hint)
 
 
 def _sum(parts: Sequence[Cotangent]) -> Cotangent:
@@ -225,24 +234,49 @@ def _sum(parts: Sequence[Cotangent]) -> Cotangent:
     return Cotangent(value, mask)
 
 
-def _transposed(node: Node, total: Cotangent, wanted: AbstractSet[Node]) -> list[Cotangent | None]:
-    """The cotangents of the inputs, with their masks: the table at the head of this file."""
+def _transposed(node: Node, totals: Sequence[Cotangent | None], wanted: AbstractSet[Node]) -> list[Cotangent | None]:
+    """The cotangents of the inputs from those of the outputs, with their masks: the table at the head of this file.
+
+    Of several outputs, those of one mask go through the vjp together; the vjp is linear, so what the masks give adds up.
+    """
+    if len(totals) == 1 and (alone := totals[0]) is not None and not isinstance(node.type, tuple):
+        return _passed(node, alone.value, alone.mask, node, wanted)
+    out = outputs(node)
+    masks = dict.fromkeys([t.mask for t in totals if t is not None])
+    found: list[list[Cotangent]] = [[] for _ in node.inputs]
+    for mask in masks:
+        g = tuple([None if t is None or t.mask is not mask else t.value for t in totals])
+        for parts, part in zip(found, _passed(node, g, mask, out, wanted)):
+            if part is not None:
+                parts.append(part)
+    return [_sum(parts) if parts else None for parts in found]
+
+
+def _passed(node: Node, g: Values, mask: Node | None, out: Values, wanted: AbstractSet[Node]) -> list[Cotangent | None]:
+    """What the cotangent g of one output, or the cotangents of several, under one mask become at the inputs."""
     op, inputs, params = node.op, node.inputs, node.attrs
-    g, mask = total
     assert op.vjp is not None
-    values = [None if v is None or is_zeros(v) else v for v in op.vjp(g, node, *inputs, **params)]
+    given = listed(op.vjp(g, out, *inputs, **params), node, "derivative", len(inputs), "input")
+    values = [None if v is None or is_zeros(v) else v for v in given]
     introduces = op.facts.get("masks") if any(i in wanted for i in inputs) else None
     if mask is None and introduces is None:
         return [None if v is None else Cotangent(v, None) for v in values]
-    new = list(introduces(node, *inputs, **params)) if introduces else [None] * len(inputs)
+    new = list(introduces(out, *inputs, **params)) if introduces else [None] * len(inputs)
     old: list[Node | None] = [None] * len(inputs)
     if mask is not None and op.elementwise:
         old = [mask] * len(inputs)
         if not op.facts.get("unit"):
-            values = [v if v is None or v is g else FUNCTIONS["where"](mask, v, 0) for v in values]
+            values = [v if v is None or any([v is u for u in _each(g)]) else FUNCTIONS["where"](mask, v, 0) for v in values]
     elif mask is not None and not _is_product(node) and any(i in wanted for i in inputs):
-        old = _carried(node, astype(mask, g.dtype), new)
+        shown = [None if u is None else astype(mask, u.dtype) for u in _each(g)]
+        ones = tuple(shown) if isinstance(g, tuple) else shown[0]
+        assert ones is not None
+        old = _carried(node, ones, out, new)
     return [None if v is None else Cotangent(v, _both(a, b)) for v, a, b in zip(values, old, new)]
+
+
+def _each(values: Values) -> tuple[Node | None, ...]:
+    return values if isinstance(values, tuple) else (values,)
 
 
 def _either(a: Node, b: Node) -> Node | None:
@@ -256,17 +290,19 @@ def _both(a: Node | None, b: Node | None) -> Node | None:
     return b if a is None else a if b is None or a is b else a & b
 
 
-def _carried(node: Node, ones: Node, new: Sequence[Node | None]) -> list[Node | None]:
+def _carried(node: Node, ones: Values, out: Values, new: Sequence[Node | None]) -> list[Node | None]:
     """The masks of the inputs of an op that moves or adds elements: where its vjp of the mask, as 0s and 1s, is positive.
 
     Known by the vjp not reading an operand; one that selects (it introduces a mask) may read it.
     """
     assert node.op.vjp is not None
-    shadows = node.op.vjp(ones, node, *node.inputs, **node.attrs)
-    operands = {node, *[i for i in node.inputs if is_float(i.dtype)]}
+    shadows = node.op.vjp(ones, out, *node.inputs, **node.attrs)
+    results = [r for r in _each(out) if r is not None]
+    operands = {*results, *[i for i in node.inputs if is_float(i.dtype)]}
+    held = [u for u in (*_each(ones), *results, *node.inputs) if u is not None]
     masks: list[Node | None] = []
     for shadow, selects in zip(shadows, new):
-        if shadow is None or (selects is None and not operands.isdisjoint(toposort([shadow], stop=[ones, node, *node.inputs]))):
+        if shadow is None or (selects is None and not operands.isdisjoint(toposort([shadow], stop=held))):
             masks.append(None)
         else:
             masks.append(shadow > 0)

@@ -33,6 +33,8 @@ def nodes_of(what: str, name: str, value: Tree) -> Leaves:
     for leaf, path in zip(leaves, paths):
         if isinstance(leaf, Node) and isinstance(leaf.type, TensorType):
             continue
+        if isinstance(leaf, Node):
+            asarray(leaf)  # of several arrays: raises
         if callable(leaf):
             hint = f"build the expression first: y = f(x), then gx.{what}(y, x, ...)"
             fail(ArgumentError, f"{what} takes expressions, not functions: {path} is {getattr(leaf, '__name__', 'a callable')}", hint=hint)

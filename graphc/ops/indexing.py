@@ -1,4 +1,4 @@
-"""Gather and scatter, the data-dependent index maps and each other's transpose; take, take_along_axis; `get` for ops of several outputs."""
+"""Gather and scatter, the data-dependent index maps and each other's transpose; take, take_along_axis."""
 
 from __future__ import annotations
 
@@ -270,15 +270,3 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> 
     node, index = broadcast_to(node, (*lead, node.shape[-1])), broadcast_to(index, (*lead, index.shape[-1]))
     index = wrap(index, node.shape[-1], "take_along_axis", place, node)
     return moveaxis(gather(node, index, axes=(last,), batch=last), last, place)
-
-
-# -- get ----------------------------------------------------------------------------------------------------------------
-GET = structural(
-    "get", 1, "Output `index` of an op that has several.", params=("index",), type_rule=lambda types, index: types[index],
-    ref=lambda values, index: values[index],
-)  # fmt: skip
-
-
-def get(node: Node, index: int) -> Node:
-    """The primitive: one output of a node whose type is a tuple. `grad` collects their cotangents into one tuple for its op."""
-    return make(GET, (node,), (index,))

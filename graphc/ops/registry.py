@@ -14,7 +14,7 @@ from graphc.dtypes import as_dtype, int64
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
 from graphc.loopform import LoopForm
-from graphc.types import as_shape, tensor_type
+from graphc.types import TensorType, as_shape, tensor_type
 
 ArrayLike = Node | Dim | np.ndarray | np.generic | int | float | bool | Sequence[Any]
 
@@ -78,7 +78,7 @@ _SMALL: dict[tuple[type, object, np.dtype], Node] = {}
 def asarray(value: ArrayLike, dtype: np.dtype | None = None) -> Node:
     """A node from anything array-like: nodes pass through, numbers and arrays become constants, a `Dim` its value."""
     if isinstance(value, Node):
-        return value
+        return value if type(value.type) is TensorType else value.tensor  # type: ignore[return-value]  # of several arrays: raises
     if isinstance(value, Dim):
         node = make(DIM, (), (value,))
         return node if dtype is None or dtype == int64 else node.astype(dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,11 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
 from graphc.ops.registry import asarray
+from graphc.options import Options, default_options
 from graphc.printer import format_graph
 from graphc.program import Program, format_program
 from graphc.substitute import substitute
+from graphc.target import Target
 from graphc.threads import as_thread_count
 from graphc.types import assumed_sizes, same_size
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from graphc.codegen.runtime.executable import Executable
     from graphc.passes.pipeline import Log
 
-MODES = ("default", "none", "interpret")
+MODES = ("default", "none", "verify", "interpret")
 
 
 def function(
@@ -53,7 +56,7 @@ def function(
     updates: a dict {shared: new value}, a list of such pairs, or a pair (tree of shared, tree of values); all read the
     old state. givens: replacements as in `substitute`. defaults: {variable or name: value}. casting: NumPy's rule for
     array arguments. threads: how many one call may use; by default what `set_num_threads` says. mode: "default", "none" (no graph
-    passes) or "interpret" (NumPy, node by node).
+    passes), "verify" (every stage of the compiler is checked by its verifier) or "interpret" (NumPy, node by node).
     Raises ArgumentError, DTypeError, ShapeError, CompileError.
     """
     made: Function = callable_class(Function)(
@@ -104,16 +107,22 @@ class Function:
         from graphc.passes.pipeline import Log, optimise, plan
 
         self._log = Log()
-        graph = optimise(self._graph, self.mode, self._log)
+        options = self._options(host())
+        graph = optimise(self._graph, options.mode, self._log, options.verify)
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
-        program = plan(graph, updates, self._size_checks, self._log, host())
+        program = plan(graph, updates, self._size_checks, self._log, options)
         layout = self._arguments.layout(self._structure)
         who = partial(_assuming, self._graph.outputs, self._updates)  # not a method: the executable shall not lead back to the function
-        executable = Executable(program, given=self._arguments.sizes, layout=layout, threads=self.threads, assuming=who)
+        executable = Executable(program, options, self._arguments.sizes, layout, who)
         self._code = executable
         set_entry(self, executable.entry(Function.__call__))
         return graph, program, executable
+
+    def _options(self, target: Target) -> Options:
+        given = default_options()
+        mode = "default" if self.mode == "verify" else self.mode
+        return replace(given, mode=mode, threads=self.threads, verify=given.verify or self.mode == "verify", target=target)
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:

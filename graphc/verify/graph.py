@@ -19,6 +19,7 @@ from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
 from graphc.errors import CompileError, GraphcError
 from graphc.ir import Frozen, Graph, Node, Op, Type, make, toposort
+from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
 from graphc.printer import VARIABLES, format_node, format_site, format_type, node_names, roots_of
 from graphc.types import TensorType, assumed_sizes
@@ -79,6 +80,8 @@ def _check(node: Node, order: Sequence[Node]) -> None:
         _broken(f"{op.name} takes {op.arity} inputs, but it has {len(node.inputs)}", node, order)
     if len(node.params) != len(op.params):
         _broken(f"{op.name} has parameters {', '.join(op.params) or 'none'}, but {len(node.params)} values", node, order)
+    if op is not GET and any(isinstance(i.type, tuple) for i in node.inputs):
+        _broken(f"{op.name} reads a node of several arrays, which only get does", node, order)
     for name, param in zip(op.params, node.params):
         fault = _param_fault(param)
         if fault:

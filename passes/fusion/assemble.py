@@ -1,51 +1,30 @@
 """Clusters -> `Program`: stages in order, operands, buffers, checks, and the commit point.
 
-Within a kernel the members are ordered by *level*: nest 0 over the inner axes, then the values per outer point that
-its reductions give, then nest 1, and so on. An inner value that a later nest reads is recomputed there if it is
-cheap, read back if it was stored, and kept in a scratch row otherwise.
+    x -> softmax, by rows      %0: input, %1: output        k0(%0, %1, %2)      %2: a scratch row
+
+`graphc.passes.fusion.stage_order` says in which order the members of a cluster become stages, `.stages` builds these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.ir import Graph, Node
-from graphc.passes.fusion.cluster import Cluster, Fused, Member
+from graphc.passes.fusion.cluster import Cluster, Fused
 from graphc.passes.fusion.fuse import checked_indices
 from graphc.passes.fusion.loop_order import own_index, squeezed
-from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Operand, Program, Stage, Step, Store, loop_index
+from graphc.passes.fusion.stages import Slots, StageBuilder
+from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, loop_index
 from graphc.scalar import Scalar, replace_leaves
-
-INLINED_SIZE = 64  # Scalars in one body; larger ones are kept apart, so that building bodies stays linear
 
 
 def assemble(graph: Graph, updates: Sequence[tuple[Node, Node]], fused: Fused, size_checks: Sequence[tuple[Size, Size]] = ()) -> Program:
     """The program of fused clusters. `updates` are (shared variable, new value); they are written after the commit point."""
     return _Assembler(graph, updates, fused).run(tuple(size_checks))
-
-
-@dataclass
-class _Slots:
-    """The operands of one kernel while it is being built."""
-
-    buffers: list[int]
-    operands: list[Operand]
-    places: dict[tuple[int, tuple[Size, ...]], int] = field(default_factory=dict)
-
-    def slot(self, buffer: int, dtype: object, shape: tuple[Size, ...], written: bool = False) -> int:
-        k = self.places.get((buffer, shape))
-        if k is None:
-            k = self.places[buffer, shape] = len(self.buffers)
-            self.buffers.append(buffer)
-            self.operands.append(Operand(dtype, shape, written))  # type: ignore[arg-type]
-        elif written and not self.operands[k].written:
-            self.operands[k] = replace(self.operands[k], written=True)
-        return k
 
 
 class _Assembler:
@@ -142,17 +121,17 @@ class _Assembler:
 
     # -- one cluster ---------------------------------------------------------------------------------------------
     def _launch(self, cluster: Cluster) -> None:
-        slots = _Slots([], [])
+        slots = Slots()
         if cluster.kind == "scatter":
             stages = self._scatter(cluster, slots)
         else:
-            stages = self._stages(cluster, slots)
+            stages = StageBuilder(cluster, slots, self._load(slots), self.stored_in, self._buffer).build()
         axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
         kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind)
         kernel = self.kernels.setdefault(kernel, kernel)  # equal ones are the same object: whoever looks one up compares no bodies
         self.steps.append(Launch(kernel, tuple(slots.buffers), tuple([m.node for m in cluster.members])))
 
-    def _load(self, slots: _Slots) -> Callable[[Scalar, tuple[Scalar, ...]], Scalar]:
+    def _load(self, slots: Slots) -> Callable[[Scalar, tuple[Scalar, ...]], Scalar]:
         def load(s: Scalar, args: tuple[Scalar, ...]) -> Scalar:
             number, masked = s.param
             node = self.fused.values[number]
@@ -161,105 +140,7 @@ class _Assembler:
 
         return load
 
-    def _stages(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
-        members, depth = cluster.members, cluster.depth
-        reads = [[s.param for s in m.parts if s.op == "local"] for m in members]
-        levels = _levels(members, reads, depth)
-        order = sorted(range(len(members)), key=lambda k: (levels[k], k))
-        number: dict[int, int] = {}
-        stages: list[Stage] = []
-        load = self._load(slots)
-        scratch: dict[int, Store] = {}
-        bodies: dict[tuple[int, float], Scalar] = {}
-
-        def body(k: int, level: float) -> Scalar:
-            """The body of member k as it reads at `level`: earlier inner values recomputed or loaded back."""
-            if (k, level) in bodies:
-                return bodies[k, level]
-
-            def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
-                if s.op == "load":
-                    return load(s, args)
-                if s.op != "local":
-                    return None
-                source = members[s.param]
-                if s.param in inlined:
-                    return body(s.param, level)
-                if len(source.shape) == depth or levels[s.param] == level:
-                    return sc.local(number[s.param], args[depth:], s.dtype)
-                if s.param in scratch:
-                    return sc.load(scratch[s.param].slot, scratch[s.param].at, s.dtype)
-                return body(s.param, level)
-
-            bodies[k, level] = replace_leaves(members[k].body, leaf)
-            return bodies[k, level]
-
-        inlined = self._single_use(members, reads, levels)
-        crossing = {r for k in range(len(members)) for r in reads[k] if len(members[r].shape) > depth and levels[r] != levels[k]}
-        costly = _costly(members, reads, depth)
-        for k in order:
-            if k in inlined:
-                continue
-            member = members[k]
-            stores = self._stores(member, slots, cluster)
-            if k in crossing and not member.combine and (stores or costly[k]):
-                if stores:
-                    scratch[k] = stores[0]
-                elif cluster.turned:  # the lanes are outside: no row of its own for each of them
-                    buffer = self._buffer(Buffer(member.node.dtype, member.node.shape, "arena"))
-                    scratch[k] = Store(slots.slot(buffer, member.node.dtype, member.node.shape, True), _own_at(member, cluster))
-                    stores = (*stores, scratch[k])
-                else:
-                    inner = member.shape[depth:]
-                    buffer = self._buffer(Buffer(member.node.dtype, inner, "scratch"))
-                    at = tuple([sc.index(loop_index(depth + p)) for p in range(len(inner))])
-                    scratch[k] = Store(slots.slot(buffer, member.node.dtype, inner, True), at)
-                    stores = (*stores, scratch[k])
-            number[k] = len(stages)
-            reduced = tuple(
-                [Axis(loop_index(depth + p if member.rows else p, "i" if member.rows else "r"), s) for p, s in enumerate(member.reduce)]
-            )
-            axes = tuple([Axis(loop_index(depth + p), s) for p, s in enumerate(member.shape[depth:])])
-            factor = (
-                None if member.factor is None else replace_leaves(member.factor, lambda s, args: load(s, args) if s.op == "load" else None)
-            )
-            stages.append(
-                Stage(
-                    axes, body(k, levels[k]), member.node.dtype, reduced, member.combine, stores, member.scan, int(levels[k] + 0.5), factor
-                )
-            )
-        return stages
-
-    def _single_use(self, members: Sequence[Member], reads: Sequence[Sequence[int]], levels: Sequence[float]) -> set[int]:
-        """Members that only one other of the same level reads become part of its body, up to a size."""
-        readers: dict[int, list[int]] = {}
-        for k, rs in enumerate(reads):
-            for r in set(rs):
-                readers.setdefault(r, []).append(k)
-        found: set[int] = set()
-        size = [len(m.parts) for m in members]
-        for k, member in enumerate(members):
-            listed = readers.get(k, [])
-            if (
-                len(listed) != 1
-                or member.combine
-                or self.stored_in.get(member.node)
-                or (members[listed[0]].shape != member.shape and not members[listed[0]].rows)
-            ):
-                continue
-            if levels[listed[0]] == levels[k] and size[k] + size[listed[0]] <= INLINED_SIZE:
-                found.add(k)
-                size[listed[0]] += size[k]
-        return found
-
-    def _stores(self, member: Member, slots: _Slots, cluster: Cluster) -> tuple[Store, ...]:
-        result = []
-        for buffer in self.stored_in.get(member.node, ()):
-            slot = slots.slot(buffer, member.node.dtype, member.node.shape, True)
-            result.append(Store(slot, member.at if member.at is not None else _own_at(member, cluster)))
-        return tuple(result)
-
-    def _scatter(self, cluster: Cluster, slots: _Slots) -> list[Stage]:
+    def _scatter(self, cluster: Cluster, slots: Slots) -> list[Stage]:
         node, load = cluster.members[0].node, self._load(slots)
         leaf = lambda s, args: load(s, args) if s.op == "load" else None
         stages: list[Stage] = []
@@ -279,7 +160,7 @@ class _Assembler:
     # -- copies and checks ---------------------------------------------------------------------------------------
     def _copy(self, node: Node, target: int, into: list[Step], source: int | None = None) -> None:
         """A kernel that copies a stored value, variable, constant or alias into another buffer, from `source` or where it is read."""
-        slots = _Slots([], [])
+        slots = Slots()
         if node.op.name == "constant" and node.size == 1:
             shape, domain = node.shape, squeezed(node.shape)
             value = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
@@ -304,7 +185,7 @@ class _Assembler:
                 self._check(member.node, indices, size)
 
     def _check(self, node: Node, indices: Node, size: Size) -> None:
-        slots = _Slots([], [])
+        slots = Slots()
         fault = self._buffer(Buffer(int64, (), "arena"))
         shape = indices.shape
         home = self._home(indices)
@@ -325,51 +206,4 @@ def _positions(shape: Sequence[Size], kind: str = "i") -> list[Size]:
     result: list[Size] = []
     for s in shape:
         result.append(0 if s == 1 else loop_index(sum(1 for r in result if r != 0), kind))
-    return result
-
-
-def _own_at(member: Member, cluster: Cluster) -> tuple[Scalar, ...]:
-    loops = cluster.loops if len(member.shape) == len(cluster.domain) else None
-    return tuple([sc.index(i) for i in own_index(member.node.shape, loops)])
-
-
-def _levels(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: int) -> list[float]:
-    """Nest numbers: inner values and reductions p = 0, 1, ...; values per outer point p + 0.5, or -0.5 before any nest."""
-    levels: list[float] = []
-    for k, member in enumerate(members):
-        inner = len(member.shape) > depth or member.rows
-        level = 0.0 if inner else -0.5
-        for r in reads[k]:
-            per_point = len(members[r].shape) == depth
-            have = levels[r] + 0.5 if members[r].rows and not inner else levels[r]
-            if inner and per_point:
-                have = levels[r] + (1.0 if members[r].rows else 0.5)
-            level = max(level, have)
-        levels.append(level)
-    # an inner value that nobody stores is computed in the nest that reads it, not before
-    readers: list[list[int]] = [[] for _ in members]
-    for k, rs in enumerate(reads):
-        for r in rs:
-            readers[r].append(k)
-    for k in range(len(members) - 1, -1, -1):
-        if len(members[k].shape) > depth and not members[k].combine and readers[k]:
-            levels[k] = max(levels[k], min(levels[r] for r in readers[k]))
-    return levels
-
-
-def _costly(members: Sequence[Member], reads: Sequence[Sequence[int]], depth: int) -> list[bool]:
-    """Whether computing a member anew, with what it reads from inner values, repeats a transcendental or much work."""
-    result: list[bool] = []
-    weight: list[int] = []
-    for k, member in enumerate(members):
-        body = member.parts
-        inner = [r for r in reads[k] if len(members[r].shape) > depth]
-        work = len(body) + sum(weight[r] for r in inner)
-        weight.append(work)
-        result.append(
-            member.node.op.costly
-            or any(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
-            or any(result[r] for r in inner)
-            or work > 24
-        )
     return result

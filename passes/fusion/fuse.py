@@ -24,7 +24,7 @@ from graphc import scalar as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
-from graphc.ir import Graph, Node, toposort, users
+from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.ops.registry import constant
 from graphc.passes.fusion.cluster import Cluster, Fused, Member
@@ -41,6 +41,7 @@ from graphc.passes.fusion.loop_order import (
     squeezed,
 )
 from graphc.passes.fusion.math_order import by_level
+from graphc.passes.fusion.several import computed_by, form_of, operands, readers, siblings, values
 from graphc.passes.rewriting.views import affine, is_splat, sees_through
 from graphc.program import loop_index
 from graphc.scalar import Scalar
@@ -73,7 +74,7 @@ class _Fuser:
     def __init__(self, graph: Graph) -> None:
         checked = [i for node in graph.order if "checked_indices" in node.op.facts for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
-        self.order = by_level(toposort((*checked, *graph.outputs)) if checked else graph.order)
+        self.order = by_level(values(toposort((*checked, *graph.outputs)) if checked else graph.order))
         self.checked = set(checked)
         self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
         self.onward = onward(self.order, {*graph.outputs, *checked})
@@ -84,32 +85,34 @@ class _Fuser:
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {})
         self.open: dict[tuple[tuple[Size, ...], Loops], Cluster] = {}
-        self.goals, self.only = column_goals(self.order, self.required, users(self.order))
+        self.goals, self.only = column_goals(self.order, self.required, readers(self.order))
 
     def run(self) -> Fused:
         twins = self._twins()
         for node in self.order:
             if node in self.fused.home:
                 continue
-            self.latest[node] = max(map(self.latest.__getitem__, node.inputs), default=-1)
+            self.latest[node] = max(map(self.latest.__getitem__, operands(node)), default=-1)
             if node.op.name in LEAVES:
                 if node in self.required and node.op.name not in VARIABLES + ("constant",):
                     self._place(node)
             elif node not in self.onward and not self._virtual(node):
                 self._place(node)
-                if node in twins:
-                    self._beside(node, twins[node])
+                for twin in twins.get(node, ()):
+                    self._beside(node, twin)
         return self.fused
 
-    def _twins(self) -> dict[Node, Node]:
-        """The sin to each cos of the same argument, and the reverse."""
+    def _twins(self) -> dict[Node, list[Node]]:
+        """The sin to each cos of the same argument, and the reverse; the other outputs to each of a node."""
         known = {(n.op.name, n.inputs[0]): n for n in self.order if n.op.name in TWINS}
-        return {n: other for (name, x), n in known.items() if (other := known.get((TWINS[name], x))) is not None}
+        found = {n: [other] for (name, x), n in known.items() if (other := known.get((TWINS[name], x))) is not None}
+        return found | siblings(self.order)
 
     def _beside(self, node: Node, twin: Node) -> None:
         """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
         cluster, form = self.fused.home[node], self._form(twin)
-        if twin in self.fused.home or self.latest[twin.inputs[0]] < 0 or form is None:
+        leaf = computed_by(node) is node and self.latest[twin.inputs[0]] < 0
+        if twin in self.fused.home or leaf or form is None or self._virtual(twin):
             return
         with suppress(_NotHere):
             self._join(cluster, twin, form, cluster.depth)
@@ -132,17 +135,17 @@ class _Fuser:
 
     def _form(self, node: Node) -> LoopForm | None:
         if node not in self.forms:
-            self.forms[node] = node.op.loop(node) if node.op.loop is not None else None
+            self.forms[node] = form_of(node)
         return self.forms[node]
 
     def _virtual(self, node: Node) -> bool:
         if node in self.required:
             return False
-        form, op = self._form(node), node.op
+        form, op, inputs = self._form(node), computed_by(node).op, operands(node)
         if form is None or form.combine is not None or (op.name == "reshape" and not affine(node)):
             return False
-        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op.name == "constant" or i in self.fixed for i in node.inputs]):
-            depth = 1 + max([self.weight[i][2] for i in node.inputs if i in self.weight], default=0)
+        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op.name == "constant" or i in self.fixed for i in inputs]):
+            depth = 1 + max([self.weight[i][2] for i in inputs if i in self.weight], default=0)
             if depth > INLINE_DEPTH:
                 return False
             # built once: a body that reads a value twice must not build it twice, over and over
@@ -154,7 +157,7 @@ class _Fuser:
         if op.name == "broadcast" and (number := self._constant(node.inputs[0])) is not None:
             self.numbers[node] = number
         ops, loads, depth = (0 if form.view else 1), frozenset[Node](), 1
-        for i in node.inputs:
+        for i in inputs:
             none = i.ndim == 0 or self._constant(i) is not None
             o, n, d = self.weight.get(i) or (0, frozenset(() if none else (i,)), 0)
             ops, loads, depth = ops + o, loads | n, max(depth, d + 1)
@@ -185,7 +188,7 @@ class _Fuser:
             return
         form = self._form(node)
         if form is None:
-            fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
+            fail(CompileError, f"{computed_by(node).op.name} has no loop form and no lowering", node)
         domain, depth, loops = self._frame(node, form)
         for cluster in self._candidates(node, domain, loops):
             try:
@@ -198,9 +201,9 @@ class _Fuser:
     def _frame(self, node: Node, form: LoopForm) -> tuple[tuple[Size, ...], int, Loops]:
         """The domain, outer depth and loops of a cluster that `node` would start."""
         shape = squeezed(node.shape)
-        if squeezed(form.reduce) and node.op.name in REDUCTIONS:
+        if squeezed(form.reduce) and computed_by(node).op.name in REDUCTIONS:
             loops = loops_of(node)
-            return sizes_of(squeezed(node.inputs[0].shape), loops), len(shape), loops
+            return sizes_of(squeezed(operands(node)[0].shape), loops), len(shape), loops
         if node in self.only:
             loops = self.goals[node]
             return sizes_of(shape, loops), len(shape), loops
@@ -217,7 +220,7 @@ class _Fuser:
 
     def _reads(self, node: Node) -> set[Node]:
         """What a value loads."""
-        return {x for i in node.inputs for x in (self.weight[i][1] if i in self.weight else (i,))}
+        return {x for i in operands(node) for x in (self.weight[i][1] if i in self.weight else (i,))}
 
     def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False, loops: Loops = ()) -> Cluster:
         cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops)
@@ -229,7 +232,7 @@ class _Fuser:
     def _join(self, cluster: Cluster, node: Node, form: LoopForm, depth: int) -> None:
         """Add `node` to `cluster`, or raise _NotHere and leave it as it was. `depth`: of the loops around a reduction's own."""
         shape, reduce = squeezed(node.shape), squeezed(form.reduce)
-        rows = bool(reduce) and node.op.name in REDUCTIONS
+        rows = bool(reduce) and computed_by(node).op.name in REDUCTIONS
         full = not reduce and len(shape) == len(cluster.domain)
         before = cluster.domain, cluster.depth, cluster.loops
         if rows:
@@ -252,7 +255,7 @@ class _Fuser:
 
     def _lower(self, cluster: Cluster, node: Node, depth: int) -> None:
         """Make the inner loops of `cluster` those that `node` reduces, or raise _NotHere."""
-        loops, whole = loops_of(node), squeezed(node.inputs[0].shape)
+        loops, whole = loops_of(node), squeezed(operands(node)[0].shape)
         if cluster.kind != "loops" or cluster.whole != whole:
             raise _NotHere
         if cluster.loops == loops and cluster.depth == depth:
@@ -266,12 +269,12 @@ class _Fuser:
 
     def _fits(self, cluster: Cluster, node: Node) -> bool:
         """Whether the loops serve an elementwise node: those of a column reduction do if a later such reduction reads it."""
-        return not cluster.turned or (self.goals.get(node) == cluster.loops and (node in self.only or not node.op.costly))
+        return not cluster.turned or (self.goals.get(node) == cluster.loops and (node in self.only or not computed_by(node).op.costly))
 
     def _add(self, cluster: Cluster, member: Member) -> None:
         cluster.place[member.node] = len(cluster.members)
         cluster.members.append(member)
-        cluster.costly += member.node.op.costly
+        cluster.costly += computed_by(member.node).op.costly
         if cluster.turned:
             cluster.reads |= self._reads(member.node)
         self.fused.home[member.node] = cluster
@@ -288,9 +291,11 @@ class _Fuser:
     def _reader(self, cluster: Cluster, node: Node, depth: int, mask: Scalar | None = None):  # type: ignore[no-untyped-def]
         """`read` for the body of `node` in `cluster`: the element of an input at an index."""
 
+        inputs = operands(node)
+
         def read(k: int, index: Sequence[Size | Scalar], where: Scalar | None = None) -> Scalar:
             both = where if mask is None else mask if where is None else mask & where
-            value = self._element(cluster, node.inputs[k], tuple(index), depth, both)
+            value = self._element(cluster, inputs[k], tuple(index), depth, both)
             # a load under a mask gives 0 by itself; what is computed from loads need not
             return value if where is None or value.op == "load" else sc.select(where, value, 0)
 

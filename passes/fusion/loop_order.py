@@ -14,6 +14,7 @@ from graphc import dims
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.loopform import LoopForm
+from graphc.passes.fusion.several import computed_by
 from graphc.program import loop_index
 
 FEW_COLUMNS = 8  # fewer leave vectors along the columns half empty
@@ -38,9 +39,10 @@ def sizes_of(shape: Sequence[Size], loops: Loops) -> tuple[Size, ...]:
 
 def loops_of(node: Node) -> Loops:
     """The loops that a reduction runs over its input: axes that are kept first."""
-    axes = node.attrs.get("axes", node.attrs.get("axis"))
+    source = computed_by(node)
+    axes = source.attrs.get("axes", source.attrs.get("axis"))
     listed = axes if isinstance(axes, tuple) else (axes,)
-    reduced = [k in listed for k, s in enumerate(node.inputs[0].shape) if s != 1]
+    reduced = [k in listed for k, s in enumerate(source.inputs[0].shape) if s != 1]
     order = [k for k, r in enumerate(reduced) if not r] + [k for k, r in enumerate(reduced) if r]
     return tuple([order.index(k) for k in range(len(order))])
 
@@ -78,15 +80,17 @@ def column_goals(
     goals: dict[Node, Loops] = {}
     only: dict[Node, int] = {}  # and how many reductions read it, one to few columns counting twice
     for node in reversed(order):
-        if not node.op.elementwise or node.ndim == 0:
+        op = computed_by(node).op
+        if not op.elementwise or node.ndim == 0:
             continue
         found: set[Loops | None] = set()
         alone, readers = node not in stored, 0
         for user in users.get(node, ()):
-            if user.op.name in REDUCTIONS:
+            reader = computed_by(user).op
+            if reader.name in REDUCTIONS:
                 found.add(loops_of(user))
                 readers += 2 if _few(dims.product(user.shape)) else 1
-            elif user.op.elementwise and user.shape == node.shape:
+            elif reader.elementwise and user.shape == node.shape:
                 alone = alone and user in only
                 readers += only.get(user, 0)
                 if user in goals:
@@ -97,7 +101,7 @@ def column_goals(
             (loops,) = found
             if loops is not None and loops != in_order(len(loops)):
                 goals[node] = loops
-                if alone and (readers == 1 or not node.op.costly):
+                if alone and (readers == 1 or not op.costly):
                     only[node] = readers
     return goals, set(only)
 

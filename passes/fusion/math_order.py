@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from graphc.ir import Node
+from graphc.passes.fusion.several import computed_by, operands
 
 WINDOW = 4096  # values, all of which may be alive at once: 32 kB, a first cache
 CHEAP = frozenset(("divide", "floor_divide", "mod", "reciprocal", "rsqrt", "sqrt"))  # costly, but not functions of the math library
@@ -56,8 +57,9 @@ def _sorted(window: list[Node]) -> list[Node]:
     key: dict[Node, tuple[int, bool, int]] = {}
     met: Counter[int] = Counter()
     for k, node in enumerate(window):
-        math = node.op.costly and node.op.name not in CHEAP
-        level[node] = max([level.get(i, 0) for i in node.inputs], default=0) + math
-        key[node] = (level[node], not math, position.get(node.inputs[0], k) if math else k)
+        op, inputs = computed_by(node).op, operands(node)
+        math = op.costly and op.name not in CHEAP
+        level[node] = max([level.get(i, 0) for i in inputs], default=0) + math
+        key[node] = (level[node], not math, position.get(inputs[0], k) if math else k)
         met[level[node]] += math
     return sorted(window, key=key.__getitem__) if max(met.values(), default=0) > 1 else window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphc.ir import Node
+from graphc.loopform import LoopForm
 from graphc.passes.fusion.loop_order import REDUCTIONS
 
 
@@ -18,7 +19,7 @@ def sees_through(reader: Node, view: Node) -> bool:
 def is_view(node: Node) -> bool:
     """Whether a node only moves data, at addresses that move evenly."""
     return len(node.inputs) == 1 and node.op.loop is not None and not node.op.elementwise and node.op.name not in REDUCTIONS \
-        and affine(node) and node.op.loop(node).view  # fmt: skip
+        and affine(node) and isinstance(form := node.op.loop(node), LoopForm) and form.view  # fmt: skip
 
 
 def affine(node: Node) -> bool:

@@ -10,7 +10,6 @@ from operator import itemgetter
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, root_of
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
@@ -27,7 +26,6 @@ def plan_memory(program: Program) -> Program:
     """Every buffer of the arena and every scratch row gets an offset; buffers that do not live at the same time share bytes when
     one is provably no larger than the other.
     """
-    program = pack(program)
     buffers, arena = _offsets(program, "arena")
     program = replace(program, buffers=buffers, arena=arena)
     buffers, scratch = _offsets(program, "scratch")

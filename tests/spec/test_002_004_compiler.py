@@ -17,6 +17,7 @@ from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC, elementwise
+from graphc.options import Options
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.pipeline import Log, plan
 from graphc.passes.rewriting.fold import FOLD
@@ -289,7 +290,8 @@ def test_R43_one_graph_several_back_ends() -> None:
     widths = set()
     for width in (16, 32, 64):
         executable = Executable(
-            plan(Graph((x, W), tuple(optimised([x, W], outputs).outputs)), [], (), Log()), replace(host(), vector_bytes=width)
+            plan(Graph((x, W), tuple(optimised([x, W], outputs).outputs)), [], (), Log()),
+            Options(verify=True, target=replace(host(), vector_bytes=width)),
         )
         assert f"<{width // 4} x float>" in executable.text
         widths.add(executable.text)

@@ -1,0 +1,165 @@
+"""The passes as visible rows, each verified where it is asked for; the verifier of clusters, every invariant broken once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc import scalar as sc
+from graphc.errors import CompileError
+from graphc.ir import Graph, Node
+from graphc.options import Options, default_options, set_default_options
+from graphc.passes import pipeline
+from graphc.passes.fusion.cluster import Fused
+from graphc.passes.fusion.fuse import fuse
+from graphc.passes.fusion.verify_clusters import verify_clusters
+from graphc.passes.pipeline import PROGRAM, Log, ProgramPass, plan
+from graphc.program import loop_index
+
+
+def softmax_of_product() -> Graph:
+    a, b = gx.tensor("a", (4, 5)), gx.tensor("b", (5, 6))
+    p = a @ b
+    return Graph((a, b), (gx.exp(p) / gx.exp(p).sum(axis=1, keepdims=True), p.sum()))
+
+
+def test_every_pass_is_a_named_row_that_is_logged() -> None:
+    log = Log()
+    plan(softmax_of_product(), [], [], log)
+    assert [line.split(":")[0] for line in log.lines] == [row.name for row in PROGRAM]
+    assert len({row.name for row in PROGRAM}) == len(PROGRAM)
+
+
+@pytest.mark.parametrize("name", [row.name for row in PROGRAM])
+def test_a_fault_in_a_pass_is_caught_behind_it(name: str) -> None:
+    """The result of each row is damaged; `verify` stops there, and only there."""
+
+    def damaged(s: pipeline.Stage) -> pipeline.Stage:
+        if s.program is None:
+            s.clusters.clusters[0].members[0].body = sc.const(1, np.dtype("int16"))
+            return s
+        return replace(s, program=replace(s.program, steps=s.program.steps[1:]))
+
+    rows = tuple(ProgramPass(p.name, lambda s, p=p: damaged(p.run(s))) if p.name == name else p for p in PROGRAM)
+    log = Log()
+    with pytest.raises(CompileError, match="verify: "):
+        plan(softmax_of_product(), [], [], log, Options(verify=True), rows)
+    assert len(log.lines) == [row.name for row in PROGRAM].index(name)
+
+
+def test_a_user_turns_verification_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(pipeline, "verify_program", lambda program: seen.append(program))
+    x = gx.tensor("x", (3,))
+    before = default_options()
+    set_default_options(Options())
+    try:
+        gx.function([x], gx.sin(x))
+        assert not seen
+        f = gx.function([x], gx.sin(x), mode="verify")
+    finally:
+        set_default_options(before)
+    assert len(seen) == len(PROGRAM) - 1
+    np.testing.assert_allclose(f(np.ones(3)), np.sin(np.ones(3)))
+
+
+# -- clusters ---------------------------------------------------------------------------------------------------------
+def first(fused: Fused) -> Node:
+    return fused.clusters[0].members[0].node
+
+
+def homeless(fused: Fused) -> None:
+    del fused.home[first(fused)]
+
+
+def misplaced(fused: Fused) -> None:
+    fused.clusters[1].place[fused.clusters[1].members[0].node] = 1
+
+
+def stranger(fused: Fused) -> None:
+    fused.home[gx.tensor("z", (3,))] = fused.clusters[0]
+
+
+def renumbered(fused: Fused) -> None:
+    fused.clusters[0].index = 1
+
+
+def wrong_dtype(fused: Fused) -> None:
+    fused.clusters[0].members[0].body = fused.clusters[0].members[0].body.cast(np.dtype("float32"))
+
+
+def wrong_shape(fused: Fused) -> None:
+    fused.clusters[0].members[0].shape = (4, 5)
+
+
+def uncombined(fused: Fused) -> None:
+    fused.clusters[0].members[0].combine = None
+
+
+def loose_index(fused: Fused) -> None:
+    fused.clusters[1].members[0].body = sc.index(loop_index(7)).cast(np.dtype("float64"))
+
+
+def later_local(fused: Fused) -> None:
+    fused.clusters[1].members[0].body = sc.local(1, (), np.dtype("float64"))
+
+
+def backwards(fused: Fused) -> None:
+    fused.clusters.reverse()
+    for k, cluster in enumerate(fused.clusters):
+        cluster.index = k
+
+
+def no_value(fused: Fused) -> None:
+    fused.clusters[0].members[0].body = sc.load(99, (), np.dtype("float64"))
+
+
+def no_view(fused: Fused) -> None:
+    fused.aliases[gx.tensor("v", (7,))] = first(fused)
+
+
+def bad_numbers(fused: Fused) -> None:
+    fused.number[fused.values[0]] = 5
+
+
+def no_order(fused: Fused) -> None:
+    fused.clusters[1].loops = (0, 0)
+
+
+def too_deep(fused: Fused) -> None:
+    fused.clusters[1].depth = 3
+
+
+FAULTS: list[tuple[Callable[[Fused], None], str]] = [
+    (homeless, "is not the home"), (misplaced, "place of its member"), (stranger, "compute what it does not"),
+    (renumbered, "stands at place"), (wrong_dtype, "gives float32 for float64"), (wrong_shape, "in loops over"),
+    (uncombined, "combines 1 axes by None"), (loose_index, "is not bound here"), (later_local, "no earlier value"),
+    (backwards, "not before"), (no_value, "no value 99"), (no_view, "is no view of"), (bad_numbers, "has the number 5"),
+    (no_order, "no order of the axes"), (too_deep, "3 outer loops of 2"),
+]  # fmt: skip
+
+
+def test_the_clusters_of_a_program_are_right() -> None:
+    graph = softmax_of_product()
+    fused = fuse(graph)
+    assert len(fused.clusters) > 1
+    verify_clusters(graph, fused)
+
+
+@pytest.mark.parametrize(("fault", "message"), FAULTS, ids=lambda x: getattr(x, "__name__", None))
+def test_each_invariant_of_clusters(fault: Callable[[Fused], None], message: str) -> None:
+    graph = softmax_of_product()
+    fused = fuse(graph)
+    fault(fused)
+    with pytest.raises(CompileError, match=message):
+        verify_clusters(graph, fused)
+
+
+def test_an_output_that_nobody_computes() -> None:
+    graph, other = softmax_of_product(), gx.sin(gx.tensor("o"))
+    with pytest.raises(CompileError, match="no cluster computes the output"):
+        verify_clusters(Graph(graph.inputs, (*graph.outputs, other)), fuse(graph))
