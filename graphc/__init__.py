@@ -45,6 +45,7 @@ from graphc.ops.spread import astype, broadcast_to
 
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
+import graphc.show  # noqa: F401 - what print(node) calls
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
 from graphc.user.jit import jit

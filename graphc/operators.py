@@ -131,6 +131,15 @@ class Operators:
             fail(ArgumentError, f"np.{func.__name__} has no symbolic form", hint="see graphc's functions for what there is")
         return ours(*args, **kwargs)
 
+    # -- text: `repr` is one line, see Node -------------------------------------------------------------------
+    def __str__(self) -> str:
+        return self.graph
+
+    @property
+    def graph(self) -> str:
+        """The expression as mathematics, in a bounded number of lines: what `print(node)` shows."""
+        return _call("show", self)  # type: ignore[no-any-return]
+
     # -- methods -------------------------------------------------------------------------------------------
     @property
     def T(self) -> Node:
