@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from graphc import dims
-from graphc.codegen.llvm.emit import FunctionEmitter
+from graphc.codegen.llvm.emit import Emitter
+from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
+from graphc.codegen.llvm.values import Values
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
-from graphc.codegen.loops.loopir import Block
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, team_of, write_task
 from graphc.codegen.runtime.pool import RUN
-from graphc.codegen.strategy.product import ProductEmitter
 from graphc.codegen.target import host
 from graphc.dims import Size, Symbol
 from graphc.options import Options
 from graphc.program import NO_FAULT, Buffer, Check, Kernel, Launch, Program, Step
 
 ARGUMENTS_PER_FUNCTION = 800  # of the kernels it calls, some two instructions each: LLVM's time is super-linear in the length of a function
-SHORT_KERNEL = 60  # lines of text: up to it a call costs more than the copy of the code
+SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
 FINISHED = -1
+
+
+class _Entry(Protocol):
+    """What writes the functions that call `run` from Python."""
+
+    def functions(self) -> list[Function]: ...
 
 
 def write_module(
     program: Program,
     options: Options,
-    entry: Callable[[Unit], FunctionEmitter] | None = None,
+    entry: Callable[[Unit], _Entry] | None = None,
     threads: Threads = ONE_THREAD,
 ) -> str:
     """The module's text. `i64 run(ptr slots, ptr sizes)` gives -1, or the number of the check that failed.
@@ -48,16 +56,29 @@ def write_module(
         team = None if kernel not in launched else team_of(kernel, loops, threads)
         if team is not None:
             teams[kernel] = team
-        text = ProductEmitter(unit, kernel, name, loops, team is not None).text()
-        if text.count("\n") <= SHORT_KERNEL:
-            text = text.replace(") #", ") alwaysinline #", 1)
-        unit.module.functions[name] = text
+        unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function()))
     parts: list[str] = []
     positions = {s: k for k, s in enumerate(program_symbols(program))}
     for first, last in _stretches(program.steps):
         parts.append(f"part{len(parts)}")
-        unit.module.functions[parts[-1]] = _Part(unit, program, names, teams, positions, parts[-1], first, last).text()
-    lines = ["define i64 @run(ptr %slots, ptr %sizes) {"]
+        unit.module.add(_Part(unit, program, names, teams, positions, parts[-1], first, last).function())
+    unit.module.add(_run(parts))
+    if len(parts) == 1:
+        unit.module.add(_inlined_if_short(unit.module.functions["part0"]))
+    if entry is not None:
+        for function in entry(unit).functions():
+            unit.module.add(function)
+    return unit.module.text()
+
+
+def _inlined_if_short(function: Function) -> Function:
+    short = len(function.lines) <= SHORT_KERNEL
+    return replace(function, attributes=(*function.attributes, "alwaysinline")) if short else function
+
+
+def _run(parts: Sequence[str]) -> Function:
+    """The parts one after the other, up to one that does not finish."""
+    lines: list[str] = []
     for k, part in enumerate(parts):
         lines += [
             f"  %r{k} = call i64 @{part}(ptr %slots, ptr %sizes)",
@@ -65,12 +86,7 @@ def write_module(
             f"  br i1 %ok{k}, label %next{k}, label %stop{k}",
         ]
         lines += [f"stop{k}:", f"  ret i64 %r{k}", f"next{k}:"]
-    unit.module.functions["run"] = "\n".join([*lines, f"  ret i64 {FINISHED}", "}", ""])
-    if len(parts) == 1 and unit.module.functions["part0"].count("\n") <= SHORT_KERNEL:
-        unit.module.functions["part0"] = unit.module.functions["part0"].replace("{\n", "alwaysinline {\n", 1)
-    if entry is not None:
-        unit.module.functions["entry"] = entry(unit).text()
-    return unit.module.text()
+    return Function("run", ("ptr %slots", "ptr %sizes"), [*lines, f"  ret i64 {FINISHED}"], result="i64", linkage="")
 
 
 def _stretches(steps: Sequence[Step]) -> list[tuple[int, int]]:
@@ -125,7 +141,7 @@ def program_symbols(program: Program) -> list[Symbol]:
     return sorted(found)
 
 
-class _Part(FunctionEmitter):
+class _Part(Values):
     """Some of the steps, as a function."""
 
     def __init__(
@@ -139,20 +155,18 @@ class _Part(FunctionEmitter):
         first: int,
         last: int,
     ) -> None:
-        super().__init__(unit, Kernel((), (), ()), name, Block(()))
+        super().__init__(unit, name)
         self.program, self.names, self.teams, self.positions, self.first, self.last = program, names, teams, positions, first, last
         self.pointers: dict[int, str] = {}
         self.context = 0  # words that a task of this part is told
 
-    def text(self) -> str:
+    def function(self) -> Function:
+        """The whole function."""
         for number in range(self.first, self.last):
             self.step(number, self.program.steps[number])
-        return (
-            f"define internal i64 @{self.name}(ptr %slots, ptr %sizes) {{\nentry:\n"
-            + (f"  %context = alloca [{self.context} x i64], align 8\n" if self.context else "")
-            + "\n".join(self.entry.lines)
-            + f"\n  ret i64 {FINISHED}\n}}\n"
-        )
+        context = [f"  %context = alloca [{self.context} x i64], align 8"] if self.context else []
+        lines = [*context, *self.entry.lines, f"  ret i64 {FINISHED}"]
+        return Function(self.name, ("ptr %slots", "ptr %sizes"), lines, result="i64")
 
     def step(self, number: int, step: Step) -> None:
         if isinstance(step, Launch):

@@ -94,13 +94,10 @@ def _find(key: str) -> bytes | None:
 
 
 def _keep(key: str, code: bytes) -> None:
-    if cache.fault() or _HEADER.size + len(code) > cache.limit:
+    if _HEADER.size + len(code) > cache.limit or cache.make():
         return
     path = _path(key)
     with contextlib.suppress(OSError, ValueError):
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        if cache.fault():  # another user may have been quicker to make it
-            return
         number, aside = tempfile.mkstemp(cache.UNFINISHED, "", os.path.dirname(path))  # readable by its owner only
         try:
             with open(number, "wb") as file:

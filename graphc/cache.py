@@ -96,12 +96,37 @@ def fault() -> str:
     try:
         status = os.stat(directory)
     except FileNotFoundError:
-        return ""  # it is made when the first object is kept
+        return _unmade.get(os.fspath(directory), "") or _forbidden(os.path.dirname(os.path.abspath(directory)))
     except (OSError, ValueError) as error:
         return str(error)
     if not stat.S_ISDIR(status.st_mode):
         return "not a directory"
     return "" if is_private(status) else "it belongs to another user, or others may write to it"
+
+
+def _forbidden(parent: str) -> str:
+    """Why nothing can be made in `parent`, or in the nearest directory above it that exists; "" where nothing speaks against it."""
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent):
+        return f"{parent} is not a directory"
+    return "" if os.access(parent, os.W_OK | os.X_OK) else f"it cannot be made: {parent} may not be written to"
+
+
+def make() -> str:
+    """Make the directory where it is missing, as the first object that is kept asks for; why that failed, or "" and it can be used."""
+    if directory is None or not enabled:
+        return fault()
+    where = os.fspath(directory)
+    try:
+        os.makedirs(where, mode=0o700, exist_ok=True)
+        _unmade.pop(where, None)
+    except (OSError, ValueError) as error:  # what the system says at the attempt, which permissions alone do not tell: /proc, a full disk
+        _unmade[where] = f"it cannot be made: {error}"
+    return fault()
+
+
+_unmade: dict[str | bytes, str] = {}  # why the last attempt failed
 
 
 def is_private(status: os.stat_result) -> bool:

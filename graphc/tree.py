@@ -2,7 +2,8 @@
 
 `flatten({"b": 1, "a": (2, None)})` -> `[2, 1]` and the structure `{'a': (*, None), 'b': *}`. As in JAX, the leaves of a dict come
 in the order of its sorted keys where all are str (or all int), in insertion order otherwise; `unflatten` gives a dict back in the
-key order of the dict that was flattened. Subclasses of dict, list and tuple other than OrderedDict and NamedTuple are leaves.
+key order of the dict that was flattened. Subclasses of dict (OrderedDict, defaultdict with its factory, Counter, your own) are dicts
+and come back as what they were; subclasses of list and of tuple other than NamedTuple are leaves.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import functools
 import itertools
 import math
 import operator
-from collections import OrderedDict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,7 +28,7 @@ class Kind(NamedTuple):
 
     keys: Callable[[Tree], Sequence[Key]]
     get: Callable[[Tree, Key], Tree]
-    build: Callable[[Any, dict[Key, Tree]], Tree]  # (class, children by key, in the container's own order)
+    build: Callable[[Any, dict[Key, Tree], Any], Tree]  # (class, children by key in the container's own order, `TreeDef.factory`)
     step: str  # one step of a path
     item: str  # one child in a repr
 
@@ -38,7 +39,17 @@ def _dict_keys(tree: dict[Key, Tree]) -> Sequence[Key]:
     return sorted(tree) if ordered else list(tree)
 
 
-def _build_dataclass(cls: type, children: dict[Key, Tree]) -> Tree:
+def _build_dict(cls: type[dict[Key, Tree]], children: dict[Key, Tree], factory: Any) -> Tree:
+    """A dict made key by key and without `__init__`, whose arguments a subclass may have changed."""
+    made = cls.__new__(cls)
+    if isinstance(made, defaultdict):
+        made.default_factory = factory
+    for key, child in children.items():
+        made[key] = child
+    return made
+
+
+def _build_dataclass(cls: type, children: dict[Key, Tree], factory: Any) -> Tree:
     """An instance made field by field: frozen or not, and without `__init__`, which may check what a mapped leaf is not."""
     instance: Tree = object.__new__(cls)
     for name, child in children.items():
@@ -46,12 +57,12 @@ def _build_dataclass(cls: type, children: dict[Key, Tree]) -> Tree:
     return instance
 
 
-_DICT = Kind(_dict_keys, operator.getitem, lambda cls, children: cls(children), "[{!r}]", "{!r}: {}")
-_SEQUENCE = Kind(lambda tree: range(len(tree)), operator.getitem, lambda cls, children: cls(children.values()), "[{}]", "{1}")
-_NAMED = Kind(lambda tree: tree._fields, getattr, lambda cls, children: cls._make(children.values()), ".{}", "{}={}")
+_DICT = Kind(_dict_keys, operator.getitem, _build_dict, "[{!r}]", "{!r}: {}")
+_SEQUENCE = Kind(lambda tree: range(len(tree)), operator.getitem, lambda cls, children, factory: cls(children.values()), "[{}]", "{1}")
+_NAMED = Kind(lambda tree: tree._fields, getattr, lambda cls, children, factory: cls._make(children.values()), ".{}", "{}={}")
 _DATACLASS = Kind(lambda tree: [f.name for f in dataclasses.fields(tree)], getattr, _build_dataclass, ".{}", "{}={}")
-_NONE = Kind(lambda tree: (), getattr, lambda cls, children: None, "", "")
-_KINDS = {dict: _DICT, OrderedDict: _DICT, list: _SEQUENCE, tuple: _SEQUENCE, type(None): _NONE}
+_NONE = Kind(lambda tree: (), getattr, lambda cls, children, factory: None, "", "")
+_KINDS = {dict: _DICT, list: _SEQUENCE, tuple: _SEQUENCE, type(None): _NONE}
 _BRACKETS: dict[type, tuple[str, str]] = {dict: ("{", "}"), list: ("[", "]"), tuple: ("(", ")")}
 
 
@@ -59,6 +70,8 @@ def _kind(cls: type) -> Kind | None:
     """The kind of container that `cls` is; None for a leaf."""
     if cls in _KINDS:
         return _KINDS[cls]
+    if issubclass(cls, dict):
+        return _DICT
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return _NAMED
     return _DATACLASS if dataclasses.is_dataclass(cls) else None
@@ -72,6 +85,7 @@ class TreeDef:
     keys: tuple[Key, ...] = ()  # of the children, in leaf order
     children: tuple["TreeDef", ...] = ()
     order: tuple[Key, ...] = ()  # the same keys in the container's own order; no part of equality
+    factory: Any = None  # of a defaultdict; no part of equality
 
     @functools.cached_property
     def num_leaves(self) -> int:
@@ -191,7 +205,7 @@ def _flatten(tree: Tree, leaves: list[Any], outer: list[Tree]) -> TreeDef:
     outer.append(tree)
     children = tuple([_flatten(kind.get(tree, key), leaves, outer) for key in keys])
     outer.pop()
-    return TreeDef(cls, keys, children, tuple(tree) if kind is _DICT else keys)
+    return TreeDef(cls, keys, children, tuple(tree) if kind is _DICT else keys, getattr(tree, "default_factory", None))
 
 
 def _unflatten(treedef: TreeDef, leaves: Iterator[Any]) -> Tree:
@@ -199,7 +213,7 @@ def _unflatten(treedef: TreeDef, leaves: Iterator[Any]) -> Tree:
     if treedef.cls is None:
         return next(leaves)
     children = {key: _unflatten(child, leaves) for key, child in zip(treedef.keys, treedef.children)}
-    return _row(treedef).build(treedef.cls, {key: children[key] for key in treedef.order})
+    return _row(treedef).build(treedef.cls, {key: children[key] for key in treedef.order}, treedef.factory)
 
 
 def _row(treedef: TreeDef) -> Kind:

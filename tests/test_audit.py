@@ -65,7 +65,7 @@ STRUCTURAL = {
         Example(lambda x: spread.broadcast(x, (3, 2, 4), (0, 2)), (values(3, 4),)),
         Example(lambda x: gx.broadcast_to(x, (2, 2)), (values(),)),
     ],
-    "reduce": reduced("sum") + reduced("prod") + reduced("max") + reduced("min"),
+    "reduce": reduced("sum") + reduced("prod") + reduced("max") + reduced("min") + reduced("sup"),
     "reshape": [Example(lambda x: gx.reshape(x, (3, 4)), (values(2, 6),)), Example(lambda x: gx.reshape(x, ()), (values(1, 1),))],
     "transpose": [Example(lambda x: gx.transpose(x, (2, 0, 1)), (values(2, 3, 4),))],
     "gather": [

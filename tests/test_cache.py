@@ -233,6 +233,31 @@ def test_a_place_that_cannot_be_a_directory(below: bool, tmp_path: Path) -> None
 def test_where_no_directory_can_be_made() -> None:
     gx.cache.directory = "/proc/self/graphc"
     assert found(lambda: right(build())) == (0, 1)
+    assert "cannot be made" in gx.cache.info().fault
+
+
+def test_a_directory_below_a_file_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    gx.cache.directory = tmp_path / "file" / "a" / "b"  # said before anything is compiled
+    assert gx.cache.info().fault
+    gx.cache.directory = tmp_path / "a" / "b"
+    assert gx.cache.info().fault == "" and not (tmp_path / "a").exists()  # asking makes nothing
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_in_one_that_may_not_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    gx.cache.directory = tmp_path / "closed" / "objects"
+    assert "may not be written to" in gx.cache.info().fault
+
+
+def test_a_place_that_can_be_made_later_is_used_then(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    gx.cache.directory = tmp_path / "file" / "objects"
+    assert found(lambda: right(build())) == (0, 1) and gx.cache.info().fault
+    (tmp_path / "file").unlink()
+    assert found(lambda: right(build())) == (0, 1) and gx.cache.info().fault == ""
+    assert found(lambda: right(build())) == (1, 0)
 
 
 def test_a_directory_that_can_only_be_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,3 +97,16 @@ def test_declarations() -> None:
     from graphc import scalar
 
     assert scalar.const and scalar("x").name == "x"  # the module of the scalar language answers to both
+
+
+def test_asarray_casts_what_it_is_given() -> None:
+    """`dtype` holds for nodes, sizes, numbers and arrays alike, named or as a dtype; without it each keeps its own."""
+    x = gx.tensor("x", (3,), "int32")
+    assert gx.asarray(x) is x and gx.asarray(x, "int32") is x and gx.asarray(x, np.dtype("int32")) is x
+    for dtype in ("float32", "float64", "int8", "bool"):
+        for value in (x, gx.dim("n"), 1, 1.0, True, np.arange(3), [0, 1]):
+            if not (isinstance(value, float) and dtype == "int8"):
+                assert gx.asarray(value, dtype).dtype == gx.asarray(value, np.dtype(dtype)).dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(evaluate([gx.asarray(x, "float64") / 2], {x: np.array([1, 2, 3], "int32")})[0], [0.5, 1, 1.5])
+    with pytest.raises(gx.DTypeError, match="not a dtype"):
+        gx.asarray(x, "real")

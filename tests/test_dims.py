@@ -9,6 +9,7 @@ import random
 import numpy as np
 import pytest
 
+import graphc as gx
 from graphc import dims
 from graphc.dims import Dim, Size, axis, dim, divide, equal, floordiv, less_equal, lower_bound, maximum, minimum, mod
 
@@ -225,7 +226,7 @@ def test_errors() -> None:
         with pytest.raises(TypeError, match="a size is an int or a Dim"):
             minimum(n, bad)
     for name in ("2n", "", "a b", None):
-        with pytest.raises(ValueError, match="identifier"):
+        with pytest.raises(gx.ShapeError, match="identifier"):
             dim(name)
     for op in (operator.floordiv, operator.mod):
         with pytest.raises(ZeroDivisionError):

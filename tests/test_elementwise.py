@@ -9,6 +9,7 @@ import operator
 import numpy as np
 import pytest
 
+import graphc as gx
 from graphc import scalar
 from graphc.dtypes import as_dtype
 from graphc.errors import ShapeError
@@ -207,3 +208,16 @@ def test_operators() -> None:
         np.testing.assert_array_equal(value(op(x, 1.5), [x], [data]), op(data, 1.5))
     for op in (operator.neg, operator.abs, operator.invert):
         np.testing.assert_array_equal(value(op(k), [k], [whole]), op(whole))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64"])
+def test_a_negative_integer_power_of_an_integer(dtype: str) -> None:
+    """NumPy raises; here 1 / x**n rounded towards 0, and 0 at 0, as the documentation of `power` says: by value and by number."""
+    values = np.array([0, 1, -1, 2, -2, 7], dtype)
+    with pytest.raises(ValueError, match="negative integer powers"):
+        values**-1
+    assert "unlike NumPy" in (gx.power.__doc__ or "")
+    x, n = gx.tensor("x", (6,), dtype), gx.tensor("n", (), dtype)
+    for power, expected in [(-1, [0, 1, -1, 0, 0, 0]), (-2, [0, 1, 1, 0, 0, 0])]:
+        for out, given in [(x**power, [values]), (x**n, [values, np.array(power, dtype)])]:
+            np.testing.assert_array_equal(gx.function([x, n][: len(given)], out)(*given), expected)

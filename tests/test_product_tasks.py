@@ -9,12 +9,13 @@ import pytest
 
 import graphc.ops  # noqa: F401
 from graphc import dims
+from graphc.codegen.llvm.loops import Loops
 from graphc.codegen.loops.loopir import Call, walk
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.executable import Executable
 from graphc.codegen.strategy.contract import Product
 from graphc.codegen.strategy.grid import column_panels, groups, row_blocks, tasks
-from graphc.codegen.strategy.product import TASK, ProductEmitter
+from graphc.codegen.strategy.product import TASK
 from graphc.codegen.target import host
 from graphc.dims import Dim, Size
 from graphc.operators import FUNCTIONS as F
@@ -98,10 +99,10 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
     made = F["einsum"](spec, a, b)
     outputs = (made, F["tanh"](made * 0.01))
     forwards = executable((a, b), outputs)([x, y], [])
-    each = ProductEmitter.each
+    each = Loops.each
     cuts: list[Dim] = []
 
-    def backwards(self: ProductEmitter, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
+    def backwards(self: Loops, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
         """Its last third, its first, then the middle one."""
         if index is not TASK:
             each(self, index, start, stop, step, write)
@@ -111,7 +112,7 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
         for low, high in ((two, stop), (start, one), (one, two)):
             each(self, index, low, high, step, write)
 
-    monkeypatch.setattr(ProductEmitter, "each", backwards)
+    monkeypatch.setattr(Loops, "each", backwards)
     other = Executable(program((a, b), outputs), Options(threads=1))([x, y], [])
     assert cuts
     for got, want in zip(other, forwards, strict=True):

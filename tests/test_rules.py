@@ -203,6 +203,7 @@ TRUTH: dict[str, Any] = {name: _real(f) for name, f in {
 FOLDS = {
     "sum": lambda x, a: np.add.reduce(x, axis=a),
     "max": lambda x, a: np.maximum.reduce(x, axis=a),
+    "sup": lambda x, a: np.maximum.reduce(x, axis=a),
     "prod": lambda x, a: np.multiply.reduce(x, axis=a),
 }
 

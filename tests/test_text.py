@@ -12,7 +12,7 @@ import pytest
 from graphc import dtypes as d
 from graphc import scalar as sc
 from graphc.codegen import jit
-from graphc.codegen.llvm.emit_scalar import PRIMITIVES, Block, Module, emit_op, literal, llvm_type, splat
+from graphc.codegen.llvm.emit_scalar import PRIMITIVES, Block, Function, Module, emit_op, literal, llvm_type, splat
 from graphc.codegen.target import host, named
 from graphc.errors import CompileError
 from graphc.scalar import Scalar
@@ -242,7 +242,11 @@ def test_equal_tables_and_declarations_are_one() -> None:
     module.declare("declare void @f()")
     module.declare("declare void @f()")
     assert module.text().count("declare") == 1
-    assert module.attributes("nounwind") == module.attributes("nounwind") == "#0"
+    for name in "fgh":
+        module.add(Function(name, (), ["  ret void"], () if name == "h" else ("nounwind", '"key"="value"')))
+    text = module.text()
+    assert text.count("attributes #") == 1 and 'attributes #0 = { nounwind "key"="value" }' in text
+    assert "define internal void @g() #0 {" in text and "define internal void @h() {" in text
     assert module.metadata("!{}") == "!0"
 
 

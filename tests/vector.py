@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from graphc.codegen import jit
-from graphc.codegen.llvm.emit_scalar import Block, Module, evaluate, llvm_type
+from graphc.codegen.llvm.emit_scalar import Block, Function, Module, evaluate, llvm_type
 from graphc.codegen.mathlib import expand
 from graphc.codegen.target import host
 from graphc.dtypes import bool_, int8
@@ -23,12 +23,13 @@ def text_of(bodies: dict[str, tuple[Body, tuple[np.dtype, ...]]], target: Target
     module = Module()
     for name, (body, dtypes) in bodies.items():
         root = expand(body(*[arg(k, d) for k, d in enumerate(dtypes)]), target)
-        module.functions[name] = _loop(module, target, name, root, dtypes, lanes[name])
+        module.add(_loop(module, target, name, root, dtypes, lanes[name]))
     return module.text()
 
 
-def _loop(module: Module, target: Target, name: str, root: Scalar, dtypes: tuple[np.dtype, ...], lanes: int) -> str:
+def _loop(module: Module, target: Target, name: str, root: Scalar, dtypes: tuple[np.dtype, ...], lanes: int) -> Function:
     block = Block()
+    block.line("br label %loop")
     block.label("loop")
     memory = [llvm_type(int8 if d == bool_ else d, lanes) for d in (*dtypes, root.dtype)]
     block.line("%i = phi i64 [ 0, %entry ], [ %next, %END ]")
@@ -47,9 +48,11 @@ def _loop(module: Module, target: Target, name: str, root: Scalar, dtypes: tuple
     block.line(f"%next = add i64 %i, {lanes}")
     block.line("%more = icmp ult i64 %next, %n")
     block.line("br i1 %more, label %loop, label %end")
-    lines = "\n".join(block.lines).replace("%END", f"%{block.current}")
-    params = "".join(f", ptr %x{k}" for k in range(len(dtypes)))
-    return f"define void @{name}(i64 %n{params}, ptr %y) {{\nentry:\n  br label %loop\n{lines}\nend:\n  ret void\n}}\n"
+    latch = f"%{block.current}"
+    block.label("end")
+    block.line("ret void")
+    params = ("i64 %n", *[f"ptr %x{k}" for k in range(len(dtypes))], "ptr %y")
+    return Function(name, params, [line.replace("%END", latch) for line in block.lines], linkage="")
 
 
 class Vectorised:

@@ -23,6 +23,7 @@ from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FIXED, TAKEN
 from graphc.codegen.entry.objects import readable
 from graphc.codegen.entry.parameters import ParameterEmitter
 from graphc.codegen.llvm.emit_scalar import Block as Lines
+from graphc.codegen.llvm.emit_scalar import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Scope
 from graphc.codegen.runtime.binding import Binding
@@ -34,7 +35,7 @@ from graphc.user.state import ADDRESS, BUSY, NATIVE
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
 MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
 MOST_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
-PARAMETERS = "ptr %f, ptr %args, i64 %nargsf, ptr %kwnames"
+PARAMETERS = ("ptr %f", "ptr %args", "i64 %nargsf", "ptr %kwnames")
 Place = tuple[str, str]  # the address and the number of bytes of an array
 
 
@@ -47,7 +48,8 @@ class EntryEmitter(ParameterEmitter):
         self.arrays: list[str] = []  # the data of inputs
         self.output_buffers = [program.buffers[b] for b in program.outputs]
 
-    def text(self) -> str:
+    def functions(self) -> list[Function]:
+        """The entry, and what hands the call on where the entry does not serve."""
         given, out = self.count()
         self.arguments(given)
         targets = self.targets(out, can_write_directly(self.program))
@@ -63,20 +65,20 @@ class EntryEmitter(ParameterEmitter):
         self.finish(status, out, outputs)
         lines = self.entry.lines
         slow = self.slow()
-        return f"define ptr @entry({PARAMETERS}) {{\nentry:\n" + "\n".join([*self.slots, *lines, "}", slow])
+        return [Function("entry", PARAMETERS, [*self.slots, *lines], result="ptr", linkage=""), slow]
 
-    def slow(self) -> str:
+    def slow(self) -> Function:
         """A function that hands the call on to the Python path, as a call of a method of f."""
         self.entry.label("slow")  # one jump, so that nothing is kept for it in registers that must be saved
-        self.entry.line(f"ret ptr {self.entry.emit(f'tail call ptr @slow({PARAMETERS})')}")
+        called = f"tail call ptr @slow({', '.join(PARAMETERS)})"
+        self.entry.line(f"ret ptr {self.entry.emit(called)}")
         self.entry = Lines(self.entry.names)
         self.scopes = [Scope(self.entry, 0)]
         method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(CALLABLE)}", "ptr %f"), [])
         answer = self.api("ptr", "PyObject_Vectorcall", f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
         self.disown(method)
-        return f"define internal ptr @slow({PARAMETERS}) noinline cold {{\n" + "\n".join(
-            [*self.entry.lines, f"  ret ptr {answer}", "}", ""]
-        )
+        self.entry.line(f"ret ptr {answer}")
+        return Function("slow", PARAMETERS, self.entry.lines, ("noinline", "cold"), "ptr")
 
     # -- arguments ----------------------------------------------------------------------------------------------
     def argument(self, k: int, value: str) -> list[str]:

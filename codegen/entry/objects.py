@@ -15,13 +15,12 @@ from graphc import dims
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import FIXED
 from graphc.codegen.entry.cpython import symbol
-from graphc.codegen.llvm.emit import FunctionEmitter
 from graphc.codegen.llvm.emit_scalar import llvm_type
 from graphc.codegen.llvm.module import Unit
-from graphc.codegen.loops.loopir import Block
+from graphc.codegen.llvm.values import Values
 from graphc.dims import Size
 from graphc.dtypes import SHORT, bool_, int64
-from graphc.program import Kernel, Program
+from graphc.program import Program
 from graphc.tree import TreeDef
 
 SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
@@ -40,11 +39,11 @@ def readable(structure: TreeDef) -> bool:
     return structure.cls in CONTAINERS and keys and all(map(readable, structure.children))
 
 
-class ObjectEmitter(FunctionEmitter):
+class ObjectEmitter(Values):
     """An entry being written. `context` is the global that holds the context's words."""
 
     def __init__(self, unit: Unit, program: Program, objects: list[object]) -> None:
-        super().__init__(unit, Kernel((), (), ()), "entry", Block(()))
+        super().__init__(unit, "entry")
         self.program, self.objects = program, objects
         self.first_object = FIXED + len(program.shared) + len(program.constants)
         self.spares: list[np.ndarray] = [_NOBODYS] * (2 * len(program.outputs))  # results that may be handed out again

@@ -6,9 +6,9 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalar as sc
+from graphc.codegen.llvm.accumulate import combined
 from graphc.codegen.llvm.emit_scalar import literal, llvm_type, splat
-from graphc.codegen.llvm.module import Unit
-from graphc.codegen.llvm.values import Value, ValueEmitter
+from graphc.codegen.llvm.values import Value, Values
 from graphc.dims import Size
 from graphc.dtypes import bool_, int8, int64
 from graphc.errors import CompileError, fail
@@ -29,46 +29,43 @@ def vector_memory(dtype: np.dtype, lanes: int) -> tuple[str, str]:
     return f"<{lanes} x {element}>", f"v{lanes}{letter}{stored.itemsize * 8}"
 
 
-class MemoryEmitter(ValueEmitter):
-    """Access to the operands of a kernel."""
+class Memory:
+    """Access to the operands of a kernel: the part of an emitter that loads and stores."""
 
-    def __init__(self, unit: Unit, kernel: Kernel, name: str, outline: bool) -> None:
-        super().__init__(unit, kernel, name, outline)
+    def __init__(self, values: Values, kernel: Kernel) -> None:
+        self.v = values
         self.written = {k for k, o in enumerate(kernel.operands) if o.written}
-
-    def sum_in_memory(self, dtype: np.dtype, a: str, b: str, lanes: int) -> str:
-        """The sum that an accumulating store writes; see `graphc.codegen.llvm.accumulate`."""
-        raise NotImplementedError
+        values.readers["fetch"] = self.fetch
 
     def address(self, slot: int, dtype: np.dtype, dynamic: Value | None, static: Size) -> Value:
         """The pointer of a uniform element offset."""
-        offset = self.size(static)
+        offset = self.v.size(static)
         kind = memory_type(dtype, 1)
         depth = offset.depth if dynamic is None else max(offset.depth, dynamic.depth)
         key = ("address", slot, static, dynamic)
-        found = self.find(key)
+        found = self.v.find(key)
         if found is not None:
             return found
         if dynamic is None and offset.text == "0":
-            return self.put(key, Value(f"%b{slot}", 1, depth))
-        with self.at(depth):
-            lines = self.here.lines
+            return self.v.put(key, Value(f"%b{slot}", 1, depth))
+        with self.v.at(depth):
+            lines = self.v.here.lines
             pointer = f"%b{slot}"
             if dynamic is not None:
                 pointer = lines.emit(f"getelementptr {kind}, ptr {pointer}, i64 {dynamic.text}")
             if offset.text != "0":
                 pointer = lines.emit(f"getelementptr {kind}, ptr {pointer}, i64 {offset.text}")
-            return self.put(key, Value(pointer, 1, depth))
+            return self.v.put(key, Value(pointer, 1, depth))
 
     def addresses(self, slot: int, dtype: np.dtype, dynamic: Value | None, static: Size, depth: int) -> str:
         """One pointer per lane."""
-        at = self.lane_index(static)
-        lanes = self.lanes
-        index = self.spread(at, int64, lanes)
-        with self.at(max(depth, at.depth)):
-            lines = self.here.lines
+        at = self.v.lane_index(static)
+        lanes = self.v.lanes
+        index = self.v.spread(at, int64, lanes)
+        with self.v.at(max(depth, at.depth)):
+            lines = self.v.here.lines
             if dynamic is not None:
-                index = lines.emit(f"add <{lanes} x i64> {index}, {self.spread(dynamic, int64, lanes)}")
+                index = lines.emit(f"add <{lanes} x i64> {index}, {self.v.spread(dynamic, int64, lanes)}")
             return lines.emit(f"getelementptr {memory_type(dtype, 1)}, ptr %b{slot}, <{lanes} x i64> {index}")
 
     def fetch(self, s: Scalar, args: list[Value]) -> Value:
@@ -78,16 +75,16 @@ class MemoryEmitter(ValueEmitter):
         depth = max([a.depth for a in args], default=0)
         if not isinstance(static, int):
             for symbol in dims.symbols(static):
-                depth = max(depth, self.axis(symbol).depth)
+                depth = max(depth, self.v.axis(symbol).depth)
         if slot in self.written:
-            depth = self.here.depth
-        stride = self.split(static)
+            depth = self.v.here.depth
+        stride = self.v.split(static)
         uniform = (dynamic is None or dynamic.lanes == 1) and stride is not None
-        lanes = 1 if uniform and stride is not None and stride[0] == 0 and (mask is None or mask.lanes == 1) else self.lanes
+        lanes = 1 if uniform and stride is not None and stride[0] == 0 and (mask is None or mask.lanes == 1) else self.v.lanes
         if uniform and stride is not None and (lanes == 1 or stride[0] == 1 or stride[0] == 0):
             pointer = self.address(slot, s.dtype, dynamic, static).text
             width = 1 if stride[0] == 0 else lanes
-            with self.at(depth):
+            with self.v.at(depth):
                 if width == 1 and lanes > 1:  # one element for all lanes, but only if some lane wants it
                     assert mask is not None
                     wanted = self.any_lane(mask)
@@ -97,102 +94,102 @@ class MemoryEmitter(ValueEmitter):
                 where = self.conjunction(mask, width)
                 if where is None:
                     kind, item = memory_type(s.dtype, width), 1 if s.dtype == bool_ else s.dtype.itemsize
-                    text = self.here.lines.emit(f"load {kind}, ptr {pointer}, align {item}")
+                    text = self.v.here.lines.emit(f"load {kind}, ptr {pointer}, align {item}")
                     return Value(self.from_memory(text, s.dtype, width), width, depth)
                 return Value(self.masked_load(pointer, s.dtype, where, width), width, depth)
-        with self.at(depth):
+        with self.v.at(depth):
             pointers = self.addresses(slot, s.dtype, dynamic, static, depth)
-            where = self.conjunction(mask, self.lanes) or "splat (i1 true)"
-            return Value(self.gather(pointers, s.dtype, where, self.lanes), self.lanes, depth)
+            where = self.conjunction(mask, self.v.lanes) or "splat (i1 true)"
+            return Value(self.gather(pointers, s.dtype, where, self.v.lanes), self.v.lanes, depth)
 
     def conjunction(self, mask: Value | None, lanes: int) -> str | None:
         """The tail's mask and the access's own."""
-        tail = self.mask() if lanes > 1 else None
+        tail = self.v.mask() if lanes > 1 else None
         if mask is None:
             return tail
         own = self.spread_here(mask.text, bool_, lanes) if mask.lanes != lanes else mask.text
-        return own if tail is None else self.here.lines.emit(f"and <{lanes} x i1> {own}, {tail}")
+        return own if tail is None else self.v.here.lines.emit(f"and <{lanes} x i1> {own}, {tail}")
 
     def any_lane(self, mask: Value) -> str:
         n = mask.lanes
-        self.module.declare(f"declare i1 @llvm.vector.reduce.or.v{n}i1(<{n} x i1>)")
-        tail = self.mask()
-        both = mask.text if tail is None else self.here.lines.emit(f"and <{n} x i1> {mask.text}, {tail}")
-        return self.here.lines.emit(f"call i1 @llvm.vector.reduce.or.v{n}i1(<{n} x i1> {both})")
+        self.v.module.declare(f"declare i1 @llvm.vector.reduce.or.v{n}i1(<{n} x i1>)")
+        tail = self.v.mask()
+        both = mask.text if tail is None else self.v.here.lines.emit(f"and <{n} x i1> {mask.text}, {tail}")
+        return self.v.here.lines.emit(f"call i1 @llvm.vector.reduce.or.v{n}i1(<{n} x i1> {both})")
 
     def spread_here(self, text: str, dtype: np.dtype, lanes: int) -> str:
-        return splat(self.here.lines, text, dtype, lanes)
+        return splat(self.v.here.lines, text, dtype, lanes)
 
     def zero_where_not(self, mask: str, value: str, dtype: np.dtype, lanes: int) -> str:
         kind = llvm_type(dtype, lanes)
-        return self.here.lines.emit(f"select <{lanes} x i1> {mask}, {kind} {value}, {kind} {literal(sc.const(0, dtype), lanes)}")
+        return self.v.here.lines.emit(f"select <{lanes} x i1> {mask}, {kind} {value}, {kind} {literal(sc.const(0, dtype), lanes)}")
 
     def masked_load(self, pointer: str, dtype: np.dtype, mask: str, lanes: int) -> str:
         width = max(lanes, 1)
         kind, suffix = vector_memory(dtype, width)
-        self.module.declare(f"declare {kind} @llvm.masked.load.{suffix}.p0(ptr, i32, <{width} x i1>, {kind})")
+        self.v.module.declare(f"declare {kind} @llvm.masked.load.{suffix}.p0(ptr, i32, <{width} x i1>, {kind})")
         if lanes == 1:
-            mask = self.here.lines.emit(f"insertelement <1 x i1> poison, i1 {mask}, i64 0")
+            mask = self.v.here.lines.emit(f"insertelement <1 x i1> poison, i1 {mask}, i64 0")
         item = 1 if dtype == bool_ else dtype.itemsize
-        text = self.here.lines.emit(
+        text = self.v.here.lines.emit(
             f"call {kind} @llvm.masked.load.{suffix}.p0(ptr {pointer}, i32 {item}, <{width} x i1> {mask}, {kind} zeroinitializer)"
         )
         if lanes == 1:
-            text = self.here.lines.emit(f"extractelement {kind} {text}, i64 0")
+            text = self.v.here.lines.emit(f"extractelement {kind} {text}, i64 0")
         return self.from_memory(text, dtype, lanes)
 
     def gather(self, pointers: str, dtype: np.dtype, mask: str, lanes: int) -> str:
         kind, suffix = vector_memory(dtype, lanes)
-        self.module.declare(f"declare {kind} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr>, i32, <{lanes} x i1>, {kind})")
+        self.v.module.declare(f"declare {kind} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr>, i32, <{lanes} x i1>, {kind})")
         item = 1 if dtype == bool_ else dtype.itemsize
         given = f"<{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask}, {kind} zeroinitializer"
-        text = self.here.lines.emit(f"call {kind} @llvm.masked.gather.{suffix}.v{lanes}p0({given})")
+        text = self.v.here.lines.emit(f"call {kind} @llvm.masked.gather.{suffix}.v{lanes}p0({given})")
         return self.from_memory(text, dtype, lanes)
 
     def from_memory(self, text: str, dtype: np.dtype, lanes: int) -> str:
         if dtype != bool_:
             return text
-        return self.here.lines.emit(f"icmp ne {llvm_type(int8, lanes)} {text}, zeroinitializer" if lanes > 1 else f"icmp ne i8 {text}, 0")
+        return self.v.here.lines.emit(f"icmp ne {llvm_type(int8, lanes)} {text}, zeroinitializer" if lanes > 1 else f"icmp ne i8 {text}, 0")
 
     def to_memory(self, text: str, dtype: np.dtype, lanes: int) -> str:
         if dtype != bool_:
             return text
-        return self.here.lines.emit(f"zext {llvm_type(bool_, lanes)} {text} to {llvm_type(int8, lanes)}")
+        return self.v.here.lines.emit(f"zext {llvm_type(bool_, lanes)} {text} to {llvm_type(int8, lanes)}")
 
     def store(self, slot: int, dynamic: Scalar | None, static: Size, value: Scalar, mode: str) -> None:
-        v = self.value(value)
-        d = None if dynamic is None else self.value(dynamic)
+        v = self.v.value(value)
+        d = None if dynamic is None else self.v.value(dynamic)
         dtype, item = value.dtype, 1 if value.dtype == bool_ else value.dtype.itemsize
-        stride = self.split(static)
-        lines = self.here.lines
+        stride = self.v.split(static)
+        lines = self.v.here.lines
         uniform = (d is None or d.lanes == 1) and stride is not None
-        if uniform and stride is not None and (self.lane_symbol() is None or stride[0] == 1):
-            lanes = 1 if self.lane_symbol() is None else self.lanes
+        if uniform and stride is not None and (self.v.lane_symbol() is None or stride[0] == 1):
+            lanes = 1 if self.v.lane_symbol() is None else self.v.lanes
             pointer = self.address(slot, dtype, d, static).text
-            text = self.spread(v, dtype, lanes)
-            mask = self.mask() if lanes > 1 else None
+            text = self.v.spread(v, dtype, lanes)
+            mask = self.v.mask() if lanes > 1 else None
             if mode == "add":
                 old = (
                     self.masked_load(pointer, dtype, mask, lanes)
                     if mask
                     else self.from_memory(lines.emit(f"load {memory_type(dtype, lanes)}, ptr {pointer}, align {item}"), dtype, lanes)
                 )
-                text = self.sum_in_memory(dtype, old, text, lanes)
+                text = combined(self.v, "sum", dtype, old, text, lanes)
             text = self.to_memory(text, dtype, lanes)
             if mask is None:
                 lines.line(f"store {memory_type(dtype, lanes)} {text}, ptr {pointer}, align {item}")
                 return
             kind, suffix = vector_memory(dtype, lanes)
-            self.module.declare(f"declare void @llvm.masked.store.{suffix}.p0({kind}, ptr, i32, <{lanes} x i1>)")
+            self.v.module.declare(f"declare void @llvm.masked.store.{suffix}.p0({kind}, ptr, i32, <{lanes} x i1>)")
             lines.line(f"call void @llvm.masked.store.{suffix}.p0({kind} {text}, ptr {pointer}, i32 {item}, <{lanes} x i1> {mask})")
             return
         if mode == "add":
             fail(CompileError, "an accumulating store needs an address per step, not per lane")
-        lanes = self.lanes
-        pointers = self.addresses(slot, dtype, d, static, self.here.depth)
-        text = self.to_memory(self.spread(v, dtype, lanes), dtype, lanes)
+        lanes = self.v.lanes
+        pointers = self.addresses(slot, dtype, d, static, self.v.here.depth)
+        text = self.to_memory(self.v.spread(v, dtype, lanes), dtype, lanes)
         kind, suffix = vector_memory(dtype, lanes)
-        self.module.declare(f"declare void @llvm.masked.scatter.{suffix}.v{lanes}p0({kind}, <{lanes} x ptr>, i32, <{lanes} x i1>)")
-        mask = self.mask() or "splat (i1 true)"
+        self.v.module.declare(f"declare void @llvm.masked.scatter.{suffix}.v{lanes}p0({kind}, <{lanes} x ptr>, i32, <{lanes} x i1>)")
+        mask = self.v.mask() or "splat (i1 true)"
         given = f"{kind} {text}, <{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask}"
         lines.line(f"call void @llvm.masked.scatter.{suffix}.v{lanes}p0({given})")

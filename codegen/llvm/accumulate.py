@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc import scalar as sc
-from graphc.codegen.llvm.access import MemoryEmitter
 from graphc.codegen.llvm.emit_scalar import literal, llvm_type
-from graphc.codegen.llvm.module import Unit
-from graphc.codegen.llvm.values import Value
+from graphc.codegen.llvm.values import Value, Values
 from graphc.codegen.loops.loopir import Accumulate, Block, For, walk
 from graphc.dtypes import bool_, int64
-from graphc.program import Kernel
 from graphc.scalar import Scalar
 
 
@@ -57,19 +54,26 @@ def _accumulates(loop: For, name: int) -> bool:
     return any(isinstance(a, Accumulate) and a.name == name for a in walk(loop.body))
 
 
-class AccumulatorEmitter(MemoryEmitter):
-    """Reductions: sums, products, extremes, positions of extremes, recurrences."""
+def combined(v: Values, combine: str, dtype: np.dtype, a: str, b: str, lanes: int) -> str:
+    """combine(a, b), lane by lane."""
+    x, y = sc.arg(0, dtype), sc.arg(1, dtype)
+    if dtype == bool_ and combine in ("max", "min", "sum", "prod"):
+        combine = {"max": "any", "min": "all", "sum": "any", "prod": "all"}[combine]
+    if dtype.kind == "f" and combine == "sum":
+        return v.here.lines.emit(f"fadd reassoc nsz {llvm_type(dtype, lanes)} {a}, {b}")
+    return v.op(sc.scalar(COMBINE_OPS[combine], (x, y), dtype), [a, b], lanes)
 
-    def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block) -> None:
-        super().__init__(unit, kernel, name, not any(isinstance(s, For) for s in walk(body)))
-        self.body = body
+
+class Accumulators:
+    """Reductions: sums, products, extremes, positions of extremes, recurrences: the part of an emitter that has registers."""
+
+    def __init__(self, values: Values, body: Block) -> None:
+        self.v, self.body = values, body
         self.registers: dict[int, Register] = {}
-
-    def sum_in_memory(self, dtype: np.dtype, a: str, b: str, lanes: int) -> str:
-        return self.combine("sum", dtype, a, b, lanes)
+        values.readers["local"] = self.result
 
     def new_register(self, name: int, dtype: np.dtype, combine: str) -> Register:
-        lanes, copies, outer = self.lanes, 1, self.lanes
+        lanes, copies, outer = self.v.lanes, 1, self.v.lanes
         for s in walk(self.body):
             if isinstance(s, For) and s.kind == "serial" and s.unroll > 1 and _accumulates(s, name):
                 copies = max(copies, s.unroll)
@@ -79,7 +83,7 @@ class AccumulatorEmitter(MemoryEmitter):
                 dtype = s.value.dtype
         start = literal(neutral(combine, dtype), lanes)
         positions = [literal(LAST, lanes)] * copies if combine.startswith("arg") else []
-        return Register(dtype, combine, lanes, [start] * copies, positions, self.here.depth, lanes > outer)
+        return Register(dtype, combine, lanes, [start] * copies, positions, self.v.here.depth, lanes > outer)
 
     def register_type(self, register: Register, part: str) -> str:
         return llvm_type(register.dtype if part == "values" else int64, register.lanes)
@@ -87,35 +91,27 @@ class AccumulatorEmitter(MemoryEmitter):
     def accumulate(self, name: int, value: Scalar, other: Scalar | None, u: int) -> None:
         register = self.registers[name]
         u = u if u < len(register.values) else 0
-        v = self.spread(self.value(value), value.dtype, register.lanes)
+        v = self.v.spread(self.v.value(value), value.dtype, register.lanes)
         v = self.unless_masked(v, neutral(register.combine, register.dtype), register.lanes)
         if register.combine == "recur":
             assert other is not None
-            f = self.spread(self.value(other), value.dtype, register.lanes)
+            f = self.v.spread(self.v.value(other), value.dtype, register.lanes)
             x = [sc.arg(k, value.dtype) for k in range(3)]
-            register.values[u] = self.tree(x[0] * x[1] + x[2], {0: register.values[u], 1: f, 2: v}, register.lanes)
+            register.values[u] = self.v.tree(x[0] * x[1] + x[2], {0: register.values[u], 1: f, 2: v}, register.lanes)
             return
         if other is None:
-            register.values[u] = self.combine(register.combine, register.dtype, register.values[u], v, register.lanes)
+            register.values[u] = combined(self.v, register.combine, register.dtype, register.values[u], v, register.lanes)
             return
-        p = self.unless_masked(self.spread(self.value(other), int64, register.lanes), LAST, register.lanes)
+        p = self.unless_masked(self.v.spread(self.v.value(other), int64, register.lanes), LAST, register.lanes)
         register.values[u], register.positions[u] = self.better(register, register.values[u], register.positions[u], v, p, register.lanes)
 
     def unless_masked(self, value: str, otherwise: Scalar, lanes: int) -> str:
         """The value in the lanes that exist, `otherwise` beyond the end of the loop."""
-        mask = self.mask() if lanes > 1 else None
+        mask = self.v.mask() if lanes > 1 else None
         if mask is None:
             return value
         kind = llvm_type(otherwise.dtype, lanes)
-        return self.here.lines.emit(f"select <{lanes} x i1> {mask}, {kind} {value}, {kind} {literal(otherwise, lanes)}")
-
-    def combine(self, combine: str, dtype: np.dtype, a: str, b: str, lanes: int) -> str:
-        x, y = sc.arg(0, dtype), sc.arg(1, dtype)
-        if dtype == bool_ and combine in ("max", "min", "sum", "prod"):
-            combine = {"max": "any", "min": "all", "sum": "any", "prod": "all"}[combine]
-        if dtype.kind == "f" and combine == "sum":
-            return self.here.lines.emit(f"fadd reassoc nsz {llvm_type(dtype, lanes)} {a}, {b}")
-        return self.op(sc.scalar(COMBINE_OPS[combine], (x, y), dtype), [a, b], lanes)
+        return self.v.here.lines.emit(f"select <{lanes} x i1> {mask}, {kind} {value}, {kind} {literal(otherwise, lanes)}")
 
     def better(self, register: Register, a: str, p: str, b: str, q: str, lanes: int) -> tuple[str, str]:
         """The extreme of (a, p) and (b, q): the better value, nan before all, the lower position among equals."""
@@ -127,18 +123,18 @@ class AccumulatorEmitter(MemoryEmitter):
             x_nan, y_nan = x.ne(x), y.ne(y)
             wins = wins | (y_nan & ~x_nan)
             same = same | (x_nan & y_nan)
-        take = self.tree(wins | (same & (j < i)), {0: a, 1: b, 2: p, 3: q}, lanes)
+        take = self.v.tree(wins | (same & (j < i)), {0: a, 1: b, 2: p, 3: q}, lanes)
         cond = llvm_type(bool_, lanes)
         out = []
         for kind, old, new in ((llvm_type(register.dtype, lanes), a, b), (llvm_type(int64, lanes), p, q)):
-            out.append(self.here.lines.emit(f"select {cond} {take}, {kind} {new}, {kind} {old}"))
+            out.append(self.v.here.lines.emit(f"select {cond} {take}, {kind} {new}, {kind} {old}"))
         return out[0], out[1]
 
-    def result(self, name: int) -> Value:
-        """The accumulated value: copies joined, then lanes, if the lanes were this reduction's own."""
-        register = self.registers[name]
-        with self.at(register.depth):
-            return self.put(("local", name), self.joined(register))
+    def result(self, s: Scalar, _: list[Value]) -> Value:
+        """The accumulated value of a `local`: copies joined, then lanes, if the lanes were this reduction's own."""
+        register = self.registers[s.param]
+        with self.v.at(register.depth):
+            return self.v.put(("local", s.param), self.joined(register))
 
     def joined(self, register: Register) -> Value:
         values, positions = list(register.values), list(register.positions)
@@ -150,7 +146,7 @@ class AccumulatorEmitter(MemoryEmitter):
                         register, values[k], positions[k], values[k + half], positions[k + half], register.lanes
                     )
                 else:
-                    values[k] = self.combine(register.combine, register.dtype, values[k], values[k + half], register.lanes)
+                    values[k] = combined(self.v, register.combine, register.dtype, values[k], values[k + half], register.lanes)
             values, positions = values[:half] + values[2 * half :], positions[:half] + positions[2 * half :]
         value, position = values[0], positions[0] if positions else ""
         lanes = register.lanes
@@ -162,12 +158,12 @@ class AccumulatorEmitter(MemoryEmitter):
                     plow, phigh = self.halves(position, int64, lanes)
                     value, position = self.better(register, low, plow, high, phigh, lanes)
                 else:
-                    value = self.combine(register.combine, register.dtype, low, high, lanes)
+                    value = combined(self.v, register.combine, register.dtype, low, high, lanes)
         return Value(position if register.is_arg else value, lanes, register.depth)
 
     def halves(self, value: str, dtype: np.dtype, lanes: int) -> tuple[str, str]:
         """The lower and upper `lanes` of a vector of twice as many; as scalars when that is one."""
-        kind, lines = llvm_type(dtype, 2 * lanes), self.here.lines
+        kind, lines = llvm_type(dtype, 2 * lanes), self.v.here.lines
         if lanes == 1:
             return lines.emit(f"extractelement {kind} {value}, i64 0"), lines.emit(f"extractelement {kind} {value}, i64 1")
         low, high = ("<" + ", ".join(f"i32 {at + k}" for k in range(lanes)) + ">" for at in (0, lanes))

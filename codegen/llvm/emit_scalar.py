@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from graphc.codegen.llvm.llvm_text import Block, Module, literal, llvm_type, mangled, splat
+from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, mangled, splat
 from graphc.dtypes import bool_, float32, float64
 from graphc.errors import CompileError, fail
 from graphc.scalar import Scalar, const, order
 from graphc.target import Target
 
-__all__ = ["PRIMITIVES", "Block", "Module", "emit_op", "evaluate", "literal", "llvm_type", "splat"]
+__all__ = ["PRIMITIVES", "Block", "Function", "Module", "emit_op", "evaluate", "literal", "llvm_type", "splat"]
 
 
 def emit_op(module: Module, block: Block, target: Target, s: Scalar, args: list[str], lanes: int) -> str:
@@ -302,28 +302,32 @@ def _slow(e: _Emission) -> str:
     if key not in e.module.rare:
         if e.s.op == "detour":
             e.module.rare[key] = name = f"detour{len(e.module.rare)}"
-            e.module.functions[name] = _slow_vector(e, name)
+            e.module.add(_slow_vector(e, name))
         elif e.lanes > 1:
             scalar = _slow(_Emission(e.module, e.block, e.target, e.s, 1))
             e.module.rare[key] = name = f"{scalar}.v{e.lanes}"
-            e.module.functions[name] = _slow_lanes(e, name, scalar)
+            e.module.add(_slow_lanes(e, name, scalar))
         else:
             e.module.rare[key] = name = f"rare{sum(lanes == 1 for _, lanes in e.module.rare)}"
-            e.module.functions[name] = _slow_scalar(e, name)
+            e.module.add(_slow_scalar(e, name))
     return e.module.rare[key]
 
 
-def _slow_scalar(e: _Emission, name: str) -> str:
+_PURE = "memory(none)"
+
+
+def _slow_scalar(e: _Emission, name: str) -> Function:
     """One lane; compiled in haste, as it hardly ever runs."""
     params = [(llvm_type(a.dtype, 1), f"%x{k}") for k, a in enumerate(e.s.args[2:])]
     block = Block()
+    block.current = "entry"
     result = evaluate(e.module, block, e.target, e.s.param, [x for _, x in params], 1)
-    kind, attributes = llvm_type(e.dtype, 1), e.module.attributes("nounwind cold noinline optnone memory(none)")
-    head = f"define internal {kind} @{name}({', '.join(f'{t} {x}' for t, x in params)}) {attributes}"
-    return "\n".join([head + " {", *block.lines, f"  ret {kind} {result}", "}", ""])
+    kind = llvm_type(e.dtype, 1)
+    block.line(f"ret {kind} {result}")
+    return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, ("nounwind", "cold", "noinline", "optnone", _PURE), kind)
 
 
-def _slow_vector(e: _Emission, name: str) -> str:
+def _slow_vector(e: _Emission, name: str) -> Function:
     """All lanes at once, for what is not so rare."""
     block = Block()
     block.current = "entry"
@@ -331,18 +335,17 @@ def _slow_vector(e: _Emission, name: str) -> str:
     params = [f"{e.type(bool_)} %wanted", f"{e.type(e.dtype)} %usual", *[f"{e.type(x.dtype)} %x{k}" for k, x in enumerate(inputs)]]
     exact = evaluate(e.module, block, e.target, e.s.param, [f"%x{k}" for k in range(len(inputs))], e.lanes)
     result = block.emit(f"select {e.type(bool_)} %wanted, {e.type(e.dtype)} {exact}, {e.type(e.dtype)} %usual")
-    head = f"define internal {e.type(e.dtype)} @{name}({', '.join(params)}) {e.module.attributes('nounwind cold noinline memory(none)')}"
-    return "\n".join([head + " {", "entry:", *block.lines, f"  ret {e.type(e.dtype)} {result}", "}", ""])
+    block.line(f"ret {e.type(e.dtype)} {result}")
+    return Function(name, tuple(params), block.lines, ("nounwind", "cold", "noinline", _PURE), e.type(e.dtype))
 
 
-def _slow_lanes(e: _Emission, name: str, scalar: str) -> str:
+def _slow_lanes(e: _Emission, name: str, scalar: str) -> Function:
     """All lanes: a loop over those that want it."""
     inputs = e.s.args[2:]
     kind, element, mask = e.type(e.dtype), llvm_type(e.dtype, 1), e.type(bool_)
-    params = ", ".join([f"{mask} %wanted", f"{kind} %usual", *[f"{e.type(x.dtype)} %x{k}" for k, x in enumerate(inputs)]])
+    params = (f"{mask} %wanted", f"{kind} %usual", *[f"{e.type(x.dtype)} %x{k}" for k, x in enumerate(inputs)])
     lines = [
-        f"define internal {kind} @{name}({params}) {e.module.attributes('nounwind cold noinline memory(none)')} {{",
-        "entry:", "  br label %head", "head:",
+        "  br label %head", "head:",
         "  %i = phi i64 [ 0, %entry ], [ %next, %latch ]",
         f"  %done = phi {kind} [ %usual, %entry ], [ %more, %latch ]",
         f"  %this = extractelement {mask} %wanted, i64 %i",
@@ -353,9 +356,9 @@ def _slow_lanes(e: _Emission, name: str, scalar: str) -> str:
         "  br label %latch", "latch:",
         f"  %more = phi {kind} [ %done, %head ], [ %put, %body ]",
         "  %next = add i64 %i, 1", f"  %again = icmp ult i64 %next, {e.lanes}",
-        "  br i1 %again, label %head, label %end", "end:", f"  ret {kind} %more", "}", "",
+        "  br i1 %again, label %head, label %end", "end:", f"  ret {kind} %more",
     ]  # fmt: skip
-    return "\n".join(lines)
+    return Function(name, params, lines, ("nounwind", "cold", "noinline", _PURE), kind)
 
 
 _EMIT: dict[str, Callable[..., str]] = {

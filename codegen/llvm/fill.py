@@ -15,7 +15,7 @@ import numpy as np
 from graphc import scalar as sc
 from graphc.codegen.llvm.access import vector_memory
 from graphc.codegen.llvm.emit_scalar import literal
-from graphc.codegen.llvm.values import ValueEmitter
+from graphc.codegen.llvm.values import Values
 from graphc.scalar import Scalar
 from graphc.target import Target
 
@@ -39,7 +39,7 @@ def suits(body: Scalar, count: object, target: Target) -> bool:
     return body.op == "const" and isinstance(count, int) and count * body.dtype.itemsize >= FEWEST_VECTORS * target.vector_bytes
 
 
-def write_fill(e: ValueEmitter, fill: Fill) -> None:
+def write_fill(e: Values, fill: Fill) -> None:
     """The stores, at the top level of a kernel."""
     lines, dtype, width = e.here.lines, fill.value.dtype, e.target.vector_bytes
     lanes = width // dtype.itemsize

@@ -1,4 +1,4 @@
-"""LLVM text by the line: types, literals, a module and what it collects, a block of instructions.
+"""LLVM text by the line: types, literals, a module and the functions it collects, a block of instructions.
 
 A value of `lanes` elements is `T` for one lane and `<lanes x T>` above; bool is i1 in registers and a byte 0 or 1 in
 memory.
@@ -7,6 +7,7 @@ memory.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,33 @@ from graphc.scalar import Scalar, const
 _ELEMENT = {bool_: "i1", float32: "float", float64: "double"}
 
 
+@dataclass(frozen=True)
+class Function:
+    """A function as data: its module writes it, once, when all is known about it.
+
+    Function("k0", ("ptr %b0", "i64 %n0"), ["  %v0 = ...", "  ret void"], ("nounwind",))
+    ->  define internal void @k0(ptr %b0, i64 %n0) #0 {
+        entry:
+          %v0 = ...
+          ret void
+        }
+    """
+
+    name: str
+    params: tuple[str, ...]
+    lines: list[str]
+    """Instructions and labels of the blocks after `entry:`, as a `Block` collects them."""
+    attributes: tuple[str, ...] = ()
+    """Words such as `nounwind`, `"prefer-vector-width"="512"`."""
+    result: str = "void"
+    linkage: str = "internal "
+
+    def text(self, group: str) -> str:
+        """The definition, with the number of its group of attributes."""
+        head = f"define {self.linkage}{self.result} @{self.name}({', '.join(self.params)}) {group}"
+        return "\n".join((head + "{", "entry:", *self.lines, "}\n"))
+
+
 class Module:
     """What one LLVM module holds: functions, and the declarations, constants, attributes and metadata they use."""
 
@@ -23,8 +51,8 @@ class Module:
         self._declarations: dict[str, None] = {}
         self._tables: dict[tuple[np.dtype, tuple[float, ...]], str] = {}
         self._globals: list[str] = []
-        self.functions: dict[str, str] = {}
-        """The whole text of each function by its name without `@`."""
+        self.functions: dict[str, Function] = {}
+        """By their names without `@`."""
         self.rare: dict[tuple[Scalar, int], str] = {}
         """The functions of rare cases, see `text`: by what they compute and their lanes."""
         self._numbered: dict[str, str] = {}
@@ -47,9 +75,9 @@ class Module:
         """Add a global variable, as its whole line."""
         self._globals.append(line)
 
-    def attributes(self, text: str) -> str:
-        """The number `#0` of a group of function attributes such as `nounwind "key"="value"`."""
-        return self._number("#", text)
+    def add(self, function: Function) -> None:
+        """Add a function, in the place of one of the same name."""
+        self.functions[function.name] = function
 
     def metadata(self, text: str) -> str:
         """The number `!0` of a metadata node such as `!{!"text"}`."""
@@ -63,9 +91,10 @@ class Module:
 
     def text(self) -> str:
         """The module as LLVM text."""
+        functions = [f.text(self._number("#", " ".join(f.attributes)) + " " if f.attributes else "") for f in self.functions.values()]
         groups = [f"attributes {n} = {{ {k[1:]} }}" for k, n in self._numbered.items() if k[0] == "#"]
         nodes = [f"{n} = {k[1:]}" for k, n in self._numbered.items() if k[0] == "!"]
-        return "\n".join([*self._globals, *self._declarations, "", *self.functions.values(), *groups, *nodes, ""])
+        return "\n".join([*self._globals, *self._declarations, "", *functions, *groups, *nodes, ""])
 
 
 class Block:

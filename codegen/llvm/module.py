@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc import scalar as sc
 from graphc.codegen.llvm.emit_scalar import Block as Lines
-from graphc.codegen.llvm.emit_scalar import Module, evaluate_all, llvm_type
+from graphc.codegen.llvm.emit_scalar import Function, Module, evaluate_all, llvm_type
 from graphc.codegen.mathlib import expand
 from graphc.program import Kernel
 from graphc.target import Target
@@ -27,8 +27,7 @@ class Unit:
         self.product_target = target if fma else replace(target, has_fma=False)  # products write their multiply-adds themselves
         self.module = Module()
         self.names: dict[Kernel, str] = {}  # of the kernels' functions, for kernels that call others
-        self.kernel_attributes = self.module.attributes(f'nounwind "prefer-vector-width"="{8 * target.vector_bytes}"')
-        self.math_attributes = self.module.attributes(f'nounwind noinline "prefer-vector-width"="{8 * target.vector_bytes}"')
+        self.kernel_attributes = ("nounwind", f'"prefer-vector-width"="{8 * target.vector_bytes}"')
         self.math_functions: dict[tuple[tuple[str, ...], tuple[np.dtype, ...], int], str] = {}
 
     def math_function(self, names: tuple[str, ...], dtypes: tuple[np.dtype, ...], lanes: int = 1) -> str:
@@ -43,15 +42,13 @@ class Unit:
         lines = Lines()
         lines.current = "entry"
         results = evaluate_all(self.module, lines, self.target, roots, [f"%x{k}" for k in range(len(dtypes))], lanes)
-        params = ", ".join(f"{llvm_type(d, lanes)} %x{k}" for k, d in enumerate(dtypes))
+        params = tuple([f"{llvm_type(d, lanes)} %x{k}" for k, d in enumerate(dtypes)])
         kinds = [llvm_type(r.dtype, lanes) for r in roots]
         kind, result = kinds[0], results[0]
         if len(roots) > 1:
             kind, result = f"{{ {', '.join(kinds)} }}", "poison"
             for k, (part, value) in enumerate(zip(kinds, results, strict=True)):
                 result = lines.emit(f"insertvalue {kind} {result}, {part} {value}, {k}")
-        text = "\n".join(lines.lines)
-        self.module.functions[symbol] = (
-            f"define internal {kind} @{symbol}({params}) {self.math_attributes} {{\nentry:\n{text}\n  ret {kind} {result}\n}}\n"
-        )
+        lines.line(f"ret {kind} {result}")
+        self.module.add(Function(symbol, params, lines.lines, (*self.kernel_attributes, "noinline"), kind))
         return symbol

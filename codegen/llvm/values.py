@@ -6,6 +6,7 @@ that depends on the loop's index is a vector, any other stays scalar and is spre
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from graphc.codegen.mathlib import MATH, expand
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
-from graphc.program import Kernel
 from graphc.scalar import Scalar
 
 
@@ -44,11 +44,14 @@ class Scope:
     mask: str | None = None  # the lanes that exist, in a tail
 
 
-class ValueEmitter:
-    """Scalars and sizes as SSA values, inside the loops that are open."""
+class Values:
+    """Scalars and sizes as SSA values, inside the loops that are open: the part of an emitter that every function has.
 
-    def __init__(self, unit: Unit, kernel: Kernel, name: str, outline: bool) -> None:
-        self.unit, self.module, self.target, self.kernel, self.name = unit, unit.module, unit.target, kernel, name
+    `sizes` are the symbols that the function is told, as `%n0`, `%n1`, ..
+    """
+
+    def __init__(self, unit: Unit, name: str, sizes: Sequence[Symbol] = (), outline: bool = True) -> None:
+        self.unit, self.module, self.target, self.name = unit, unit.module, unit.target, name
         self.outline = outline  # call math functions instead of inlining them
         self.expanded: dict[Scalar, Scalar] = {}  # with math functions inlined: unrolled copies ask again
         self.lanes = 1  # of the vector loop we are in
@@ -56,16 +59,9 @@ class ValueEmitter:
         self.entry = Lines()
         self.entry.current = "entry"
         self.scopes = [Scope(self.entry, 0)]
-        for k, symbol in enumerate(kernel.sizes()):
+        self.readers: dict[str, Callable[[Scalar, list[Value]], Value]] = {}  # the parts that know what a `fetch` or a `local` is
+        for k, symbol in enumerate(sizes):
             self.scopes[0].axis[symbol] = Value(f"%n{k}", 1, 0)  # by number: the text must not depend on the user's names
-
-    def fetch(self, s: Scalar, args: list[Value]) -> Value:
-        """An element of an operand; see `graphc.codegen.llvm.access`."""
-        raise NotImplementedError
-
-    def result(self, name: int) -> Value:
-        """The value of an accumulator; see `graphc.codegen.llvm.accumulate`."""
-        raise NotImplementedError
 
     @property
     def here(self) -> Scope:
@@ -147,9 +143,9 @@ class ValueEmitter:
             found = self.find(("local", s.param))
             if found is not None:
                 return found
-            return self.result(s.param)
+            return self.readers["local"](s, known)
         if s.op == "fetch":
-            return self.fetch(s, known)
+            return self.readers["fetch"](s, known)
         lanes = depth = 0
         for v in known:
             lanes, depth = max(lanes, v.lanes), max(depth, v.depth)
@@ -298,7 +294,7 @@ class _At:
 
     __slots__ = ("depth", "emitter", "saved")
 
-    def __init__(self, emitter: ValueEmitter, depth: int) -> None:
+    def __init__(self, emitter: Values, depth: int) -> None:
         self.emitter, self.depth = emitter, depth
 
     def __enter__(self) -> None:

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
-
-import numpy as np
 
 from graphc import dims
 from graphc import scalar as sc
-from graphc.codegen.llvm import fill
+from graphc.codegen.loops.address import Loaded, linear, replace_indices
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
-from graphc.codegen.strategy import contract
 from graphc.codegen.strategy.loops import CHEAP_MASKS, Access, abreast, column_tile, is_long, lanes_of, unroll_of, vector_axis
+from graphc.codegen.strategy.table import STRATEGIES
 from graphc.dims import Dim, Size
 from graphc.program import Axis, Kernel, Piece, Stage
 from graphc.scalar import Scalar
 from graphc.target import Target
 
 ARGUMENTS = 400  # of the kernels that one function calls, some two instructions each
-UNROLL_DIAGONAL = 64  # elements stored at known places far apart: a load and a store each, where a loop has five instructions
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A kernel whose loads and stores have linear offsets. stores[k] are those of stage k: (slot, dynamic, static, mode)."""
-
-    axes: tuple[Axis, ...]
-    stages: tuple[Stage, ...]
-    stores: tuple[tuple[tuple[int, Scalar | None, Size, str], ...], ...]
 
 
 def lower(kernel: Kernel, target: Target) -> Block:
@@ -37,12 +25,10 @@ def lower(kernel: Kernel, target: Target) -> Block:
     if kernel.blocks is not None:
         return Block((For(kernel.axes[0].index, kernel.axes[0].extent, "serial", _pieces(kernel.blocks.pieces), parallel=True),))
     flat = collapse(linear(kernel))
-    if kernel.kind == "scatter":
-        return _scatter(flat, target)
-    if kernel.kind == "contract":
-        product = contract.plan(flat.axes, flat.stages, flat.stores, target)
-        if product is not None:
-            return Block((Call("product", product),))
+    for strategy in STRATEGIES.values():
+        plan = strategy.plan(flat, target) if strategy.accepts(kernel) else None
+        if plan is not None:
+            return plan if isinstance(plan, Block) else Block((Call(strategy.name, plan, strategy),))
     return _parallel(_Nests(flat, target).block(), flat.axes)
 
 
@@ -66,68 +52,6 @@ def _parallel(block: Block, axes: Sequence[Axis]) -> Block:
     if len(block.body) == 1 and isinstance(block.body[0], For) and block.body[0].index in [a.index for a in axes]:
         return Block((replace(block.body[0], parallel=True),))
     return block
-
-
-# -- addresses ------------------------------------------------------------------------------------------------------
-def address(at: Sequence[Scalar], shape: Sequence[Size]) -> tuple[Scalar | None, Size]:
-    """The element offset of an index in a contiguous array: a data-dependent part, and a polynomial of loop indices."""
-    dynamic: Scalar | None = None
-    static: Size = 0
-    stride: Size = 1
-    for i, size in zip(reversed(at), reversed(shape), strict=True):
-        if i.op == "index" or i.op == "const":
-            static = i.param * stride + static
-        else:
-            part = i * sc.index(stride) if stride != 1 else i
-            dynamic = part if dynamic is None else dynamic + part
-        stride = size * stride
-    return dynamic, static
-
-
-def linear(kernel: Kernel) -> Loaded:
-    """load(slot, i, j) -> fetch(slot, dynamic + static)."""
-    shapes = [o.shape for o in kernel.operands]
-
-    def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
-        if s.op == "local":
-            return sc.local(s.param, (), s.dtype)  # the loops of the nest are at its element
-        if s.op != "load":
-            return None
-        slot, masked = s.param
-        dynamic, static = address(args[:-1] if masked else args, shapes[slot])
-        return fetch(slot, dynamic, static, s.dtype, args[-1] if masked else None)
-
-    stages, stores = [], []
-    known: dict[Scalar, Scalar] = {}
-    for stage in kernel.stages:
-        body = sc.replace_leaves(stage.body, leaf, known=known)
-        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf, known=known)
-        stages.append(Stage(stage.axes, body, stage.dtype, stage.reduce, stage.combine, (), stage.scan, stage.nest, factor))
-        placed = []
-        for store in stage.stores:
-            at = [sc.replace_leaves(i, leaf, known=known) for i in store.at]
-            placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
-        stores.append(tuple(placed))
-    return Loaded(kernel.axes, tuple(stages), tuple(stores))
-
-
-def fetch(slot: int, dynamic: Scalar | None, static: Size, dtype: np.dtype, mask: Scalar | None = None) -> Scalar:
-    """The lowered load: args are the dynamic offset and the mask where there are any."""
-    args = (() if dynamic is None else (dynamic,)) + (() if mask is None else (mask,))
-    return sc.scalar("fetch", args, dtype, (slot, static, dynamic is not None, mask is not None))
-
-
-def replace_indices(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
-    """A lowered Scalar with axes replaced, in offsets too."""
-
-    def leaf(x: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
-        if x.op == "fetch":
-            slot, static, dynamic, masked = x.param
-            moved = dims.substitute(static, sizes) if isinstance(static, Dim) else static
-            return sc.scalar("fetch", args, x.dtype, (slot, moved, dynamic, masked))
-        return None
-
-    return sc.replace_leaves(s, leaf, sizes)
 
 
 # -- collapsing -----------------------------------------------------------------------------------------------------
@@ -356,44 +280,3 @@ def _position(stage: Stage) -> Scalar:
 
 def _block(statement: Statement) -> Block:
     return statement if isinstance(statement, Block) else Block((statement,))
-
-
-def _scatter(kernel: Loaded, target: Target) -> Block:
-    """Copy, then one update after the other, of each stage: equal indices meet in order."""
-    lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
-    result: list[Statement] = []
-    for k, stage in enumerate(kernel.stages):
-        ((slot, dynamic, static, mode),) = kernel.stores[k]
-        axes = list(stage.axes)
-        if k == 0 and len(axes) == 1 and fill.suits(stage.body, axes[0].extent, target) and static == axes[0].index:
-            result.append(Call("fill", fill.Fill(slot, int(axes[0].extent), stage.body)))
-            continue
-        body: Statement = Block((Let(k, stage.body), Store(slot, dynamic, static, sc.local(k, (), stage.dtype), mode)))
-        last = axes[-1] if axes else None
-        if last is not None and (k == 0 or _apart(dynamic, static, last)):
-            axes.pop()
-            body = For(last.index, last.extent, "vector", _block(body), lanes, 1)
-        elif last is not None and dynamic is None and isinstance(last.extent, int) and last.extent <= UNROLL_DIAGONAL:
-            axes.pop()
-            body = For(last.index, last.extent, "unroll", _block(body))
-        for axis in reversed(axes):
-            body = For(axis.index, axis.extent, "serial", _block(body))
-        result.append(body)
-    return Block(tuple(result))
-
-
-def _apart(dynamic: Scalar | None, static: Size, axis: Axis) -> bool:
-    """True when different points along the axis write different, neighbouring elements."""
-    symbol = dims.as_symbol(axis.index)
-    assert symbol is not None
-    if dynamic is not None:
-        for s in sc.order((dynamic,)):
-            if s.op == "index" and symbol in dims.symbols(s.param):
-                return False
-            if s.op == "fetch" and symbol in dims.symbols(s.param[1]):
-                return False
-    split = dims.affine(static, symbol)
-    return split is not None and split[0] == 1
-
-
-Lowering = Callable[[Kernel, Target], Block]

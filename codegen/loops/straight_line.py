@@ -16,7 +16,7 @@ import numpy as np
 
 from graphc import scalar as sc
 from graphc.codegen.llvm.emit_scalar import llvm_type
-from graphc.codegen.llvm.values import Value, ValueEmitter
+from graphc.codegen.llvm.values import Value, Values
 from graphc.codegen.mathlib import MATH
 from graphc.scalar import Scalar
 
@@ -58,7 +58,7 @@ def levels(bodies: Sequence[tuple[int, Scalar]]) -> list[Level]:
     return found
 
 
-def write_values(e: ValueEmitter, bodies: Sequence[tuple[int, Scalar]]) -> None:
+def write_values(e: Values, bodies: Sequence[tuple[int, Scalar]]) -> None:
     """The values of a kernel without loops, level by level."""
     body_of = dict(bodies)
     for level in levels(bodies):
@@ -74,7 +74,7 @@ def write_values(e: ValueEmitter, bodies: Sequence[tuple[int, Scalar]]) -> None:
                 e.put(("local", s), e.value(body_of[s]))
 
 
-def _call(e: ValueEmitter, wanted: list[list[Scalar]]) -> None:
+def _call(e: Values, wanted: list[list[Scalar]]) -> None:
     """One call; wanted[k] are the functions of the arguments in lane k."""
     lines = e.here.lines
     lanes = 1 << (len(wanted) - 1).bit_length()
@@ -95,7 +95,7 @@ def _call(e: ValueEmitter, wanted: list[list[Scalar]]) -> None:
             e.put(s, Value(whole if lanes == 1 else lines.emit(f"extractelement {parts[j]} {whole}, i64 {k}"), 1, 0))
 
 
-def _packed(e: ValueEmitter, texts: list[str], dtype: np.dtype) -> str:
+def _packed(e: Values, texts: list[str], dtype: np.dtype) -> str:
     """The values as lanes of a vector."""
     if len(texts) == 1:
         return texts[0]

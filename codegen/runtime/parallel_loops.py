@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc import dims
+from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.loops.loopir import Block, Call, For
 from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work, work
-from graphc.codegen.strategy.contract import Product
-from graphc.codegen.strategy.grid import tasks
+from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Size
 from graphc.program import Kernel, Program
 from graphc.scalar import Scalar
@@ -75,8 +75,8 @@ def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
     match outermost:
         case For(parallel=True):
             total, step = outermost.extent, outermost.step
-        case Call(params=Product() as product):
-            total, step = tasks(product), 1
+        case Call(params=plan, strategy=Strategy(tasks=tasks)):
+            total, step = tasks(plan), 1
         case _:
             return None
     work = kernel_work(kernel)
@@ -105,8 +105,6 @@ def write_task(unit: Unit, kernel: Kernel, name: str, scratch: tuple[int, ...]) 
             lines.append(f"%s{k} = getelementptr i8, ptr %a{k}, i64 %own")
         args.append(f"{kind} %{'s' if k in scratch else 'a'}{k}")
     lines += [f"call void @{name}({', '.join([*args, 'i64 %lo', 'i64 %hi'])})", "ret void"]
-    body = "\n".join(f"  {line}" for line in lines)
-    unit.module.functions[symbol] = (
-        f"define internal void @{symbol}(ptr %context, i64 %lo, i64 %hi, i64 %worker) {unit.kernel_attributes} {{\nentry:\n{body}\n}}\n"
-    )
+    params = ("ptr %context", "i64 %lo", "i64 %hi", "i64 %worker")
+    unit.module.add(Function(symbol, params, [f"  {line}" for line in lines], unit.kernel_attributes))
     return symbol

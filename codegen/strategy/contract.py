@@ -16,13 +16,12 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalar as sc
+from graphc.codegen.loops.address import Loaded, Placed
 from graphc.codegen.strategy.packing import SQUARE
 from graphc.dims import Size
 from graphc.program import Axis, Stage
 from graphc.scalar import Scalar
 from graphc.target import Target
-
-Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and static offset, mode
 
 K_BLOCK = 256  # one panel of b then takes 48 KB: it stays in the second cache while every strip of a passes
 REST_ROWS = (4, 2, 1)  # heights of the strips after the last whole one: each is a tile to compile
@@ -106,8 +105,9 @@ class Product:
         return f"b{self.a.slot} @ b{self.b.slot}; {axes}{loops}; tile {self.rows} x {self.vectors} vectors of {self.lanes}"
 
 
-def plan(axes: Sequence[Axis], stages: Sequence[Stage], stores: Sequence[Sequence[Placed]], target: Target) -> Product | None:
+def plan(kernel: Loaded, target: Target) -> Product | None:
     """The product that the stages of a contract kernel are; None for one that ordinary loops do as well."""
+    axes, stages, stores = kernel.axes, kernel.stages, kernel.stores
     first, dtype = stages[0], stages[0].dtype
     factors = _factors(first)
     if factors is None or dtype.itemsize < 4 or dtype.kind not in "fiu" or target.lanes(dtype) < 2:

@@ -9,18 +9,21 @@ import numpy as np
 
 from graphc import scalar as sc
 from graphc.codegen.llvm.emit_scalar import emit_op
-from graphc.codegen.llvm.llvm_text import Block, Module, literal, llvm_type, mangled
+from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, mangled
 from graphc.dtypes import int64
 from graphc.target import Target
 
+PARAMETERS = (
+    "ptr %a", "i64 %a_row", "ptr %b", "i64 %b_row", "i64 %kc", "ptr %d", "i64 %d_row", "i64 %rows", "i64 %cols", "i1 %add",
+)  # fmt: skip
 COLUMNS = 8  # as many pointers as fit into the registers
 
 
-def write_dots(module: Module, target: Target, dtype: np.dtype, attributes: str) -> str:
+def write_dots(module: Module, target: Target, dtype: np.dtype, attributes: tuple[str, ...]) -> str:
     """The name of f(a, a_row, b, b_row, kc, d, d_row, rows, cols, add): elements of a, b and d along a row lie next to each other."""
     name = f"dots.{dtype.name}"
     if name not in module.functions:
-        module.functions[name] = _Writer(module, target, dtype).text(name, attributes)
+        module.add(_Writer(module, target, dtype).function(name, attributes))
     return name
 
 
@@ -32,7 +35,7 @@ class _Writer:
         self.element, self.vector = llvm_type(dtype, 1), llvm_type(dtype, self.lanes)
         self.out = Block()
 
-    def text(self, name: str, attributes: str) -> str:
+    def function(self, name: str, attributes: tuple[str, ...]) -> Function:
         """for i in rows by `rows`: for j in cols by `columns`: dot products; beyond the last row or column the last is computed again."""
         out, lines = self.out, self.out.lines
         last_row, last_column = out.emit("sub i64 %rows, 1"), out.emit("sub i64 %cols, 1")
@@ -60,9 +63,8 @@ class _Writer:
         lines += [f"  %j.next = add i64 %j, {self.columns}", "  %j.more = icmp slt i64 %j.next, %cols"]
         lines += ["  br i1 %j.more, label %column, label %row.end", "row.end:", f"  %i.next = add i64 %i, {self.rows}"]
         lines += ["  %i.more = icmp slt i64 %i.next, %rows", "  br i1 %i.more, label %row, label %end", "end:"]
-        params = "ptr %a, i64 %a_row, ptr %b, i64 %b_row, i64 %kc, ptr %d, i64 %d_row, i64 %rows, i64 %cols, i1 %add"
-        body = "\n".join(lines)
-        return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+        out.line("ret void")
+        return Function(name, PARAMETERS, lines, attributes)
 
     def _step(self, a_rows: list[str], b_rows: list[str], sums: list[str]) -> list[str]:
         """Every sum plus the products of the next `lanes` elements of its rows."""

@@ -6,21 +6,19 @@ panels of b:  panel[k, j] = b[k, j]      as many columns as a tile has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from graphc import dims
 from graphc import scalar as sc
-from graphc.codegen.llvm.emit import FunctionEmitter
+from graphc.codegen.llvm.emit import Emitter
 from graphc.codegen.llvm.llvm_text import llvm_type
-from graphc.codegen.llvm.module import Unit
-from graphc.codegen.llvm.values import Scope, Value
+from graphc.codegen.loops.address import fetch
 from graphc.codegen.loops.loopir import Block, For, Store
-from graphc.codegen.loops.lower import fetch
 from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
 from graphc.codegen.strategy.grid import Panel, row_blocks
 from graphc.codegen.strategy.packing import SQUARE, write_copy, write_rows, write_transpose
-from graphc.dims import Dim, Size, Symbol
-from graphc.program import Axis, Kernel, Operand
+from graphc.dims import Size
+from graphc.program import Kernel, Operand
 
 LINE = 64
 Q, J = (dims.axis(x) for x in ("panel", "column"))
@@ -44,72 +42,36 @@ def panel_bytes(p: Product) -> int:
     return round_up(round_up(depth(p), p.lanes) * p.width * p.dtype.itemsize, LINE) if may_pack(p) else 0
 
 
-class OperandEmitter(FunctionEmitter):
-    """Writes the loops of a product, and what reads its operands."""
+class Operands:
+    """The operands of a product: in place or in copies, whose places are in scratch, for they may take a megabyte."""
 
-    p: Product
-    kc: Size
-    at_k: Size
-    cols: Size
+    kc: Size  # steps of k of the block that the loops are at,
+    at_k: Size  # where they begin,
+    cols: Size  # and the columns of its panel
 
-    def make_room(self) -> None:
-        """The places of the copies: in scratch, for they may take a megabyte."""
-        p, element = self.p, llvm_type(self.p.dtype, 1)
+    def __init__(self, emitter: Emitter, p: Product) -> None:
+        self.e, self.v, self.p = emitter, emitter.values, p
+        element = llvm_type(p.dtype, 1)
         self.pays, self.strips_pay = packing_pays(p), strips_pay(p)
         self.strips = self.panel = "null"
         self.depth = depth(p)
         if self.strips_pay is not False:
-            self.strips = self.entry.emit(f"getelementptr inbounds i8, ptr {self.room()}, i64 {panel_bytes(p)}")
+            self.strips = self.v.entry.emit(f"getelementptr inbounds i8, ptr {self.room()}, i64 {panel_bytes(p)}")
         elif p.along_k and p.a.inner != 1:
-            self.strips = self.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
+            self.strips = self.v.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
         if may_pack(p):
             self.panel = self.room()
 
     def room(self) -> str:
         """The kernel's last operand."""
-        assert self.kernel.room, "`graphc.codegen.strategy.product_scratch` gives a product that copies its operands a place for them"
-        return f"%b{len(self.kernel.operands) - 1}"
-
-    # -- loops --------------------------------------------------------------------------------------------------
-    def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
-        """for index in start..stop by step."""
-        symbol = symbol_of(index)
-        if not isinstance(start, int) and stop - start == step:
-            self.scopes.append(Scope(self.here.lines, self.here.depth, axis={symbol: self.size(start)}))
-            write()
-            self.scopes.pop()
-            return
-
-        def body(scope: Scope, i: str) -> None:
-            inner = Scope(scope.lines, scope.depth, axis={symbol: Value(i, 1, scope.depth)})
-            self.scopes.append(inner)
-            write()
-            self.scopes.pop()
-
-        self.counted(symbol, start, stop, step, Block(()), [body])
-
-    def nest(self, axes: Sequence[Axis], write: Callable[[], None]) -> None:
-        if not axes:
-            write()
-            return
-        self.each(axes[0].index, 0, axes[0].extent, 1, lambda: self.nest(axes[1:], write))
-
-    def when(self, condition: str, write: Callable[[], None]) -> None:
-        """if condition: ..."""
-        yes, no, lines = self.label("when"), self.label("after"), self.here.lines
-        lines.line(f"br i1 {condition}, label %{yes}, label %{no}")
-        lines.label(yes)
-        self.scopes.append(Scope(lines, self.here.depth))
-        write()
-        self.scopes.pop()
-        lines.line(f"br label %{no}")
-        lines.label(no)
+        assert self.e.kernel.room, "`graphc.codegen.strategy.product_scratch` gives a product that copies its operands a place for them"
+        return f"%b{len(self.e.kernel.operands) - 1}"
 
     # -- packing ------------------------------------------------------------------------------------------------
     def if_pays(self, pays: bool | Size, write: Callable[[], None]) -> None:
         """if packing pays at these sizes: ..."""
         if not isinstance(pays, bool):
-            self.when(self.value(sc.index(pays).ne(0)).text, write)
+            self.e.loops.when(self.v.value(sc.index(pays).ne(0)).text, write)
         elif pays:
             write()
 
@@ -117,110 +79,91 @@ class OperandEmitter(FunctionEmitter):
         """A value where packing pays, and one where it does not."""
         if isinstance(pays, bool) or packed == plain:
             return packed if pays is True else plain
-        condition = self.value(sc.index(pays).ne(0)).text
-        return self.here.lines.emit(f"select i1 {condition}, {kind} {packed}, {kind} {plain}")
+        condition = self.v.value(sc.index(pays).ne(0)).text
+        return self.v.here.lines.emit(f"select i1 {condition}, {kind} {packed}, {kind} {plain}")
 
     def pack_strips(self, start: Size, stop: Size) -> None:
         """The rows of a of this block, in strips as high as a tile in which each step of k lies next to the one before."""
         p = self.p
-        source = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k * p.a.inner).text
+        source = self.e.memory.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k * p.a.inner).text
         if p.a.inner == 1:
-            name, step = write_transpose(self.module, p.dtype, p.lanes, p.rows, self.unit.kernel_attributes), p.a.outer
+            name, step = write_transpose(self.e.module, p.dtype, p.lanes, p.rows, self.e.unit.kernel_attributes), p.a.outer
         else:
-            name, step = write_copy(self.module, p.dtype, p.rows, self.unit.kernel_attributes), p.a.inner
-        numbers = [self.size(x).text for x in (step, self.kc, stop - start, self.kc * p.rows)]
-        self.here.lines.line(
+            name, step = write_copy(self.e.module, p.dtype, p.rows, self.e.unit.kernel_attributes), p.a.inner
+        numbers = [self.v.size(x).text for x in (step, self.kc, stop - start, self.kc * p.rows)]
+        self.v.here.lines.line(
             f"call void @{name}(ptr {source}, i64 {numbers[0]}, ptr {self.strips}, i64 {numbers[1]}, i64 {numbers[2]}, i64 {numbers[3]})"
         )
 
     def rows_of_a(self, row: Size, start: Size, height: int) -> tuple[str, str, str, str]:
         """The pointer to a row of this block, and how far apart its rows, its steps of k, and its tiles of a height are."""
         p = self.p
-        plain = self.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
-        steps = [self.size(x).text for x in (p.a.outer, p.a.inner, p.a.outer * height)]
+        plain = self.e.memory.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
+        steps = [self.v.size(x).text for x in (p.a.outer, p.a.inner, p.a.outer * height)]
         if self.strips_pay is False:
             return plain, steps[0], steps[1], steps[2]
         inside = dims.mod(row - start, p.rows)
-        at = self.size((row - start - inside) * self.kc + inside).text
-        strip = self.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.strips}, i64 {at}")
-        packed = ("1", str(p.rows), self.size(self.kc * p.rows).text)
+        at = self.v.size((row - start - inside) * self.kc + inside).text
+        strip = self.v.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.strips}, i64 {at}")
+        packed = ("1", str(p.rows), self.v.size(self.kc * p.rows).text)
         choice = [self.packed_or(self.strips_pay, "i64", x, y) for x, y in zip(packed, steps, strict=True)]
         return self.packed_or(self.strips_pay, "ptr", strip, plain), choice[0], choice[1], choice[2]
 
     def panel_of_b(self, panel: Panel) -> tuple[str, str]:
         """The pointer to a panel and block of b, and how far its rows are apart."""
         p = self.p
-        source = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k * p.b.inner + J * p.b.outer).text
+        source = self.e.memory.address(p.b.slot, p.dtype, None, p.b.base + self.at_k * p.b.inner + J * p.b.outer).text
         if p.b.outer != 1:
             self.pack_columns(source)
             return self.panel, str(p.width)
-        step = self.size(p.b.inner).text
+        step = self.v.size(p.b.inner).text
         if panel.masked or self.pays is False:
             return source, step
-        self.size(self.kc)
+        self.v.size(self.kc)
         self.if_pays(self.pays, lambda: self.pack_rows(source, panel.vectors))
         return self.packed_or(self.pays, "ptr", self.panel, source), self.packed_or(self.pays, "i64", str(p.width), step)
 
     def pack_rows(self, source: str, vectors: int) -> None:
         """The panel of a b whose columns lie next to each other."""
         p = self.p
-        name = write_rows(self.module, p.dtype, p.lanes, vectors, p.width, self.unit.kernel_attributes)
-        step, kc = self.size(p.b.inner).text, self.size(self.kc).text
-        self.here.lines.line(f"call void @{name}(ptr {source}, i64 {step}, ptr {self.panel}, i64 {kc})")
+        name = write_rows(self.e.module, p.dtype, p.lanes, vectors, p.width, self.e.unit.kernel_attributes)
+        step, kc = self.v.size(p.b.inner).text, self.v.size(self.kc).text
+        self.v.here.lines.line(f"call void @{name}(ptr {source}, i64 {step}, ptr {self.panel}, i64 {kc})")
 
     def pack_columns(self, source: str) -> None:
         """The panel of a b whose columns lie apart."""
-        p, unit = self.p, self.unit
-        kc, cols = self.size(self.kc).text, self.size(self.cols).text
-        outer = self.size(p.b.outer).text
+        p, unit = self.p, self.e.unit
+        kc, cols = self.v.size(self.kc).text, self.v.size(self.cols).text
+        outer = self.v.size(p.b.outer).text
         if p.b.inner == 1:
-            name = write_transpose(self.module, p.dtype, p.lanes, p.width, unit.kernel_attributes)
+            name = write_transpose(self.e.module, p.dtype, p.lanes, p.width, unit.kernel_attributes)
             square = min(p.lanes, SQUARE)
-            self.here.lines.line(f"call void @{name}(ptr {source}, i64 {outer}, ptr {self.panel}, i64 {kc}, i64 {cols}, i64 {square})")
+            self.v.here.lines.line(f"call void @{name}(ptr {source}, i64 {outer}, ptr {self.panel}, i64 {kc}, i64 {cols}, i64 {square})")
             return
-        inner = self.size(p.b.inner).text
+        inner = self.v.size(p.b.inner).text
         self.copy(source, self.panel, inner, outer, kc, cols, p.width)
 
     def copy(self, source: str, to: str, row_step: str, step: str, rows: str, cols: str, width: int) -> None:
         """to[i * width + j] = source[i * row_step + j * step] for i < rows, j < cols."""
         dtype, name = self.p.dtype, f"pack.elements.{self.p.dtype.name}.{width}"
-        if name not in self.module.functions:
+        if name not in self.e.module.functions:
             value = fetch(0, None, ROW * SOURCE_K + COL * SOURCE_N, dtype)
             body = Block((Store(1, None, ROW * width + COL, value),))
             loops = For(ROW, KC, "serial", Block((For(COL, COLS, "vector", body, self.p.lanes, 1),)))
             operands = (Operand(dtype, ()), Operand(dtype, (), True))
             numbers = [SOURCE_K, SOURCE_N, KC, COLS]
-            self.module.functions[name] = PartEmitter(self.unit, Kernel((), (), operands), name, Block((loops,)), numbers).text()
-        self.here.lines.line(f"call void @{name}(ptr {source}, ptr {to}, i64 {row_step}, i64 {step}, i64 {rows}, i64 {cols})")
+            self.e.module.add(Emitter(self.e.unit, Kernel((), (), operands), name, Block((loops,)), numbers=numbers).function())
+        self.v.here.lines.line(f"call void @{name}(ptr {source}, ptr {to}, i64 {row_step}, i64 {step}, i64 {rows}, i64 {cols})")
 
     def few_rows(self, start: Size, stop: Size) -> tuple[str, str]:
         """The pointer to few rows of a that lie along k, and how far apart they are."""
         p = self.p
-        source = self.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k * p.a.inner).text
-        outer, inner, rows, kc = [self.size(x).text for x in (p.a.outer, p.a.inner, stop - start, self.kc)]
+        source = self.e.memory.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k * p.a.inner).text
+        outer, inner, rows, kc = [self.v.size(x).text for x in (p.a.outer, p.a.inner, stop - start, self.kc)]
         if p.a.inner == 1:
             return source, outer
         self.copy(source, self.strips, outer, inner, rows, kc, COPIED_BLOCK)
         return self.strips, str(COPIED_BLOCK)
-
-
-class PartEmitter(FunctionEmitter):
-    """A part of a kernel as a function of its own, with more numbers among its arguments than sizes."""
-
-    def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, numbers: Sequence[Dim]) -> None:
-        super().__init__(unit, kernel, name, body)
-        self.numbers = [symbol_of(x) for x in numbers]
-        for s in self.numbers:
-            self.scopes[0].axis[s] = Value(f"%x.{s.name}", 1, 0)
-
-    def parameters(self) -> list[str]:
-        return [*super().parameters(), *[f"i64 %x.{s.name}" for s in self.numbers]]
-
-
-def symbol_of(index: Dim) -> Symbol:
-    symbol = dims.as_symbol(index)
-    assert symbol is not None
-    return symbol
 
 
 def round_up(a: int, step: int) -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphc.codegen.llvm.llvm_text import Block, Module, llvm_type, mangled
+from graphc.codegen.llvm.llvm_text import Block, Function, Module, llvm_type, mangled
 
 SQUARE = 8  # a 16 x 16 transpose is no faster on AVX-512 and takes 4 times as long to compile
 TOGETHER = 4  # strips that are copied at the same time
 
 
-def write_transpose(module: Module, dtype: np.dtype, lanes: int, width: int, attributes: str) -> str:
+def write_transpose(module: Module, dtype: np.dtype, lanes: int, width: int, attributes: tuple[str, ...]) -> str:
     """The name of f(source, step, panel, kc, cols, group): `step` elements between rows of the source, `width` between those of the panel.
 
     The columns are done by groups of min(lanes, SQUARE), which start `group` elements apart in the panel. Up to that many
@@ -22,19 +22,19 @@ def write_transpose(module: Module, dtype: np.dtype, lanes: int, width: int, att
     """
     name, square = f"pack.columns.{dtype.name}.{width}", min(lanes, SQUARE)
     if name not in module.functions:
-        module.functions[name] = _transpose_text(module, name, dtype, square, width, attributes)
+        module.add(_transpose_function(module, name, dtype, square, width, attributes))
     return name
 
 
-def write_copy(module: Module, dtype: np.dtype, width: int, attributes: str) -> str:
+def write_copy(module: Module, dtype: np.dtype, width: int, attributes: tuple[str, ...]) -> str:
     """The name of f(source, step, panel, kc, cols, group): groups of `width` columns, one `group` elements after the other in the panel."""
     name = f"pack.strips.{dtype.name}.{width}"
     if name not in module.functions:
-        module.functions[name] = _copy_text(module, name, dtype, width, attributes)
+        module.add(_copy_function(module, name, dtype, width, attributes))
     return name
 
 
-def _copy_text(module: Module, name: str, dtype: np.dtype, width: int, attributes: str) -> str:
+def _copy_function(module: Module, name: str, dtype: np.dtype, width: int, attributes: tuple[str, ...]) -> Function:
     """Several groups together while there are as many: then whole lines are read."""
     element, vector, mask_type = llvm_type(dtype, 1), llvm_type(dtype, width), f"<{width} x i1>"
     load = f"@llvm.masked.load.{mangled(dtype, width)}.p0"
@@ -84,15 +84,15 @@ def _copy_text(module: Module, name: str, dtype: np.dtype, width: int, attribute
     return _function(name, out, attributes)
 
 
-def write_rows(module: Module, dtype: np.dtype, lanes: int, vectors: int, width: int, attributes: str) -> str:
+def write_rows(module: Module, dtype: np.dtype, lanes: int, vectors: int, width: int, attributes: tuple[str, ...]) -> str:
     """The name of f(source, step, panel, kc): `vectors` vectors of each row."""
     name = f"pack.rows.{dtype.name}.{vectors}.{width}"
     if name not in module.functions:
-        module.functions[name] = _rows_text(name, dtype, lanes, vectors, width, attributes)
+        module.add(_rows_function(name, dtype, lanes, vectors, width, attributes))
     return name
 
 
-def _rows_text(name: str, dtype: np.dtype, lanes: int, vectors: int, width: int, attributes: str) -> str:
+def _rows_function(name: str, dtype: np.dtype, lanes: int, vectors: int, width: int, attributes: tuple[str, ...]) -> Function:
     element, vector, item, out = llvm_type(dtype, 1), llvm_type(dtype, lanes), dtype.itemsize, Block()
     out.line("%any = icmp sgt i64 %kc, 0")
     out.line("br i1 %any, label %row, label %end")
@@ -109,18 +109,17 @@ def _rows_text(name: str, dtype: np.dtype, lanes: int, vectors: int, width: int,
     out.line("%k.more = icmp slt i64 %k.next, %kc")
     out.line("br i1 %k.more, label %row, label %end")
     out.label("end")
-    body = "\n".join(out.lines)
-    params = "ptr %source, i64 %step, ptr %panel, i64 %kc"
-    return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+    out.line("ret void")
+    return Function(name, ("ptr %source", "i64 %step", "ptr %panel", "i64 %kc"), out.lines, attributes)
 
 
-def _function(name: str, out: Block, attributes: str) -> str:
-    params = "ptr %source, i64 %step, ptr %panel, i64 %kc, i64 %cols, i64 %group.size"
-    body = "\n".join(out.lines)
-    return f"define internal void @{name}({params}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+def _function(name: str, out: Block, attributes: tuple[str, ...]) -> Function:
+    out.line("ret void")
+    params = ("ptr %source", "i64 %step", "ptr %panel", "i64 %kc", "i64 %cols", "i64 %group.size")
+    return Function(name, params, out.lines, attributes)
 
 
-def _transpose_text(module: Module, name: str, dtype: np.dtype, lanes: int, width: int, attributes: str) -> str:
+def _transpose_function(module: Module, name: str, dtype: np.dtype, lanes: int, width: int, attributes: tuple[str, ...]) -> Function:
     element, vector, mask_type = llvm_type(dtype, 1), llvm_type(dtype, lanes), f"<{lanes} x i1>"
     load = f"@llvm.masked.load.{mangled(dtype, lanes)}.p0"
     module.declare(f"declare {vector} {load}(ptr, i32, {mask_type}, {vector})")

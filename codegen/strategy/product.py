@@ -14,23 +14,26 @@ from functools import partial
 
 from graphc import dims
 from graphc import scalar as sc
-from graphc.codegen.llvm.llvm_text import llvm_type
+from graphc.codegen.llvm.emit import Emitter, symbol_of
+from graphc.codegen.llvm.llvm_text import Function, llvm_type
 from graphc.codegen.llvm.values import Scope
-from graphc.codegen.loops.loopir import Block, Call, For, Let, Statement, Store
-from graphc.codegen.loops.lower import fetch, replace_indices
+from graphc.codegen.loops.address import fetch, replace_indices
+from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
 from graphc.codegen.strategy.contract import (
     DOT_ROWS,
     REST_ROWS,
     Product,
     even_split,
     k_blocks,
+    plan,
     stride,
     summed,
 )
+from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.dots import write_dots
 from graphc.codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
 from graphc.codegen.strategy.loops import lanes_of
-from graphc.codegen.strategy.operands import COL, COLS, ROW, J, OperandEmitter, PartEmitter, Q, symbol_of
+from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q, room
 from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
@@ -39,80 +42,78 @@ from graphc.scalar import Scalar
 TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
 
 
-class ProductEmitter(OperandEmitter):
-    """Writes a kernel that may contain products."""
+class ProductWriter:
+    """Writes the code of one product with the parts of an emitter."""
 
-    def call(self, s: Call) -> None:
-        assert isinstance(s.params, Product)
-        self.p = p = s.params
+    def __init__(self, emitter: Emitter, p: Product) -> None:
+        self.e, self.v, self.p = emitter, emitter.values, p
         self.written_functions: set[str] = set()
         self.blocks = k_blocks(p)
         self.block_of_k = summed(p) if self.blocks == 1 else _ceiling(summed(p), self.blocks)
         self.single = self.blocks == 1 and not p.more_k
         self.place = p.resting_place() if p.plain or not self.single else None
-        element, rows = llvm_type(p.dtype, 1), row_blocks(p)
-        self.make_room()
-        self.sums = "null" if self.place else self.entry.emit(f"alloca {element}, i64 {rows.most * p.width}, align 64")
-        self.each(TASK, *self.span(tasks(p)), 1, self.task)
+        self.operands = Operands(emitter, p)
+        element, most = llvm_type(p.dtype, 1), row_blocks(p).most
+        self.sums = "null" if self.place else self.v.entry.emit(f"alloca {element}, i64 {most * p.width}, align 64")
 
     def task(self) -> None:
         """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
         p, rows = self.p, row_blocks(self.p)
         across, group, count = groups(p)
         *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, count])
-        scope = Scope(self.here.lines, self.here.depth)
+        scope = Scope(self.v.here.lines, self.v.here.depth)
         for axis, number in zip(p.outer, outer, strict=True):
-            scope.axis[symbol_of(axis.index)] = self.size(number)
+            scope.axis[symbol_of(axis.index)] = self.v.size(number)
         start: Size = 0
         if rows.count != 1:
-            start, scope.axis[symbol_of(ROW_AT)] = ROW_AT, self.size(block * rows.height)
+            start, scope.axis[symbol_of(ROW_AT)] = ROW_AT, self.v.size(block * rows.height)
         stop = start + rows.height if rows.whole else dims.minimum(start + rows.height, rows.extent)
         first = column * group
         last = first + group if group == 1 or dims.mod(across, group) == 0 else dims.minimum(first + group, across)
-        self.scopes.append(scope)
+        self.v.scopes.append(scope)
         more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in p.more_k]
-        self.nest(more, lambda: self.each(P, 0, self.blocks, 1, lambda: self.k_block(first, last, start, stop)))
-        self.scopes.pop()
+        self.e.loops.nest(more, lambda: self.e.loops.each(P, 0, self.blocks, 1, lambda: self.k_block(first, last, start, stop)))
+        self.v.scopes.pop()
 
     def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
         """One block of k for the rows from start to stop and the panels first to last."""
         p = self.p
-        self.at_k: Size = 0 if self.blocks == 1 else P * self.block_of_k
-        self.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(p) - self.at_k)
+        self.operands.at_k = 0 if self.blocks == 1 else P * self.block_of_k
+        self.operands.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(p) - self.operands.at_k)
         steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
         self.add, self.last = "false", "true"
         if not self.single:
             at = sum(steps[1:], start=steps[0])
-            self.add = self.value(sc.index(at).ne(0)).text
+            self.add = self.v.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
-            self.last = self.value(sc.index(at).eq(sc.index(end))).text
-        if self.strips_pay is not False:
-            for size in (start, stop - start, self.at_k, self.kc):
-                self.size(size)
-            self.if_pays(self.strips_pay, lambda: self.pack_strips(start, stop))
+            self.last = self.v.value(sc.index(at).eq(sc.index(end))).text
+        if self.operands.strips_pay is not False:
+            for size in (start, stop - start, self.operands.at_k, self.operands.kc):
+                self.v.size(size)
+            self.operands.if_pays(self.operands.strips_pay, lambda: self.operands.pack_strips(start, stop))
         panels = column_panels(p)
         for panel in panels:
             low = first if panel is panels[0] else dims.maximum(first, panel.first)
             high = last if panel is panels[-1] else dims.minimum(last, panel.first + panel.count)
-            self.each(Q, low, high, 1, partial(self.panel_block, panel, start, stop))
+            self.e.loops.each(Q, low, high, 1, partial(self.panel_block, panel, start, stop))
 
     def panel_block(self, panel: Panel, start: Size, stop: Size) -> None:
         """The columns of panel number Q."""
         p, width = self.p, panel.vectors * self.p.lanes
-        at = self.size(panel.start + (Q - panel.first) * width)
-        self.scopes.append(Scope(self.here.lines, self.here.depth, axis={symbol_of(J): at}))
-        self.cols: Size = dims.minimum(width, p.n.extent - J) if panel.masked else width
+        at = self.v.size(panel.start + (Q - panel.first) * width)
+        self.v.scopes.append(Scope(self.v.here.lines, self.v.here.depth, axis={symbol_of(J): at}))
+        self.operands.cols = dims.minimum(width, p.n.extent - J) if panel.masked else width
         few: bool | Scalar = False
         if p.along_k:
             few = p.extent_m <= DOT_ROWS if isinstance(p.extent_m, int) else sc.index(stop - start) <= sc.index(DOT_ROWS)
         if isinstance(few, bool):
             self.dots(start, stop) if few else self.packed_tiles(panel, start, stop)
         else:
-            condition = self.value(few).text
-            self.when(condition, lambda: self.dots(start, stop))
-            self.when(self.here.lines.emit(f"xor i1 {condition}, true"), lambda: self.packed_tiles(panel, start, stop))
+            condition = self.v.value(few).text
+            self.e.loops.when(condition, lambda: self.dots(start, stop))
+            self.e.loops.when(self.v.here.lines.emit(f"xor i1 {condition}, true"), lambda: self.packed_tiles(panel, start, stop))
         self.finish(start, stop)
-        self.scopes.pop()
+        self.v.scopes.pop()
 
     def once(self, name: str) -> bool:
         """True the first time."""
@@ -125,12 +126,12 @@ class ProductEmitter(OperandEmitter):
     def dots(self, start: Size, stop: Size) -> None:
         """The sums of few rows where nothing need be packed."""
         p = self.p
-        name = write_dots(self.module, self.unit.product_target, p.dtype, self.unit.kernel_attributes)
-        a, a_row = self.few_rows(start, stop)
-        b = self.address(p.b.slot, p.dtype, None, p.b.base + self.at_k + J * p.b.outer).text
+        name = write_dots(self.e.module, self.e.unit.product_target, p.dtype, self.e.unit.kernel_attributes)
+        a, a_row = self.operands.few_rows(start, stop)
+        b = self.e.memory.address(p.b.slot, p.dtype, None, p.b.base + self.operands.at_k + J * p.b.outer).text
         d, d_row = self.target_of(start, start)
-        b_row, kc, rows, cols = [self.size(x).text for x in (p.b.outer, self.kc, stop - start, self.cols)]
-        self.here.lines.line(
+        b_row, kc, rows, cols = [self.v.size(x).text for x in (p.b.outer, self.operands.kc, stop - start, self.operands.cols)]
+        self.v.here.lines.line(
             f"call void @{name}(ptr {a}, i64 {a_row}, ptr {b}, i64 {b_row}, i64 {kc}, ptr {d}, i64 {d_row}, "
             f"i64 {rows}, i64 {cols}, i1 {self.add})"
         )
@@ -138,8 +139,8 @@ class ProductEmitter(OperandEmitter):
     def packed_tiles(self, panel: Panel, start: Size, stop: Size) -> None:
         """The sums of all rows of a block and the columns of a panel."""
         p = self.p
-        self.b, self.b_k = self.panel_of_b(panel)
-        if isinstance(start, int) and isinstance(stop, int) and self.strips_pay is False:
+        self.b, self.b_k = self.operands.panel_of_b(panel)
+        if isinstance(start, int) and isinstance(stop, int) and self.operands.strips_pay is False:
             heights, at = even_split(stop, p.rows), 0
             for h in sorted(set(heights), reverse=True):
                 rows = h * heights.count(h)
@@ -164,50 +165,51 @@ class ProductEmitter(OperandEmitter):
         if self.single:
             self.epilogue(start, stop - start)
             return
-        for size in (start, stop - start, J, self.cols):
-            self.size(size)
-        self.when(self.last, lambda: self.epilogue(start, stop - start))
+        for size in (start, stop - start, J, self.operands.cols):
+            self.v.size(size)
+        self.e.loops.when(self.last, lambda: self.epilogue(start, stop - start))
 
     def target_of(self, row: Size, start: Size) -> tuple[str, str]:
         """Where the sums from `row` on go, and how far apart rows of them are: the output, or the scratch of this block of rows."""
         p = self.p
         if self.place:
             slot, static = self.place
-            d = self.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
-            return d, "0" if p.m is None else self.size(_known(stride(static, p.m))).text
-        at = self.size((row - start) * p.width).text
+            d = self.e.memory.address(slot, p.dtype, None, dims.substitute(static, _moved(p, row, J))).text
+            return d, "0" if p.m is None else self.v.size(_known(stride(static, p.m))).text
+        at = self.v.size((row - start) * p.width).text
         if at == "0":
             return self.sums, str(p.width)
-        return self.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}"), str(p.width)
+        return self.v.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}"), str(p.width)
 
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
         tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped)
-        name = write_tile(self.module, self.unit.product_target, tile, self.unit.kernel_attributes)
+        name = write_tile(self.e.module, self.e.unit.product_target, tile, self.e.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
-        numbers = [self.size(x).text for x in (self.kc, rows, self.cols)]
-        values = [*self.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
+        numbers = [self.v.size(x).text for x in (self.operands.kc, rows, self.operands.cols)]
+        values = [*self.operands.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
         given = [f"{kind.split()[0]} {x}" for kind, x in zip(PARAMETERS, values, strict=True)]
-        self.here.lines.line(f"call void @{name}({', '.join(given)})")
+        self.v.here.lines.line(f"call void @{name}({', '.join(given)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------
     def epilogue(self, row: Size, count: Size) -> None:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
         whole = not any(panel.masked for panel in column_panels(p))
-        cols, name = COLS * p.lanes if whole else COLS, f"{self.name}.finish"  # whole vectors need no second copy for a tail
+        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish"  # whole vectors need no second copy for a tail
         axes = [x.index for x in p.outer]
         if self.once(name):
-            self.module.functions[name] = self._finish(name, cols, axes)
-        pointers = [f"ptr %b{k}" for k in range(len(self.kernel.operands))] + [f"ptr {self.sums}"]
-        numbers = [f"i64 {self.axis(s).text}" for s in self.kernel.sizes()]
-        numbers += [f"i64 {self.size(x).text}" for x in (*axes, row, J, count, dims.floordiv(self.cols, p.lanes) if whole else self.cols)]
-        self.here.lines.line(f"call void @{name}({', '.join(pointers + numbers)})")
+            self.e.module.add(self._finish(name, cols, axes))
+        pointers = [f"ptr %b{k}" for k in range(len(self.e.kernel.operands))] + [f"ptr {self.sums}"]
+        numbers = [f"i64 {self.v.axis(s).text}" for s in self.e.kernel.sizes()]
+        across = dims.floordiv(self.operands.cols, p.lanes) if whole else self.operands.cols
+        numbers += [f"i64 {self.v.size(x).text}" for x in (*axes, row, J, count, across)]
+        self.v.here.lines.line(f"call void @{name}({', '.join(pointers + numbers)})")
 
-    def _finish(self, name: str, cols: Size, axes: list[Dim]) -> str:
+    def _finish(self, name: str, cols: Size, axes: list[Dim]) -> Function:
         p = self.p
-        operands = (*self.kernel.operands, Operand(p.dtype, ()))
+        operands = (*self.e.kernel.operands, Operand(p.dtype, ()))
         moved = _moved(p, M0 + ROW, N0 + COL)
         sums, lies = len(operands) - 1, ROW * p.width + COL
         if self.place:
@@ -218,10 +220,10 @@ class ProductEmitter(OperandEmitter):
             for slot, dynamic, static, mode in p.stores[k]:
                 at = None if dynamic is None else replace_indices(dynamic, moved)
                 body.append(Store(slot, at, dims.substitute(static, moved), sc.local(k, (), s.dtype), mode))
-        lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.target)
+        lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.e.target)
         loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, 1),)))
-        kernel = replace(self.kernel, operands=operands)
-        return PartEmitter(self.unit, kernel, name, Block((loops,)), [*axes, M0, N0, COUNT, COLS]).text()
+        kernel = replace(self.e.kernel, operands=operands)
+        return Emitter(self.e.unit, kernel, name, Block((loops,)), numbers=[*axes, M0, N0, COUNT, COLS]).function()
 
 
 def _digits(number: Size, extents: Sequence[Size]) -> list[Size]:
@@ -250,3 +252,11 @@ def _known(size: Size | None) -> Size:
 
 def _ceiling(a: Size, b: Size) -> Size:
     return -(-a // b) if isinstance(a, int) and isinstance(b, int) else dims.floordiv(a + b - 1, b)
+
+
+def _write(emitter: Emitter, p: Product) -> None:
+    writer = ProductWriter(emitter, p)
+    emitter.loops.each(TASK, *emitter.span(tasks(p)), 1, writer.task)
+
+
+PRODUCT = Strategy("product", lambda kernel: kernel.kind == "contract", plan, _write, tasks, room)

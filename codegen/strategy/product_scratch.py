@@ -12,8 +12,8 @@ from dataclasses import replace
 from graphc import dims
 from graphc.codegen.loops.loopir import Call
 from graphc.codegen.loops.lower import lower
-from graphc.codegen.strategy.contract import Product
-from graphc.codegen.strategy.operands import room
+from graphc.codegen.strategy.door import Strategy
+from graphc.codegen.strategy.table import STRATEGIES
 from graphc.dims import Size
 from graphc.dtypes import uint8
 from graphc.program import Buffer, Kernel, Launch, Operand, Program, Step
@@ -28,7 +28,7 @@ def make_room(program: Program, target: Target) -> Program:
     start = dims.floordiv(program.scratch + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
     scratch, made, places = program.scratch, dict[Kernel, tuple[Kernel, Size]](), dict[Size, int]()
     for step in program.steps:
-        if isinstance(step, Launch) and step.kernel.kind == "contract":
+        if isinstance(step, Launch) and any(row.accepts(step.kernel) for row in STRATEGIES.values()):
             if step.kernel not in made:
                 made[step.kernel] = with_room(step.kernel, target)
             kernel, nbytes = made[step.kernel]
@@ -45,7 +45,7 @@ def make_room(program: Program, target: Target) -> Program:
 def with_room(kernel: Kernel, target: Target) -> tuple[Kernel, Size]:
     """The kernel with an operand for its copies, and their bytes."""
     (first, *_) = lower(kernel, target).body
-    nbytes: Size = room(first.params) if isinstance(first, Call) and isinstance(first.params, Product) else 0
+    nbytes: Size = first.strategy.scratch(first.params) if isinstance(first, Call) and isinstance(first.strategy, Strategy) else 0
     if nbytes == 0:
         return kernel, 0
     nbytes = dims.floordiv(nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT

@@ -13,7 +13,7 @@ import numpy as np
 
 from graphc import scalar as sc
 from graphc.codegen.llvm.emit_scalar import emit_op
-from graphc.codegen.llvm.llvm_text import Block, Module, literal, llvm_type, mangled
+from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, mangled
 from graphc.dtypes import int64
 from graphc.target import Target
 
@@ -57,14 +57,14 @@ PARAMETERS = (
 )
 
 
-def write_tile(module: Module, target: Target, tile: Tile, attributes: str) -> str:
+def write_tile(module: Module, target: Target, tile: Tile, attributes: tuple[str, ...]) -> str:
     """The name of the tile's function, written once a module: all products share it.
 
     rows is a multiple of the height unless the tile is clamped, and may be 0. Strides are in elements; `a_tile` is that
     between the first rows of tiles.
     """
     if tile.name not in module.functions:
-        module.functions[tile.name] = _Writer(module, target, tile).text(tile.name, attributes)
+        module.add(_Writer(module, target, tile).function(tile.name, attributes))
     return tile.name
 
 
@@ -78,7 +78,7 @@ class _Writer:
         self.sums = tile.height * tile.vectors
         self.unroll = max(1, min(MAX_UNROLL, CHAINS // self.sums))  # few sums: several of each, so that FMAs do not wait for one another
 
-    def text(self, name: str, attributes: str) -> str:
+    def function(self, name: str, attributes: tuple[str, ...]) -> Function:
         """for i in 0..rows by height: the sums of one tile, stored."""
         out, tile = self.out, self.tile
         out.current = "entry"
@@ -112,8 +112,8 @@ class _Writer:
             f"  %{p}.i = phi ptr [ %{p}, %entry ], [ %{p}.next, %{last} ]" for p in "ad"
         ]
         out.label("end")
-        body = "\n".join(out.lines)
-        return f"define internal void @{name}({', '.join(PARAMETERS)}) {attributes} {{\nentry:\n{body}\n  ret void\n}}\n"
+        out.line("ret void")
+        return Function(name, PARAMETERS, out.lines, attributes)
 
     def _prefetch(self) -> None:
         """d comes into the cache while k runs, where k is long enough for that: 1 % at 1024."""

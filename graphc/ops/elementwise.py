@@ -103,7 +103,8 @@ def _emit_integer_power(s: ModuleType, x: Scalar, y: Scalar, exponent: int | Non
 
 power = elementwise(
     "power", 2,
-    "x**y: nan for x < 0 unless y is an integer; x**0 is 1 with derivative 0. Integers wrap; their 1 / x**n goes towards 0, 0 for x = 0.",
+    "x**y: nan for x < 0 unless y is an integer; x**0 is 1 with derivative 0. Integers wrap; unlike NumPy, which raises, their "
+    "x**-n is 1 / x**n rounded towards 0: x**-1 is 1, -1, else 0, and 0 for x = 0.",
     ref=_power_ref, vjp=_power_vjp, emit=_emit_power, dtype="number", costly=True, domain=((0.2, 3.0), (-3.0, 3.0)),
 )  # fmt: skip
 

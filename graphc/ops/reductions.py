@@ -2,6 +2,10 @@
 
 All are compositions of `reduce`, `arg_reduce` and `cumulate`, written so that value and derivatives of every order
 stay finite where the function is. A size that enters a formula, such as the n of a mean, may be symbolic.
+
+Over an axis of size 0, whether the size is known when the graph is built or when it is called, as in NumPy and SciPy: sum 0, prod 1,
+any False, all True, norm 0, mean, var and std nan, logsumexp -inf, softmax empty; max, min, argmax, argmin and the norms of
+order inf and -inf, which have no value there, raise ShapeError.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from graphc.ops.cumulate import arg_reduce, cumulate
 from graphc.ops.elementwise import exp, log, power
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import expand_dims, ravel
-from graphc.ops.spread import astype, broadcast, broadcast_to, reduce
+from graphc.ops.spread import astype, broadcast, reduce
 from graphc.types import normal_axes, normal_axis
 
 Axis = int | Sequence[int] | None
@@ -177,25 +181,20 @@ def count_nonzero(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
 
 # -- exponentials -------------------------------------------------------------------------------------------------
 def _shifted(x: ArrayLike, axis: Axis, what: str, finite: bool) -> tuple[Node, Axes, Node]:
-    """x as floats, the axes, and a constant m near the maximum over them: exp(x - m) <= 1. `finite`: 0 for an m that is not."""
+    """x as floats, the axes, and a constant m, their maximum (-inf of nothing): exp(x - m) <= 1. `finite`: 0 for an m that is not."""
     node = asarray(x)
     axes = normal_axes(axis, node.ndim, what, node)
     node = astype(node, to_float(node.dtype))
-    if _count(node, axes) == 0:
-        return node, axes, node
-    m = reduce(node, axes, "max")
+    m = reduce(node, axes, "sup")
     return node, axes, stop_gradient(where(isfinite(m), m, 0.0) if finite else m)
 
 
 def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Node:
     """m + log(sum(exp(x - m))) over `axis` (None: all), m = max(x) held constant: no overflow. Raises ShapeError.
 
-    -inf where all x are -inf, with derivative 0 there; inf where some x is inf.
+    -inf where all x are -inf or there are none, with derivative 0 there; inf where some x is inf.
     """
     node, axes, m = _shifted(x, axis, "logsumexp", finite=True)
-    if m is node and axes:  # empty
-        shape = tuple([s for k, s in enumerate(node.shape) if k not in axes])
-        return _done(broadcast_to(asarray(-np.inf, node.dtype), shape), axes, keepdims)
     total = reduce(exp(node - _spread(m, node, axes)), axes, "sum")
     nothing = total == 0
     return _done(m + where(nothing, -np.inf, log(where(nothing, 1.0, total))), axes, keepdims)
@@ -204,8 +203,6 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Node:
 def softmax(x: ArrayLike, axis: Axis = -1) -> Node:
     """e / sum(e) over `axis`, e = exp(x - max(x)): positive, adding up to 1; nan where all x are -inf. Raises ShapeError."""
     node, axes, m = _shifted(x, axis, "softmax", finite=False)
-    if m is node:
-        return node
     e = exp(node - _spread(m, node, axes))
     return e / _spread(reduce(e, axes, "sum"), node, axes)
 
@@ -216,10 +213,13 @@ def log_softmax(x: ArrayLike, axis: Axis = -1) -> Node:
     Its derivative is g - softmax(x) * sum(g). nan where some x is inf or all are -inf.
     """
     node, axes, m = _shifted(x, axis, "log_softmax", finite=False)
-    if m is node:
-        return node
     below = node - _spread(m, node, axes)
     return below - _spread(log(reduce(exp(below), axes, "sum")), node, axes)
+
+
+def supremum(x: Node) -> Node:
+    """The largest of all elements of x, floats; -inf of none: what rules write for the shift of their exponentials."""
+    return reduce(x, tuple(range(x.ndim)), "sup")
 
 
 # -- norms --------------------------------------------------------------------------------------------------------

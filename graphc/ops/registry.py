@@ -75,23 +75,29 @@ def constant(value: Any, dtype: object = None) -> Node:
 _SMALL: dict[tuple[type, object, np.dtype], Node] = {}
 
 
-def asarray(value: ArrayLike, dtype: np.dtype | None = None) -> Node:
-    """A node from anything array-like: nodes pass through, numbers and arrays become constants, a `Dim` its value."""
+def asarray(value: ArrayLike, dtype: object = None) -> Node:
+    """A node from anything array-like: nodes pass through, numbers and arrays become constants, a `Dim` its value.
+
+    With a `dtype` the result has it, cast as by `astype` where it has another: `asarray(x, "float32")`.
+    """
     if isinstance(value, Node):
-        return value if type(value.type) is TensorType else value.tensor  # type: ignore[return-value]  # of several arrays: raises
+        if type(value.type) is not TensorType:
+            return value.tensor  # type: ignore[return-value]  # of several arrays: raises
+        return value if dtype is None or value.dtype == as_dtype(dtype) else value.astype(dtype)
+    wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(value, Dim):
         node = make(DIM, (), (value,))
-        return node if dtype is None or dtype == int64 else node.astype(dtype)
+        return node if wanted is None else node.astype(wanted)
     if isinstance(value, Undecided):
-        return value.of(asarray)  # type: ignore[no-any-return]
+        return asarray(value.of(asarray), wanted)
     if isinstance(value, (list, tuple)):
         if any(isinstance(v, (Node, Dim)) for v in flat(value)):
             fail(ArgumentError, "a list that holds nodes is not an array", hint="use gx.stack")
-    elif isinstance(value, (int, float)) and dtype is not None and not isinstance(value, bool):
-        return number(value, dtype)
+    elif isinstance(value, (int, float)) and wanted is not None and not isinstance(value, bool):
+        return number(value, wanted)
     elif not isinstance(value, (np.ndarray, np.generic, int, float, bool)) and not hasattr(value, "__array__"):
         fail(ArgumentError, f"cannot make a symbolic array of {type(value).__name__} {value!r:.60}")
-    return constant(value, dtype)
+    return constant(value, wanted)
 
 
 def flat(value: Any) -> list[Any]:

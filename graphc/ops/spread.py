@@ -125,8 +125,9 @@ def stretched(node: Node, shape: Shape, what: str) -> Node:
 # -- reduce -----------------------------------------------------------------------------------------------------
 COMBINES: dict[str, Any] = {
     "sum": np.add.reduce, "prod": np.multiply.reduce, "max": np.maximum.reduce, "min": np.minimum.reduce,
-    "any": np.logical_or.reduce, "all": np.logical_and.reduce,
+    "any": np.logical_or.reduce, "all": np.logical_and.reduce, "sup": functools.partial(np.maximum.reduce, initial=-np.inf),
 }  # fmt: skip
+EXTREMES = ("max", "min", "sup")
 
 
 def filled(size: Size) -> bool:
@@ -137,6 +138,8 @@ def filled(size: Size) -> bool:
 def _reduce_type(x: TensorType, axes: tuple[int, ...], combine: str) -> TensorType:
     if combine in ("any", "all") and x.dtype != bool_:
         fail(DTypeError, f"reduce {combine}: needs bool, got {x}")
+    if combine == "sup" and x.dtype.kind != "f":
+        fail(DTypeError, f"reduce sup: needs floats, which have a lowest value, got {x}")
     if combine in ("max", "min") and not all(filled(x.shape[a]) for a in axes):
         fail(ShapeError, f"reduce {combine}: an empty axis has no {combine}imum: {x}")
     return tensor_type(x.dtype, tuple(s for k, s in enumerate(x.shape) if k not in axes))
@@ -154,14 +157,14 @@ def _reduce_loop(node: Node) -> LoopForm:
         kept, reduced = iter(at), iter(r)
         return read(0, [next(reduced) if k in axes else next(kept) for k in range(x.ndim)])
 
-    return LoopForm(body, tuple(x.shape[a] for a in axes), str(combine))
+    return LoopForm(body, tuple(x.shape[a] for a in axes), "max" if combine == "sup" else str(combine))
 
 
 def _reduce_vjp(g: Node, out: Node, x: Node, axes: tuple[int, ...], combine: str) -> tuple[Node | None]:
     spread = functools.partial(_spread, x=x, axes=axes)
     if combine == "sum":
         return (spread(g),)
-    if combine in ("max", "min"):
+    if combine in EXTREMES:
         ties = astype(x == spread(out), x.dtype)  # evenly split among ties
         return (spread(g / reduce(ties, axes, "sum")) * ties,)
     if combine == "prod":
@@ -174,12 +177,12 @@ def _reduce_batch(inputs: Sequence[Node], mapped: Sequence[bool], axes: tuple[in
 
 
 REDUCE = structural(
-    "reduce", 1, "The sum, prod, max, min, any or all over `axes`, which disappear. max and min propagate nan.", params=("axes", "combine"),
-    type_rule=_reduce_type,
+    "reduce", 1, "The sum, prod, max, min, any or all over `axes`, which disappear; sup is max, but -inf of nothing; nan wins.",
+    params=("axes", "combine"), type_rule=_reduce_type,
     ref=lambda x, axes, combine: COMBINES[combine](x, axis=axes, dtype=x.dtype if combine in ("sum", "prod") else None),
     vjp=_reduce_vjp, batch=_reduce_batch, loop=_reduce_loop,
     jvp=lambda out, inputs, tangents, axes, combine: _reduce_jvp(out, inputs[0], tangents[0], axes, combine),
-    facts={"masks": lambda out, x, axes, combine: (x == _spread(out, x, axes) if combine in ("max", "min") else None,)},
+    facts={"masks": lambda out, x, axes, combine: (x == _spread(out, x, axes) if combine in EXTREMES else None,)},
 )  # fmt: skip
 
 

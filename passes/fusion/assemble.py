@@ -49,7 +49,8 @@ class _Assembler:
                 self._own(node, self._buffer(Buffer(node.dtype, node.shape, "arena")))
         for cluster in self.fused.clusters:
             self._checks(cluster)
-            self._launch(cluster)
+            if any(member.node in self.stored_in for member in cluster.members):  # isnan of an integer scatter reads nothing of it
+                self._launch(cluster)
         for k, node in enumerate(self.graph.outputs[: len(outputs)]):
             if outputs[k] not in self.stored_in.get(node, ()):
                 self._copy(node, outputs[k], self.steps)

@@ -15,7 +15,7 @@ from graphc.ir import Node, make
 from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
 from graphc.ops.compare import isfinite, isinf, stop_gradient, where
 from graphc.ops.elementwise import cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, sigmoid, sin, sinh, softplus, tanh
-from graphc.ops.reductions import log_softmax, logsumexp, max, mean, prod, softmax, sum, var
+from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, supremum, var
 from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 
@@ -35,7 +35,7 @@ def unshifted(v: Node) -> bool:
     It is when one of its terms is the maximum of what the others make: log(p) - max(a) is not, of which a is just a part.
     """
     terms = _terms(v)
-    maxima = [t for t in terms if t.op.name == "reduce" and params(t)[1] == "max"]
+    maxima = [t for t in terms if t.op.name == "reduce" and params(t)[1] in ("max", "sup")]
     return not any(len(terms) >= MAX_TERMS or _terms(m.inputs[0]) == terms - {m} for m in maxima)
 
 
@@ -114,7 +114,7 @@ def log1mexp(x: Node) -> Node:
 
 def weighted_logsumexp(v: Node, w: Node) -> Node:
     """m + log(sum(w * exp(v - m))), m = max(v) held constant."""
-    m = max(v)
+    m = supremum(v)
     m = stop_gradient(where(isfinite(m), m, 0.0))
     return m + log(sum(w * exp(v - m)))
 

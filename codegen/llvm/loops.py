@@ -1,0 +1,187 @@
+"""Loops as LLVM text: counted, unrolled, over lanes; accumulators travel through them as phis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from graphc import dims
+from graphc.codegen.llvm.accumulate import Accumulators, Register
+from graphc.codegen.llvm.emit_scalar import Block as Lines
+from graphc.codegen.llvm.emit_scalar import splat
+from graphc.codegen.llvm.module import fresh
+from graphc.codegen.llvm.values import Scope, Value, Values, lane_numbers
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, Statement, walk
+from graphc.dims import Dim, Size, Symbol
+from graphc.dtypes import int64
+from graphc.program import Axis
+
+
+class Loops:
+    """The part of an emitter that has loops. `write` writes a statement; `range` is the part of the parallel loop that a call runs."""
+
+    def __init__(
+        self, values: Values, accumulators: Accumulators, write: Callable[[Statement], None], span: tuple[Size, Size] | None
+    ) -> None:
+        self.v, self.accumulators, self.write, self.range = values, accumulators, write, span
+
+    # -- by hand ------------------------------------------------------------------------------------------------
+    def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
+        """for index in start..stop by step: what `write` writes. One turn is no loop."""
+        symbol = dims.as_symbol(index)
+        assert symbol is not None
+        if not isinstance(start, int) and stop - start == step:
+            self.v.scopes.append(Scope(self.v.here.lines, self.v.here.depth, axis={symbol: self.v.size(start)}))
+            write()
+            self.v.scopes.pop()
+            return
+
+        def body(scope: Scope, i: str) -> None:
+            self.v.scopes.append(Scope(scope.lines, scope.depth, axis={symbol: Value(i, 1, scope.depth)}))
+            write()
+            self.v.scopes.pop()
+
+        self.counted(symbol, start, stop, step, Block(()), [body])
+
+    def nest(self, axes: Sequence[Axis], write: Callable[[], None]) -> None:
+        """for every point of the axes, the first one outermost."""
+        if not axes:
+            write()
+            return
+        self.each(axes[0].index, 0, axes[0].extent, 1, lambda: self.nest(axes[1:], write))
+
+    def when(self, condition: str, write: Callable[[], None]) -> None:
+        """if condition: what `write` writes."""
+        yes, no, lines = self.v.label("when"), self.v.label("after"), self.v.here.lines
+        lines.line(f"br i1 {condition}, label %{yes}, label %{no}")
+        lines.label(yes)
+        self.v.scopes.append(Scope(lines, self.v.here.depth))
+        write()
+        self.v.scopes.pop()
+        lines.line(f"br label %{no}")
+        lines.label(no)
+
+    # -- statements ---------------------------------------------------------------------------------------------
+    def loop(self, s: For) -> None:
+        symbol = dims.as_symbol(s.index)
+        assert symbol is not None
+        if s.kind == "unroll":
+            assert isinstance(s.extent, int)
+            for k in range(s.extent):
+                self.v.scopes.append(Scope(self.v.here.lines, self.v.here.depth, axis={symbol: Value(str(k), 1, 0)}))
+                self.write(s.body)
+                self.v.scopes.pop()
+            return
+        start, end = self.range if s.parallel and self.range is not None else (0, s.extent)
+        if s.kind != "vector" or s.lanes == 1:
+            main = start + dims.floordiv(end - start, s.unroll) * s.unroll
+            if main != start:
+                self.counted(symbol, start, main, s.unroll, s.body, [self.plain(symbol, s.body, u) for u in range(s.unroll)])
+            if main != end:
+                self.counted(symbol, main, end, 1, s.body, [self.plain(symbol, s.body, 0)])
+            return
+        outer, self.v.lanes = self.v.lanes, s.lanes
+        main = start + dims.floordiv(end - start, s.step) * s.step
+        if s.masked and main != end:
+            main = start
+        if main != start:
+            self.counted(symbol, start, main, s.step, s.body, [self.lane_copy(symbol, s, u, None) for u in range(s.unroll)])
+        if main != end:
+            self.v.lanes = s.tail or s.lanes
+            self.counted(symbol, main, end, self.v.lanes, s.body, [self.lane_copy(symbol, s, 0, end)])
+        self.v.lanes = outer
+
+    def plain(self, symbol: Symbol, body: Block, u: int) -> Callable[[Scope, str], None]:
+        """The body for turn i + u of a serial loop."""
+
+        def write(scope: Scope, i: str) -> None:
+            copy = Scope(scope.lines, scope.depth)
+            copy.axis[symbol] = Value(i if u == 0 else scope.lines.emit(f"add i64 {i}, {u}"), 1, scope.depth)
+            self.v.scopes.append(copy)
+            self.statement_copy(body, u)
+            self.v.scopes.pop()
+
+        return write
+
+    def lane_copy(self, symbol: Symbol, s: For, u: int, end: Size | None) -> Callable[[Scope, str], None]:
+        """The body for lanes base + u*lanes ..; with `end` the lanes beyond it are masked off."""
+
+        def write(scope: Scope, base: str) -> None:
+            copy = Scope(scope.lines, scope.depth, vector=symbol)
+            start = base if u == 0 else scope.lines.emit(f"add i64 {base}, {u * s.lanes}")
+            copy.axis[symbol] = Value(start, 1, scope.depth)
+            if end is not None:
+                self.v.scopes.append(scope)
+                left = scope.lines.emit(f"sub i64 {self.v.size(end).text}, {base}")
+                self.v.scopes.pop()
+                count = splat(scope.lines, left, int64, self.v.lanes)
+                copy.mask = scope.lines.emit(f"icmp slt <{self.v.lanes} x i64> {lane_numbers(self.v.lanes)}, {count}")
+            self.v.scopes.append(copy)
+            self.statement_copy(s.body, u)
+            self.v.scopes.pop()
+
+        return write
+
+    def statement_copy(self, body: Block, u: int) -> None:
+        """The statements of one unrolled copy: accumulators use their u-th register."""
+        for s in body.body:
+            if isinstance(s, Accumulate):
+                self.accumulators.accumulate(s.name, s.value, s.other, u)
+            else:
+                self.write(s)
+
+    def counted(
+        self, symbol: Symbol, start: Size, end: Size, step: int, body: Block, copies: Sequence[Callable[[Scope, str], None]]
+    ) -> None:
+        """for i = start; i < end; i += step. Accumulators that the body updates travel as phis."""
+        if isinstance(start, int) and isinstance(end, int):
+            if start >= end:
+                return
+            if end - start <= step:
+                self.v.scopes.append(Scope(self.v.here.lines, self.v.here.depth))
+                for write in copies:
+                    write(self.v.here, str(start))
+                self.v.scopes.pop()
+                return
+        first, last = self.v.size(start), self.v.size(end)
+        parent = self.v.here
+        inside = {a.name for a in walk(body) if isinstance(a, Alloc)}
+        carried = sorted({a.name for a in walk(body) if isinstance(a, Accumulate)} - inside)
+        head, exit_ = self.v.label("loop"), self.v.label("exit")
+        lines = Lines(parent.lines.names)
+        lines.current = head
+        scope = Scope(lines, parent.depth + 1)
+        counter = fresh(lines)
+        phis: list[tuple[Register, str, int, str, str]] = []
+        for name in carried:
+            register = self.accumulators.registers[name]
+            for part in ("values", "positions"):
+                for k, old in enumerate(getattr(register, part)):
+                    new = fresh(lines)
+                    getattr(register, part)[k] = new
+                    phis.append((register, part, k, new, old))
+        for write in copies:
+            write(scope, counter)
+        next_ = lines.emit(f"add nuw nsw i64 {counter}, {step}")
+        again = lines.emit(f"icmp slt i64 {next_}, {last.text}")
+        known = isinstance(start, int) and isinstance(end, int)
+        out = parent.lines
+        preheader, latch = parent.lines.current, lines.current
+        if known:
+            out.line(f"br label %{head}")
+        else:
+            enter = out.emit(f"icmp slt i64 {first.text}, {last.text}")
+            out.line(f"br i1 {enter}, label %{head}, label %{exit_}")
+        out.lines.append(f"{head}:")
+        out.line(f"{counter} = phi i64 [ {first.text}, %{preheader} ], [ {next_}, %{latch} ]")
+        for register, part, k, new, old in phis:
+            kind = self.accumulators.register_type(register, part)
+            out.line(f"{new} = phi {kind} [ {old}, %{preheader} ], [ {getattr(register, part)[k]}, %{latch} ]")
+        out.lines.extend(lines.lines)
+        out.line(f"br i1 {again}, label %{head}, label %{exit_}")
+        out.label(exit_)
+        if not known:
+            for register, part, k, _, old in phis:
+                final = getattr(register, part)[k]
+                getattr(register, part)[k] = out.emit(
+                    f"phi {self.accumulators.register_type(register, part)} [ {old}, %{preheader} ], [ {final}, %{latch} ]"
+                )

@@ -1,0 +1,91 @@
+"""Linear addresses: every load and store of a kernel at one element offset.
+
+    load(slot, i, j) of an operand (n, m)   ->   fetch(slot, dynamic part + i*m + j)
+
+The static part is a polynomial of loop indices and sizes, the dynamic one is what only the data tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Dim, Size
+from graphc.program import Axis, Kernel, Stage
+from graphc.scalar import Scalar
+
+Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and static offset, mode
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A kernel whose loads and stores have linear offsets. stores[k] are those of stage k."""
+
+    axes: tuple[Axis, ...]
+    stages: tuple[Stage, ...]
+    stores: tuple[tuple[Placed, ...], ...]
+
+
+def address(at: Sequence[Scalar], shape: Sequence[Size]) -> tuple[Scalar | None, Size]:
+    """The element offset of an index in a contiguous array: a data-dependent part, and a polynomial of loop indices."""
+    dynamic: Scalar | None = None
+    static: Size = 0
+    stride: Size = 1
+    for i, size in zip(reversed(at), reversed(shape), strict=True):
+        if i.op == "index" or i.op == "const":
+            static = i.param * stride + static
+        else:
+            part = i * sc.index(stride) if stride != 1 else i
+            dynamic = part if dynamic is None else dynamic + part
+        stride = size * stride
+    return dynamic, static
+
+
+def linear(kernel: Kernel) -> Loaded:
+    """load(slot, i, j) -> fetch(slot, dynamic + static)."""
+    shapes = [o.shape for o in kernel.operands]
+
+    def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
+        if s.op == "local":
+            return sc.local(s.param, (), s.dtype)  # the loops of the nest are at its element
+        if s.op != "load":
+            return None
+        slot, masked = s.param
+        dynamic, static = address(args[:-1] if masked else args, shapes[slot])
+        return fetch(slot, dynamic, static, s.dtype, args[-1] if masked else None)
+
+    stages, stores = [], []
+    known: dict[Scalar, Scalar] = {}
+    for stage in kernel.stages:
+        body = sc.replace_leaves(stage.body, leaf, known=known)
+        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf, known=known)
+        stages.append(Stage(stage.axes, body, stage.dtype, stage.reduce, stage.combine, (), stage.scan, stage.nest, factor))
+        placed = []
+        for store in stage.stores:
+            at = [sc.replace_leaves(i, leaf, known=known) for i in store.at]
+            placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
+        stores.append(tuple(placed))
+    return Loaded(kernel.axes, tuple(stages), tuple(stores))
+
+
+def fetch(slot: int, dynamic: Scalar | None, static: Size, dtype: np.dtype, mask: Scalar | None = None) -> Scalar:
+    """The lowered load: args are the dynamic offset and the mask where there are any."""
+    args = (() if dynamic is None else (dynamic,)) + (() if mask is None else (mask,))
+    return sc.scalar("fetch", args, dtype, (slot, static, dynamic is not None, mask is not None))
+
+
+def replace_indices(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
+    """A lowered Scalar with axes replaced, in offsets too."""
+
+    def leaf(x: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
+        if x.op == "fetch":
+            slot, static, dynamic, masked = x.param
+            moved = dims.substitute(static, sizes) if isinstance(static, Dim) else static
+            return sc.scalar("fetch", args, x.dtype, (slot, moved, dynamic, masked))
+        return None
+
+    return sc.replace_leaves(s, leaf, sizes)

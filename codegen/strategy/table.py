@@ -1,0 +1,9 @@
+"""The strategies, in the order in which they are asked. What none of them takes becomes loops over its points, see `lower`."""
+
+from __future__ import annotations
+
+from graphc.codegen.strategy.door import Strategy
+from graphc.codegen.strategy.product import PRODUCT
+from graphc.codegen.strategy.scatter import SCATTER
+
+STRATEGIES: dict[str, Strategy] = {row.name: row for row in (SCATTER, PRODUCT)}

@@ -1,0 +1,161 @@
+"""Plant single-token faults, run the tests that are there for the file, print what survives.
+
+    python -m tests.mutate                                300 faults drawn from the modules of `targets.DEFAULT`
+    python -m tests.mutate --count 50 --seed 3 passes/storage/*.py
+    python -m tests.mutate --all graphc/ops/ranges.py     every fault of a file
+    python -m tests.mutate --again survivors.txt          the survivors of an earlier run, by their lines
+
+A fault is killed when a test fails, or hangs. Survivors are either a missing test or an equivalent program; the latter
+are listed with the reason in `equivalents.txt` and are not planted again. The tree itself is never touched: each
+worker has a copy. Exit status 1 when anything survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
+from pathlib import Path
+from queue import SimpleQueue
+
+from tests.mutate.faults import Fault, faults
+from tests.mutate.targets import DEFAULT, tests_of
+
+ROOT = Path(__file__).resolve().parents[2]
+EQUIVALENTS = Path(__file__).with_name("equivalents.txt")
+PATIENCE = 3.0  # a fault may take so many times what the same tests take without it, and half a minute
+
+
+def tracked() -> list[str]:
+    """The files of the checkout, links among them."""
+    done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [f for f in done.stdout.splitlines() if os.path.lexists(ROOT / f)]
+
+
+def equivalents() -> dict[str, str]:
+    """fault's key -> why no test can see it."""
+    known: dict[str, str] = {}
+    for line in EQUIVALENTS.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            key, _, reason = line.rpartition(" | ")
+            known[key] = reason
+    return known
+
+
+def copy_of_the_tree(place: Path) -> Path:
+    for name in tracked():
+        target = place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    return place
+
+
+def run_tests(tree: Path, tests: list[str], limit: float | None) -> tuple[bool, str, float]:
+    """Whether they pass; the last lines; the time."""
+    # no object cache beside the run's own: a fault must not find what was compiled without it
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", *tests]
+    begin = time.monotonic()
+    try:
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return False, "hangs", time.monotonic() - begin
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))] or [f"exit status {done.returncode}"]
+    return done.returncode == 0, lines[-1][:150], time.monotonic() - begin
+
+
+class Campaign:
+    """One run: copies of the tree, how long the tests of each file take, what survived."""
+
+    def __init__(self, jobs: int, place: Path) -> None:
+        self.trees: SimpleQueue[Path] = SimpleQueue()
+        for k in range(jobs):
+            self.trees.put(copy_of_the_tree(place / f"tree{k}"))
+        self.everything = tracked()
+        self.usual: dict[tuple[str, ...], float] = {}
+
+    def baseline(self, tests: list[str]) -> float:
+        """The time that they take without a fault; they must pass."""
+        key = tuple(tests)
+        if key not in self.usual:
+            tree = self.trees.get()
+            try:
+                passed, why, seconds = run_tests(tree, tests, None)
+            finally:
+                self.trees.put(tree)
+            if not passed:
+                sys.exit(f"without any fault: {why}")
+            self.usual[key] = seconds
+        return self.usual[key]
+
+    def survives(self, fault: Fault) -> bool:
+        tests = tests_of(fault.path, self.everything)
+        limit = PATIENCE * self.baseline(tests) + 30
+        tree = self.trees.get()
+        try:
+            file = tree / fault.path
+            source = file.read_text()
+            file.write_text(fault.apply(source))
+            try:
+                passed, why, seconds = run_tests(tree, tests, limit)
+            finally:
+                file.write_text(source)
+        finally:
+            self.trees.put(tree)
+        print(f"{'SURVIVES' if passed else 'killed  '} {seconds:5.1f} s  {fault}" + ("" if passed else f"    by {why}"), flush=True)
+        return passed
+
+
+def drawn(patterns: list[str], count: int | None, seed: int, again: Path | None) -> list[Fault]:
+    """The faults of a run: evenly over the files, so that a long file is not all of it."""
+    chosen = random.Random(seed)
+    known = equivalents()
+    files = [f for f in tracked() if f.endswith(".py") and any(fnmatch(f, p) for p in patterns)]
+    each = {f: [x for x in faults(f, (ROOT / f).read_text()) if x.key not in known] for f in files}
+    if again is not None:
+        wanted = again.read_text()
+        return [x for found in each.values() for x in found if f"{x.before} -> {x.after}    in: {x.text}" in wanted and x.path in wanted]
+    for found in each.values():
+        chosen.shuffle(found)
+    result: list[Fault] = []
+    while any(each.values()) and (count is None or len(result) < count):
+        result += [found.pop() for found in each.values() if found]
+    return result if count is None else result[:count]
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("files", nargs="*", default=list(DEFAULT), help="patterns of paths")
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--all", action="store_true", help="every fault of the files")
+    parser.add_argument("--again", type=Path, help="only the faults that this output of an earlier run names")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--list", action="store_true", help="print the faults, plant none")
+    args = parser.parse_args(words)
+    planned = drawn(args.files, None if args.all or args.again else args.count, args.seed, args.again)
+    if args.list:
+        print(*planned, sep="\n")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="graphc-mutate-") as place:
+        campaign = Campaign(args.jobs, Path(place))
+        tested = [f for f in planned if tests_of(f.path, campaign.everything)]
+        for fault in tested:
+            campaign.baseline(tests_of(fault.path, campaign.everything))
+        with ThreadPoolExecutor(args.jobs) as pool:
+            survivors = [fault for fault, alive in zip(tested, pool.map(campaign.survives, tested)) if alive]
+    print(
+        f"\n{len(tested)} faults, {len(tested) - len(survivors)} killed, {len(survivors)} survive, {len(equivalents())} known as equivalent"
+    )
+    print(*survivors, sep="\n")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Which tests are there to notice a fault in a file: the quick ones first, for the first failure ends a run."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+# (files, their tests); a file takes the first row that matches it
+TARGETS: tuple[tuple[str, str], ...] = (
+    ("graphc/derivatives/grad.py", "test_grad test_forward test_audit spec/test_002_004_gradient spec/test_002_004_higher"),
+    ("graphc/derivatives/forward.py", "test_forward test_audit"),
+    ("graphc/derivatives/batch.py", "test_batch test_forward"),
+    ("graphc/derivatives/check_grad.py", "test_check_grad"),
+    ("graphc/derivatives/*.py", "test_sparse_derivatives test_grad test_forward spec/test_002_004_higher"),
+    ("graphc/ops/elementwise.py", "test_elementwise test_audit test_ops test_derivative_tails"),
+    ("graphc/ops/arithmetic.py", "test_elementwise test_audit test_ops"),
+    ("graphc/ops/compare.py", "test_elementwise test_audit test_ops"),
+    ("graphc/ops/ranges.py", "test_index_checks test_indexing"),
+    ("graphc/ops/cumulate.py", "test_reductions test_audit fuzz/test_fuzz"),
+    ("graphc/ops/*.py", "test_audit test_shape_ops test_indexing test_reductions test_products test_create test_ops"),
+    ("graphc/dims/*.py", "test_dims test_shape_ops test_types"),
+    ("graphc/scalar.py", "test_text test_kernels"),
+    ("graphc/region.py", "test_region"),
+    ("graphc/verify/graph.py", "test_verify"),
+    ("graphc/verify/*.py", "test_verify_program test_program test_check_loops"),
+    ("graphc/program*", "test_program test_verify_program test_memory"),
+    ("passes/rules/*.py", "test_rules test_rewrite test_stability test_prepare"),
+    ("passes/rewriting/*.py", "test_rewrite test_rules test_prepare"),
+    ("passes/prepare.py", "test_prepare test_grad"),
+    ("passes/fusion/*.py", "test_program test_kernels test_columns test_straight fuzz/test_fuzz"),
+    ("passes/storage/*.py", "test_memory test_block test_state test_index_checks fuzz/test_state_fuzz"),
+    ("passes/*.py", "test_program test_memory"),
+    ("codegen/loops/check_loops.py", "test_check_loops"),
+    ("codegen/loops/fma.py", "test_kernels test_text"),
+    ("codegen/loops/*.py", "test_kernels test_columns test_straight test_indexing fuzz/test_fuzz"),
+    ("codegen/strategy/*.py", "test_contract_kernels test_product_tasks test_products test_kernels"),
+    ("codegen/runtime/pool.py", "test_threads"),
+    ("codegen/runtime/parallel_loops.py", "test_threads test_product_tasks"),
+    ("codegen/runtime/*.py", "test_runtime test_arguments test_state test_threads"),
+    ("codegen/entry/*.py", "test_entry test_entry_threads test_arguments fuzz/test_fuzz"),
+    ("codegen/llvm/*.py", "test_text test_kernels test_columns"),
+    ("codegen/mathlib/*.py", "test_mathlib"),
+    ("codegen/*.py", "test_runtime test_cache test_kernels"),
+)
+
+# the modules that a run takes its faults from, unless it is told others
+DEFAULT = (
+    "graphc/derivatives/*.py", "graphc/ops/ranges.py", "graphc/ops/cumulate.py", "graphc/dims/algebra.py", "graphc/verify/*.py",
+    "passes/rules/*.py", "passes/fusion/*.py", "passes/storage/*.py", "codegen/loops/*.py", "codegen/strategy/*.py",
+    "codegen/runtime/pool.py", "codegen/runtime/parallel_loops.py",
+)  # fmt: skip
+
+
+def tests_of(path: str, everything: list[str]) -> list[str]:
+    """The test files for a file, those of `everything` that exist."""
+    for pattern, names in TARGETS:
+        if fnmatch(path, pattern):
+            return [f for name in names.split() if (f := f"tests/{name}.py") in everything]
+    return []

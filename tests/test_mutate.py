@@ -1,0 +1,76 @@
+"""The mutation command: the faults that it plants, and that it tells a dead one from a survivor."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.mutate import targets
+from tests.mutate.__main__ import Campaign, equivalents, tracked
+from tests.mutate.faults import faults
+
+SOURCE = '''
+"""A docstring with 1 < 2 and any(x)."""
+
+LIMIT = 1 << 20
+
+
+def f(x: "int | None" = None, é: bool = True) -> int:
+    """if 3 < 4: nothing."""
+    if not x and é < 7:  # 1 < 2
+        return max(x, 2) // 3
+    if x is not None:
+        fail(ValueError, f"{x} < 3")
+    y = f"  %a = icmp slt i64 {x + 1}, 2"
+    return -x if y == "add" else x
+'''
+
+FOUND = [
+    "True -> False", "not  -> ", "and -> or", "< -> <=", "7 -> 8", "max -> min", "2 -> 3", "// -> *", "3 -> 4", "is not -> is",
+    "slt -> sle", "+ -> -", "1 -> 2", "- -> +", "== -> !=", '"add" -> \'set\'',
+]  # fmt: skip
+
+
+def test_faults_of_a_source() -> None:
+    found = faults("f.py", SOURCE)
+    assert sorted(f"{x.before} -> {x.after}" for x in found) == sorted(FOUND)
+    for fault in found:
+        changed = fault.apply(SOURCE)
+        assert changed != SOURCE and len(changed.splitlines()) == len(SOURCE.splitlines())
+        assert fault.text == SOURCE.splitlines()[fault.line - 1].strip()
+
+
+def test_every_file_of_the_house_has_tests_that_notice() -> None:
+    files = tracked()
+    sources = [f for f in files if f.endswith(".py") and any(fnmatch(f, p) for p in targets.DEFAULT)]
+    assert len(sources) > 40 and all((Path(__file__).parents[1] / f).exists() for f in sources)
+    assert [f for f in sources if not targets.tests_of(f, files)] == []
+
+
+def test_equivalents_name_lines_that_are_there() -> None:
+    for key, reason in equivalents().items():
+        path, text, change = key.split(" | ", 1)[0], key.split(" | ", 1)[1].rsplit(" | ", 1)[0], key.rsplit(" | ", 1)[1]
+        assert reason.strip() and " -> " in change
+        assert text in (Path(__file__).parents[1] / path).read_text(), f"{path} has no line {text!r} any more: drop the entry"
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_fault_that_is_noticed_and_one_that_is_not(noticed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "tests/test_fold.py": "from fold import f\ndef test_f(): assert f(3) == 4\n" if noticed else "def test_nothing(): assert True\n",
+        "fold.py": "def f(x): return x + 1\n",
+        "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['.']\n",
+    }
+    root = tmp_path / "root"
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    monkeypatch.setattr("tests.mutate.__main__.ROOT", root)
+    monkeypatch.setattr("tests.mutate.__main__.tracked", lambda: list(files))
+    monkeypatch.setattr("tests.mutate.__main__.tests_of", lambda path, everything: ["tests/test_fold.py"])
+    campaign = Campaign(1, tmp_path / "trees")
+    fault = next(x for x in faults("fold.py", files["fold.py"]) if x.before == "+")
+    assert campaign.survives(fault) is not noticed
+    assert (tmp_path / "trees/tree0/fold.py").read_text() == files["fold.py"]
