@@ -188,7 +188,7 @@ def test_a_function_is_an_ordinary_object() -> None:
     assert isinstance(f, gx.Function) and type(f).__name__ == "Function" and "compiled plus(x)" in repr(f)
     assert type(f).__module__ == "graphc.user.function" and type(f).__doc__ == gx.Function.__doc__
     f.note = "mine"
-    assert f.note == "mine" and copy.copy(f) is f and copy.deepcopy([f])[0] is f
+    assert f.note == "mine" and copy.copy(f) is f
     assert f.__call__(1.0) == 2 and list(map(f, [1.0, 2.0])) == [2, 3]
     assert set_entry(f, 0) and not is_native(f) and f(1.0) == 2
     assert not set_entry(object(), 1) and entry_of(gx.Function) == 0

@@ -1,4 +1,4 @@
-"""Imports run along the edges that DESIGN.md draws, and no others.
+"""Imports run along the edges drawn here, and no others.
 
     graphc    <-  graphc.passes       numpy, networkx
     graphc    <-  graphc.codegen      numpy, llvmlite

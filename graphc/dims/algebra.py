@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
-from graphc.dims.comparison import asked_inside, decided
+from graphc.dims.comparison import asked_inside, decided, no_value
 from graphc.errors import ArgumentError, fail
 
 Bound = int | float  # an int, or -inf / inf where nothing is provable
@@ -93,6 +93,14 @@ class Dim:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a Dim is immutable; cannot set {name!r}")
 
+    def __deepcopy__(self, memo: object = None) -> Dim:
+        return self  # immutable, and its symbols are what they are by identity
+
+    __copy__ = __deepcopy__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        fail(ArgumentError, f"the symbolic size {self} cannot be pickled")
+
     def __hash__(self) -> int:
         return self._hash
 
@@ -122,12 +130,10 @@ class Dim:
     __ge__ = _order(">=", lambda a, b: less_equal(b, a))
 
     def __bool__(self) -> bool:
-        zero = equal(self, 0)
-        return bool(decided(None if zero is None else not zero, self, "!=", 0))
+        return bool(decided(True if equal(self, 0) is False else None, self, "!=", 0))  # what is 0 for all values is the int
 
     def _no_value(self) -> NoReturn:
-        hint = "gx.asarray(size) is its value in the graph; gx.arange, gx.zeros and shapes take the size as it is"
-        fail(ArgumentError, f"the symbolic size {self} has no value until the function is called, so it is no int or float", hint=hint)
+        no_value(self)
 
     __int__ = __index__ = __float__ = _no_value
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from graphc.errors import ArgumentError, fail
 
@@ -45,6 +45,12 @@ class Undecided:
 def decided(known: bool | None, a: object, relation: str, b: object) -> bool | Undecided:
     """What is known of a relation, or the relation itself, which raises where its truth is asked."""
     return Undecided(a, relation, b) if known is None else known
+
+
+def no_value(size: object) -> NoReturn:
+    """Raise: a size is no int or float."""
+    hint = "gx.asarray(size) is its value in the graph; gx.arange, gx.zeros and shapes take the size as it is"
+    fail(ArgumentError, f"the symbolic size {size} has no value until the function is called, so it is no int or float", hint=hint)
 
 
 def asked_inside() -> bool:

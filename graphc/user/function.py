@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,6 +17,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.ir import replace as replace_nodes
 from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
 from graphc.printer import format_graph
@@ -125,10 +127,10 @@ class Function:
         return replace(given, mode=mode, threads=self.threads, verify=given.verify or self.mode == "verify", target=target)
 
     # -- calling -----------------------------------------------------------------------------------------------
-    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """The outputs for these arguments; written into the arrays `out`, a tree like the outputs, if given.
 
-        An error leaves state and `out` untouched.
+        An error leaves state and `out` untouched. An input that is itself called `out` is passed by position.
         """
         leaves = self._arguments.bind(self.name, args, kwargs)
         if any(isinstance(v, (Node, Dim)) for v in leaves):
@@ -217,15 +219,19 @@ class Function:
         """The machine code as assembly."""
         return self._native().assembly()
 
-    def cost(self, **sizes: int) -> dict[str, int]:
-        """Counted work of one call, for sizes by name: `operations`, `transcendental` (of those), `bytes` read and written, `kernels`."""
-        program = self._native().program
-        return count_cost(program, _environment(program, self, sizes))
+    def cost(self, sizes: Mapping[str | Dim, int] | None = None, /, **named: int) -> dict[str, int]:
+        """Counted work of one call: `operations`, `transcendental` (of those), `bytes` read and written, `kernels`.
 
-    def memory(self, **sizes: int) -> dict[str, int]:
-        """Bytes for sizes by name: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (single intermediate)."""
+        Sizes by name, f.cost(n=64), or where they have none of their own, f.cost({x.shape[0]: 64}).
+        """
+        program = self._native().program
+        return count_cost(program, _environment(program, self, {**(sizes or {}), **named}))
+
+    def memory(self, sizes: Mapping[str | Dim, int] | None = None, /, **named: int) -> dict[str, int]:
+        """Bytes by role: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (of them). Sizes as for `cost`."""
         executable = self._native()
-        return count_memory(executable.program, _environment(executable.program, self, sizes), executable.threads.most)
+        env = _environment(executable.program, self, {**(sizes or {}), **named})
+        return count_memory(executable.program, env, executable.threads.most)
 
     def explain(self) -> str:
         """What the compiler did: passes, and the rules that fired with the user's lines."""
@@ -243,10 +249,26 @@ class Function:
         return self._executable
 
     def __copy__(self) -> Function:
-        return self  # as Python's own functions
+        return self  # as Python's own functions: it shares its state anyway
 
-    def __deepcopy__(self, memo: object) -> Function:
-        return self
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        """The same function with state of its own; what shares state here shares the copy there. The function itself if it has no state."""
+        if not self._shared:
+            return self
+        with ExitStack() as stack:  # all of it as it was between two calls
+            for s in self._shared:
+                stack.enter_context(s.lock)
+            nodes: dict[Node, Node] = {s: copy.deepcopy(s, memo) for s in self._shared}
+        renewed = replace_nodes([*self._outputs, *[v for _, v in self._updates]], nodes)
+        outputs = tree.unflatten(self._structure, renewed[: len(self._outputs)])
+        updates = [(nodes[s], v) for (s, _), v in zip(self._updates, renewed[len(self._outputs) :], strict=True)]
+        defaults = copy.deepcopy(self._arguments.defaults, memo)
+        made: Function = type(self)(self.inputs, outputs, updates, None, defaults, self.name, self.threads, self.casting, self.mode)
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        hint = "pickle gx.get_values(state), and build and set it in the other process; compiled code comes from the object cache"
+        fail(ArgumentError, f"the compiled function {self.name!r} cannot be pickled", hint=hint)
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
@@ -329,28 +351,26 @@ def _check_variables(graph: Graph, arguments: Signature, updated: Sequence[Share
     return sorted(shared, key=lambda s: s.serial)
 
 
-def _environment(program: Program, f: Function, sizes: Mapping[str, int]) -> dict[Symbol, int]:
-    from_shared: dict[Symbol, int] = {}
+def _environment(program: Program, f: Function, sizes: Mapping[Any, int]) -> dict[Symbol, int]:
+    """Symbol -> value, from sizes by name or by Dim, and from the state."""
     listed = [*f._arguments.sizes, *(size for v in (*program.inputs, *program.shared) for size in v.shape)]
     needed = sorted({s for size in listed for s in dims.symbols(size)})
+    env: dict[Symbol, int] = {}
     for v in program.shared:
         for size, value in zip(v.shape, v.value.shape, strict=True):  # type: ignore[attr-defined]
-            symbol = dims.as_symbol(size)
-            if symbol is not None:
-                from_shared[symbol] = value
-    env: dict[Symbol, int] = {}
+            if (symbol := dims.as_symbol(size)) is not None:
+                env[symbol] = value
+    names = {s.name: s for s in needed}
+    for key, value in sizes.items():
+        found = dims.as_symbol(key) if isinstance(key, Dim) else names.get(key)
+        if found not in needed or found is None:
+            fail(ArgumentError, f"there is no size named {key}", hint=f"sizes are {', '.join(names) or 'all fixed'}")
+        env[found] = as_size_argument(value, dims.of_symbol(found))
     for s in needed:
-        if s.name in sizes:
-            env[s] = as_size_argument(sizes[s.name], dims.of_symbol(s))
-        elif s in from_shared:
-            env[s] = from_shared[s]
-        else:
-            fail(ArgumentError, f"the size {s.name} is needed", hint=f"pass {s.name}=...")
-    unknown = [k for k in sizes if k not in {s.name for s in needed}]
-    if unknown:
-        fail(
-            ArgumentError,
-            f"there is no size named {', '.join(unknown)}",
-            hint=f"sizes are {', '.join(s.name for s in needed) or 'all fixed'}",
-        )
+        if s not in env:
+            fail(
+                ArgumentError,
+                f"the size {s.name} is needed",
+                hint=f"pass {s.name}=..." if s.name.isidentifier() else f"pass {{{s.name}: ...}}",
+            )
     return env

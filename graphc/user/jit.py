@@ -55,6 +55,12 @@ class _Jit:
         self.owner: str | None = None  # the parameter that is `self`
         self.lock = threading.RLock()
 
+    def __deepcopy__(self, memo: object) -> _Jit:
+        return self  # as Python's own functions
+
+    def __reduce__(self) -> str:
+        return str(self.__qualname__)  # type: ignore[attr-defined]  # by reference, as Python's own functions
+
     def __set_name__(self, cls: type, name: str) -> None:
         self.owner = next(iter(self.signature.parameters), None)
 

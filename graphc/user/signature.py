@@ -132,7 +132,8 @@ class Signature:
             given[name] = value
         missing = [n for n in names if n not in given and n not in self.defaults]
         if missing:
-            fail(ArgumentError, f"{what} misses input {', '.join(map(repr, missing))}")
+            hint = "out= says where results go; an input of that name is passed by position" if "out" in missing else ""
+            fail(ArgumentError, f"{what} misses input {', '.join(map(repr, missing))}", hint=hint)
         nodes: list[Any] = [None] * len(self.variables)
         sizes: list[Any] = [None] * len(self.sizes)
         for k, (name, slots) in enumerate(zip(names, self._slots, strict=True)):

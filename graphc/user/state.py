@@ -19,7 +19,7 @@ from graphc.dtypes import as_dtype
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.registry import SHARED, tensor, variable
-from graphc.types import as_shape
+from graphc.types import Shape, as_shape
 from graphc.user.arguments import as_argument
 
 _LOCKS: weakref.WeakSet[StateLock] = weakref.WeakSet()
@@ -83,6 +83,13 @@ class Shared(Node):
         """The array itself, not a copy."""
         return self._value
 
+    def __copy__(self) -> Shared:
+        """A new variable of the same name, shape and value."""
+        return _made(self.name or "shared", self.dtype, self.shape, self.get_value())
+
+    def __deepcopy__(self, memo: object) -> Shared:
+        return self.__copy__()
+
     def _hold(self, array: np.ndarray) -> None:
         """Own an array that is known to fit; everybody else goes through `set_value`."""
         self.cell[ADDRESS] = array.ctypes.data  # first: another thread's call must not find the address of an array that is gone
@@ -145,11 +152,15 @@ def _one(value: Any, name: str, shape: object) -> Shared:
     declared = array.shape if shape is None else as_shape(shape)
     if len(declared) != array.ndim:
         fail(ShapeError, f"shared {name!r}: shape has {len(declared)} axes, the value {array.ndim}")
-    node = variable(SHARED, name, as_dtype(array.dtype), declared, Shared)
+    return _made(name, as_dtype(array.dtype), declared, array)
+
+
+def _made(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray) -> Shared:
+    node = variable(SHARED, name, dtype, shape, Shared)
     assert isinstance(node, Shared)
     node.cell = (ctypes.c_int64 * 3)()
     node.lock = StateLock(node.cell)
-    node._hold(_fitting(node, array))
+    node._hold(_fitting(node, value))
     return node
 
 
