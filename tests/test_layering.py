@@ -47,6 +47,8 @@ INSIDE: dict[tuple[str, str, str], str] = {
 # for annotations only, under `if TYPE_CHECKING`: no edge when the program runs
 TYPES_ONLY = {
     ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
+    ("graphc.operators", "graphc.ops.registry"): "what its methods take",
+    ("graphc.operators", "graphc.ops.at"): "what its methods return",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
     ("graphc.user.function", "graphc.codegen.runtime.executable"): "what the joint gives back",
     ("graphc.user.function", "graphc.passes.pipeline"): "what the joint gives back",

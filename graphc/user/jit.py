@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -20,8 +20,14 @@ from graphc.ir import Node
 from graphc.ops.registry import tensor
 from graphc.user.function import Function, function
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def jit(f: Callable[..., Any] | None = None, *, static_argnames: str | Sequence[str] = ()) -> Any:
+
+@overload
+def jit(f: F, *, static_argnames: str | Sequence[str] = ()) -> F: ...
+@overload
+def jit(f: None = None, *, static_argnames: str | Sequence[str] = ()) -> Callable[[F], F]: ...
+def jit(f: Any = None, *, static_argnames: str | Sequence[str] = ()) -> Any:
     """Compile f(*trees of arrays) -> tree of arrays by tracing; also a decorator, with or without arguments, of functions and methods.
 
     One trace per tree structure, dtypes, ranks, and which sizes are 1; all other sizes stay symbolic, so a new size
