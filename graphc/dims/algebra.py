@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
-from graphc.dims.comparison import asked_inside, decided, no_value
+from graphc.dims.comparison import decided, inside, no_value
 from graphc.errors import ArgumentError, fail
 
 Bound = int | float  # an int, or -inf / inf where nothing is provable
@@ -106,11 +107,12 @@ class Dim:
 
     def __eq__(self, other: object) -> bool:
         """Inside graphc: the same normal form. In the user's code what is not provable has no truth value, see `comparison`."""
-        if isinstance(other, Dim) and (self is other or (self._hash == other._hash and self.terms == other.terms)):
+        if self is other or (type(other) is Dim and self._hash == other._hash and self.terms == other.terms):
             return True
-        if asked_inside() or (size := _size(other)) is None:
-            return False if isinstance(other, Dim) else NotImplemented
-        return decided(equal(self, size), self, "==", size)  # type: ignore[return-value]
+        if inside(sys._getframe(1)):
+            return False if type(other) is Dim or type(other) is int else NotImplemented
+        size = _size(other)
+        return NotImplemented if size is None else decided(equal(self, size), self, "==", size)  # type: ignore[return-value]
 
     def __neg__(self) -> Dim:
         return _dim(tuple([(m, -c) for m, c in self.terms]))
@@ -132,10 +134,7 @@ class Dim:
     def __bool__(self) -> bool:
         return bool(decided(True if equal(self, 0) is False else None, self, "!=", 0))  # what is 0 for all values is the int
 
-    def _no_value(self) -> NoReturn:
-        no_value(self)
-
-    __int__ = __index__ = __float__ = _no_value
+    __int__ = __index__ = __float__ = no_value
 
     def __repr__(self) -> str:
         text = ""

@@ -9,8 +9,8 @@ if x.shape[0] == 3: ...         ArgumentError: a guard that were silently False 
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, NoReturn
 
 from graphc.errors import ArgumentError, fail
@@ -53,10 +53,10 @@ def no_value(size: object) -> NoReturn:
     fail(ArgumentError, f"the symbolic size {size} has no value until the function is called, so it is no int or float", hint=hint)
 
 
-def asked_inside() -> bool:
+def inside(frame: FrameType) -> bool:
     """Whether a comparison stands in graphc's own code, where `==` of sizes means the same normal form, as for types and parameters.
 
     Equality of tuples and dicts calls `==` of what they hold without a frame in between, so this is the frame that compares.
     """
-    name = sys._getframe(2).f_globals.get("__name__")
-    return type(name) is str and name.partition(".")[0] == "graphc"
+    name = frame.f_globals.get("__name__")
+    return type(name) is str and name.startswith("graphc.")
