@@ -15,8 +15,8 @@ from benchmarks.machine import Machine
 from benchmarks.peers import PEERS
 from benchmarks.picture import draw
 from benchmarks.row import Row, select
-from benchmarks.run import Options, Suite, Timing
-from benchmarks.table import head, line, markdown, slower
+from benchmarks.run import BEFORE, Options, Suite, Timing
+from benchmarks.table import beside, head, line, markdown, slower
 
 RESULTS = Path(__file__).parent / "results"
 PARALLEL = ("graphc", "graphc-1", "jax", "torch", "torch.compile")  # peers of runs on several threads, unless others are named
@@ -29,10 +29,12 @@ def main() -> int:
     if arguments.list:
         print("\n".join(r.name for r in rows))
         return 0
-    options = Options(arguments.threads, arguments.rounds, arguments.seconds, arguments.patience, arguments.timeout, arguments.python)
+    options = Options(
+        arguments.threads, arguments.rounds, arguments.seconds, arguments.patience, arguments.timeout, arguments.python, arguments.before
+    )
     several = options.threads > 1
     named = arguments.peers.split(",") if arguments.peers else PARALLEL if several else PEERS
-    peers = [p for p in PEERS if p in named and (several or p != "graphc-1")]
+    peers = [p for p in PEERS if (p in named and (several or p != "graphc-1") and p != BEFORE) or (p == BEFORE and options.before)]
     machine = Machine(options.threads)
     report: dict[str, Any] = {"machine": {}, "threads": options.threads, "versions": _versions(options), "rows": {}}
     suite = Suite(peers, machine, options)
@@ -53,6 +55,8 @@ def main() -> int:
     for row in rows:
         if row.name in report["rows"]:  # the limits of the whole run
             report["rows"][row.name]["limit"] = _limit(row, machine)
+    if options.before:
+        print("\n".join(["", "before / now", *beside(report)]))
     for peer, why in suite.absent.items():
         print(f"{peer} skipped: {why}")
     _write(arguments, report)
@@ -69,6 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=Options.patience, help="seconds to wait for a quiet machine before a slice")
     parser.add_argument("--timeout", type=float, default=Options.timeout, help="seconds a peer may take to compile a row")
     parser.add_argument("--python", default=sys.executable, help="the peers' interpreter, if they live in another environment")
+    parser.add_argument("--before", default="", metavar="DIR", help="another checkout of graphc, measured beside this one in the same run")
     parser.add_argument("--json", type=Path, help="write everything to this file")
     parser.add_argument("--table", type=Path, help="write the Markdown table to this file")
     parser.add_argument("--save", action="store_true", help="merge these rows into benchmarks/results/: JSON, Markdown table, picture")

@@ -10,6 +10,7 @@ ONE_THREAD: tuple[tuple[str, float], ...] = (
     ("chain/*", 2.0),
     ("reductions/*/64x10", 3.0),
     ("reductions/*", 1.2),
+    ("whole/*", 1.0),
     ("products/bias-gelu/*/64x784x256", 1.15),
     ("products/bias-gelu/*", 1.03),
     ("products/*/64", 1.2),

@@ -19,6 +19,7 @@ from benchmarks.machine import HEALTHY, Machine
 from benchmarks.row import Row
 
 ROOT = Path(__file__).parent.parent
+BEFORE = "graphc-before"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Options:
     """Seconds for one command to a peer; torch.compile and PyTensor need many for large graphs."""
     python: str = sys.executable
     """The interpreter of the peers; graphc runs in this one."""
+    before: str = ""
+    """Another checkout of graphc, measured beside this one."""
 
 
 class Gone(Exception):
@@ -47,10 +50,11 @@ class Worker:
     def __init__(self, peer: str, options: Options, scratch: str) -> None:
         self.peer, self.options = peer, options
         python = sys.executable if peer.startswith("graphc") else options.python
-        command = [python, "-m", "benchmarks.worker", peer]
+        root = Path(options.before) if peer == BEFORE else ROOT
+        command = [python, "-m", "benchmarks.worker", peer.removesuffix("-before")]
         errors = None if "BENCHMARKS_TRACE" in os.environ else subprocess.DEVNULL
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_environment(options, scratch)
+            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_environment(options, scratch, root)
         )
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
@@ -112,7 +116,7 @@ class Suite:
 
     def measure(self, row: Row) -> dict[str, Timing]:
         """Every peer on this row."""
-        peers = [p for p in self.peers if not row.only or p in row.only]
+        peers = [p for p in self.peers if not row.only or p.removesuffix("-before") in row.only]
         if row.fresh:
             return self._measure_fresh(row, peers)
         timings = {p: Timing(row.skip.get(p, "")) for p in peers}
@@ -231,7 +235,7 @@ def difference(a: list[np.ndarray], b: list[np.ndarray]) -> float:
     return worst
 
 
-def _environment(options: Options, scratch: str) -> dict[str, str]:
+def _environment(options: Options, scratch: str, root: Path) -> dict[str, str]:
     """Thread counts for every library, no cache from earlier runs."""
     threads = str(options.threads)
     counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -241,7 +245,7 @@ def _environment(options: Options, scratch: str) -> dict[str, str]:
         **inherited,
         **dict.fromkeys(counts, threads),
         "BENCHMARKS_THREADS": threads,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(root),
         "PYTHONHASHSEED": "0",
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": eigen,

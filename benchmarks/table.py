@@ -12,7 +12,7 @@ SLOWER = 1.10
 UNITS = ((1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1.0, "s"))
 HEAD = ("row", "graphc", "median", "best peer", "ratio", "goal", "limit", "of limit", "others")
 SPEED_UP = "speed-up"  # a column of runs on several threads
-OWN = ("graphc", "graphc-1")
+OWN = ("graphc", "graphc-1", "graphc-before")
 
 
 def best_peer(entries: dict[str, Any]) -> str | None:
@@ -33,6 +33,17 @@ def speed_up(entries: dict[str, Any]) -> float | None:
     """graphc's time on one thread over its time on those of the run."""
     one, own = entries.get("graphc-1", {}), entries.get("graphc", {})
     return float(one["min"] / own["min"]) if "min" in one and "min" in own else None
+
+
+def beside(report: Report) -> Iterator[str]:
+    """Of rows measured beside another checkout: its time over this one's, the slowest rows first; below 1 this one is slower."""
+    found: list[tuple[float, str]] = []
+    for name, row in report["rows"].items():
+        before, now = row["peers"].get("graphc-before", {}), row["peers"].get("graphc", {})
+        if "min" in before and "min" in now:
+            times = f"{duration(before['min'], row['unit'])} -> {duration(now['min'], row['unit'])}"
+            found.append((before["min"] / now["min"], f"{name}: {times}, median {before['median'] / now['median']:.2f}"))
+    yield from (f"{factor:.2f}  {text}" for factor, text in sorted(found))
 
 
 def head(threads: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import llvmlite.binding as llvm
 
 from graphc.codegen.target import host, machine
 from graphc.errors import CompileError, fail
+from graphc.forking import held_over_fork
 from graphc.target import Target
 
 VERSION = 2
@@ -19,7 +20,7 @@ HASTY = 1 << 20
 """Characters of text above which code is not scheduled again after registers are assigned: 15 % of the time for what a processor
 that reorders hardly notices; short loops over data in the first cache do, by 5 %."""
 
-_LOCK = threading.RLock()
+_LOCK = held_over_fork(threading.RLock())
 _LIBRARIES = itertools.count()  # a library's name is never used twice, not even after it was unloaded
 _ENGINE: list[llvm.LLJIT] = []
 

@@ -10,9 +10,13 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from graphc.errors import CompileError, fail
+from graphc.forking import held_over_fork
 from graphc.target import Target
 
-_LOCK = threading.Lock()
+_TURNS = getattr(getattr(llvm.ffi.lib, "_lock", None), "_lock", None)  # llvmlite's own lock, which is taken inside ours
+if _TURNS is not None:
+    held_over_fork(_TURNS)
+_LOCK = held_over_fork(threading.RLock())
 _READY: set[str] = set()
 
 # What each named target adds to its architecture's baseline; the x86 levels are those of the System V psABI.

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from graphc.forking import held_over_fork
+
 SUFFIX, UNFINISHED = ".gxo", ".part"
 ABANDONED = 3600.0  # seconds: an unfinished file this old has no writer any more
 
@@ -142,7 +144,7 @@ def count(hit: bool) -> None:
         _counts[hit] += 1
 
 
-_lock = threading.Lock()
+_lock = held_over_fork(threading.Lock())
 _counts = {True: 0, False: 0}
 
 

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from graphc.forking import renewed_in_child
+
 T = TypeVar("T")
 
 
@@ -24,15 +26,15 @@ class InternTable(Generic[T]):
 
     def __init__(self) -> None:
         entries: dict[Hashable, _Entry] = {}
-        lock = threading.RLock()
 
         def drop(entry: _Entry) -> None:
             key = entry.key
-            with lock:
+            with self.lock:
                 if entries.get(key) is entry:  # a newer object may have taken the key while this one was dying
                     del entries[key]
 
-        self._entries, self._lock, self._drop = entries, lock, drop
+        self._entries, self.lock, self._drop = entries, threading.RLock(), drop
+        renewed_in_child(self)
         self.entry = entries.get
         """The weak reference of a key, or None: `find` without a call, for where every node passes."""
 
@@ -49,7 +51,7 @@ class InternTable(Generic[T]):
         kept = self._entries.setdefault(key, entry)
         if kept is entry:
             return made
-        with self._lock:
+        with self.lock:
             found = self._entries.setdefault(key, entry)()
             if found is not None:
                 return found  # type: ignore[no-any-return]

@@ -20,6 +20,7 @@ from graphc.dtypes import int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node, Type, toposort
 from graphc.operators import FUNCTIONS
+from graphc.ops.derived import settled
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
 from graphc.types import TensorType, tensor_type
@@ -35,6 +36,7 @@ def evaluate(outputs: Sequence[Node], env: Mapping[Any, Any], sizes: Sizes | Non
     ShapeError and DTypeError where a value or a result does not fit.
     """
     given = {key: value for key, value in env.items() if isinstance(key, Node)}
+    outputs = settled(outputs, given)
     order = toposort(outputs, stop=given)
     values: dict[Node, Value] = {node: _given(node, value) for node, value in given.items()}
     for node in order:

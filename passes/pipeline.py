@@ -16,6 +16,7 @@ from graphc.options import Options, default_options
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.cluster import Fused
 from graphc.passes.fusion.fuse import fuse
+from graphc.passes.fusion.split_reductions import split_reductions
 from graphc.passes.fusion.verify_clusters import verify_clusters
 from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
@@ -118,6 +119,7 @@ def _blocked(s: Stage) -> Stage:
 PROGRAM: tuple[ProgramPass, ...] = (
     ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph))),  # which values share a kernel
     ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
+    on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
     on_program("update in place", update_in_place),  # new state where the old one was
     ProgramPass("cache blocks", _blocked),  # runs of elementwise kernels, one piece of all arrays after the other
     on_program("scalar buffers", pack),  # values of rank 0 side by side

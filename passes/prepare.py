@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from graphc.ir import Node, make, replace
+from graphc.ops.derived import settled
 from graphc.ops.registry import INPUT, SHARED
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
@@ -22,6 +23,7 @@ def prepare(outputs: Sequence[Node], keep: Collection[Node] = (), log: Fired | N
 
     Rules that change a derivative at a kink are not among them.
     """
+    outputs = settled(outputs, keep)
     interior = [node for node in keep if node.op is not INPUT and node.op is not SHARED and isinstance(node.type, TensorType)]
     if not interior:
         return rewrite(outputs, PREPARE, log, memo=True)

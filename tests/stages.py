@@ -11,6 +11,7 @@ from graphc.codegen.loops.lower import lower
 from graphc.ir import Graph, Node
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
+from graphc.passes.fusion.split_reductions import split_reductions
 from graphc.passes.storage.memory import plan_memory, update_in_place
 from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Program, format_program
@@ -29,7 +30,7 @@ def assembled(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence
     """The program before memory is planned."""
     graph = Graph(tuple(inputs), (*outputs, *(value for _, value in updates)))
     verify(graph)
-    program = assemble(graph, updates, fuse(graph), size_assumptions(graph.outputs))
+    program = split_reductions(assemble(graph, updates, fuse(graph), size_assumptions(graph.outputs)))
     verify_program(program)
     return program
 

@@ -14,11 +14,11 @@ from graphc.derivatives.batch import batch
 from graphc.derivatives.check_grad import check_grad
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
-from graphc.ops import contract, cumulate, indexing, slicing, spread
+from graphc.ops import contract, cumulate, derived, indexing, slicing, spread
 from graphc.ops.registry import OPS
 
 SOURCES = {"input", "shared", "constant", "size", "iota"}  # nothing to differentiate, nothing to map
-OWN_TESTS = {"get": "no op has several outputs yet"}
+OWN_TESTS = {"get": "tests/test_outputs.py"}
 INTEGER = np.arange(6).reshape(2, 3)
 
 
@@ -60,6 +60,7 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
 }
 STRUCTURAL = {
+    "derived": [Example(lambda x, y: derived.derived([gx.sin(x)], [y], ())[0], (values(2), values(3, seed=1)))],
     "broadcast": [
         Example(lambda x: gx.broadcast_to(x, (4, 2, 3)), (values(2, 1),)),
         Example(lambda x: spread.broadcast(x, (3, 2, 4), (0, 2)), (values(3, 4),)),

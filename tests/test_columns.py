@@ -9,6 +9,7 @@ import pytest
 
 import graphc as gx
 from graphc.interp import evaluate
+from graphc.passes.fusion.split_reductions import FEW_COLUMNS
 
 WIDTHS = [1, 3, 15, 16, 17, 33, 64, 100, 128, 257, 1024]  # of columns: tails, one vector, several, the widest turn
 HEIGHTS = [0, 1, 2, 5, 8, 31]
@@ -33,7 +34,7 @@ def moments(x: gx.Node) -> tuple[gx.Node, gx.Node]:
 def test_mean_and_variance(dtype: str, columns: int, symbolic: bool) -> None:
     x = gx.tensor("x", ("m", "n" if symbolic else columns), dtype)
     f = gx.function([x], moments(x))
-    assert steps(f) == 1
+    assert steps(f) == (1 if symbolic or columns > FEW_COLUMNS else 4)  # few columns of unknown height: sums of chunks, then theirs, twice
     eps = np.finfo(dtype).eps
     for rows in HEIGHTS:
         X = numbers((rows, columns), dtype) + np.asarray(3, dtype)
@@ -102,8 +103,8 @@ def test_transposed_operands() -> None:
 
 # -- what shares a kernel -----------------------------------------------------------------------------------------------
 def test_sums_of_one_domain_share_a_nest() -> None:
-    g, x = gx.tensor("g", ("m", 64)), gx.tensor("x", ("m", 64))
-    mu, r = gx.tensor("mu", ("m", 1)), gx.tensor("r", ("m", 1))
+    g, x = gx.tensor("g", (19, 64)), gx.tensor("x", (19, 64))
+    mu, r = gx.tensor("mu", (19, 1)), gx.tensor("r", (19, 1))
     f = gx.function([g, x, mu, r], (gx.sum(g, axis=0), gx.sum(g * ((x - mu) * r), axis=0), gx.sum(gx.square(x), axis=0)))
     assert steps(f) == 1 and f.loops.count("serial") == 1
     G, X, M, R = (numbers(s, seed=k) for k, s in enumerate([(19, 64), (19, 64), (19, 1), (19, 1)]))
@@ -113,18 +114,18 @@ def test_sums_of_one_domain_share_a_nest() -> None:
 
 def test_sums_of_different_arrays_do_not() -> None:
     """Bias gradients of many layers: one kernel would keep all alive until the last. Five sums have room for three turns, so two."""
-    xs = [gx.tensor(f"x{k}", ("m", 6)) for k in range(5)]
+    xs = [gx.tensor(f"x{k}", (9, 6)) for k in range(5)]
     assert steps(gx.function(xs, [gx.sum(x, axis=0) for x in xs])) == 1  # one kernel, launched five times
-    assert gx.function(xs, [gx.sum(x, axis=0) for x in xs]).cost(m=9)["kernels"] == 5
+    assert gx.function(xs, [gx.sum(x, axis=0) for x in xs]).cost()["kernels"] == 5
     f = gx.function(xs, [gx.sum(x * xs[0], axis=0) for x in xs])
-    assert f.cost(m=9)["kernels"] == 1
+    assert f.cost()["kernels"] == 1
     values = [numbers((9, 6), seed=k) for k in range(5)]
     for got, v in zip(f(*values), values, strict=True):
         np.testing.assert_allclose(got, (v * values[0]).sum(axis=0), rtol=1e-12, atol=1e-13)
 
 
 def test_a_value_for_others_is_stored_where_it_is_summed() -> None:
-    h, g, w = gx.tensor("h", ("m", 40)), gx.tensor("g", ("m", 40)), gx.tensor("w", (40, 8))
+    h, g, w = gx.tensor("h", (21, 40)), gx.tensor("g", (21, 40)), gx.tensor("w", (40, 8))
     d = gx.where(h > 0, g, 0.0)
     f = gx.function([h, g, w], (d @ w, gx.sum(d, axis=0)))
     assert steps(f) == 1  # beside the product
@@ -135,14 +136,14 @@ def test_a_value_for_others_is_stored_where_it_is_summed() -> None:
 
 
 def test_a_transcendental_that_others_read_stays_outside() -> None:
-    x = gx.tensor("x", ("m", 64))
+    x = gx.tensor("x", (33, 64))
     f = gx.function([x], gx.softmax(x, axis=0))
     assert f.program.count("exp") == 1
     X = numbers((33, 64))
     e = np.exp(X - X.max(axis=0))
     np.testing.assert_allclose(f(X), e / e.sum(axis=0), rtol=1e-13)
     one = gx.function([x], gx.sum(gx.exp(x), axis=0))
-    assert steps(one) == 1 and one.memory(m=33)["arena"] == 0
+    assert steps(one) == 1 and one.memory()["arena"] == 0
 
 
 @pytest.mark.parametrize("columns", [1, 3, 4, 8, 17, 64])
@@ -171,9 +172,9 @@ def test_square_matrices_in_both_directions() -> None:
 
 def test_bias_is_updated_in_place() -> None:
     b = gx.shared(np.zeros(50), "b")
-    d = gx.tensor("d", ("m", 50))
+    d = gx.tensor("d", (9, 50))
     f = gx.function([d], updates={b: b - 0.5 * gx.sum(d, axis=0)})
-    assert steps(f) == 1 and f.memory(m=9)["arena"] == 0
+    assert steps(f) == 1 and f.memory()["arena"] == 0
     D = numbers((9, 50))
     for _ in range(3):
         f(D)

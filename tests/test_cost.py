@@ -16,8 +16,10 @@ def test_counts() -> None:
     assert f.cost(n=0)["operations"] == 0
     product = gx.function([a := gx.matrix("a", ("n", 8)), b := gx.matrix("b", (8, "m"))], a @ b)
     assert product.cost(n=3, m=5)["operations"] == 2 * 3 * 5 * 8
-    total = gx.function([x], gx.sum(x))
-    assert total.cost(n=64)["operations"] == 64 and total.cost(n=64)["bytes"] == 65 * 8
+    total = gx.function([z := gx.vector("z", 64)], gx.sum(z))
+    assert total.cost()["operations"] == 64 and total.cost()["bytes"] == 65 * 8
+    chunks = gx.function([x], gx.sum(x))  # of 16384 elements, the last shorter, and then the sum of their sums
+    assert chunks.cost(n=40000)["operations"] == 40000 + 3 and chunks.cost(n=0)["operations"] == 0
     assert gx.function([x], x).cost(n=10) == {"operations": 0, "transcendental": 0, "bytes": 160, "kernels": 1}
 
 

@@ -8,6 +8,7 @@ import pytest
 import graphc as gx
 from graphc.interp import evaluate
 from graphc.ir import Node, make, toposort
+from graphc.ops.derived import settled
 from graphc.ops.registry import INPUT, OPS, structural
 
 RNG = np.random.default_rng(7)
@@ -17,7 +18,7 @@ M = RNG.normal(size=(4, 4))
 
 def value(node: Node, **given: object) -> np.ndarray:
     """The value of a node with its variables given by name."""
-    return evaluate([node], {n: given[str(n.name)] for n in toposort([node]) if n.op is INPUT})[0]
+    return evaluate([node], {n: given[str(n.name)] for n in toposort(settled([node])) if n.op is INPUT})[0]
 
 
 @pytest.fixture

@@ -460,7 +460,7 @@ def test_rows_in_fused_kernels_are_the_same(dtype: str) -> None:
 def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
     if len(request.session.items) < 40:
         pytest.skip("only when the whole file runs")
-    missing = set(OPS) - SEEN - {"input", "shared", "constant", "get"}
+    missing = set(OPS) - SEEN - {"input", "shared", "constant", "get", "derived"}
     assert not missing, f"no kernel test compiles {sorted(missing)}"
 
 

@@ -261,7 +261,7 @@ def test_contiguous_axes_become_one_loop() -> None:
 
 
 def test_lanes_run_along_rows_and_columns() -> None:
-    x = gx.tensor("x", ("n", 64), "float32")
+    x = gx.tensor("x", (80, 64), "float32")
     for axis in (0, 1):
         (block,) = loops_of(planned([x], [gx.sum(x, axis=axis)]))
         (columns,) = [s for s in walk(block) if isinstance(s, For) and s.extent == 64]

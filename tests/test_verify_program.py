@@ -146,7 +146,7 @@ KERNELS: list[tuple[str, Callable[[], Kernel]]] = [
     ("runs over n, which is no loop index", lambda: replace(KERNEL, axes=(Axis(N, 3),))),
     ("runs over 2\\*i0, which is no loop index", lambda: replace(KERNEL, axes=(Axis(2 * I0, 3),))),
     ("stage t1 binds the loop index i0 twice", stage(1, axes=(ROWS,))),
-    ("runs i1 over i0 \\+ 1, which is no size", stage(1, axes=(Axis(I1, I0 + 1),))),
+    ("runs i1 over i2 \\+ 1, which is no size", stage(1, axes=(Axis(I1, loop_index(2) + 1),))),
     ("has 1 reduced axes, and combine=None", stage(0, combine=None)),
     ("has 0 reduced axes, and combine=sum", stage(0, reduce=())),
     ("combines by 'median'", stage(0, combine="median")),

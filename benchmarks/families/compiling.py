@@ -19,6 +19,16 @@ def long_chain(xp: Any, x: Any) -> Any:
     return x
 
 
+def long_stack(xp: Any, x: Any) -> Any:
+    """5,000 scalar expressions side by side."""
+    return xp.stack([x[k] * x[k + 1] for k in range(5000)])
+
+
+def long_concatenate(xp: Any, x: Any) -> Any:
+    """5,000 pieces of two elements, each squared."""
+    return xp.concatenate([x[k : k + 2] ** 2 for k in range(5000)])
+
+
 def nothing(xp: Any) -> Any:
     return None
 
@@ -31,6 +41,9 @@ def rows() -> Iterator[Row]:
     yield Row("compile/warm-link-mlp-adam/f32/64", relu_loss, want="warm", only=("graphc",), **step)
     new_size = lambda k=0: arguments(64 + 3 * k, "f32")
     yield Row("compile/new-batch-size/f32", relu_loss, new_size, want="resize", shapes=any_batch, tolerance=1e-3)
+    joined = {"want": "cold", "only": ("graphc",)}
+    for name, join in (("stack", long_stack), ("concatenate", long_concatenate)):
+        yield Row(f"compile/cold-{name}-5000/f64", join, lambda: (normal("x", 5001, dtype="f64"),), **joined)
     only = {"want": "nodes", "only": ("graphc",), "unit": "s/node"}
     yield Row("compile/us-a-node/f32/mlp-adam", relu_loss, **step, **only)
     yield Row("compile/us-a-node/f64/scalar-graph", scalar_graph, lambda: (np.tanh(normal("x", INPUTS, dtype="f64")),), **only)

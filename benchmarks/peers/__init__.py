@@ -15,6 +15,7 @@ from benchmarks.row import Arrays, Row
 PEERS: dict[str, tuple[str, str, str]] = {
     "graphc": ("graphc", "", "graphc"),
     "graphc-1": ("graphc", "1", "graphc"),  # on one thread, where the others have more: our own speed-up
+    "graphc-before": ("graphc", "", "graphc"),  # another checkout, with its own benchmarks: `--before DIR`
     "numpy": ("numpy", "", "numpy"),
     "jax": ("jax", "", "jax"),
     "torch": ("torch", "", "torch"),
@@ -60,7 +61,8 @@ class Peer:
 
     def build(self, row: Row, data: Arrays) -> Built:
         """Compile the row as far as this library compiles ahead of the first call."""
-        method = getattr(self, "step" if row.want == "cold" else row.want, None)
+        cold = "step" if row.wrt > 1 else "value_and_gradient"  # what is timed from declaration to first result
+        method = getattr(self, cold if row.want == "cold" else row.want, None)
         if method is None:
             raise Skip(f"no {row.want} by hand" if self.name in ("numpy", "numba") else f"no {row.want} here")
         return method(row, data)

@@ -27,7 +27,7 @@ class TorchOps(Ops):
         return torch.mean(x) if axis is None else torch.mean(x, dim=axis, keepdim=keepdims)
 
     def max(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-        return torch.amax(x, dim=axis, keepdim=keepdims)
+        return torch.amax(x, dim=() if axis is None else axis, keepdim=keepdims)
 
     def softmax(self, x: Any) -> Any:
         return torch.softmax(x, dim=1)

@@ -20,7 +20,10 @@ SIZE, LIST_ITEMS = HEAD, HEAD + 8
 TUPLE_ITEMS = tuple.__basicsize__
 READABLE, WRITEABLE = 0x1 | 0x100, 0x1 | 0x100 | 0x400  # C-contiguous and aligned; writeable too
 FRESH, FORTRAN = WRITEABLE | 0x4, 0x2  # a new array also owns its data, and has or has not the other flag, by its shape
+VECTORCALL_OFFSET = HEAD + 40  # of a type: where its instances keep the address that calls of them go to
 WARN_ON_WRITE = -1 << 31  # numpy.broadcast_arrays and its like
+CALL_METHOD = "call_method"
+"""PyObject_Vectorcall for a bound method: 3.10 exports no function of that name, but every version keeps the address in the method."""
 NEW_FROM_DESCR = 94  # the slot of NumPy's C table, fixed since NumPy 1.0
 _FUNCTIONS = (
     "Py_IncRef",
@@ -34,7 +37,6 @@ _FUNCTIONS = (
     "PyList_New",
     "PyLong_AsLongLongAndOverflow",
     "PyMethod_New",
-    "PyObject_Vectorcall",
     "PyTuple_New",
 )
 OBJECTS: dict[str, object] = {
@@ -63,19 +65,60 @@ def addresses() -> dict[str, int]:
     api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     table = ctypes.cast(api.PyCapsule_GetPointer(np._core.multiarray._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))  # type: ignore[attr-defined]
     found["PyArray_NewFromDescr"] = table[NEW_FROM_DESCR]
+    found[CALL_METHOD] = _vectorcall_of(_Sample().method)
     found |= {name: id(value) for name, value in OBJECTS.items()}
     return {symbol(name): int(address or 0) for name, address in found.items()}
 
 
-@functools.cache
 def is_readable() -> bool:
     """Whether arrays and floats look in memory as this module says; if not, the ctypes path serves."""
-    if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.maxsize != 2**63 - 1:
-        return False
+    return not fault()
+
+
+@functools.cache
+def fault() -> str:
+    """Why no entry can serve in this interpreter; empty where it can."""
+    if sys.implementation.name != "cpython" or not hasattr(ctypes, "pythonapi"):
+        return "this interpreter is not CPython"
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return "this interpreter runs without the global lock"
+    if sys.maxsize != 2**63 - 1:
+        return "this is not a 64-bit interpreter"
     try:
-        return all(addresses().values()) and all(map(_matches, _samples())) and _numbers_match() and _containers_match() and _counts_match()
-    except Exception:
-        return False
+        missing = [name for name, address in addresses().items() if not address]
+        if missing:
+            return f"this interpreter lacks {', '.join(missing)}"
+        checks = (_arrays_match, _numbers_match, _containers_match, _counts_match, _calls_match)
+        wrong = [check.__name__.split("_")[1] for check in checks if not check()]
+    except Exception as error:
+        return f"this interpreter cannot be read: {error}"
+    return f"{', '.join(wrong)} do not lie in memory as expected" if wrong else ""
+
+
+class _Sample:
+    def method(self, *args: object, **kwargs: object) -> object:
+        return self, args, kwargs
+
+
+def _vectorcall_of(method: object) -> int:
+    """The address that calls of a bound method go to."""
+    place = _read(ctypes.c_ssize_t, id(type(method)) + VECTORCALL_OFFSET)
+    return int(_read(ctypes.c_void_p, id(method) + place) or 0) if place > 0 else 0
+
+
+def _calls_match() -> bool:
+    """Whether a bound method can be called by its address."""
+    sample = _Sample()
+    call = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.c_void_p, ctypes.c_size_t, ctypes.py_object)(
+        addresses()[symbol(CALL_METHOD)]
+    )
+    values = [object(), object(), object()]
+    args = (ctypes.c_void_p * 3)(*map(id, values))
+    return bool(call(sample.method, ctypes.addressof(args), 2, ("name",)) == (sample, tuple(values[:2]), {"name": values[2]}))
+
+
+def _arrays_match() -> bool:
+    return all(map(_matches, _samples()))
 
 
 def _numbers_match() -> bool:

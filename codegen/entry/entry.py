@@ -73,9 +73,9 @@ class EntryEmitter(ParameterEmitter):
         called = f"tail call ptr @slow({', '.join(PARAMETERS)})"
         self.entry.line(f"ret ptr {self.entry.emit(called)}")
         self.entry = Lines(self.entry.names)
-        self.scopes = [Scope(self.entry, 0)]
+        self.scopes, self.doomed = [Scope(self.entry, 0)], ()
         method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(CALLABLE)}", "ptr %f"), [])
-        answer = self.api("ptr", "PyObject_Vectorcall", f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
+        answer = self.api("ptr", cpython.CALL_METHOD, f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
         self.disown(method)
         self.entry.line(f"ret ptr {answer}")
         return Function("slow", PARAMETERS, self.entry.lines, ("noinline", "cold"), "ptr")
@@ -291,6 +291,7 @@ class EntryEmitter(ParameterEmitter):
         e.label(drop)
         for o in outputs:
             self.disown(o)
+        self.bury()
         e.line("br label %slow")
         e.label(good)
         fresh, given = self.label("fresh"), self.label("given")
@@ -299,7 +300,9 @@ class EntryEmitter(ParameterEmitter):
         self.own(out)
         e.line(f"ret ptr {out}")
         e.label(fresh)
-        e.line(f"ret ptr {self.build(self.layout.outputs, iter(outputs))}")
+        made = self.build(self.layout.outputs, outputs)
+        self.bury()
+        e.line(f"ret ptr {made}")
 
 
 def can_write_directly(program: Program) -> bool:

@@ -1,8 +1,23 @@
 """Emits what an entry does with Python objects: read headers, take containers apart, make arrays and containers.
 
-Whatever is not as expected goes to the label `slow`, so everything here is done before anything is owned, except `new_array`
-and `build`, which clean up after themselves. No Python code runs meanwhile: only exact types are looked into, dicts in their own
-order and by the identity of their keys.
+Whatever is not as expected goes to the label `slow`, so everything here is done before anything is owned, except `array`
+and `build`, which clean up after themselves.
+
+Python code may change any array, container or state, and call the function anew. So none may run from the moment an address is
+read until native code is done with it. What an entry calls of the interpreter, and what may run there:
+
+    PyDict_Size, PyDict_Next, PyLong_AsLongLongAndOverflow   nothing: only exact types are looked into, dicts in their own order
+                                                             and by the identity of their keys
+    PyArray_NewFromDescr       nothing, except where memory is out (NumPy makes its error in Python), and then the call ends
+    Py_IncRef                  nothing
+    Py_DecRef of the last      a callback of a weak reference, a finaliser: what a new array replaces among the spare ones goes
+        reference              when native code is done (`bury`), and so does what was held while other threads ran (`unmark`)
+    PyEval_SaveThread,         other threads: arena and state are marked as taken, what only a container holds is owned
+        PyEval_RestoreThread
+    PyTuple_New, PyList_New,   until 3.11 the cycle collector: native code is done, and all that is used is owned
+        PyDict_New
+    PyDict_SetItem             nothing (the keys are exact strings)
+    PyMethod_New               until 3.11 the cycle collector: the call goes the Python path, which reads everything itself
 """
 
 from __future__ import annotations
@@ -16,6 +31,7 @@ from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import FIXED
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.llvm.emit_scalar import llvm_type
+from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Values
 from graphc.dims import Size
@@ -23,6 +39,18 @@ from graphc.dtypes import SHORT, bool_, int64
 from graphc.program import Program
 from graphc.tree import TreeDef
 
+_BURY = f"""\
+  br label %one
+one:
+  %k = phi i64 [ 0, %entry ], [ %next, %one ]
+  %at = getelementptr ptr, ptr %objects, i64 %k
+  %object = load ptr, ptr %at, align 8
+  call void @{symbol("Py_DecRef")}(ptr %object)
+  %next = add i64 %k, 1
+  %more = icmp slt i64 %next, %count
+  br i1 %more, label %one, label %out
+out:
+  ret void"""
 SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
 CONTAINERS: dict[type, str] = {tuple: "tuple", list: "list", dict: "dict"}
 
@@ -48,6 +76,8 @@ class ObjectEmitter(Values):
         self.first_object = FIXED + len(program.shared) + len(program.constants)
         self.spares: list[np.ndarray] = [_NOBODYS] * (2 * len(program.outputs))  # results that may be handed out again
         self.slots: list[str] = []  # stack slots: at the function's beginning, where LLVM can turn them into registers
+        self.doomed: tuple[str, str] | tuple[()] = ()  # the slots of how many and which objects go when native code is done
+        self.rarely = self.module.metadata('!{!"branch_weights", i32 1, i32 2000}')
         self.likely = self.module.metadata('!{!"branch_weights", i32 2000, i32 1}')
         self.module.add_global("@context = external global i64")
         for name in cpython.OBJECTS:
@@ -147,38 +177,78 @@ class ObjectEmitter(Values):
             found[name] = self.field(item, 0)
         return [found[k] for k in structure.keys]
 
-    def build(self, structure: TreeDef, leaves: Iterator[str]) -> str:
-        """A new tree of leaves that it takes over."""
-        e, cls = self.entry, structure.cls
+    def build(self, structure: TreeDef, leaves: Sequence[str]) -> str:
+        """A new tree of leaves that it takes over. Where there is no memory for it, they go, and the error stands."""
+        return self.built(structure, owned := list(leaves), iter(owned[:]))
+
+    def built(self, structure: TreeDef, owned: list[str], leaves: Iterator[str]) -> str:
+        """A tree of the next leaves; it replaces them in `owned`, which lists what would go if memory were out."""
+        cls = structure.cls
         if cls is None:
             return next(leaves)
         if cls is type(None):
             self.own(f"@{symbol('None')}")
-            return f"@{symbol('None')}"
-        children = [self.build(child, leaves) for child in structure.children]
+            owned.append(f"@{symbol('None')}")
+            return owned[-1]
+        children = [self.built(child, owned, leaves) for child in structure.children]
         if cls is dict:
-            made = self.unless_null(self.api("ptr", "PyDict_New"), children)
+            made = self.unless_null(self.api("ptr", "PyDict_New"), owned)
             by_key = dict(zip(structure.keys, children, strict=True))
             for name in structure.order:
-                self.api("i32", "PyDict_SetItem", f"ptr {made}", f"ptr {self.word(self.object_word(name))}", f"ptr {by_key[name]}")
-                self.disown(by_key[name])
-            return made
-        made = self.unless_null(self.api("ptr", "PyTuple_New" if cls is tuple else "PyList_New", f"i64 {len(children)}"), children)
-        first = self.items(made, cls) if children else ""
-        for k, child in enumerate(children):
-            e.line(f"store ptr {child}, ptr {self.offset(first, 8 * k)}, align 8")
+                key = self.word(self.object_word(name))
+                failed = self.api("i32", "PyDict_SetItem", f"ptr {made}", f"ptr {key}", f"ptr {by_key[name]}")
+                self.unless(self.entry.emit(f"icmp slt i32 {failed}, 0"), [made, *owned])
+        else:
+            made = self.unless_null(self.api("ptr", "PyTuple_New" if cls is tuple else "PyList_New", f"i64 {len(children)}"), owned)
+            first = self.items(made, cls) if children else ""
+            for k, child in enumerate(children):
+                self.entry.line(f"store ptr {child}, ptr {self.offset(first, 8 * k)}, align 8")
+        for child in children:
+            if cls is dict:
+                self.disown(child)  # the dict has taken a reference of its own
+            owned.remove(child)
+        owned.append(made)
         return made
 
     def unless_null(self, made: str, owned: Sequence[str]) -> str:
         """`made`; if there was no memory for it, what we own goes, and the error stands."""
+        self.unless(self.entry.emit(f"icmp eq ptr {made}, null"), owned)
+        return made
+
+    def unless(self, failed: str, owned: Sequence[str]) -> None:
+        """Go on unless a call has failed: then what we own goes, and the error stands."""
         good, bad = self.label("made"), self.label("unmade")
-        self.entry.line(f"br i1 {self.entry.emit(f'icmp ne ptr {made}, null')}, label %{good}, label %{bad}, !prof {self.likely}")
+        self.entry.line(f"br i1 {failed}, label %{bad}, label %{good}, !prof {self.rarely}")
         self.entry.label(bad)
         for o in owned:
             self.disown(o)
+        self.bury()
         self.entry.line("ret ptr null")
         self.entry.label(good)
-        return made
+
+    # -- what is to go ------------------------------------------------------------------------------------------
+    def doom(self, value: str) -> None:
+        """Give up a reference once native code is done: what it may run then can do no harm."""
+        e = self.entry
+        if not self.doomed:
+            self.doomed = self.slot("i64"), self.slot(f"[{len(self.program.outputs)} x ptr]")
+            self.slots.append(f"  store i64 0, ptr {self.doomed[0]}, align 8")
+        count = e.emit(f"load i64, ptr {self.doomed[0]}, align 8")
+        e.line(f"store ptr {value}, ptr {e.emit(f'getelementptr ptr, ptr {self.doomed[1]}, i64 {count}')}, align 8")
+        e.line(f"store i64 {e.emit(f'add i64 {count}, 1')}, ptr {self.doomed[0]}, align 8")
+
+    def bury(self) -> None:
+        """Give up what is doomed."""
+        if not self.doomed:
+            return
+        e, some, none = self.entry, self.label("doomed"), self.label("buried")
+        count = e.emit(f"load i64, ptr {self.doomed[0]}, align 8")
+        e.line(f"br i1 {e.emit(f'icmp eq i64 {count}, 0')}, label %{none}, label %{some}")
+        e.label(some)
+        e.line(f"call void @bury(ptr {self.doomed[1]}, i64 {count})")
+        e.line(f"br label %{none}")
+        e.label(none)
+        self.module.functions["bury"] = Function("bury", ("ptr %objects", "i64 %count"), _BURY.split("\n"), ("noinline",))
 
     # -- arrays and numbers -------------------------------------------------------------------------------------
     def is_array(self, value: str, kind: str, dtype: np.dtype, ndim: int, flags: int = cpython.READABLE) -> None:
@@ -293,9 +363,8 @@ class ObjectEmitter(Values):
             e.line(f"br i1 {e.emit(f'icmp ule i64 {nbytes}, {SPARE_BYTES}')}, label %{keep}, label %{ready}")
             e.label(keep)
         self.own(made)
-        gone = e.emit(f"load ptr, ptr {at}, align 8")
+        self.doom(e.emit(f"load ptr, ptr {at}, align 8"))
         e.line(f"store ptr {made}, ptr {at}, align 8")
-        self.disown(gone)
         incoming.append((made, e.current))
         e.line(f"br label %{ready}")
         e.label(ready)

@@ -77,6 +77,8 @@ def _collapse_pair(kernel: Loaded, a: Axis, b: Axis) -> Loaded:
     # stages may give one index different extents: every group with either index must have both, neighbours, and the same inner extent
     if not all(_side_by_side(group, a, b) for group in groups):
         return kernel
+    if any(dims.symbols(x.extent) & {sa, sb} for group in groups for x in group):
+        return kernel  # chunks of other loops: their lengths follow from the index
     scans = any(stage.scan and any(x.index in (a.index, b.index) for x in stage.reduce) for stage in kernel.stages)
     if scans:
         return kernel
@@ -133,6 +135,7 @@ class _Nests:
         self.lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
         self.rows = 1  # turns at once of the loops inside a vector loop
         self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
+        self.paces = {symbol for s in kernel.stages for a in _over(s) for symbol in dims.symbols(a.extent) if symbol.kind == "axis"}
 
     def block(self) -> Block:
         axes = list(self.kernel.axes)
@@ -142,7 +145,7 @@ class _Nests:
             for axis in reversed(axes):
                 body = For(axis.index, axis.extent, "serial", _block(body))
             return _block(body)
-        vector = axes.pop(vector_axis(axes, self._accesses(self._looping() or range(len(self.kernel.stages)))))
+        vector = axes.pop(self._lanes_along(axes, self._looping() or range(len(self.kernel.stages))))
         if self.has_inner:
             # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
             nests: dict[int, list[Stage]] = {}
@@ -174,8 +177,13 @@ class _Nests:
             return False
         outer = self.kernel.axes
         axes = [*outer, *_over(self.kernel.stages[looping[0]])]
-        chosen = vector_axis(axes, self._accesses(looping))
+        chosen = self._lanes_along(axes, looping)
         return chosen >= len(outer) or not self._apart(axes[chosen])
+
+    def _lanes_along(self, axes: Sequence[Axis], stages: Iterable[int]) -> int:
+        """The axis for vectors: not one whose index says how long the loops inside are, as that of a grid's chunks."""
+        free = [k for k, a in enumerate(axes) if dims.as_symbol(a.index) not in self.paces] or list(range(len(axes)))
+        return free[vector_axis([axes[k] for k in free], self._accesses(stages))]
 
     def _looping(self) -> list[int]:
         """The stages with loops of their own, but for those that must take their steps in order."""
@@ -250,7 +258,7 @@ class _Nests:
         over = list(_over(stages[nest[0]]))
         body: Statement = Block((*inside, *stores))
         if vector and not stages[nest[0]].scan:
-            chosen = over.pop(vector_axis(over, self._accesses(nest)))
+            chosen = over.pop(self._lanes_along(over, nest))
             unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
             body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
         for axis in reversed(over):

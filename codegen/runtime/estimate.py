@@ -23,6 +23,7 @@ def kernel_work(kernel: Kernel) -> Work:
     for (part, inside), count in Counter((part, tuple(inside.items())) for part, inside in kernel.computed()).items():
         for stage in part.stages:
             size = dims.substitute(dims.product([a.extent for a in (*part.axes, *stage.axes, *stage.reduce)]), dict(inside))
+            size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
             body = sc.order((stage.body,))
             math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
             each = _MAC_NS if part.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math

@@ -6,7 +6,6 @@ This is the ctypes path; it serves everywhere.
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -76,7 +75,6 @@ class Executable:
         self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
         self.outputs = [program.buffers[b] for b in program.outputs]
         self.spare: list[np.ndarray] = []
-        self.lock = threading.Lock()
         self.plans: dict[tuple[int, ...], _Plan] = {}
 
     def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[np.ndarray]:
@@ -88,25 +86,25 @@ class Executable:
         plan = self._plan(arrays, given)
         outputs = [np.empty(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
         addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs]
-        arena, owner = self._arena(plan.arena)
+        arena = self._arena(plan.arena)
         try:
             slots = (ctypes.c_void_p * (len(addresses) + 1))(*addresses, arena.ctypes.data)
             status = self.run(slots, plan.sizes)
             if status != FINISHED:
                 self._failed(status, arrays, outputs, arena, plan)
         finally:
-            if owner is None:
-                self.spare.append(arena)
-            else:
-                owner.give()
+            rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
+            if rest is not None:
+                self.spare.append(rest)
         return outputs
 
     def entry(self, slow: object) -> int:
         """The address of the emitted entry, which calls `slow` as a method with what it does not take; 0 if there is none."""
         if self.context is None:
             return 0
-        self.context.objects.append(slow)
-        self.context.words[CALLABLE] = id(slow)
+        if self.context.words[CALLABLE] == 0:
+            self.context.objects.append(slow)
+            self.context.words[CALLABLE] = id(slow)
         return self.code.address("entry")
 
     def output_shapes(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[tuple[int, ...]]:
@@ -141,22 +139,20 @@ class Executable:
         if arena > ARENA_LIMIT:
             raise MemoryError(f"the intermediate values need {arena} bytes")
         plan = _Plan(tuple(shapes), arena, (ctypes.c_int64 * max(len(sizes), 1))(*sizes), env)
-        with self.lock:
-            if len(self.plans) >= _PLANS:
-                del self.plans[next(iter(self.plans))]
-            self.plans[sizes] = plan
+        if len(self.plans) >= _PLANS:
+            self.plans = {}
+        self.plans[sizes] = plan
         return plan
 
-    def _arena(self, nbytes: int) -> tuple[np.ndarray, Context | None]:
-        """An aligned block, and whose it is: the entry's if it is free, else a spare one that is large enough, else a new one."""
-        if self.context is not None and self.arena != 0 and (arena := self.context.take(nbytes, aligned_block)) is not None:
-            return arena, self.context
-        with self.lock:
-            while self.spare:
-                arena = self.spare.pop()
-                if arena.nbytes >= nbytes:
-                    return arena, None
-        return aligned_block(nbytes), None
+    def _arena(self, nbytes: int) -> np.ndarray:
+        """An aligned block that nobody else uses: the entry's, a spare one that is large enough, or a new one."""
+        arena = None if self.context is None or self.arena == 0 else self.context.take()
+        while arena is None or arena.nbytes < nbytes:
+            try:
+                arena = self.spare.pop()  # in one step, so that no two calls get the same
+            except IndexError:
+                return aligned_block(nbytes)
+        return arena
 
     def _failed(self, status: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, plan: _Plan) -> None:
         check = self.program.steps[status]

@@ -16,6 +16,7 @@ from graphc.derivatives.grad import collector_paused, has_float, no_derivative, 
 from graphc.derivatives.user_trees import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.dtypes import is_float
 from graphc.ir import Node, make, origin, toposort
+from graphc.ops.derived import derived
 from graphc.ops.outputs import GET, listed
 from graphc.ops.outputs import outputs as results
 from graphc.ops.registry import INPUT, variable
@@ -36,7 +37,8 @@ def jvp(outputs: Tree, wrt: Tree, tangents: Tree, *, consider_constant: Tree = (
             seeds[node] = seeds[node] + v if node in seeds else v
     ready = prepared(out.nodes, {*sources.nodes, *constant})
     pushed = push_forward(ready, seeds, constant)
-    return out.unflatten([zeros_like(node) if t is None else t for node, t in zip(out.nodes, pushed)])
+    held = set(sources.nodes)
+    return out.unflatten([derived([zeros_like(node) if t is None else t], [node], held)[0] for node, t in zip(out.nodes, pushed)])
 
 
 @collector_paused()

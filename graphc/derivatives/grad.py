@@ -32,6 +32,7 @@ from graphc.dtypes import is_float
 from graphc.errors import ArgumentError, DisconnectedError, NotDifferentiableError, ShapeError, fail
 from graphc.ir import Node, origin, toposort
 from graphc.operators import FUNCTIONS
+from graphc.ops.derived import derived
 from graphc.ops.outputs import GET, listed, outputs
 from graphc.ops.spread import astype
 from graphc.tree import Tree
@@ -104,13 +105,14 @@ def reverse(
     ready = prepared(roots, {*wrt.nodes, *constant, *known})[: len(seeds)]
     found = pull_back([(node, u) for node, (_, u) in zip(ready, seeds)], sources, constant, known)
     if disconnected == "error" and len(found) < len(sources):
-        reached = set(toposort(roots))  # of the graph as written: a path that `prepare` found to cancel is zero, not missing
+        # of the graph as written: a path that `prepare` found to cancel, or that a derivative has lost (`derived`), is zero, not missing
+        reached = set(toposort(roots))
         lost = [(node, path) for node, path in zip(wrt.nodes, wrt.paths) if node not in reached]
         if lost:
             paths = ", ".join(path for _, path in lost)
             hint = 'leave it out of wrt, or ask for zeros with disconnected="zero"'
             fail(DisconnectedError, f"{what}: the outputs do not depend on {paths}", *[node for node, _ in lost], hint=hint)
-    return wrt.unflatten([found[node] if node in found else zeros_like(node) for node in wrt.nodes])
+    return wrt.unflatten(derived([found[node] if node in found else zeros_like(node) for node in wrt.nodes], roots, sources))
 
 
 def prepared(outputs: Sequence[Node], keep: Collection[Node]) -> list[Node]:

@@ -16,6 +16,7 @@ from graphc.dims import Size
 from graphc.errors import ArgumentError, DisconnectedError, fail
 from graphc.ir import Node, toposort
 from graphc.ops.create import iota, zeros
+from graphc.ops.derived import derived
 from graphc.ops.registry import INPUT, constant, variable
 from graphc.ops.shape import moveaxis, reshape
 from graphc.ops.spread import astype
@@ -34,7 +35,8 @@ def hvp(cost: Node, wrt: Tree, v: Tree, *, consider_constant: Tree = ()) -> Tree
     constant = set(nodes_of("hvp", "consider_constant", consider_constant).nodes)
     ready = prepared(gradient, {*sources.nodes, *constant})
     pushed = push_forward(ready, seeds, constant)
-    return sources.unflatten([zeros_like(node) if t is None else t for node, t in zip(sources.nodes, pushed)])
+    found = [zeros_like(node) if t is None else t for node, t in zip(sources.nodes, pushed)]
+    return sources.unflatten(derived(found, [cost], set(sources.nodes)))
 
 
 def jacobian(outputs: Tree, wrt: Tree, *, mode: str | None = None, consider_constant: Tree = ()) -> Tree:
@@ -57,7 +59,7 @@ def jacobian(outputs: Tree, wrt: Tree, *, mode: str | None = None, consider_cons
         inner, outer = (sum(node.size for node in nodes) for nodes in (sources.nodes, out.nodes))
         mode = "forward" if isinstance(inner, int) and isinstance(outer, int) and inner < outer else "reverse"
     blocks = _columns(ready, sources.nodes, constant) if mode == "forward" else [_rows(node, sources.nodes, constant) for node in ready]
-    return out.unflatten([sources.unflatten(row) for row in blocks])
+    return out.unflatten([sources.unflatten(derived(row, [node], set(sources.nodes))) for node, row in zip(out.nodes, blocks)])
 
 
 def hessian(cost: Node, wrt: Tree, *, flat: bool = False, consider_constant: Tree = ()) -> Tree:
@@ -70,12 +72,13 @@ def hessian(cost: Node, wrt: Tree, *, flat: bool = False, consider_constant: Tre
     constant = set(nodes_of("hessian", "consider_constant", consider_constant).nodes)
     gradient = prepared(tree.leaves(grad(cost, wrt, consider_constant=consider_constant)), {*sources.nodes, *constant})
     if not flat:
-        return sources.unflatten([sources.unflatten(row) for row in _columns(gradient, sources.nodes, constant)])
+        blocks = _columns(gradient, sources.nodes, constant)
+        return sources.unflatten([sources.unflatten(derived(row, [cost], set(sources.nodes))) for row in blocks])
     vector, unravel = tree.ravel(sources.nodes)
     v = variable(INPUT, "v", vector.dtype, vector.shape)
     pushed = push_forward(gradient, dict(zip(sources.nodes, unravel(v))), constant)
     product, _ = tree.ravel([zeros_like(node) if t is None else t for node, t in zip(sources.nodes, pushed)])
-    return _over_basis([product], v)[0]  # row k is H e_k, which is column k: H is symmetric
+    return derived(_over_basis([product], v), [cost], set(sources.nodes))[0]  # row k is H e_k, which is column k: H is symmetric
 
 
 def _rows(output: Node, wrt: Sequence[Node], constant: set[Node]) -> list[Node]:

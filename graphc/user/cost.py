@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from graphc import dims
 from graphc import scalar as sc
@@ -37,13 +37,24 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
     for stage in kernel.stages:
         nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
     for axes, stages in nests.items():
-        points = _elements([a.extent for a in (*kernel.axes, *axes)], env)
+        points = _points((*kernel.axes, *axes), env)
         body = sc.order([stage.body for stage in stages])
         hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
         simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
         operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
         transcendental += points * hard
     return operations, transcendental
+
+
+def _points(axes: Sequence[Axis], env: Mapping[Symbol, int]) -> int:
+    """Turns of nested loops; chunks of a grid differ in length."""
+    if not axes:
+        return 1
+    count, symbol = dims.evaluate(axes[0].extent, env), dims.as_symbol(axes[0].index)
+    assert symbol is not None
+    if any(symbol in dims.symbols(a.extent) for a in axes[1:]):
+        return sum(_points(axes[1:], {**env, symbol: turn}) for turn in range(count))
+    return count * _points(axes[1:], env)
 
 
 def count_memory(program: Program, env: Mapping[Symbol, int], threads: int = 1) -> dict[str, int]:

@@ -18,6 +18,7 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
 from graphc.ir import replace as replace_nodes
+from graphc.ops.derived import settled
 from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
 from graphc.printer import format_graph
@@ -30,7 +31,7 @@ from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, write_values
-from graphc.user.vectorcall import callable_class, set_entry
+from graphc.user.vectorcall import callable_class, is_kept, set_entry
 from graphc.verify.graph import assuming, size_assumptions
 
 if TYPE_CHECKING:
@@ -70,8 +71,6 @@ def function(
 class Function:
     """A compiled function. Call it with arrays, or with nodes to inline its graph. See `function`."""
 
-    __slots__ = ("__dict__", "__weakref__", "_code")  # a place for the code that no emptying of the dict takes away
-
     def __init__(
         self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
     ) -> None:
@@ -93,7 +92,7 @@ class Function:
         with assumed_sizes() as assumed:
             for s, v in self._updates:
                 _check_update(s, v)
-        self._graph = Graph(tuple(self._arguments.variables), (*self._outputs, *values))
+        self._graph = Graph(tuple(self._arguments.variables), tuple(settled((*self._outputs, *values))))
         self._size_checks = [*size_assumptions(self._graph.outputs), *assumed]
         self._shared = _check_variables(self._graph, self._arguments, [s for s, _ in self._updates])
         self._log: Log | None = None
@@ -117,8 +116,7 @@ class Function:
         layout = self._arguments.layout(self._structure)
         who = partial(_assuming, self._graph.outputs, self._updates)  # not a method: the executable shall not lead back to the function
         executable = Executable(program, options, self._arguments.sizes, layout, who)
-        self._code = executable
-        set_entry(self, executable.entry(Function.__call__))
+        set_entry(self, executable.entry(Function.__call__), executable)
         return graph, program, executable
 
     def _options(self, target: Target) -> Options:
@@ -149,6 +147,8 @@ class Function:
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         executable = self._native()
+        if not is_kept(self):  # a finaliser calls it, or has saved it
+            set_entry(self, executable.entry(Function.__call__), executable)
         state = [s.value for s in executable.program.shared]  # type: ignore[attr-defined]
         if out is None:
             return executable(arrays, state, given)

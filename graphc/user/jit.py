@@ -16,6 +16,7 @@ from graphc import tree
 from graphc.dims import Dim
 from graphc.dtypes import as_dtype, float64, promote
 from graphc.errors import ArgumentError, compose, fail
+from graphc.forking import renewed_in_child
 from graphc.ir import Node
 from graphc.ops.registry import tensor
 from graphc.user.function import Function, function
@@ -60,6 +61,7 @@ class _Jit:
         self.instances: dict[int, _Instance] = {}
         self.owner: str | None = None  # the parameter that is `self`
         self.lock = threading.RLock()
+        renewed_in_child(self)
 
     def __deepcopy__(self, memo: object) -> _Jit:
         return self  # as Python's own functions

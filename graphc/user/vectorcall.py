@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import weakref
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -69,15 +70,38 @@ _KEPT: list[Any] = []
 """What types were made from; some versions of CPython point to it ever after."""
 
 
-def set_entry(instance: object, address: int) -> bool:
+def set_entry(instance: object, address: int, code: object = None) -> bool:
     """Have calls of `instance` go to `address` (0: to `__call__`); False if its class leaves no room for that.
 
-    The code must outlive the instance: keep its owner in the instance.
+    `code` is kept as long as anybody can call the instance. An attribute of the instance would not do: the cycle collector finalises
+    all that hangs on a cycle, and empties it part by part, and meanwhile what is left of it may call the instance.
     """
-    place = _place(instance)
-    if place is not None:
-        place.value = address
-    return place is not None
+    place, key, entries = _place(instance), id(instance), _CODE
+    if place is None:
+        return False
+    entries.pop(key, None)
+    place.value = address
+    if code is not None:
+
+        def gone(watch: weakref.ref[object]) -> None:
+            """The instance is still in memory: a finaliser may call it, or save it."""
+            place.value = 0
+            if key in entries and entries[key][0] is watch:
+                del entries[key]
+
+        entries[key] = weakref.ref(instance, gone), code
+    return True
+
+
+def is_kept(instance: object) -> bool:
+    """Whether the code of an instance is kept. It is not once the collector has begun to take it away, though a finaliser may save it."""
+    return id(instance) in _CODE
+
+
+_CODE: dict[int, tuple[weakref.ref[object], object]] = {}
+"""The code of living instances, by their ids."""
+if hasattr(ctypes, "pythonapi"):
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_CODE))  # the end of the interpreter takes modules away, and calls functions after that
 
 
 def entry_of(instance: object) -> int:

@@ -115,7 +115,7 @@ def _bind(bound: dict[Symbol, Size], axes: Sequence[Axis], what: str, kernel: Ke
             _broken(f"{what} runs over {axis.index}, which is no loop index", kernel)
         if symbol in result:
             _broken(f"{what} binds the loop index {axis.index} twice", kernel)
-        if unbound(axis.extent, {}):
+        if unbound(axis.extent, result):
             _broken(f"{what} runs {axis.index} over {axis.extent}, which is no size", kernel)
         result[symbol] = axis.extent
     return result

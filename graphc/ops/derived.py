@@ -1,0 +1,70 @@
+"""`derived`: a derivative that remembers what it is a derivative of, where its own graph does not show it any more.
+
+    grad(grad(grad(t**3)))  ->  derived(6.0, t**3)
+
+The number 6.0 alone does not depend on t, and to differentiate it with respect to t would be an error, as it is for a 6.0 that the
+user wrote. The third derivative of t**3 does depend on t, if only as a constant: its derivative is 0. So the fact lies in the graph,
+as an arc from the derivative to what was differentiated; `settled` takes these arcs out before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from graphc.dtypes import is_float
+from graphc.ir import Node, make, rebuild, toposort
+from graphc.ops.registry import INPUT, SHARED, structural
+from graphc.ops.spread import broadcast
+
+Nodes = Sequence[Node]
+
+
+def _batch(inputs: Nodes, mapped: Sequence[bool]) -> Node:
+    value, *of = inputs
+    if not mapped[0]:
+        lanes = next(x.shape[0] for x, is_mapped in zip(inputs, mapped) if is_mapped)
+        value = broadcast(value, (lanes, *value.shape), tuple(range(1, value.ndim + 1)))
+    return make(DERIVED, (value, *of))
+
+
+DERIVED = structural(
+    "derived", None, "The first input, a derivative of the others.", type_rule=lambda value, *of: value, ref=lambda value, *of: value,
+    vjp=lambda g, out, value, *of: (g, *[None] * len(of)), linear_in=(0,), batch=_batch,
+)  # fmt: skip
+
+
+LOOK = 1024  # nodes of a derivative that are searched for what it may have lost; in a larger one it is remembered unasked
+
+
+def derived(values: Nodes, of: Nodes, wrt: Collection[Node]) -> list[Node]:
+    """The derivatives `values` of the expressions `of`: those that have lost sight of a variable, or of a node of `wrt`, remember it."""
+    leaves = {n for n in toposort(of) if n in wrt or ((n.op is INPUT or n.op is SHARED) and is_float(n.dtype))}
+    return [value if _reaches(value, leaves) else make(DERIVED, (value, *of)) for value in values]
+
+
+def _reaches(value: Node, leaves: Collection[Node]) -> bool:
+    """Whether all the leaves lie among the first nodes below `value`."""
+    missing, seen, stack = set(leaves), {value}, [value]
+    while stack and missing and len(seen) < LOOK:
+        node = stack.pop()
+        missing.discard(node)
+        for i in node.inputs:
+            if i not in seen:
+                seen.add(i)
+                stack.append(i)
+    return not missing
+
+
+def settled(roots: Nodes, keep: Collection[Node] = ()) -> list[Node]:
+    """The roots without what `derived` remembers; nodes of `keep` are not entered.
+
+    derived(6.0, t**3) * x  ->  6.0 * x
+    """
+    order = toposort(roots, stop=keep)
+    if not any([node.op is DERIVED for node in order]):
+        return list(roots)
+    new: dict[Node, Node] = {node: node for node in keep}
+    for node in order:
+        if node not in new:
+            new[node] = new[node.inputs[0]] if node.op is DERIVED else rebuild(node, tuple([new[i] for i in node.inputs]))
+    return [new[root] for root in roots]

@@ -1,0 +1,182 @@
+"""Reductions in grids of chunks: the same values and bits for any number of threads, around the borders of chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import graphc as gx
+import graphc.codegen.runtime.parallel_loops
+from graphc.passes.fusion.split_reductions import CHUNK, FEW_COLUMNS, LEAST
+
+SIZES = [0, 1, 2, 100, CHUNK - 1, CHUNK, CHUNK + 1, LEAST, 3 * CHUNK + 7]
+
+
+@pytest.fixture(autouse=True)
+def any_work_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphc.codegen.runtime.parallel_loops, "WORTH", 0.0)
+
+
+def numbers(shape: int | tuple[int, ...], dtype: str = "float64", seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def mean_squared_error(x: gx.Node) -> list[gx.Node]:
+    loss = gx.mean(gx.square(gx.sin(x) - 0.25))
+    return [loss, gx.grad(loss, x)]
+
+
+def normalised(x: gx.Node) -> gx.Node:
+    return x / gx.norm(x)
+
+
+def softmax(x: gx.Node) -> gx.Node:
+    e = gx.exp(x - gx.max(x))
+    return e / gx.sum(e)
+
+
+def several(x: gx.Node) -> list[gx.Node]:
+    """Sums that read sums, a value of every element that others read, and results of each on the way."""
+    centred = gx.tanh(x) - gx.mean(x)
+    deviation = gx.sqrt(gx.mean(gx.square(centred)) + 1e-3)
+    return [gx.sum(centred / deviation * x), deviation, centred, gx.var(x)]
+
+
+BUILDS: list[Callable[[gx.Node], gx.Node | list[gx.Node]]] = [
+    gx.sum, gx.mean, gx.prod, gx.logsumexp, mean_squared_error, normalised, softmax, several,
+    lambda x: x @ x, lambda x: gx.sum(gx.exp(x) * x[::-1]), lambda x: gx.any(x > 4.0), lambda x: gx.all(x < 3.0),
+]  # fmt: skip
+EXTREMES = [gx.max, gx.min, gx.argmax, gx.argmin]
+
+
+@pytest.mark.parametrize("build", [*BUILDS, *EXTREMES])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_and_the_same_bits_for_any_number_of_threads(build: Callable[[gx.Node], object], dtype: str) -> None:
+    x = gx.tensor("x", ("n",), dtype)
+    outputs = build(x)
+    functions = [gx.function([x], outputs, threads=k) for k in range(1, 9)]
+    assert "pool.run" in functions[1].llvm
+    for n in SIZES:
+        if n == 0 and build in (*EXTREMES, softmax, gx.logsumexp):  # an axis without elements has no extreme
+            continue
+        X = numbers(n, dtype)
+        results = [f(X) for f in functions]
+        with np.errstate(all="ignore"):
+            wanted = gx.function([x], outputs, mode="interpret")(X)
+        for got in results:
+            for a, b, want in zip(*map(listed, (got, results[0], wanted)), strict=True):
+                np.testing.assert_array_equal(a, b)
+                np.testing.assert_allclose(a, want, rtol=2e-4 if dtype == "float32" else 1e-11, atol=1e-3 if dtype == "float32" else 1e-12)
+
+
+def listed(outputs: object) -> list[np.ndarray]:
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [np.asarray(outputs)]
+
+
+@pytest.mark.parametrize("n", [LEAST - 1, LEAST, 5 * CHUNK + 3])
+def test_known_sizes(n: int) -> None:
+    x = gx.tensor("x", (n,))
+    f = gx.function([x], several(x), threads=2)
+    assert ("ceil" in f.program or f.program.count("loops ") > 1) == (n >= LEAST)
+    X = numbers(n)
+    for got, want in zip(f(X), gx.function([x], several(x), mode="interpret")(X), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "any", "all", "argmax", "argmin"])
+def test_every_combine_and_dtype(name: str, dtype: str) -> None:
+    if dtype == "bool" and name in ("max", "min", "argmax", "argmin"):
+        pytest.skip("not of booleans")
+    x = gx.tensor("x", ("n",), dtype)
+    f = gx.function([x], getattr(gx, name)(x), threads=3)
+    for n in (1, CHUNK, 2 * CHUNK + 5):
+        X = (np.abs(numbers(n)) * 2).astype(dtype)
+        if name == "prod":
+            X = np.where(np.arange(n) % 999, 1, 2).astype(dtype)
+        want = getattr(np, name)(X.astype("float64") if dtype == "float32" else X)
+        np.testing.assert_allclose(f(X), want, rtol=2e-6 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_positions_of_ties_and_nan(name: str) -> None:
+    """The first of equal values, in whichever chunks they are; nan before all."""
+    x = gx.tensor("x", ("n",))
+    f = gx.function([x], getattr(gx, name)(x), threads=3)
+    sign = 1.0 if name == "argmax" else -1.0
+    for places in ([0, CHUNK, 3 * CHUNK], [CHUNK - 1, CHUNK], [2 * CHUNK + 5], [CHUNK + 1, CHUNK + 2], [3 * CHUNK + 6]):
+        for special in (5.0, np.inf, np.nan):
+            X = np.zeros(3 * CHUNK + 7)
+            X[places] = sign * special
+            assert f(X) == places[0]
+    both = np.zeros(3 * CHUNK)
+    both[5], both[2 * CHUNK] = sign * np.inf, np.nan
+    assert f(both) == 2 * CHUNK
+    assert f(np.full(3 * CHUNK, -sign * np.inf)) == 0 and f(np.full(3 * CHUNK, np.nan)) == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (700, 90), (70000, 2), (2, 70000), (0, 5), (5, 0)])
+def test_several_axes(shape: tuple[int, int]) -> None:
+    """Chunks along the first axis that is long: elements at their own place, along columns, rows that repeat, positions."""
+    for sizes in (("m", "n"), shape):
+        x = gx.tensor("x", sizes)
+        outputs = [gx.sum(x * x), gx.sum(x * gx.sum(x, axis=0)), gx.mean(x.T * 2.0), x - gx.sum(x)]
+        outputs += [gx.argmax(x), gx.argmin(x * x + 1.0), gx.max(gx.abs(x) + 1.0)] if 0 not in shape else []
+        f, g = (gx.function([x], outputs, threads=k) for k in (1, 4))
+        X = numbers(shape)
+        with np.errstate(all="ignore"):
+            wanted = gx.function([x], outputs, mode="interpret")(X)
+        for got, same, want in zip(f(X), g(X), wanted, strict=True):
+            np.testing.assert_array_equal(got, same)
+            np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("few", [1, 3, 16, 100, FEW_COLUMNS])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_few_columns_and_few_rows(few: int, axis: int) -> None:
+    many = 3 * LEAST // few + 11
+    shape, sizes = ((many, few), ("n", few)) if axis == 0 else ((few, many), (few, "n"))
+    x = gx.tensor("x", sizes)
+    spread = gx.sqrt(gx.var(x, axis=axis, keepdims=True) + 1e-3)
+    outputs = [gx.sum(x, axis=axis), spread, (x - gx.mean(x, axis=axis, keepdims=True)) / spread, gx.argmax(x, axis=axis)]
+    outputs += [gx.softmax(gx.tanh(x), axis=axis)]
+    f, g = (gx.function([x], outputs, threads=k) for k in (1, 5))
+    for length in (many, 1, 40):
+        X = numbers(tuple(length if s == many else s for s in shape))
+        for got, same, want in zip(f(X), g(X), gx.function([x], outputs, mode="interpret")(X), strict=True):
+            np.testing.assert_array_equal(got, same)
+            np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-11)
+
+
+def test_three_axes_with_a_short_one_first() -> None:
+    x, w = gx.tensor("x", (3, 5000, 7)), gx.tensor("w", (5000, 1))
+    X, W = numbers((3, 5000, 7)), numbers((5000, 1), seed=1)
+    outputs = [gx.argmax(x * w), gx.sum(x * w), gx.max(x * w)]
+    got = gx.function([x, w], outputs, threads=3)(X, W)
+    assert got[0] == np.argmax(X * W) and got[2] == np.max(X * W)
+    np.testing.assert_allclose(got[1], np.sum(X * W), rtol=1e-12)
+
+
+def test_sums_are_no_less_accurate() -> None:
+    """A sum of chunks is pairwise over these: against the exact sum, within the rounding of one chunk's."""
+    x = gx.tensor("x", ("n",), "float32")
+    X = np.abs(numbers(3_000_000, "float32"))
+    exact = X.astype("float64").sum()
+    assert abs(float(gx.function([x], gx.sum(x))(X)) - exact) <= 4e-7 * exact
+
+
+def test_state_is_updated_in_place_and_after_the_checks() -> None:
+    n = 2 * LEAST
+    s = gx.shared(numbers(n), "s")
+    before = s.get_value()
+    i = gx.scalar("i", "int64")
+    f = gx.function([i], gx.take(s, i), updates={s: s / gx.norm(s)}, threads=2)
+    assert f.memory()["largest"] < 8 * n  # the new state is written where the old one was
+    f(3)
+    np.testing.assert_allclose(s.get_value(), before / np.linalg.norm(before), rtol=1e-12)
+    kept = s.get_value()
+    with pytest.raises(gx.IndexOutOfRange):
+        f(n)
+    np.testing.assert_array_equal(s.get_value(), kept)
