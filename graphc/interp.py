@@ -35,6 +35,8 @@ def evaluate(outputs: Sequence[Node], env: Mapping[Any, Any], sizes: Sizes | Non
     Symbolic sizes are bound by the shapes of these arrays, and by `sizes`. Raises ArgumentError for a variable without a value,
     ShapeError and DTypeError where a value or a result does not fit.
     """
+    if not isinstance(env, Mapping):
+        fail(ArgumentError, f"eval: the values are a dict {{variable: array}}, got {type(env).__name__}")
     given = {key: value for key, value in env.items() if isinstance(key, Node)}
     outputs = settled(outputs, given)
     order = toposort(outputs, stop=given)

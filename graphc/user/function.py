@@ -74,9 +74,9 @@ class Function:
     def __init__(
         self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
     ) -> None:
-        if mode not in MODES:
+        if not isinstance(mode, str) or mode not in MODES:
             fail(ArgumentError, f"mode {mode!r} is unknown", hint="one of " + ", ".join(map(repr, MODES)))
-        if casting not in CASTINGS:
+        if not isinstance(casting, str) or casting not in CASTINGS:
             fail(ArgumentError, f"casting {casting!r} is unknown", hint="NumPy's rules: " + ", ".join(map(repr, CASTINGS)))
         self.threads = None if threads is None else as_thread_count(threads)
         self.name, self.casting, self.mode = name, casting, mode

@@ -43,6 +43,8 @@ def jit(f: Any = None, *, static_argnames: str | Sequence[str] = ()) -> Any:
         return lambda g: jit(g, static_argnames=static_argnames)
     if isinstance(f, (staticmethod, classmethod)):
         return type(f)(jit(f.__func__, static_argnames=static_argnames))
+    if not callable(f):
+        fail(ArgumentError, f"jit: {f!r:.60} is no function", hint="gx.function compiles expressions, gx.jit functions")
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     return functools.wraps(f)(_Jit(f, names))
 
@@ -53,7 +55,10 @@ Traces = dict[Any, Function]
 class _Jit:
     def __init__(self, f: Callable[..., Any], static: tuple[str, ...]) -> None:
         self.f, self.static = f, static
-        self.signature = inspect.signature(f)
+        try:
+            self.signature = inspect.signature(f)
+        except ValueError as error:
+            fail(ArgumentError, f"jit: {error}", hint="wrap it in a function")
         unknown = [n for n in static if n not in self.signature.parameters]
         if unknown:
             fail(ArgumentError, f"jit: {_name(f)} has no argument {', '.join(unknown)}")

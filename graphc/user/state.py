@@ -135,6 +135,8 @@ def shared(value: Any, name: str | None = None, shape: object = None) -> Any:
     A list is a tree; np.array makes an array of it. `shape` names sizes that may change between calls, e.g. ("n", 3); by default
     all sizes are fixed. Raises ArgumentError, DTypeError, ShapeError.
     """
+    if name is not None and not isinstance(name, str):
+        fail(ArgumentError, f"shared: the name must be a string, got {name!r:.60}")
     leaves, structure = tree.flatten(value)
     if structure == tree.structure(0):
         return _one(value, name or "shared", shape)
@@ -186,6 +188,8 @@ def _checked(node: Any) -> Shared:
 
 def like(value: Any, name: str = "v") -> Any:
     """Input variables of the dtypes and shapes of an array, node, or tree of them."""
+    if not isinstance(name, str):
+        fail(ArgumentError, f"like: the name must be a string, got {name!r:.60}")
     paths = tree.paths(value)
     leaves, structure = tree.flatten(value)
     made = []
