@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from operator import is_
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,6 +26,7 @@ from graphc.dims import substitute as substitute_size
 from graphc.errors import ArgumentError, fail
 from graphc.intern import InternTable
 from graphc.operators import Operators
+from graphc.traits import PLAIN, Row, Traits
 from graphc.types import TensorType, tensor_type
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Op:
     elementwise: bool = False
     commutative: bool = False
     costly: bool = False  # a transcendental, a division, a root: never computed twice
-    facts: Mapping[str, Any] = field(default_factory=dict)  # what only one family needs: emit, domain, combine, kinks
+    traits: Traits = PLAIN
+    row: Row | None = None  # of ops of the elementwise table
 
     def __repr__(self) -> str:
         return self.name
@@ -125,7 +127,7 @@ class Node(Operators):
     @property
     def name(self) -> str | None:
         """The name a variable was declared with, None for other nodes."""
-        return str(self.params[0]) if self.op.name in ("input", "shared") else None
+        return str(self.params[0]) if self.op.traits.variable else None
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ class Node(Operators):
 
     def describe(self) -> str:
         """`name: type, file:line`, as errors show a node."""
-        known = self.site is not None and self.op.name != "constant"  # one constant serves every place that writes it
+        known = self.site is not None and self.op.traits.leaf != "constant"  # one constant serves every place that writes it
         where = f", {os.path.basename(self.site[0])}:{self.site[1]}" if self.site and known else ""
         return f"{self.name or self.op.name}: {self.type}{where}"
 
@@ -143,7 +145,7 @@ class Node(Operators):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Node:
         """The same expression of copies of the state that it reads; itself where it reads none, as nodes do not change."""
-        state: dict[Node, Node] = {n: copy.deepcopy(n, memo) for n in toposort([self]) if n.op.name == "shared"}
+        state: dict[Node, Node] = {n: copy.deepcopy(n, memo) for n in toposort([self]) if n.op.traits.leaf == "shared"}
         return replace([self], state)[0] if state else self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -327,7 +329,7 @@ def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[
     for node in toposort(roots, stop=mapping):
         if node in new:
             continue
-        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes and node.op.name not in ("input", "shared") else node.params
+        params = tuple(map_sizes(p, sizes) for p in node.params) if sizes and not node.op.traits.variable else node.params
         inputs = tuple([new[i] for i in node.inputs])
         if params == node.params:
             new[node] = rebuild(node, inputs)

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 from graphc import dims
 from graphc.dims import Size
-from graphc.ir import Frozen, Node
+from graphc.ir import Frozen, Node, Op
+from graphc.ops import OPS
+from graphc.ops.registry import CONSTANT, DIM, SHARED
+from graphc.ops.spread import BROADCAST, CAST, REDUCE
 from graphc.printer import format_param, format_type, splat_text
 
 COMPARE, ADD, MULTIPLY, UNARY, POWER, ATOM = 4, 9, 10, 11, 12, 13
@@ -29,13 +32,13 @@ class Piece(NamedTuple):
 
 
 Pieces = Sequence[Piece]
-_INFIX = {
+_INFIX: dict[Op, tuple[str, int]] = {OPS[name]: how for name, how in {
     "equal": ("==", COMPARE), "not_equal": ("!=", COMPARE), "less": ("<", COMPARE), "less_equal": ("<=", COMPARE),
     "greater": (">", COMPARE), "greater_equal": (">=", COMPARE),
     "bitwise_or": ("|", 5), "bitwise_xor": ("^", 6), "bitwise_and": ("&", 7), "left_shift": ("<<", 8), "right_shift": (">>", 8),
     "add": ("+", ADD), "subtract": ("-", ADD), "multiply": ("*", MULTIPLY), "divide": ("/", MULTIPLY),
     "floor_divide": ("//", MULTIPLY), "mod": ("%", MULTIPLY), "power": ("**", POWER),
-}  # fmt: skip
+}.items()}  # fmt: skip
 
 
 def infix(symbol: str, level: int, left: Piece, right: Piece) -> Piece:
@@ -51,9 +54,9 @@ def call(name: str, *arguments: str) -> Piece:
 
 def leaf(node: Node) -> Piece | None:
     """What is written as it is: a number, a small array, a size. None for any other node; variables have their names."""
-    if node.op.name == "size":
+    if node.op is DIM:
         return Piece(str(node.params[0]), ATOM if dims.as_symbol(node.params[0]) is not None else ADD)
-    if node.op.name != "constant" or not isinstance(node.params[0], Frozen):
+    if node.op is not CONSTANT or not isinstance(node.params[0], Frozen):
         return None
     one = splat_text(node)
     text = one.partition(":")[0] if one is not None else repr(node.params[0])
@@ -63,9 +66,9 @@ def leaf(node: Node) -> Piece | None:
 
 def written(node: Node, given: Pieces) -> Piece:
     """A node in terms of its operands."""
-    if node.op.name in _INFIX and len(given) == 2:
-        return infix(*_INFIX[node.op.name], *given)
-    row = _ROWS.get(node.op.name)
+    if node.op in _INFIX and len(given) == 2:
+        return infix(*_INFIX[node.op], *given)
+    row = _ROWS.get(node.op)
     found = row(node, given) if row is not None else None
     if found is not None:
         return found
@@ -85,16 +88,16 @@ def _reduce(node: Node, given: Pieces) -> Piece:
 
 def mean_of(node: Node) -> Node | None:
     """The sum that a division makes a mean: sum(x) / (the number of elements summed)."""
-    if node.op.name != "divide" or node.inputs[0].op.name != "reduce" or node.inputs[0].attrs["combine"] != "sum":
+    if node.op is not OPS["divide"] or node.inputs[0].op is not REDUCE or node.inputs[0].attrs["combine"] != "sum":
         return None
     total, count = node.inputs
-    while count.op.name in ("broadcast", "cast"):
+    while count.op in (BROADCAST, CAST):
         count = count.inputs[0]
     summed = dims.product([total.inputs[0].shape[axis] for axis in total.attrs["axes"]])
     number: Size | float = -1
-    if count.op.name == "size":
+    if count.op is DIM:
         number = count.params[0]
-    elif count.op.name == "constant" and splat_text(count) is not None:
+    elif count.op is CONSTANT and splat_text(count) is not None:
         number = count.params[0].array.reshape(-1)[0].item()
     return total if number == summed else None
 
@@ -188,7 +191,7 @@ def _concat(node: Node, given: Pieces) -> Piece:
     return call("concatenate", f"[{', '.join(shown)}]", f"axis={node.attrs['axis']}")
 
 
-_ROWS: dict[str, Callable[[Node, Pieces], Piece | None]] = {
+_ROWS: dict[Op, Callable[[Node, Pieces], Piece | None]] = {OPS[name]: how for name, how in {
     "negative": lambda node, given: Piece(f"-{given[0].within(UNARY)}", UNARY),
     "invert": lambda node, given: Piece(f"~{given[0].within(UNARY)}", UNARY),
     "logical_not": lambda node, given: Piece(f"~{given[0].within(UNARY)}", UNARY) if node.inputs[0].dtype == node.dtype else None,
@@ -200,12 +203,12 @@ _ROWS: dict[str, Callable[[Node, Pieces], Piece | None]] = {
     "reduce": _reduce, "broadcast": _broadcast, "reshape": _reshape, "transpose": _transpose, "contract": _contract, "slice": _slice,
     "reverse": lambda node, given: call("flip", given[0].text, f"axis={_axes(node.attrs['axes'])}"),
     "gather": _gather, "iota": _iota, "concat": _concat,
-}  # fmt: skip
+}.items()}  # fmt: skip
 
 
 def kind(node: Node) -> str:
     """The type of a node, and whether it is state."""
-    return format_type(node.type) + (", state" if node.op.name == "shared" else "")
+    return format_type(node.type) + (", state" if node.op is SHARED else "")
 
 
 __all__ = ["ATOM", "Piece", "kind", "leaf", "mean", "mean_of", "stretched", "written"]

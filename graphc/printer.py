@@ -20,7 +20,6 @@ from graphc.dtypes import SHORT
 from graphc.ir import Frozen, Graph, Node, Type, toposort
 from graphc.types import TensorType
 
-VARIABLES = ("input", "shared")
 PARAM_WIDTH, EXPR_WIDTH, EXPR_ARGS, EXPR_DEPTH = 80, 160, 4, 8  # characters, characters, operands and levels shown
 
 
@@ -29,7 +28,7 @@ def format_graph(graph: Graph | Node | Iterable[Node], *, sites: bool = True) ->
     inputs, outputs = roots_of(graph)
     order = toposort(outputs)
     used = set(inputs)
-    variables = [*inputs, *(n for n in order if n.op.name in VARIABLES and n not in used)]
+    variables = [*inputs, *(n for n in order if n.op.traits.variable and n not in used)]
     names = node_names([*variables, *order])
     lines = [f"{v.op.name} {names[v]}: {format_type(v.type)}{format_site(v) if sites else ''}" for v in variables]
     lines += [format_node(node, names, sites) for node in order if names[node].startswith("%")]
@@ -52,7 +51,7 @@ def node_names(order: Sequence[Node]) -> dict[Node, str]:
         if node in names:
             continue
         splat = splat_text(node)
-        if node.op.name in VARIABLES:
+        if node.op.traits.variable:
             again = taken[str(node.name)] = taken.get(str(node.name), -1) + 1
             names[node] = f"{node.name}.{again}" if again else str(node.name)
         elif splat is not None:
@@ -94,7 +93,7 @@ def format_param(param: Hashable) -> str:
 
 def splat_text(node: Node) -> str | None:
     """The text of a constant of one value, with its type unless that is a plain number's; None for any other node."""
-    if node.op.name != "constant" or not isinstance(node.params[0], Frozen):
+    if node.op.traits.leaf != "constant" or not isinstance(node.params[0], Frozen):
         return None
     array = node.params[0].array
     if array.size == 0 or (array.size > 1 and not _one_value(array)):
@@ -111,7 +110,7 @@ def _one_value(array: np.ndarray) -> bool:
 
 def format_site(node: Node) -> str:
     """`    # train.py:14`; "" where nobody knows, and for constants, which are one node wherever they are written."""
-    if node.site is None or node.op.name == "constant":
+    if node.site is None or node.op.traits.leaf == "constant":
         return ""
     return f"    # {os.path.basename(node.site[0])}:{node.site[1]}"
 
@@ -123,7 +122,7 @@ def format_expr(node: Node, depth: int = 2) -> str:
 
 
 def _expr(node: Node, depth: int) -> str:
-    if node.op.name in VARIABLES:
+    if node.op.traits.variable:
         return str(node.name)
     splat = splat_text(node)
     if splat is not None:

@@ -245,6 +245,9 @@ def shift_right(a: Scalar, n: Operand, arithmetic: bool = True) -> Scalar:
     return binary("ashr" if arithmetic else "lshr", a, n)
 
 
+TOGETHER = {"sin": "sin cos", "cos": "sin cos"}  # functions that share most of their work for one argument
+
+
 def math(name: str, *args: Scalar) -> Scalar:
     """The function `name` of graphc.codegen.mathlib, expanded when code is emitted."""
     return scalar(name, args, args[0].dtype)

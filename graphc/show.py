@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from graphc.ir import Node, toposort
 from graphc.notation import ATOM, Piece, kind, leaf, mean, mean_of, stretched, written
 from graphc.operators import FUNCTIONS
-from graphc.printer import VARIABLES, node_names
+from graphc.ops.spread import BROADCAST
+from graphc.printer import node_names
 
 WIDTH = 96  # characters of a line
 SHORT = 8  # characters up to which a text is repeated rather than given a letter
@@ -31,9 +32,9 @@ def show(*outputs: Node) -> str:
     order = toposort(outputs)
     near = _nearest(outputs, MOST_NODES) if len(order) > MOST_NODES else set(order)
     shown = [n for n in order if n in near]
-    variables = [n for n in shown if n.op.name in VARIABLES]
+    variables = [n for n in shown if n.op.traits.variable]
     text = _Text(shown, outputs)
-    results = [] if len(outputs) == 1 and outputs[0].op.name in VARIABLES else [(text.pieces[o].text, o) for o in outputs]
+    results = [] if len(outputs) == 1 and outputs[0].op.traits.variable else [(text.pieces[o].text, o) for o in outputs]
     lines = [*text.lines, *results]
     column = max((len(line) for line, _ in lines if len(line) <= WIDTH // 2), default=0)
     rows = [f"{line:<{column}}    # {kind(node)}" for line, node in lines]
@@ -61,7 +62,7 @@ class _Text:
     """The pieces of nodes in order, and the lines of those that have a letter."""
 
     def __init__(self, order: Sequence[Node], outputs: Sequence[Node]) -> None:
-        names = node_names([n for n in order if n.op.name in VARIABLES])
+        names = node_names([n for n in order if n.op.traits.variable])
         self.pieces: dict[Node, Piece] = {n: Piece(name) for n, name in names.items()}
         self.lines: list[tuple[str, Node]] = []
         self.letters = _letters({p.text for p in self.pieces.values()})
@@ -70,7 +71,7 @@ class _Text:
         for node in order:
             if node not in self.pieces:
                 self.pieces[node] = simple = leaf(node) or self._composed(node)
-                if uses[node] > 1 and len(simple.text) > SHORT and node.op.name != "broadcast" and leaf(node) is None:
+                if uses[node] > 1 and len(simple.text) > SHORT and node.op is not BROADCAST and leaf(node) is None:
                     self._name(node)
 
     def _composed(self, node: Node) -> Piece:
@@ -89,7 +90,7 @@ class _Text:
 
     def _core(self, node: Node) -> Node:
         """What a broadcast shows."""
-        while node.op.name == "broadcast" and node.inputs[0] in self.pieces:
+        while node.op is BROADCAST and node.inputs[0] in self.pieces:
             node = node.inputs[0]
         return node
 
@@ -104,10 +105,10 @@ class _Text:
         if total is not None and self.pieces.get(total, Piece("")).text.startswith("sum("):
             return mean(total, self._piece(total.inputs[0]))
         several = node.op.elementwise and len(node.inputs) > 1
-        return written(node, [self._stretched(i) if several and i.op.name == "broadcast" else self._piece(i) for i in node.inputs])
+        return written(node, [self._stretched(i) if several and i.op is BROADCAST else self._piece(i) for i in node.inputs])
 
     def _piece(self, node: Node) -> Piece:
-        if node.op.name == "broadcast" and node in self.pieces and node.inputs[0] in self.pieces:
+        if node.op is BROADCAST and node in self.pieces and node.inputs[0] in self.pieces:
             return written(node, [self._piece(node.inputs[0])])  # its operand may have got a letter since
         return self.pieces.get(node, Piece("..."))
 
@@ -123,7 +124,7 @@ def _uses(order: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, int]:
     for node in reversed(order):
         for i in node.inputs:
             if i in uses:
-                uses[i] += uses[node] if node.op.name == "broadcast" else 1
+                uses[i] += uses[node] if node.op is BROADCAST else 1
     return uses
 
 

@@ -108,17 +108,17 @@ STRUCTURAL = {
 
 def row_example(op: Op) -> Example:
     """The op on points of its domain, away from integers and halves, where some have kinks."""
-    domain = op.facts["domain"]
+    domain = op.row.domain
     bounds = [domain] * op.arity if isinstance(domain[0], (int, float)) else list(domain)
     rng = np.random.default_rng(3)
     points = tuple(low + (high - low) * (rng.permutation(7) + rng.uniform(0.15, 0.85, 7)) / 7 for low, high in bounds)
-    integral = "f" not in op.facts["kinds"]
+    integral = "f" not in op.row.kinds
     return Example(lambda *xs: make(op, xs), tuple(p.astype(np.int64) if integral else p for p in points))
 
 
 def examples(op: Op) -> list[Example]:
     listed = {**ELEMENTWISE, **STRUCTURAL}.get(op.name)
-    if listed is None and "domain" in op.facts:
+    if listed is None and op.row is not None:
         listed = [row_example(op)]
     if listed is None:
         pytest.fail(f"the op {op.name!r} has no example: add one to STRUCTURAL in tests/test_audit.py, or give its row a `domain`")

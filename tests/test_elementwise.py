@@ -154,7 +154,7 @@ def test_stop_gradient() -> None:
     x = tensor("x", (3,))
     assert value(derived(x * ew.stop_gradient(x), x), [x], [np.arange(3.0)]).tolist() == [0.0, 1.0, 2.0]
     stopped = ew.stop_gradient(x)
-    assert stopped.op.facts["stop"] and not value(stopped.op.vjp(ones(x), stopped, x)[0], [x], [np.arange(3.0)]).any()
+    assert stopped.op.traits.stops and not value(stopped.op.vjp(ones(x), stopped, x)[0], [x], [np.arange(3.0)]).any()
 
 
 def test_clip_bounds() -> None:

@@ -24,7 +24,7 @@ from graphc.passes import pipeline
 
 DTYPES = [d.name for d in SHORT]
 KINDS = ("float64", "int32", "uint8", "bool")  # what is planned does not depend on the width
-NAMES = [name for name, op in OPS.items() if op.elementwise and name in PUBLIC and "domain" in op.facts]
+NAMES = [name for name, op in OPS.items() if op.elementwise and name in PUBLIC and op.row is not None]
 INDEX = np.array([3, 0, 3, 1])
 
 

@@ -20,7 +20,7 @@ n, m = dims.dim("n"), dims.dim("m")
 
 def checked(node: Node) -> list[tuple[Node, Any]]:
     (found,) = [m_ for m_ in toposort([node]) if m_.op in (GATHER, SCATTER)]
-    return found.op.facts["checked_indices"](found)
+    return found.op.traits.checked(found)
 
 
 def test_only_unknown_indices_are_checked() -> None:

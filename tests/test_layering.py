@@ -29,7 +29,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("graphc.errors", "graphc.forking", "graphc.intern", "graphc.dims", "graphc.tree"),
     ("graphc.dtypes",),
     ("graphc.types",),
-    ("graphc.operators", "graphc.ir", "graphc.scalar", "graphc.loopform", "graphc.target"),
+    ("graphc.operators", "graphc.ir", "graphc.scalar", "graphc.loopform", "graphc.target", "graphc.traits"),
     ("graphc.ops",),
     (),  # TOOLS: grad, batch, interp, printer, verify, program, user namespaces, ...
     ("graphc.user.function", "graphc.user.jit"),
@@ -50,6 +50,8 @@ TYPES_ONLY = {
     ("graphc.operators", "graphc.ops.registry"): "what its methods take",
     ("graphc.operators", "graphc.ops.at"): "what its methods return",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
+    ("graphc.traits", "graphc.ir"): "traits are functions of nodes",
+    ("graphc.traits", "graphc.scalar"): "the element of an elementwise op is a Scalar",
     ("graphc.user.function", "graphc.codegen.runtime.executable"): "what the joint gives back",
     ("graphc.user.function", "graphc.passes.pipeline"): "what the joint gives back",
 }

@@ -24,13 +24,13 @@ from graphc.ops.spread import broadcast_to
 from tests import oracle
 
 # the rows of the package, not those that another test has declared
-ROWS = [op for op in OPS.values() if op.elementwise and "domain" in op.facts and op.facts["emit"].__module__.startswith("graphc.")]
-FLOAT_ROWS = [op for op in ROWS if "f" in op.facts["kinds"]]
+ROWS = [op for op in OPS.values() if op.row is not None and op.row.emit.__module__.startswith("graphc.")]
+FLOAT_ROWS = [op for op in ROWS if "f" in op.row.kinds]
 SMOOTH = [op for op in ROWS if op.vjp is not None]
 DTYPES = list(SHORT)
 every_row = pytest.mark.parametrize("op", ROWS, ids=repr)
 # each row with each dtype in which it computes
-COMPUTED = [(op, d) for op in ROWS for d in DTYPES if DTYPE_RULES[op.facts["dtype"]](d)[0] is d and d.kind in op.facts["kinds"]]
+COMPUTED = [(op, d) for op in ROWS for d in DTYPES if DTYPE_RULES[op.row.dtype](d)[0] is d and d.kind in op.row.kinds]
 every_dtype = pytest.mark.parametrize(("op", "dtype"), COMPUTED, ids=[f"{op}-{d}" for op, d in COMPUTED])
 SPECIALS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, -7.25, 1e-300, -1e300, math.inf, -math.inf, math.nan, 5e-324]
 NARROW = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, -7.25, 1e-30, -1e30, math.inf, -math.inf, math.nan, 1e-45]
@@ -38,7 +38,7 @@ NARROW = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, -7.25, 1e-30, -1
 
 # -- what is sampled --------------------------------------------------------------------------------------------------
 def domains(op: Op) -> list[tuple[float, float]]:
-    domain = op.facts["domain"]
+    domain = op.row.domain
     return [domain] * op.arity if isinstance(domain[0], (int, float)) else list(domain)
 
 
@@ -105,7 +105,7 @@ def test_dtypes_are_numpys(op: Op) -> None:
         dtypes = (*dtypes, *dtypes[1:] * (op.arity - 2))
         wanted = oracle.numpy_dtype(op.name, [np.ones(2, d) for d in dtypes])
         got = admitted(op, [tensor("x", (2,), d) for d in dtypes])
-        if op.facts["dtype"] == "float" and len(set(dtypes)) > 1 and got != wanted:
+        if op.row.dtype == "float" and len(set(dtypes)) > 1 and got != wanted:
             # NumPy looks for the narrowest loop that takes each, graphc promotes first: never narrower than NumPy
             assert got == np.float64 and wanted == np.float32, dtypes
         else:
@@ -117,7 +117,7 @@ def test_python_numbers_are_weak(op: Op) -> None:
     for dtype, number in itertools.product(DTYPES, (2, 2.5, True)):
         wanted = oracle.numpy_dtype(op.name, [np.ones(2, dtype), number])
         got = admitted(op, [tensor("x", (2,), dtype), number])
-        if op.facts["dtype"] == "float" and got != wanted:
+        if op.row.dtype == "float" and got != wanted:
             assert got == np.float64 and wanted == np.float32
         else:
             assert got == wanted, f"{op}({dtype.name}, {number}): {got}, NumPy {wanted}"
@@ -156,7 +156,7 @@ def test_special_values_are_numpys(op: Op, dtype: str) -> None:
 
 @every_dtype
 def test_body_says_what_the_reference_says(op: Op, dtype: np.dtype) -> None:
-    body = op.facts["emit"](scalar, *[scalar.arg(k, dtype) for k in range(op.arity)])
+    body = op.row.emit(scalar, *[scalar.arg(k, dtype) for k in range(op.arity)])
     for arrays in [samples(op, dtype)] + ([crossed(op, dtype)] if dtype.kind == "f" else []):
         got, wanted = oracle.run_scalar(body, arrays), reference(op, arrays)
         assert got.dtype == wanted.dtype
@@ -172,14 +172,14 @@ def test_body_of_a_constant_power(dtype: np.dtype, exponent: int) -> None:
     if dtype.kind == "u" and exponent < 0:
         pytest.skip("no such exponent")
     x = np.array([0, 1, 2, 3, 5, 100] + ([-1, -2, -3, -128] if dtype.kind != "u" else []), dtype)
-    body = OPS["power"].facts["emit"](scalar, scalar.arg(0, dtype), scalar.const(exponent, dtype))
+    body = OPS["power"].row.emit(scalar, scalar.arg(0, dtype), scalar.const(exponent, dtype))
     wanted = reference(OPS["power"], [x, np.full_like(x, exponent)])
     np.testing.assert_allclose(oracle.run_scalar(body, [x]), wanted, rtol=4 * np.finfo(dtype).eps if dtype.kind == "f" else 0)
 
 
 @every_row
 def test_shapes(op: Op) -> None:
-    dtype = as_dtype("float64" if "f" in op.facts["kinds"] else "int64")
+    dtype = as_dtype("float64" if "f" in op.row.kinds else "int64")
     symbolic = [tensor(f"x{k}", ("n", 3), dtype) for k in range(op.arity)]
     expr = PUBLIC[op.name](*symbolic)
     assert expr.op is op and expr.shape == symbolic[0].shape
@@ -246,7 +246,7 @@ def test_cotangents_have_the_types_of_inputs(op: Op, dtype: str) -> None:
     assert all(p is not None and p.type is x.type for p, x in zip(parts, nodes))
 
 
-@pytest.mark.parametrize("op", [op for op in SMOOTH if op.facts.get("unit")], ids=repr)
+@pytest.mark.parametrize("op", [op for op in SMOOTH if op.traits.keeps_zeros], ids=repr)
 def test_unit_rules_map_zero_to_zero(op: Op) -> None:
     arrays = crossed(op, np.dtype("float64"))
     nodes = inputs_of(arrays)
@@ -255,12 +255,12 @@ def test_unit_rules_map_zero_to_zero(op: Op) -> None:
         assert not got.any()
 
 
-@pytest.mark.parametrize("op", [op for op in SMOOTH if "masks" in op.facts], ids=repr)
+@pytest.mark.parametrize("op", [op for op in SMOOTH if op.traits.masks is not None], ids=repr)
 def test_masked_cotangents_are_zero(op: Op) -> None:
     arrays = crossed(op, np.dtype("float64"))
     nodes = inputs_of(arrays)
     out = apply(op, nodes)
-    parts, masks = op.vjp(ones(out), out, *nodes), op.facts["masks"](out, *nodes)
+    parts, masks = op.vjp(ones(out), out, *nodes), op.traits.masks(out, *nodes)
     results = evaluate([*parts, *masks], dict(zip(nodes, arrays)))
     for part, mask in zip(results[: op.arity], results[op.arity :]):
         assert mask.dtype == bool and not part[~mask].any()
@@ -300,7 +300,7 @@ def test_derivatives_are_finite_where_the_function_is(name: str) -> None:
 
 
 def test_comparisons_and_bits_are_not_differentiable() -> None:
-    assert {op.name for op in ROWS if op.vjp is None and "f" in op.facts["kinds"]} == {
+    assert {op.name for op in ROWS if op.vjp is None and "f" in op.row.kinds} == {
         "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_xor", "logical_not",
         "isnan", "isinf", "isfinite",
     }  # fmt: skip

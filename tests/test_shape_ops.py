@@ -209,7 +209,7 @@ def test_reshape_is_affine_where_it_splits() -> None:
     def view(shape: tuple[object, ...], target: tuple[object, ...]) -> bool:
         node = gx.reshape(gx.tensor("x", shape), target)
         assert node.op.loop is not None
-        assert node.op.facts["affine"](node) == node.op.loop(node).view
+        assert node.op.traits.affine(node) == node.op.loop(node).view
         return node.op.loop(node).view
 
     assert view((6, 4), (2, 3, 4)) and view(("n", 8), ("n", 2, 4)) and view(("n", 1, 4), (1, "n", 4)) and view((12,), (3, 4))

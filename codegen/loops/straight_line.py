@@ -20,8 +20,6 @@ from graphc.codegen.llvm.values import Value, Values
 from graphc.codegen.mathlib import MATH
 from graphc.scalar import Scalar
 
-TOGETHER = {"sin": "sin cos", "cos": "sin cos"}  # functions that share most of their work
-
 Args = tuple[Scalar, ...]
 Calls = dict[Args, list[Scalar]]  # the functions wanted of each tuple of arguments
 
@@ -48,7 +46,7 @@ def levels(bodies: Sequence[tuple[int, Scalar]]) -> list[Level]:
                 level += 1
                 if level == len(found):
                     found.append(Level())
-                key = (TOGETHER.get(s.op, s.op), *[a.dtype for a in s.args])
+                key = (sc.TOGETHER.get(s.op, s.op), *[a.dtype for a in s.args])
                 found[level].calls.setdefault(key, {}).setdefault(s.args, []).append(s)
             else:
                 found[level].rest.append(s)

@@ -96,7 +96,7 @@ class Binding:
             what = f"the size {self._shown(b, env)} must be at least {least}" + self._shapes(owners, arrays)
             fail(ShapeError, what, *[self.variables[k] for k in owners], hint="an array is too short for what is done with it")
         node, owners = self.assuming(a, b), sorted({*self._owners(a), *self._owners(b)})
-        who = "" if node is None else "updates: " if node.op.name == "shared" else f"{node.op.name}: "
+        who = "" if node is None else "updates: " if node.op.traits.leaf == "shared" else f"{node.op.name}: "
         what = f"{who}{self._shown(a, env)} and {self._shown(b, env)} must be equal" + self._shapes(owners, arrays)
         shown = [] if node is None else [node, *node.inputs]
         fail(ShapeError, what, *dict.fromkeys([*shown, *[self.variables[k] for k in owners]]))
@@ -123,7 +123,7 @@ class Binding:
 
 
 def _role(variable: Node) -> str:
-    return "state" if variable.op.name == "shared" else "argument"
+    return "state" if variable.op.traits.leaf == "shared" else "argument"
 
 
 def not_negative(program: Program) -> list[tuple[Size, Size]]:

@@ -71,7 +71,7 @@ def _pushed(node: Node, tangents: Sequence[Node | None]) -> Sequence[Node | None
     """The tangents of an op's outputs, one or several."""
     op, params = node.op, node.attrs
     out = results(node)
-    if op.facts.get("stop") or not has_float(node):
+    if op.traits.stops or not has_float(node):
         return [None] * len(out)
     if op.jvp is not None:
         if not isinstance(node.type, tuple):

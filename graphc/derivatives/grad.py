@@ -10,9 +10,9 @@ vjp turns that into what its inputs get. Nothing here knows an op by name.
 structurally 0, and must stay 0 when a derivative downstream is infinite: 0 * inf is nan. So a cotangent is a pair
 (value, mask or None), the value being 0 where the mask is False:
 
-    an op with a `masks` fact introduces masks      where(c, a, b): a gets (where(c, g, 0), c)
+    an op with the trait `masks` introduces masks     where(c, a, b): a gets (where(c, g, 0), c)
     an elementwise vjp re-selects                   (g, m) through f: (where(m, g * f'(x), 0), m)
-    one marked `unit` maps 0 to 0 by itself         (g, m) through add: (g, m)
+    one that `keeps_zeros` maps 0 to 0 by itself    (g, m) through add: (g, m)
     an op that only moves and adds elements carries (g, m) through op: (vjp(g), vjp(m as 0s and 1s) > 0)
     an op that mixes in operands (products) drops   (g, m) through a @ b: (g @ b.T, None)
     a sum is masked by `or`, and not at all if one of its parts is not
@@ -196,10 +196,10 @@ def _paths(order: Sequence[Node], sources: AbstractSet[Node], constant: Abstract
                 no_derivative(node.inputs[0])
         elif passes(node):
             through.add(node)
-            selects = node.op.elementwise and not node.op.facts.get("unit")
+            selects = node.op.elementwise and not node.op.traits.keeps_zeros
             if selects or (not _is_product(node) and any(i in wanted for i in node.inputs)):
                 wanted.add(node)
-        elif node.op.vjp is None and not node.op.facts.get("stop") and has_float(node):
+        elif node.op.vjp is None and not node.op.traits.stops and has_float(node):
             if not isinstance(node.type, tuple):
                 no_derivative(node)
             opaque.add(node)
@@ -213,7 +213,7 @@ def _is_product(node: Node) -> bool:
 
 def passes(node: Node) -> bool:
     """Whether a derivative can pass: a float result of an op that has a derivative and does not stop it."""
-    return (node.op.vjp is not None or node.op is GET) and has_float(node) and not node.op.facts.get("stop")
+    return (node.op.vjp is not None or node.op is GET) and has_float(node) and not node.op.traits.stops
 
 
 def has_float(node: Node) -> bool:
@@ -260,14 +260,14 @@ def _passed(node: Node, g: Values, mask: Node | None, out: Values, wanted: Abstr
     assert op.vjp is not None
     given = listed(op.vjp(g, out, *inputs, **params), node, "derivative", len(inputs), "input")
     values = [None if v is None or is_zeros(v) else v for v in given]
-    introduces = op.facts.get("masks") if any(i in wanted for i in inputs) else None
+    introduces = op.traits.masks if any(i in wanted for i in inputs) else None
     if mask is None and introduces is None:
         return [None if v is None else Cotangent(v, None) for v in values]
     new = list(introduces(out, *inputs, **params)) if introduces else [None] * len(inputs)
     old: list[Node | None] = [None] * len(inputs)
     if mask is not None and op.elementwise:
         old = [mask] * len(inputs)
-        if not op.facts.get("unit"):
+        if not op.traits.keeps_zeros:
             values = [v if v is None or any([v is u for u in _each(g)]) else FUNCTIONS["where"](mask, v, 0) for v in values]
     elif mask is not None and not _is_product(node) and any(i in wanted for i in inputs):
         shown = [None if u is None else astype(mask, u.dtype) for u in _each(g)]

@@ -17,7 +17,7 @@ import numpy as np
 from graphc.dtypes import is_float
 from graphc.ir import Node, toposort
 from graphc.ops.create import zeros
-from graphc.ops.indexing import gather, scatter
+from graphc.ops.indexing import SCATTER, gather, scatter
 from graphc.ops.registry import constant
 from graphc.ops.shape import reshape
 from graphc.types import Shape
@@ -26,7 +26,6 @@ FEWEST = 8  # seeds; a smaller identity matrix costs nothing
 GAIN = 4  # seeds for each colour at least: stores to places from a list cost more than stores in a row
 MOST = 1 << 20  # elements of one node's pattern
 MOST_WORK = 1 << 24  # elements of all patterns: some 50 ms
-LINEAR = ("reduce", "pad", "concat", "scatter")  # linear in several or other operands than `linear_in` names; reduce: as tangents only sum
 
 
 def patterns(results: Sequence[Node], basis: Node) -> list[np.ndarray] | None:
@@ -59,14 +58,15 @@ def _pattern(node: Node, known: Mapping[Node, np.ndarray]) -> np.ndarray | None:
     if op.elementwise:
         parts = [known[i] for i in node.inputs if i in known]
         return np.logical_or.reduce(parts) if len(parts) > 1 else parts[0]
-    if op.ref is None or not (op.linear_in or op.name in LINEAR):
+    # `linear_in` names no operands that are linear together; a reduction of tangents is a sum
+    if op.ref is None or not (op.linear_in or op.traits.moves or op.traits.reduces or op is SCATTER):
         return None
     operands = []
     for i in node.inputs:
         if i in known:
             operands.append(known[i].astype(i.dtype))
         elif not is_float(i.dtype):
-            if i.op.name != "constant":
+            if i.op.traits.leaf != "constant":
                 return None  # where it goes depends on values
             operands.append(i.attrs["value"].array)
         elif isinstance(i.size, int):

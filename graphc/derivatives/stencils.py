@@ -25,7 +25,6 @@ from graphc.ops.slicing import along
 FEWEST = 8  # seeds; a smaller identity matrix costs nothing
 GAIN = 4  # seeds for each row at least: stores to places from a list cost more than stores in a row
 MOST = 1 << 20  # elements of a node
-MOVES = ("slice", "reverse", "reshape", "transpose", "broadcast", "pad")
 
 
 class Row(NamedTuple):
@@ -64,7 +63,7 @@ def _through(node: Node, known: Mapping[Node, list[Row]]) -> list[Row] | None:
     if node.op.elementwise:
         depend = [k for k, i in enumerate(node.inputs) if i in known]
         return [_joined(node, parts, depend) for parts in _aligned([(k, row) for k in depend for row in known[node.inputs[k]]])]
-    if node.op.name not in MOVES or node.inputs[0] not in known or any(i in known for i in node.inputs[1:]):
+    if node.op.traits.moves not in ("view", "fill") or node.inputs[0] not in known or any(i in known for i in node.inputs[1:]):
         return None
     rest = [np.asarray(-1)] * (len(node.inputs) - 1)  # pad: nothing is there
     assert node.op.ref is not None
@@ -94,7 +93,7 @@ def _agree(a: np.ndarray, b: np.ndarray) -> bool:
 def _joined(node: Node, parts: Parts, depend: Sequence[int]) -> Row:
     """An elementwise op of one row for each of some inputs, 0 for the others of those that depend on the seeds."""
     lane = np.maximum.reduce([row.lane for _, row in parts])
-    clean = bool((lane >= 0).all()) or (all(row.clean for _, row in parts) and bool(node.op.facts.get("unit")))
+    clean = bool((lane >= 0).all()) or (all(row.clean for _, row in parts) and node.op.traits.keeps_zeros)
     if len(parts) == 1 < len(depend) and node.op.vjp is not None:
         ((k, row),) = parts
         value = node.op.vjp(row.value, node, *node.inputs, **node.attrs)[k]  # linear and diagonal: the vjp is the op, without the zeros

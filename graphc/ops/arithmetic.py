@@ -27,11 +27,11 @@ def _rounded(emit_float: str) -> Any:
 
 # -- the four operations ----------------------------------------------------------------------------------------------
 add = elementwise(
-    "add", 2, "x + y; `or` for bool.", ref=np.add, vjp=lambda g, out, x, y: (g, g), dtype="same", commutative=True, unit=True,
+    "add", 2, "x + y; `or` for bool.", ref=np.add, vjp=lambda g, out, x, y: (g, g), dtype="same", commutative=True, keeps_zeros=True,
     emit=lambda s, x, y: x | y if x.dtype == bool_ else x + y,
 )  # fmt: skip
 subtract = elementwise(
-    "subtract", 2, "x - y.", ref=np.subtract, vjp=lambda g, out, x, y: (g, -g), dtype="same", kinds="fiu", unit=True,
+    "subtract", 2, "x - y.", ref=np.subtract, vjp=lambda g, out, x, y: (g, -g), dtype="same", kinds="fiu", keeps_zeros=True,
     emit=lambda s, x, y: x - y,
 )  # fmt: skip
 multiply = elementwise(
@@ -40,7 +40,7 @@ multiply = elementwise(
 )  # fmt: skip
 # the derivative by y is written with the quotient, as x / (y * y) overflows and underflows long before it
 divide = elementwise(
-    "divide", 2, "x / y; integers give float64.", ref=np.true_divide, dtype="quotient", costly=True, domain=_NOT_ZERO,
+    "divide", 2, "x / y; integers give float64.", ref=np.true_divide, dtype="quotient", costly=True, instruction=True, domain=_NOT_ZERO,
     vjp=lambda g, out, x, y: (g / y, -(g / y) * out), emit=lambda s, x, y: x / y,
 )  # fmt: skip
 
@@ -71,11 +71,13 @@ def _emit_floor_divide(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
 
 floor_divide = elementwise(
     "floor_divide", 2, "floor(x / y); x // 0 is 0 for integers, x / 0 for floats. Its derivative is 0.", ref=np.floor_divide,
-    vjp=lambda g, out, x, y: (zeros_as(x), zeros_as(y)), emit=_emit_floor_divide, dtype="number", costly=True, domain=_NOT_ZERO, unit=True,
+    vjp=lambda g, out, x, y: (zeros_as(x), zeros_as(y)), emit=_emit_floor_divide, dtype="number", costly=True, instruction=True,
+    domain=_NOT_ZERO, keeps_zeros=True,
 )  # fmt: skip
 mod = elementwise(
     "mod", 2, "x - y * floor(x / y), with the sign of y; x % 0 is 0 for integers, nan for floats.", ref=np.remainder,
-    vjp=lambda g, out, x, y: (g, -(g * floor_divide(x, y))), emit=_emit_mod, dtype="number", costly=True, domain=_NOT_ZERO,
+    vjp=lambda g, out, x, y: (g, -(g * floor_divide(x, y))), emit=_emit_mod, dtype="number", costly=True, instruction=True,
+    domain=_NOT_ZERO,
 )  # fmt: skip
 
 
@@ -87,11 +89,11 @@ def _emit_sign(s: ModuleType, x: Scalar) -> Scalar:
 
 
 negative = elementwise(
-    "negative", 1, "-x.", ref=np.negative, vjp=lambda g, out, x: (-g,), emit=lambda s, x: -x, dtype="same", kinds="fiu", unit=True,
+    "negative", 1, "-x.", ref=np.negative, vjp=lambda g, out, x: (-g,), emit=lambda s, x: -x, dtype="same", kinds="fiu", keeps_zeros=True,
 )  # fmt: skip
 sign = elementwise(
     "sign", 1, "-1, 0 or 1 as x < 0, x = 0, x > 0; nan for nan. Its derivative is 0.", ref=np.sign, vjp=lambda g, out, x: (zeros_as(x),),
-    emit=_emit_sign, dtype="same", kinds="fiu", unit=True,
+    emit=_emit_sign, dtype="same", kinds="fiu", keeps_zeros=True,
 )  # fmt: skip
 abs = elementwise(
     "abs", 1, "|x|; its derivative at 0 is 0.", ref=np.abs, vjp=lambda g, out, x: (g * sign(x),), dtype="same",
@@ -113,35 +115,35 @@ def _emit_reciprocal(s: ModuleType, x: Scalar) -> Scalar:
 
 reciprocal = elementwise(
     "reciprocal", 1, "1 / x, towards zero for integers, where 1 / 0 is 0.", ref=_reciprocal_ref, vjp=lambda g, out, x: (-(g * out) * out,),
-    emit=_emit_reciprocal, dtype="number", costly=True, domain=(0.5, 4.0),
+    emit=_emit_reciprocal, dtype="number", costly=True, instruction=True, domain=(0.5, 4.0),
 )  # fmt: skip
 square = elementwise("square", 1, "x * x.", ref=np.square, vjp=lambda g, out, x: (g * (x + x),), emit=lambda s, x: x * x, dtype="number")
 sqrt = elementwise(
     "sqrt", 1, "The square root; nan for x < 0. Its derivative at 0 is inf.", ref=np.sqrt, vjp=lambda g, out, x: (g / (out + out),),
-    emit=lambda s, x: s.sqrt(x), costly=True, domain=_POSITIVE,
+    emit=lambda s, x: s.sqrt(x), costly=True, instruction=True, domain=_POSITIVE,
 )  # fmt: skip
 rsqrt = elementwise(
     "rsqrt", 1, "1 / sqrt(x).", ref=lambda x: 1 / np.sqrt(x), vjp=lambda g, out, x: (-0.5 * (g * out) * (out * out),),
-    emit=lambda s, x: 1.0 / s.sqrt(x), costly=True, domain=_POSITIVE,
+    emit=lambda s, x: 1.0 / s.sqrt(x), costly=True, instruction=True, domain=_POSITIVE,
 )  # fmt: skip
 
 # -- rounding -------------------------------------------------------------------------------------------------------------
 floor = elementwise(
     "floor", 1, "The largest integer <= x, in the dtype of x. Its derivative is 0.", ref=np.floor, vjp=lambda g, out, x: (zeros_as(x),),
-    emit=_rounded("floor"), dtype="same", unit=True,
+    emit=_rounded("floor"), dtype="same", keeps_zeros=True,
 )  # fmt: skip
 ceil = elementwise(
     "ceil", 1, "The smallest integer >= x, in the dtype of x. Its derivative is 0.", ref=np.ceil, vjp=lambda g, out, x: (zeros_as(x),),
-    emit=_rounded("ceil"), dtype="same", unit=True,
+    emit=_rounded("ceil"), dtype="same", keeps_zeros=True,
 )  # fmt: skip
 trunc = elementwise(
     "trunc", 1, "x without its fraction, in the dtype of x. Its derivative is 0.", ref=np.trunc, vjp=lambda g, out, x: (zeros_as(x),),
-    emit=_rounded("trunc"), dtype="same", unit=True,
+    emit=_rounded("trunc"), dtype="same", keeps_zeros=True,
 )  # fmt: skip
 _round = elementwise(
     "round", 1, "The nearest integer, half to even, in the dtype of x. Its derivative is 0.",
     ref=lambda x: np.rint(x) if x.dtype.kind == "f" else x, vjp=lambda g, out, x: (zeros_as(x),), emit=_rounded("rint"), dtype="same",
-    unit=True,
+    keeps_zeros=True,
 )  # fmt: skip
 
 
@@ -162,12 +164,12 @@ def round(x: ArrayLike, decimals: int = 0) -> Node:
 maximum = elementwise(
     "maximum", 2, "The larger of x and y, nan if either is; a tie splits the derivative evenly.", ref=np.maximum,
     vjp=lambda g, out, x, y: _extreme_vjp(g, x, y), emit=lambda s, x, y: x | y if x.dtype == bool_ else s.maximum(x, y),
-    masks=lambda out, x, y: (x >= y, y >= x), dtype="same", commutative=True, unit=True,
+    masks=lambda out, x, y: (x >= y, y >= x), dtype="same", commutative=True, keeps_zeros=True,
 )  # fmt: skip
 minimum = elementwise(
     "minimum", 2, "The smaller of x and y, nan if either is; a tie splits the derivative evenly.", ref=np.minimum,
     vjp=lambda g, out, x, y: _extreme_vjp(g, y, x), emit=lambda s, x, y: x & y if x.dtype == bool_ else s.minimum(x, y),
-    masks=lambda out, x, y: (x <= y, y <= x), dtype="same", commutative=True, unit=True,
+    masks=lambda out, x, y: (x <= y, y <= x), dtype="same", commutative=True, keeps_zeros=True,
 )  # fmt: skip
 
 
@@ -179,11 +181,12 @@ def _extreme_vjp(g: Node, x: Node, y: Node) -> tuple[Node, Node]:
 
 relu = elementwise(
     "relu", 1, "max(x, 0); its derivative at 0 is 0.", ref=lambda x: np.maximum(x, 0), vjp=lambda g, out, x: (where(out > 0, g, 0.0),),
-    emit=lambda s, x: s.maximum(x, 0), masks=lambda out, x: (out > 0,), dtype="number", unit=True,
+    emit=lambda s, x: s.maximum(x, 0), masks=lambda out, x: (out > 0,), dtype="number", keeps_zeros=True,
 )  # fmt: skip
 _clip = elementwise(
     "clip", 3, "min(max(x, low), high); the derivative with respect to x is 1 on the closed interval.",
-    ref=lambda x, low, high: np.minimum(np.maximum(x, low), high), dtype="same", unit=True, domain=((-4.0, 4.0), (-2.0, -1.0), (1.0, 2.0)),
+    ref=lambda x, low, high: np.minimum(np.maximum(x, low), high), dtype="same", keeps_zeros=True,
+    domain=((-4.0, 4.0), (-2.0, -1.0), (1.0, 2.0)),
     vjp=lambda g, out, x, low, high: tuple(where(m, g, 0.0) for m in _clip_masks(out, x, low, high)),
     emit=lambda s, x, low, high: (x | low) & high if x.dtype == bool_ else s.minimum(s.maximum(x, low), high),
     masks=lambda out, x, low, high: _clip_masks(out, x, low, high),

@@ -14,6 +14,7 @@ from graphc.loopform import LoopForm
 from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.ops.rows import PUBLIC, elementwise, fit, weak_dtype
 from graphc.ops.spread import astype, broadcast_to
+from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type
 
 
@@ -102,7 +103,7 @@ SELECT = structural(
     "select", 3, "a where c, else b; the value and the derivative of the branch not taken have no influence, nan included.",
     type_rule=_select_type, ref=np.where, vjp=lambda g, out, c, a, b: (None, where(c, g, 0.0), where(c, 0.0, g)), elementwise=True,
     linear_in=(1, 2), loop=lambda node: LoopForm(lambda read, at, r: scalar.select(read(0, at), read(1, at), read(2, at))),
-    facts={"emit": lambda s, c, a, b: s.select(c, a, b), "masks": lambda out, c, a, b: (None, c, logical_not(c)), "unit": True},
+    traits=Traits(masks=lambda out, c, a, b: (None, c, logical_not(c)), keeps_zeros=True),
 )  # fmt: skip
 
 
@@ -129,7 +130,7 @@ STOP_GRADIENT = structural(
     "stop_gradient", 1, "x, taken as a constant by differentiation.", type_rule=lambda x: x, ref=lambda x: x,
     vjp=lambda g, out, x: (zeros_as(x),), jvp=lambda out, inputs, tangents: None, elementwise=True,
     loop=lambda node: LoopForm(lambda read, at, r: read(0, at)), batch=lambda inputs, mapped: stop_gradient(inputs[0]),
-    facts={"emit": lambda s, x: x, "stop": True},
+    traits=Traits(moves="same", stops=True),
 )  # fmt: skip
 
 

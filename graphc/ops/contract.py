@@ -21,6 +21,7 @@ from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import structural
 from graphc.scalar import Scalar
+from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type
 
 Labels = tuple[int, ...]
@@ -139,6 +140,7 @@ def _contract_batch(inputs: Sequence[Node], mapped: Sequence[bool], spec: Spec) 
 CONTRACT = structural(
     "contract", 2, "The product of two arrays, summed over the labels that the output lacks.", params=("spec",),
     type_rule=_contract_type, ref=_contract_ref, vjp=_contract_vjp, batch=_contract_batch, loop=_contract_loop, linear_in=(0, 1),
+    traits=Traits(kernel="contract", by_address=(0, 1)),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from graphc.ops.compare import zeros_as
 from graphc.ops.registry import structural
 from graphc.ops.spread import astype, broadcast, broadcast_to, filled, reduce
 from graphc.scalar import Scalar
+from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type
 
 Axes = tuple[int, ...]
@@ -51,7 +52,7 @@ def _arg_loop(node: Node) -> LoopForm:
 ARG_REDUCE = structural(
     "arg_reduce", 1, "The row-major position, in `axes`, of the first maximum or minimum; nan wins. combine: argmax | argmin.",
     params=("axes", "combine"), type_rule=_arg_type, ref=_arg_ref, vjp=lambda g, out, x, axes, combine: (None,), loop=_arg_loop,
-    batch=lambda inputs, mapped, axes, combine: arg_reduce(inputs[0], tuple(a + 1 for a in axes), combine),
+    batch=lambda inputs, mapped, axes, combine: arg_reduce(inputs[0], tuple(a + 1 for a in axes), combine), traits=Traits(reduces=True),
 )  # fmt: skip
 
 
@@ -139,7 +140,7 @@ def _cumulate_mask(out: Node, x: Node, axis: int, combine: str, reverse: bool, e
 CUMULATE = structural(
     "cumulate", 1, "The running sum, prod or max along `axis`; `exclusive`: of what lies before; `reverse`: from the end.",
     params=("axis", "combine", "reverse", "exclusive"), type_rule=_cumulate_type, ref=_cumulate_ref, vjp=_cumulate_vjp,
-    jvp=_cumulate_jvp, batch=_cumulate_batch, facts={"masks": _cumulate_mask},
+    jvp=_cumulate_jvp, batch=_cumulate_batch, traits=Traits(kernel="scan", masks=_cumulate_mask),
 )  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def _recur_batch(inputs: Sequence[Node], mapped: Sequence[bool], axis: int, reve
 RECUR = structural(
     "recur", 2, "out[i] = a[i] * out[i-1] + b[i], out[-1] = 0, along `axis`; `exclusive`: out[i-1] in place i; `reverse`: from the end.",
     params=("axis", "reverse", "exclusive"), type_rule=_recur_type, ref=_recur_ref, vjp=_recur_vjp, jvp=_recur_jvp, batch=_recur_batch,
-    linear_in=(1,),
+    linear_in=(1,), traits=Traits(kernel="scan"),
 )  # fmt: skip
 
 

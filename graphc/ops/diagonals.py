@@ -15,6 +15,7 @@ from graphc.ops.registry import ArrayLike, asarray, number, structural
 from graphc.ops.slicing import pad_with
 from graphc.ops.spread import broadcast, reduce
 from graphc.scalar import Scalar
+from graphc.traits import Traits
 from graphc.types import Shape, TensorType, normal_axis, tensor_type, whole_number
 
 
@@ -53,7 +54,7 @@ DIAGONAL = structural(
     "diagonal", 1, "The elements where column = row + offset of two axes, which disappear, as a new last axis.",
     params=("offset", "row", "column"), type_rule=_diagonal_type, loop=_diagonal_loop, vjp=_diagonal_vjp, linear_in=(0,),
     ref=lambda x, offset, row, column: np.diagonal(x, offset, row, column),
-    batch=lambda inputs, mapped, offset, row, column: diagonal(inputs[0], offset, row + 1, column + 1),
+    batch=lambda inputs, mapped, offset, row, column: diagonal(inputs[0], offset, row + 1, column + 1), traits=Traits(moves="view"),
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from graphc.ops.compare import isfinite, isinf, stop_gradient, where, zeros_as
 from graphc.ops.registry import CONSTANT
 from graphc.ops.rows import elementwise
 from graphc.ops.spread import BROADCAST, CAST
-from graphc.scalar import Scalar
+from graphc.scalar import TOGETHER, Scalar
 
 LN2, LOG2E, LOG10E = math.log(2.0), 1 / math.log(2.0), 1 / math.log(10.0)
 
@@ -155,9 +155,11 @@ xlogy = elementwise(
 )  # fmt: skip
 
 # -- circular functions -----------------------------------------------------------------------------------------------------
-sin = elementwise("sin", 1, "The sine of x radians.", ref=np.sin, vjp=lambda g, out, x: (g * cos(x),), emit=_math("sin"), costly=True)
+sin = elementwise("sin", 1, "The sine of x radians.", ref=np.sin, vjp=lambda g, out, x: (g * cos(x),), emit=_math("sin"), costly=True,
+                  together=TOGETHER["sin"])  # fmt: skip
 cos: Callable[..., Node] = elementwise(
     "cos", 1, "The cosine of x radians.", ref=np.cos, vjp=lambda g, out, x: (-(g * sin(x)),), emit=_math("cos"), costly=True,
+    together=TOGETHER["cos"],
 )  # fmt: skip
 tan = elementwise(
     "tan", 1, "The tangent of x radians.", ref=np.tan, vjp=lambda g, out, x: (g * (1 + out * out),), emit=_math("tan"), costly=True,

@@ -20,6 +20,7 @@ from graphc.ops.registry import ArrayLike, asarray, constant, number, structural
 from graphc.ops.shape import at_most, lift, moveaxis, permute, ravel, reshape
 from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalar import Scalar
+from graphc.traits import Traits
 from graphc.types import Shape, TensorType, broadcast_shapes, normal_axis, same_size, tensor_type
 
 Axes = tuple[int, ...]
@@ -112,7 +113,7 @@ GATHER = structural(
     "gather", None, "out[b, i, r] = x[b, indices[b, i] along axes, r]: integer arrays of one shape b + i select along `axes` of x, whose "
     "first `batch` axes are b; the axes not named, r, come last.",
     params=("axes", "batch"), type_rule=_gather_type, ref=_gather_ref, loop=_gather_loop, vjp=_gather_vjp, batch=_gather_batch,
-    linear_in=(0,), facts={"checked_indices": _checked(1)},
+    linear_in=(0,), traits=Traits(moves="data", by_data=(0,), checked=_checked(1)),
 )  # fmt: skip
 
 
@@ -196,7 +197,7 @@ SCATTER = structural(
     "scatter", None, "x with the elements that `gather` would select replaced by `updates` (set: of several updates to one place the last "
     "counts) or increased by them (add: all count).",
     params=("axes", "batch", "mode"), type_rule=_scatter_type, ref=_scatter_ref, vjp=_scatter_vjp, jvp=_scatter_jvp, batch=_scatter_batch,
-    facts={"checked_indices": _checked(2)},
+    traits=Traits(kernel="scatter", by_address=(0, 1), checked=_checked(2)),
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from graphc.ops.shape import expand_dims, in_dtype, known_shape, lift, ravel, re
 from graphc.ops.slicing import along
 from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalar import Scalar, index, select
+from graphc.traits import Traits
 from graphc.types import TensorType, normal_axis, same_size, tensor_type, whole_number
 
 
@@ -78,7 +79,7 @@ def _concat_jvp(out: Node, inputs: Sequence[Node], tangents: Sequence[Node | Non
 CONCAT = structural(
     "concat", None, "The inputs one after the other along `axis`.", params=("axis",), type_rule=_concat_type,
     ref=lambda *inputs, axis: np.concatenate(inputs, axis), loop=_concat_loop, vjp=_concat_vjp, jvp=_concat_jvp,
-    batch=lambda inputs, mapped, axis: concat(lift(inputs, mapped), axis + 1),
+    batch=lambda inputs, mapped, axis: concat(lift(inputs, mapped), axis + 1), traits=Traits(moves="join"),
 )  # fmt: skip
 
 

@@ -8,14 +8,12 @@ from graphc import dims
 from graphc.dims import Size
 from graphc.ir import Node
 
-_MOVES = ("reshape", "transpose", "slice", "reverse", "broadcast", "gather", "stop_gradient")
-
 
 def _source(node: Node) -> Node:
     """Where the values of `node` come from: past ops that only move them and integer casts that keep them."""
     while node.inputs:
         keeps = node.op.name == "cast" and np.can_cast(node.inputs[0].dtype, node.dtype, "safe")
-        if node.op.name not in _MOVES and not keeps:
+        if not node.op.traits.picks and not keeps:
             break
         node = node.inputs[0]
     return node

@@ -14,6 +14,7 @@ from graphc.dtypes import as_dtype, int64
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
 from graphc.loopform import LoopForm
+from graphc.traits import Traits
 from graphc.types import TensorType, as_shape, tensor_type
 
 ArrayLike = Node | Dim | np.ndarray | np.generic | int | float | bool | Sequence[Any]
@@ -37,10 +38,12 @@ def structural(name: str, arity: int | None, doc: str, *, params: tuple[str, ...
 # -- variables and constants --------------------------------------------------------------------------------
 _variables = itertools.count()
 INPUT = structural("input", 0, "A variable: a value given at each call.", params=("name", "serial", "dtype", "shape"),
+                   traits=Traits(leaf="input"),
                    type_rule=lambda name, serial, dtype, shape: tensor_type(dtype, shape))  # fmt: skip
 SHARED = structural("shared", 0, "State: a value kept between calls.", params=("name", "serial", "dtype", "shape"),
+                    traits=Traits(leaf="shared"),
                     type_rule=lambda name, serial, dtype, shape: tensor_type(dtype, shape))  # fmt: skip
-CONSTANT = structural("constant", 0, "A fixed array.", params=("value",), ref=lambda value: value.array,
+CONSTANT = structural("constant", 0, "A fixed array.", params=("value",), ref=lambda value: value.array, traits=Traits(leaf="constant"),
                       type_rule=lambda value: tensor_type(as_dtype(value.array.dtype), value.array.shape))  # fmt: skip
 DIM = structural("size", 0, "The value of a symbolic size.", params=("dim",), type_rule=lambda dim: tensor_type(int64, ()),
                  loop=lambda node: LoopForm(lambda read, at, r: scalar.index(node.params[0]), view=True))  # fmt: skip

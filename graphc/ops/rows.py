@@ -18,6 +18,7 @@ from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import ArrayLike, asarray, register
 from graphc.ops.spread import astype, stretched
 from graphc.scalar import Scalar
+from graphc.traits import Row, Traits
 from graphc.types import TensorType, broadcast_shapes, same_size, tensor_type
 
 PUBLIC: dict[str, Callable[..., Any]] = {}  # the public function of each row
@@ -76,13 +77,17 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
     kinds: str = "fiub",
     commutative: bool = False,
     costly: bool = False,
-    **facts: Any,
+    mixed: bool = False,
+    keeps_zeros: bool = False,
+    masks: Callable[..., Sequence[Node | None]] | None = None,
+    instruction: bool = False,
+    together: str | None = None,
 ) -> Callable[..., Node]:
     """Declare an elementwise op in one row; returns its public function, which casts, broadcasts and builds the node.
 
     ref(*arrays) is the NumPy meaning; vjp(g, out, *inputs) the cotangents, in public ops (None: not differentiable);
     emit(s, *scalars) one element, `s` being the scalar language; domain the (lo, hi) in which tests sample each
-    input; dtype a name of `DTYPE_RULES`; kinds the NumPy kinds the promoted dtype may have.
+    input; dtype a name of `DTYPE_RULES`; kinds the NumPy kinds the promoted dtype may have; for the others see `Traits`.
     """
 
     def type_rule(*inputs: TensorType) -> TensorType:
@@ -91,7 +96,7 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
         for other in inputs[1:]:
             if other is first:
                 continue
-            if other.dtype != first.dtype and not facts.get("mixed"):
+            if other.dtype != first.dtype and not mixed:
                 fail(DTypeError, f"{name}: dtypes {first.dtype} and {other.dtype} differ")
             if other.shape is not shape and not (len(other.shape) == len(shape) and all(map(same_size, shape, other.shape))):
                 fail(ShapeError, f"{name}: shapes {first} and {other} differ")
@@ -103,7 +108,8 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
     form = LoopForm(body)
     op = register(
         Op(name=name, arity=arity, params=(), doc=doc, type_rule=type_rule, ref=ref, vjp=vjp, loop=lambda node: form, elementwise=True,
-           commutative=commutative, costly=costly, facts={"emit": emit, "domain": domain, "dtype": dtype, "kinds": kinds, **facts})
+           commutative=commutative, costly=costly, row=Row(emit, domain, dtype, kinds, mixed),
+           traits=Traits(keeps_zeros=keeps_zeros, masks=masks, instruction=instruction, together=together))
     )  # fmt: skip
 
     def public(*args: ArrayLike) -> Node:
@@ -130,23 +136,24 @@ def _operands(emit: Callable[..., Scalar], arity: int) -> list[inspect.Parameter
 def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
     """An elementwise op on anything array-like: promote, cast, broadcast, build."""
     first, last = args[0], args[-1]
-    facts = op.facts
+    row = op.row
+    assert row is not None
     if (
         isinstance(first, Node)
         and (last is first or (isinstance(last, Node) and last.type is first.type))
         and (len(args) < 3 or all([isinstance(a, Node) and a.type is first.type for a in args]))
     ):
         dtype = first.dtype
-        compute, _ = DTYPE_RULES[facts["dtype"]](dtype)
+        compute, _ = DTYPE_RULES[row.dtype](dtype)
         if compute is dtype or compute == dtype:
-            if compute.kind not in facts["kinds"]:
+            if compute.kind not in row.kinds:
                 _wrong_kind(op, args)
             return make(op, tuple(args))  # type: ignore[arg-type]
     if len(args) == 2 and (made := _with_number(op, args[0], args[1])) is not None:
         return made
     common = promote(*[weak_dtype(a, op.name) for a in args])
-    compute, _ = DTYPE_RULES[facts["dtype"]](common)
-    if compute.kind not in facts["kinds"]:
+    compute, _ = DTYPE_RULES[row.dtype](common)
+    if compute.kind not in row.kinds:
         _wrong_kind(op, args)
     nodes = [asarray(a, compute if _is_weak(a) else None) for a in args]
     return make(op, tuple(fit(nodes, compute, op.name)))
@@ -157,8 +164,9 @@ def _with_number(op: Op, a: ArrayLike, b: ArrayLike) -> Node | None:
     like, number = (a, b) if isinstance(a, Node) else (b, a)
     if not isinstance(like, Node) or (type(number) is not float and type(number) is not int):
         return None
-    compute, _ = DTYPE_RULES[op.facts["dtype"]](promote(like.dtype, number))
-    if compute != like.dtype or compute.kind not in op.facts["kinds"]:
+    assert op.row is not None
+    compute, _ = DTYPE_RULES[op.row.dtype](promote(like.dtype, number))
+    if compute != like.dtype or compute.kind not in op.row.kinds:
         return None
     key = (number or str(number), type(number), like.type)  # the text keeps -0.0 and 0.0 apart
     splat = _SPLATS.get(key)

@@ -14,6 +14,7 @@ from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalar import Scalar
+from graphc.traits import Traits
 from graphc.types import Shape, TensorType, as_size, broadcast_shapes, normal_axes, normal_axis, same_size, tensor_type
 
 Axes = int | Sequence[int] | None
@@ -145,7 +146,7 @@ RESHAPE = structural(
     type_rule=_reshape_type, ref=lambda x, shape: x.reshape(shape), loop=_reshape_loop, linear_in=(0,),
     vjp=lambda g, out, x, shape: (_reshape(g, x.shape),),
     batch=lambda inputs, mapped, shape: _reshape(inputs[0], (inputs[0].shape[0], *shape)),
-    facts={"affine": lambda node: only_splits(node.inputs[0].shape, node.shape)},
+    traits=Traits(moves="view", relabels=True, affine=lambda node: only_splits(node.inputs[0].shape, node.shape)),
 )  # fmt: skip
 
 
@@ -226,7 +227,7 @@ TRANSPOSE = structural(
     type_rule=lambda x, axes: tensor_type(x.dtype, tuple([x.shape[a] for a in axes])),
     ref=lambda x, axes: x.transpose(axes), loop=_transpose_loop, linear_in=(0,),
     vjp=lambda g, out, x, axes: (permute(g, tuple([axes.index(k) for k in range(len(axes))])),),
-    batch=lambda inputs, mapped, axes: permute(inputs[0], (0, *[a + 1 for a in axes])),
+    batch=lambda inputs, mapped, axes: permute(inputs[0], (0, *[a + 1 for a in axes])), traits=Traits(moves="view", permutes=True),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from graphc.ops.registry import ArrayLike, asarray, number, structural
 from graphc.ops.shape import Axes, at_most, in_dtype, lift
 from graphc.ops.spread import broadcast_to, reduce
 from graphc.scalar import Scalar, const_value, index, select
+from graphc.traits import Traits
 from graphc.types import Shape, TensorType, normal_axes, tensor_type
 
 Sizes = tuple[Size, ...]
@@ -55,6 +56,7 @@ SLICE = structural(
     "slice", 1, "out[i] = x[starts + i * steps] for i < sizes, an axis each; steps > 0.", params=("starts", "sizes", "steps"),
     type_rule=_slice_type, ref=_slice_ref, loop=_slice_loop, vjp=_slice_vjp, linear_in=(0,),
     batch=lambda inputs, mapped, starts, sizes, steps: cut(inputs[0], (0, *starts), (inputs[0].shape[0], *sizes), (1, *steps)),
+    traits=Traits(moves="view"),
 )  # fmt: skip
 
 
@@ -83,7 +85,7 @@ def _reverse_loop(node: Node) -> LoopForm:
 REVERSE = structural(
     "reverse", 1, "The elements along `axes` in opposite order.", params=("axes",), type_rule=lambda x, axes: x,
     ref=lambda x, axes: np.flip(x, axes), loop=_reverse_loop, linear_in=(0,), vjp=lambda g, out, x, axes: (reverse(g, axes),),
-    batch=lambda inputs, mapped, axes: reverse(inputs[0], tuple([a + 1 for a in axes])),
+    batch=lambda inputs, mapped, axes: reverse(inputs[0], tuple([a + 1 for a in axes])), traits=Traits(moves="view"),
 )  # fmt: skip
 
 
@@ -153,7 +155,7 @@ def _pad_ref(x: np.ndarray, value: np.ndarray, before: Sequence[int], after: Seq
 
 def _pad_vjp(g: Node, out: Node, x: Node, value: Node, before: Sizes, after: Sizes, between: Sizes) -> tuple[Node, Node | None]:
     inner = cut(g, before, x.shape, tuple([gap + 1 for gap in between]))
-    if value.op.name == "constant":
+    if value.op.traits.leaf == "constant":
         return inner, None
     # not sum(g) - sum(inner), which cancels
     outside = pad_with(broadcast_to(asarray(False), x.shape), asarray(True), before, after, between)
@@ -181,6 +183,7 @@ def _pad_batch(inputs: Sequence[Node], mapped: Sequence[bool], before: Sizes, af
 PAD = structural(
     "pad", 2, "x with before, after and, between any two neighbours, `between` copies of a 0-d value along each axis.",
     params=("before", "after", "between"), type_rule=_pad_type, ref=_pad_ref, loop=_pad_loop, vjp=_pad_vjp, jvp=_pad_jvp, batch=_pad_batch,
+    traits=Traits(moves="fill"),
 )  # fmt: skip
 
 

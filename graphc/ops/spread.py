@@ -17,6 +17,7 @@ from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
 from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.scalar import Scalar
+from graphc.traits import Traits
 from graphc.types import Shape, TensorType, as_shape, same_size, tensor_type
 
 
@@ -27,7 +28,7 @@ def _astype_vjp(g: Node, out: Node, x: Node, dtype: np.dtype) -> list[Node | Non
 CAST = structural(
     "cast", 1, "The values converted to another dtype: floats to integers truncate, saturate, and take nan to 0.", params=("dtype",),
     type_rule=lambda x, dtype: tensor_type(dtype, x.shape), vjp=_astype_vjp, elementwise=True, linear_in=(0,),
-    ref=lambda x, dtype: cast_array(x, dtype), facts={"emit": lambda s, x, dtype: x.cast(dtype), "unit": True},
+    ref=lambda x, dtype: cast_array(x, dtype), traits=Traits(keeps_zeros=True),
     loop=lambda node: LoopForm(lambda read, at, r: read(0, at).cast(node.dtype)),
     batch=lambda inputs, mapped, dtype: astype(inputs[0], dtype),
 )  # fmt: skip
@@ -93,6 +94,7 @@ BROADCAST = structural(
     params=("shape", "axes"), type_rule=_broadcast_type, ref=_broadcast_ref, loop=_broadcast_loop, linear_in=(0,),
     vjp=lambda g, out, x, shape, axes: (_unbroadcast(g, x, axes),),
     batch=lambda inputs, mapped, shape, axes: _broadcast_batch(inputs[0], shape, axes),
+    traits=Traits(moves="view", permutes=True, repeats=True),
 )  # fmt: skip
 
 
@@ -182,7 +184,7 @@ REDUCE = structural(
     ref=lambda x, axes, combine: COMBINES[combine](x, axis=axes, dtype=x.dtype if combine in ("sum", "prod") else None),
     vjp=_reduce_vjp, batch=_reduce_batch, loop=_reduce_loop,
     jvp=lambda out, inputs, tangents, axes, combine: _reduce_jvp(out, inputs[0], tangents[0], axes, combine),
-    facts={"masks": lambda out, x, axes, combine: (x == _spread(out, x, axes) if combine in EXTREMES else None,)},
+    traits=Traits(reduces=True, masks=lambda out, x, axes, combine: (x == _spread(out, x, axes) if combine in EXTREMES else None,)),
 )  # fmt: skip
 
 

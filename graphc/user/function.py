@@ -339,7 +339,7 @@ def _check_variables(graph: Graph, arguments: Signature, updated: Sequence[Share
     listed = set(arguments.variables)
     shared: set[Shared] = set(updated)
     for node in toposort(graph.outputs):
-        if node.op.name == "input" and node not in listed:
+        if node.op.traits.leaf == "input" and node not in listed:
             fail(
                 ArgumentError,
                 f"the outputs depend on {node.name!r}, which is not among the inputs",

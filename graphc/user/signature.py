@@ -74,8 +74,8 @@ class Signature:
                 f"input {name!r}: {type(leaf).__name__} is not a variable",
                 hint="declare it with gx.tensor(name, shape, dtype)",
             )
-        if leaf.op.name != "input":
-            shared = leaf.op.name == "shared"
+        if leaf.op.traits.leaf != "input":
+            shared = leaf.op.traits.leaf == "shared"
             hint = "shared variables are read without being listed" if shared else "use givens= to replace an inner value"
             fail(ArgumentError, f"input {name!r} is not an input variable", leaf, hint=hint)
         self.variables.append(leaf)

@@ -21,7 +21,7 @@ from graphc.errors import CompileError, GraphcError
 from graphc.ir import Frozen, Graph, Node, Op, Type, make, toposort
 from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
-from graphc.printer import VARIABLES, format_node, format_site, format_type, node_names, roots_of
+from graphc.printer import format_node, format_site, format_type, node_names, roots_of
 from graphc.types import TensorType, assumed_sizes
 
 SHOWN_USERS = 4
@@ -36,7 +36,7 @@ def verify(graph: Graph | Node | Iterable[Node]) -> None:
     inputs, outputs = roots_of(graph)
     listed = set(inputs) if isinstance(graph, Graph) else None
     for k, node in enumerate(inputs):
-        if not isinstance(node, Node) or node.op.name != "input":
+        if not isinstance(node, Node) or node.op.traits.leaf != "input":
             _broken(f"input {k} of the graph is not an input variable", node, ())
     if listed is not None and len(listed) != len(inputs):
         twice = next(a for k, a in enumerate(inputs) if any(a is b for b in inputs[:k]))
@@ -47,7 +47,7 @@ def verify(graph: Graph | Node | Iterable[Node]) -> None:
     order = _order(outputs)
     for node in order:
         _check(node, order)
-        if listed is not None and node.op.name == "input" and node not in listed:
+        if listed is not None and node.op.traits.leaf == "input" and node not in listed:
             _broken("the graph reads a variable that is not among its inputs", node, order)
     for k, node in enumerate(outputs):
         if not isinstance(node.type, TensorType):
@@ -190,6 +190,6 @@ def _inputs(node: Node) -> tuple[Node, ...]:
 
 def _line(node: Node, names: dict[Node, str]) -> str:
     """The line of a node as the printer writes it."""
-    if node.op.name in VARIABLES or not names[node].startswith("%"):
+    if node.op.traits.variable or not names[node].startswith("%"):
         return f"{node.op.name} {names[node]}: {format_type(node.type)}{format_site(node)}"
     return format_node(node, names)

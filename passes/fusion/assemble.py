@@ -14,6 +14,7 @@ from graphc import scalar as sc
 from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.ir import Graph, Node
+from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.cluster import Cluster, Fused
 from graphc.passes.fusion.fuse import checked_indices
 from graphc.passes.fusion.loop_order import own_index, squeezed
@@ -80,7 +81,9 @@ class _Assembler:
     def _leaf(self, node: Node) -> int:
         """The buffer of a variable or constant."""
         if node not in self.storage:
-            role, listed = {"constant": ("constant", self.constants), "shared": ("shared", self.shared)}.get(node.op.name, ("input", None))
+            role = node.op.traits.leaf
+            assert role is not None
+            listed = {"constant": self.constants, "shared": self.shared}.get(role)
             if listed is None:
                 index = self.position[node]
             else:
@@ -102,7 +105,7 @@ class _Assembler:
         found: set[Node] = set()
         for cluster in self.fused.clusters:
             for member in cluster.members:
-                if "checked_indices" in member.node.op.facts:  # checked also where the value does not depend on them
+                if member.node.op.traits.checked is not None:  # checked also where the value does not depend on them
                     found |= {i for i, _ in checked_indices(member.node)}
                 for s in member.parts if member.node.op.elementwise else sc.order(member.scalars()):
                     if s.op == "load":
@@ -162,7 +165,7 @@ class _Assembler:
     def _copy(self, node: Node, target: int, into: list[Step], source: int | None = None) -> None:
         """A kernel that copies a stored value, variable, constant or alias into another buffer, from `source` or where it is read."""
         slots = Slots()
-        if node.op.name == "constant" and node.size == 1:
+        if node.op is CONSTANT and node.size == 1:
             shape, domain = node.shape, squeezed(node.shape)
             value = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
         else:
@@ -182,7 +185,7 @@ class _Assembler:
     def _checks(self, cluster: Cluster) -> None:
         """Before a kernel that reads or writes by index: the first position whose index lies outside, if any."""
         for member in cluster.members:
-            for indices, size in checked_indices(member.node) if "checked_indices" in member.node.op.facts else ():
+            for indices, size in checked_indices(member.node) if member.node.op.traits.checked is not None else ():
                 self._check(member.node, indices, size)
 
     def _check(self, node: Node, indices: Node, size: Size) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir import Node
+from graphc.ops.indexing import SCATTER
+from graphc.ops.registry import CONSTANT
 
 
 def onward(order: Sequence[Node], kept: set[Node]) -> set[Node]:
@@ -14,8 +16,8 @@ def onward(order: Sequence[Node], kept: set[Node]) -> set[Node]:
     found: dict[Node, bool] = {}
     for node in order:
         for k, i in enumerate(node.inputs):
-            if i.op.name == "scatter":
-                alone = i not in found and k == 0 and node.op.name == "scatter" and i not in kept
+            if i.op is SCATTER:
+                alone = i not in found and k == 0 and node.op is SCATTER and i not in kept
                 found[i] = alone and flat_places(node) is not None and flat_places(i) is not None
     return {i for i, alone in found.items() if alone}
 
@@ -24,7 +26,7 @@ def flat_places(scatter: Node) -> np.ndarray | None:
     """Where single elements of an array of known sizes go, if that is constant: their positions in the array laid flat."""
     x, _, *indices = scatter.inputs
     axes = scatter.attrs["axes"]
-    if sorted(axes) != list(range(x.ndim)) or not all(isinstance(s, int) for s in x.shape) or any(i.op.name != "constant" for i in indices):
+    if sorted(axes) != list(range(x.ndim)) or not all(isinstance(s, int) for s in x.shape) or any(i.op is not CONSTANT for i in indices):
         return None
     place = {a: i.attrs["value"].array for a, i in zip(axes, indices, strict=True)}
     flat: np.ndarray = np.ravel_multi_index([place[k] for k in range(x.ndim)], [int(s) for s in x.shape])

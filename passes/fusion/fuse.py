@@ -26,11 +26,12 @@ from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
-from graphc.ops.registry import constant
+from graphc.ops.cumulate import RECUR
+from graphc.ops.indexing import SCATTER
+from graphc.ops.registry import CONSTANT, constant
 from graphc.passes.fusion.cluster import Cluster, Fused, Member
 from graphc.passes.fusion.constant_scatters import flat_places, onward, progression
 from graphc.passes.fusion.loop_order import (
-    REDUCTIONS,
     Loops,
     column_goals,
     in_order,
@@ -42,14 +43,10 @@ from graphc.passes.fusion.loop_order import (
 )
 from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.several import computed_by, form_of, operands, readers, siblings, values
-from graphc.passes.rewriting.views import affine, is_splat, sees_through
+from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
 from graphc.program import loop_index
 from graphc.scalar import Scalar
 
-VARIABLES = ("input", "shared")
-LEAVES = (*VARIABLES, "constant")
-MATERIALISED_INPUTS = {"contract": (0, 1), "scatter": (0, 1), "gather": (0,)}  # inputs read more than once per element, or at addresses
-TWINS = {"sin": "cos", "cos": "sin"}  # of one argument: together they cost little more than one
 INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 8, 1, 24  # what is cheaper to recompute than to store and load: gradient of batch norm 1024 x
 # 1024, f64: 14 ms with 8 operations, 21 ms with 4
 COLUMN_OPS = 16  # what is computed in the column reductions that alone read it
@@ -61,8 +58,8 @@ class _NotHere(Exception):
 
 def checked_indices(node: Node) -> list[tuple[Node, Size]]:
     """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
-    facts = node.op.facts.get("checked_indices")
-    return [] if facts is None else list(facts(node))
+    checked = node.op.traits.checked
+    return [] if checked is None else checked(node)
 
 
 def fuse(graph: Graph) -> Fused:
@@ -72,7 +69,7 @@ def fuse(graph: Graph) -> Fused:
 
 class _Fuser:
     def __init__(self, graph: Graph) -> None:
-        checked = [i for node in graph.order if "checked_indices" in node.op.facts for i, _ in checked_indices(node)]
+        checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
         self.order = by_level(values(toposort((*checked, *graph.outputs)) if checked else graph.order))
         self.checked = set(checked)
@@ -93,19 +90,19 @@ class _Fuser:
             if node in self.fused.home:
                 continue
             self.latest[node] = max(map(self.latest.__getitem__, operands(node)), default=-1)
-            if node.op.name in LEAVES:
-                if node in self.required and node.op.name not in VARIABLES + ("constant",):
-                    self._place(node)
-            elif node not in self.onward and not self._virtual(node):
+            if node.op.traits.leaf is None and node not in self.onward and not self._virtual(node):
                 self._place(node)
                 for twin in twins.get(node, ()):
                     self._beside(node, twin)
         return self.fused
 
     def _twins(self) -> dict[Node, list[Node]]:
-        """The sin to each cos of the same argument, and the reverse; the other outputs to each of a node."""
-        known = {(n.op.name, n.inputs[0]): n for n in self.order if n.op.name in TWINS}
-        found = {n: [other] for (name, x), n in known.items() if (other := known.get((TWINS[name], x))) is not None}
+        """To each value those of the same argument that share most of its work, as sin and cos do; the other outputs to each of a node."""
+        together: dict[tuple[str, tuple[Node, ...]], list[Node]] = {}
+        for node in self.order:
+            if (group := node.op.traits.together) is not None:
+                together.setdefault((group, node.inputs), []).append(node)
+        found = {n: [other for other in group if other is not n] for group in together.values() for n in group if len(group) > 1}
         return found | siblings(self.order)
 
     def _beside(self, node: Node, twin: Node) -> None:
@@ -120,18 +117,22 @@ class _Fuser:
     # -- what is computed and what is substituted ---------------------------------------------------------------
     def _required(self, graph: Graph) -> set[Node]:
         """Values that must be stored whatever they cost: outputs, and operands that are read by address."""
-        found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.name not in LEAVES}
+        found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.traits.leaf is None}
         for node in self.order[::-1]:
-            reads = MATERIALISED_INPUTS.get(node.op.name, ())
-            if node.op.name == "reshape" and (node in self.checked or not affine(node)):
+            reads = (*node.op.traits.by_address, *node.op.traits.by_data)
+            if self._relabelled(node):
                 reads = (0,)
             for k in reads:
                 base = node.inputs[k]
-                while base not in found and sees_through(node, base):
+                while base not in found and sees_through(node, k, base):
                     base = base.inputs[0]
-                if base.op.name not in LEAVES and base not in self.onward and not (node.op.name == "scatter" and is_splat(base)):
+                if base.op.traits.leaf is None and base not in self.onward and not (node.op is SCATTER and is_splat(base)):
                     found.add(base)
         return found
+
+    def _relabelled(self, node: Node) -> bool:
+        """Whether a value has the storage of its operand: a reshape that no loops follow, or one of indices that are checked."""
+        return relabelled(node) or (node.op.traits.relabels and node in self.checked)
 
     def _form(self, node: Node) -> LoopForm | None:
         if node not in self.forms:
@@ -142,9 +143,9 @@ class _Fuser:
         if node in self.required:
             return False
         form, op, inputs = self._form(node), computed_by(node).op, operands(node)
-        if form is None or form.combine is not None or (op.name == "reshape" and not affine(node)):
+        if form is None or form.combine is not None or relabelled(node):
             return False
-        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op.name == "constant" or i in self.fixed for i in inputs]):
+        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op is CONSTANT or i in self.fixed for i in inputs]):
             depth = 1 + max([self.weight[i][2] for i in inputs if i in self.weight], default=0)
             if depth > INLINE_DEPTH:
                 return False
@@ -154,14 +155,14 @@ class _Fuser:
             return True
         if not form.view and (not op.elementwise or op.costly):
             return False
-        if op.name == "broadcast" and (number := self._constant(node.inputs[0])) is not None:
+        if op.traits.repeats and (number := self._constant(node.inputs[0])) is not None:
             self.numbers[node] = number
         ops, loads, depth = (0 if form.view else 1), frozenset[Node](), 1
         for i in inputs:
             none = i.ndim == 0 or self._constant(i) is not None
             o, n, d = self.weight.get(i) or (0, frozenset(() if none else (i,)), 0)
             ops, loads, depth = ops + o, loads | n, max(depth, d + 1)
-        if node.op.name == "broadcast":
+        if op.traits.repeats:
             loads = frozenset()  # of few elements, read often: they stay in registers or the first cache
         elif form.view and loads:
             loads = frozenset((node,))
@@ -174,17 +175,14 @@ class _Fuser:
 
     # -- where it is computed -----------------------------------------------------------------------------------
     def _place(self, node: Node) -> None:
-        if node.op.name == "reshape" and (node in self.checked or not affine(node)):
+        if self._relabelled(node):
             source = node.inputs[0]
             self.fused.aliases[node] = self.fused.aliases.get(source, source)
             self._number(node)
             self._number(self.fused.aliases[node])
             return
-        special = {"contract": self._contract, "scatter": self._scatter, "cumulate": self._cumulate, "recur": self._cumulate}.get(
-            node.op.name
-        )
-        if special is not None:
-            special(node)
+        if node.op.traits.kernel is not None:
+            {"contract": self._contract, "scatter": self._scatter, "scan": self._cumulate}[node.op.traits.kernel](node)
             return
         form = self._form(node)
         if form is None:
@@ -201,7 +199,7 @@ class _Fuser:
     def _frame(self, node: Node, form: LoopForm) -> tuple[tuple[Size, ...], int, Loops]:
         """The domain, outer depth and loops of a cluster that `node` would start."""
         shape = squeezed(node.shape)
-        if squeezed(form.reduce) and computed_by(node).op.name in REDUCTIONS:
+        if squeezed(form.reduce) and computed_by(node).op.traits.reduces:
             loops = loops_of(node)
             return sizes_of(squeezed(operands(node)[0].shape), loops), len(shape), loops
         if node in self.only:
@@ -232,7 +230,7 @@ class _Fuser:
     def _join(self, cluster: Cluster, node: Node, form: LoopForm, depth: int) -> None:
         """Add `node` to `cluster`, or raise _NotHere and leave it as it was. `depth`: of the loops around a reduction's own."""
         shape, reduce = squeezed(node.shape), squeezed(form.reduce)
-        rows = bool(reduce) and computed_by(node).op.name in REDUCTIONS
+        rows = bool(reduce) and computed_by(node).op.traits.reduces
         full = not reduce and len(shape) == len(cluster.domain)
         before = cluster.domain, cluster.depth, cluster.loops
         if rows:
@@ -331,7 +329,7 @@ class _Fuser:
     def _constant(self, node: Node) -> Scalar | None:
         """The number that fills a constant, or a broadcast of one; None where there is none."""
         number = self.numbers.get(node)
-        if number is None and node.op.name == "constant" and node.size == 1:
+        if number is None and node.op is CONSTANT and node.size == 1:
             number = self.numbers[node] = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
         return number
 
@@ -356,7 +354,7 @@ class _Fuser:
         cluster = self._new(shape, len(shape), closed=True)
         body = self._element(cluster, node.inputs[-1], at, len(shape), None)
         factor = None
-        if node.op.name == "recur":  # the first factor is not used, whatever it is
+        if node.op is RECUR:  # the first factor is not used, whatever it is
             factor = sc.select(sc.index(step) > 0, self._element(cluster, node.inputs[0], at, len(shape), None), 0)
         scan = "exclusive" if a["exclusive"] else "inclusive"
         place = tuple([_index(i) for i in at])

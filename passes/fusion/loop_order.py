@@ -18,7 +18,6 @@ from graphc.passes.fusion.several import computed_by
 from graphc.program import loop_index
 
 FEW_COLUMNS = 8  # fewer leave vectors along the columns half empty
-REDUCTIONS = ("reduce", "arg_reduce")
 Loops = tuple[int, ...]  # of each axis (not counting literal ones) the position of its loop
 
 
@@ -40,8 +39,7 @@ def sizes_of(shape: Sequence[Size], loops: Loops) -> tuple[Size, ...]:
 def loops_of(node: Node) -> Loops:
     """The loops that a reduction runs over its input: axes that are kept first."""
     source = computed_by(node)
-    axes = source.attrs.get("axes", source.attrs.get("axis"))
-    listed = axes if isinstance(axes, tuple) else (axes,)
+    listed = source.attrs["axes"]
     reduced = [k in listed for k, s in enumerate(source.inputs[0].shape) if s != 1]
     order = [k for k, r in enumerate(reduced) if not r] + [k for k, r in enumerate(reduced) if r]
     return tuple([order.index(k) for k in range(len(order))])
@@ -87,7 +85,7 @@ def column_goals(
         alone, readers = node not in stored, 0
         for user in users.get(node, ()):
             reader = computed_by(user).op
-            if reader.name in REDUCTIONS:
+            if reader.traits.reduces:
                 found.add(loops_of(user))
                 readers += 2 if _few(dims.product(user.shape)) else 1
             elif reader.elementwise and user.shape == node.shape:

@@ -16,8 +16,6 @@ from graphc.ir import Node
 from graphc.passes.fusion.several import computed_by, operands
 
 WINDOW = 4096  # values, all of which may be alive at once: 32 kB, a first cache
-CHEAP = frozenset(("divide", "floor_divide", "mod", "reciprocal", "rsqrt", "sqrt"))  # costly, but not functions of the math library
-LEAVES = ("input", "shared", "constant")
 
 
 def by_level(order: Sequence[Node]) -> list[Node]:
@@ -31,7 +29,7 @@ def by_level(order: Sequence[Node]) -> list[Node]:
         window.clear()
 
     for node in order:
-        if node.op.name in LEAVES or (len(node.inputs) == 1 and not node.op.elementwise and node.inputs[0] in outside and _moves(node)):
+        if node.op.traits.leaf is not None or (node.op.traits.moves == "view" and node.inputs[0] in outside):
             outside.add(node)
             result.append(node)
         elif node.ndim == 0:
@@ -45,11 +43,6 @@ def by_level(order: Sequence[Node]) -> list[Node]:
     return result
 
 
-def _moves(node: Node) -> bool:
-    """Whether the node only picks elements."""
-    return node.op.name in ("slice", "reshape", "transpose", "broadcast")
-
-
 def _sorted(window: list[Node]) -> list[Node]:
     """By level; in each the functions first, those of the same argument side by side. As it is where no two functions can meet."""
     position = {node: k for k, node in enumerate(window)}
@@ -58,7 +51,7 @@ def _sorted(window: list[Node]) -> list[Node]:
     met: Counter[int] = Counter()
     for k, node in enumerate(window):
         op, inputs = computed_by(node).op, operands(node)
-        math = op.costly and op.name not in CHEAP
+        math = op.costly and not op.traits.instruction
         level[node] = max([level.get(i, 0) for i in inputs], default=0) + math
         key[node] = (level[node], not math, position.get(inputs[0], k) if math else k)
         met[level[node]] += math

@@ -19,7 +19,6 @@ from graphc.program import loop_index
 from graphc.scalar import order
 from graphc.verify.scalar import scalar_fault, show, unbound
 
-LEAVES = ("input", "shared", "constant")
 POSITIONS = ("argmax", "argmin")
 
 
@@ -31,7 +30,7 @@ def verify_clusters(graph: Graph, fused: Fused) -> None:
             raise CompileError(f"verify: value {k}, {node.describe()}, has the number {fused.number.get(node)}")
     for node in graph.outputs:
         base = fused.aliases.get(node, node)
-        if base not in fused.home and base.op.name not in LEAVES:
+        if base not in fused.home and base.op.traits.leaf is None:
             raise CompileError(f"verify: no cluster computes the output {node.describe()}")
     for cluster in fused.clusters:
         if cluster.loops and sorted(cluster.loops) != list(in_order(len(cluster.domain))):
@@ -116,7 +115,7 @@ def _load_fault(fused: Fused, cluster: Cluster, number: int) -> str:
     base = fused.aliases.get(node, node)
     home = fused.home.get(base)
     if home is None:
-        return "" if base.op.name in LEAVES else f"nothing computes {base.describe()}"
+        return "" if base.op.traits.leaf is not None else f"nothing computes {base.describe()}"
     return "" if home.index < cluster.index else f"{base.describe()} is computed by cluster {home.index}, not before"
 
 

@@ -9,24 +9,23 @@ import numpy as np
 from graphc.dims import Dim
 from graphc.errors import GraphcError
 from graphc.ir import Node
-from graphc.ops.registry import constant
+from graphc.ops.registry import CONSTANT, constant
 from graphc.ops.spread import BROADCAST
 from graphc.passes.rewriting.match import params
 from graphc.passes.rewriting.rule import AnyRule, Local
 from graphc.types import TensorType
 
 MAX_ELEMENTS = 4096  # a longer result is folded only where it is no longer than what it is computed from
-NEVER = ("host_call", "scan", "while", "cond", "checkpoint", "stop_gradient")
 
 
 def fold_constants(node: Node) -> Node | None:
     """f(constants) -> constant, by the NumPy meaning of f."""
     op = node.op
-    if op is BROADCAST or op.ref is None or op.name in NEVER or not isinstance(node.type, TensorType):
+    if op is BROADCAST or op.ref is None or op.traits.stops or not isinstance(node.type, TensorType):
         return None  # a broadcast number stays one: it costs nothing, and rules see it
     available = 0
     for i in node.inputs:
-        if i.op.name != "constant":
+        if i.op is not CONSTANT:
             return None
         available += params(i)[0].array.size
     size = node.size

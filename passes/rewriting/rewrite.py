@@ -79,7 +79,7 @@ class Table:
         found = self._found.get(key)
         if found is None:
             ops = [i.op.name for i in inputs]
-            tokens = [self._token(i) if op in ("broadcast", "constant") else op for i, op in zip(inputs, ops)]
+            tokens = [self._token(i) if i.op is BROADCAST or i.op is CONSTANT else op for i, op in zip(inputs, ops)]
             seen = Glance(kind, inputs[0] is inputs[-1], tuple(ops), tuple(tokens))
             rules = self._of.get(node.op.name, self._everywhere)
             found = self._found[key] = tuple([r for r in rules if r.accepts(seen)])

@@ -12,8 +12,9 @@ import numpy as np
 from graphc.ir import Node, make
 from graphc.ops.arithmetic import abs, floor_divide, maximum, minimum, mod, negative, reciprocal, relu, sqrt, square
 from graphc.ops.compare import SELECT, logical_and, logical_not, logical_or, logical_xor, stop_gradient, where
-from graphc.ops.elementwise import log, power
-from graphc.ops.spread import BROADCAST, astype
+from graphc.ops.elementwise import exp, log, power
+from graphc.ops.registry import DIM
+from graphc.ops.spread import BROADCAST, CAST, REDUCE, astype
 from graphc.passes.rewriting.match import Number, hole, number, params
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 
@@ -149,9 +150,8 @@ def division_by_repeated(node: Node) -> Node | None:
 
 
 def _moderate(y: Node) -> bool:
-    below = y.inputs[0].op.name if y.inputs else ""
-    name = str(params(y)[1]) if y.op.name == "reduce" else y.op.name
-    return name == "sqrt" or (name, below) in (("cast", "size"), ("sum", "exp"))
+    below = y.inputs[0].op if y.inputs else None
+    return y.op is SQRT or (y.op is CAST and below is DIM) or (y.op is REDUCE and params(y)[1] == "sum" and below is EXP)
 
 
 def unrepeated(y: Node) -> bool:
@@ -159,7 +159,7 @@ def unrepeated(y: Node) -> bool:
     return y.op is not BROADCAST and is_float(y)
 
 
-NOT, EQUAL, DIFFERENT = logical_not(m).op, (x == y).op, (x != y).op
+NOT, EQUAL, DIFFERENT, SQRT, EXP = logical_not(m).op, (x == y).op, (x != y).op, sqrt(x).op, exp(x).op
 
 ALGEBRA: tuple[AnyRule, ...] = (
     # signs

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from graphc.ir import Node
-from graphc.ops.contract import CONTRACT, Spec, axes_of, contract, fold_transpose, roles
+from graphc.ops.contract import Spec, axes_of, contract, fold_transpose, roles
+from graphc.ops.registry import OPS
 from graphc.ops.shape import permute
 from graphc.ops.spread import broadcast
 from graphc.passes.rewriting.match import params
 from graphc.passes.rewriting.rule import AnyRule, Local
+
+NEGATIVE = OPS["negative"]
 
 
 def transpose_in_product(node: Node) -> Node | None:
@@ -18,7 +21,7 @@ def transpose_in_product(node: Node) -> Node | None:
 def sign_out_of_product(node: Node) -> Node | None:
     """contract(-a, b) -> -contract(a, b), and so for b; contract(-a, -b) -> contract(a, b)."""
     a, b = node.inputs
-    left, right = a.op.name == "negative", b.op.name == "negative"
+    left, right = a.op is NEGATIVE, b.op is NEGATIVE
     made = contract(a.inputs[0] if left else a, b.inputs[0] if right else b, params(node)[0])
     return made if left and right else -made
 
@@ -43,5 +46,3 @@ LINALG: tuple[AnyRule, ...] = (
 )
 
 LATE: tuple[AnyRule, ...] = (Local("product without a sum", "contract", product_without_sum),)
-
-_ = CONTRACT

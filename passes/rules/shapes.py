@@ -15,7 +15,7 @@ from graphc.ops.compare import SELECT
 from graphc.ops.create import IOTA, iota
 from graphc.ops.indexing import gather
 from graphc.ops.ranges import within
-from graphc.ops.registry import DIM, asarray
+from graphc.ops.registry import DIM, OPS, asarray
 from graphc.ops.shape import RESHAPE, permute, reshape
 from graphc.ops.slicing import cut, reverse
 from graphc.ops.spread import BROADCAST, CAST, broadcast, reduce
@@ -24,6 +24,7 @@ from graphc.passes.rewriting.rule import AnyRule, Local
 from graphc.types import Shape
 
 Axes = tuple[int, ...]
+ADD, EQUAL, LESS = OPS["add"], OPS["equal"], OPS["less"]
 
 
 def squeezed(shape: Sequence[Size]) -> Shape:
@@ -263,7 +264,7 @@ def sum_of_one_hot(node: Node) -> Node | None:
     """sum over axis a of where(iota(a) == i, g, 0) -> g, where i and g do not vary along a, and i was checked to lie in the axis."""
     (chosen,), (axes, combine) = node.inputs, params(node)
     hit, g, zero = chosen.inputs
-    if combine != "sum" or hit.op.name != "equal" or splat(zero) != 0 or g.op is not BROADCAST:
+    if combine != "sum" or hit.op is not EQUAL or splat(zero) != 0 or g.op is not BROADCAST:
         return None
     for counter, index in (hit.inputs, hit.inputs[::-1]):
         if counter.op is IOTA and index.op is BROADCAST:
@@ -283,7 +284,7 @@ def _in_range(index: Node, n: Size) -> bool:
     if index.op is not SELECT:
         return within(index, n)
     condition, wrapped, plain = index.inputs
-    if condition.op.name != "less" or condition.inputs[0] is not plain or splat(condition.inputs[1]) != 0 or wrapped.op.name != "add":
+    if condition.op is not LESS or condition.inputs[0] is not plain or splat(condition.inputs[1]) != 0 or wrapped.op is not ADD:
         return False
     return any(a is plain and _is_size(b, n) for a, b in (wrapped.inputs, wrapped.inputs[::-1]))
 

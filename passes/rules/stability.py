@@ -13,9 +13,12 @@ import numpy as np
 from graphc.dims import less_equal
 from graphc.ir import Node, make
 from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
-from graphc.ops.compare import isfinite, isinf, stop_gradient, where
+from graphc.ops.compare import SELECT, isfinite, isinf, stop_gradient, where
 from graphc.ops.elementwise import cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, sigmoid, sin, sinh, softplus, tanh
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, supremum, var
+from graphc.ops.registry import OPS
+from graphc.ops.shape import RESHAPE, TRANSPOSE
+from graphc.ops.spread import BROADCAST, REDUCE
 from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 
@@ -25,7 +28,9 @@ c = number("c")
 LN2 = math.log(2.0)
 
 
-SHIFT = ("subtract", "add", "negative", "broadcast", "reshape", "stop_gradient")
+ADD, DIVIDE, EXP, MULTIPLY, POWER, SIGMOID, SQUARE = (f.op for f in (x + y, x / y, exp(x), x * y, x**y, sigmoid(x), square(x)))
+SHIFT = (ADD, (x - y).op, (-x).op, BROADCAST, RESHAPE, stop_gradient(x).op)
+SPREAD = (RESHAPE, BROADCAST, TRANSPOSE)
 MAX_TERMS = 48
 
 
@@ -35,7 +40,7 @@ def unshifted(v: Node) -> bool:
     It is when one of its terms is the maximum of what the others make: log(p) - max(a) is not, of which a is just a part.
     """
     terms = _terms(v)
-    maxima = [t for t in terms if t.op.name == "reduce" and params(t)[1] in ("max", "sup")]
+    maxima = [t for t in terms if t.op is REDUCE and params(t)[1] in ("max", "sup")]
     return not any(len(terms) >= MAX_TERMS or _terms(m.inputs[0]) == terms - {m} for m in maxima)
 
 
@@ -45,7 +50,7 @@ def _terms(v: Node) -> set[Node]:
     below, seen = [v], {v}
     while below and len(terms) < MAX_TERMS:
         node = below.pop()
-        inputs = node.inputs if node.op.name in SHIFT else node.inputs[1:] if node.op.name == "select" else ()
+        inputs = node.inputs if node.op in SHIFT else node.inputs[1:] if node.op is SELECT else ()
         below.extend([i for i in inputs if i not in seen])
         seen.update(inputs)
         if not inputs and splat(node) is None:
@@ -60,7 +65,7 @@ def positive(c: Number) -> bool:
 def root_of_squares(node: Node) -> Node | None:
     """sqrt(t) -> where(t == 0, 0, sqrt(where(t == 0, 1, t))), t a sum of squares: the same value, and derivative 0 at the origin."""
     t = node.inputs[0]
-    if node.op.name == "power":
+    if node.op is POWER:
         half = splat(node.inputs[1])
         if half is None or half != 0.5:
             return None
@@ -75,18 +80,14 @@ def _sum_of_squares(node: Node) -> bool:
     todo, seen = [node], 0
     while todo:
         node, seen = todo.pop(), seen + 1
-        name = node.op.name
-        if name == "add":
+        op = node.op
+        if op is ADD:
             todo.extend(node.inputs)
-        elif (
-            name in ("reshape", "broadcast", "transpose")
-            or (name == "reduce" and params(node)[1] == "sum")
-            or (name == "divide" and _positive_number(node.inputs[1]))
-        ):
+        elif op in SPREAD or (op is REDUCE and params(node)[1] == "sum") or (op is DIVIDE and _positive_number(node.inputs[1])):
             todo.append(node.inputs[0])
-        elif name == "multiply" and any(map(_positive_number, node.inputs)):
+        elif op is MULTIPLY and any(map(_positive_number, node.inputs)):
             todo.extend([i for i in node.inputs if not _positive_number(i)])
-        elif name != "square":
+        elif op is not SQUARE:
             return False
         if seen > 64:
             return False
@@ -119,17 +120,14 @@ def weighted_logsumexp(v: Node, w: Node) -> Node:
     return m + log(sum(w * exp(v - m)))
 
 
-VIEWS = ("slice", "gather", "transpose", "reverse")
-
-
 def log_before_view(node: Node) -> Node | None:
     """log(view(x)) -> view(log(x)), x an exponential, a probability or a sigmoid: log(softmax(z)[k]) -> log(softmax(z))[k]."""
     views: list[Node] = []
     (x,) = node.inputs
-    while x.op.name in VIEWS and len(views) < 8:
+    while x.op.traits.picks and len(views) < 8:
         views.append(x)
         x = x.inputs[0]
-    if x.op.name not in ("exp", "sigmoid") and not (x.op.name in ("divide", "multiply") and any(i.op.name == "exp" for i in x.inputs)):
+    if x.op not in (EXP, SIGMOID) and not (x.op in (DIVIDE, MULTIPLY) and any(i.op is EXP for i in x.inputs)):
         return None
     made = log(x)
     for view in reversed(views):
@@ -143,7 +141,7 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("1 - exp", 1 - exp(x), -expm1(x), floats="stable"),
     Rule("log1p", log(1 + x), log1p(x), floats="stable"),
     Rule("log1p of negative", log(1 - x), log1p(-x), floats="stable"),
-    Local("log before a view", "log", log_before_view, inputs=VIEWS),
+    Local("log before a view", "log", log_before_view, inputs=tuple([op.name for op in OPS.values() if op.traits.picks])),
     Rule("log of exp", log(exp(x)), x, floats="stable"),
     Rule("log1p of expm1", log1p(expm1(x)), x, floats="stable"),
     Rule("log of 1 - exp", log(-expm1(x)), log1mexp(x), floats="stable"),

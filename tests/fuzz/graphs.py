@@ -60,7 +60,7 @@ def builder(*ops: str) -> Callable[[Builder], Builder]:
 
 
 def _bounds(name: str, k: int) -> tuple[float, float]:
-    domain = OPS[name].facts["domain"]
+    domain = OPS[name].row.domain
     return domain[k] if isinstance(domain[0], (tuple, list)) else domain
 
 
@@ -87,8 +87,8 @@ def _row(name: str, arity: int, kinds: str) -> Builder:
 
 
 for _name, _op in OPS.items():
-    if _name in PUBLIC and "kinds" in _op.facts:
-        BUILDERS[_name] = _row(_name, _op.arity or 1, _op.facts["kinds"])
+    if _name in PUBLIC and _op.row is not None:
+        BUILDERS[_name] = _row(_name, _op.arity or 1, _op.row.kinds)
         COVERS[_name] = (_name,)
 
 

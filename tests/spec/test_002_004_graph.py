@@ -162,7 +162,7 @@ def test_R13_kernels_in_any_order_give_the_same_bits() -> None:
     assert len(results) == 1
 
 
-ROWS = {a: [n for n in PUBLIC if n in OPS and OPS[n].arity == a and hasattr(np, n) and "f" in OPS[n].facts["kinds"]] for a in (1, 2)}
+ROWS = {a: [n for n in PUBLIC if n in OPS and OPS[n].arity == a and hasattr(np, n) and "f" in OPS[n].row.kinds] for a in (1, 2)}
 UNARY, BINARY = ROWS[1], ROWS[2]
 
 
@@ -206,7 +206,7 @@ def test_R15_every_argument_has_a_rule_or_a_mark() -> None:
         x = [gx.tensor(f"x{k}", (2,)) for k in range(op.arity or 0)]
         if name == "select":
             x[0] = gx.tensor("c", (2,), "bool")
-        if name == "cast" or "f" not in op.facts.get("kinds", "f"):
+        if name == "cast" or "f" not in (op.row.kinds if op.row else "f"):
             continue
         out = op(*x)
         rule = op.vjp(gx.ones_like(out), out, *x)
@@ -216,9 +216,7 @@ def test_R15_every_argument_has_a_rule_or_a_mark() -> None:
     for name, op in OPS.items():
         if op.vjp is None and name not in sources:  # the mark: no floats come out, or nothing but whole numbers
             whole = name in ("floor_divide", "arg_reduce", "get")
-            assert whole or op.facts["dtype"] in ("compare", "logical") or "f" not in op.facts["kinds"], (
-                f"{name} has neither a rule nor a mark"
-            )
+            assert whole or op.row.dtype in ("compare", "logical") or "f" not in op.row.kinds, f"{name} has neither a rule nor a mark"
 
 
 @pytest.mark.parametrize("name", ["log", "power", "arctan2", "divide", "tan", "xlogy", "logaddexp", "rsqrt"])

@@ -1,0 +1,94 @@
+"""`Traits`: what the compiler must know of an op besides its value and its derivatives, as typed fields of the op's row.
+
+    GATHER = structural("gather", ..., traits=Traits(moves="data", by_data=(0,), checked=...))
+
+Whoever needs to know whether an op only moves elements, must be checked, or has a kernel of its own asks its traits, and
+never for its name: a new op is treated as its row says, everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from graphc.dims import Size
+
+if TYPE_CHECKING:
+    from graphc.ir import Node
+    from graphc.scalar import Scalar
+
+Leaf = Literal["input", "shared", "constant"]
+Moves = Literal["same", "view", "data", "fill", "join"]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """One line an attribute; the default is what an op is that says nothing.
+
+    leaf: a value that is given, not computed: by the caller, by state, by the graph.
+
+    moves: every element of the result is an element of an operand, unchanged:
+        same    operand 0 itself                                             stop_gradient
+        view    operand 0 at an index that the parameters alone give         slice, reverse, reshape, transpose, broadcast, diagonal
+        data    operand 0 at an index that integer operands give             gather
+        fill    operand 0 as for a view, operand 1 where there is none       pad
+        join    one operand or another, by the index alone                   concat
+    permutes: of views, those whose index is the result's, reordered or in part: nothing is computed to find an element.
+    repeats: of views, those that may read one element for many of the result.
+    relabels: of views, the same elements in the same order in memory: a stored operand is the stored result.
+    affine: of views, whether addresses move evenly along the loops; None: they always do.
+
+    by_address: operands that the op's kernel reads at addresses of its own, or more than once an element: they are stored first.
+    by_data: such operands whose addresses come from data, so that no index arithmetic can be done on the way.
+    checked: node -> the indices to check before its kernel runs, each with the size that it must lie below.
+    kernel: the kind of kernel that the op has alone; None: it is a stage among others, as its LoopForm says.
+    reduces: combines over the axes of its parameter `axes`, which disappear: a reduction that may share loops with its producers.
+
+    stops: derivatives do not pass, by definition.
+    keeps_zeros: of elementwise ops, a cotangent that is 0 gives 0, whatever the operands.
+    masks: (out, *inputs, **params) -> for each input where a cotangent can be other than 0, or None; see `derivatives.grad`.
+    instruction: costly, but an instruction of the machine, not a function of the math library.
+    together: ops of one such name share most of their work where they have the same argument.
+    """
+
+    leaf: Leaf | None = None
+    moves: Moves | None = None
+    permutes: bool = False
+    repeats: bool = False
+    relabels: bool = False
+    affine: Callable[[Node], bool] | None = None
+    by_address: tuple[int, ...] = ()
+    by_data: tuple[int, ...] = ()
+    checked: Callable[[Node], list[tuple[Node, Size]]] | None = None
+    kernel: str | None = None
+    reduces: bool = False
+    stops: bool = False
+    keeps_zeros: bool = False
+    masks: Callable[..., Sequence[Node | None]] | None = None
+    instruction: bool = False
+    together: str | None = None
+
+    @property
+    def variable(self) -> bool:
+        """A leaf whose value may differ from call to call."""
+        return self.leaf == "input" or self.leaf == "shared"
+
+    @property
+    def picks(self) -> bool:
+        """Every element is one of operand 0: what holds for all of its elements holds for the result, and f(op(x)) is op(f(x))."""
+        return self.moves in ("same", "view", "data")
+
+
+PLAIN = Traits()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What an elementwise op of the table says of itself besides: see `graphc.ops.rows.elementwise`."""
+
+    emit: Callable[..., Scalar]
+    domain: Any  # (lo, hi) in which tests sample each input, or one for each
+    dtype: str  # a name of `DTYPE_RULES`
+    kinds: str  # the NumPy kinds that the promoted dtype may have
+    mixed: bool = False  # the operands may have different dtypes
