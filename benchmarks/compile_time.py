@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from benchmarks.row import Row, normal
 from benchmarks.worker import Clock
 from graphc.codegen import jit
 from graphc.codegen.compile import write_module
-from graphc.codegen.strategy.product_scratch import make_room
+from graphc.codegen.strategy.product_scratch import scratch_of
 from graphc.codegen.target import host
 from graphc.ir import Graph, Node
 from graphc.options import Options
@@ -30,6 +31,7 @@ from graphc.passes import pipeline
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.storage.cache_blocks import block
+from graphc.passes.storage.kernel_scratch import declare_scratch
 from graphc.passes.storage.memory import plan_memory, update_in_place
 from graphc.passes.storage.scalar_buffers import pack
 from graphc.verify.graph import size_assumptions
@@ -101,8 +103,10 @@ def compiled(declare: Callable[[dict[str, float]], Declared]) -> tuple[int, dict
     new = [(s, v) for (s, _), v in zip(updates, best.outputs[len(outputs) :], strict=True)]
     fused = timed("fuse", lambda: fuse(best))
     assembled = timed("assemble", lambda: assemble(best, new, fused, checks))
-    program = timed("memory", lambda: plan_memory(pack(block(update_in_place(assembled), host().l2 // 2))))
-    text = timed("text", lambda: write_module(make_room(program, host()), Options(target=host())))
+    options = Options(target=host())
+    needs = partial(scratch_of, options=options)
+    program = timed("memory", lambda: plan_memory(declare_scratch(pack(block(update_in_place(assembled), host().l2 // 2)), needs)))
+    text = timed("text", lambda: write_module(program, options))
     code = timed("LLVM", lambda: jit.compile_module(text, host()))
     timed("warm", lambda: jit.load(code))
     gc.enable()

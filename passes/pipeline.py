@@ -20,6 +20,7 @@ from graphc.passes.fusion.split_reductions import split_reductions
 from graphc.passes.fusion.verify_clusters import verify_clusters
 from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
+from graphc.passes.storage.kernel_scratch import Needs, declare_scratch
 from graphc.passes.storage.memory import plan_memory, update_in_place
 from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Program
@@ -68,6 +69,7 @@ class Stage:
     updates: tuple[tuple[Node, Node], ...]  # (variable, new value): the last outputs of the graph
     size_checks: tuple[tuple[Size, Size], ...]
     options: Options
+    needs: Needs | None = None
     fused: Fused | None = None
     program: Program | None = None
 
@@ -116,6 +118,10 @@ def _blocked(s: Stage) -> Stage:
     return s if target is None else replace(s, program=block(s.steps, target.l2 // 2))
 
 
+def _declared(s: Stage) -> Stage:
+    return s if s.needs is None else replace(s, program=declare_scratch(s.steps, s.needs))
+
+
 PROGRAM: tuple[ProgramPass, ...] = (
     ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph))),  # which values share a kernel
     ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
@@ -123,6 +129,7 @@ PROGRAM: tuple[ProgramPass, ...] = (
     on_program("update in place", update_in_place),  # new state where the old one was
     ProgramPass("cache blocks", _blocked),  # runs of elementwise kernels, one piece of all arrays after the other
     on_program("scalar buffers", pack),  # values of rank 0 side by side
+    ProgramPass("scratch", _declared),  # what code generation keeps beside
     on_program("plan memory", plan_memory),  # offsets in the arena
 )
 
@@ -133,10 +140,11 @@ def plan(
     size_checks: Sequence[tuple[Size, Size]],
     log: Log,
     options: Options | None = None,
+    needs: Needs | None = None,
     passes: Sequence[ProgramPass] = PROGRAM,
 ) -> Program:
-    """The program of a graph. The last len(updates) outputs of the graph are the new values."""
-    made = Stage(graph, tuple(updates), tuple(size_checks), options or default_options())
+    """The program of a graph. The last len(updates) outputs of the graph are the new values. `needs`: see `declare_scratch`."""
+    made = Stage(graph, tuple(updates), tuple(size_checks), options or default_options(), needs)
     for row in passes:
         start = time.perf_counter()
         made = row.run(made)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
 from graphc.codegen.loops.loopir import Block, format_loops
 from graphc.codegen.loops.lower import lower
+from graphc.codegen.strategy.product_scratch import scratch_of
 from graphc.ir import Graph, Node
+from graphc.options import Options
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.fusion.split_reductions import split_reductions
+from graphc.passes.pipeline import Log, plan
 from graphc.passes.storage.memory import plan_memory, update_in_place
 from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Program, format_program
@@ -41,6 +46,11 @@ def planned(inputs: Sequence[Node], outputs: Sequence[Node], updates: Sequence[t
     verify_program(program)
     loops_of(program)
     return program
+
+
+def ready(graph: Graph, options: Options) -> Program:
+    """The program that an `Executable` takes, not optimised and not in blocks; everything in it is verified."""
+    return plan(graph, [], size_assumptions(graph.outputs), Log(), replace(options, target=None), partial(scratch_of, options=options))
 
 
 def loops_of(program: Program) -> list[Block]:

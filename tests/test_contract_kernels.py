@@ -21,18 +21,16 @@ from graphc.operators import FUNCTIONS as F
 from graphc.ops.contract import contract
 from graphc.ops.registry import tensor
 from graphc.options import Options
-from graphc.passes.fusion.assemble import assemble
-from graphc.passes.fusion.fuse import fuse
-from graphc.passes.storage.memory import plan_memory
 from graphc.program import Program
+from graphc.target import Target
 from graphc.user.function import function
+from tests.stages import ready
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
 
 
-def program(inputs: Sequence[Node], outputs: Sequence[Node]) -> Program:
-    graph = Graph(tuple(inputs), tuple(outputs))
-    return plan_memory(assemble(graph, [], fuse(graph)))
+def program(inputs: Sequence[Node], outputs: Sequence[Node], target: Target | None = None) -> Program:
+    return ready(Graph(tuple(inputs), tuple(outputs)), Options(verify=True, target=target))
 
 
 def executable(inputs: Sequence[Node], outputs: Sequence[Node]) -> Executable:
@@ -116,10 +114,9 @@ def test_a_product_is_a_product() -> None:
 def test_other_targets_are_written(target: str) -> None:
     from graphc.codegen import jit
     from graphc.codegen.compile import write_module
-    from graphc.codegen.strategy.product_scratch import make_room
 
     a, b = tensor("a", ("m", "k"), "float32"), tensor("b", ("n", "k"), "float32")
-    text = write_module(make_room(program((a, b), (F["maximum"](a @ b.T, 0.0),)), named(target)), Options(target=named(target)))
+    text = write_module(program((a, b), (F["maximum"](a @ b.T, 0.0),), named(target)), Options(target=named(target)))
     code = jit.assembly(text, named(target))
     assert "fmaf" not in code  # no call of the C library where FMA is missing
 
@@ -131,7 +128,7 @@ def test_narrower_machines(vector_bytes: int) -> None:
     rng = np.random.default_rng(9)
     for dtype in ("float32", "float64"):
         a, b = tensor("a", ("m", "k"), dtype), tensor("b", ("n", "k"), dtype)
-        run = Executable(program((a, b), (a @ b.T, F["maximum"](b @ a.T, 0.0), a.T @ a)), Options(target=target))
+        run = Executable(program((a, b), (a @ b.T, F["maximum"](b @ a.T, 0.0), a.T @ a), target), Options(target=target))
         for m, k, n in [(1, 9, 40), (3, 50, 11), (23, 300, 61), (100, 7, 5)]:
             x, y = array(rng, (m, k), dtype), array(rng, (n, k), dtype)
             want = x.astype("f8") @ y.T

@@ -47,7 +47,7 @@ def test_a_fault_in_a_pass_is_caught_behind_it(name: str) -> None:
     rows = tuple(ProgramPass(p.name, lambda s, p=p: damaged(p.run(s))) if p.name == name else p for p in PROGRAM)
     log = Log()
     with pytest.raises(CompileError, match="verify: "):
-        plan(softmax_of_product(), [], [], log, Options(verify=True), rows)
+        plan(softmax_of_product(), [], [], log, Options(verify=True), None, rows)
     assert len(log.lines) == [row.name for row in PROGRAM].index(name)
 
 

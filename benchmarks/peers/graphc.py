@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ class Graphc(Peer):
     def nodes(self, row: Row, data: Arrays) -> Built:
         """Declare, differentiate, optimise, write LLVM text: everything before LLVM, a node of the user's graph."""
         from graphc.codegen.compile import write_module
-        from graphc.codegen.strategy.product_scratch import make_room
+        from graphc.codegen.strategy.product_scratch import scratch_of
         from graphc.codegen.target import host
         from graphc.ir import Graph
         from graphc.options import Options
@@ -138,11 +139,12 @@ class Graphc(Peer):
                 graph = Graph(tuple(inputs), (*outputs, *[v for _, v in updates]))
                 sizes[:] = [len(graph.order)]
                 log, options = pipeline.Log(), Options(target=host())
+                needs = partial(scratch_of, options=options)
                 best = pipeline.optimise(graph, "default", log)
                 values = best.outputs[len(outputs) :]
-                program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log, options)
+                program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log, options, needs)
                 clock = Clock()
-                write_module(make_room(program, host()), options)
+                write_module(program, options)
                 latest["codegen"] = clock.seconds()
             times.update({k: round(1e6 * v / sizes[0], 2) for k, v in latest.items()})
             return []

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-CALLABLE, ARENA, CAPACITY, FIXED = 0, 1, 2, 3  # words of the context; then state cells, constants, objects
+CALLABLE, ARENA, CAPACITY, FAULT, FIXED = 0, 1, 2, 3, 4  # words of the context; then state cells, constants, objects
 TAKEN = -1  # the capacity while a call uses the arena without holding the GIL
 
 
@@ -22,7 +22,7 @@ class Context:
 
     def __init__(self, cells: Sequence[Any], constants: Sequence[int], objects: Sequence[object]) -> None:
         self.cells, self.objects = list(cells), list(objects)
-        words = [0, 0, 0, *[ctypes.addressof(c) for c in self.cells], *constants, *map(id, self.objects)]
+        words = [0] * FIXED + [*[ctypes.addressof(c) for c in self.cells], *constants, *map(id, self.objects)]
         self.words = (ctypes.c_int64 * len(words))(*words)
         self.arena: np.ndarray | None = None
         _CONTEXTS.add(self)

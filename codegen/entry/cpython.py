@@ -36,6 +36,7 @@ _FUNCTIONS = (
     "PyEval_SaveThread",
     "PyList_New",
     "PyLong_AsLongLongAndOverflow",
+    "PyLong_FromLongLong",
     "PyMethod_New",
     "PyTuple_New",
 )

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 
 from graphc import dims
 from graphc import scalar as sc
-from graphc.codegen.compile import FINISHED, program_symbols, replaced_state
 from graphc.codegen.entry import cpython
-from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FIXED, TAKEN
+from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FAULT, FIXED, TAKEN
 from graphc.codegen.entry.objects import readable
 from graphc.codegen.entry.parameters import ParameterEmitter
+from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import Function
 from graphc.codegen.llvm.module import Unit
@@ -29,7 +29,7 @@ from graphc.codegen.llvm.values import Scope
 from graphc.codegen.runtime.binding import Binding
 from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
-from graphc.program import Check, Launch, Layout, Program, root_of
+from graphc.program import HostCall, Layout, Program
 from graphc.user.state import ADDRESS, BUSY, NATIVE
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
@@ -231,11 +231,12 @@ class EntryEmitter(ParameterEmitter):
         slots = self.slot(f"[{len(pointers)} x ptr]")
         for k, p in enumerate(pointers):
             self.put_field(slots, 8 * k, "ptr", p)
-        symbols = program_symbols(program)
-        sizes = self.slot(f"[{max(len(symbols), 1)} x i64]")
-        for k, s in enumerate(symbols):
+        frame = frame_of(program)
+        self.words = sizes = self.slot(f"[{frame.words} x i64]")
+        for k, s in enumerate(frame.symbols):
             self.put_field(sizes, 8 * k, "i64", self.axis(s).text)
-        call = f"call i64 @{'run' if 'part1' in self.module.functions else 'part0'}(ptr {slots}, ptr {sizes})"
+        straight = all(not step.inner for step in program.steps) and len(self.module.functions.keys() & {"part0", "part1"}) == 1
+        call = f"call i64 @part0(ptr {slots}, ptr {sizes})" if straight else f"call i64 @run(ptr {slots}, ptr {sizes}, i64 {FINISHED})"
         if long == "false":
             return e.emit(call)
         before = e.current
@@ -284,16 +285,26 @@ class EntryEmitter(ParameterEmitter):
 
     def finish(self, status: str, out: str, outputs: Sequence[str]) -> None:
         e = self.entry
-        good, bad, drop = self.label("good"), self.label("bad"), self.label("drop")
+        if not any(step.can_fail for step in self.program.steps):
+            self.finished(out, outputs)
+            return
+        good, bad, drop, told = self.label("good"), self.label("bad"), self.label("drop"), self.label("told")
         e.line(f"br i1 {e.emit(f'icmp eq i64 {status}, {FINISHED}')}, label %{good}, label %{bad}, !prof {self.likely}")
         e.label(bad)
-        e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{drop}, label %slow")
+        e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{drop}, label %{told}")
         e.label(drop)
         for o in outputs:
             self.disown(o)
+        e.line(f"br label %{told}")
+        e.label(told)
         self.bury()
-        e.line("br label %slow")
+        self.fault(status)
         e.label(good)
+        self.finished(out, outputs)
+
+    def finished(self, out: str, outputs: Sequence[str]) -> None:
+        """Give the results back."""
+        e = self.entry
         fresh, given = self.label("fresh"), self.label("given")
         e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{fresh}, label %{given}")
         e.label(given)
@@ -304,21 +315,41 @@ class EntryEmitter(ParameterEmitter):
         self.bury()
         e.line(f"ret ptr {made}")
 
+    def fault(self, status: str) -> None:
+        """A check has failed: hand the words of the run to Python, which raises the error. Nothing is run again."""
+        e, frame = self.entry, frame_of(self.program)
+        self.put_field(self.words, 8 * (frame.words - 1), "i64", status)
+        place = e.emit(f"ptrtoint ptr {self.words} to i64")
+        number = self.unless_null(self.api("ptr", "PyLong_FromLongLong", f"i64 {place}"), [])
+        method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(FAULT)}", "ptr %f"), [number])
+        args = self.slot("[1 x ptr]")
+        self.put_field(args, 0, "ptr", number)
+        answer = self.api("ptr", cpython.CALL_METHOD, f"ptr {method}", f"ptr {args}", "i64 1", "ptr null")
+        self.disown(number)
+        self.disown(method)
+        e.line(f"ret ptr {answer}")
+
 
 def can_write_directly(program: Program) -> bool:
     """Whether results may be written into arrays of the caller's: nothing is written to them before all that can fail is past."""
-    last = max([k for k, step in enumerate(program.steps) if isinstance(step, Check)], default=-1)
-    early = [step for step in program.steps[: max(last, 0)] if isinstance(step, Launch)]
-    return not any(program.buffers[root_of(program, b)].role == "output" for step in early for b in step.writes())
+    failures = [k for k, step in enumerate(program.steps) if step.can_fail]
+    early = program.steps[: failures[-1] + bool(program.steps[failures[-1]].inner)] if failures else ()
+    return not any(program.buffers[program.roots[b]].role == "output" for step in early for b in step.writes)
 
 
 def suits(program: Program, binding: Binding, layout: Layout) -> bool:
     """Whether a program can have an entry: few arrays, state of known sizes, plain containers, work of less than days."""
     if len(program.inputs) + len(program.shared) + len(program.outputs) > MOST_ARRAYS:
         return False
-    if not cpython.is_readable() or binding.given or any(not isinstance(s, int) for v in program.shared for s in v.shape):
+    if not cpython.is_readable() or binding.given or _calls_python(program):
+        return False
+    if any(not isinstance(s, int) for v in program.shared for s in v.shape):
         return False
     if not all(map(readable, (*layout.inputs, layout.outputs))):
         return False
     total = in_double(work(program))
     return total.op != "const" or sc.const_value(total) < MOST_WORK
+
+
+def _calls_python(program: Program) -> bool:
+    return any(isinstance(step, HostCall) for step in program.numbered)

@@ -65,8 +65,8 @@ class Emitter:
         return Function(self.name, tuple(self.parameters()), v.entry.lines, self.unit.kernel_attributes)
 
     def parameters(self) -> list[str]:
-        """The operands' addresses, the sizes, the range."""
-        arrays = [f"ptr %b{k}" for k in range(len(self.kernel.operands))]
+        """The addresses of operands and scratch, the sizes, the range."""
+        arrays = [f"ptr %b{k}" for k in range(len(self.kernel.operands) + len(self.kernel.scratch))]
         words = [f"i64 %n{k}" for k in range(len(self.kernel.sizes()))] + ["i64 %lo", "i64 %hi"] * self.shared
         return arrays + words + [f"i64 %x.{s.name}" for s in self.numbers]
 

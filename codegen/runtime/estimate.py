@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from graphc import dims
 from graphc import scalar as sc
 from graphc.codegen.llvm.values import size_scalar
-from graphc.dims import Size
+from graphc.dims import Size, Symbol
 from graphc.dtypes import float64
-from graphc.program import Kernel, Launch, Program
+from graphc.program import Kernel, Launch, Loop, Program, Step
 from graphc.scalar import Scalar
 
 _OP_NS, _MATH_NS, _MAC_NS = 0.03, 0.7, 0.02  # an operation of a vector loop, a transcendental, a step of a product
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
+Bounds = tuple[tuple[Symbol, Size], ...]
+"""Counters of loops, and how far they go."""
 
 
 def kernel_work(kernel: Kernel) -> Work:
@@ -34,10 +37,26 @@ def kernel_work(kernel: Kernel) -> Work:
 def work(program: Program) -> Work:
     """What one run takes on one thread."""
     total: Work = {}
-    for kernel, count in Counter(step.kernel for step in program.steps if isinstance(step, Launch)).items():
+    for (kernel, bounds), count in Counter(_launched(program.steps, ())).items():
+        turns = dims.product([bound for _, bound in bounds])
         for size, each in kernel_work(kernel).items():
+            size = turns * dims.substitute(size, dict(bounds))
             total[size] = total.get(size, 0.0) + count * each
     return total
+
+
+def _launched(steps: Sequence[Step], bounds: Bounds) -> Iterator[tuple[Kernel, Bounds]]:
+    """The kernels, and the loops around with how often each turns at most; one without an end counts as one turn."""
+    for step in steps:
+        match step:
+            case Launch():
+                yield step.kernel, bounds
+            case Loop(extent=extent):
+                (counter,) = dims.symbols(step.counter)
+                most = 1 if extent is None else dims.substitute(extent, dict(bounds))
+                yield from _launched(step.steps, (*bounds, (counter, most)))
+            case _:
+                yield from (found for inside in step.inner for found in _launched(inside, bounds))
 
 
 def static_work(work: Work) -> float:

@@ -8,29 +8,31 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from graphc import dims
 from graphc.codegen import jit
 from graphc.codegen import object_cache as cache
-from graphc.codegen.compile import FINISHED, program_symbols, replaced_state, slot_of, write_module
+from graphc.codegen.compile import write_module
 from graphc.codegen.entry import cpython
-from graphc.codegen.entry.context import CALLABLE, Context
+from graphc.codegen.entry.context import CALLABLE, FAULT, Context
 from graphc.codegen.entry.entry import EntryEmitter, suits
+from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
-from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.binding import Binding, not_negative
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
 from graphc.codegen.runtime.pool import RUN
 from graphc.codegen.runtime.pool import symbols as pool_symbols
-from graphc.codegen.strategy.product_scratch import make_room
+from graphc.codegen.runtime.stops import Stops
+from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
 from graphc.dims import Dim, Size, Symbol
-from graphc.errors import CompileError, IndexOutOfRange, ShapeError, compose, fail
+from graphc.errors import ShapeError, fail
 from graphc.ir import Node
 from graphc.options import Options, default_options
-from graphc.program import Check, Layout, Program
+from graphc.program import Layout, Program
 
 ALIGNMENT = 64
 ARENA_LIMIT = 1 << 46  # bytes; beyond it a size was nonsense
@@ -50,10 +52,12 @@ class Executable:
     ) -> None:
         options = options or default_options()
         self.target = options.target or host()
-        self.program = program = make_room(program, self.target)
+        self.program = program
         self.threads = threads_for(program, options.threads)
         self.arena = arena_bytes(program, self.threads)
-        self.symbols = program_symbols(program)
+        self.frame = frame_of(program)
+        self.symbols = self.frame.symbols
+        self.stops = Stops(program, self.frame)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
         self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *not_negative(program)], given, assuming)
@@ -72,7 +76,7 @@ class Executable:
         if f"@{RUN}(" in self.text:
             symbols |= pool_symbols()
         self.code = jit.load(cache.compiled(self.text, self.target), symbols)
-        self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.code.address("run"))
+        self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(self.code.address("run"))
         self.outputs = [program.buffers[b] for b in program.outputs]
         self.spare: list[np.ndarray] = []
         self.plans: dict[tuple[int, ...], _Plan] = {}
@@ -89,22 +93,32 @@ class Executable:
         arena = self._arena(plan.arena)
         try:
             slots = (ctypes.c_void_p * (len(addresses) + 1))(*addresses, arena.ctypes.data)
-            status = self.run(slots, plan.sizes)
-            if status != FINISHED:
-                self._failed(status, arrays, outputs, arena, plan)
+            words = (ctypes.c_int64 * self.frame.words)(*plan.sizes)
+            status = self.run(slots, words, FINISHED)
+            while status != FINISHED:
+                self.stops.attend(status, words, [*arrays, *self.constants, *outputs], arena)
+                status = self.run(slots, words, status)
         finally:
             rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
             if rest is not None:
                 self.spare.append(rest)
         return outputs
 
-    def entry(self, slow: object) -> int:
-        """The address of the emitted entry, which calls `slow` as a method with what it does not take; 0 if there is none."""
+    def fault(self, address: int) -> None:
+        """Raise what a check of the entry's run found; `address`: of the words of that run."""
+        words = (ctypes.c_int64 * self.frame.words).from_address(address)
+        self.stops.fault(words[self.frame.words - 1], words)
+
+    def entry(self, slow: object, fault: object) -> int:
+        """The address of the emitted entry; 0 if there is none.
+
+        It calls `slow` as a method with what it does not take, and `fault` with the address of its words where a check has failed.
+        """
         if self.context is None:
             return 0
         if self.context.words[CALLABLE] == 0:
-            self.context.objects.append(slow)
-            self.context.words[CALLABLE] = id(slow)
+            self.context.objects += [slow, fault]
+            self.context.words[CALLABLE], self.context.words[FAULT] = id(slow), id(fault)
         return self.code.address("entry")
 
     def output_shapes(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[tuple[int, ...]]:
@@ -113,7 +127,7 @@ class Executable:
 
     def loops(self) -> str:
         """The loops of every kernel as text."""
-        return "\n".join(f"{name}:\n{format_loops(lower(kernel, self.target), 1)}" for kernel, name in self.program.kernels().items())
+        return "\n".join(f"{name}:\n{format_loops(lowered(kernel, self.target), 1)}" for kernel, name in self.program.kernels().items())
 
     def assembly(self) -> str:
         """The machine code as assembly."""
@@ -138,7 +152,7 @@ class Executable:
         arena = self.arena_bytes(env)
         if arena > ARENA_LIMIT:
             raise MemoryError(f"the intermediate values need {arena} bytes")
-        plan = _Plan(tuple(shapes), arena, (ctypes.c_int64 * max(len(sizes), 1))(*sizes), env)
+        plan = _Plan(tuple(shapes), arena, sizes)
         if len(self.plans) >= _PLANS:
             self.plans = {}
         self.plans[sizes] = plan
@@ -154,32 +168,6 @@ class Executable:
                 return aligned_block(nbytes)
         return arena
 
-    def _failed(self, status: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, plan: _Plan) -> None:
-        check = self.program.steps[status]
-        if not isinstance(check, Check):
-            fail(CompileError, f"the native code stopped with an unknown status {status}")
-        position = int(self._view(check.buffer, arrays, outputs, arena, plan.env)[()])
-        indices = self._view(check.indices, arrays, outputs, arena, plan.env)
-        at = tuple(int(i) for i in np.unravel_index(position, indices.shape)) if indices.ndim else ()
-        size = dims.evaluate(check.axis_size, plan.env)
-        value = int(indices.reshape(-1)[position])
-        shown = value if value >= 0 else value - size  # the graph has added the size to negative indices
-        raise IndexOutOfRange(compose(f"index {shown} at position {at} is out of range for an axis of size {size}", check.node))
-
-    def _view(
-        self, buffer: int, arrays: list[np.ndarray], outputs: list[np.ndarray], arena: np.ndarray, env: dict[Symbol, int]
-    ) -> np.ndarray:
-        b = self.program.buffers[buffer]
-        shape = tuple([dims.evaluate(s, env) for s in b.shape])
-        if b.alias is not None:
-            return self._view(b.alias, arrays, outputs, arena, env).reshape(shape)
-        if b.role == "arena":
-            assert b.offset is not None
-            start = dims.evaluate(b.offset, env)
-            count = int(np.prod(shape, dtype=np.int64)) * b.dtype.itemsize
-            return arena[start : start + count].view(b.dtype).reshape(shape)
-        return [*arrays, *self.constants, *outputs][slot_of(self.program, b)].reshape(shape)
-
 
 def aligned_block(nbytes: int) -> np.ndarray:
     """That many bytes, at least one, at a multiple of `ALIGNMENT`."""
@@ -188,15 +176,12 @@ def aligned_block(nbytes: int) -> np.ndarray:
     return raw[start : start + max(nbytes, 1)]
 
 
-class _Plan:
+class _Plan(NamedTuple):
     """What a binding of the sizes determines."""
 
-    __slots__ = ("arena", "env", "shapes", "sizes")
-
-    def __init__(
-        self, shapes: tuple[tuple[int, ...], ...], arena: int, sizes: ctypes.Array[ctypes.c_int64], env: dict[Symbol, int]
-    ) -> None:
-        self.shapes, self.arena, self.sizes, self.env = shapes, arena, sizes, env
+    shapes: tuple[tuple[int, ...], ...]
+    arena: int
+    sizes: tuple[int, ...]
 
 
 __all__ = ["Executable"]

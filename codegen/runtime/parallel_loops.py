@@ -94,7 +94,7 @@ def write_task(unit: Unit, kernel: Kernel, name: str, scratch: tuple[int, ...]) 
     symbol = f"{name}.task" + "".join(f".{k}" for k in scratch)
     if symbol in unit.module.functions:
         return symbol
-    kinds = ["ptr"] * len(kernel.operands) + ["i64"] * len(kernel.sizes())
+    kinds = ["ptr"] * (len(kernel.operands) + len(kernel.scratch)) + ["i64"] * len(kernel.sizes())
     lines = []
     for k, kind in enumerate([*kinds, "i64"]):
         lines += [f"%p{k} = getelementptr i64, ptr %context, i64 {k}", f"%a{k} = load {kind}, ptr %p{k}, align 8"]

@@ -63,9 +63,9 @@ class Operands:
             self.panel = self.room()
 
     def room(self) -> str:
-        """The kernel's last operand."""
-        assert self.e.kernel.room, "`graphc.codegen.strategy.product_scratch` gives a product that copies its operands a place for them"
-        return f"%b{len(self.e.kernel.operands) - 1}"
+        """The kernel's scratch."""
+        assert self.e.kernel.scratch, "a product that copies its operands declares what it needs"
+        return f"%b{len(self.e.kernel.operands)}"
 
     # -- packing ------------------------------------------------------------------------------------------------
     def if_pays(self, pays: bool | Size, write: Callable[[], None]) -> None:

@@ -222,7 +222,7 @@ class ProductWriter:
                 body.append(Store(slot, at, dims.substitute(static, moved), sc.local(k, (), s.dtype), mode))
         lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.e.target)
         loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, 1),)))
-        kernel = replace(self.e.kernel, operands=operands)
+        kernel = replace(self.e.kernel, operands=operands, scratch=())
         return Emitter(self.e.unit, kernel, name, Block((loops,)), numbers=[*axes, M0, N0, COUNT, COLS]).function()
 
 

@@ -1,6 +1,6 @@
-"""Scratch that code generation needs besides what the program plans: the packed copies of products.
+"""What a kernel's strategy keeps beside: the packed copies of products.
 
-    contract k(a, b, c)   ->   contract k(a, b, c, room)
+    contract k(a, b, c)   ->   contract k(a, b, c), scratch u8[98304]
 
 A stack need not have a megabyte left: threads are often given small ones.
 """
@@ -8,45 +8,42 @@ A stack need not have a megabyte left: threads are often given small ones.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
-from graphc import dims
-from graphc.codegen.loops.loopir import Call
+import numpy as np
+
+from graphc.codegen.loops.fma import fuse_multiply_add
+from graphc.codegen.loops.loopir import Block, Call
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.table import STRATEGIES
+from graphc.codegen.target import host
 from graphc.dims import Size
 from graphc.dtypes import uint8
-from graphc.program import Buffer, Kernel, Launch, Operand, Program, Step
+from graphc.options import Options
+from graphc.program import Kernel
 from graphc.target import Target
 
-ALIGNMENT = 64
 
-
-def make_room(program: Program, target: Target) -> Program:
-    """The program with a scratch operand for each kernel that copies; kernels of different steps use the same bytes."""
-    buffers, steps = list(program.buffers), list[Step]()
-    start = dims.floordiv(program.scratch + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
-    scratch, made, places = program.scratch, dict[Kernel, tuple[Kernel, Size]](), dict[Size, int]()
-    for step in program.steps:
-        if isinstance(step, Launch) and any(row.accepts(step.kernel) for row in STRATEGIES.values()):
-            if step.kernel not in made:
-                made[step.kernel] = with_room(step.kernel, target)
-            kernel, nbytes = made[step.kernel]
-            if kernel.room:
-                if nbytes not in places:
-                    places[nbytes] = len(buffers)
-                    buffers.append(Buffer(uint8, (nbytes,), "scratch", offset=start))
-                    scratch = dims.maximum(scratch, start + nbytes)
-                step = replace(step, kernel=kernel, buffers=(*step.buffers, places[nbytes]))
-        steps.append(step)
-    return replace(program, buffers=tuple(buffers), steps=tuple(steps), scratch=scratch)
-
-
-def with_room(kernel: Kernel, target: Target) -> tuple[Kernel, Size]:
-    """The kernel with an operand for its copies, and their bytes."""
-    (first, *_) = lower(kernel, target).body
+def scratch_of(kernel: Kernel, options: Options) -> tuple[tuple[np.dtype, Size], ...]:
+    """The dtype and the elements of each piece of scratch that the code of a kernel needs."""
+    if not _has_strategy(kernel):
+        return ()
+    body = fuse_multiply_add(kernel) if options.fma else kernel
+    (first, *_) = lowered(body, options.target or host()).body
     nbytes: Size = first.strategy.scratch(first.params) if isinstance(first, Call) and isinstance(first.strategy, Strategy) else 0
-    if nbytes == 0:
-        return kernel, 0
-    nbytes = dims.floordiv(nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
-    return replace(kernel, operands=(*kernel.operands, Operand(uint8, (nbytes,), True)), room=True), nbytes
+    return ((uint8, nbytes),) if nbytes != 0 else ()
+
+
+def lowered(kernel: Kernel, target: Target) -> Block:
+    """The loops of a kernel; where a strategy may take it, they are made once, for its scratch and for its code."""
+    return _planned(replace(kernel, scratch=()), target) if _has_strategy(kernel) else lower(kernel, target)
+
+
+def _has_strategy(kernel: Kernel) -> bool:
+    return any(row.accepts(kernel) for row in STRATEGIES.values())
+
+
+@lru_cache(maxsize=64)
+def _planned(kernel: Kernel, target: Target) -> Block:
+    return lower(kernel, target)

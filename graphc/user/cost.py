@@ -3,31 +3,63 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Axis, Kernel, Launch, Program, Stage
+from graphc.program import PLANNED, Axis, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
     """operations: arithmetic per element, a fused multiply-add as two; comparisons, selections and moves are free.
 
-    What several stages of a loop nest share is counted once, as it is computed once.
+    What several stages of a loop nest share is counted once, as it is computed once. A branch counts as the dearer list of its steps,
+    a loop without an end as one turn.
     """
-    operations = transcendental = moved = launches = 0
-    for step in program.steps:
-        if not isinstance(step, Launch):
-            continue
-        launches += 1
-        for kernel, inside in step.kernel.computed():
-            bound = {**env, **{s: dims.evaluate(total, env) for s, total in inside.items()}}
-            done, hard = _operations(kernel, bound)
-            operations += done
-            transcendental += hard
-        moved += sum(_elements(o.shape, env) * o.dtype.itemsize for o in step.kernel.operands)
-    return {"operations": operations, "transcendental": transcendental, "bytes": moved, "kernels": launches}
+    total = _steps(program.steps, env)
+    return {what: total[what] for what in ("operations", "transcendental", "bytes", "kernels")}
+
+
+def _steps(steps: Sequence[Step], env: Mapping[Symbol, int]) -> Counter[str]:
+    """What the steps of a list take together."""
+    total: Counter[str] = Counter()
+    for step in steps:
+        match step:
+            case Launch():
+                total += _launch(step.kernel, env)
+            case Loop():
+                total += _turns(step, env)
+            case Branch():
+                first, second = [_steps(inside, env) for inside in step.inner]
+                total += first if _weight(first) >= _weight(second) else second
+    return total
+
+
+def _weight(cost: Counter[str]) -> tuple[int, int]:
+    return cost["operations"], cost["bytes"]
+
+
+def _turns(loop: Loop, env: Mapping[Symbol, int]) -> Counter[str]:
+    """All turns of a loop; each by itself only where the steps name its counter."""
+    count = 1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0)
+    (counter,) = dims.symbols(loop.counter)
+    if not any(counter in step.symbols for step in launches(loop.steps)):
+        once = _steps(loop.steps, {**env, counter: 0})
+        return Counter({what: count * each for what, each in once.items()})
+    total: Counter[str] = Counter()
+    for turn in range(count):
+        total += _steps(loop.steps, {**env, counter: turn})
+    return total
+
+
+def _launch(kernel: Kernel, env: Mapping[Symbol, int]) -> Counter[str]:
+    total = Counter(kernels=1, bytes=sum(_elements(o.shape, env) * o.dtype.itemsize for o in kernel.operands))
+    for part, inside in kernel.computed():
+        done, hard = _operations(part, {**env, **{s: dims.evaluate(size, env) for s, size in inside.items()}})
+        total += Counter(operations=done, transcendental=hard)
+    return total
 
 
 def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
@@ -59,8 +91,11 @@ def _points(axes: Sequence[Axis], env: Mapping[Symbol, int]) -> int:
 
 def count_memory(program: Program, env: Mapping[Symbol, int], threads: int = 1) -> dict[str, int]:
     """Bytes by role; each of the threads has its own scratch."""
-    rooms = {step.buffers[-1] for step in program.steps if isinstance(step, Launch) and step.kernel.room}  # these hold no value
-    arena = [b for k, b in enumerate(program.buffers) if k not in rooms and b.role in PLANNED and b.alias is None and b.offset is not None]
+    copies = {b for step in launches(program.steps) for b in step.scratch}  # these hold no value
+    arena = [
+        b for k, b in enumerate(program.buffers)
+        if k not in copies and b.role in PLANNED and b.alias is None and b.offset is not None
+    ]  # fmt: skip
     return {
         "inputs": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.inputs),
         "state": sum(_elements(v.shape, env) * v.dtype.itemsize for v in program.shared),

@@ -104,6 +104,7 @@ class Function:
             return self._graph, None, None
         # the joint of the three packages: imported here so that `import graphc` loads neither passes nor LLVM
         from graphc.codegen.runtime.executable import Executable
+        from graphc.codegen.strategy.product_scratch import scratch_of
         from graphc.codegen.target import host
         from graphc.passes.pipeline import Log, optimise, plan
 
@@ -112,11 +113,11 @@ class Function:
         graph = optimise(self._graph, options.mode, self._log, options.verify)
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
-        program = plan(graph, updates, self._size_checks, self._log, options)
+        program = plan(graph, updates, self._size_checks, self._log, options, partial(scratch_of, options=options))
         layout = self._arguments.layout(self._structure)
         who = partial(_assuming, self._graph.outputs, self._updates)  # not a method: the executable shall not lead back to the function
         executable = Executable(program, options, self._arguments.sizes, layout, who)
-        set_entry(self, executable.entry(Function.__call__), executable)
+        set_entry(self, executable.entry(Function.__call__, Function._fault), executable)
         return graph, program, executable
 
     def _options(self, target: Target) -> Options:
@@ -148,12 +149,16 @@ class Function:
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         executable = self._native()
         if not is_kept(self):  # a finaliser calls it, or has saved it
-            set_entry(self, executable.entry(Function.__call__), executable)
+            set_entry(self, executable.entry(Function.__call__, Function._fault), executable)
         state = [s.value for s in executable.program.shared]  # type: ignore[attr-defined]
         if out is None:
             return executable(arrays, state, given)
         targets = self._targets(out, executable.output_shapes(arrays, state, given))
         return _write(executable(arrays, state, given), targets)
+
+    def _fault(self, address: int) -> None:
+        """The entry hands over what a failed check found: nothing is run again."""
+        self._native().fault(address)
 
     def _interpret(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
         env: dict[Any, Any] = dict(zip(self._arguments.variables, arrays, strict=True))

@@ -62,7 +62,7 @@ class _Nest:
 def _nests(kernel: Kernel) -> list[_Nest] | None:
     """The nests of a kernel in order; None where it reads something that a split would tear apart."""
     alone = kernel.kind == "loops" or (kernel.kind == "contract" and not kernel.axes)
-    if not alone or kernel.room or any(s.scan or (s.reduce and (s.axes or s.combine == "recur")) for s in kernel.stages):
+    if not alone or kernel.scratch or any(s.scan or (s.reduce and (s.axes or s.combine == "recur")) for s in kernel.stages):
         return None
     nests: list[_Nest] = []
     number: list[int] = []

@@ -20,8 +20,7 @@ import numpy as np
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.passes.storage.memory import reads_of
-from graphc.program import BLOCK, Axis, Blocks, Buffer, Check, Kernel, Launch, Operand, Piece, Program, Stage, Store, loop_index, root_of
+from graphc.program import BLOCK, Axis, Blocks, Buffer, Kernel, Launch, Operand, Piece, Program, Stage, Store, launches, loop_index
 from graphc.scalar import Scalar
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
@@ -49,13 +48,13 @@ class _Blocker:
     def __init__(self, program: Program, cache: int) -> None:
         self.program, self.cache = program, cache
         self.buffers = list(program.buffers)
-        self.roots = [root_of(program, b) for b in range(len(program.buffers))]
+        self.roots = list(program.roots)
         self.viewed = {b.alias for b in program.buffers}
         self.known: dict[Kernel, _Pointwise | None] = {}
         self.forms = [self._form(s) if isinstance(s, Launch) else None for s in program.steps]
         self.touched: dict[int, list[int]] = {}  # root -> the steps that read or write it
         for k, step in enumerate(program.steps):
-            for b in step.buffers if isinstance(step, Launch) else (step.buffer, step.indices):
+            for b in dict.fromkeys((*step.own, *step.reads, *step.writes)):
                 self.touched.setdefault(self.roots[b], []).append(k)
 
     def run(self) -> Program:
@@ -74,7 +73,7 @@ class _Blocker:
         if not made:
             return self.program
         steps = [made.get(k, self.program.steps[k]) for k in _ordered(needs, member)]
-        state = [k for k, s in enumerate(steps) if isinstance(s, Launch) and any(self.buffers[b].role == "shared" for b in s.writes())]
+        state = [k for k, s in enumerate(steps) if any(self.buffers[b].role == "shared" for b in s.writes)]
         return replace(self.program, buffers=tuple(self.buffers), steps=tuple(steps), commit=min(state, default=len(steps)))
 
     def _form(self, step: Launch) -> _Pointwise | None:
@@ -90,12 +89,11 @@ class _Blocker:
         checks: list[int] = []
         result: list[set[int]] = []
         for k, step in enumerate(self.program.steps):
-            read = [self.roots[b] for b in (reads_of(step) if isinstance(step, Launch) else (step.buffer, step.indices))]
-            written = [self.roots[b] for b in (step.writes() if isinstance(step, Launch) else ())]
+            read, written = ([self.roots[b] for b in buffers] for buffers in (step.reads, step.writes))
             needs = {writer[r] for r in (*read, *written) if r in writer} | {q for r in written for q in readers.get(r, ())}
             if self.forms[k] is None or any(self.buffers[r].role == "shared" for r in written):
                 needs |= set(checks[-1:])  # what it reads by index has been checked, and nothing fails after a write to state
-            if isinstance(step, Check):
+            if step.can_fail:
                 checks.append(k)
             for r in read:
                 readers.setdefault(r, []).append(k)
@@ -155,10 +153,9 @@ class _Blocker:
         written: set[int] = set()
         for k in run:
             step = self.program.steps[k]
-            assert isinstance(step, Launch)
-            if any(self.roots[b] in written for b in reads_of(step)):
+            if any(self.roots[b] in written for b in step.reads):
                 return True
-            written |= {self.roots[b] for b in step.writes()}
+            written |= {self.roots[b] for b in step.writes}
         return False
 
     def _fits(self, run: Sequence[int]) -> bool:
@@ -196,9 +193,7 @@ class _Blocker:
         return rows, count
 
     def _buffers(self, k: int) -> tuple[int, ...]:
-        step = self.program.steps[k]
-        assert isinstance(step, Launch)
-        return step.buffers
+        return self.program.steps[k].own
 
     def _launch(self, run: Sequence[int], rows: dict[int, int], widest: dict[np.dtype, int], size: int) -> Launch:
         total = self._total(run)
@@ -232,7 +227,7 @@ class _Blocker:
                 places.append((slots[b], size * loop_index(0) if along else 0))
             pieces.append(Piece(form.kernel, tuple([s for s, _ in places]), tuple([at for _, at in places])))
         blocks = Blocks(total, size, tuple(pieces))
-        nodes = tuple([n for k in run if isinstance(s := self.program.steps[k], Launch) for n in s.nodes])
+        nodes = tuple([n for step in launches([self.program.steps[k] for k in run]) for n in step.nodes])
         return Launch(Kernel((blocks.axis,), (), tuple(operands), "blocks", blocks), tuple(listed), nodes)
 
 

@@ -10,7 +10,7 @@ from operator import itemgetter
 from graphc import dims
 from graphc import scalar as sc
 from graphc.dims import Size
-from graphc.program import Buffer, Check, Kernel, Launch, Program, Step, root_of
+from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, lifetimes
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
@@ -32,50 +32,35 @@ def plan_memory(program: Program) -> Program:
     return replace(program, buffers=buffers, scratch=scratch)
 
 
-def reads_of(step: Launch) -> list[int]:
-    """The buffers whose elements a kernel loads or adds to."""
-    kernel = step.kernel
-    loaded = {s.param[0] for s in kernel.parts if s.op == "load"}
-    added = {store.slot for stage in kernel.stages for store in stage.stores if store.mode == "add"}
-    return [b for k, b in enumerate(step.buffers) if k in loaded or k in added]
-
-
 def _late_sinks(program: Program) -> Program:
-    """Kernels whose results only the commit reads run as soon as the state they replace has been read, and every check has passed."""
-    replaced = {
-        root_of(program, b): root_of(program, step.writes()[0])
-        for step in program.steps[program.commit :]
-        if isinstance(step, Launch)
-        for b in reads_of(step)
-    }
-    late: list[Launch] = []
+    """Kernels whose results only the commit reads run as soon as the state they replace has been read, and all that can fail is past."""
+    roots = program.roots
+    replaced = {roots[b]: roots[step.writes[0]] for step in program.steps[program.commit :] if step.writes for b in step.reads}
+    late: list[Step] = []
     early: list[Step] = []
     needed: set[int] = set()
     for step in reversed(program.steps[: program.commit]):
-        writes = {root_of(program, b) for b in step.writes()} if isinstance(step, Launch) else set()
-        if isinstance(step, Launch) and writes and not writes & needed and writes & replaced.keys():
+        writes = {roots[b] for b in step.writes}
+        if not step.can_fail and writes and not writes & needed and writes & replaced.keys():
             late.append(step)
             continue
         early.append(step)
-        if isinstance(step, Check):
-            needed |= {root_of(program, step.buffer), root_of(program, step.indices)}
-        else:
-            needed |= {root_of(program, b) for b in reads_of(step)}
+        needed |= {roots[b] for b in step.reads}
     return replace(program, steps=(*_merged(program, early[::-1], late[::-1], replaced), *program.steps[program.commit :]))
 
 
-def _merged(program: Program, early: Sequence[Step], late: Sequence[Launch], replaced: Mapping[int, int]) -> list[Step]:
-    """`early` with each step of `late` behind what it reads, the readers of the state it replaces, and the last check."""
-    checked = max([k for k, s in enumerate(early) if isinstance(s, Check)], default=-1)
+def _merged(program: Program, early: Sequence[Step], late: Sequence[Step], replaced: Mapping[int, int]) -> list[Step]:
+    """`early` with each step of `late` behind what it reads, the readers of the state it replaces, and the last that can fail."""
+    checked = _last_failure(early)
+    roots = program.roots
     written: dict[int, int] = {}  # storage -> the place behind which its last writer stands
     read: dict[int, int] = {}
     behind: dict[int, list[Step]] = {}
     for k, step in enumerate(early):
-        if isinstance(step, Launch):
-            written |= {root_of(program, b): k for b in step.writes()}
-            read |= {root_of(program, b): k for b in reads_of(step)}
+        written |= {roots[b]: k for b in step.writes}
+        read |= {roots[b]: k for b in step.reads}
     for step in late:
-        reads, writes = ([root_of(program, b) for b in buffers] for buffers in (reads_of(step), step.writes()))
+        reads, writes = ([roots[b] for b in buffers] for buffers in (step.reads, step.writes))
         place = max([checked, *[written.get(b, -1) for b in reads], *[read.get(replaced.get(b, -1), -1) for b in writes]])
         written |= dict.fromkeys(writes, place)
         read |= {b: max(place, read.get(b, -1)) for b in reads}
@@ -86,37 +71,36 @@ def _merged(program: Program, early: Sequence[Step], late: Sequence[Launch], rep
     return merged
 
 
+def _last_failure(steps: Sequence[Step]) -> int:
+    return max([k for k, step in enumerate(steps) if step.can_fail], default=-1)
+
+
 def _update_in_place(program: Program) -> Program:
-    steps = list(program.steps)
-    last_check = max([k for k, s in enumerate(steps) if isinstance(s, Check)], default=-1)
+    steps, roots = program.steps, program.roots
+    last_failure = _last_failure(steps)
     readers: dict[int, list[int]] = {}
-    writer: dict[int, int] = {}
+    writers: dict[int, list[int]] = {}
     for k, step in enumerate(steps):
-        if isinstance(step, Launch):
-            for b in reads_of(step):
-                readers.setdefault(root_of(program, b), []).append(k)
-            for b in step.writes():
-                writer.setdefault(root_of(program, b), k)
+        for b in step.reads:
+            readers.setdefault(roots[b], []).append(k)
+        for b in step.writes:
+            writers.setdefault(roots[b], []).append(k)
     renamed: dict[int, int] = {}
     viewed = {b.alias for b in program.buffers}
     dropped: set[int] = set()
     first_write = len(steps)
     for k in range(program.commit, len(steps)):
-        copy = steps[k]
-        assert isinstance(copy, Launch)
-        (target,) = copy.writes()
-        sources = reads_of(copy)
-        source = root_of(program, sources[0]) if sources else -1
+        targets, sources = steps[k].writes, steps[k].reads
+        source = roots[sources[0]] if len(sources) == 1 == len(targets) else -1
         if source < 0 or program.buffers[source].role != "arena" or source in renamed or source in viewed:
             continue
-        at = writer[source]
+        (target,), (at, *others) = targets, writers[source]
         later = [r for r in readers.get(target, []) if r >= at and r != k]
-        launch = steps[at]
-        assert isinstance(launch, Launch)
         if (
-            at <= last_check
+            others
+            or at <= last_failure
             or any(r > at for r in later)
-            or (later and not _same_place(program, launch, source, target))
+            or (later and not _same_place(program, steps[at], source, target))
             or program.buffers[source].shape != program.buffers[target].shape
         ):
             continue
@@ -130,16 +114,18 @@ def _update_in_place(program: Program) -> Program:
     return replace(program, buffers=tuple(buffers), steps=tuple(kept), commit=min(first_write, program.commit))
 
 
-def _same_place(program: Program, launch: Launch, source: int, target: int) -> bool:
+def _same_place(program: Program, step: Step, source: int, target: int) -> bool:
     """True when a kernel reads `target` only at the element it then writes of `source`: old and new may share bytes.
 
     That holds for values per point of the outer axes, also after a reduction: they are stored last.
     """
-    kernel = launch.kernel
+    if not isinstance(step, Launch):
+        return False
+    kernel = step.kernel
     if kernel.kind == "scatter" or any(stage.axes or stage.scan for stage in kernel.stages):
         return False
-    stores = [store.at for stage in kernel.stages for store in stage.stores if launch.buffers[store.slot] == source]
-    slots = {k for k, b in enumerate(launch.buffers) if root_of(program, b) == target}
+    stores = [store.at for stage in kernel.stages for store in stage.stores if step.buffers[store.slot] == source]
+    slots = {k for k, b in enumerate(step.buffers) if program.roots[b] == target}
     loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
     return len(stores) == 1 and all(
         _same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape
@@ -160,27 +146,24 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
 
     By first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block.
     """
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for k, step in enumerate(program.steps):
-        touched = step.buffers if isinstance(step, Launch) else (step.buffer, step.indices)
-        for b in touched:
-            root = root_of(program, b)
-            first.setdefault(root, k)
-            last[root] = k
+    together = _carried_in_place(program) if role == "arena" else {}
+    lives: dict[int, tuple[int, int]] = {}
+    for root, (first, last) in lifetimes(program).items():
+        home = together.get(root, root)
+        start, end = lives.get(home, (first, last))
+        lives[home] = min(start, first), max(end, last)
+    starting: dict[int, list[int]] = {}
     dying: dict[int, list[int]] = {}
-    for root, k in last.items():
-        dying.setdefault(k, []).append(root)
+    for root, (first, last) in lives.items():
+        starting.setdefault(first, []).append(root)
+        dying.setdefault(last, []).append(root)
     sizes: list[Size] = []  # of each block
     needed: dict[tuple[object, ...], Size] = {}  # bytes by dtype and shape
     fits: dict[tuple[Size, Size], bool] = {}
     free: Free = {}
     freed = 0
     block: dict[int, int] = {}
-    starting: dict[int, list[int]] = {}
-    for root, k in first.items():
-        starting.setdefault(k, []).append(root)
-    for k in range(len(program.steps)):
+    for k in range(len(program.numbered)):
         for root in starting.get(k, ()):
             buffer = program.buffers[root]
             if buffer.role == role:
@@ -197,10 +180,29 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
     for size in sizes:
         starts.append(total)
         total = total + size
-    buffers = [
-        replace(b, offset=starts[block[root_of(program, k)]]) if root_of(program, k) in block else b for k, b in enumerate(program.buffers)
-    ]
+    homes = [together.get(root, root) for root in program.roots]
+    buffers = [replace(b, offset=starts[block[h]]) if h in block else b for b, h in zip(program.buffers, homes, strict=True)]
     return tuple(buffers), total
+
+
+def _carried_in_place(program: Program) -> dict[int, int]:
+    """new -> old for the pairs that loops carry in the same bytes: nobody reads the old value after the new one is written."""
+    found: dict[int, int] = {}
+    for loop in program.numbered:
+        if not isinstance(loop, Loop):
+            continue
+        for old, new in loop.carried:
+            if program.buffers[old].shape == program.buffers[new].shape and not _read_late(program, loop, old, new):
+                found[new] = old
+    return found
+
+
+def _read_late(program: Program, loop: Loop, old: int, new: int) -> bool:
+    """Whether a step of the loop's own list reads `old` where `new` is written, but for the same element, or later, or in a loop."""
+    roots = program.roots
+    at = min([k for k, step in enumerate(loop.steps) if new in {roots[b] for b in step.writes}], default=-1)
+    late = [k for k, step in enumerate(loop.steps) if k >= at and old in {roots[b] for b in step.reads}]
+    return at < 0 or any(k > at or not _same_place(program, loop.steps[k], new, old) for k in late) or bool(loop.steps[at].inner)
 
 
 def _aligned(buffer: Buffer) -> Size:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from graphc import scalar as sc
-from graphc.program import Buffer, Check, Kernel, Launch, Operand, Program, Stage, Step, Store
+from graphc.program import Buffer, Kernel, Launch, Operand, Program, Stage, Step, Store
 from graphc.scalar import Scalar
 
 FEWEST = 4  # values; below that nothing is gained
@@ -41,7 +41,7 @@ def pack(program: Program) -> Program:
 
 def _places(program: Program) -> list[list[int]]:
     """The buffers that become one, in order."""
-    kept = {b.alias for b in program.buffers} | {b for s in program.steps if isinstance(s, Check) for b in (s.buffer, s.indices)}
+    kept = {b.alias for b in program.buffers} | {b for s in program.steps if not isinstance(s, Launch) for b in (*s.reads, *s.writes)}
     made: dict[int, int] = {}  # buffer -> the step that writes it
     straight: dict[Kernel, bool] = {}
     for k, step in enumerate(program.steps):

@@ -1,0 +1,79 @@
+"""What `i64 run(ptr slots, ptr sizes, i64 from)` is told, and what it tells.
+
+slots   the addresses of inputs, state, constants, outputs and the arena
+sizes   n, m, ..        the size symbols, in order
+        turn, ..        the counters of loops: they outlive a call of Python in a loop, after which `run` goes on
+        position, value what a failed check found
+status          for whoever is handed the sizes alone
+from    FINISHED: begin; else the number of the host call to go on behind
+gives   FINISHED, or the number of the step to look at: a check that failed, or a host call to be made
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphc import dims
+from graphc.dims import Symbol
+from graphc.program import Buffer, Program
+
+FINISHED = -1
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The words of `sizes`."""
+
+    symbols: tuple[Symbol, ...]
+    counters: tuple[Symbol, ...]
+
+    @property
+    def place(self) -> dict[Symbol, int]:
+        """Where each size and each counter lies."""
+        return {s: k for k, s in enumerate((*self.symbols, *self.counters))}
+
+    @property
+    def found(self) -> int:
+        """Where a failed check leaves its position; the index found there is in the next word, the status behind."""
+        return len(self.symbols) + len(self.counters)
+
+    @property
+    def words(self) -> int:
+        return self.found + 3
+
+
+def frame_of(program: Program) -> Frame:
+    """The frame of a program: its size symbols in order, but for the counters, which come behind them."""
+    found: set[Symbol] = set()
+    for b in program.buffers:
+        for s in (*b.shape, *(() if b.offset is None else (b.offset,))):
+            found |= dims.symbols(s)
+    found |= dims.symbols(program.arena) | dims.symbols(program.scratch)
+    for step in program.numbered:
+        found |= step.symbols
+    for node in (*program.inputs, *program.shared):
+        for s in node.shape:
+            found |= dims.symbols(s)
+    return Frame(tuple(sorted(found - {*program.counters})), program.counters)
+
+
+def slot_of(program: Program, buffer: Buffer) -> int:
+    """The position of a buffer's address among the slots: inputs, state, constants, outputs, then the arena."""
+    counts = {
+        "input": len(program.inputs),
+        "shared": len(program.shared),
+        "constant": len(program.constants),
+        "output": len(program.outputs),
+    }
+    base = 0
+    for role, count in counts.items():
+        if role == buffer.role:
+            return base + buffer.index
+        base += count
+    return base
+
+
+def replaced_state(program: Program) -> list[int]:
+    """The positions among the state of the arrays that a call writes to."""
+    written = {b for step in program.steps for b in step.writes}
+    return sorted({program.buffers[b].index for b in written if program.buffers[b].role == "shared"})

@@ -1,0 +1,39 @@
+"""Where buffers lie at each step: the views in force there, and what loops around have swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from graphc.dims import Dim, Size
+from graphc.program import Loop, Program, Step, View
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Where buffers lie at a place among the steps."""
+
+    views: Mapping[int, Size] = field(default_factory=dict)  # a placed alias -> its offset in elements
+    swaps: Mapping[int, tuple[int, Dim]] = field(default_factory=dict)  # a carried buffer -> its partner, in odd turns of this counter
+
+    def inside(self, program: Program, step: Step) -> Placing:
+        """For the inner lists of a step."""
+        pairs = program.swapped(step) if isinstance(step, Loop) else ()
+        swaps = {b: (partner, step.counter) for old, new in pairs for b, partner in ((old, new), (new, old)) if isinstance(step, Loop)}
+        return replace(self, swaps={**self.swaps, **swaps}) if swaps else self
+
+
+def placings(program: Program) -> list[Placing]:
+    """For every step, by its number."""
+    found: list[Placing] = []
+
+    def visit(steps: Sequence[Step], placing: Placing) -> None:
+        for step in steps:
+            if isinstance(step, View):
+                placing = replace(placing, views={**placing.views, step.buffer: step.offset})
+            found.append(placing)
+            for inside in step.inner:
+                visit(inside, placing.inside(program, step))
+
+    visit(program.steps, Placing())
+    return found

@@ -1,0 +1,180 @@
+"""`Kernel`: what one launch computes.
+
+A kernel is outer axes and ordered stages; one stage is one value: a body in the scalar language over loop axes,
+perhaps combined over reduced axes, perhaps stored. Values that pass between stages of a kernel are `local`s. A
+kernel names its operands by slot and knows nothing of buffers, so equal kernels are equal values and compile once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from graphc import dims
+from graphc import scalar as sc
+from graphc.dims import Dim, Size, Symbol
+from graphc.scalar import Scalar, order
+
+NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A loop: its index symbol and its extent."""
+
+    index: Dim
+    extent: Size
+
+
+_INDEX: dict[str, list[Dim]] = {"i": [], "r": []}
+
+
+def loop_index(position: int, kind: str = "i") -> Dim:
+    """The process-wide index symbol of an axis position, so that equal kernels are equal: `i0, i1, ...`, reduced `r0, ...`."""
+    pool = _INDEX[kind]
+    while len(pool) <= position:
+        pool.append(dims.axis(f"{kind}{len(pool)}"))
+    return pool[position]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a stage's value goes: an operand slot and one index per axis of it. mode: "set" | "add"."""
+
+    slot: int
+    at: tuple[Scalar, ...]
+    mode: str = "set"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """value[axes] = combine over reduce of body; without `combine` just the body, at every point of the kernel's axes.
+
+    A local is read as `local(k, index per axis of stage k)`. With `scan` every partial result of the one reduced
+    axis is stored (before the element is taken in, when `exclusive`).
+    """
+
+    axes: tuple[Axis, ...]
+    body: Scalar
+    dtype: np.dtype
+    reduce: tuple[Axis, ...] = ()
+    combine: str | None = None
+    stores: tuple[Store, ...] = ()
+    scan: str | None = None  # None | "inclusive" | "exclusive"
+    nest: int = 0  # stages over inner axes share a loop nest only within a number; later nests read what earlier ones reduced
+    factor: Scalar | None = None  # combine "recur": value = factor * value + body
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An array argument of a kernel: contiguous, of this dtype and shape."""
+
+    dtype: np.dtype
+    shape: tuple[Size, ...]
+    written: bool = False
+
+
+BLOCK = dims.fresh("block")  # the elements that a kernel inside a block runs over: bound by the kernel around it, not by a call
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A kernel that runs on each block in turn: its operand k is operand slots[k] of the kernel around it, from element at[k] on."""
+
+    kernel: Kernel
+    slots: tuple[int, ...]
+    at: tuple[Size, ...]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """for block in 0..ceil(total / size): every piece in order, over min(size, total - size * block) elements."""
+
+    total: Size
+    size: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def axis(self) -> Axis:
+        return Axis(loop_index(0), dims.floordiv(self.total + (self.size - 1), self.size))
+
+    @property
+    def length(self) -> Size:
+        return dims.minimum(self.size, self.total - self.size * loop_index(0))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "blocks"."""
+
+    axes: tuple[Axis, ...]
+    stages: tuple[Stage, ...]
+    operands: tuple[Operand, ...]
+    kind: str = "loops"
+    blocks: Blocks | None = None  # kind "blocks", which has no stages of its own
+    scratch: tuple[tuple[np.dtype, Size], ...] = ()  # dtype and elements of what code generation keeps beside: no stage names it
+
+    def scalars(self) -> Iterator[Scalar]:
+        for stage in self.stages:
+            yield stage.body
+            if stage.factor is not None:
+                yield stage.factor
+            for store in stage.stores:
+                yield from store.at
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.axes, self.stages, self.operands, self.kind, self.blocks, self.scratch))
+
+    @cached_property
+    def parts(self) -> list[Scalar]:
+        """Every Scalar of the kernel, arguments before users."""
+        return order(self.scalars())
+
+    @cached_property
+    def loaded(self) -> frozenset[int]:
+        """The operands whose elements it loads or adds to."""
+        if self.blocks is not None:
+            return frozenset(p.slots[k] for p in self.blocks.pieces for k in p.kernel.loaded)
+        added = {store.slot for stage in self.stages for store in stage.stores if store.mode == "add"}
+        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added)
+
+    def sizes(self) -> tuple[Symbol, ...]:
+        """The size symbols the code needs as arguments, in a fixed order."""
+        return self._sizes
+
+    @cached_property
+    def _sizes(self) -> tuple[Symbol, ...]:
+        found: set[Symbol] = set()
+        for s in self.parts:
+            if s.op == "index":
+                found |= dims.symbols(s.param)
+        for extent in [a.extent for a in self.all_axes()] + [s for o in self.operands for s in o.shape] + [n for _, n in self.scratch]:
+            found |= dims.symbols(extent)
+        for piece in () if self.blocks is None else self.blocks.pieces:
+            found |= {*piece.kernel.sizes()} - dims.symbols(BLOCK)
+        return tuple(sorted(s for s in found if s.kind == "size"))
+
+    def computed(self) -> list[tuple[Kernel, dict[Symbol, Size]]]:
+        """The kernels that hold the stages: itself, or those of its blocks with what `BLOCK` is in all blocks together."""
+        if self.blocks is None:
+            return [(self, {})]
+        total = dict.fromkeys(dims.symbols(BLOCK), self.blocks.total)
+        return [(piece.kernel, total) for piece in self.blocks.pieces]
+
+    def all_axes(self) -> list[Axis]:
+        return [*self.axes, *(a for s in self.stages for a in (*s.axes, *s.reduce))]
+
+
+def copy_kernel(dtype: np.dtype, shape: tuple[Size, ...]) -> Kernel:
+    """The kernel that copies its first operand to its second."""
+    from_to = Operand(dtype, shape), Operand(dtype, shape, True)
+    at = tuple([sc.index(loop_index(p)) for p in range(len(shape))])
+    stage = Stage((), sc.load(0, at, dtype), dtype, stores=(Store(1, at),))
+    return Kernel(tuple([Axis(loop_index(p), s) for p, s in enumerate(shape)]), (stage,), from_to)

@@ -1,0 +1,255 @@
+"""The steps of a program, each of which says what it reads and writes, whether it can fail, and which steps it holds.
+
+    Launch    run a kernel on buffers                       Loop      steps again and again, values carried from turn to turn
+    View      place a buffer inside another one             Branch    one of two lists of steps
+    Check     stop unless all indices lie inside            HostCall  call Python
+
+Whoever asks for lifetimes, order or costs asks these questions, or `walk`s the tree: nobody lists the kinds of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphc import dims
+from graphc.dims import Dim, Size, Symbol
+from graphc.ir import Node
+from graphc.program.kernel import Kernel
+
+NO_FAULT = np.iinfo(np.int64).max
+
+
+class Asked:
+    """What every step answers, here for one that does nothing. `own` and `symbols` leave the inner steps out, the rest takes them in."""
+
+    @property
+    def own_reads(self) -> tuple[int, ...]:
+        """The buffers that the step itself reads."""
+        return ()
+
+    @property
+    def own_writes(self) -> tuple[int, ...]:
+        """The buffers that the step itself writes."""
+        return ()
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """Every buffer that the step itself touches."""
+        return (*self.own_reads, *self.own_writes)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The buffers that must keep their bytes as long as the inner steps run."""
+        return ()
+
+    @property
+    def inner(self) -> tuple[tuple[Step, ...], ...]:
+        """The lists of steps that it runs."""
+        return ()
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        """The sizes and counters that it names."""
+        return frozenset()
+
+    @property
+    def made(self) -> tuple[Node, ...]:
+        """The nodes that it computes or checks, for messages."""
+        return ()
+
+    @property
+    def can_fail(self) -> bool:
+        """Whether a call may end here, before anything of it is to be seen."""
+        return any(step.can_fail for steps in self.inner for step in steps)
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        return (*self.own_reads, *(b for steps in self.inner for step in steps for b in step.reads))
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        return (*self.own_writes, *(b for steps in self.inner for step in steps for b in step.writes))
+
+
+@dataclass(frozen=True)
+class Launch(Asked):
+    """Run a kernel on buffers, one for each operand and one for each piece of scratch. `nodes` are what it computes, for messages."""
+
+    kernel: Kernel
+    buffers: tuple[int, ...]
+    nodes: tuple[Node, ...] = ()
+    scratch: tuple[int, ...] = ()
+
+    @property
+    def made(self) -> tuple[Node, ...]:
+        return self.nodes
+
+    @property
+    def own_reads(self) -> tuple[int, ...]:
+        loaded = self.kernel.loaded
+        return tuple([b for k, b in enumerate(self.buffers) if k in loaded])
+
+    @property
+    def own_writes(self) -> tuple[int, ...]:
+        return tuple([b for b, o in zip(self.buffers, self.kernel.operands, strict=True) if o.written])
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        return (*self.buffers, *self.scratch)
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return frozenset(self.kernel.sizes())
+
+
+@dataclass(frozen=True)
+class View(Asked):
+    """From here on to the end of the list it stands in, `buffer` lies `offset` elements into what it is an alias of.
+
+    The offset may name the counters of the loops around: row i of x: (n, 4) is View(row, 4 * i), with row an alias of x.
+    """
+
+    buffer: int
+    offset: Size
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return dims.symbols(self.offset)
+
+
+@dataclass(frozen=True)
+class Check(Asked):
+    """Stop with an error unless the i64 in `buffer` is `NO_FAULT`: it is the first faulty position of `indices`."""
+
+    buffer: int
+    indices: int
+    node: Node
+    axis_size: Size
+
+    @property
+    def made(self) -> tuple[Node, ...]:
+        return (self.node,)
+
+    @property
+    def own_reads(self) -> tuple[int, ...]:
+        return (self.buffer, self.indices)
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return dims.symbols(self.axis_size)
+
+    @property
+    def can_fail(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class HostCall(Asked):
+    """results = function(*arguments), in Python: with copies of the arrays; it gives an array, or a sequence of one for each result.
+
+    It runs once for each time that it is reached, also if something fails later. What it raises passes through.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[int, ...] = ()
+    results: tuple[int, ...] = ()
+    node: Node | None = None
+
+    @property
+    def made(self) -> tuple[Node, ...]:
+        return () if self.node is None else (self.node,)
+
+    @property
+    def own_reads(self) -> tuple[int, ...]:
+        return self.arguments
+
+    @property
+    def own_writes(self) -> tuple[int, ...]:
+        return self.results
+
+    @property
+    def can_fail(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Loop(Asked):
+    """for counter in 0..extent, while the boolean in `condition` holds: steps; then what each pair (old, new) carries moves on.
+
+    An extent of None has no end, a condition of None always holds; it is looked at before each turn. For each pair the next turn
+    finds in `old` what this one left in `new`; after the loop the last value lies in `old`, and nobody reads `new`.
+    """
+
+    counter: Dim
+    extent: Size | None
+    steps: tuple[Step, ...]
+    carried: tuple[tuple[int, int], ...] = ()
+    condition: int | None = None
+
+    @property
+    def own_reads(self) -> tuple[int, ...]:
+        return (*((self.condition,) if self.condition is not None else ()), *(b for pair in self.carried for b in pair))
+
+    @property
+    def own_writes(self) -> tuple[int, ...]:
+        return tuple([old for old, _ in self.carried])
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        return self.own_reads
+
+    @property
+    def inner(self) -> tuple[tuple[Step, ...], ...]:
+        return (self.steps,)
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return dims.symbols(self.counter) | (dims.symbols(self.extent) if self.extent is not None else frozenset())
+
+
+@dataclass(frozen=True)
+class Branch(Asked):
+    """The steps of `then` where the boolean in `predicate` holds, those of `otherwise` elsewhere."""
+
+    predicate: int
+    then: tuple[Step, ...]
+    otherwise: tuple[Step, ...] = ()
+
+    @property
+    def own_reads(self) -> tuple[int, ...]:
+        return (self.predicate,)
+
+    @property
+    def inner(self) -> tuple[tuple[Step, ...], ...]:
+        return (self.then, self.otherwise)
+
+
+Step = Launch | View | Check | HostCall | Loop | Branch
+
+_COUNTERS: list[Dim] = []
+
+
+def loop_counter(depth: int) -> Dim:
+    """The process-wide counter of a loop inside `depth` others, so that equal kernels in loops are equal. A size to kernels."""
+    while len(_COUNTERS) <= depth:
+        _COUNTERS.append(dims.fresh("turn"))
+    return _COUNTERS[depth]
+
+
+def walk(steps: Sequence[Step]) -> Iterator[Step]:
+    """Every step, each before those inside it. The place in this order is the number of a step."""
+    stack = list(reversed(steps))
+    while stack:
+        step = stack.pop()
+        yield step
+        for inside in reversed(step.inner):
+            stack += reversed(inside)
+
+
+def launches(steps: Sequence[Step]) -> Iterator[Launch]:
+    """Every launch, wherever it stands."""
+    return (step for step in walk(steps) if isinstance(step, Launch))

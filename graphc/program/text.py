@@ -1,0 +1,110 @@
+"""Kernels and programs as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from graphc import dims
+from graphc.dtypes import SHORT
+from graphc.program.kernel import BLOCK, Kernel
+from graphc.program.program import PLANNED, Program
+from graphc.program.steps import Branch, Check, HostCall, Launch, Loop, Step, View
+from graphc.scalar import format_index, format_scalar
+
+
+def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, str] | None = None) -> str:
+    """The kernel as text: one line a stage."""
+    operands = ", ".join(
+        f"b{k}: {SHORT[o.dtype]}[{dims.format_shape(o.shape)}]{'!' if o.written else ''}" for k, o in enumerate(kernel.operands)
+    )
+    lines = [f"{kernel.kind} {name}({operands})"]
+    lines += [f"  scratch {SHORT[dtype]}[{count}]" for dtype, count in kernel.scratch]
+    lines += [f"  for {a.index} in {a.extent}" for a in kernel.axes]
+    if kernel.blocks is not None:
+        lines[-1] += f": {BLOCK} = {kernel.blocks.length}"
+        for piece in kernel.blocks.pieces:
+            places = [f"b{slot}" + (f" + {at}" if at != 0 else "") for slot, at in zip(piece.slots, piece.at, strict=True)]
+            lines.append(f"    {(names or {}).get(piece.kernel, 'piece')}({', '.join(places)})")
+    for k, stage in enumerate(kernel.stages):
+        over = "".join(f" {a.index}:{a.extent}" for a in stage.axes)
+        reduced = f"{stage.combine}[{', '.join(f'{a.index}:{a.extent}' for a in stage.reduce)}] " if stage.combine else ""
+        where = "".join(f" -> b{s.slot}[{', '.join(format_index(i) for i in s.at)}]{'+=' if s.mode == 'add' else ''}" for s in stage.stores)
+        scan = f"{stage.scan} scan " if stage.scan else ""
+        lines.append(f"    t{k}: {SHORT[stage.dtype]}{over} = {scan}{reduced}{format_scalar(stage.body)}{where}")
+    return "\n".join(lines)
+
+
+def format_program(program: Program) -> str:
+    """The program as text: buffers, then steps; each kernel printed where it is first launched."""
+    lines = []
+    used = {b for step in program.numbered for b in step.own}
+    placed = {step.buffer for step in program.numbered if isinstance(step, View)}
+    for k, b in enumerate(program.buffers):
+        if b.role in PLANNED and k not in used:
+            continue  # it became rows of a run
+        where = f"= %{b.alias}" if b.alias is not None else (f"{b.role} + {b.offset}" if b.role in PLANNED else f"{b.role} {b.index}")
+        where = f"in %{b.alias}" if k in placed else where
+        lines.append(f"%{k}: {SHORT[b.dtype]}[{dims.format_shape(b.shape)}] {where}")
+    writer = _Steps(program)
+    writer.write(program.steps[: program.commit], "")
+    if program.commit < len(program.steps):
+        writer.lines.append("-- commit")
+    writer.write(program.steps[program.commit :], "")
+    return "\n".join([*lines, *writer.lines, f"return {', '.join(f'%{b}' for b in program.outputs)}"])
+
+
+class _Steps:
+    """Writes lists of steps, those inside others further in."""
+
+    def __init__(self, program: Program) -> None:
+        self.names, self.shown, self.lines = program.kernels(), set[Kernel](), list[str]()
+
+    def write(self, steps: Sequence[Step], indent: str) -> None:
+        for step in steps:
+            self.step(step, indent)
+
+    def step(self, step: Step, indent: str) -> None:
+        def line(text: str) -> None:
+            self.lines.append(indent + text)
+
+        match step:
+            case Launch():
+                line(f"{self.names[step.kernel]}({_listed(step.own)})")
+                self.kernel(step.kernel, indent)
+            case View():
+                line(f"%{step.buffer} begins at element {step.offset}")
+            case Check():
+                line(f"check %{step.buffer} (indices %{step.indices} into {step.axis_size})")
+            case HostCall():
+                name = getattr(step.function, "__name__", type(step.function).__name__)
+                line(
+                    f"{_listed(step.results)} = call {name}({_listed(step.arguments)})"
+                    if step.results
+                    else f"call {name}({_listed(step.arguments)})"
+                )
+            case Loop():
+                among = "" if step.extent is None else f" in {step.extent}"
+                until = "" if step.condition is None else f" while %{step.condition}"
+                line(f"for {step.counter}{among}{until}:")
+                self.write(step.steps, indent + "  ")
+                for old, new in step.carried:
+                    line(f"  carry %{new} -> %{old}")
+            case Branch():
+                line(f"if %{step.predicate}:")
+                self.write(step.then, indent + "  ")
+                if step.otherwise:
+                    line("else:")
+                    self.write(step.otherwise, indent + "  ")
+
+    def kernel(self, kernel: Kernel, indent: str) -> None:
+        """The text of a kernel, the first time it is met."""
+        if kernel in self.shown:
+            return
+        inside = [part for part, _ in kernel.computed() if part not in self.shown and part is not kernel]
+        for part in [kernel, *dict.fromkeys(inside)]:
+            self.shown.add(part)
+            self.lines += [f"{indent}  {line}" for line in format_kernel(part, self.names[part], self.names).splitlines()]
+
+
+def _listed(buffers: Sequence[int]) -> str:
+    return ", ".join(f"%{b}" for b in buffers)

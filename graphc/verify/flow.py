@@ -1,0 +1,250 @@
+"""What every buffer holds, followed through the steps.
+
+What is read was written; state is not read after it was replaced, and not replaced before all that can fail is past; a view is used
+where it is placed, and lies inside; what a loop carries in the same bytes is not read after it was overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc import dims
+from graphc.dims import Size, Symbol
+from graphc.program import PLANNED, Branch, HostCall, Kernel, Launch, Loop, Program, Step, View
+from graphc.scalar import order
+from graphc.verify.fault import broken
+from graphc.verify.kernel import still, values_of
+from graphc.verify.storage import samples
+
+
+def verify_flow(program: Program) -> None:
+    """Raise CompileError unless every step finds what it reads, and nothing is lost that a failure would need."""
+    flow = _Flow(program)
+    if not 0 <= program.commit <= len(program.steps):
+        broken(f"the commit point {program.commit} is no place among {len(program.steps)} steps")
+    for place, step in enumerate(program.steps):
+        flow.committed = place >= program.commit
+        if flow.committed and step.can_fail:
+            broken(f"could fail after the commit point {program.commit}, when state is written", None, flow.number, step)
+        flow.step(step)
+    for k, b in enumerate(program.outputs):
+        if program.roots[b] not in flow.written:
+            broken(f"output {k}, %{b}, is never written")
+
+
+class _Flow:
+    """What is known before the step `number`."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.number = 0
+        self.committed = False
+        self.loops: list[Loop] = []  # those around
+        self.written: set[int] = set()  # roots, arena and outputs
+        self.parts: dict[int, set[Symbol]] = {}  # roots that turns of these loops write part by part
+        self.replaced: set[int] = set()  # roots of state that holds its new value
+        self.renewed: set[int] = set()  # the aliases under which a new value was written: what reads these means that one
+        self.scratch: set[int] = set()  # roots of rows that a kernel fills anew for each of its outer points
+        self.viewed = {step.buffer for step in program.numbered if isinstance(step, View)}
+        self.placed: dict[int, Size] = {}  # views in force: their offsets
+        self.overwritten: set[int] = set()  # what is carried in the bytes of a value that has been written
+        loops = [step for step in program.numbered if isinstance(step, Loop)]
+        self.carried = {new: old for loop in loops for old, new in loop.carried if (old, new) not in program.swapped(loop)}
+        if any(program.buffers[b].offset is None for pair in self.carried.items() for b in pair):
+            self.carried = {}  # not planned yet
+
+    def inner(self, steps: Sequence[Step]) -> None:
+        """The steps of an inner list; a view is forgotten behind it."""
+        placed = dict(self.placed)
+        for step in steps:
+            self.step(step)
+        self.placed = placed
+
+    def step(self, step: Step) -> None:
+        k, self.number = self.number, self.number + 1
+        loose = [s.name for s in step.symbols if s in self.program.counters and s not in self._counting(step)]
+        if loose:
+            broken(f"names the counter {loose[0]} of a loop that is not around it", None, k, step)
+        match step:
+            case Launch():
+                self._launch(k, step)
+            case View():
+                self._view(k, step)
+            case Loop():
+                self._loop(k, step)
+            case Branch():
+                self._branch(k, step)
+            case _:
+                for b in step.own_reads:
+                    self._read(b, k, step)
+                if isinstance(step, HostCall):
+                    self.written |= {self.program.roots[b] for b in step.results}
+
+    def _counting(self, step: Step) -> set[Symbol]:
+        own = dims.symbols(step.counter) if isinstance(step, Loop) else frozenset()
+        return {s for loop in self.loops for s in dims.symbols(loop.counter)} | own
+
+    # -- loops and branches ---------------------------------------------------------------------------------------
+    def _loop(self, k: int, step: Loop) -> None:
+        before, overwritten = set(self.written), set(self.overwritten)
+        if step.extent is not None and dims.symbols(step.counter) & dims.symbols(step.extent):
+            broken(f"runs to {step.extent}, which its own turns change", None, k, step)
+        for b in (*(old for old, _ in step.carried), *([step.condition] if step.condition is not None else [])):
+            self._read(b, k, step)
+        self.loops.append(step)
+        self.inner(step.steps)
+        self.loops.pop()
+        for b in (new for _, new in step.carried):
+            if b not in self.written - before:
+                broken(f"carries %{b}, which its steps do not write", None, k, step)
+        runs = isinstance(step.extent, int) and step.extent > 0 and step.condition is None
+        self.written = (self.written if runs else before) - {new for _, new in step.carried}
+        for root, counters in list(self.parts.items()):
+            counters -= dims.symbols(step.counter)
+            if not counters:
+                self.written.add(root)
+                del self.parts[root]
+        self.overwritten = overwritten
+
+    def _branch(self, k: int, step: Branch) -> None:
+        self._read(step.predicate, k, step)
+        before = set(self.written), set(self.replaced), set(self.renewed)
+        ends = []
+        for inside in step.inner:
+            self.written, self.replaced, self.renewed = map(set, before)
+            self.inner(inside)
+            ends.append((self.written, self.replaced, self.renewed))
+        (w1, r1, n1), (w2, r2, n2) = ends
+        self.written, self.replaced, self.renewed = w1 & w2, r1 | r2, n1 & n2
+
+    def _view(self, k: int, step: View) -> None:
+        b = self.program.buffers[step.buffer]
+        if b.alias is None:
+            broken(f"places %{step.buffer}, which is an alias of no buffer", None, k, step)
+        inside = dims.product(self.program.buffers[b.alias].shape) - dims.product(b.shape)
+        for env in samples(self.program):
+            self._inside(k, step, inside, env, 0)
+        self.placed[step.buffer] = step.offset
+
+    def _inside(self, k: int, step: View, most: Size, env: dict[Symbol, int], depth: int) -> None:
+        """Whether a view lies inside what it is placed in, in the first and the last turn of each loop around."""
+        if depth < len(self.loops):
+            loop = self.loops[depth]
+            (counter,) = dims.symbols(loop.counter)
+            last = 0 if loop.extent is None else dims.evaluate(loop.extent, env) - 1
+            for turn in {0, last} if last >= 0 else ():
+                self._inside(k, step, most, {**env, counter: turn}, depth + 1)
+            return
+        offset, limit = dims.evaluate(step.offset, env), dims.evaluate(most, env)
+        if not 0 <= offset <= limit:
+            broken(f"places %{step.buffer} at element {offset}, of 0 to {limit}", None, k, step)
+
+    # -- reading --------------------------------------------------------------------------------------------------
+    def _moving(self, buffer: int) -> set[Symbol]:
+        """The counters that move a buffer inside its storage."""
+        found: set[Symbol] = set()
+        at: int | None = buffer
+        while at is not None:
+            found |= dims.symbols(self.placed.get(at, 0)) & {*self.program.counters}
+            at = self.program.buffers[at].alias
+        return found
+
+    def _use(self, buffer: int, k: int, step: Step) -> int:
+        """The storage of a buffer, which is placed by now."""
+        at: int | None = buffer
+        while at is not None:
+            if at in self.viewed and at not in self.placed:
+                broken(f"uses %{buffer} before it is placed", None, k, step)
+            at = self.program.buffers[at].alias
+        return self.program.roots[buffer]
+
+    def _read(self, buffer: int, k: int, step: Step) -> None:
+        root = self._use(buffer, k, step)
+        kernel = step.kernel if isinstance(step, Launch) else None
+        part = root in self.parts and self._moving(buffer) >= self.parts[root]
+        if self.program.buffers[root].role in (*PLANNED, "output") and root not in self.written and not part:
+            broken(f"reads %{buffer} before it is written", kernel, k, step)
+        if root in self.scratch:
+            broken(f"reads %{buffer}, of which only the last row is left", kernel, k, step)
+        if root in self.replaced and buffer not in self.renewed:
+            broken(f"reads the state %{buffer} after it was replaced", kernel, k, step)
+        if root in self.overwritten:
+            broken(f"reads %{buffer} after what is carried to it was written in its place", kernel, k, step)
+
+    # -- launches -------------------------------------------------------------------------------------------------
+    def _launch(self, k: int, step: Launch) -> None:
+        kernel = step.kernel
+        roots = [self._use(b, k, step) for b in step.buffers]
+        inside: set[int] = set()  # what this kernel has stored itself
+        loaded: set[int] = set()
+        slots = [range(len(step.buffers))] if kernel.blocks is None else [piece.slots for piece in kernel.blocks.pieces]
+        for part, named in zip([part for part, _ in kernel.computed()], slots):
+            self._values(part, named, roots, inside, loaded, k, step)
+        for slot, operand in enumerate(kernel.operands):
+            if operand.written:
+                self._write(slot, loaded, [self.carried.get(root, root) for root in roots], k, step)
+
+    def _values(
+        self, kernel: Kernel, slots: Sequence[int], roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch
+    ) -> None:
+        """What the stages of `kernel` read and store; its operand s is slots[s] of the launch."""
+        for stage in kernel.stages:
+            for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
+                if s.op == "load":
+                    slot = slots[s.param[0]]
+                    loaded.add(slot)
+                    if roots[slot] not in inside:
+                        self._read(step.buffers[slot], k, step)
+            for store in stage.stores:
+                if store.mode == "add" and roots[slots[store.slot]] not in inside:
+                    self._read(step.buffers[slots[store.slot]], k, step)
+                inside.add(roots[slots[store.slot]])
+
+    def _write(self, slot: int, loaded: set[int], roots: list[int], k: int, step: Launch) -> None:
+        program, kernel, root = self.program, step.kernel, roots[slot]
+        if any(other != slot and o.written and roots[other] == root for other, o in enumerate(kernel.operands)):
+            broken(f"writes %{root} through two operands", kernel, k, step)
+        twins = [other for other in loaded if other != slot and roots[other] == root]
+        if twins and not _same_place(kernel, slot, twins):
+            broken(f"writes %{root} while it reads other elements of it", kernel, k, step)
+        if program.buffers[root].role == "shared":
+            if self.loops:
+                broken(f"writes the state %{root} in a loop, whose next turn might fail or read it", kernel, k, step)
+            if not self.committed:
+                broken(f"writes the state %{root} before the commit point {program.commit}", kernel, k, step)
+            if root in self.replaced:
+                broken(f"writes the state %{root} twice", kernel, k, step)
+            self.replaced.add(root)
+            self.renewed |= {step.buffers[slot]} - {root}
+        elif moving := self._moving(step.buffers[slot]):
+            if program.roots[step.buffers[slot]] not in self.written:
+                self.parts.setdefault(root, set()).update(moving)
+        else:
+            self.written.add(program.roots[step.buffers[slot]])
+            if self.carried.get(program.roots[step.buffers[slot]]) == root:
+                self.overwritten.add(root)
+        if kernel.blocks is not None:
+            rows = any(isinstance(at, int) for p in kernel.blocks.pieces for s, at in zip(p.slots, p.at) if s == slot)
+            if rows is not (program.buffers[root].role == "scratch"):
+                broken(f"stores {'rows' if rows else 'arrays'} of all blocks to %{root}", kernel, k, step)
+            if rows:
+                self.scratch.add(root)
+            return
+        stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
+        if program.buffers[root].role == "scratch":
+            self.scratch.add(root)
+        elif kernel.kind != "scatter" and any(still(store, kernel.axes) for store in stores):
+            broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
+
+
+def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
+    """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores at the end of each outer point."""
+    if kernel.blocks is not None:  # each piece is at one place in all arrays
+        return True
+    stages = [(stage, store) for stage in kernel.stages for store in stage.stores if store.slot == slot]
+    if kernel.kind == "scatter" or len(stages) != 1 or stages[0][0].axes or stages[0][0].scan:
+        return False
+    at = stages[0][1].at
+    loads = [s for s in order(kernel.scalars()) if s.op == "load" and s.param[0] in twins]
+    same_shape = all(kernel.operands[t].shape == kernel.operands[slot].shape for t in twins)
+    return same_shape and all(tuple(map(id, s.args[: len(at)])) == tuple(map(id, at)) for s in loads)
