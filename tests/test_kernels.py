@@ -301,7 +301,7 @@ def test_empty_reductions() -> None:
     )
     for shape in [(0, 3), (3, 0), (0, 0)]:
         f.check(np.zeros(shape))
-    for reduction in (gx.max, gx.min, gx.argmax, gx.argmin, gx.logsumexp, gx.softmax):
+    for reduction in (gx.max, gx.min, gx.argmax, gx.argmin):
         g = gx.function([x], reduction(x, axis=0))
         assert g(np.zeros((3, 0))).size == 0
         with pytest.raises(gx.ShapeError, match=r"the size n = x.shape\[0\] = 0 must be at least 1"):

@@ -292,6 +292,7 @@ def test_stable(rule: Rule, dtype: str) -> None:
 x, y = gx.tensor("x", (3, 4)), gx.tensor("y", (4,))
 w, one = gx.tensor("w", (4, 3)), gx.tensor("one", (3, 1))
 i, k = gx.tensor("i", (3,), "int64"), gx.tensor("k", (4, 3), "int8")
+rows = gx.tensor("rows", (3, "n"))
 ROW = gx.broadcast_to(y, (3, 4))
 
 
@@ -330,6 +331,7 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "reduce of broadcast": lambda: gx.max(ROW, axis=0) * gx.max(ROW, axis=1)[0],
     "reduce of reshape": lambda: gx.sum(gx.reshape(x, (2, 6))),
     "gather of elementwise": lambda: gather(x - broadcast(y[:3], (3, 4), (0,)), i % 4, axes=(1,), batch=1),
+    "extreme that was checked": lambda: gx.max(rows, axis=1),
     "gather at ones": lambda: gx.take_along_axis(x, (i % 4)[:, None], axis=1),
     "sum of one-hot": lambda: _one_hot(i),
     "sum of sums": lambda: gx.sum(gx.sum(gx.reshape(x, (2, 3, 2)), axis=1), axis=1),
@@ -355,7 +357,7 @@ def test_local(rule: Local) -> None:
     node = EXAMPLES[rule.name]()
     draw = np.random.default_rng(0)
     env = {n: draw.normal(size=n.shape) if n.dtype.kind == "f" else draw.integers(-3, 4, n.shape).astype(n.dtype)
-           for n in (x, y, w, one, i, k)}  # fmt: skip
+           for n in (x, y, w, one, i, k)} | {rows: draw.normal(size=(3, 2))}  # fmt: skip
     fired = 0
     for n in toposort([node]):
         glance = Glance("", False, tuple([j.op.name for j in n.inputs]), ())

@@ -21,6 +21,7 @@ from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
 from graphc.scalar import math
 from graphc.target import Target
+from tests import oracle
 from tests.vector import Vectorised
 
 PRECISION = 220  # bits
@@ -87,6 +88,10 @@ REFERENCES: dict[str, Reference] = {
     "cosh": Reference(_clipped(mp.cosh, 2000), np.cosh, ((-90, 90), (-1, 1), (-711, 711))),
     "tanh": Reference(_clipped(mp.tanh, 2000), np.tanh, ((-20, 20), (-1, 1), (-0.3, 0.3))),
     "sigmoid": Reference(lambda x: 1 / (1 + mp.exp(-max(min(x, 2000), -2000))), special.expit, ((-110, 40), (-3, 3), (-750, -700))),
+    "sigmoid_slope": Reference(
+        lambda x: 1 / (2 + mp.exp(min(abs(x), 2000)) + mp.exp(-min(abs(x), 2000))), oracle.OTHERS["sigmoid_slope"],
+        ((-110, 110), (-3, 3), (-750, -700), (700, 750)),
+    ),
     "log": Reference(_nan_below(mp.log, 0), np.log, ((0.5, 2), (0.99, 1.01), (0, 100))),
     "log1p": Reference(_nan_below(mp.log1p, -1), np.log1p, ((-1, 1), (-0.01, 0.01), (0, 100), (-0.5, 0.6))),
     "log2": Reference(_nan_below(lambda x: mp.log(x) / mp.log(2), 0), np.log2, ((0.5, 2), (0.99, 1.01), (0, 100))),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from graphc.codegen.mathlib.coefficients import EXP_F32, EXP_F64, EXP_SHORT
 from graphc.codegen.mathlib.kit import clamp, fast_two_sum, nearest, negative_size, poly, power_of_two, scale
 from graphc.dtypes import float32, float64
-from graphc.scalar import Scalar, copysign, fma, select
+from graphc.scalar import Scalar, copysign, fma, maximum, select
 from graphc.target import Target
 
 LOG2 = {  # high + low; the high part has few enough bits that n * high is exact
@@ -44,9 +44,14 @@ def _in_range(x: Scalar) -> Scalar:
     return clamp(x, -104.0, 89.0) if x.dtype == float32 else clamp(x, -746.0, 710.0)
 
 
+def _reduced_negative(x: Scalar) -> tuple[Scalar, Scalar]:
+    """`reduce` for x <= 0, bounded where exp(x) is 0"""
+    return reduce(clamp(x, -104.0 if x.dtype == float32 else -746.0))
+
+
 def exp_of_negative(x: Scalar, target: Target) -> Scalar:
     """exp(x) for x <= 0"""
-    r, n = reduce(clamp(x, -104.0 if x.dtype == float32 else -746.0))
+    r, n = _reduced_negative(x)
     return scale(_above_one(r) + 1.0, n, target)
 
 
@@ -93,13 +98,23 @@ def cosh(x: Scalar, target: Target) -> Scalar:
 
 
 def tanh(x: Scalar, target: Target) -> Scalar:
-    """t = e / (e + 2) with e = expm1(2|x|), less what e + 2 lost in rounding times t / (e + 2), where 1 / (e + 2) = (1 - t) / 2"""
-    r, n = reduce(clamp(abs(x) * 2.0, high=18.2 if x.dtype == float32 else 38.2))
-    power = power_of_two(n)
-    e = fma(power, _above_one(r), power - 1.0)
-    below, lost = fast_two_sum(e.like(2.0), e)
-    t = e / below
-    return copysign(clamp(fma(t * lost, fma(t, 0.5, -0.5), t), high=1.0), x)
+    """t = (1 - e) / (1 + e) with e = exp(-2|x|), taken apart as in the derivative 4 e / (1 + e)**2, which so shares it
+
+    1 - e is taken from exp(r) - 1 and keeps its digits where x is small. t is corrected by what 1 + e lost in rounding, and in f64 1 - e,
+    over 1 + e: 1 / (1 + e) = (1 + t) / 2.
+    """
+    r, n = _reduced_negative(negative_size(2.0 * x))
+    above = _above_one(r)
+    power = power_of_two(maximum(n, -64))  # beyond, 1 - e and 1 + e are 1
+    below, lost = fast_two_sum(x.like(1.0), fma(power, above, power))
+    if x.dtype == float32:
+        t = fma(-power, above, 1.0 - power) / below
+        lost = t * -lost
+    else:
+        top, rest = fast_two_sum(1.0 - power, -(power * above))
+        t = top / below
+        lost = fma(t, -lost, rest)
+    return copysign(fma(lost, fma(t, 0.5, 0.5), t), x)
 
 
 def sigmoid(x: Scalar, target: Target) -> Scalar:
@@ -107,3 +122,10 @@ def sigmoid(x: Scalar, target: Target) -> Scalar:
     e = exp_of_negative(negative_size(x), target)
     top = select(x < 0.0, e, 1.0)
     return top / (1.0 + e)
+
+
+def sigmoid_slope(x: Scalar, target: Target) -> Scalar:
+    """e / (1 + e)**2 with e = exp(-|x|), which the sigmoid beside it needs too"""
+    e = exp_of_negative(negative_size(x), target)
+    below = 1.0 + e
+    return e / (below * below)

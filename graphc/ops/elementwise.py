@@ -16,7 +16,7 @@ import numpy as np
 from graphc.dtypes import is_float
 from graphc.ir import Node
 from graphc.ops.arithmetic import *  # noqa: F403
-from graphc.ops.arithmetic import abs, maximum, reciprocal, sqrt
+from graphc.ops.arithmetic import abs, maximum, reciprocal
 from graphc.ops.compare import *  # noqa: F403
 from graphc.ops.compare import isfinite, isinf, stop_gradient, where, zeros_as
 from graphc.ops.registry import CONSTANT
@@ -154,6 +154,56 @@ xlogy = elementwise(
     emit=lambda s, x, y: s.select(x.eq(0.0) & y.eq(y), x.like(0.0), x * s.math("log", y)), domain=((-4.0, 4.0), (0.1, 4.0)),
 )  # fmt: skip
 
+
+# -- slopes -----------------------------------------------------------------------------------------------------------------
+# Derivatives that neither `out` nor x alone can give without losing a tail: 1 - tanh(x)**2 is 0 from x = 19 on, 1 + x*x overflows
+# long before its root does, and the derivative 2x of (1 - x) * (1 + x) cancels. Their derivatives are products with themselves.
+def _wide_root(s: ModuleType, x: Scalar) -> Scalar:
+    """sqrt(1 + x*x), |x| where that is nearer than rounding: no overflow."""
+    size = s.unary("abs", x)
+    far = size > (2.0**13 if x.dtype.itemsize == 4 else 2.0**28)
+    return s.select(far, size, s.sqrt(x * x + 1.0))  # type: ignore[no-any-return]
+
+
+def _logistic_ref(x: np.ndarray) -> Any:
+    e = np.exp(-np.abs(x))
+    return e / np.square(1 + e)
+
+
+sigmoid_slope = elementwise(
+    "sigmoid_slope", 1, "The derivative of sigmoid, sigmoid(x) * sigmoid(-x): even, accurate in both tails.", ref=_logistic_ref,
+    vjp=lambda g, out, x: (-(g * (out * tanh(0.5 * x))),), emit=_math("sigmoid_slope"), costly=True,
+)  # fmt: skip
+arcsin_slope = elementwise(
+    "arcsin_slope", 1, "The derivative of arcsin, 1 / sqrt(1 - x**2).", ref=lambda x: 1 / np.sqrt((1 - x) * (1 + x)), costly=True,
+    vjp=lambda g, out, x: (g * ((x * out) * (out * out)),), emit=lambda s, x: 1.0 / s.sqrt((1.0 - x) * (1.0 + x)), domain=(-0.9, 0.9),
+)  # fmt: skip
+arctan_slope = elementwise(
+    "arctan_slope", 1, "The derivative of arctan, 1 / (1 + x**2).", ref=lambda x: 1 / (1 + x * x), costly=True,
+    vjp=lambda g, out, x: (g * (-2 * ((x * out) * out)),), emit=lambda s, x: 1.0 / (x * x + 1.0),
+)  # fmt: skip
+arcsinh_slope = elementwise(
+    "arcsinh_slope", 1, "The derivative of arcsinh, 1 / sqrt(1 + x**2), which does not overflow on the way.", costly=True,
+    ref=lambda x: 1 / np.hypot(np.ones_like(x), x), vjp=lambda g, out, x: (-(g * ((x * out) * (out * out))),),
+    emit=lambda s, x: 1.0 / _wide_root(s, x),
+)  # fmt: skip
+arccosh_slope = elementwise(
+    "arccosh_slope", 1, "The derivative of arccosh, 1 / sqrt(x**2 - 1); nan for x < 1.",
+    ref=lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
+    vjp=lambda g, out, x: (-(g * ((x * out) * (out * out))),), emit=lambda s, x: 1.0 / (s.sqrt(x - 1.0) * s.sqrt(x + 1.0)), costly=True,
+    domain=(1.1, 5.0),
+)  # fmt: skip
+arctanh_slope = elementwise(
+    "arctanh_slope", 1, "The derivative of arctanh, 1 / (1 - x**2).", ref=lambda x: 1 / ((1 - x) * (1 + x)), costly=True,
+    vjp=lambda g, out, x: (g * (2 * ((x * out) * out)),), emit=lambda s, x: 1.0 / ((1.0 - x) * (1.0 + x)), domain=(-0.9, 0.9),
+)  # fmt: skip
+erf_slope = elementwise(
+    "erf_slope", 1, "The derivative of erf, 2 / sqrt(pi) * e**-x**2.",
+    ref=lambda x: x.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-(x * x)),
+    vjp=lambda g, out, x: (g * where(out == 0, 0.0, -2 * (x * out)),), emit=lambda s, x: s.math("exp", -(x * x)) * (2 / math.sqrt(math.pi)),
+    costly=True,
+)  # fmt: skip  # where: from |x| = 28 on, for -2x overflows beyond half the largest number
+
 # -- circular functions -----------------------------------------------------------------------------------------------------
 sin = elementwise("sin", 1, "The sine of x radians.", ref=np.sin, vjp=lambda g, out, x: (g * cos(x),), emit=_math("sin"), costly=True,
                   together=TOGETHER["sin"])  # fmt: skip
@@ -167,14 +217,14 @@ tan = elementwise(
 )  # fmt: skip
 arcsin = elementwise(
     "arcsin", 1, "The angle in [-pi/2, pi/2] whose sine is x.", ref=np.arcsin, emit=_math("asin"), costly=True, domain=(-0.9, 0.9),
-    vjp=lambda g, out, x: (g / sqrt((1 - x) * (1 + x)),),
-)  # fmt: skip  # 1 - x * x cancels near 1
+    vjp=lambda g, out, x: (g * arcsin_slope(x),),
+)  # fmt: skip
 arccos = elementwise(
     "arccos", 1, "The angle in [0, pi] whose cosine is x.", ref=np.arccos, emit=_math("acos"), costly=True, domain=(-0.9, 0.9),
-    vjp=lambda g, out, x: (-(g / sqrt((1 - x) * (1 + x))),),
+    vjp=lambda g, out, x: (-(g * arcsin_slope(x)),),
 )  # fmt: skip
 arctan = elementwise(
-    "arctan", 1, "The angle in [-pi/2, pi/2] whose tangent is x.", ref=np.arctan, vjp=lambda g, out, x: (g / (1 + x * x),),
+    "arctan", 1, "The angle in [-pi/2, pi/2] whose tangent is x.", ref=np.arctan, vjp=lambda g, out, x: (g * arctan_slope(x),),
     emit=_math("atan"), costly=True,
 )  # fmt: skip
 
@@ -197,19 +247,19 @@ sinh = elementwise("sinh", 1, "(e**x - e**-x) / 2.", ref=np.sinh, vjp=lambda g, 
 cosh: Callable[..., Node] = elementwise(
     "cosh", 1, "(e**x + e**-x) / 2.", ref=np.cosh, vjp=lambda g, out, x: (g * sinh(x),), emit=_math("cosh"), costly=True
 )
-tanh = elementwise(
-    "tanh", 1, "sinh(x) / cosh(x): odd, saturating.", ref=np.tanh, vjp=lambda g, out, x: (g * (1 - out * out),), emit=_math("tanh"),
-    costly=True,
+tanh: Callable[..., Node] = elementwise(
+    "tanh", 1, "sinh(x) / cosh(x): odd, saturating.", ref=np.tanh, emit=_math("tanh"), costly=True,
+    vjp=lambda g, out, x: (g * (4 * sigmoid_slope(2 * x)),),
 )  # fmt: skip
 arcsinh = elementwise(
-    "arcsinh", 1, "The inverse of sinh.", ref=np.arcsinh, vjp=lambda g, out, x: (g / sqrt(x * x + 1),), emit=_math("asinh"), costly=True,
+    "arcsinh", 1, "The inverse of sinh.", ref=np.arcsinh, vjp=lambda g, out, x: (g * arcsinh_slope(x),), emit=_math("asinh"), costly=True,
 )  # fmt: skip
 arccosh = elementwise(
     "arccosh", 1, "The inverse of cosh, >= 0; nan for x < 1.", ref=np.arccosh, emit=_math("acosh"), costly=True, domain=(1.1, 5.0),
-    vjp=lambda g, out, x: (g / (sqrt(x - 1) * sqrt(x + 1)),),
+    vjp=lambda g, out, x: (g * arccosh_slope(x),),
 )  # fmt: skip
 arctanh = elementwise(
-    "arctanh", 1, "The inverse of tanh; nan for |x| > 1.", ref=np.arctanh, vjp=lambda g, out, x: (g / ((1 - x) * (1 + x)),),
+    "arctanh", 1, "The inverse of tanh; nan for |x| > 1.", ref=np.arctanh, vjp=lambda g, out, x: (g * arctanh_slope(x),),
     emit=_math("atanh"), costly=True, domain=(-0.9, 0.9),
 )  # fmt: skip
 
@@ -225,7 +275,7 @@ def _softplus_ref(x: np.ndarray) -> Any:
 
 
 sigmoid = elementwise(
-    "sigmoid", 1, "1 / (1 + e**-x), accurate in both tails.", ref=_sigmoid_ref, vjp=lambda g, out, x: (g * (out * (1 - out)),),
+    "sigmoid", 1, "1 / (1 + e**-x), accurate in both tails.", ref=_sigmoid_ref, vjp=lambda g, out, x: (g * sigmoid_slope(x),),
     emit=_math("sigmoid"), costly=True,
 )  # fmt: skip
 softplus = elementwise(
@@ -244,15 +294,11 @@ def _each(function: Callable[[float], float]) -> Callable[[np.ndarray], Any]:
     return lambda x: np.array([function(v) for v in x.ravel().tolist()], x.dtype).reshape(x.shape)
 
 
-def _gauss(x: Node) -> Node:
-    return (2 / math.sqrt(math.pi)) * exp(-(x * x))
-
-
 erf = elementwise(
-    "erf", 1, "2 / sqrt(pi) times the integral of e**-t**2 from 0 to x.", ref=_each(math.erf), vjp=lambda g, out, x: (g * _gauss(x),),
+    "erf", 1, "2 / sqrt(pi) times the integral of e**-t**2 from 0 to x.", ref=_each(math.erf), vjp=lambda g, out, x: (g * erf_slope(x),),
     emit=_math("erf"), costly=True,
 )  # fmt: skip
 erfc = elementwise(
-    "erfc", 1, "1 - erf(x), accurate for large x.", ref=_each(math.erfc), vjp=lambda g, out, x: (-(g * _gauss(x)),), emit=_math("erfc"),
+    "erfc", 1, "1 - erf(x), accurate for large x.", ref=_each(math.erfc), vjp=lambda g, out, x: (-(g * erf_slope(x)),), emit=_math("erfc"),
     costly=True,
 )  # fmt: skip

@@ -201,5 +201,7 @@ def _reduce_jvp(out: Node, x: Node, t: Node, axes: tuple[int, ...], combine: str
 
 
 def reduce(x: Node, axes: tuple[int, ...], combine: str) -> Node:
-    """The primitive: combine over sorted, distinct, non-negative axes, which disappear."""
+    """The primitive: combine over sorted, distinct, non-negative axes, which disappear. A sup over what is never empty is a max."""
+    if combine == "sup" and all([dims.less_equal(1, x.shape[a]) is True for a in axes]):
+        combine = "max"
     return x if not axes else make(REDUCE, (x,), (axes, combine))

@@ -122,7 +122,8 @@ def _solve(goal: Goal, bound: Bindings) -> Bindings | None:
         elif node.op is not op:
             return None
         elif op is REDUCE:
-            if through is not None or params(node)[1] != params(pattern)[1] or not _lift(bound, node.inputs[0].shape, params(node)[0]):
+            combines = ("sup", "max") if params(pattern)[1] == "sup" else (params(pattern)[1],)  # a sup of what is never empty is a max
+            if through is not None or params(node)[1] not in combines or not _lift(bound, node.inputs[0].shape, params(node)[0]):
                 return None
             goal = (pattern.inputs[0], node.inputs[0], None, goal)
         else:

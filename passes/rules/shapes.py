@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from graphc import dims
 from graphc.dims import Size
+from graphc.dtypes import is_float
 from graphc.ir import Node, make
 from graphc.ops.compare import SELECT
 from graphc.ops.create import IOTA, iota
@@ -226,6 +227,12 @@ def reduce_of_reshape(node: Node) -> Node | None:
     return reduce(x, tuple(range(x.ndim)), combine)
 
 
+def max_to_sup(node: Node) -> Node | None:
+    """max(x) -> sup(x), of floats: its axes were checked not to be empty at the entry. So it is the shift of a logsumexp beside it."""
+    (x,), (axes, combine) = node.inputs, params(node)
+    return reduce(x, axes, "sup") if combine == "max" and is_float(node.dtype) else None
+
+
 def _split(node: Node) -> tuple[Node, Axes, list[Size], Axes]:
     """Of a reduction of broadcast(x): x, its reduced axes, the sizes that are repeated and reduced, where the rest of x goes."""
     (inner,), (reduced, _) = node.inputs, params(node)
@@ -353,6 +360,7 @@ SHAPES: tuple[AnyRule, ...] = (
 )
 
 LATE: tuple[AnyRule, ...] = (
+    Local("extreme that was checked", "reduce", max_to_sup),
     Local("gather at ones", "gather", gather_at_ones),
     Local("gather of elementwise", "gather", gather_of_elementwise),
 )
