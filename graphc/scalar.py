@@ -32,13 +32,6 @@ Number = int | float | bool
 Operand = Union["Scalar", Number]  # a string in it: | would not do
 
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-# how dear an op is: FREE moves and selects, LIGHT is a fraction of a cycle per element in vector code, ARITHMETIC one instruction
-# or a few; anything else is a function of graphc.codegen.mathlib
-FREE = frozenset(
-    ("const", "index", "load", "fetch", "local", "arg", "lookup", "cast", "bitcast", "select", "and", "or", "xor", "not", *COMPARISONS)
-)
-LIGHT = frozenset(("add", "sub", "mul", "neg", "abs", "min", "max", "fma"))
-ARITHMETIC = LIGHT | {"div", "sqrt", "copysign", "floor", "ceil", "trunc", "rint", "floordiv", "mod", "shl", "lshr", "ashr"}
 
 
 class Scalar:

@@ -29,6 +29,10 @@ class Target:
     """A vector may be loaded from an address per lane (LLVM takes the lanes one by one elsewhere)."""
     registers: int = 32
     """Vector registers an inner loop can use."""
+    latency: int = 4
+    """Cycles from the arguments of a vector addition or multiplication to its result."""
+    issue: int = 2
+    """Vector instructions that can start in a cycle."""
     l1: int = 32 << 10
     """Bytes of the first data cache."""
     l2: int = 1 << 20

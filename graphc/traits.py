@@ -38,11 +38,13 @@ class Traits:
     repeats: of views, those that may read one element for many of the result.
     relabels: of views, the same elements in the same order in memory: a stored operand is the stored result.
     affine: of views, whether addresses move evenly along the loops; None: they always do.
+    starts: of joins, node -> for each operand the index of the result at which it begins.
 
     by_address: operands that the op's kernel reads at addresses of its own, or more than once an element: they are stored first.
     by_data: such operands whose addresses come from data, so that no index arithmetic can be done on the way.
     checked: node -> the indices to check before its kernel runs, each with the size that it must lie below.
-    kernel: the kind of kernel that the op has alone; None: it is a stage among others, as its LoopForm says.
+    kernel: the kind of kernel that the op has alone, for a row of `graphc.codegen.strategy.table` to accept (what none accepts becomes
+        loops, as its LoopForm says); None: it is a stage among others.
     reduces: combines over the axes of its parameter `axes`, which disappear: a reduction that may share loops with its producers.
 
     stops: derivatives do not pass, by definition.
@@ -58,6 +60,7 @@ class Traits:
     repeats: bool = False
     relabels: bool = False
     affine: Callable[[Node], bool] | None = None
+    starts: Callable[[Node], list[tuple[Size, ...]]] | None = None
     by_address: tuple[int, ...] = ()
     by_data: tuple[int, ...] = ()
     checked: Callable[[Node], list[tuple[Node, Size]]] | None = None

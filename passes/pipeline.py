@@ -123,7 +123,7 @@ def _declared(s: Stage) -> Stage:
 
 
 PROGRAM: tuple[ProgramPass, ...] = (
-    ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph))),  # which values share a kernel
+    ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph, s.options.target))),  # which values share a kernel
     ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
     on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
     on_program("update in place", update_in_place),  # new state where the old one was

@@ -6,14 +6,16 @@ from graphc.ir import Graph
 from graphc.passes.prepare import prepare
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
+from graphc.passes.rewriting.roll import roll
 from graphc.passes.rules import algebra, linalg, shapes
 from graphc.passes.rules.algebra import ALGEBRA
+from graphc.passes.rules.joins import JOINS
 from graphc.passes.rules.linalg import LINALG
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 
 LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE)
-SIMPLIFY = Table((*FOLD, *SHAPES, *ALGEBRA, *LATE, *STABILITY, *LINALG), floats=("exact", "stable", "reassoc"))
+SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *LINALG), floats=("exact", "stable", "reassoc"))
 
 
 def simplify(graph: Graph, log: Fired | None = None) -> Graph:
@@ -21,5 +23,5 @@ def simplify(graph: Graph, log: Fired | None = None) -> Graph:
 
     First as `grad` prepares it: a forward graph then meets its own gradient in the same nodes.
     """
-    ready = prepare(graph.outputs, log=log)
-    return graph.with_outputs(rewrite(ready, SIMPLIFY, log, twins=True))
+    rolled = roll(graph.with_outputs(prepare(graph.outputs, log=log)))
+    return graph.with_outputs(rewrite(rolled.outputs, SIMPLIFY, log, twins=True))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.costs import Limits
 from graphc.errors import CompileError
 from graphc.passes.storage import cache_blocks as blocking
 from graphc.program import Kernel, Launch, Piece, Program
@@ -257,7 +258,7 @@ def test_kernels_that_share_no_value_stay_apart() -> None:
 
 
 def test_text_of_a_run(golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphc.passes.fusion.cluster.MAX_COSTLY", 2)
+    monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(functions=2))
     y, s = gx.tensor("y", ("n", 3), "float32"), gx.scalar("s", "float32")
     golden("block", text_of(blocking.block(assembled([y, s], [gx.grad(gx.sum(chain(gx, y * s, 3)), y)]), TARGET.l2 // 2)))
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.codegen.strategy.table import STRATEGIES
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
@@ -31,12 +32,14 @@ Layers = list[dict[str, np.ndarray]]
 def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
     """Import an example by name; what it added to the registry goes when the test ends, for other tests walk the registry."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    ops, public = set(OPS), set(PUBLIC)
+    ops, public, strategies = set(OPS), set(PUBLIC), set(STRATEGIES)
     yield importlib.import_module
     for name in set(OPS) - ops:
         del OPS[name]
     for name in set(PUBLIC) - public:
         del PUBLIC[name]
+    for name in set(STRATEGIES) - strategies:
+        del STRATEGIES[name]
     for name in NAMES:
         sys.modules.pop(name, None)
 
@@ -214,5 +217,36 @@ def test_a_users_op_is_fused_and_differentiated_twice(example: Callable[[str], M
     assert "elementwise(" in row and len(row.strip().splitlines()) <= 30
 
 
+def test_a_users_kernel_learns_and_prints_its_loops(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    found = example("add_your_own_kernel").main()
+    np.testing.assert_allclose(found["taps"], found["wanted"], atol=1e-12)
+    assert found["losses"][-1] < 1e-20 < found["losses"][0]
+    out = capsys.readouterr().out
+    assert re.search(r"for i1 in n \(vector \d+ x 1\):\n +t0: f64 = neutral\(sum\)\n +for r0 in 5 \(serial\)", out)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (2, 1), (5, 5), (9, 3), (40, 16), (40, 17)])
+def test_a_users_kernel_is_right(example: Callable[[str], ModuleType], dtype: str, n: int, m: int) -> None:
+    """As a kernel, with what follows fused, as loops where its strategy declines, and mapped; against NumPy."""
+    correlate = example("add_your_own_kernel").correlate
+    x, w = gx.tensor("x", (2, n), dtype), gx.tensor("w", (2, m), dtype)
+    out = correlate(x, w)
+    over = gx.vmap(lambda row, taps: correlate(row, taps), in_axes=(0, None))(x, w[0])
+    f = gx.function([x, w], [out, gx.exp(out), over, *gx.grad(gx.sum(gx.sin(out)), [x, w])], mode="verify")
+    draw = np.random.default_rng(n)
+    a, b = draw.normal(size=(2, n)).astype(dtype), draw.normal(size=(2, m)).astype(dtype) / m
+    wanted = np.array([np.correlate(row, taps, "valid") for row, taps in zip(a, b)])
+    slope = np.cos(wanted)
+    cotangents = [
+        np.array([np.convolve(g, taps) for g, taps in zip(slope, b)]),
+        np.array([np.correlate(row, g, "valid") for row, g in zip(a, slope)]),
+    ]
+    each = np.array([np.correlate(row, b[0], "valid") for row in a])
+    tolerance = {"rtol": 2e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-13}
+    for got, exact in zip(f(a, b), [wanted, np.exp(wanted), each, *cotangents], strict=True):
+        np.testing.assert_allclose(got, exact, **tolerance)
+
+
 def test_every_example_is_tested_here() -> None:
-    assert NAMES == ["add_your_own_op", "digits", "look_inside", "newton_cg", "xor"]
+    assert NAMES == ["add_your_own_kernel", "add_your_own_op", "digits", "look_inside", "newton_cg", "xor"]

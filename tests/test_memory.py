@@ -11,6 +11,7 @@ import pytest
 
 import graphc as gx
 from graphc import dims
+from graphc.costs import Limits
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.passes.storage.memory import Free, _take
@@ -122,7 +123,7 @@ def scalars(count: int) -> tuple[list[Node], list[Node]]:
 
 
 def test_values_between_straight_line_kernels_are_packed(monkeypatch: pytest.MonkeyPatch, golden: Golden) -> None:
-    monkeypatch.setattr("graphc.passes.fusion.cluster.MAX_STRAIGHT", 8)
+    monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(straight=8))
     xs, outputs = scalars(10)
     golden("memory_pack", format_program(planned(xs, outputs)))
 

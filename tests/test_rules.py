@@ -340,6 +340,10 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "transpose in product": lambda: w.T @ x.T,
     "transpose of product": lambda: (x @ w).T,
     "sign out of product": lambda: -x @ w + x @ -w - (-x) @ -w,
+    "slice of concat": lambda: gx.concatenate([x, w.T, x[:2]])[2:7:1, 1:] + gx.concatenate([x, gx.stack([y] * 7)])[4:9:2, :3][0, 0],
+    "slice of elementwise": lambda: (gx.exp(-gx.stack([y, w[:, 0], x[0]])) * 2.0)[1],
+    "concat of slices": lambda: gx.concatenate([y[:1], w[1:2, 0], w[2:, 0], y[:0], y[:2], y[2:]]),
+    "concat of concat": lambda: gx.concatenate([gx.concatenate([x, w.T], axis=1), x], axis=1),
     "product without a sum": lambda: gx.outer(y, one[:, 0]),
 }
 

@@ -153,7 +153,7 @@ class _Nests:
                 if _over(s):
                     nests.setdefault(s.nest, []).append(s)
             reductions = max(sum(bool(s.reduce) for s in nest) for nest in nests.values())
-            tile = column_tile([[s.body for s in nest] for nest in nests.values()], vector.extent, self.lanes, reductions)
+            tile = column_tile([[s.body for s in nest] for nest in nests.values()], vector.extent, self.lanes, reductions, self.target)
             self.rows = tile.rows
             body = Block(tuple(self._statements(vector=False)))
             body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)

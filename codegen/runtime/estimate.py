@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from graphc import dims
 from graphc import scalar as sc
 from graphc.codegen.llvm.values import size_scalar
+from graphc.costs import MULTIPLY_ADD_NS, nanoseconds
 from graphc.dims import Size, Symbol
 from graphc.dtypes import float64
 from graphc.program import Kernel, Launch, Loop, Program, Step
 from graphc.scalar import Scalar
 
-_OP_NS, _MATH_NS, _MAC_NS = 0.03, 0.7, 0.02  # an operation of a vector loop, a transcendental, a step of a product
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
 Bounds = tuple[tuple[Symbol, Size], ...]
@@ -27,9 +27,7 @@ def kernel_work(kernel: Kernel) -> Work:
         for stage in part.stages:
             size = dims.substitute(dims.product([a.extent for a in (*part.axes, *stage.axes, *stage.reduce)]), dict(inside))
             size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
-            body = sc.order((stage.body,))
-            math = sum(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
-            each = _MAC_NS if part.kind == "contract" and stage.reduce else _OP_NS * len(body) + _MATH_NS * math
+            each = MULTIPLY_ADD_NS if part.kind == "contract" and stage.reduce else nanoseconds(stage.body)
             total[size] = total.get(size, 0.0) + count * each
     return total
 

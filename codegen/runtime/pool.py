@@ -62,9 +62,8 @@ def pool_text(target: Target) -> str:
         "HELPERS": HELPERS, "NEXT": NEXT, "STARTED": STARTED, "CLOSED": CLOSED, "EXITED": EXITED, "ASLEEP": ASLEEP,
         "CALLER_LOCK": CALLER_LOCK, "WORKERS": WORKERS,
     }  # fmt: skip
-    for name, word in places.items():
-        text = text.replace(f"@{name}", f"getelementptr (i64, ptr @pool.state, i64 {word})")
-    return text
+    words = [f"@{name} = internal alias i64, getelementptr (i64, ptr @pool.state, i64 {word})" for name, word in places.items()]
+    return text + "\n".join([*words, ""])
 
 
 _TEXT = """

@@ -17,7 +17,6 @@ import numpy as np
 from graphc import dims
 from graphc import scalar as sc
 from graphc.codegen.loops.address import Loaded, Placed
-from graphc.codegen.strategy.packing import SQUARE
 from graphc.dims import Size
 from graphc.program import Axis, Stage
 from graphc.scalar import Scalar
@@ -214,14 +213,23 @@ def _few(axis: Axis | None) -> bool:
 
 
 def _tile(m: Axis | None, lies_well: bool, along_k: bool, target: Target) -> tuple[int, int]:
-    """Rows and vectors: the accumulators, one row of b and one element of a take at most `registers` registers.
-
-    Measured on AVX-512: 8 x 3, 12 x 2 and 6 x 4 within 5 %; one register more than there are costs 20 %.
-    """
+    """Rows and vectors of a tile; of few rows a quarter of the registers along each, for the order in which b lies."""
     extent = 1 if m is None else m.extent
     if lies_well and isinstance(extent, int) and extent <= (DOT_ROWS if along_k else SMALL_ROWS):
-        return max(extent, 1), 8 if target.registers >= 32 else 4
-    return (8, 3) if target.registers >= 32 else (6, 2)
+        return max(extent, 1), target.registers // 4
+    return tile_shape(target)
+
+
+def tile_shape(target: Target) -> tuple[int, int]:
+    """Rows and vectors of a tile in which the accumulators, a row of b, and an element of a with its product fit the registers.
+
+    32 registers (AVX-512, AArch64) 8 x 3, 16 registers (AVX2, SSE2) 6 x 2, an even number of rows. A step of k loads
+    vectors + rows times for rows * vectors multiply-adds: about a third. Measured on AVX-512: 8 x 3, 12 x 2 and 6 x 4 within
+    5 %; one register more than there are costs 20 %.
+    """
+    vectors = 3 if target.registers >= 32 else 2
+    passing = 1 if target.has_fma else 2  # an element of a; without FMA its product with b, too
+    return (target.registers - vectors - passing) // vectors // 2 * 2, vectors
 
 
 # -- the choices that depend on sizes -------------------------------------------------------------------------------
@@ -255,10 +263,10 @@ def packing_pays(p: Product) -> bool | Size:
 def strips_pay(p: Product) -> bool | Size:
     """Whether strips of a are worth a copy that many panels of one task share: as `packing_pays`, and never without it.
 
-    The unfinished sums of all those panels must have a place to wait, and a square of a be as high as a tile.
+    The unfinished sums of all those panels must have a place to wait.
     """
     m, waits = p.extent_m, (k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None
-    if packing_pays(p) is False or not waits or p.rows != min(p.lanes, SQUARE) or 1 not in (p.a.outer, p.a.inner):
+    if packing_pays(p) is False or not waits or 1 not in (p.a.outer, p.a.inner):
         return False
     nbytes = p.k.extent * p.n.extent * p.dtype.itemsize
     return _flag(dims.minimum(dims.floordiv(nbytes, STRIP_BYTES), 1) * dims.minimum(dims.floordiv(m, STRIP_ROWS), 1))

@@ -54,7 +54,10 @@ class Panel:
 
 def row_blocks(p: Product) -> Rows:
     m, large = p.extent_m, strips_pay(p)
-    low, high = (max(x // p.rows, 1) * p.rows for x in (ROW_BLOCK, PACKED_ROWS))
+    low = max(ROW_BLOCK // p.rows, 1) * p.rows
+    high = (
+        max(PACKED_ROWS // low, 1) * low
+    )  # so that blocks of either height begin where tiles do, and some of the low ones make a high one
     if not isinstance(large, bool):  # shifts alone: small products should not wait for divisions
         count = _ceiling(m, low)
         return Rows(m, low + (high - low) * large, high, count + (_ceiling(count, high // low) - count) * large)

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalar as sc
+from graphc.costs import Kind, cost, instructions, kind
 from graphc.dims import Size
 from graphc.program import Axis
 from graphc.scalar import Scalar
@@ -17,13 +18,10 @@ from graphc.target import Target
 UNROLL_REDUCTION = 4  # independent accumulators: an add takes 4 cycles and two can start in each
 UNROLL_LIGHT = 4  # vectors per turn of a loop of a few operations
 LIGHT_OPS = 10
-COLUMN_VECTORS = 8  # side by side: rows that lie a power of two apart meet in few sets of the caches, and are read in longer pieces
-COLUMN_ACCUMULATORS, COLUMN_ROWS = 16, 4  # mean and variance of 1024 x 1024 f32: 8 vectors x 2 rows 142 us, 4 x 2 216, 16 x 1 122
+COLUMN_ROWS = 4  # mean and variance of 1024 x 1024 f32, 32 registers: 8 vectors x 2 rows 142 us, 4 x 2 216, 16 x 1 122
 COLUMN_LEAST = 2  # vectors of long bodies without transcendentals: gradient of batch norm 1024 x 1024 f32: 0.65 ms, with 1 0.94
 SHORT_TAIL = 4  # vectors of a turn of the tail when the number of columns is known only at run time: it may be small
-MATH_OPS = 20  # instructions of a transcendental, at the least: it keeps the ports busy by itself
 LONG_BODY = 250  # instructions, about what the CPU can look ahead: turns of a longer loop do not overlap
-MATH_CYCLES, OP_CYCLES, OP_RATE = 45, 4, 0.5  # from argument to result; cycles between instructions that wait for nothing
 REGISTERS_EACH = 8  # for a vector abreast. y = sin(1.01 y + 0.1), 200 deep over 1e6 f32: 154, 113, 91 ms with 1, 2, 4 on 32
 CHEAP_MASKS = 64  # bytes of the vectors whose masks are registers of their own: loads and stores of any type take them
 
@@ -64,7 +62,7 @@ def lanes_of(dtypes: Iterable[np.dtype], target: Target) -> int:
 
 def unroll_of(bodies: Sequence[Scalar], extent: Size, lanes: int, reduces: bool) -> int:
     """Vectors per turn."""
-    ops = _instructions(bodies)
+    ops = instructions(bodies)
     light = ops <= LIGHT_OPS
     wanted = (UNROLL_REDUCTION if reduces else UNROLL_LIGHT) if light else 2 if reduces and ops <= 3 * LIGHT_OPS else 1
     while isinstance(extent, int) and wanted > 1 and lanes * wanted > extent:
@@ -74,7 +72,7 @@ def unroll_of(bodies: Sequence[Scalar], extent: Size, lanes: int, reduces: bool)
 
 def is_long(bodies: Sequence[Scalar]) -> bool:
     """Whether a loop body is so long that it should be written once, and cannot overlap with its next turn."""
-    return _instructions(bodies) >= LONG_BODY
+    return instructions(bodies) >= LONG_BODY
 
 
 def abreast(bodies: Sequence[Scalar], extent: Size, lanes: int, target: Target) -> int:
@@ -89,19 +87,13 @@ def abreast(bodies: Sequence[Scalar], extent: Size, lanes: int, target: Target) 
             if s.op == "local":
                 at[s] = done[s.param]
             else:
-                own = 0 if s.op in sc.FREE else OP_CYCLES if s.op in sc.ARITHMETIC else MATH_CYCLES
-                at[s] = own + max([at[a] for a in s.args], default=0)
+                at[s] = cost(s).latency + max([at[a] for a in s.args], default=0)
         done.append(at[body])
-    waiting = max(done, default=0) / (OP_RATE * _instructions(bodies))
+    waiting = max(done, default=0) * target.issue / instructions(bodies)
     wide = 1
     while wide < min(waiting, target.registers / REGISTERS_EACH) and (not isinstance(extent, int) or 2 * wide * lanes <= extent):
         wide *= 2
     return wide
-
-
-def _instructions(bodies: Sequence[Scalar]) -> int:
-    body = [s for s in sc.order(bodies) if s.op not in ("const", "index", "local")]
-    return sum(1 if s.op in sc.FREE or s.op in sc.ARITHMETIC else MATH_OPS for s in body)
 
 
 @dataclass(frozen=True)
@@ -113,13 +105,16 @@ class ColumnTile:
     rows: int
 
 
-def column_tile(nests: Sequence[Sequence[Scalar]], extent: Size, lanes: int, reductions: int) -> ColumnTile:
-    """The bodies of each nest; `reductions` of one nest have accumulators at the same time."""
-    room = _power_of_two(COLUMN_ACCUMULATORS // max(1, reductions) + 1) // 2 or 1
+def column_tile(nests: Sequence[Sequence[Scalar]], extent: Size, lanes: int, reductions: int, target: Target) -> ColumnTile:
+    """The bodies of each nest; `reductions` of one nest have accumulators at the same time, in half of the registers.
+
+    A quarter of them side by side: rows that lie a power of two apart meet in few sets of the caches, and are read in longer pieces.
+    """
+    room = _power_of_two(target.registers // 2 // max(1, reductions) + 1) // 2 or 1
     light = min([unroll_of(bodies, 1 << 30, lanes, True) for bodies in nests], default=1)
-    if light == 1 and all(s.op in sc.FREE or s.op in sc.ARITHMETIC for s in sc.order([b for n in nests for b in n])):
+    if light == 1 and all(kind(s) < Kind.MATH for s in sc.order([b for n in nests for b in n])):
         light = COLUMN_LEAST
-    widest = min(room, COLUMN_VECTORS if light == UNROLL_REDUCTION else light)
+    widest = min(room, target.registers // 4 if light == UNROLL_REDUCTION else light)
     if not isinstance(extent, int):
         tail = min(widest, SHORT_TAIL)
         return ColumnTile(lanes * widest, lanes * tail, _rows(room, widest, light))

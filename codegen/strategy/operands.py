@@ -16,7 +16,7 @@ from graphc.codegen.loops.address import fetch
 from graphc.codegen.loops.loopir import Block, For, Store
 from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
 from graphc.codegen.strategy.grid import Panel, row_blocks
-from graphc.codegen.strategy.packing import SQUARE, write_copy, write_rows, write_transpose
+from graphc.codegen.strategy.packing import SQUARE, overrun, write_copy, write_rows, write_transpose
 from graphc.dims import Size
 from graphc.program import Kernel, Operand
 
@@ -34,7 +34,7 @@ def depth(p: Product) -> int:
 def room(p: Product) -> Size:
     """Bytes for the panel and the strips of one task."""
     rows = round_up(row_blocks(p).most, p.rows)
-    return panel_bytes(p) + (rows * depth(p) + p.rows * SQUARE) * p.dtype.itemsize * strips_pay(p)
+    return panel_bytes(p) + (rows * depth(p) + overrun(p.lanes, p.rows, p.rows)) * p.dtype.itemsize * strips_pay(p)
 
 
 def panel_bytes(p: Product) -> int:
@@ -87,7 +87,7 @@ class Operands:
         p = self.p
         source = self.e.memory.address(p.a.slot, p.dtype, None, p.a.base + start * p.a.outer + self.at_k * p.a.inner).text
         if p.a.inner == 1:
-            name, step = write_transpose(self.e.module, p.dtype, p.lanes, p.rows, self.e.unit.kernel_attributes), p.a.outer
+            name, step = write_transpose(self.e.module, p.dtype, p.lanes, p.rows, self.e.unit.kernel_attributes, p.rows), p.a.outer
         else:
             name, step = write_copy(self.e.module, p.dtype, p.rows, self.e.unit.kernel_attributes), p.a.inner
         numbers = [self.v.size(x).text for x in (step, self.kc, stop - start, self.kc * p.rows)]

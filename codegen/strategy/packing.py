@@ -6,24 +6,36 @@ copy:      panel[k, j] = source[k, j]
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from graphc.codegen.llvm.llvm_text import Block, Function, Module, llvm_type, mangled
 
 SQUARE = 8  # a 16 x 16 transpose is no faster on AVX-512 and takes 4 times as long to compile
+MASKED_BYTES = 32  # of a vector of an x86 with AVX2 at least, which loads under a mask; elsewhere that is a branch per lane
 TOGETHER = 4  # strips that are copied at the same time
 
 
-def write_transpose(module: Module, dtype: np.dtype, lanes: int, width: int, attributes: tuple[str, ...]) -> str:
+def write_transpose(module: Module, dtype: np.dtype, lanes: int, width: int, attributes: tuple[str, ...], height: int = 0) -> str:
     """The name of f(source, step, panel, kc, cols, group): `step` elements between rows of the source, `width` between those of the panel.
 
-    The columns are done by groups of min(lanes, SQUARE), which start `group` elements apart in the panel. Up to that many
-    panel rows less one after row kc are overwritten, and columns of a group after `cols` hold copies of the last one.
+    The columns are done by groups of `height`, as many as a square has if it is not given, which start `group` elements apart
+    in the panel. Panel rows after row kc, one less than a square has, are overwritten, and columns of a group after `cols`
+    hold copies of the last one.
     """
-    name, square = f"pack.columns.{dtype.name}.{width}", min(lanes, SQUARE)
+    square = min(lanes, SQUARE)
+    name = f"pack.columns.{dtype.name}.{width}" + (f".{height}" if height else "")
     if name not in module.functions:
-        module.add(_transpose_function(module, name, dtype, square, width, attributes))
+        module.add(_transpose_function(module, name, dtype, square, width, height or square, attributes))
     return name
+
+
+def overrun(lanes: int, width: int, height: int) -> int:
+    """How many elements behind the last group `write_transpose` may write."""
+    square = min(lanes, SQUARE)
+    return (square - 1) * width + -height % square
 
 
 def write_copy(module: Module, dtype: np.dtype, width: int, attributes: tuple[str, ...]) -> str:
@@ -119,50 +131,88 @@ def _function(name: str, out: Block, attributes: tuple[str, ...]) -> Function:
     return Function(name, params, out.lines, attributes)
 
 
-def _transpose_function(module: Module, name: str, dtype: np.dtype, lanes: int, width: int, attributes: tuple[str, ...]) -> Function:
+def _transpose_function(
+    module: Module, name: str, dtype: np.dtype, lanes: int, width: int, height: int, attributes: tuple[str, ...]
+) -> Function:
+    """Squares of `lanes` side by side, as many as a group of `height` columns needs.
+
+    What the last square has too much, the next row of the panel overwrites: rows are stored in order, groups are done in order.
+    """
     element, vector, mask_type = llvm_type(dtype, 1), llvm_type(dtype, lanes), f"<{lanes} x i1>"
     load = f"@llvm.masked.load.{mangled(dtype, lanes)}.p0"
     module.declare(f"declare {vector} {load}(ptr, i32, {mask_type}, {vector})")
-    out, item = Block(), dtype.itemsize
-    numbers = f"<{lanes} x i64> <" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">"
+    out = Block()
     last = out.emit("sub i64 %cols, 1")
     out.line("br label %group")
     out.label("group")
     out.line("%g = phi i64 [ 0, %entry ], [ %g.next, %group.end ]")
     out.line("%p = phi ptr [ %panel, %entry ], [ %p.next, %group.end ]")
     rows = []
-    for j in range(lanes):
+    for j in range(-(-height // lanes) * lanes):
         at = out.emit(f"add i64 %g, {j}")
         inside = out.emit(f"icmp slt i64 {at}, %cols")
         at = out.emit(f"select i1 {inside}, i64 {at}, i64 {last}")
         at = out.emit(f"mul i64 {at}, %step")
         rows.append(out.emit(f"getelementptr inbounds {element}, ptr %source, i64 {at}"))
-    out.line("br label %block")
-    out.label("block")
-    out.line("%k = phi i64 [ 0, %group ], [ %k.next, %block ]")
-    left = out.emit("sub i64 %kc, %k")
-    first = out.emit(f"insertelement <{lanes} x i64> poison, i64 {left}, i64 0")
-    whole = out.emit(f"shufflevector <{lanes} x i64> {first}, <{lanes} x i64> poison, <{lanes} x i32> zeroinitializer")
-    mask = out.emit(f"icmp slt {numbers}, {whole}")
-    values = []
-    for row in rows:
-        pointer = out.emit(f"getelementptr inbounds {element}, ptr {row}, i64 %k")
-        values.append(out.emit(f"call {vector} {load}(ptr {pointer}, i32 {item}, {mask_type} {mask}, {vector} zeroinitializer)"))
-    for j, value in enumerate(transpose(out, values, vector, lanes)):
-        k = out.emit(f"add i64 %k, {j}")
-        at = out.emit(f"mul i64 {k}, {width}")
-        pointer = out.emit(f"getelementptr inbounds {element}, ptr %p, i64 {at}")
-        out.line(f"store {vector} {value}, ptr {pointer}, align {item}")
-    out.line(f"%k.next = add i64 %k, {lanes}")
-    out.line("%k.more = icmp slt i64 %k.next, %kc")
-    out.line("br i1 %k.more, label %block, label %group.end")
+    write = partial(_squares, out, rows, dtype, lanes, width, load)
+    if lanes * dtype.itemsize >= MASKED_BYTES:
+        _counted(out, "block", "group", "0", "%kc", lanes, "group.end", lambda k: write(k, True))
+    else:
+        whole = out.emit(f"and i64 %kc, {-lanes}")
+        out.line(f"%some = icmp sgt i64 {whole}, 0")
+        out.line("br i1 %some, label %block, label %rest.any")
+        _counted(out, "block", "group", "0", whole, lanes, "rest.any", lambda k: write(k, False), enter=False)
+        out.label("rest.any")
+        more = out.emit(f"icmp slt i64 {whole}, %kc")
+        out.line(f"br i1 {more}, label %rest, label %group.end")
+        out.label("rest")
+        write(whole, True)
+        out.line("br label %group.end")
     out.label("group.end")
-    out.line(f"%g.next = add i64 %g, {lanes}")
+    out.line(f"%g.next = add i64 %g, {height}")
     out.line(f"%p.next = getelementptr inbounds {element}, ptr %p, i64 %group.size")
     out.line("%g.more = icmp slt i64 %g.next, %cols")
     out.line("br i1 %g.more, label %group, label %end")
     out.label("end")
     return _function(name, out, attributes)
+
+
+def _counted(
+    out: Block, name: str, before: str, start: str, end: str, step: int, after: str, write: Callable[[str], None], enter: bool = True
+) -> None:
+    """do: write(k); k += step; while k < end."""
+    if enter:
+        out.line(f"br label %{name}")
+    out.label(name)
+    at, k = len(out.lines), f"%k.{name}"
+    write(k)
+    out.lines.insert(at, f"  {k} = phi i64 [ {start}, %{before} ], [ {k}.next, %{out.current} ]")
+    out.line(f"{k}.next = add i64 {k}, {step}")
+    out.line(f"{k}.more = icmp slt i64 {k}.next, {end}")
+    out.line(f"br i1 {k}.more, label %{name}, label %{after}")
+
+
+def _squares(out: Block, rows: list[str], dtype: np.dtype, lanes: int, width: int, load: str, k: str, masked: bool) -> None:
+    """panel[k.., all columns] of a group = source[columns, k..], for as many steps of k as a square has; `masked`: those below kc."""
+    element, vector, mask_type, item = llvm_type(dtype, 1), llvm_type(dtype, lanes), f"<{lanes} x i1>", dtype.itemsize
+    mask = ""
+    if masked:
+        left = out.emit(f"sub i64 %kc, {k}")
+        first = out.emit(f"insertelement <{lanes} x i64> poison, i64 {left}, i64 0")
+        whole = out.emit(f"shufflevector <{lanes} x i64> {first}, <{lanes} x i64> poison, <{lanes} x i32> zeroinitializer")
+        mask = out.emit(f"icmp slt <{lanes} x i64> <{', '.join(f'i64 {x}' for x in range(lanes))}>, {whole}")
+    values = []
+    for row in rows:
+        pointer = out.emit(f"getelementptr inbounds {element}, ptr {row}, i64 {k}")
+        under_mask = f"call {vector} {load}(ptr {pointer}, i32 {item}, {mask_type} {mask}, {vector} zeroinitializer)"
+        values.append(out.emit(under_mask if masked else f"load {vector}, ptr {pointer}, align {item}"))
+    squares = [transpose(out, values[n : n + lanes], vector, lanes) for n in range(0, len(values), lanes)]
+    for j in range(lanes):
+        at = out.emit(f"mul i64 {out.emit(f'add i64 {k}, {j}')}, {width}")
+        row = out.emit(f"getelementptr inbounds {element}, ptr %p, i64 {at}")
+        for n, columns in enumerate(squares):
+            pointer = out.emit(f"getelementptr inbounds {element}, ptr {row}, i64 {n * lanes}") if n else row
+            out.line(f"store {vector} {columns[j]}, ptr {pointer}, align {item}")
 
 
 def transpose(out: Block, rows: list[str], vector: str, lanes: int) -> list[str]:

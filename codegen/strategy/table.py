@@ -1,4 +1,7 @@
-"""The strategies, in the order in which they are asked. What none of them takes becomes loops over its points, see `lower`."""
+"""The strategies, in the order in which they are asked. What none of them takes becomes loops over its points, see `lower`.
+
+The kind of a kernel, by which they accept it, is what the row of its op says (`Traits.kernel`).
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm
 from graphc.dtypes import int64
 from graphc.target import Target
 
-CHAINS = 8  # sums in flight that hide the latency of an FMA
 MAX_UNROLL = 4
 FAR = 128  # steps of k, 24 cycles each
 
@@ -76,7 +75,8 @@ class _Writer:
         self.suffix = mangled(dtype, lanes)
         self.out = Block()
         self.sums = tile.height * tile.vectors
-        self.unroll = max(1, min(MAX_UNROLL, CHAINS // self.sums))  # few sums: several of each, so that FMAs do not wait for one another
+        chains = target.latency * target.issue  # sums in flight, so that no multiply-add waits for another
+        self.unroll = max(1, min(MAX_UNROLL, chains // self.sums))
 
     def function(self, name: str, attributes: tuple[str, ...]) -> Function:
         """for i in 0..rows by height: the sums of one tile, stored."""

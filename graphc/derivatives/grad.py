@@ -34,6 +34,7 @@ from graphc.ir import Node, origin, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import derived
 from graphc.ops.outputs import GET, listed, outputs
+from graphc.ops.overlay import total
 from graphc.ops.spread import astype
 from graphc.tree import Tree
 
@@ -229,11 +230,10 @@ def no_derivative(node: Node) -> NoReturn:
 
 
 def _sum(parts: Sequence[Cotangent]) -> Cotangent:
-    value, mask = parts[0]
+    mask = parts[0].mask
     for part in parts[1:]:
-        value = value + part.value
         mask = None if mask is None or part.mask is None else _either(mask, part.mask)
-    return Cotangent(value, mask)
+    return Cotangent(total([part.value for part in parts]), mask)
 
 
 def _transposed(node: Node, totals: Sequence[Cotangent | None], wanted: AbstractSet[Node]) -> list[Cotangent | None]:

@@ -63,6 +63,8 @@ def _through(node: Node, known: Mapping[Node, list[Row]]) -> list[Row] | None:
     if node.op.elementwise:
         depend = [k for k, i in enumerate(node.inputs) if i in known]
         return [_joined(node, parts, depend) for parts in _aligned([(k, row) for k in depend for row in known[node.inputs[k]]])]
+    if node.op.traits.moves == "join":
+        return _put_together(node, known)
     if node.op.traits.moves not in ("view", "fill") or node.inputs[0] not in known or any(i in known for i in node.inputs[1:]):
         return None
     rest = [np.asarray(-1)] * (len(node.inputs) - 1)  # pad: nothing is there
@@ -71,6 +73,22 @@ def _through(node: Node, known: Mapping[Node, list[Row]]) -> list[Row] | None:
         Row(make(node.op, (row.value, *node.inputs[1:]), node.params), node.op.ref(row.lane, *rest, **node.attrs), row.clean)
         for row in known[node.inputs[0]]
     ]
+
+
+def _put_together(node: Node, known: Mapping[Node, list[Row]]) -> list[Row]:
+    """Row k of a join is that of the rows k of its operands, where they have so many."""
+    assert node.op.ref is not None
+    rows: list[Row] = []
+    for k in range(max(len(known.get(i, ())) for i in node.inputs)):
+        parts = [known[i][k] if k < len(known.get(i, ())) else _nothing(i) for i in node.inputs]
+        lane = node.op.ref(*[row.lane for row in parts], **node.attrs)
+        rows.append(Row(make(node.op, tuple([row.value for row in parts]), node.params), lane, all([row.clean for row in parts])))
+    return rows
+
+
+def _nothing(x: Node) -> Row:
+    """A row of no seed."""
+    return Row(zeros(x.shape, x.dtype), np.full([int(s) for s in x.shape], -1), True)
 
 
 def _aligned(rows: Parts) -> list[Parts]:

@@ -63,6 +63,16 @@ def _concat_loop(node: Node) -> LoopForm:
     return LoopForm(body)
 
 
+def _concat_starts(node: Node) -> list[tuple[Size, ...]]:
+    (axis,) = node.params
+    starts: list[tuple[Size, ...]] = []
+    start: Size = 0
+    for x in node.inputs:
+        starts.append((0,) * axis + (start,) + (0,) * (node.ndim - axis - 1))
+        start = start + x.shape[axis]
+    return starts
+
+
 def _concat_vjp(g: Node, out: Node, *inputs: Node, axis: int) -> list[Node]:
     parts: list[Node] = []
     start: Size = 0
@@ -79,7 +89,7 @@ def _concat_jvp(out: Node, inputs: Sequence[Node], tangents: Sequence[Node | Non
 CONCAT = structural(
     "concat", None, "The inputs one after the other along `axis`.", params=("axis",), type_rule=_concat_type,
     ref=lambda *inputs, axis: np.concatenate(inputs, axis), loop=_concat_loop, vjp=_concat_vjp, jvp=_concat_jvp,
-    batch=lambda inputs, mapped, axis: concat(lift(inputs, mapped), axis + 1), traits=Traits(moves="join"),
+    batch=lambda inputs, mapped, axis: concat(lift(inputs, mapped), axis + 1), traits=Traits(moves="join", starts=_concat_starts),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from graphc import dims
 from graphc import scalar as sc
+from graphc.costs import Kind, kind
 from graphc.dims import Size, Symbol
 from graphc.program import PLANNED, Axis, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches
 
@@ -71,8 +72,9 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
     for axes, stages in nests.items():
         points = _points((*kernel.axes, *axes), env)
         body = sc.order([stage.body for stage in stages])
-        hard = sum(s.op not in sc.FREE and s.op not in sc.ARITHMETIC for s in body)
-        simple = sum((s.op in sc.ARITHMETIC) + (s.op == "fma") for s in body)
+        kinds = [kind(s) for s in body]
+        hard = kinds.count(Kind.MATH)
+        simple = kinds.count(Kind.LIGHT) + kinds.count(Kind.SLOW) + sum(s.op == "fma" for s in body)
         operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
         transcendental += points * hard
     return operations, transcendental

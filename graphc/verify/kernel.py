@@ -10,18 +10,18 @@ from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError
+from graphc.ops.registry import OPS
 from graphc.program import BLOCK, NEUTRAL_COMBINES, Axis, Blocks, Kernel, Operand, Stage, Store, format_kernel, loop_index
 from graphc.scalar import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 
-KINDS = ("loops", "contract", "scatter", "blocks")
 COMBINES = (*NEUTRAL_COMBINES, "recur")
 POSITIONS = ("argmax", "argmin")
 
 
 def verify_kernel(kernel: Kernel) -> None:
     """Raise CompileError unless a kernel is well formed by itself."""
-    if kernel.kind not in KINDS:
+    if kernel.kind not in ("loops", "blocks") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
         _broken(f"a kernel of the unknown kind {kernel.kind!r}", kernel)
     if (kernel.kind == "blocks") != (kernel.blocks is not None):
         _broken(f"a kernel of kind {kernel.kind!r} {'without' if kernel.blocks is None else 'with'} blocks", kernel)

@@ -48,12 +48,17 @@ class _Assembler:
         for node in self.fused.home:
             if node in read_elsewhere and node not in self.storage:
                 self._own(node, self._buffer(Buffer(node.dtype, node.shape, "arena")))
+        for node in self.fused.joined:
+            if node not in self.storage:
+                self.storage[node] = self._buffer(Buffer(node.dtype, node.shape, "arena"))
         for cluster in self.fused.clusters:
             self._checks(cluster)
-            if any(member.node in self.stored_in for member in cluster.members):  # isnan of an integer scatter reads nothing of it
+            if any(
+                m.node in self.stored_in or m.node in self.fused.pieces for m in cluster.members
+            ):  # isnan of an integer scatter reads nothing of it
                 self._launch(cluster)
         for k, node in enumerate(self.graph.outputs[: len(outputs)]):
-            if outputs[k] not in self.stored_in.get(node, ()):
+            if outputs[k] not in self.stored_in.get(node, ()) and outputs[k] != self.storage.get(node):
                 self._copy(node, outputs[k], self.steps)
         for variable, value in self.updates:
             self._copy(value, self._leaf(variable), self.commits, self._held(variable, value))
@@ -76,6 +81,8 @@ class _Assembler:
         home = self.fused.home.get(node)
         if home is not None and not (home.kind == "scatter" and node in self.storage):  # a scatter builds up one array
             self._own(node, buffer)
+        elif node in self.fused.joined:
+            self.storage.setdefault(node, buffer)
         return buffer
 
     def _leaf(self, node: Node) -> int:
@@ -129,7 +136,8 @@ class _Assembler:
         if cluster.kind == "scatter":
             stages = self._scatter(cluster, slots)
         else:
-            stages = StageBuilder(cluster, slots, self._load(slots), self.stored_in, self._buffer).build()
+            pieces = {m.node: [(self.storage[p.whole], p) for p in self.fused.pieces.get(m.node, ())] for m in cluster.members}
+            stages = StageBuilder(cluster, slots, self._load(slots), self.stored_in, pieces, self._buffer).build()
         axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
         kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind)
         kernel = self.kernels.setdefault(kernel, kernel)  # equal ones are the same object: whoever looks one up compares no bodies

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from graphc import dims
 from graphc import scalar as sc
-from graphc.dims import Size
+from graphc.costs import Limits
+from graphc.dims import Size, Symbol
 from graphc.ir import Node
+from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import Loops, in_order
+from graphc.program import loop_index
 from graphc.scalar import Scalar
-
-MAX_STRAIGHT = (
-    100  # members of a kernel without loops: LLVM functions of at most 1000 instructions, beyond which compile time is super-linear
-)
-MAX_LOOP = 48  # members of a kernel with loops: about what 32 vector registers hold without spilling
-MAX_COSTLY = 16  # transcendentals inlined in one loop body, 40 to 100 instructions each
 
 
 @dataclass
@@ -58,6 +56,7 @@ class Cluster:
     costly: int = 0
     reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
     loops: Loops = ()  # of each axis of a full element the position of its loop
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self.loops = self.loops or in_order(len(self.domain))
@@ -73,8 +72,23 @@ class Cluster:
 
     @property
     def full(self) -> bool:
-        limit = MAX_LOOP if self.domain else MAX_STRAIGHT
-        return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= MAX_COSTLY)
+        limit = self.limits.loop if self.domain else self.limits.straight
+        return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= self.limits.functions)
+
+
+def loop_indices(count: int) -> tuple[Scalar, ...]:
+    return tuple([sc.index(loop_index(p)) for p in range(count)])
+
+
+def turned(member: Member, cluster: Cluster) -> Member:
+    """An element's body in the loops of `cluster`, from loops in the order of the axes."""
+    moved: dict[Symbol, Size] = {}
+    for q, p in enumerate(cluster.loops):
+        symbol = dims.as_symbol(loop_index(q))
+        assert symbol is not None
+        moved[symbol] = loop_index(p)
+    leaf = lambda s, args: sc.local(s.param, loop_indices(len(args)), s.dtype) if s.op == "local" else None
+    return replace(member, body=sc.replace_leaves(member.body, leaf, moved), shape=cluster.domain)
 
 
 @dataclass
@@ -86,3 +100,5 @@ class Fused:
     values: list[Node]  # load(slot k) in a member's body means values[k]
     number: dict[Node, int]
     aliases: dict[Node, Node]  # a reshape that is only another view of a stored value
+    pieces: dict[Node, list[Piece]]  # where members are stored as parts of a whole, which has no member of its own
+    joined: dict[Node, int]  # such wholes, and the cluster with the last part

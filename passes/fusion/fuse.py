@@ -17,20 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
-from graphc import dims
 from graphc import scalar as sc
-from graphc.dims import Size, Symbol
+from graphc.costs import Limits, limits
+from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
+from graphc.ops.compare import stop_gradient
 from graphc.ops.cumulate import RECUR
 from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT, constant
-from graphc.passes.fusion.cluster import Cluster, Fused, Member
+from graphc.passes.fusion.cluster import Cluster, Fused, Member, loop_indices, turned
 from graphc.passes.fusion.constant_scatters import flat_places, onward, progression
+from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
 from graphc.passes.fusion.loop_order import (
     Loops,
     column_goals,
@@ -46,10 +47,7 @@ from graphc.passes.fusion.several import computed_by, form_of, operands, readers
 from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
 from graphc.program import loop_index
 from graphc.scalar import Scalar
-
-INLINE_OPS, INLINE_LOADS, INLINE_DEPTH = 8, 1, 24  # what is cheaper to recompute than to store and load: gradient of batch norm 1024 x
-# 1024, f64: 14 ms with 8 operations, 21 ms with 4
-COLUMN_OPS = 16  # what is computed in the column reductions that alone read it
+from graphc.target import Target
 
 
 class _NotHere(Exception):
@@ -62,13 +60,14 @@ def checked_indices(node: Node) -> list[tuple[Node, Size]]:
     return [] if checked is None else checked(node)
 
 
-def fuse(graph: Graph) -> Fused:
-    """Assign every value that is computed, rather than substituted, to a cluster."""
-    return _Fuser(graph).run()
+def fuse(graph: Graph, target: Target | None = None) -> Fused:
+    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold."""
+    return _Fuser(graph, limits(target)).run()
 
 
 class _Fuser:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, allowed: Limits) -> None:
+        self.limits = allowed
         checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
         self.order = by_level(values(toposort((*checked, *graph.outputs)) if checked else graph.order))
@@ -80,9 +79,9 @@ class _Fuser:
         self.numbers: dict[Node, Scalar] = {}  # what constants of one element hold, and their broadcasts
         self.weight: dict[Node, tuple[int, frozenset[Node], int]] = {}  # virtual nodes: ops, what they load, depth
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
-        self.fused = Fused([], {}, [], {}, {})
+        self.fused = Fused([], {}, [], {}, {}, {}, {})
         self.open: dict[tuple[tuple[Size, ...], Loops], Cluster] = {}
-        self.goals, self.only = column_goals(self.order, self.required, readers(self.order))
+        self.goals, self.only = column_goals(self.order, self.required, readers(self.order), allowed.columns)
 
     def run(self) -> Fused:
         twins = self._twins()
@@ -147,7 +146,7 @@ class _Fuser:
             return False
         if node.ndim == 0 and (form.view or op.elementwise) and all([i.op is CONSTANT or i in self.fixed for i in inputs]):
             depth = 1 + max([self.weight[i][2] for i in inputs if i in self.weight], default=0)
-            if depth > INLINE_DEPTH:
+            if depth > self.limits.inline_depth:
                 return False
             # built once: a body that reads a value twice must not build it twice, over and over
             self.fixed[node] = form.body(self._reader(Cluster(-1, (), 0), node, 0), (), ())
@@ -166,9 +165,10 @@ class _Fuser:
             loads = frozenset()  # of few elements, read often: they stay in registers or the first cache
         elif form.view and loads:
             loads = frozenset((node,))
-        if depth > INLINE_DEPTH:
+        if depth > self.limits.inline_depth:
             return False
-        if not form.view and (ops > INLINE_OPS or len(loads) > INLINE_LOADS) and not (node in self.only and ops <= COLUMN_OPS):
+        cheap = ops <= self.limits.inline_ops and len(loads) <= self.limits.inline_loads
+        if not form.view and not cheap and not (node in self.only and ops <= self.limits.column_ops):
             return False
         self.weight[node] = (ops, loads, depth)
         return True
@@ -181,12 +181,19 @@ class _Fuser:
             self._number(node)
             self._number(self.fused.aliases[node])
             return
-        if node.op.traits.kernel is not None:
-            {"contract": self._contract, "scatter": self._scatter, "scan": self._cumulate}[node.op.traits.kernel](node)
+        if (kind := node.op.traits.kernel) is not None:
+            {"scatter": self._scatter, "scan": self._cumulate}.get(kind, self._alone)(node)
+            return
+        if parts := stored_parts(node, self.fused.home):
+            self._put_together(node, parts)
             return
         form = self._form(node)
         if form is None:
-            fail(CompileError, f"{computed_by(node).op.name} has no loop form and no lowering", node)
+            fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
+        self._compute(node, form)
+
+    def _compute(self, node: Node, form: LoopForm) -> None:
+        """Make a value a member of a cluster that has its loops, or of a new one."""
         domain, depth, loops = self._frame(node, form)
         for cluster in self._candidates(node, domain, loops):
             try:
@@ -195,6 +202,22 @@ class _Fuser:
             except _NotHere:
                 continue
         self._join(self._new(domain, depth, loops=loops), node, form, depth)
+
+    def _put_together(self, node: Node, parts: list[tuple[Node, Piece]]) -> None:
+        """Have every part stored where it lies in `node`."""
+        for part, piece in parts:
+            source = without_ones(part)
+            home = self.fused.home.get(source)
+            if home is None or home.kind != "loops" or home.closed:  # a leaf, substituted elsewhere, or a kernel that stores in its own way
+                source = part if part in self.weight else stop_gradient(part)  # the latter: a copy, which is a value of its own
+                if source not in self.fused.home:
+                    self.latest[source] = self.latest[part]
+                    form = self._form(source)
+                    assert form is not None
+                    self._compute(source, form)
+            self.fused.pieces.setdefault(source, []).append(piece)
+            self.latest[node] = max(self.latest[node], self.fused.home[source].index)
+        self.fused.joined[node] = self.latest[node]
 
     def _frame(self, node: Node, form: LoopForm) -> tuple[tuple[Size, ...], int, Loops]:
         """The domain, outer depth and loops of a cluster that `node` would start."""
@@ -221,7 +244,7 @@ class _Fuser:
         return {x for i in operands(node) for x in (self.weight[i][1] if i in self.weight else (i,))}
 
     def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False, loops: Loops = ()) -> Cluster:
-        cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops)
+        cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops, limits=self.limits)
         self.fused.clusters.append(cluster)
         if kind == "loops" and not closed:
             self.open[domain, cluster.loops] = cluster
@@ -248,7 +271,7 @@ class _Fuser:
         if not reduce and str(form.combine).startswith("arg"):
             body = sc.const(0, node.dtype)  # the only position there is
         if cluster.loops != before[2]:
-            cluster.members = [_turned(m, cluster) for m in cluster.members]
+            cluster.members = [turned(m, cluster) for m in cluster.members]
         self._add(cluster, Member(node, body, cluster.domain if full else shape, reduce, form.combine if reduce else None, rows))
 
     def _lower(self, cluster: Cluster, node: Node, depth: int) -> None:
@@ -311,7 +334,7 @@ class _Fuser:
                 raise _NotHere  # another element than the loops are at
             if len(member.shape) < depth or member.scan:
                 raise _NotHere
-            return sc.local(place, _loop_indices(len(inner)), node.dtype)
+            return sc.local(place, loop_indices(len(inner)), node.dtype)
         if (number := self._constant(node)) is not None:
             return number
         fixed = self.fixed.get(node)
@@ -321,9 +344,9 @@ class _Fuser:
             form = self._form(node)
             assert form is not None
             return form.body(self._reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
-        source = self.fused.aliases.get(node)
-        if source is not None and self.fused.home.get(source) is cluster:
-            raise _NotHere  # another view of what this kernel is still writing
+        source = self.fused.aliases.get(node, node)
+        if (source is not node and self.fused.home.get(source) is cluster) or self.fused.joined.get(source) == cluster.index:
+            raise _NotHere  # another view of what this kernel is still writing, or what it writes a part of
         return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
 
     def _constant(self, node: Node) -> Scalar | None:
@@ -334,14 +357,16 @@ class _Fuser:
         return number
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
-    def _contract(self, node: Node) -> None:
-        form = self._form(node)
-        assert form is not None
+    def _alone(self, node: Node) -> None:
+        """A kernel of the kind that the op's row names, over the op's own LoopForm; what is done to its elements may follow in it."""
+        form, kind = self._form(node), node.op.traits.kernel
+        if form is None or kind is None:
+            fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
         shape = squeezed(node.shape)
-        cluster = self._new(shape, len(shape), "contract")
+        cluster = self._new(shape, len(shape), kind)
         body = form.body(self._reader(cluster, node, len(shape)), own_index(node.shape), reduced_index(node, form, None))
         reduce = squeezed(form.reduce)
-        self._add(cluster, Member(node, body, shape, reduce, "sum" if reduce else None))
+        self._add(cluster, Member(node, body, shape, reduce, form.combine if reduce else None))
 
     def _cumulate(self, node: Node) -> None:
         a = node.attrs
@@ -388,21 +413,6 @@ class _Fuser:
             rest = iter(own[nb:])
             at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
         return Member(node, body, squeezed(updates.shape), at=tuple([_index(i) for i in at]), mode=mode, initial=initial)
-
-
-def _loop_indices(count: int) -> tuple[Scalar, ...]:
-    return tuple([sc.index(loop_index(p)) for p in range(count)])
-
-
-def _turned(member: Member, cluster: Cluster) -> Member:
-    """An element's body in the loops of `cluster`, from loops in the order of the axes."""
-    moved: dict[Symbol, Size] = {}
-    for q, p in enumerate(cluster.loops):
-        symbol = dims.as_symbol(loop_index(q))
-        assert symbol is not None
-        moved[symbol] = loop_index(p)
-    leaf = lambda s, args: sc.local(s.param, _loop_indices(len(args)), s.dtype) if s.op == "local" else None
-    return replace(member, body=sc.replace_leaves(member.body, leaf, moved), shape=cluster.domain)
 
 
 def _index(i: Size | Scalar) -> Scalar:

@@ -17,7 +17,6 @@ from graphc.loopform import LoopForm
 from graphc.passes.fusion.several import computed_by
 from graphc.program import loop_index
 
-FEW_COLUMNS = 8  # fewer leave vectors along the columns half empty
 Loops = tuple[int, ...]  # of each axis (not counting literal ones) the position of its loop
 
 
@@ -66,13 +65,13 @@ def reduced_index(node: Node, form: LoopForm, base: int | None) -> tuple[Size, .
 
 
 def column_goals(
-    order: Sequence[Node], wanted: Iterable[Node], users: Mapping[Node, Sequence[Node]]
+    order: Sequence[Node], wanted: Iterable[Node], users: Mapping[Node, Sequence[Node]], few: int
 ) -> tuple[dict[Node, Loops], set[Node]]:
     """Elementwise nodes whose elements column reductions of one frame read, and those of them that nothing else reads.
 
     `wanted` are the values that must be stored, whoever reads them. A transcendental that several reductions read counts
     as one of these: a loop down a column stores it a line here and a line there, which costs more than it saves. So does
-    one that is summed to few columns, where most lanes would be empty.
+    one that is summed to less than `few` columns, where most lanes would be empty.
     """
     stored = set(wanted)
     goals: dict[Node, Loops] = {}
@@ -87,7 +86,7 @@ def column_goals(
             reader = computed_by(user).op
             if reader.traits.reduces:
                 found.add(loops_of(user))
-                readers += 2 if _few(dims.product(user.shape)) else 1
+                readers += 2 if _few(dims.product(user.shape), few) else 1
             elif reader.elementwise and user.shape == node.shape:
                 alone = alone and user in only
                 readers += only.get(user, 0)
@@ -104,6 +103,6 @@ def column_goals(
     return goals, set(only)
 
 
-def _few(columns: Size) -> bool:
+def _few(columns: Size, few: int) -> bool:
     """Sizes known only at run time are taken for many."""
-    return isinstance(columns, int) and columns < FEW_COLUMNS
+    return isinstance(columns, int) and columns < few

@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from graphc import scalar as sc
+from graphc.costs import COMPUTED_AGAIN, is_dear
 from graphc.passes.fusion.cluster import Member
 
 Reads = Sequence[Sequence[int]]  # of each member the earlier members that it reads
-TOO_LONG = 24  # Scalars of a body with what it reads: beyond, to compute it once more costs more than a row of scratch
 
 
 class Phase(IntEnum):
@@ -83,10 +82,5 @@ def costly(members: Sequence[Member], reads: Reads, depth: int) -> list[bool]:
         inner = [r for r in reads[k] if len(members[r].shape) > depth]
         work = len(body) + sum(weight[r] for r in inner)
         weight.append(work)
-        result.append(
-            member.node.op.costly
-            or any(s.op not in sc.FREE and s.op not in sc.LIGHT for s in body)
-            or any(result[r] for r in inner)
-            or work > TOO_LONG
-        )
+        result.append(member.node.op.costly or any(map(is_dear, body)) or any(result[r] for r in inner) or work > COMPUTED_AGAIN)
     return result

@@ -14,15 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphc import scalar as sc
+from graphc.costs import ONE_BODY
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.passes.fusion.cluster import Cluster, Member
+from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import own_index
 from graphc.passes.fusion.stage_order import Place, costly, places
 from graphc.program import Axis, Buffer, Operand, Stage, Store, loop_index
 from graphc.scalar import Scalar, replace_leaves
-
-INLINED_SIZE = 64  # Scalars in one body; larger ones are kept apart, so that building bodies stays linear
 
 
 @dataclass
@@ -45,7 +45,9 @@ class Slots:
 
 
 class StageBuilder:
-    """Builds a cluster's stages. `load` reads another kernel's value, `stored_in` says where values are wanted, `buffer` makes one."""
+    """Builds a cluster's stages. `load` reads another kernel's value, `stored_in` says where values are wanted,
+    `pieces` of which arrays they are parts; `buffer` makes one.
+    """
 
     def __init__(
         self,
@@ -53,9 +55,11 @@ class StageBuilder:
         slots: Slots,
         load: Callable[[Scalar, tuple[Scalar, ...]], Scalar],
         stored_in: Mapping[Node, Sequence[int]],
+        pieces: Mapping[Node, Sequence[tuple[int, Piece]]],
         buffer: Callable[[Buffer], int],
     ) -> None:
         self.cluster, self.slots, self.load, self.stored_in, self.buffer = cluster, slots, load, stored_in, buffer
+        self.pieces = pieces
         self.members, self.depth = cluster.members, cluster.depth
         self.reads = [[s.param for s in m.parts if s.op == "local"] for m in self.members]
         self.places = places(self.members, self.reads, self.depth)
@@ -123,11 +127,11 @@ class StageBuilder:
         size = [len(m.parts) for m in self.members]
         for k, member in enumerate(self.members):
             listed = readers.get(k, [])
-            if len(listed) != 1 or member.combine or self.stored_in.get(member.node):
+            if len(listed) != 1 or member.combine or self.stored_in.get(member.node) or self.pieces.get(member.node):
                 continue
             (reader,) = listed
             same_loops = self.members[reader].shape == member.shape or self.members[reader].rows
-            if same_loops and self.places[reader] == self.places[k] and size[k] + size[reader] <= INLINED_SIZE:
+            if same_loops and self.places[reader] == self.places[k] and size[k] + size[reader] <= ONE_BODY:
                 found.add(k)
                 size[reader] += size[k]
         return found
@@ -137,7 +141,11 @@ class StageBuilder:
         result = []
         for buffer in self.stored_in.get(member.node, ()):
             slot = self.slots.slot(buffer, member.node.dtype, member.node.shape, True)
-            result.append(Store(slot, member.at if member.at is not None else self._own_at(member)))
+            result.append(Store(slot, member.at if member.at is not None else self._own_at(member, member.node.shape)))
+        for buffer, piece in self.pieces.get(member.node, ()):
+            slot = self.slots.slot(buffer, member.node.dtype, piece.whole.shape, True)
+            own = self._own_at(member, piece.shape)
+            result.append(Store(slot, tuple([sc.index(i.param + at) if at != 0 else i for i, at in zip(own, piece.start, strict=True)])))
         return tuple(result)
 
     def _keep(self, k: int, stores: tuple[Store, ...]) -> tuple[Store, ...]:
@@ -147,7 +155,7 @@ class StageBuilder:
             self.kept[k] = stores[0]
             return stores
         if self.cluster.turned:  # the lanes are outside: no row of its own for each of them
-            shape, role, at = member.node.shape, "arena", self._own_at(member)
+            shape, role, at = member.node.shape, "arena", self._own_at(member, member.node.shape)
         else:
             shape, role = member.shape[self.depth :], "scratch"
             at = tuple([sc.index(loop_index(self.depth + p)) for p in range(len(shape))])
@@ -155,6 +163,7 @@ class StageBuilder:
         self.kept[k] = Store(self.slots.slot(buffer, member.node.dtype, shape, True), at)
         return (self.kept[k],)
 
-    def _own_at(self, member: Member) -> tuple[Scalar, ...]:
+    def _own_at(self, member: Member, shape: tuple[Size, ...]) -> tuple[Scalar, ...]:
+        """The index of a member in an array of its shape, but for axes of size 1."""
         loops = self.cluster.loops if len(member.shape) == len(self.cluster.domain) else None
-        return tuple([sc.index(i) for i in own_index(member.node.shape, loops)])
+        return tuple([sc.index(i) for i in own_index(shape, loops)])

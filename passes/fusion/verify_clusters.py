@@ -30,7 +30,7 @@ def verify_clusters(graph: Graph, fused: Fused) -> None:
             raise CompileError(f"verify: value {k}, {node.describe()}, has the number {fused.number.get(node)}")
     for node in graph.outputs:
         base = fused.aliases.get(node, node)
-        if base not in fused.home and base.op.traits.leaf is None:
+        if base not in fused.home and base not in fused.joined and base.op.traits.leaf is None:
             raise CompileError(f"verify: no cluster computes the output {node.describe()}")
     for cluster in fused.clusters:
         if cluster.loops and sorted(cluster.loops) != list(in_order(len(cluster.domain))):
@@ -55,6 +55,12 @@ def _homes(fused: Fused) -> None:
     for node, cluster in fused.home.items():
         if node not in cluster.place:
             _broken("is said to compute what it does not", cluster, node)
+    for part, pieces in fused.pieces.items():
+        for piece in pieces:
+            if part not in fused.home or fused.home[part].index > fused.joined.get(piece.whole, -1):
+                raise CompileError(f"verify: {part.describe()} is no part of {piece.whole.describe()} when that is read")
+            if squeezed(part.shape) != squeezed(piece.shape) or part.dtype != piece.whole.dtype:
+                raise CompileError(f"verify: {part.describe()} is no part of {piece.whole.describe()}")
     for node, source in fused.aliases.items():
         same = dims.equal(dims.product(node.shape), dims.product(source.shape)) is not False
         if source in fused.aliases or node.dtype != source.dtype or not same:
@@ -113,6 +119,8 @@ def _load_fault(fused: Fused, cluster: Cluster, number: int) -> str:
         return f"there is no value {number}"
     node = fused.values[number]
     base = fused.aliases.get(node, node)
+    if base in fused.joined:
+        return "" if fused.joined[base] < cluster.index else f"a part of {base.describe()} is computed by cluster {fused.joined[base]}"
     home = fused.home.get(base)
     if home is None:
         return "" if base.op.traits.leaf is not None else f"nothing computes {base.describe()}"

@@ -1,0 +1,113 @@
+"""What the ops of the scalar language cost, in one table, and the limits that fusion draws from it and from the processor.
+
+    kind        for example            uops   latency   ns
+    NOTHING     const, index, local       0         0   0.0     known, or written where it is used
+    FREE        load, select, and         1         0   0.03    moves bits: never worth a store
+    LIGHT       add, mul, fma, max        1         4   0.03    one instruction, two of which start in a cycle
+    SLOW        div, sqrt, floor          1         4   0.73    an instruction or a few; never computed twice for nothing
+    MATH        exp, tanh, erf            20       45   0.73    a function of graphc.codegen.mathlib
+
+uops and latency (cycles from arguments to result) are of one vector; ns are of one element of a long array, the time by which
+it is decided whether threads pay. Fusion, the choice of loops, estimates and `Function.cost` all ask this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from graphc.scalar import COMPARISONS, Scalar, order
+from graphc.target import Target
+
+
+class Kind(IntEnum):
+    """How dear an op is; each kind costs at least what the one before it does."""
+
+    NOTHING = 0
+    FREE = 1
+    LIGHT = 2
+    SLOW = 3
+    MATH = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One line of the table above."""
+
+    kind: Kind
+    uops: int
+    latency: int
+    ns: float
+
+
+_LINES = {
+    Kind.NOTHING: (Cost(Kind.NOTHING, 0, 0, 0.0), ("const", "index", "local")),
+    Kind.FREE: (
+        Cost(Kind.FREE, 1, 0, 0.03),
+        ("load", "fetch", "arg", "lookup", "cast", "bitcast", "select", "and", "or", "xor", "not", *COMPARISONS),
+    ),
+    Kind.LIGHT: (Cost(Kind.LIGHT, 1, 4, 0.03), ("add", "sub", "mul", "neg", "abs", "min", "max", "fma")),
+    Kind.SLOW: (
+        Cost(Kind.SLOW, 1, 4, 0.73),
+        ("div", "sqrt", "copysign", "floor", "ceil", "trunc", "rint", "floordiv", "mod", "shl", "lshr", "ashr"),
+    ),
+}
+COSTS: dict[str, Cost] = {op: line for line, ops in _LINES.values() for op in ops}
+MATH = Cost(Kind.MATH, 20, 45, 0.73)  # of a function at the least; it keeps the ports busy by itself
+MULTIPLY_ADD_NS = 0.02  # a step of a product, whose operands are used many times
+
+
+def cost(s: Scalar) -> Cost:
+    """The line of an op."""
+    return COSTS.get(s.op, MATH)
+
+
+def kind(s: Scalar) -> Kind:
+    return cost(s).kind
+
+
+def instructions(bodies: Iterable[Scalar]) -> int:
+    """Instructions of a turn that computes them all, what they share once."""
+    return sum(cost(s).uops for s in order(bodies))
+
+
+def nanoseconds(body: Scalar) -> float:
+    """The time that one element takes."""
+    return sum(cost(s).ns for s in order((body,)))
+
+
+def is_dear(s: Scalar) -> bool:
+    """Whether an op should not be computed twice."""
+    return kind(s) >= Kind.SLOW
+
+
+ONE_BODY = 64  # Scalars; larger bodies are kept apart, so that building them stays linear
+COMPUTED_AGAIN = 24  # Scalars of a body with what it reads: to compute more once more costs more than a row of scratch
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far fusion goes on one processor."""
+
+    inline_ops: int = 8
+    """What is cheaper to recompute than to store and load. Gradient of batch norm 1024 x 1024, f64: 14 ms, with 4 operations 21 ms."""
+    inline_loads: int = 1
+    inline_depth: int = 24
+    column_ops: int = 16
+    """What is computed in the column reductions that alone read it."""
+    straight: int = 100
+    """Members of a kernel without loops: functions of at most 1000 instructions, beyond which LLVM's time is super-linear."""
+    loop: int = 48
+    """Members of a kernel with loops: about what the vector registers hold without spilling."""
+    functions: int = 16
+    """Functions of mathlib inlined in one loop body, 40 to 100 instructions each."""
+    columns: int = 8
+    """Fewer columns leave vectors along them half empty."""
+
+
+def limits(target: Target | None) -> Limits:
+    """The limits for a processor; without one those of 32 registers of 64 bytes."""
+    if target is None:
+        return Limits()
+    return Limits(loop=target.registers + target.registers // 2, columns=max(target.vector_bytes // 8, 2))

@@ -1,0 +1,79 @@
+"""The one table of costs: complete, consistent with the rows of the ops, and true of what mathlib writes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import graphc.ops  # noqa: F401
+from graphc import scalar as sc
+from graphc.codegen.llvm.emit_scalar import PRIMITIVES
+from graphc.codegen.mathlib import MATH as FUNCTIONS
+from graphc.codegen.mathlib import expand
+from graphc.codegen.runtime.estimate import kernel_work
+from graphc.codegen.strategy.loops import column_tile
+from graphc.codegen.target import named
+from graphc.costs import COSTS, MATH, Kind, cost, instructions, is_dear, limits, nanoseconds
+from graphc.dtypes import float32, float64
+from graphc.ops.registry import tensor
+from tests.test_contract_kernels import program
+
+OWN_OF_MATHLIB = {"ldexp", "rare", "detour"}  # only expansions hold them
+X = sc.arg(0, float64)
+
+
+def test_every_primitive_has_a_line_and_no_function_has() -> None:
+    assert sorted(PRIMITIVES - OWN_OF_MATHLIB - set(COSTS)) == []
+    assert sorted(set(COSTS) & set(FUNCTIONS)) == []
+
+
+def test_kinds_are_in_order() -> None:
+    lines = sorted({*COSTS.values(), MATH}, key=lambda c: c.kind)
+    assert [c.kind for c in lines] == list(Kind)
+    for a, b in pairwise(lines):
+        assert a.uops <= b.uops and a.latency <= b.latency and a.ns <= b.ns
+
+
+@pytest.mark.parametrize("dtype", [float32, float64])
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_functions_are_expanded_to_no_less_than_the_table_says(name: str, dtype: np.dtype) -> None:
+    args = [sc.arg(k, dtype) for k in range(FUNCTIONS[name].arity)]
+    body = expand(sc.math(name, *args), named("x86-64-v4"))
+    assert instructions([body]) >= MATH.uops
+
+
+def test_what_is_shared_counts_once() -> None:
+    x = X * X
+    assert instructions([x + x]) == 3  # the argument, the product, the sum
+    assert instructions([x, x + x]) == 3
+    assert nanoseconds(sc.math("exp", X)) == pytest.approx(MATH.ns + cost(X).ns)
+
+
+def test_dear_is_what_should_not_be_computed_twice() -> None:
+    assert [is_dear(s) for s in (X, X + X, sc.fma(X, X, X), X / X, sc.sqrt(X), sc.math("exp", X))] == [False] * 3 + [True] * 3
+
+
+def test_limits_come_from_the_registers() -> None:
+    assert limits(None) == limits(named("x86-64-v4"))
+    for name, registers, columns in (("x86-64", 16, 2), ("x86-64-v3", 16, 4), ("x86-64-v4", 32, 8), ("aarch64", 32, 2)):
+        found = limits(named(name))
+        assert (found.loop, found.columns) == (registers * 3 // 2, columns)
+
+
+@pytest.mark.parametrize("name", ["x86-64", "x86-64-v3", "x86-64-v4", "aarch64"])
+@pytest.mark.parametrize("reductions", [1, 2, 3, 5])
+def test_accumulators_of_columns_take_half_the_registers(name: str, reductions: int) -> None:
+    target = named(name)
+    lanes = target.lanes(float32)
+    for extent in (1, 7, 64, 1000, 1024):
+        tile = column_tile([[X, X * X]], extent, lanes, reductions, target)
+        assert reductions * tile.rows * (tile.lanes // lanes) <= max(target.registers // 2, reductions)
+
+
+def test_estimates_ask_the_table() -> None:
+    x = tensor("x", (1000,))
+    (kernel,) = program((x,), (x + 1.0,)).kernels()
+    (work,) = kernel_work(kernel).items()
+    assert work == (1000, pytest.approx(nanoseconds(kernel.stages[0].body)))
