@@ -39,7 +39,7 @@ class Pool:
             for x in self.nodes
             if x.dtype.kind in kinds
             and (ndim is None or x.ndim >= ndim)
-            and (like is None or (x.shape == like.shape and x.dtype == like.dtype))
+            and (like is None or x.type is like.type)
         ]
         return found[-1 - (n * n) % len(found) % len(found)] if found else None
 
@@ -137,7 +137,7 @@ def tested(pool: Pool, a: int, b: int, c: int) -> Node | None:
 @builder("arg_reduce")
 def position(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, "fi", ndim=1)
-    return None if x is None or any(s == 0 for s in x.shape) else (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
+    return None if x is None or any(isinstance(s, int) and s == 0 for s in x.shape) else (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
 
 
 @builder("cumulate")
@@ -163,7 +163,7 @@ def product(pool: Pool, a: int, b: int, c: int) -> Node | None:
     if c % 3 == 0 and x.ndim >= 2:
         return x.mT @ x if c % 2 else x @ x.mT
     w = np.linspace(-1, 1, 12, dtype=x.dtype).reshape(4, 3)
-    return x @ w if x.shape[-1] == 4 else gx.tensordot(x, x, axes=([x.ndim - 1], [x.ndim - 1])) if x.ndim <= 2 else None
+    return x @ w if isinstance(x.shape[-1], int) and x.shape[-1] == 4 else gx.tensordot(x, x, axes=([x.ndim - 1], [x.ndim - 1])) if x.ndim <= 2 else None
 
 
 @builder("transpose")
