@@ -18,11 +18,12 @@ from graphc import dims, tree
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
-from graphc.ir import Node, Type, toposort
+from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import settled
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
+from graphc.region import Region
 from graphc.types import TensorType, tensor_type
 
 Value = Any  # an array, or a tuple of arrays for a node of several outputs
@@ -161,9 +162,18 @@ class _Types:
         return self.tensor(node, symbolic)
 
     def param(self, node: Node, param: Any) -> Any:
+        """A parameter as type rules take it; sizes of bodies are numbers too."""
         if isinstance(param, Dim):
             return self.size(node, param)
+        if isinstance(param, Region):
+            return map_sizes(param, self.sizes) if self.sizes else param
         return tuple([self.param(node, p) for p in param]) if type(param) is tuple else param
+
+    def body(self, param: Any) -> Any:
+        """A body as reference functions take it: a function of arrays that returns a list of arrays."""
+        if isinstance(param, tuple):
+            return tuple([self.body(p) for p in param])
+        return lambda *arrays: evaluate(param.outputs, dict(zip(param.inputs, arrays, strict=True)), self.sizes)
 
 
 def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
@@ -184,6 +194,8 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
             raise ShapeError(compose(str(error), node, *node.inputs)) from None
         if ruled is not expected and ruled != expected:
             fail(ShapeError, f"{op.name}: {ruled} at these sizes, declared {expected}", node)
+    if op.regions:
+        params |= {name: concrete.body(params[name]) for name in op.regions}
     result = op.ref(*inputs, **params)
     if isinstance(expected, tuple):
         return tuple([_checked(node, r, t) for r, t in zip(listed(result, node, "reference", len(expected), "output"), expected)])

@@ -195,6 +195,6 @@ def test_arguments_are_called_by_their_names() -> None:
     params = {"W": np.ones((3, 2)), "b": [np.zeros(2)]}
     assert loss(params, np.ones((4, 3)), 0.5, y=np.ones((4, 2))) == 32.5
     (f,) = loss.traces.values()
-    assert sorted(f._arguments.names) == ["params['W']", "params['b'][0]", "rest[0]", "x", "y"]
+    assert sorted(str(v.name) for v in f.inputs.values()) == ["params['W']", "params['b'][0]", "rest[0]", "x", "y"]
     with pytest.raises(gx.ShapeError, match=r"params\['W'\]"):
         loss(params, np.ones((4, 5)), 0.5, y=np.ones((4, 2)))

@@ -29,9 +29,10 @@ LAYERS: list[tuple[str, ...]] = [
     ("graphc.errors", "graphc.forking", "graphc.intern", "graphc.dims", "graphc.tree"),
     ("graphc.dtypes",),
     ("graphc.types",),
-    ("graphc.operators", "graphc.ir", "graphc.scalar", "graphc.loopform", "graphc.target", "graphc.traits"),
+    ("graphc.operators", "graphc.ir", "graphc.region", "graphc.scalar", "graphc.loopform", "graphc.target", "graphc.traits"),
     ("graphc.ops",),
     (),  # TOOLS: grad, batch, interp, printer, verify, program, user namespaces, ...
+    ("graphc.control",),  # ops with bodies, whose rules differentiate and batch them
     ("graphc.user.function", "graphc.user.jit"),
     ("graphc",),
 ]

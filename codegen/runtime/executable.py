@@ -18,7 +18,7 @@ from graphc.codegen import object_cache as cache
 from graphc.codegen.compile import write_module
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import CALLABLE, FAULT, Context
-from graphc.codegen.entry.entry import EntryEmitter, suits
+from graphc.codegen.entry.entry import EntryEmitter, misfit
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
 from graphc.codegen.runtime.binding import Binding, not_negative
@@ -36,6 +36,7 @@ from graphc.program import Layout, Program
 
 ALIGNMENT = 64
 ARENA_LIMIT = 1 << 46  # bytes; beyond it a size was nonsense
+FIRST_ARENA = 4096  # bytes: so that a small function takes the native path from its first call on
 _PLANS = 16  # size bindings remembered
 
 
@@ -67,7 +68,9 @@ class Executable:
         entry = None
         symbols: dict[str, int] = {}
         objects: list[object] = []
-        if layout is not None and suits(program, self.binding, layout):
+        self.detour = misfit(program, self.binding, layout)
+        """Why calls go through Python and ctypes; empty if there is an entry."""
+        if layout is not None and not self.detour:
             entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
         self.text = write_module(program, options, entry, self.threads)
         if entry is not None:
@@ -80,6 +83,8 @@ class Executable:
         self.outputs = [program.buffers[b] for b in program.outputs]
         self.spare: list[np.ndarray] = []
         self.plans: dict[tuple[int, ...], _Plan] = {}
+        if self.context is not None and self.arena != 0:
+            self.context.give(aligned_block(FIRST_ARENA))
 
     def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[np.ndarray]:
         """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place. `given`: sizes passed as such."""

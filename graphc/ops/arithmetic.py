@@ -58,15 +58,18 @@ def _emit_mod(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
 
 
 def _emit_floor_divide(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
-    if x.dtype.kind != "f":
-        return x // y
-    r, _, moved = _remainder(s, x, y)
+    return remainder_parts(s, x, y)[0] if x.dtype.kind == "f" else x // y
+
+
+def remainder_parts(s: ModuleType, x: Scalar, y: Scalar) -> tuple[Scalar, Scalar]:
+    """The floored quotient of two floats, and the remainder."""
+    r, remainder, moved = _remainder(s, x, y)
     exact = (x - r) / y  # an integer up to rounding
     q = exact - s.select(moved, x.like(1.0), 0.0)
     low = s.unary("floor", q)
     nearest = low + s.select((q - low) > 0.5, x.like(1.0), 0.0)
     whole = s.select(q.eq(0.0), s.copysign(x.like(0.0), x / y), nearest)
-    return s.select(y.eq(0.0), x / y, whole)  # type: ignore[no-any-return]
+    return s.select(y.eq(0.0), x / y, whole), remainder
 
 
 floor_divide = elementwise(

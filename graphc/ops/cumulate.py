@@ -26,13 +26,13 @@ Tangents = Sequence[Node | None]
 
 
 # -- arg_reduce ---------------------------------------------------------------------------------------------------
-def _arg_type(x: TensorType, axes: Axes, combine: str) -> TensorType:
+def arg_reduce_type(x: TensorType, axes: Axes, combine: str) -> TensorType:
     if not all(filled(x.shape[a]) for a in axes):
         fail(ShapeError, f"{combine}: an empty axis has no extreme: {x}")
     return tensor_type(int64, tuple(s for k, s in enumerate(x.shape) if k not in axes))
 
 
-def _arg_ref(x: np.ndarray, axes: Axes, combine: str) -> np.ndarray:
+def arg_reduce_ref(x: np.ndarray, axes: Axes, combine: str) -> np.ndarray:
     kept = [k for k in range(x.ndim) if k not in axes]
     merged = x.transpose(*kept, *axes).reshape(*[x.shape[k] for k in kept], int(np.prod([x.shape[a] for a in axes], dtype=np.int64)))
     return np.asarray((np.argmax if combine == "argmax" else np.argmin)(merged, axis=-1), np.int64)
@@ -51,7 +51,7 @@ def _arg_loop(node: Node) -> LoopForm:
 
 ARG_REDUCE = structural(
     "arg_reduce", 1, "The row-major position, in `axes`, of the first maximum or minimum; nan wins. combine: argmax | argmin.",
-    params=("axes", "combine"), type_rule=_arg_type, ref=_arg_ref, vjp=lambda g, out, x, axes, combine: (None,), loop=_arg_loop,
+    params=("axes", "combine"), type_rule=arg_reduce_type, ref=arg_reduce_ref, vjp=lambda g, out, x, axes, combine: (None,), loop=_arg_loop,
     batch=lambda inputs, mapped, axes, combine: arg_reduce(inputs[0], tuple(a + 1 for a in axes), combine), traits=Traits(reduces=True),
 )  # fmt: skip
 

@@ -124,11 +124,12 @@ amax, amin = max, min
 
 def _extreme(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
     node = asarray(x)
-    axes = _nonempty(node, axis, combine)
+    axes = nonempty(node, axis, combine)
     return _done(reduce(node, axes, combine), axes, keepdims)
 
 
-def _nonempty(node: Node, axis: Axis, what: str) -> Axes:
+def nonempty(node: Node, axis: Axis, what: str) -> Axes:
+    """The axes, sorted; ShapeError where they are known to hold nothing."""
     axes = normal_axes(axis, node.ndim, what, node)
     if _count(node, axes) == 0:
         fail(ShapeError, f"{what}: nothing to take it of, the axes {axes} are empty", node)
@@ -147,7 +148,7 @@ def argmin(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
 
 def _position(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
     node = asarray(x)
-    axes = _nonempty(node, axis, combine)
+    axes = nonempty(node, axis, combine)
     return _done(arg_reduce(node, axes, combine), axes, keepdims)
 
 

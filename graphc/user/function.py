@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,8 +29,8 @@ from graphc.types import assumed_sizes, same_size
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
-from graphc.user.state import Shared, write_values
-from graphc.user.vectorcall import callable_class, is_kept, set_entry
+from graphc.user.state import Shared, hold, write_values
+from graphc.user.vectorcall import callable_class, entry_of, is_kept, set_entry
 from graphc.verify.graph import assuming, size_assumptions
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ class Function:
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """The outputs for these arguments; written into the arrays `out`, a tree like the outputs, if given.
 
-        An error leaves state and `out` untouched. An input that is itself called `out` is passed by position.
+        An error leaves state and `out` untouched.
         """
         leaves = self._arguments.bind(self.name, args, kwargs)
         if any(isinstance(v, (Node, Dim)) for v in leaves):
@@ -140,10 +139,12 @@ class Function:
         arrays = [as_argument(v, x, self.casting) for v, x in zip(leaves, variables, strict=False)]
         given = [as_size_argument(v, d) for v, d in zip(leaves[len(variables) :], self._arguments.sizes, strict=True)]
         run = self._interpret if self._executable is None else self._run
-        with ExitStack() as stack:
-            for s in self._shared:
-                stack.enter_context(s.lock)
+        held = None
+        try:
+            held = hold(self._shared)
             results = run(arrays, given, out)
+        finally:
+            held = None  # noqa: F841
         return tree.unflatten(self._structure, results) if out is None else out
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
@@ -239,13 +240,15 @@ class Function:
         return count_memory(executable.program, env, executable.threads.most)
 
     def explain(self) -> str:
-        """What the compiler did: passes, and the rules that fired with the user's lines."""
+        """What the compiler did: passes, the rules that fired with the user's lines, and which way a call goes."""
         if self._log is None:
             return "interpreted, node by node"
         lines = list(self._log.lines)
         for rule, count in self._log.fired.items():
             sites = self._log.sites.get(rule, [])
             lines.append(f"  {rule} x{count}" + (f"   {', '.join(sites)}" if sites else ""))
+        detour = "" if entry_of(self) else self._native().detour or "this interpreter has no vectorcall"
+        lines.append("calls: " + (f"through Python and ctypes ({detour})" if detour else "native, by vectorcall"))
         return "\n".join(lines)
 
     def _native(self) -> Executable:
@@ -260,10 +263,12 @@ class Function:
         """The same function with state of its own; what shares state here shares the copy there. The function itself if it has no state."""
         if not self._shared:
             return self
-        with ExitStack() as stack:  # all of it as it was between two calls
-            for s in self._shared:
-                stack.enter_context(s.lock)
+        held = None
+        try:
+            held = hold(self._shared)  # all of it as it was between two calls
             nodes: dict[Node, Node] = {s: copy.deepcopy(s, memo) for s in self._shared}
+        finally:
+            held = None  # noqa: F841
         renewed = replace_nodes([*self._outputs, *[v for _, v in self._updates]], nodes)
         outputs = tree.unflatten(self._structure, renewed[: len(self._outputs)])
         updates = [(nodes[s], v) for (s, _), v in zip(self._updates, renewed[len(self._outputs) :], strict=True)]

@@ -110,7 +110,8 @@ class _Jit:
                 rest = iter(variables)
                 traced = tree.unflatten(structure, [next(rest) if d else v for v, d in zip(leaves, dynamic, strict=True)])
                 bound.arguments.update(traced)
-                found = traces[key] = function(variables, self.f(*bound.args, **bound.kwargs), name=_name(self.f))
+                inputs = {str(k): v for k, v in enumerate(variables)}  # passed by position, so that a parameter may be called `out`
+                found = traces[key] = function(inputs, self.f(*bound.args, **bound.kwargs), name=_name(self.f))
         return found(*arrays)
 
     def _traces_of(self, instance: Any) -> Traces:

@@ -37,6 +37,10 @@ class Signature:
         if twice:
             hint = "give the variables different names, or pass inputs as a dict of argument names"
             fail(ArgumentError, f"two inputs are named {', '.join(map(repr, twice))}", hint=hint)
+        if "out" in self.names:
+            hint = "give it another name, or pass inputs as a dict of argument names"
+            named = [e for n, e in entries if n == "out" and isinstance(e, Node)]
+            fail(ArgumentError, "an input cannot be named 'out': f(.., out=) says where results go", *named, hint=hint)
         self.structures: list[tree.TreeDef] = []
         self.variables: list[Node] = []
         self.sizes: list[Dim] = []
@@ -132,8 +136,7 @@ class Signature:
             given[name] = value
         missing = [n for n in names if n not in given and n not in self.defaults]
         if missing:
-            hint = "out= says where results go; an input of that name is passed by position" if "out" in missing else ""
-            fail(ArgumentError, f"{what} misses input {', '.join(map(repr, missing))}", hint=hint)
+            fail(ArgumentError, f"{what} misses input {', '.join(map(repr, missing))}")
         nodes: list[Any] = [None] * len(self.variables)
         sizes: list[Any] = [None] * len(self.sizes)
         for k, (name, slots) in enumerate(zip(names, self._slots, strict=True)):

@@ -189,7 +189,7 @@ class _Fuser:
             return
         form = self._form(node)
         if form is None:
-            fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
+            fail(CompileError, f"{computed_by(node).op.name} has no loop form and no lowering", node)
         self._compute(node, form)
 
     def _compute(self, node: Node, form: LoopForm) -> None:

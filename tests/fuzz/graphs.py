@@ -35,13 +35,14 @@ class Pool:
 
     def pick(self, n: int, kinds: str = "f", ndim: int | None = None, like: Node | None = None) -> Node | None:
         found = [
-            x
-            for x in self.nodes
-            if x.dtype.kind in kinds
-            and (ndim is None or x.ndim >= ndim)
-            and (like is None or x.type is like.type)
+            x for x in self.nodes if x.dtype.kind in kinds and (ndim is None or x.ndim >= ndim) and (like is None or x.type is like.type)
         ]
         return found[-1 - (n * n) % len(found) % len(found)] if found else None
+
+
+def known_sizes(x: Node) -> list[int | None]:
+    """The sizes that are numbers, None for the others: whether those are equal to some number is not known before the call."""
+    return [s if isinstance(s, int) else None for s in x.shape]
 
 
 Builder = Callable[[Pool, int, int, int], Node | None]
@@ -137,7 +138,27 @@ def tested(pool: Pool, a: int, b: int, c: int) -> Node | None:
 @builder("arg_reduce")
 def position(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, "fi", ndim=1)
-    return None if x is None or any(isinstance(s, int) and s == 0 for s in x.shape) else (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
+    if x is None or 0 in known_sizes(x):
+        return None
+    return (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
+
+
+@builder("extreme", "get")
+def extreme(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fi", ndim=1)
+    if x is None or any(s == 0 for s in x.shape):
+        return None
+    value, index = (gx.max_with_index, gx.min_with_index)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim, keepdims=True)
+    return value if c % 5 == 0 else index if c % 5 == 1 else x * (value - index.astype(x.dtype))
+
+
+@builder("divmod", "modf", "frexp")
+def pair(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fiu" if b % 3 == 0 else "f")
+    if x is None:
+        return None
+    first, second = gx.divmod(x, pool.pick(b, x.dtype.kind, like=x)) if b % 3 == 0 else (gx.modf, gx.frexp)[b % 2](x)
+    return first if c % 3 == 0 else second if c % 3 == 1 else first * second
 
 
 @builder("cumulate")
@@ -163,7 +184,9 @@ def product(pool: Pool, a: int, b: int, c: int) -> Node | None:
     if c % 3 == 0 and x.ndim >= 2:
         return x.mT @ x if c % 2 else x @ x.mT
     w = np.linspace(-1, 1, 12, dtype=x.dtype).reshape(4, 3)
-    return x @ w if isinstance(x.shape[-1], int) and x.shape[-1] == 4 else gx.tensordot(x, x, axes=([x.ndim - 1], [x.ndim - 1])) if x.ndim <= 2 else None
+    if known_sizes(x)[-1] == 4:
+        return x @ w
+    return gx.tensordot(x, x, axes=([x.ndim - 1], [x.ndim - 1])) if x.ndim <= 2 else None
 
 
 @builder("transpose")
@@ -270,7 +293,7 @@ def counted(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return x * steps.astype(x.dtype) + x.shape[0] if b % 2 else x + gx.eye(3, dtype=x.dtype)[c % 3, b % 3]
 
 
-NOT_BUILT = {"input", "shared", "constant", "get", "derived"}  # leaves, and what is no computation
+NOT_BUILT = {"input", "shared", "constant", "bound", "derived"}  # leaves, and what is no computation
 
 
 def make_inputs(rng: random.Random) -> list[Node]:

@@ -49,15 +49,9 @@ FINE = {"naive": lambda x, y: gx.take_along_axis(gx.log(quotient(x)), y, axis=1)
         "shifted by hand": lambda x, y: gx.take_along_axis(gx.log(shifted(x)), y, axis=1),
         "softmax, log": lambda x, y: gx.take_along_axis(gx.log(gx.softmax(x)), y, axis=1),
         "softmax, pick, log": lambda x, y: gx.log(gx.take_along_axis(gx.softmax(x), y, axis=1))}  # fmt: skip
-SHIFTED = (
-    "log(sum(exp(x - c))) is not rewritten to logsumexp(x) - c, so the gradient also goes through the user's own maximum: 1.5 x the work"
-)
-COARSER = {"shifted by hand": SHIFTED}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=COARSER[n]) if n in COARSER else ()) for n in FINE]
-)
+@pytest.mark.parametrize("name", FINE)
 def test_R36_fine_grained_graphs_fuse_to_coarse_speed(name: str) -> None:
     """Cross-entropy from exp, sum, divide and log, and from log_softmax: as many kernels, as many operations."""
     fine, coarse = spelled(FINE[name]), spelled(COARSE)
