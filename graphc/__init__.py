@@ -66,6 +66,7 @@ from graphc.ops.spread import astype, broadcast_to
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
 from graphc.show import show as _show  # noqa: F401 - binds print(node)
+from graphc.graphs import to_networkx
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
 from graphc.user.jit import jit
@@ -77,7 +78,7 @@ __all__ = [
     # variables, sizes, state, trees
     "Dim", "Node", "asarray", "cache", "dim", "matrix", "scalar", "tensor", "tree", "vector",
     "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
-    "substitute",
+    "substitute", "to_networkx",
     # derivatives and maps
     "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
     # elementwise

@@ -22,6 +22,7 @@ from graphc.codegen.entry.entry import EntryEmitter, misfit
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
 from graphc.codegen.runtime.binding import Binding, not_negative
+from graphc.codegen.runtime.canaries import Canaries
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
 from graphc.codegen.runtime.pool import RUN
 from graphc.codegen.runtime.pool import symbols as pool_symbols
@@ -68,7 +69,8 @@ class Executable:
         entry = None
         symbols: dict[str, int] = {}
         objects: list[object] = []
-        self.detour = misfit(program, self.binding, layout)
+        self.guarded = options.canaries
+        self.detour = "canaries are looked at in Python" if self.guarded else misfit(program, self.binding, layout)
         """Why calls go through Python and ctypes; empty if there is an entry."""
         if layout is not None and not self.detour:
             entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
@@ -93,9 +95,11 @@ class Executable:
         apart = [a.copy() if any(np.may_share_memory(a, s) for s in replaced) else a for a in inputs]
         arrays = [*apart, *shared]
         plan = self._plan(arrays, given)
-        outputs = [np.empty(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
+        guard = Canaries(self.program, self.threads.most) if self.guarded else None
+        made = np.empty if guard is None else guard.result
+        outputs = [made(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
         addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs]
-        arena = self._arena(plan.arena)
+        arena = self._arena(plan.arena) if guard is None else guard.arena(plan.arena)
         try:
             slots = (ctypes.c_void_p * (len(addresses) + 1))(*addresses, arena.ctypes.data)
             words = (ctypes.c_int64 * self.frame.words)(*plan.sizes)
@@ -103,6 +107,8 @@ class Executable:
             while status != FINISHED:
                 self.stops.attend(status, words, [*arrays, *self.constants, *outputs], arena)
                 status = self.run(slots, words, status)
+            if guard is not None:
+                guard.check(arena, dict(zip(self.symbols, plan.sizes, strict=True)))
         finally:
             rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
             if rest is not None:

@@ -37,6 +37,11 @@ def axis(name: str) -> Dim:
     return _symbol(name, "axis", next(_serials), name)
 
 
+def counter(name: str) -> Dim:
+    """A new size that a loop of a program counts: an argument of kernels as other sizes are, but bound by no call."""
+    return _symbol(name, "size", next(_serials), name)
+
+
 def _symbol(name: str, kind: str, serial: int, stem: str) -> Dim:
     # A blank sorts before every character of an identifier: keys order as (kind, stem, serial).
     return _dim(((((Symbol(name, kind, serial, f"{kind} {stem} {serial:012d}"), 1),), 1),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ COMBINES = (*NEUTRAL_COMBINES, "recur")
 POSITIONS = ("argmax", "argmin")
 
 
+@lru_cache(maxsize=4096)
 def verify_kernel(kernel: Kernel) -> None:
     """Raise CompileError unless a kernel is well formed by itself."""
     if kernel.kind not in ("loops", "blocks") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
