@@ -81,6 +81,7 @@ def inside(*body: Statement) -> list[Statement]:
         ("a serial loop of 4 lanes", [loop(I0, N, lanes=4)]),
         ("a vector loop of 0 lanes", [loop(I0, N, kind="vector", lanes=0)]),
         ("a vector loop inside another", [loop(I0, N, loop(I1, 4, kind="vector", lanes=4), kind="vector", lanes=4)]),
+        ("the lanes along i0 have loops of different lengths", [loop(I0, N, loop(I1, I0 + 1), kind="vector", lanes=4)]),
         ("the condition is float64", inside(If(fetch(1, I0), Block(())))),
         ("t0 is defined twice", inside(Let(0, fetch(1, I0)), Let(0, fetch(1, I0)))),
         ("t0 is defined twice", inside(Let(0, fetch(1, I0)), Alloc(0, float64, "sum"))),

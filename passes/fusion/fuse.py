@@ -277,7 +277,7 @@ class _Fuser:
     def _lower(self, cluster: Cluster, node: Node, depth: int) -> None:
         """Make the inner loops of `cluster` those that `node` reduces, or raise _NotHere."""
         loops, whole = loops_of(node), squeezed(operands(node)[0].shape)
-        if cluster.kind != "loops" or cluster.whole != whole:
+        if cluster.kind != "loops" or cluster.whole != whole or (cluster.scans and node.op.traits.kernel != "scan"):
             raise _NotHere
         if cluster.loops == loops and cluster.depth == depth:
             return
@@ -289,7 +289,13 @@ class _Fuser:
         cluster.domain, cluster.depth, cluster.loops = domain, depth, loops
 
     def _fits(self, cluster: Cluster, node: Node) -> bool:
-        """Whether the loops serve an elementwise node: those of a column reduction do if a later such reduction reads it."""
+        """Whether the loops serve an elementwise node: those of a column reduction do if a later such reduction reads it.
+
+        Those of a scan do if it reads a value there: transcendentals want lanes outside, and along rows other arrays are gathered.
+        """
+        if cluster.scans:
+            others = self._reads(node) - cluster.place.keys()
+            return (cluster.turned or len(others) <= 1) and not (cluster.depth == 0 and computed_by(node).op.costly)
         return not cluster.turned or (self.goals.get(node) == cluster.loops and (node in self.only or not computed_by(node).op.costly))
 
     def _add(self, cluster: Cluster, member: Member) -> None:
@@ -332,7 +338,7 @@ class _Fuser:
             loops = cluster.loops if len(inner) == len(cluster.domain) else in_order(len(inner))
             if any([isinstance(i, Scalar) or i != loop_index(p) for p, i in zip(loops, inner, strict=True)]):
                 raise _NotHere  # another element than the loops are at
-            if len(member.shape) < depth or member.scan:
+            if len(member.shape) < depth:
                 raise _NotHere
             return sc.local(place, loop_indices(len(inner)), node.dtype)
         if (number := self._constant(node)) is not None:
@@ -369,6 +375,50 @@ class _Fuser:
         self._add(cluster, Member(node, body, shape, reduce, form.combine if reduce else None))
 
     def _cumulate(self, node: Node) -> None:
+        """A scan is a row of inner loops like a reduction's; what it reads and what reads it may stand in the same loop."""
+        whole = squeezed(node.shape)
+        if node.attrs["reverse"] or node.shape[node.attrs["axis"]] == 1:
+            self._scan_alone(node)
+            return
+        loops = loops_of(node)
+        for cluster in self._candidates(node, sizes_of(whole, loops), loops):
+            try:
+                self._scan_in(cluster, node)
+                return
+            except _NotHere:
+                continue
+        self._scan_in(self._new(sizes_of(whole, loops), len(whole) - 1, loops=loops), node)
+
+    def _scan_in(self, cluster: Cluster, node: Node) -> None:
+        """Add a scan to a cluster without reductions that has what it reads, or to a new one; transcendentals want lanes outside."""
+        depth, before = len(squeezed(node.shape)) - 1, (cluster.domain, cluster.depth, cluster.loops)
+        reads = any(i in cluster.place for i in node.inputs)
+        if cluster.members and (not reads or any(m.combine and not m.scan for m in cluster.members) or (depth == 0 and cluster.costly)):
+            raise _NotHere
+        self._lower(cluster, node, depth)
+        try:
+            at = own_index(node.shape, cluster.loops)
+            body, factor = self._scanned(cluster, node, at, loop_index(depth), depth)
+        except _NotHere:
+            cluster.domain, cluster.depth, cluster.loops = before
+            raise
+        if cluster.loops != before[2]:
+            cluster.members = [turned(m, cluster) for m in cluster.members]
+        a = node.attrs
+        scan = "exclusive" if a["exclusive"] else "inclusive"
+        reduce = (node.shape[a["axis"]],)
+        self._add(cluster, Member(node, body, cluster.domain, reduce, a.get("combine", "recur"), True, scan, factor=factor))
+        self.open = {frame: c for frame, c in self.open.items() if c is not cluster}  # what does not read it has no business in its loop
+
+    def _scanned(self, cluster: Cluster, node: Node, at: tuple[Size, ...], step: Size, depth: int) -> tuple[Scalar, Scalar | None]:
+        """What a scan takes in at an element, and what a recurrence multiplies by: the first factor is not used, whatever it is."""
+        body = self._element(cluster, node.inputs[-1], at, depth, None)
+        if node.op is not RECUR:
+            return body, None
+        return body, sc.select(sc.index(step) > 0, self._element(cluster, node.inputs[0], at, depth, None), 0)
+
+    def _scan_alone(self, node: Node) -> None:
+        """A scan from the end, in a kernel of its own."""
         a = node.attrs
         axis, n = a["axis"], node.shape[a["axis"]]
         shape = squeezed([s for k, s in enumerate(node.shape) if k != axis])
@@ -377,10 +427,7 @@ class _Fuser:
         others = iter(own_index([s for k, s in enumerate(node.shape) if k != axis]))
         at = tuple([along if k == axis else next(others) for k in range(node.ndim)])
         cluster = self._new(shape, len(shape), closed=True)
-        body = self._element(cluster, node.inputs[-1], at, len(shape), None)
-        factor = None
-        if node.op is RECUR:  # the first factor is not used, whatever it is
-            factor = sc.select(sc.index(step) > 0, self._element(cluster, node.inputs[0], at, len(shape), None), 0)
+        body, factor = self._scanned(cluster, node, at, step, len(shape))
         scan = "exclusive" if a["exclusive"] else "inclusive"
         place = tuple([_index(i) for i in at])
         self._add(cluster, Member(node, body, shape, (n,), a.get("combine", "recur"), scan=scan, at=place, factor=factor))
