@@ -110,9 +110,8 @@ class Executable:
             if guard is not None:
                 guard.check(arena, dict(zip(self.symbols, plan.sizes, strict=True)))
         finally:
-            rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
-            if rest is not None:
-                self.spare.append(rest)
+            if guard is None:
+                self._give(arena)
         return outputs
 
     def fault(self, address: int) -> None:
@@ -168,6 +167,12 @@ class Executable:
             self.plans = {}
         self.plans[sizes] = plan
         return plan
+
+    def _give(self, arena: np.ndarray) -> None:
+        """Keep an arena for calls to come."""
+        rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
+        if rest is not None:
+            self.spare.append(rest)
 
     def _arena(self, nbytes: int) -> np.ndarray:
         """An aligned block that nobody else uses: the entry's, a spare one that is large enough, or a new one."""
