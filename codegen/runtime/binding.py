@@ -11,6 +11,8 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
 from graphc.program import Program
+from graphc.scalar import order
+from graphc.types import too_large
 
 
 class Binding:
@@ -22,6 +24,7 @@ class Binding:
         symbols: Sequence[Symbol],
         size_checks: Sequence[tuple[Size, Size]],
         given: Sequence[Dim] = (),
+        values: Sequence[Size] = (),
         assuming: Callable[[Size, Size], Node | None] = lambda a, b: None,
     ) -> None:
         """assuming(a, b): the node that took these two sizes to be equal, for the text of an error."""
@@ -51,6 +54,8 @@ class Binding:
             )
         self.symbols = symbols
         self.size_checks = list(size_checks)
+        self.values = list(values)  # sizes that the program computes with
+        self.safe = dims.safe_up_to(values)  # with no symbol above this they are right in int64; else each is asked
         self.fixed = [(k, axis, size) for k, axis, size in self.checks if isinstance(size, int)]
         self.derived = [(k, axis, size) for k, axis, size in self.checks if not isinstance(size, int)]
 
@@ -81,6 +86,10 @@ class Binding:
         for a, b in self.size_checks:
             if dims.evaluate(a, env) != dims.evaluate(b, env):
                 self._unequal(a, b, env, arrays)
+        if any(value > self.safe for value in env.values()):
+            for size in self.values:
+                if not dims.fits_int64(size, env):
+                    too_large(size, dims.evaluate(size, env))
         return tuple([env[s] for s in self.symbols])
 
     # -- the message: arguments, their lines and shapes, and what wants them to agree ------------------------------------
@@ -126,6 +135,13 @@ def _role(variable: Node) -> str:
     return "state" if variable.op.traits.leaf == "shared" else "argument"
 
 
+def size_values(program: Program) -> list[Size]:
+    """The sizes that kernels compute with, such as n*m where a mean divides by it; indices along loops are not among them."""
+    bodies = [root for kernel in program.kernels() for stage in kernel.stages for root in (stage.body, stage.factor) if root is not None]
+    found = [s.param for s in order(bodies) if s.op == "index" and isinstance(s.param, Dim)]
+    return [size for size in dict.fromkeys(found) if all(s.kind == "size" for s in dims.symbols(size))]
+
+
 def not_negative(program: Program) -> list[tuple[Size, Size]]:
     """The sizes of buffers that may be negative, such as n - 5, as pairs (max(size, 0), size) that must be equal."""
     symbolic = dict.fromkeys(s for b in program.buffers for s in b.shape if isinstance(s, Dim))
@@ -154,4 +170,4 @@ def _form(size: Size) -> tuple[Symbol, int] | None:
     return symbol, 0
 
 
-__all__ = ["Binding", "not_negative"]
+__all__ = ["Binding", "not_negative", "size_values"]

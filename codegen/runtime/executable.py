@@ -21,7 +21,7 @@ from graphc.codegen.entry.context import CALLABLE, FAULT, Context
 from graphc.codegen.entry.entry import EntryEmitter, misfit
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
-from graphc.codegen.runtime.binding import Binding, not_negative
+from graphc.codegen.runtime.binding import Binding, not_negative, size_values
 from graphc.codegen.runtime.canaries import Canaries
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
 from graphc.codegen.runtime.pool import RUN
@@ -62,7 +62,9 @@ class Executable:
         self.stops = Stops(program, self.frame)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *not_negative(program)], given, assuming)
+        checks = [*program.size_checks, *not_negative(program)]
+        values = size_values(program) if self.symbols else ()
+        self.binding = Binding(self.variables, self.symbols, checks, given, values, assuming)
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
         self.context: Context | None = None
