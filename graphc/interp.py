@@ -24,7 +24,7 @@ from graphc.ops.derived import settled
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
 from graphc.region import Region
-from graphc.types import TensorType, tensor_type
+from graphc.types import TensorType, tensor_type, too_large
 
 Value = Any  # an array, or a tuple of arrays for a node of several outputs
 Sizes = Mapping[Symbol, int]
@@ -180,6 +180,8 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
         fail(ArgumentError, "a variable without a value", node, hint="give it one: eval({variable: array})")
     params = {name: concrete.param(node, p) for name, p in zip(op.params, node.params)} if node.params else {}
     if op is DIM:
+        if abs(params["dim"]) > dims.MAX_INT64:
+            too_large(node.params[0], params["dim"])
         return np.array(params["dim"], int64)
     if op.ref is None:
         fail(ArgumentError, f"{op.name} has no reference function", node)

@@ -123,6 +123,35 @@ def test_the_limit_is_read_at_each_call() -> None:
         np.testing.assert_allclose(f(X), np.exp(X), rtol=1e-15)
 
 
+WORKERS_SEEN = """
+import ctypes, time
+from graphc.codegen.runtime import pool
+pool.SPIN = 1 << 40  # who has ended a job sees the next one, however late it comes
+kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+run = ctypes.CFUNCTYPE(None, kind, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(pool.symbols()[pool.RUN])
+seen, done = set(), []
+@kind
+def task(context, lo, hi, worker):
+    seen.add(worker)
+    done.extend(range(lo, hi))
+    time.sleep(0.002)
+run(task, None, 40, 1, 5)
+for threads in (2, 3, 4, 2):
+    seen.clear()
+    done.clear()
+    run(task, None, 60, 1, threads)
+    assert sorted(done) == list(range(60))
+    assert seen <= set(range(threads)), (threads, seen)
+print("fine")
+"""
+
+
+def test_no_more_workers_than_were_asked_for() -> None:
+    """Scratch is set aside for as many threads as the call may have: workers of an earlier call that are awake stay out."""
+    done = subprocess.run([sys.executable, "-c", WORKERS_SEEN], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout == "fine\n", done.stderr[-500:]
+
+
 def test_calls_from_several_python_threads() -> None:
     x = gx.tensor("x", ("m", 300))
     f = gx.function([x], gx.softmax(gx.sin(x), axis=-1), threads=3)

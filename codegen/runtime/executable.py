@@ -21,7 +21,7 @@ from graphc.codegen.entry.context import CALLABLE, FAULT, Context
 from graphc.codegen.entry.entry import EntryEmitter, misfit
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
-from graphc.codegen.runtime.binding import Binding, not_negative
+from graphc.codegen.runtime.binding import Binding, not_negative, size_values
 from graphc.codegen.runtime.canaries import Canaries
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
 from graphc.codegen.runtime.pool import RUN
@@ -60,7 +60,13 @@ class Executable:
         self.stops = Stops(program, self.frame)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *not_negative(program)], given)
+        self.binding = Binding(
+            self.variables,
+            self.symbols,
+            [*program.size_checks, *not_negative(program)],
+            given,
+            size_values(program) if self.symbols else (),
+        )
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
         self.context: Context | None = None
@@ -108,9 +114,8 @@ class Executable:
             if guard is not None:
                 guard.check(arena, dict(zip(self.symbols, plan.sizes, strict=True)))
         finally:
-            rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
-            if rest is not None:
-                self.spare.append(rest)
+            if guard is None:
+                self._give(arena)
         return outputs
 
     def fault(self, address: int) -> None:
@@ -166,6 +171,12 @@ class Executable:
             self.plans = {}
         self.plans[sizes] = plan
         return plan
+
+    def _give(self, arena: np.ndarray) -> None:
+        """Keep an arena for calls to come."""
+        rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
+        if rest is not None:
+            self.spare.append(rest)
 
     def _arena(self, nbytes: int) -> np.ndarray:
         """An aligned block that nobody else uses: the entry's, a spare one that is large enough, or a new one."""
