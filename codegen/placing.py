@@ -18,8 +18,9 @@ class Placing:
 
     def inside(self, program: Program, step: Step) -> Placing:
         """For the inner lists of a step."""
-        pairs = program.swapped(step) if isinstance(step, Loop) else ()
-        swaps = {b: (partner, step.counter) for old, new in pairs for b, partner in ((old, new), (new, old)) if isinstance(step, Loop)}
+        if not isinstance(step, Loop):
+            return self
+        swaps = {b: (partner, step.counter) for old, new in program.swapped(step) for b, partner in ((old, new), (new, old))}
         return replace(self, swaps={**self.swaps, **swaps}) if swaps else self
 
 

@@ -39,12 +39,14 @@ from graphc.ops.reductions import (
     std, sum, var,
 )  # fmt: skip
 from graphc.ops.registry import asarray, tensor
+from graphc.ops.several import divmod, frexp, max_with_index, min_with_index, modf
 from graphc.ops.shape import broadcast_arrays, expand_dims, flatten, moveaxis, ravel, reshape, squeeze, swapaxes, transpose
 from graphc.ops.slicing import flip, pad
 from graphc.ops.spread import astype, broadcast_to
 
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
+from graphc.graphs import to_networkx
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
 from graphc.user.jit import jit
@@ -54,19 +56,19 @@ __all__ = [
     # variables, sizes, state, trees
     "Dim", "Node", "asarray", "cache", "dim", "matrix", "scalar", "tensor", "tree", "vector",
     "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
-    "substitute",
+    "substitute", "to_networkx",
     # derivatives and maps
     "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
     # elementwise
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "ceil", "clip", "cos", "cosh", "divide", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor", "floor_divide",
-    "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10", "log1p", "log2",
-    "log_sigmoid", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod", "multiply",
-    "negative", "not_equal", "power", "reciprocal", "relu", "right_shift", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "softplus",
-    "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where", "xlogy",
+    "bitwise_xor", "ceil", "clip", "cos", "cosh", "divide", "divmod", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor",
+    "floor_divide", "frexp", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal",
+    "log", "log10", "log1p", "log2", "log_sigmoid", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
+    "minimum", "mod", "modf", "multiply", "negative", "not_equal", "power", "reciprocal", "relu", "right_shift", "round", "rsqrt",
+    "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where", "xlogy",
     # reductions and products
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "log_softmax", "logsumexp", "max", "mean",
-    "min", "norm", "prod", "softmax", "std", "sum", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "log_softmax", "logsumexp", "max",
+    "max_with_index", "mean", "min", "min_with_index", "norm", "prod", "softmax", "std", "sum", "var",
     "dot", "einsum", "inner", "matmul", "outer", "tensordot", "vdot",
     # shapes
     "array_split", "broadcast_arrays", "broadcast_to", "column_stack", "concatenate", "expand_dims", "flatten", "flip", "hstack",

@@ -18,12 +18,13 @@ from graphc import dims, tree
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
-from graphc.ir import Node, Type, toposort
+from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import settled
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
-from graphc.types import TensorType, tensor_type
+from graphc.region import Region
+from graphc.types import TensorType, tensor_type, too_large
 
 Value = Any  # an array, or a tuple of arrays for a node of several outputs
 Sizes = Mapping[Symbol, int]
@@ -159,9 +160,18 @@ class _Types:
         return self.tensor(node, symbolic)
 
     def param(self, node: Node, param: Any) -> Any:
+        """A parameter as type rules take it; sizes of bodies are numbers too."""
         if isinstance(param, Dim):
             return self.size(node, param)
+        if isinstance(param, Region):
+            return map_sizes(param, self.sizes) if self.sizes else param
         return tuple([self.param(node, p) for p in param]) if type(param) is tuple else param
+
+    def body(self, param: Any) -> Any:
+        """A body as reference functions take it: a function of arrays that returns a list of arrays."""
+        if isinstance(param, tuple):
+            return tuple([self.body(p) for p in param])
+        return lambda *arrays: evaluate(param.outputs, dict(zip(param.inputs, arrays, strict=True)), self.sizes)
 
 
 def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
@@ -170,6 +180,8 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
         fail(ArgumentError, "a variable without a value", node, hint="give it one: eval({variable: array})")
     params = {name: concrete.param(node, p) for name, p in zip(op.params, node.params)} if node.params else {}
     if op is DIM:
+        if abs(params["dim"]) > dims.MAX_INT64:
+            too_large(node.params[0], params["dim"])
         return np.array(params["dim"], int64)
     if op.ref is None:
         fail(ArgumentError, f"{op.name} has no reference function", node)
@@ -179,6 +191,8 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
         ruled = op.type_rule(*[concrete.type(i, i.type) for i in node.inputs], **params)
         if ruled is not expected and ruled != expected:
             fail(ShapeError, f"{op.name}: {ruled} at these sizes, declared {expected}", node)
+    if op.regions:
+        params |= {name: concrete.body(params[name]) for name in op.regions}
     result = op.ref(*inputs, **params)
     if isinstance(expected, tuple):
         return tuple([_checked(node, r, t) for r, t in zip(listed(result, node, "reference", len(expected), "output"), expected)])

@@ -1,4 +1,4 @@
-"""The graph: `Op`, `Node` (immutable, interned), `Graph`; order, users, substitution.
+"""The graph: `Op`, `Node` (immutable, interned), `Graph`; order and users.
 
 A node is an op applied to nodes, with hashable parameters. Nodes are hash-consed: building the same expression
 twice gives the same object, so equality is `is`, common subexpressions merge by construction, and dead code is
@@ -47,6 +47,7 @@ class Op:
     jvp(out, inputs, tangents, **params) -> tangent; a tangent that is None is zero. None: derived, see graphc.derivatives.forward
     batch(inputs, mapped, **params) -> node        the op with a mapped leading axis on the inputs where mapped[k]
     linear_in: the inputs in which the op is linear when the others are held
+    regions: the parameters that are bodies: a `Region` each, or a tuple of them, see graphc.region
     loop(node) -> LoopForm                         how one element is computed; None: lowered by codegen itself, or never
 
     Where the type is a tuple of k, everything comes k at a time: `ref` returns k arrays, `g` and `out` are k nodes (None in g: no
@@ -63,6 +64,7 @@ class Op:
     jvp: Callable[..., Node | Sequence[Node | None] | None] | None = None
     batch: Callable[..., Node | Sequence[Node]] | None = None
     linear_in: tuple[int, ...] = ()
+    regions: tuple[str, ...] = ()
     loop: Callable[[Node], LoopForm | tuple[LoopForm, ...]] | None = None
     elementwise: bool = False
     commutative: bool = False
@@ -304,10 +306,19 @@ def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
     return _NODES.add(key, made)
 
 
+class Sized:
+    """A parameter that holds sizes of its own, see `graphc.region.Region`."""
+
+    __slots__ = ()
+
+    def with_sizes(self, sizes: Mapping[Symbol, Size]) -> Any:
+        raise NotImplementedError
+
+
 def replace(roots: Sequence[Node], mapping: Mapping[Node, Node], sizes: Mapping[Symbol, Size] | None = None) -> list[Node]:
     """The roots with nodes, and symbols in parameters, replaced simultaneously: replacements are not entered.
 
-    A variable is replaced as a whole or stays what it is, its sizes included.
+    A variable is replaced as a whole or stays what it is, its sizes included. Bodies are closed: only sizes are replaced in them.
     """
     new: dict[Node, Node] = dict(mapping)
     for node in toposort(roots, stop=mapping):
@@ -329,7 +340,7 @@ def map_sizes(param: Any, sizes: Mapping[Symbol, Size]) -> Any:
         return substitute_size(param, sizes)
     if isinstance(param, tuple):
         return tuple(map_sizes(p, sizes) for p in param)
-    return param
+    return param.with_sizes(sizes) if isinstance(param, Sized) else param
 
 
 @dataclass(frozen=True, eq=False)

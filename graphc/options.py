@@ -19,6 +19,8 @@ class Options:
     """Whether a product and a sum may become one operation with one rounding."""
     verify: bool = False
     """Whether graphs, clusters, programs and loops are verified at each boundary of the compiler."""
+    canaries: bool = False
+    """Whether arrays of a call lie apart, with a pattern between that is checked after it, see `graphc.codegen.runtime.canaries`."""
     target: Target | None = None
     """The CPU to make code for; None: this one."""
 

@@ -5,7 +5,13 @@
     return %0
 
 One line a node, inputs before users. Variables keep their names, other nodes are numbered by their place in the
-order, constants of one value stand where they are used.
+order, constants of one value stand where they are used. A node of several outputs names each; a body stands below its node:
+
+    %1.0, %1.1 = modf(x) : (f64[n], f64[n])
+    %2 = call(%1.0) : f64[n]
+        body(@0: f64[n]):
+            %0 = tanh(@0) : f64[n]
+            return %0
 """
 
 from __future__ import annotations
@@ -18,6 +24,8 @@ import numpy as np
 from graphc.dims import format_shape
 from graphc.dtypes import SHORT
 from graphc.ir import Frozen, Graph, Node, Type, toposort
+from graphc.ops.outputs import GET
+from graphc.region import BOUND, Region, regions_of
 from graphc.types import TensorType
 
 PARAM_WIDTH, EXPR_WIDTH, EXPR_ARGS, EXPR_DEPTH = 80, 160, 4, 8  # characters, characters, operands and levels shown
@@ -31,8 +39,26 @@ def format_graph(graph: Graph | Node | Iterable[Node], *, sites: bool = True) ->
     variables = [*inputs, *(n for n in order if n.op.traits.variable and n not in used)]
     names = node_names([*variables, *order])
     lines = [f"{v.op.name} {names[v]}: {format_type(v.type)}{format_site(v) if sites else ''}" for v in variables]
-    lines += [format_node(node, names, sites) for node in order if names[node].startswith("%")]
-    return "\n".join([*lines, f"return {', '.join(names[o] for o in outputs)}"])
+    return "\n".join([*lines, *_body(order, outputs, names, sites)])
+
+
+def _body(order: Sequence[Node], outputs: Sequence[Node], names: dict[Node, str], sites: bool) -> list[str]:
+    """The lines of the nodes that have a number, each with its bodies below, and of the outputs."""
+    lines: list[str] = []
+    for node in order:
+        if names[node].startswith("%") and node.op is not GET:
+            lines.append(format_node(node, names, sites))
+            for name, region in regions_of(node):
+                lines += ["    " + line for line in format_region(name, region, sites)]
+    return [*lines, f"return {', '.join(names[o] for o in outputs)}"]
+
+
+def format_region(name: str, region: Region, sites: bool = True) -> list[str]:
+    """`body(@0: f64[n]):` and the lines of the body, whose nodes have numbers of their own."""
+    order = toposort(region.outputs)
+    names = node_names([*region.inputs, *order])
+    head = f"{name}({', '.join(f'{names[i]}: {format_type(i.type)}' for i in region.inputs)}):"
+    return [head, *("    " + line for line in _body(order, region.outputs, names, sites))]
 
 
 def roots_of(graph: Graph | Node | Iterable[Node]) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
@@ -54,8 +80,12 @@ def node_names(order: Sequence[Node]) -> dict[Node, str]:
         if node.op.traits.variable:
             again = taken[str(node.name)] = taken.get(str(node.name), -1) + 1
             names[node] = f"{node.name}.{again}" if again else str(node.name)
+        elif node.op is BOUND:
+            names[node] = f"@{node.params[0]}"
         elif splat is not None:
             names[node] = splat
+        elif node.op is GET and node.inputs[0] in names:
+            names[node] = f"{names[node.inputs[0]]}.{node.params[0]}"
         else:
             names[node] = f"%{count}"
             count += 1
@@ -65,8 +95,9 @@ def node_names(order: Sequence[Node]) -> dict[Node, str]:
 def format_node(node: Node, names: dict[Node, str], sites: bool = True) -> str:
     """`%5 = tanh(%4) : f32[n, 64]    # train.py:14`."""
     args = [names.get(i, "?") if isinstance(i, Node) else repr(i) for i in node.inputs]
-    args += [f"{k}={format_param(v)}" for k, v in zip(node.op.params, node.params)]
-    return f"{names[node]} = {node.op.name}({', '.join(args)}) : {format_type(node.type)}{format_site(node) if sites else ''}"
+    args += [f"{k}={format_param(v)}" for k, v in zip(node.op.params, node.params) if k not in node.op.regions]
+    made = names[node] if isinstance(node.type, TensorType) else ", ".join([f"{names[node]}.{k}" for k in range(len(node.type))])
+    return f"{made} = {node.op.name}({', '.join(args)}) : {format_type(node.type)}{format_site(node) if sites else ''}"
 
 
 def format_type(type: Type) -> str:

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NoReturn
 
 import numpy as np
 
@@ -85,6 +86,12 @@ def as_shape(shape: object) -> Shape:
 
 
 _assumed: ContextVar[list[tuple[Size, Size]] | None] = ContextVar("assumed", default=None)
+
+
+def too_large(size: Size, value: int) -> NoReturn:
+    """A size that is used as a value, and is no int64."""
+    text = f"the size {size} is {value}" if isinstance(size, Dim) else f"a size is {value}"
+    fail(ShapeError, f"{text}, which no int64 holds", hint="where floats will do, multiply the sizes as floats")
 
 
 def same_size(a: Size, b: Size) -> bool:

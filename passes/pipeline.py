@@ -118,6 +118,10 @@ def _blocked(s: Stage) -> Stage:
     return s if target is None else replace(s, program=block(s.steps, target.l2 // 2))
 
 
+def _placed(s: Stage) -> Stage:
+    return replace(s, program=plan_memory(s.steps, s.options.canaries))
+
+
 def _declared(s: Stage) -> Stage:
     return s if s.needs is None else replace(s, program=declare_scratch(s.steps, s.needs))
 
@@ -130,7 +134,7 @@ PROGRAM: tuple[ProgramPass, ...] = (
     ProgramPass("cache blocks", _blocked),  # runs of elementwise kernels, one piece of all arrays after the other
     on_program("scalar buffers", pack),  # values of rank 0 side by side
     ProgramPass("scratch", _declared),  # what code generation keeps beside
-    on_program("plan memory", plan_memory),  # offsets in the arena
+    ProgramPass("plan memory", _placed),  # offsets in the arena
 )
 
 
@@ -146,10 +150,10 @@ def plan(
     """The program of a graph. The last len(updates) outputs of the graph are the new values. `needs`: see `declare_scratch`."""
     made = Stage(graph, tuple(updates), tuple(size_checks), options or default_options(), needs)
     for row in passes:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), made.program
         made = row.run(made)
         took = (time.perf_counter() - start) * 1e3
-        if made.options.verify:
+        if made.options.verify and (made.program is None or made.program is not before):
             made.check()
         log.lines.append(f"{row.name}: {made.describe()}, {took:.1f} ms")
     return made.steps

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from graphc import dims, scalar
+from graphc.codegen.loops.loopir import Accumulate, Block, For, If, Let, Statement, Store
 from graphc.dims import Size, Symbol
 from graphc.ir import Node
+from graphc.program import Kernel
 from graphc.scalar import Scalar, const_value, order
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
@@ -103,3 +105,53 @@ def run_loop(node: Node, arrays: Sequence[np.ndarray], sizes: Mapping[Symbol, in
             ]
             out[place] = rows[0] if form.combine is None else _combined(form.combine, np.array(rows, body.dtype), node.dtype)
     return out
+
+
+# -- addresses of lowered loops -----------------------------------------------------------------------------------------
+def outside_addresses(block: Block, kernel: Kernel, env: Mapping[Symbol, int]) -> list[str]:
+    """The accesses of lowered loops that leave their operands for these sizes, turn by turn, but for those that depend on values."""
+    sizes = [math.prod(dims.evaluate(s, env) for s in o.shape) for o in kernel.operands]
+    found: list[str] = []
+
+    def access(slot: int, static: Size, at: Mapping[Symbol, int]) -> None:
+        place = dims.evaluate(static, at)
+        if not 0 <= place < sizes[slot]:
+            found.append(f"b{slot}[{place}] of {sizes[slot]}, from {static}")
+
+    def values(roots: Sequence[Scalar], at: Mapping[Symbol, int]) -> None:
+        for s in order(roots):
+            if s.op == "fetch":
+                slot, static, dynamic, masked = s.param
+                if not dynamic and (not masked or _taken(s.args[-1], at)):
+                    access(slot, static, at)
+
+    def run(s: Statement, at: dict[Symbol, int]) -> None:
+        match s:
+            case Block(body):
+                for inner in body:
+                    run(inner, at)
+            case For(index, extent, _, body):
+                (symbol,) = dims.symbols(index)
+                for turn in range(dims.evaluate(extent, at)):
+                    run(body, {**at, symbol: turn})
+            case If(condition, body):
+                if _taken(condition, at):
+                    run(body, at)
+            case Let(_, value):
+                values([value], at)
+            case Accumulate(_, _, value, other):
+                values([value] if other is None else [value, other], at)
+            case Store(slot, dynamic, static, value, _):
+                values([value] if dynamic is None else [value, dynamic], at)
+                if dynamic is None:
+                    access(slot, static, at)
+
+    run(block, dict(env))
+    return found
+
+
+def _taken(mask: Scalar, at: Mapping[Symbol, int]) -> bool:
+    """Whether a mask of indices alone holds; one that reads memory is taken not to."""
+    if any(s.op in ("fetch", "local", "load") for s in order((mask,))):
+        return False
+    return bool(run_scalar(mask, (), at))

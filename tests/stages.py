@@ -10,6 +10,7 @@ from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
 from graphc.codegen.loops.loopir import Block, format_loops
 from graphc.codegen.loops.lower import lower
+from graphc.codegen.loops.prove_addresses import unproved
 from graphc.codegen.strategy.product_scratch import scratch_of
 from graphc.ir import Graph, Node
 from graphc.options import Options
@@ -61,6 +62,7 @@ def loops_of(program: Program) -> list[Block]:
         verify_kernel(fused)
         check_loops(lower(fused, TARGET), fused)
         result.append(lower(kernel, TARGET))
+        assert not [u for u in unproved(result[-1], kernel) if not u.dynamic]
         check_loops(result[-1], kernel)
     return result
 

@@ -12,12 +12,14 @@ import pytest
 import graphc as gx
 from graphc.derivatives.batch import batch
 from graphc.derivatives.check_grad import check_grad
+from graphc.derivatives.grad import has_float
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
 from graphc.ops import contract, cumulate, derived, indexing, slicing, spread
+from graphc.ops.outputs import outputs
 from graphc.ops.registry import OPS
 
-SOURCES = {"input", "shared", "constant", "size", "iota"}  # nothing to differentiate, nothing to map
+SOURCES = {"input", "shared", "constant", "size", "iota", "bound"}  # nothing to differentiate, nothing to map
 OWN_TESTS = {"get": "tests/test_outputs.py"}
 INTEGER = np.arange(6).reshape(2, 3)
 
@@ -57,9 +59,16 @@ def running(combine: str) -> list[Example]:
 ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "cast": [Example(lambda x: gx.astype(gx.astype(x, "float32"), "float64") * 0 + x**2, (values(4),))],
     "select": [Example(lambda c, a, b: gx.where(c > 2, a * b, b), (INTEGER, values(2, 3), values(2, 3, seed=1)))],
+    "divmod": [Example(lambda x, y: gx.divmod(x, y)[1] * x + gx.divmod(x, y)[0], (values(4) + 4, np.array([1.1, -0.7, 2.3, 1.9])))],
+    "modf": [Example(lambda x: gx.modf(x)[0] * gx.modf(x)[1], (values(4) * 2,))],
+    "frexp": [Example(lambda x: gx.frexp(x)[0] ** 2 * x, (values(4) + 0.05,))],
     "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
 }
 STRUCTURAL = {
+    "extreme": [
+        Example(lambda x, axes=axes: gx.max_with_index(x, axes)[0] - gx.min_with_index(x, axes)[0] ** 2, (values(2, 3, 2),))
+        for axes in [(1,), (0, 2), None]
+    ],
     "derived": [Example(lambda x, y: derived.derived([gx.sin(x)], [y], ())[0], (values(2), values(3, seed=1)))],
     "broadcast": [
         Example(lambda x: gx.broadcast_to(x, (4, 2, 3)), (values(2, 1),)),
@@ -153,9 +162,11 @@ def test_cotangents_have_the_type_of_their_inputs(name: str) -> None:
     for example in examples(op):
         out, _ = built(example)
         for node in toposort([out]):
-            if node.op is op and op.vjp is not None and node.dtype.kind == "f":
-                g = gx.tensor("g", node.shape, node.dtype)
-                for cotangent, x in zip(op.vjp(g, node, *node.inputs, **node.attrs), node.inputs, strict=True):
+            if node.op is op and op.vjp is not None and has_float(node):
+                several = isinstance(node.type, tuple)
+                g = tuple([gx.tensor("g", o.shape, o.dtype) if o.dtype.kind == "f" else None for o in outputs(node)])
+                given = (g, outputs(node)) if several else (g[0], node)
+                for cotangent, x in zip(op.vjp(*given, *node.inputs, **node.attrs), node.inputs, strict=True):
                     assert cotangent is None or cotangent.type is x.type, f"{name}: {cotangent!r} for {x!r}"
 
 

@@ -293,3 +293,25 @@ def test_broken_blocks_are_found(change: Callable[[Kernel], Kernel], message: st
     assert isinstance(step, Launch)
     with pytest.raises(CompileError, match=message):
         verify_program(replace(program, steps=(replace(step, kernel=change(step.kernel)),)))
+
+
+def test_a_run_does_not_draw_a_write_to_state_before_a_check() -> None:
+    """The indices come from the middle of a run: the check stands behind all of it, and the product that updates W behind the check."""
+    n = 20000
+    i, x, z = gx.tensor("i", (n,), "int64"), gx.tensor("x", (n,)), gx.tensor("z", (10,))
+    a, b = gx.tensor("a", (5, 7)), gx.tensor("b", (7, 5))
+    w = gx.shared(np.ones((5, 5)), "w")
+    y = x
+    for k in range(60):
+        y = gx.sin(y) + x
+        if k == 30:
+            j = gx.floor(y * 0).astype("int64") + i
+    f = gx.function([i, x, z, a, b], [gx.take(z, j[:50]), y], updates={w: w - 0.1 * (a @ b)})
+    steps = [line for line in f.program.splitlines() if line.startswith(("  blocks", "check", "--", "  contract"))]
+    assert [s.split()[0] for s in steps] == ["blocks", "check", "--", "contract"]
+    arrays = np.zeros(n), np.ones(10), np.ones((5, 7)), np.ones((7, 5))
+    f(np.zeros(n, "int64"), *arrays)
+    np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))
+    with pytest.raises(gx.IndexOutOfRange):
+        f(np.full(n, 10), *arrays)
+    np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))

@@ -16,6 +16,7 @@ from graphc.codegen.loops.lower import lower
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, float32, float64, int32, int64
 from graphc.errors import CompileError
+from graphc.ops.derived import settled
 from graphc.program import Axis, Kernel, Operand, Stage, loop_index
 from graphc.program import Store as ProgramStore
 from graphc.scalar import Scalar
@@ -81,6 +82,7 @@ def inside(*body: Statement) -> list[Statement]:
         ("a serial loop of 4 lanes", [loop(I0, N, lanes=4)]),
         ("a vector loop of 0 lanes", [loop(I0, N, kind="vector", lanes=0)]),
         ("a vector loop inside another", [loop(I0, N, loop(I1, 4, kind="vector", lanes=4), kind="vector", lanes=4)]),
+        ("the lanes along i0 have loops of different lengths", [loop(I0, N, loop(I1, I0 + 1), kind="vector", lanes=4)]),
         ("the condition is float64", inside(If(fetch(1, I0), Block(())))),
         ("t0 is defined twice", inside(Let(0, fetch(1, I0)), Let(0, fetch(1, I0)))),
         ("t0 is defined twice", inside(Let(0, fetch(1, I0)), Alloc(0, float64, "sum"))),
@@ -155,7 +157,7 @@ def test_points_that_are_missing_or_too_many(rows: Size, columns: Size) -> None:
 def test_axes_of_one_name_and_different_extents_stay_apart() -> None:
     """The gradient of take: a copy over (10, 4) beside updates over (3, 4, 4) once became one loop of 40, which left the updates."""
     w = gx.tensor("w", (10, 4))
-    (kernel,) = planned([w], [gx.grad(gx.sum(gx.take(w, np.zeros((3, 4), int), axis=0)), w)]).kernels()
+    (kernel,) = planned([w], settled([gx.grad(gx.sum(gx.take(w, np.zeros((3, 4), int), axis=0)), w)])).kernels()
     copy, updates = lower(kernel, TARGET).body
     assert isinstance(updates, For) and updates.extent == 12
     with pytest.raises(CompileError, match=r"the offset i1 leaves b1 of 12 i64\n.*\n.*i2 in 4.*\n.*i1 in 40"):

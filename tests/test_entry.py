@@ -13,6 +13,7 @@ import pytest
 
 import graphc as gx
 from graphc.codegen.entry import cpython
+from graphc.user.state import hold
 from graphc.user.vectorcall import callable_class, entry_of, set_entry
 
 
@@ -20,7 +21,7 @@ def is_native(f: gx.Function) -> bool:
     return entry_of(f) != 0
 
 
-def natively(f: gx.Function, *args: Any, **kwargs: Any) -> Any:
+def natively(f: gx.Function, /, *args: Any, **kwargs: Any) -> Any:
     """The result of a call in which no Python code runs."""
     seen: list[str] = []
     sys.setprofile(lambda frame, event, _: seen.append(frame.f_code.co_name) if event == "call" else None)
@@ -39,7 +40,7 @@ def two() -> gx.Function:
 
 
 def test_this_interpreter_is_readable() -> None:
-    assert cpython.is_readable()
+    assert cpython.fault() == ""
 
 
 def test_results_are_fresh_arrays(two: gx.Function) -> None:
@@ -134,8 +135,12 @@ def test_state_is_read_and_written_in_place() -> None:
 def test_state_in_use_goes_the_python_way() -> None:
     s = gx.shared(np.zeros(2), "s")
     read = gx.function([], s * 1)
-    with s.lock:  # re-entrant: the Python path of this thread goes through
-        np.testing.assert_array_equal(read(), [0, 0])
+    held = hold([s])
+    np.testing.assert_array_equal(read(), [0, 0])  # re-entrant: the Python path of this thread goes through
+    assert len(s.queue) == 1
+    del held
+    assert not s.queue
+    np.testing.assert_array_equal(natively(read), [0, 0])
 
 
 def test_an_index_out_of_range_leaves_state_alone() -> None:
@@ -162,10 +167,10 @@ def test_nothing_is_leaked(two: gx.Function) -> None:
 
 
 def test_without_an_entry_the_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpython, "is_readable", lambda: False)
+    monkeypatch.setattr(cpython, "fault", lambda: "tried")
     x = gx.vector("x", "n")
     f = gx.function([x], [x + 1, gx.sum(x)])
-    assert not is_native(f)
+    assert not is_native(f) and f.explain().endswith("calls: through Python and ctypes (tried)")
     plus, total = f(np.arange(3.0))
     np.testing.assert_array_equal(plus, [1, 2, 3])
     assert total == 3
@@ -338,3 +343,42 @@ def test_an_error_leaves_out_alone() -> None:
             f(np.ones(3), np.array([0, 3]), out=out)
         assert out[0].tolist() == [9, 9, 9] and out[1].tolist() == [9, 9]
     assert f(np.ones(3), np.array([0, 2]), out=out) is out and out[0].tolist() == [2, 2, 2] and out[1].tolist() == [1, 1]
+
+
+# -- names and ways --------------------------------------------------------------------------------------------------------
+def test_an_input_cannot_be_called_as_the_keyword_for_results() -> None:
+    x, out = gx.vector("x", "n"), gx.vector("out", "n")
+    for inputs in ([x, out], {"x": x, "out": out}, {"x": x, "out": [out]}):
+        with pytest.raises(gx.ArgumentError, match="cannot be named 'out'"):
+            gx.function(inputs, x + out)
+    f = gx.function({"x": x, "y": out}, x + out)
+    target = np.zeros(2)
+    assert natively(f, np.ones(2), y=np.ones(2), out=target) is target and target.tolist() == [2, 2]
+
+    @gx.jit
+    def g(x: gx.Node, out: gx.Node) -> gx.Node:
+        return x + out
+
+    assert g(np.ones(2), out=np.ones(2)).tolist() == [2, 2]
+
+
+def test_an_input_called_self() -> None:
+    a, b = gx.vector("self", "self"), gx.scalar("f")
+    f = gx.function([a, b], a + b)
+    assert natively(f, self=np.ones(2), f=1.0).tolist() == f(self=[1, 1], f=1).tolist() == [2, 2]
+    assert f.cost(self=3)["operations"] == 3 and f.memory(self=3)["inputs"] == 32
+
+
+def test_a_function_says_which_way_its_calls_go() -> None:
+    x, n = gx.vector("x", "n"), gx.dim("n")
+    s = gx.shared(np.zeros(3), "s", ("k",))
+    way = lambda f: f.explain().splitlines()[-1]
+    assert way(gx.function([x], x + 1)) == "calls: native, by vectorcall"
+    for f, why in [
+        (gx.function([x, n], x + 1), "sizes are among the arguments"),
+        (gx.function([x], {1: x}), "containers other than tuples, lists, dicts with str keys"),
+        (gx.function([], s * 2), "the sizes of state may change"),
+        (gx.function([x], [x + k for k in range(50)]), "51 arrays are more than the 40 that an entry takes"),
+    ]:
+        assert way(f) == f"calls: through Python and ctypes ({why})" and not is_native(f)
+    assert gx.function([x], x, mode="interpret").explain() == "interpreted, node by node"

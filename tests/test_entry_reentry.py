@@ -391,15 +391,20 @@ def test_fork_while_another_thread_traces() -> None:
 
 
 @needs_fork
-@pytest.mark.parametrize("lock", ["graphc.ir._NODES.lock", "gx.cache._lock", "target._LOCK", "target._TURNS", "s.lock"])
+@pytest.mark.parametrize("lock", ["graphc.ir._NODES.lock", "gx.cache._lock", "target._LOCK", "target._TURNS", "held(s)"])
 def test_fork_while_another_thread_holds_a_lock(lock: str) -> None:
     text = f"""
     from graphc.codegen import target
-    import graphc.ir
+    from graphc.user.state import hold
+    import contextlib, graphc.ir
     x = gx.vector("x", "n")
     s = gx.shared(np.zeros(3), "s")
     gx.function([x], x + 1)
     inside = threading.Event()
+    @contextlib.contextmanager
+    def held(s):
+        kept = hold([s])
+        yield
     def busy():
         with {lock}:
             inside.set()
@@ -446,3 +451,151 @@ def test_fork_while_another_thread_uses_the_arena() -> None:
     print(all(good), len(good))
     """
     assert run(FORK + textwrap.dedent(text)) == "True 8\n"
+
+
+# -- interrupts ---------------------------------------------------------------------------------------------------------------
+INTERRUPTS = """
+from tests.test_entry import natively
+from graphc.user.state import hold
+x = gx.vector("x", "n")
+s, t = gx.shared(np.zeros(3), "s"), gx.shared(np.zeros(()), "t")
+f = gx.function([x], gx.cumsum(x)[::-1] + gx.sum(x) + s[0] + t, updates={s: s + 1, t: t + 1})
+X = np.arange(3.0)
+f(X)
+
+def fine():
+    # nobody waits for anybody, state is as one call after the other leaves it, and calls are native
+    assert not s.queue and not t.queue
+    assert s.cell.address == s.value.ctypes.data and t.cell.address == t.value.ctypes.data
+    n = t.get_value()
+    assert (s.get_value() == n).all(), (s.get_value(), n)
+    done = []
+    other = threading.Thread(target=lambda: done.append(f([0.0, 1.0, 2.0])))
+    other.start()
+    other.join(20)
+    assert done and done[0].tolist() == [6 + 2 * n, 4 + 2 * n, 3 + 2 * n], done
+    assert natively(f, X).tolist() == [8 + 2 * n, 6 + 2 * n, 5 + 2 * n]
+    return n
+
+def slow():
+    f([0.0, 1.0, 2.0])  # a list: the Python path
+
+def read():
+    s.get_value()
+
+def write():
+    n = t.get_value()
+    gx.set_values([s, t], [np.full(3, n + 5), n + 5])
+"""
+
+
+@pytest.mark.parametrize("work", ["slow", "read", "write"])
+def test_an_interrupt_at_any_instruction(work: str) -> None:
+    """KeyboardInterrupt before each instruction in turn of what takes and gives back state and arena."""
+    text = f"""
+    def interrupt(count):
+        left = [count]
+        def trace(frame, event, argument):
+            if not frame.f_code.co_filename.endswith(("state.py", "function.py", "context.py", "executable.py")):
+                return None
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            if event == "opcode":
+                left[0] -= 1
+                if left[0] == 0:
+                    raise KeyboardInterrupt
+            return trace
+        sys.settrace(trace)
+        try:
+            {work}()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+    k = 1
+    while interrupt(k):
+        fine()
+        k += 1
+    print(k > 40)
+    """
+    assert run(INTERRUPTS + textwrap.dedent(text)) == "True\n"
+
+
+@pytest.mark.skipif(not hasattr(__import__("signal"), "setitimer"), reason="no timers")
+def test_interrupts_whose_tracebacks_are_kept() -> None:
+    """As an interactive session keeps the last one: what is locked must not depend on it."""
+    text = """
+    import random, signal
+    rng, kept = random.Random(0), []
+    def alarm(*_):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGALRM, alarm)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 6e-4))
+            while True:
+                rng.choice((slow, read, write))()
+        except KeyboardInterrupt as error:
+            kept.append(error)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        fine()
+    print(len(kept) > 100)
+    """
+    assert run(INTERRUPTS + textwrap.dedent(text)) == "True\n"
+
+
+def test_an_interrupt_while_another_thread_has_the_state() -> None:
+    text = """
+    import _thread
+    held, leave = threading.Event(), threading.Event()
+    def holder():
+        mine = hold([s])
+        held.set()
+        leave.wait()
+        del mine
+    other = threading.Thread(target=holder)
+    other.start()
+    held.wait()
+    kept = []
+    for work in (slow, read, write):
+        threading.Timer(0.1, _thread.interrupt_main).start()
+        try:
+            work()
+        except KeyboardInterrupt as error:
+            kept.append(error)
+    leave.set()
+    other.join()
+    fine()
+    print(len(kept))
+    """
+    assert run(INTERRUPTS + textwrap.dedent(text)) == "3\n"
+
+
+def test_a_finaliser_uses_state_while_its_thread_waits_for_it() -> None:
+    text = """
+    import signal
+    held = threading.Event()
+    def holder():
+        mine = hold([s])
+        held.set()
+        time.sleep(0.3)
+        del mine
+    def alarm(*_):
+        read()  # on top of a call that waits
+    signal.signal(signal.SIGALRM, alarm)
+    other = threading.Thread(target=holder)
+    other.start()
+    held.wait()
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    slow()
+    other.join()
+    print(fine())
+    """
+    assert run(INTERRUPTS + textwrap.dedent(text)) == "2.0\n"
+
+
+def test_state_cannot_be_resized() -> None:
+    s = gx.shared(np.zeros(3), "s")
+    with pytest.raises(ValueError):
+        s.value.resize((1000,))

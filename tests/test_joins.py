@@ -33,7 +33,7 @@ def check(inputs: list[Node], node: Node, values: list[np.ndarray], want: np.nda
 
 
 # -- parts of all kinds, in all places ---------------------------------------------------------------------------------
-SIZES = [0, 1, 1, 2, 0, 3, 2, 1]  # parts, more than are selected; equal sizes meet
+SIZES = [0, 1, 1, 2, 0, 3, 2, 1]  # more parts than are selected; equal sizes meet
 
 
 def parts_of(x: Node, y: np.ndarray, axis: int) -> tuple[list[Node], list[np.ndarray]]:
@@ -114,6 +114,30 @@ def test_mixed_dtypes_and_broadcast_parts() -> None:
     assert got.dtype == want.dtype
 
 
+def test_who_reads_the_whole_waits_for_all_parts() -> None:
+    """Also where it has the loops of the parts, and where it looks at the whole through another shape."""
+    x = gx.tensor("x", (2,))
+    whole = gx.concatenate([gx.exp(x), gx.sin(x), gx.cos(x), gx.tanh(x), x * x])
+    a = DRAW.normal(size=2)
+    want = np.concatenate([np.exp(a), np.sin(a), np.cos(a), np.tanh(a), a * a])
+    got = run([x], [gx.exp(whole[::5]), gx.exp(gx.reshape(whole, (5, 2))[::4, 0]), gx.sum(gx.reshape(whole, (5, 2)), axis=0)], a)
+    for ours, theirs in zip(got, [np.exp(want[::5]), np.exp(want.reshape(5, 2)[::4, 0]), want.reshape(5, 2).sum(axis=0)]):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-14)
+
+
+def test_a_part_without_x_has_no_derivative_not_zero_times_infinity() -> None:
+    x, c = gx.tensor("x", (10,)), gx.tensor("c", (3,))
+    whole = gx.sqrt(gx.concatenate([x[:4], c, x[4:] ** 2, x[:2] * x[1:3], c * 0]))
+    a = DRAW.uniform(1, 2, size=10)
+    found = run([x, c], gx.jacobian(whole, x), a, np.zeros(3))
+    want = np.zeros((18, 10))
+    want[np.arange(4), np.arange(4)] = 0.5 / np.sqrt(a[:4])
+    want[np.arange(7, 13), np.arange(4, 10)] = 1
+    for k in range(2):
+        want[13 + k, [k, k + 1]] = a[[k + 1, k]] * 0.5 / np.sqrt(a[k] * a[k + 1])
+    np.testing.assert_allclose(found, want, rtol=1e-13)
+
+
 def test_nothing_but_empty_parts() -> None:
     x = gx.tensor("x", (0, 3))
     assert run([x], gx.concatenate([x] * 6), np.zeros((0, 3))).shape == (0, 3)
@@ -145,6 +169,17 @@ def test_state_that_is_put_together_from_itself() -> None:
         f(np.array([k, -k], float))
         state = np.concatenate([state[6:], np.exp(state[:1] * 0), state[1:3] + state[5:7], [k, -k], state[:1]])
         np.testing.assert_allclose(s.get_value(), state)
+
+
+def test_state_whose_first_part_alone_reads_it() -> None:
+    """No part is written to the state while the new value is not whole."""
+    s, v = gx.shared(np.arange(8.0)), gx.tensor("v", (1,))
+    f = gx.function([v], None, updates={s: gx.concatenate([gx.exp(s[:3] / 8), v, v * 2, gx.sin(v), v + 1, v])}, mode="verify")
+    state = np.arange(8.0)
+    for a in (np.ones(1), -np.ones(1)):
+        f(a)
+        state = np.concatenate([np.exp(state[:3] / 8), a, a * 2, np.sin(a), a + 1, a])
+        np.testing.assert_allclose(s.get_value(), state, rtol=1e-14)
 
 
 # -- large joins ------------------------------------------------------------------------------------------------------------
@@ -218,6 +253,7 @@ def test_what_does_not_cancel() -> None:
     assert any(x.op is CONCAT for x in toposort([normal(gx.concatenate([w, b])[99:101])]))  # of two parts
     assert normal(gx.exp(gx.concatenate([w, w * 2]))[:100]).op.name == "slice"  # a costly function of much
     assert normal(gx.exp(gx.concatenate([b, b * 2]))[1:3]).op.name == "slice"  # not a whole part
+    assert normal(gx.exp(gx.concatenate([b, b * 2]))[1:5]).op.name == "slice"  # as many elements as a part has, but of two
 
 
 CUTS = [

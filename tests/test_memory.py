@@ -193,3 +193,45 @@ def _first_fit(size: Size, sizes: list[Size], free: list[int]) -> int:
             return free.pop(k)
     sizes.append(size)
     return len(sizes) - 1
+
+
+# -- faults that were planted once and survived -----------------------------------------------------------------------
+def test_a_failed_check_of_the_new_state_itself_changes_nothing() -> None:
+    """s <- s + 1 where x is indexed by s + 1: the new value is made before the check, so not where the old one is."""
+    x = gx.tensor("x", ("n",))
+    s = gx.shared(np.array([0, 1, 2]), "s")
+    f = gx.function([x], gx.take(x, s + 1), updates={s: s + 1})
+    np.testing.assert_array_equal(f(np.arange(4.0)), [1, 2, 3])
+    for call in range(3):
+        with pytest.raises(gx.IndexOutOfRange):
+            f(np.arange(4.0))
+        np.testing.assert_array_equal(s.get_value(), [1, 2, 3], err_msg=f"call {call}")
+    with pytest.raises(gx.IndexOutOfRange):
+        f([0.0, 1.0, 2.0, 3.0])  # by the Python path
+    np.testing.assert_array_equal(s.get_value(), [1, 2, 3])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("k", [5, 256, 257, 600])
+def test_a_product_that_updates_in_place_sums_in_several_blocks(dtype: str, k: int) -> None:
+    """W -= 0.1 * (X @ Y): where k takes several blocks, the sums of the first ones must not wait in W, which is still read."""
+    rng = np.random.default_rng(k)
+    x, y = rng.normal(size=(9, k)).astype(dtype), rng.normal(size=(k, 33)).astype(dtype)
+    start = rng.normal(size=(9, 33)).astype(dtype)
+    for shapes in (((9, k), (k, 33)), (("m", "k"), ("k", "n"))):
+        a, b = gx.tensor("a", shapes[0], dtype), gx.tensor("b", shapes[1], dtype)
+        w = gx.shared(start, "w", shape=None if isinstance(shapes[0][0], int) else ("m", "n"))
+        f = gx.function([a, b], [], updates={w: w - 0.1 * (a @ b)})
+        f(x, y)
+        want = start - 0.1 * (x.astype("f8") @ y)
+        np.testing.assert_allclose(w.get_value(), want, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-13) * k)
+
+
+def test_an_argument_that_is_one_of_several_states() -> None:
+    """Its elements are read after some of them have been replaced, whatever the other states are."""
+    s, t = gx.shared(np.arange(600.0), "s"), gx.shared(np.ones(6), "t")
+    a = gx.tensor("a", (600,))
+    f = gx.function([a], [], updates={s: s + a[::-1], t: t * 2}, threads=1)
+    f(s.value)
+    np.testing.assert_array_equal(s.get_value(), np.full(600, 599.0))
+    np.testing.assert_array_equal(t.get_value(), np.full(6, 2.0))

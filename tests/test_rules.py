@@ -266,7 +266,7 @@ def test_stable(rule: Rule, dtype: str) -> None:
     calm = {n.op.name for n in toposort([rule.before])}.isdisjoint(
         ("exp", "expm1", "sinh", "cosh", "tanh", "sigmoid", "sin", "cos", "erf", "erfc")
     )
-    far = [float(np.finfo(kind).max / 3), float(np.finfo(kind).tiny * 1.25)] if calm else []
+    far = [float(np.finfo(kind).max / 3), float(np.sqrt(np.finfo(kind).max) / 3), float(np.finfo(kind).tiny * 1.25)] if calm else []
     few = [0.7, 4.0, -30.0, 1000.0, -1000.0]  # for each of several holes
     points = [*ORDINARY, *EXTREME, *far, 0.0] if count == 1 else few if count > 2 else [*few, *ORDINARY[::2], 1e-20, 200.0]
     for bound, env in fill_lifted(rule, kind) if lifted(rule) else fill(rule, kind, lambda h: points):
@@ -301,6 +301,10 @@ def _one_hot(index: Node) -> Node:
     return gx.sum(gx.where(iota((3, 4), 1) == broadcast(wrapped, (3, 4), (0,)), broadcast(one[:, 0], (3, 4), (0,)), 0.0), axis=1)
 
 
+def _by_hand() -> Node:
+    return x - broadcast(gx.max(x, axis=1), (3, 4), (0,))
+
+
 EXAMPLES: dict[str, Callable[[], Node]] = {
     "fold": lambda: gx.asarray(np.arange(3.0)) * gx.asarray(np.ones(3)),
     "choice known from above": lambda: gx.where(
@@ -310,6 +314,9 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "log before a view": lambda: gx.log(gx.sigmoid(w).T[1:]),
     "cast of cast": lambda: k.astype("int32").astype("float32"),
     "root of squares": lambda: gx.sqrt(gx.sum(gx.square(x), axis=1) + 2 * gx.square(gx.sum(x, axis=1))),
+    "square of root": lambda: gx.square(gx.sqrt(gx.abs(x))) + gx.square(gx.sqrt(gx.abs(x) - 0.25)) + gx.square(gx.norm(x, axis=1))[:, None],
+    "log-softmax of what is shifted": lambda: _by_hand() - broadcast(gx.log(gx.sum(gx.exp(_by_hand()), axis=1)), (3, 4), (0,)),
+    "softmax of what is shifted": lambda: gx.exp(_by_hand()) / broadcast(gx.sum(gx.exp(_by_hand()), axis=1), (3, 4), (0,)),
     "root of squares by power": lambda: gx.sum(gx.square(x), axis=1) ** 0.5,
     "broadcast after elementwise": lambda: gx.exp(ROW) * gx.broadcast_to(2.0, (3, 4)),
     "reshape after elementwise": lambda: gx.exp(gx.reshape(x, (2, 6))) * 2,

@@ -244,3 +244,59 @@ def test_probes() -> None:
     assert at(lambda x: gx.sqrt(1 + x) - 1, 1e-20) == 5e-21
     np.testing.assert_array_equal(slope_at(lambda x: gx.sqrt(gx.sum(x * x)), [0.0, 0.0]), [0, 0])
     assert slope_at(lambda x: gx.where(x > 0, gx.log(x), 0.0), 0.0) == 0
+
+
+# -- smooth where its parts are not ----------------------------------------------------------------------------------------------
+SMOOTH: dict[str, tuple[Callable[[Node], Node], Callable[[Any], Any], float, tuple[float, float, float]]] = {
+    # the formula; the same for mpmath; the lowest number it is real at; value, slope and second derivative at 0 (from the right)
+    "sqrt(x**4)": (lambda x: gx.sqrt(x**4), lambda x: x * x, -math.inf, (0, 0, 2)),
+    "sqrt(x**6)": (lambda x: gx.sqrt(x**6), lambda x: abs(x) ** 3, -math.inf, (0, 0, 0)),
+    "(x**4)**0.5": (lambda x: (x**4) ** 0.5, lambda x: x * x, -math.inf, (0, 0, 2)),
+    "(x**4)**0.75": (lambda x: (x**4) ** 0.75, lambda x: abs(x) ** 3, -math.inf, (0, 0, 0)),
+    "(x**2)**1.5": (lambda x: (x**2) ** 1.5, lambda x: abs(x) ** 3, -math.inf, (0, 0, 0)),
+    "sqrt(x)**2": (lambda x: gx.sqrt(x) ** 2, lambda x: x, 0, (0, 1, 0)),
+    "sqrt(x) * sqrt(x)": (lambda x: gx.sqrt(x) * gx.sqrt(x), lambda x: x, 0, (0, 1, 0)),
+    "sqrt(x)**4": (lambda x: gx.sqrt(x) ** 4, lambda x: x * x, 0, (0, 0, 2)),
+    "sqrt(x)**3": (lambda x: gx.sqrt(x) ** 3, lambda x: x ** mp.mpf(1.5), 0, (0, 0, math.inf)),
+    "sqrt(x**3)": (lambda x: gx.sqrt(x**3), lambda x: x ** mp.mpf(1.5), 0, (0, 0, math.inf)),
+    "(x**0.5)**2": (lambda x: (x**0.5) ** 2, lambda x: x, 0, (0, 1, 0)),
+    "exp(log(x))": (lambda x: gx.exp(gx.log(x)), lambda x: x, 0, (0, 1, 0)),
+    "exp(2 log(x))": (lambda x: gx.exp(2 * gx.log(x)), lambda x: x * x, 0, (0, 0, 2)),
+    "exp(log(x * x))": (lambda x: gx.exp(gx.log(x * x)), lambda x: x * x, -math.inf, (0, 0, 2)),
+    "abs(x)**2": (lambda x: gx.abs(x) ** 2, lambda x: x * x, -math.inf, (0, 0, 2)),
+    "norm squared": (lambda x: gx.norm(x[:, None], axis=1) ** 2, lambda x: x * x, -math.inf, (0, 0, 2)),
+    "rms squared": (lambda x: gx.sqrt(gx.mean(gx.stack([x, x], 1) ** 2, axis=1)) ** 2, lambda x: x * x, -math.inf, (0, 0, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_compositions_that_are_smooth_at_0(name: str, dtype: str) -> None:
+    """Value, slope and second derivative at 0 and -0 where parts have infinite slopes; nan, not a number, left of the domain."""
+    f, reference, low, at_zero = SMOOTH[name]
+    points = np.array([0.0, -0.0, 1e-3, 0.7, 3.0, -0.7, -3.0, math.inf, -math.inf, math.nan], dtype)
+    got = derivatives(f, dtype, points)
+    for k, x in enumerate(map(float, points)):
+        values = [float(g[k]) for g in got]
+        if x == 0:
+            assert values == list(at_zero), (name, x, values)
+        elif math.isnan(x) or x < low:
+            assert math.isnan(values[0]) or (x == -math.inf and values[0] == math.inf and name == "(x**0.5)**2"), (name, x, values)
+        elif math.isinf(x):
+            assert values[0] == math.inf, (name, x, values)
+        else:
+            true = [exact(reference, x, order) for order in (0, 1, 2)]
+            for a, b in zip(values, true):
+                assert abs(a - b) <= 64 * np.finfo(dtype).eps * max(abs(b), 1e-3), (name, x, values, true)
+
+
+def test_a_shift_by_hand_carries_no_derivative() -> None:
+    """exp(z - max(z)) / sum(...) is a softmax: no choice among ties in its gradient, no derivative goes through the maximum."""
+    z = gx.tensor("z", ("n", 3))
+    e = gx.exp(z - gx.max(z, axis=1, keepdims=True))
+    g = gx.grad(gx.sum((e / gx.sum(e, axis=1, keepdims=True)) ** 2), z)
+    made = simplify(Graph((z,), (g,)))
+    assert not any(n.op.name in ("equal", "select") for n in made.order)
+    at = np.array([[1000.0, 1000.0, 0.0], [0.1, 0.1, 0.1]])
+    plain = gx.grad(gx.sum(gx.softmax(z) ** 2), z)
+    np.testing.assert_allclose(*evaluate([*made.outputs, plain], {z: at}), atol=1e-16)

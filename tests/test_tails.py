@@ -98,7 +98,7 @@ SINGULAR: dict[str, Sequence[float]] = {
 }  # fmt: skip
 LOWEST: dict[str, float] = {"sqrt": 0, "rsqrt": 0, "log": 0, "log2": 0, "log10": 0, "log1p": -1, "arccosh": 1, "arccosh_slope": 1}
 UNIT = ("arcsin", "arccos", "arctanh", "arcsin_slope", "arctanh_slope")
-UNARY = [n for n, op in OPS.items() if op.elementwise and op.arity == 1 and n in PUBLIC and op.vjp is not None and "domain" in op.facts]
+UNARY = [n for n, op in OPS.items() if op.elementwise and op.arity == 1 and n in PUBLIC and op.vjp is not None and op.row is not None]
 
 
 def points(name: str, dtype: np.dtype) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import graphc as gx
 import graphc.codegen.runtime.parallel_loops
 from graphc.codegen import jit
 from graphc.codegen.runtime.pool import pool_text
+from graphc.codegen.target import host as jit_host
 from graphc.codegen.target import named
 from graphc.errors import ArgumentError
 
@@ -121,6 +123,35 @@ def test_the_limit_is_read_at_each_call() -> None:
         np.testing.assert_allclose(f(X), np.exp(X), rtol=1e-15)
 
 
+WORKERS_SEEN = """
+import ctypes, time
+from graphc.codegen.runtime import pool
+pool.SPIN = 1 << 40  # who has ended a job sees the next one, however late it comes
+kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+run = ctypes.CFUNCTYPE(None, kind, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(pool.symbols()[pool.RUN])
+seen, done = set(), []
+@kind
+def task(context, lo, hi, worker):
+    seen.add(worker)
+    done.extend(range(lo, hi))
+    time.sleep(0.002)
+run(task, None, 40, 1, 5)
+for threads in (2, 3, 4, 2):
+    seen.clear()
+    done.clear()
+    run(task, None, 60, 1, threads)
+    assert sorted(done) == list(range(60))
+    assert seen <= set(range(threads)), (threads, seen)
+print("fine")
+"""
+
+
+def test_no_more_workers_than_were_asked_for() -> None:
+    """Scratch is set aside for as many threads as the call may have: workers of an earlier call that are awake stay out."""
+    done = subprocess.run([sys.executable, "-c", WORKERS_SEEN], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout == "fine\n", done.stderr[-500:]
+
+
 def test_calls_from_several_python_threads() -> None:
     x = gx.tensor("x", ("m", 300))
     f = gx.function([x], gx.softmax(gx.sin(x), axis=-1), threads=3)
@@ -144,6 +175,50 @@ def test_calls_from_several_python_threads() -> None:
 @pytest.mark.parametrize("target", ["x86-64", "x86-64-v3", "x86-64-v4", "aarch64"])
 def test_the_pool_compiles_for_every_target(target: str) -> None:
     assert "pool.run" in jit.assembly(pool_text(named(target)), named(target))
+
+
+MODE = """
+    target triple = "TRIPLE"
+    declare void @llvm.x86.sse.stmxcsr(ptr)
+    declare void @llvm.x86.sse.ldmxcsr(ptr)
+    define i64 @exchange(i64 %mode) {
+      %word = alloca i32, align 4
+      call void @llvm.x86.sse.stmxcsr(ptr %word)
+      %old = load i32, ptr %word, align 4
+      %new = trunc i64 %mode to i32
+      store i32 %new, ptr %word, align 4
+      call void @llvm.x86.sse.ldmxcsr(ptr %word)
+      %wide = zext i32 %old to i64
+      ret i64 %wide
+    }
+"""
+X86 = jit_host().triple.startswith("x86_64")
+
+
+@pytest.mark.skipif(not X86, reason="sets a register of x86")
+@pytest.mark.parametrize("mode", [0x8040, 0x2000, 0x4000, 0x6000, 0xE040], ids=["denormals are zero", "down", "up", "to zero", "both"])
+def test_workers_compute_in_the_callers_mode(mode: int) -> None:
+    """The same bits for any number of threads, and the caller's own: denormals, rounding; and back again afterwards."""
+    code = jit.load(jit.compile_module(textwrap.dedent(MODE).replace("TRIPLE", jit_host().triple), jit_host()))
+    exchange = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(code.address("exchange"))
+    x = gx.tensor("x", ("n",))
+    one, many = (gx.function([x], (x * 0.1 + 0.7, x * 3e-308), threads=threads) for threads in (1, 4))
+    X = np.linspace(1e-10, 0.7, 400_000)
+
+    def inside(f: gx.Function) -> list[bytes]:
+        plain = exchange(0x1F80)
+        exchange(plain | mode)
+        try:
+            return [y.tobytes() for y in f(X)]
+        finally:
+            exchange(plain)
+
+    usual = [y.tobytes() for y in one(X)]
+    wanted = inside(one)
+    assert wanted != usual  # the mode matters
+    for _ in range(5):
+        assert [y.tobytes() for y in many(X)] == usual
+        assert inside(many) == wanted
 
 
 PROLOGUE = """

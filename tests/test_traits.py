@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import graphc as gx
+from graphc import dims
+from graphc.interp import evaluate
+from graphc.ir import Node, toposort
+from graphc.loopform import LoopForm
+from graphc.ops.registry import OPS
+from graphc.scalar import const
+from graphc.traits import Traits
+from tests.test_audit import ELEMENTWISE, STRUCTURAL
 
 ROOT = Path(__file__).parent.parent
 FILES = [p for folder in ("graphc", "passes", "codegen") for p in sorted((ROOT / folder).glob("**/*.py"))]
@@ -68,3 +80,59 @@ def test_the_search_finds(source: str) -> None:
 @pytest.mark.parametrize("source", ['f"{node.op.name} has no rule"', "node.op is EXP", "OPS.get(op.name) is op", 's.op == "load"'])
 def test_the_search_passes(source: str) -> None:
     assert not list(decides_by_name(source))
+
+
+# -- what the rows say is true ---------------------------------------------------------------------------------------------
+def every_node() -> Iterator[tuple[Node, np.ndarray, list[np.ndarray]]]:
+    """Each structural op at its examples: the node, its value, its operands."""
+    for name, examples in {**ELEMENTWISE, **STRUCTURAL}.items():
+        for example in examples:
+            xs = [gx.tensor(f"x{k}", v.shape, v.dtype) for k, v in enumerate(example.arrays)]
+            env = dict(zip(xs, example.arrays))
+            for node in toposort([example.f(*xs)]):
+                if node.op.name == name and node.inputs and not isinstance(node.type, tuple):
+                    value, *operands = evaluate([node, *node.inputs], env)
+                    yield node, value, operands
+
+
+NODES = list(every_node())
+
+
+@pytest.mark.parametrize(("node", "value", "operands"), NODES, ids=[n.op.name for n, _, _ in NODES])
+def test_what_moves_only_moves(node: Node, value: np.ndarray, operands: list[np.ndarray]) -> None:
+    traits = node.op.traits
+    form = node.op.loop(node) if node.op.loop else None
+    if isinstance(form, LoopForm) and form.view and len(node.inputs) == 1:
+        assert traits.moves == "view", "an index map of one operand says so in its traits"
+    sources = operands[: {"join": None, "fill": 2}.get(str(traits.moves), 1)]
+    if traits.moves is None:
+        assert not (traits.permutes or traits.repeats or traits.relabels or traits.starts or traits.affine)
+        return
+    assert set(value.ravel().tolist()) <= set(np.concatenate([s.ravel() for s in sources]).tolist())
+    if traits.moves == "same":
+        np.testing.assert_array_equal(value, operands[0])
+    if traits.moves == "view" and not traits.repeats:
+        assert len(set(value.ravel().tolist())) == value.size <= operands[0].size
+    if traits.relabels:
+        np.testing.assert_array_equal(value.ravel(), operands[0].ravel())
+    if traits.permutes:
+        at, seen = [dims.axis(f"a{k}") for k in range(node.ndim)], []
+        form.body(lambda k, index, mask=None: seen.append(index) or const(0, node.dtype), tuple(at), ())
+        assert all(i == 0 or any(i is a for a in at) for index in seen for i in index)
+
+
+def test_joins_say_where_their_parts_begin() -> None:
+    joins = [(node, value, operands) for node, value, operands in NODES if node.op.traits.moves == "join"]
+    assert joins
+    for node, value, operands in joins:
+        for start, part in zip(node.op.traits.starts(node), operands, strict=True):
+            np.testing.assert_array_equal(value[tuple([slice(a, a + n) for a, n in zip(start, part.shape)])], part)
+
+
+def test_every_trait_is_somebodys() -> None:
+    """A field that no row sets is no fact; by_address and by_data name operands that there are."""
+    for field in fields(Traits):
+        assert any(getattr(op.traits, field.name) != field.default for op in OPS.values()), field.name
+    for op in OPS.values():
+        assert all(k < (op.arity or 2) for k in (*op.traits.by_address, *op.traits.by_data))
+        assert (op.traits.leaf is None) or op.arity == 0

@@ -176,7 +176,7 @@ KERNELS: list[tuple[str, Callable[[], Kernel]]] = [
     ("t1 is read at another element", stage(2, body=AT_I1, reduce=(Axis(I1, 3),), combine="sum")),
     ("t1 is of nest 0, after one of nest 2", stage(0, nest=2)),
     ("t1 has an element for each turn of nest 0, read in nest 1", stage(2, body=AT_I1, reduce=(COLUMNS,), combine="sum", nest=1)),
-    ("t0 is a scan, which has no value", lambda: replace(KERNEL, stages=(SCAN, *KERNEL.stages[1:]))),
+    ("t0 has 1 axes, read with 0 indices", lambda: replace(KERNEL, stages=(SCAN, *KERNEL.stages[1:]))),
     ("fetch has no meaning in a kernel", stage(2, body=sc.scalar("fetch", (), float64, (0, 0, False, False)))),
     ("arg has no meaning in a kernel", stage(2, body=X64)),
     ("stores to b9, which is no operand", stage(2, stores=put(9, I0))),

@@ -71,11 +71,6 @@ def addresses() -> dict[str, int]:
     return {symbol(name): int(address or 0) for name, address in found.items()}
 
 
-def is_readable() -> bool:
-    """Whether arrays and floats look in memory as this module says; if not, the ctypes path serves."""
-    return not fault()
-
-
 @functools.cache
 def fault() -> str:
     """Why no entry can serve in this interpreter; empty where it can."""

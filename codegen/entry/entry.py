@@ -30,7 +30,7 @@ from graphc.codegen.runtime.binding import Binding
 from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
 from graphc.program import HostCall, Layout, Program
-from graphc.user.state import ADDRESS, BUSY, NATIVE
+from graphc.user.state import ADDRESS, NATIVE, QUEUE
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
 MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
@@ -101,6 +101,9 @@ class EntryEmitter(ParameterEmitter):
             self.scopes[0].axis[s] = self.constant(self.solved(s, shapes[k][axis], size))
         for k, axis, size in self.binding.derived:
             self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {self.size(size).text}"))
+        if self.binding.safe < dims.MAX_INT64:  # larger sizes are for the Python path, which computes them exactly
+            for s in dict.fromkeys(s for size in self.binding.values for s in sorted(dims.symbols(size))):
+                self.require(e.emit(f"icmp sle i64 {self.axis(s).text}, {self.binding.safe}"))
         for a, b in self.binding.size_checks:
             self.require(e.emit(f"icmp eq i64 {self.size(a).text}, {self.size(b).text}"))
 
@@ -143,8 +146,9 @@ class EntryEmitter(ParameterEmitter):
         """No other thread is inside a call that reads or writes the same state."""
         e, busy = self.entry, "0"
         for k in range(len(self.program.shared)):
-            for word in (BUSY, NATIVE):
-                busy = e.emit(f"or i64 {busy}, {self.field(self.cell(k), 8 * word, 'i64')}")
+            waiting = self.field(self.field(self.cell(k), QUEUE), cpython.SIZE, "i64")
+            for word in (waiting, self.field(self.cell(k), NATIVE, "i64")):
+                busy = e.emit(f"or i64 {busy}, {word}")
         if busy != "0":
             self.same("i64", busy, 0)
 
@@ -154,7 +158,7 @@ class EntryEmitter(ParameterEmitter):
 
     def state_place(self, k: int) -> Place:
         v = self.program.shared[k]
-        return self.field(self.cell(k), 8 * ADDRESS), str(dims.product(v.shape) * v.dtype.itemsize)  # `suits` wants known sizes
+        return self.field(self.cell(k), ADDRESS), str(dims.product(v.shape) * v.dtype.itemsize)  # `misfit` wants known sizes
 
     def nbytes(self, itemsize: int, shape: Sequence[str]) -> str:
         total, known = "", itemsize
@@ -225,7 +229,7 @@ class EntryEmitter(ParameterEmitter):
     def run(self, long: str, arena: str, outputs: Sequence[str]) -> str:
         """Call the native code, without the GIL if the work is long; its status."""
         e, program = self.entry, self.program
-        state = [self.field(self.cell(k), 8 * ADDRESS) for k in range(len(program.shared))]
+        state = [self.field(self.cell(k), ADDRESS) for k in range(len(program.shared))]
         constants = [self.word(FIXED + len(program.shared) + k) for k in range(len(program.constants))]
         pointers = [*self.arrays, *state, *constants, *[self.field(o, cpython.DATA) for o in outputs], arena]
         slots = self.slot(f"[{len(pointers)} x ptr]")
@@ -263,7 +267,7 @@ class EntryEmitter(ParameterEmitter):
         for o in self.borrowed(outputs):
             self.own(o)
         for k in range(len(self.program.shared)):
-            self.put_field(self.cell(k), 8 * NATIVE, "i64", 1)
+            self.put_field(self.cell(k), NATIVE, "i64", 1)
         if self.arena_bytes == 0:
             return "0"
         capacity = self.word(CAPACITY, "i64")
@@ -272,7 +276,7 @@ class EntryEmitter(ParameterEmitter):
 
     def unmark(self, outputs: Sequence[str], capacity: str) -> None:
         for k in range(len(self.program.shared)):
-            self.put_field(self.cell(k), 8 * NATIVE, "i64", 0)
+            self.put_field(self.cell(k), NATIVE, "i64", 0)
         if self.arena_bytes != 0:
             self.put_field("@context", 8 * CAPACITY, "i64", capacity)
         for o in self.borrowed(outputs):
@@ -337,19 +341,20 @@ def can_write_directly(program: Program) -> bool:
     return not any(program.buffers[program.roots[b]].role == "output" for step in early for b in step.writes)
 
 
-def suits(program: Program, binding: Binding, layout: Layout) -> bool:
-    """Whether a program can have an entry: few arrays, state of known sizes, plain containers, work of less than days."""
-    if len(program.inputs) + len(program.shared) + len(program.outputs) > MOST_ARRAYS:
-        return False
-    if not cpython.is_readable() or binding.given or _calls_python(program):
-        return False
+def misfit(program: Program, binding: Binding, layout: Layout | None) -> str:
+    """Why a program cannot have an entry; empty if it can: few arrays, state of known sizes, plain containers, work of less than days."""
+    if fault := cpython.fault():
+        return fault
+    if layout is None or binding.given:
+        return "sizes are among the arguments"
+    if any(isinstance(step, HostCall) for step in program.numbered):
+        return "it calls Python"
+    count = len(program.inputs) + len(program.shared) + len(program.outputs)
+    if count > MOST_ARRAYS:
+        return f"{count} arrays are more than the {MOST_ARRAYS} that an entry takes"
     if any(not isinstance(s, int) for v in program.shared for s in v.shape):
-        return False
+        return "the sizes of state may change"
     if not all(map(readable, (*layout.inputs, layout.outputs))):
-        return False
+        return "containers other than tuples, lists, dicts with str keys"
     total = in_double(work(program))
-    return total.op != "const" or sc.const_value(total) < MOST_WORK
-
-
-def _calls_python(program: Program) -> bool:
-    return any(isinstance(step, HostCall) for step in program.numbered)
+    return "" if total.op != "const" or sc.const_value(total) < MOST_WORK else "a call takes hours"

@@ -245,6 +245,7 @@ class ObjectEmitter(Values):
         count = e.emit(f"load i64, ptr {self.doomed[0]}, align 8")
         e.line(f"br i1 {e.emit(f'icmp eq i64 {count}, 0')}, label %{none}, label %{some}")
         e.label(some)
+        e.line(f"store i64 0, ptr {self.doomed[0]}, align 8")
         e.line(f"call void @bury(ptr {self.doomed[1]}, i64 {count})")
         e.line(f"br label %{none}")
         e.label(none)

@@ -13,8 +13,7 @@ class ParameterEmitter(ObjectEmitter):
     """An entry being written, with the parameters that `layout` describes."""
 
     def __init__(self, unit: Unit, program: Program, layout: Layout, objects: list[object]) -> None:
-        # a parameter may be named "out", but the keyword is another; an object of its own is no keyword
-        objects[:] = [object() if name == "out" else name for name in layout.names]
+        objects[:] = layout.names
         super().__init__(unit, program, objects)
         self.layout = layout
         self.inputs: list[str] = []  # the argument objects, leaf by leaf

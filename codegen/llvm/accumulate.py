@@ -25,6 +25,7 @@ class Register:
     positions: list[str]
     depth: int
     own_lanes: bool  # the lanes were introduced by this reduction and are joined at its end
+    running: bool = False  # read between updates
 
     @property
     def is_arg(self) -> bool:
@@ -72,7 +73,7 @@ class Accumulators:
         self.registers: dict[int, Register] = {}
         values.readers["local"] = self.result
 
-    def new_register(self, name: int, dtype: np.dtype, combine: str) -> Register:
+    def new_register(self, name: int, dtype: np.dtype, combine: str, running: bool = False) -> Register:
         lanes, copies, outer = self.v.lanes, 1, self.v.lanes
         for s in walk(self.body):
             if isinstance(s, For) and s.kind == "serial" and s.unroll > 1 and _accumulates(s, name):
@@ -83,7 +84,7 @@ class Accumulators:
                 dtype = s.value.dtype
         start = literal(neutral(combine, dtype), lanes)
         positions = [literal(LAST, lanes)] * copies if combine.startswith("arg") else []
-        return Register(dtype, combine, lanes, [start] * copies, positions, self.v.here.depth, lanes > outer)
+        return Register(dtype, combine, lanes, [start] * copies, positions, self.v.here.depth, lanes > outer, running)
 
     def register_type(self, register: Register, part: str) -> str:
         return llvm_type(register.dtype if part == "values" else int64, register.lanes)
@@ -133,6 +134,8 @@ class Accumulators:
     def result(self, s: Scalar, _: list[Value]) -> Value:
         """The accumulated value of a `local`: copies joined, then lanes, if the lanes were this reduction's own."""
         register = self.registers[s.param]
+        if register.running:
+            return Value(register.values[0], register.lanes, self.v.here.depth)
         with self.v.at(register.depth):
             return self.v.put(("local", s.param), self.joined(register))
 

@@ -84,8 +84,8 @@ class Emitter:
                 self.values.here.memo["local", name] = self.values.value(value)
             case Store(slot, dynamic, static, value, mode):
                 self.memory.store(slot, dynamic, static, value, mode)
-            case Alloc(name, dtype, combine):
-                self.accumulators.registers[name] = self.accumulators.new_register(name, dtype, combine)
+            case Alloc(name, dtype, combine, running):
+                self.accumulators.registers[name] = self.accumulators.new_register(name, dtype, combine, running)
             case Accumulate(name, _, value, other):
                 self.accumulators.accumulate(name, value, other, 0)
             case For():

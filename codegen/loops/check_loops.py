@@ -37,7 +37,7 @@ class _Scope:
     locals: dict[int, np.dtype]
     registers: dict[int, Alloc]
     within: tuple[str, ...] = ()  # the loops around, as text
-    lanes: bool = False  # inside a vector loop
+    lanes: Symbol | None = None  # the index of the vector loop around
 
     def inner(self, text: str) -> _Scope:
         return replace(self, locals=dict(self.locals), registers=dict(self.registers), within=(*self.within, text))
@@ -112,12 +112,14 @@ class _Checker:
             _broken(f"a loop of the unknown kind {s.kind!r}", s, scope)
         if s.lanes < 1 or s.unroll < 1 or (s.kind != "vector" and s.lanes != 1) or (s.kind == "unroll" and s.unroll != 1):
             _broken(f"a {s.kind} loop of {s.lanes} lanes, {s.unroll} times unrolled", s, scope)
-        if s.kind == "vector" and scope.lanes:
+        if s.kind == "vector" and scope.lanes is not None:
             _broken("a vector loop inside another", s, scope)
+        if scope.lanes in dims.symbols(s.extent):
+            _broken(f"the lanes along {scope.lanes} have loops of different lengths", s, scope)
         if s.parallel and scope.within:
             _broken("a parallel loop that is not the outermost one", s, scope)
         inner = scope.inner(f"for {s.index} in {s.extent} ({s.kind})")
-        return replace(inner, axes={**scope.axes, symbol: s.extent}, lanes=scope.lanes or s.kind == "vector")
+        return replace(inner, axes={**scope.axes, symbol: s.extent}, lanes=symbol if s.kind == "vector" else scope.lanes)
 
     def define(self, name: int, s: Statement, scope: _Scope) -> None:
         if name in scope.locals:

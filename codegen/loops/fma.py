@@ -15,7 +15,7 @@ def fuse_multiply_add(kernel: Kernel) -> Kernel:
 
     Not where both addends are products: a*b + c*d would round its halves differently, and a*b - a*b must be 0.
     """
-    uses: Counter[Scalar] = Counter()
+    uses = Counter(stage.body for stage in kernel.stages)
     for s in kernel.parts:
         uses.update(s.args)
     new: dict[Scalar, Scalar] = {}

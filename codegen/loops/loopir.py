@@ -64,11 +64,15 @@ class Store:
 
 @dataclass(frozen=True)
 class Alloc:
-    """A register accumulator `name`, set to the neutral element of `combine`; `Accumulate`s in loops inside this block update it."""
+    """A register accumulator `name`, set to the neutral element of `combine`; `Accumulate`s in loops inside this block update it.
+
+    A `running` one is read inside the loop, between its updates; any other when its loop is over.
+    """
 
     name: int
     dtype: np.dtype
     combine: str
+    running: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,8 +141,8 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
         case Store(slot, dynamic, static, value, mode):
             at = f"{format_scalar(dynamic)} + {static}" if dynamic is not None else f"{static}"
             return f"{pad}b{slot}[{at}] {'+=' if mode == 'add' else '='} {format_scalar(value)}"
-        case Alloc(name, dtype, combine):
-            return f"{pad}t{name}: {SHORT[dtype]} = neutral({combine})"
+        case Alloc(name, dtype, combine, running):
+            return f"{pad}t{name}: {SHORT[dtype]} = {'running ' * running}neutral({combine})"
         case Accumulate(name, combine, value, _):
             return f"{pad}t{name} = {combine}(t{name}, {format_scalar(value)})"
         case If(condition, body):

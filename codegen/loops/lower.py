@@ -139,7 +139,7 @@ class _Nests:
 
     def block(self) -> Block:
         axes = list(self.kernel.axes)
-        inner = self._inner_is_vector()
+        inner = self._inner_is_vector() or all(dims.as_symbol(a.index) in self.paces for a in axes)
         if not axes or inner:
             body: Statement = Block(tuple(self._statements(vector=inner or not axes)))
             for axis in reversed(axes):
@@ -182,12 +182,13 @@ class _Nests:
 
     def _lanes_along(self, axes: Sequence[Axis], stages: Iterable[int]) -> int:
         """The axis for vectors: not one whose index says how long the loops inside are, as that of a grid's chunks."""
-        free = [k for k, a in enumerate(axes) if dims.as_symbol(a.index) not in self.paces] or list(range(len(axes)))
+        free = [k for k, a in enumerate(axes) if dims.as_symbol(a.index) not in self.paces]
         return free[vector_axis([axes[k] for k in free], self._accesses(stages))]
 
     def _looping(self) -> list[int]:
-        """The stages with loops of their own, but for those that must take their steps in order."""
-        return [k for k, s in enumerate(self.kernel.stages) if _over(s) and not s.scan]
+        """The stages with loops of their own, but for those of nests that must take their steps in order."""
+        ordered = {(s.nest, _over(s)) for s in self.kernel.stages if s.scan}
+        return [k for k, s in enumerate(self.kernel.stages) if _over(s) and (s.nest, _over(s)) not in ordered]
 
     def _apart(self, axis: Axis) -> bool:
         """Whether different points along an outer axis write different elements: a scratch row is the same for all."""
@@ -213,14 +214,11 @@ class _Nests:
         reading = max([k for k, roots in enumerate(reads) if any(x.op == "fetch" for x in sc.order(roots))], default=-1)
         for k, stage in enumerate(stages):
             over = _over(stage)
-            if nest and (over != _over(stages[nest[0]]) or stage.nest != stages[nest[0]].nest or self._reads_result(k, nest) or stage.scan):
+            if nest and (over != _over(stages[nest[0]]) or stage.nest != stages[nest[0]].nest or self._reads_result(k, nest)):
                 result += self._nest(nest, vector)
                 nest = []
             if over:
                 nest.append(k)
-                if stage.scan:
-                    result += self._nest(nest, vector)
-                    nest = []
             else:
                 result.append(Let(k, stage.body))
             # values per point are stored when all is read: an updated array is written where the old one has been
@@ -231,38 +229,40 @@ class _Nests:
         return [*result, *(store for k in pending for store in self._stored(k))]
 
     def _reads_result(self, k: int, nest: Sequence[int]) -> bool:
-        results = {j for j in nest if self.kernel.stages[j].reduce}
+        results = {j for j in nest if self.kernel.stages[j].reduce and not self.kernel.stages[j].scan}
         return any(s.op == "local" and s.param in results for s in sc.order((self.kernel.stages[k].body,)))
 
     def _nest(self, nest: Sequence[int], vector: bool) -> list[Statement]:
         stages = self.kernel.stages
-        result: list[Statement] = [
-            Alloc(k, stages[k].dtype, _accumulated(stages[k])) for k in nest if stages[k].reduce and not stages[k].axes
-        ]
+        ordered = any(stages[k].scan for k in nest)
+        result: list[Statement] = []
         inside: list[Statement] = []
         stores: list[Statement] = []
         for k in nest:
             stage = stages[k]
-            if stage.reduce:
-                if stage.axes:
-                    raise AssertionError("a reduction that keeps inner axes has no lowering")
-                if stage.scan == "exclusive":
-                    inside += self._stored(k)
-                other = _position(stage) if stage.combine in ("argmax", "argmin") else stage.factor
-                inside.append(Accumulate(k, str(stage.combine), stage.body, other))
-                if stage.scan == "inclusive":
-                    inside += self._stored(k)
-            else:
+            if not stage.reduce:
                 inside.append(Let(k, stage.body))
                 stores += self._stored(k)
+                continue
+            if stage.axes:
+                raise AssertionError("a reduction that keeps inner axes has no lowering")
+            name = len(stages) + k if stage.scan else k
+            result.append(Alloc(name, stage.dtype, _accumulated(stage), running=stage.scan is not None))
+            other = _position(stage) if stage.combine in ("argmax", "argmin") else stage.factor
+            step: list[Statement] = [Accumulate(name, _accumulated(stage), stage.body, other)]
+            if stage.scan:
+                now = Let(k, sc.local(name, (), stage.dtype))
+                step = [*step, now] if stage.scan == "inclusive" else [now, *step]
+                stores += self._stored(k)
+            inside += step
         over = list(_over(stages[nest[0]]))
         body: Statement = Block((*inside, *stores))
-        if vector and not stages[nest[0]].scan:
+        if vector and not ordered:
             chosen = over.pop(self._lanes_along(over, nest))
             unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
             body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
         for axis in reversed(over):
-            innermost = axis is over[-1] and not vector and not stages[nest[0]].scan
+            innermost = axis is over[-1] and not vector and not ordered
             body = For(axis.index, axis.extent, "serial", _block(body), unroll=self.rows if innermost else 1)
         return [*result, body]
 

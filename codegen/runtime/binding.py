@@ -11,13 +11,20 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
 from graphc.program import Program
+from graphc.scalar import order
+from graphc.types import too_large
 
 
 class Binding:
     """How the size symbols follow from the shapes of the variables, and what else must hold."""
 
     def __init__(
-        self, variables: Sequence[Node], symbols: Sequence[Symbol], size_checks: Sequence[tuple[Size, Size]], given: Sequence[Dim] = ()
+        self,
+        variables: Sequence[Node],
+        symbols: Sequence[Symbol],
+        size_checks: Sequence[tuple[Size, Size]],
+        given: Sequence[Dim] = (),
+        values: Sequence[Size] = (),
     ) -> None:
         self.variables = variables
         self.given = [dims.as_symbol(d) for d in given]
@@ -44,6 +51,8 @@ class Binding:
             )
         self.symbols = symbols
         self.size_checks = list(size_checks)
+        self.values = list(values)  # sizes that the program computes with
+        self.safe = dims.safe_up_to(values)  # with no symbol above this they are right in int64; else each is asked
         self.fixed = [(k, axis, size) for k, axis, size in self.checks if isinstance(size, int)]
         self.derived = [(k, axis, size) for k, axis, size in self.checks if not isinstance(size, int)]
 
@@ -79,6 +88,10 @@ class Binding:
                         hint="an array is too short for what is done with it",
                     )
                 fail(ShapeError, f"the sizes {a} = {x} and {b} = {y} must be equal, since the graph combines arrays of these sizes")
+        if any(value > self.safe for value in env.values()):
+            for size in self.values:
+                if not dims.fits_int64(size, env):
+                    too_large(size, dims.evaluate(size, env))
         return tuple([env[s] for s in self.symbols])
 
     def _disagree(self, k: int, axis: int, size: Size, wanted: int, arrays: Sequence[np.ndarray]) -> None:
@@ -92,6 +105,13 @@ class Binding:
             self.variables[k],
             *others,
         )
+
+
+def size_values(program: Program) -> list[Size]:
+    """The sizes that kernels compute with, such as n*m where a mean divides by it; indices along loops are not among them."""
+    bodies = [root for kernel in program.kernels() for stage in kernel.stages for root in (stage.body, stage.factor) if root is not None]
+    found = [s.param for s in order(bodies) if s.op == "index" and isinstance(s.param, Dim)]
+    return [size for size in dict.fromkeys(found) if all(s.kind == "size" for s in dims.symbols(size))]
 
 
 def not_negative(program: Program) -> list[tuple[Size, Size]]:
@@ -122,4 +142,4 @@ def _form(size: Size) -> tuple[Symbol, int] | None:
     return symbol, 0
 
 
-__all__ = ["Binding", "not_negative"]
+__all__ = ["Binding", "not_negative", "size_values"]

@@ -18,10 +18,11 @@ from graphc.codegen import object_cache as cache
 from graphc.codegen.compile import write_module
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import CALLABLE, FAULT, Context
-from graphc.codegen.entry.entry import EntryEmitter, suits
+from graphc.codegen.entry.entry import EntryEmitter, misfit
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
-from graphc.codegen.runtime.binding import Binding, not_negative
+from graphc.codegen.runtime.binding import Binding, not_negative, size_values
+from graphc.codegen.runtime.canaries import Canaries
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
 from graphc.codegen.runtime.pool import RUN
 from graphc.codegen.runtime.pool import symbols as pool_symbols
@@ -35,6 +36,7 @@ from graphc.program import Layout, Program
 
 ALIGNMENT = 64
 ARENA_LIMIT = 1 << 46  # bytes; beyond it a size was nonsense
+FIRST_ARENA = 4096  # bytes: so that a small function takes the native path from its first call on
 _PLANS = 16  # size bindings remembered
 
 
@@ -58,14 +60,23 @@ class Executable:
         self.stops = Stops(program, self.frame)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *not_negative(program)], given)
+        self.binding = Binding(
+            self.variables,
+            self.symbols,
+            [*program.size_checks, *not_negative(program)],
+            given,
+            size_values(program) if self.symbols else (),
+        )
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
         self.context: Context | None = None
         entry = None
         symbols: dict[str, int] = {}
         objects: list[object] = []
-        if layout is not None and suits(program, self.binding, layout):
+        self.guarded = options.canaries
+        self.detour = "canaries are looked at in Python" if self.guarded else misfit(program, self.binding, layout)
+        """Why calls go through Python and ctypes; empty if there is an entry."""
+        if layout is not None and not self.detour:
             entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
         self.text = write_module(program, options, entry, self.threads)
         if entry is not None:
@@ -78,6 +89,8 @@ class Executable:
         self.outputs = [program.buffers[b] for b in program.outputs]
         self.spare: list[np.ndarray] = []
         self.plans: dict[tuple[int, ...], _Plan] = {}
+        if self.context is not None and self.arena != 0:
+            self.context.give(aligned_block(FIRST_ARENA))
 
     def __call__(self, inputs: Sequence[np.ndarray], shared: Sequence[np.ndarray], given: Sequence[int] = ()) -> list[np.ndarray]:
         """Run on C-contiguous, aligned arrays of the right dtypes; state arrays are updated in place. `given`: sizes passed as such."""
@@ -86,9 +99,11 @@ class Executable:
         apart = [a.copy() if any(np.may_share_memory(a, s) for s in replaced) else a for a in inputs]
         arrays = [*apart, *shared]
         plan = self._plan(arrays, given)
-        outputs = [np.empty(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
+        guard = Canaries(self.program, self.threads.most) if self.guarded else None
+        made = np.empty if guard is None else guard.result
+        outputs = [made(shape, b.dtype) for shape, b in zip(plan.shapes, self.outputs, strict=True)]
         addresses = [a.ctypes.data for a in arrays] + self.constant_addresses + [o.ctypes.data for o in outputs]
-        arena = self._arena(plan.arena)
+        arena = self._arena(plan.arena) if guard is None else guard.arena(plan.arena)
         try:
             slots = (ctypes.c_void_p * (len(addresses) + 1))(*addresses, arena.ctypes.data)
             words = (ctypes.c_int64 * self.frame.words)(*plan.sizes)
@@ -96,10 +111,11 @@ class Executable:
             while status != FINISHED:
                 self.stops.attend(status, words, [*arrays, *self.constants, *outputs], arena)
                 status = self.run(slots, words, status)
+            if guard is not None:
+                guard.check(arena, dict(zip(self.symbols, plan.sizes, strict=True)))
         finally:
-            rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
-            if rest is not None:
-                self.spare.append(rest)
+            if guard is None:
+                self._give(arena)
         return outputs
 
     def fault(self, address: int) -> None:
@@ -155,6 +171,12 @@ class Executable:
             self.plans = {}
         self.plans[sizes] = plan
         return plan
+
+    def _give(self, arena: np.ndarray) -> None:
+        """Keep an arena for calls to come."""
+        rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
+        if rest is not None:
+            self.spare.append(rest)
 
     def _arena(self, nbytes: int) -> np.ndarray:
         """An aligned block that nobody else uses: the entry's, a spare one that is large enough, or a new one."""

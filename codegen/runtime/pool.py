@@ -4,6 +4,7 @@
 
 calls task(context, lo, hi, worker) for chunks [lo, hi) of `grain` that make up [0, total), on the caller (worker 0) and
 on up to threads - 1 workers. With threads < 0 it is at most -threads and at most what the user allows.
+Workers compute in the caller's floating-point mode (rounding, denormals), so that the bits are the same whoever computes them.
 Threads and the locks on which they park are CPython's own, which every platform has; none of it needs the GIL.
 
 A worker spins on `generation` for some 50 us after its last chunk, then parks: it says that it sleeps, looks once more,
@@ -32,17 +33,62 @@ SPIN = 2000  # pauses, 25 to 50 us: longer than most serial stretches between ke
 OPEN = 1 << 32
 # words, each of the contended ones on a cache line of its own
 BUSY, GENERATION, JOB, TASK, NEXT, STARTED, CLOSED, EXITED, ASLEEP, WORKERS = 0, 8, 16, 24, 32, 40, 41, 48, 56, 64
-FN, CONTEXT, TOTAL, GRAIN, HELPERS = (TASK + k for k in range(5))
+FN, CONTEXT, TOTAL, GRAIN, HELPERS, MODE = (TASK + k for k in range(6))
 CALLER_LOCK = ASLEEP + 1
 WORKER_WORDS = 8  # per worker: whether it sleeps, its lock, the generation it starts from
 _FUNCTIONS = ("PyThread_start_new_thread", "PyThread_allocate_lock", "PyThread_acquire_lock", "PyThread_release_lock")
-
 
 _PAUSES = (
     ("x86_64", "call void @llvm.x86.sse2.pause()", "declare void @llvm.x86.sse2.pause()\n"),
     ("aarch64", "call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)\n"),
     ("arm64", "call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)\n"),
 )
+_X86_CONTROL = 0xFFC0  # of MXCSR: denormals are zero, exceptions masked, rounding, flush to zero; the rest are flags of what has happened
+_X86_MODE = f"""
+declare void @llvm.x86.sse.stmxcsr(ptr)
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+define internal i64 @mode() nounwind {{
+  %word = alloca i32, align 4
+  call void @llvm.x86.sse.stmxcsr(ptr %word)
+  %all = load i32, ptr %word, align 4
+  %control = and i32 %all, {_X86_CONTROL}
+  %mode = zext i32 %control to i64
+  ret i64 %mode
+}}
+define internal void @set_mode(i64 %mode) nounwind {{
+  %word = alloca i32, align 4
+  call void @llvm.x86.sse.stmxcsr(ptr %word)
+  %all = load i32, ptr %word, align 4
+  %flags = and i32 %all, {0xFFFF ^ _X86_CONTROL}
+  %control = trunc i64 %mode to i32
+  %new = or i32 %flags, %control
+  store i32 %new, ptr %word, align 4
+  call void @llvm.x86.sse.ldmxcsr(ptr %word)
+  ret void
+}}
+"""
+_ARM_MODE = """
+declare i64 @llvm.aarch64.get.fpcr()
+declare void @llvm.aarch64.set.fpcr(i64)
+define internal i64 @mode() nounwind {
+  %mode = call i64 @llvm.aarch64.get.fpcr()
+  ret i64 %mode
+}
+define internal void @set_mode(i64 %mode) nounwind {
+  call void @llvm.aarch64.set.fpcr(i64 %mode)
+  ret void
+}
+"""
+_NO_MODE = """
+define internal i64 @mode() nounwind {
+  ret i64 0
+}
+define internal void @set_mode(i64 %mode) nounwind {
+  ret void
+}
+"""
+_MODES = (("x86_64", _X86_MODE), ("aarch64", _ARM_MODE), ("arm64", _ARM_MODE))
+"""How a thread computes: rounding, what becomes of denormals, which exceptions trap. Workers take it over from the caller."""
 
 
 def pool_text(target: Target) -> str:
@@ -51,7 +97,8 @@ def pool_text(target: Target) -> str:
     for stem, call, declaration in _PAUSES:
         if target.triple.startswith(stem):
             pause, declared = call, declaration
-    text = declared + _TEXT
+    modes = [mode for stem, mode in _MODES if target.triple.startswith(stem)]
+    text = declared + (modes or [_NO_MODE])[0] + _TEXT
     for name, value in {
         "WORDS": WORKERS + MOST * WORKER_WORDS, "PAUSE": pause, "SPIN": SPIN, "OPEN": OPEN,
         "CLOSE": ~OPEN, "WORKER_WORDS": WORKER_WORDS,
@@ -59,7 +106,7 @@ def pool_text(target: Target) -> str:
         text = text.replace(f"${name}$", str(value))
     places = {
         "BUSY": BUSY, "GENERATION": GENERATION, "JOB": JOB, "FN": FN, "CONTEXT": CONTEXT, "TOTAL": TOTAL, "GRAIN": GRAIN,
-        "HELPERS": HELPERS, "NEXT": NEXT, "STARTED": STARTED, "CLOSED": CLOSED, "EXITED": EXITED, "ASLEEP": ASLEEP,
+        "HELPERS": HELPERS, "MODE": MODE, "NEXT": NEXT, "STARTED": STARTED, "CLOSED": CLOSED, "EXITED": EXITED, "ASLEEP": ASLEEP,
         "CALLER_LOCK": CALLER_LOCK, "WORKERS": WORKERS,
     }  # fmt: skip
     words = [f"@{name} = internal alias i64, getelementptr (i64, ptr @pool.state, i64 {word})" for name, word in places.items()]
@@ -173,6 +220,14 @@ work:
   %context = load ptr, ptr @CONTEXT, align 8
   %total = load i64, ptr @TOTAL, align 8
   %grain = load i64, ptr @GRAIN, align 8
+  %mode = load i64, ptr @MODE, align 8
+  %own = call i64 @mode()
+  %alike = icmp eq i64 %mode, %own
+  br i1 %alike, label %compute, label %adopt
+adopt:
+  call void @set_mode(i64 %mode)
+  br label %compute
+compute:
   call void @chunks(ptr %fn, ptr %context, i64 %total, i64 %grain, i64 %id)
   br label %leave.0
 leave.0:
@@ -279,6 +334,8 @@ ready:
   store i64 %total, ptr @TOTAL, align 8
   store i64 %grain, ptr @GRAIN, align 8
   store i64 %helpers, ptr @HELPERS, align 8
+  %mode = call i64 @mode()
+  store i64 %mode, ptr @MODE, align 8
   store atomic i64 0, ptr @NEXT monotonic, align 64
   store atomic i64 $OPEN$, ptr @JOB seq_cst, align 64
   %g = atomicrmw add ptr @GENERATION, i64 1 seq_cst

@@ -57,7 +57,8 @@ class Stops:
             return self.view(number, buffer, env, arrays, arena)
 
         answer = step.function(*[view(b).copy() for b in step.arguments])
-        results = [answer] if len(step.results) == 1 and not isinstance(answer, (tuple, list)) else [] if answer is None else list(answer)
+        several = isinstance(answer, (tuple, list))
+        results = list(answer) if several else [] if answer is None else [answer]
         if len(results) != len(step.results):
             fail(ShapeError, f"a call of Python gave {len(results)} results, where {len(step.results)} are due", *step.made)
         checked = [(view(b), np.asarray(value)) for b, value in zip(step.results, results, strict=True)]

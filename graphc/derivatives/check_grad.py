@@ -16,6 +16,7 @@ from graphc.errors import ArgumentError, NumericError, fail
 from graphc.interp import evaluate
 from graphc.ir import Frozen, Node, make, toposort
 from graphc.ops.registry import INPUT, SHARED, constant, variable
+from graphc.region import Region
 from graphc.tree import Tree
 
 Values = dict[Node, np.ndarray]
@@ -157,15 +158,25 @@ def _in_float64(outputs: Sequence[Node], wrt: Sequence[Node], at: dict[Node, Any
         dtype = float64 if node.dtype == float32 else node.dtype
         new[node] = variable(INPUT, node.name or node.op.name, dtype, node.shape)
         values[new[node]] = np.array(value, dtype)
-    for node in toposort([*outputs, *wrt], stop=given):
+    _widen(new, [*outputs, *wrt], list(given))
+    return [new[node] for node in outputs], [new[node] for node in wrt], values
+
+
+def _widen(new: dict[Node, Node], roots: Sequence[Node], given: Sequence[Node]) -> None:
+    for node in toposort(roots, stop=given):
         if node not in new:
             new[node] = make(node.op, tuple(new[i] for i in node.inputs), tuple(_wide(p) for p in node.params))
-    return [new[node] for node in outputs], [new[node] for node in wrt], values
 
 
 def _wide(param: Any) -> Any:
     if isinstance(param, np.dtype):
         return float64 if param == float32 else param
+    if isinstance(param, Region):
+        body: dict[Node, Node] = {}
+        _widen(body, [*param.inputs, *param.outputs], ())
+        return Region([body[i].tensor for i in param.inputs], [body[o] for o in param.outputs])
+    if isinstance(param, tuple):
+        return tuple([_wide(p) for p in param])
     if isinstance(param, Frozen) and param.array.dtype == float32:
         return Frozen(param.array.astype(float64))
     return param

@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from graphc.derivatives.grad import collector_paused, has_float, no_derivative, prepared, pull_back
 from graphc.derivatives.user_trees import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.dtypes import is_float
+from graphc.errors import NotDifferentiableError, fail
 from graphc.ir import Node, make, origin, toposort
 from graphc.ops.derived import derived
 from graphc.ops.outputs import GET, listed
@@ -101,6 +102,9 @@ def _along(node: Node, k: int, t: Node) -> Sequence[Node | None]:
     if transposed is None:
         return [None] * len(out)
     found = pull_back([(transposed, t)], {stand_in for stand_in in u if stand_in is not None})
+    if op.regions and not set(u).isdisjoint(toposort(list(found.values()))):
+        hint = "declare it with jvp=: what its vjp gives cannot be transposed"
+        fail(NotDifferentiableError, f"the op {op.name} has no jvp", node, hint=hint)
     return [None if stand_in is None else found.get(stand_in) for stand_in in u]
 
 

@@ -43,8 +43,8 @@ def patterns(results: Sequence[Node], basis: Node) -> list[np.ndarray] | None:
     for node in toposort(results, stop=[basis]):
         if node is basis or not any(i in known for i in node.inputs):
             continue
-        if not isinstance(node.size, int) or node.size > MOST or work > MOST_WORK:
-            return None
+        if isinstance(node.type, tuple) or not isinstance(node.size, int) or node.size > MOST or work > MOST_WORK:
+            return None  # of a node of several outputs nothing is known: the result is dense
         work += node.size
         found = _pattern(node, known)
         if found is None or found.shape != node.shape:
@@ -59,7 +59,7 @@ def _pattern(node: Node, known: Mapping[Node, np.ndarray]) -> np.ndarray | None:
         parts = [known[i] for i in node.inputs if i in known]
         return np.logical_or.reduce(parts) if len(parts) > 1 else parts[0]
     # `linear_in` names no operands that are linear together; a reduction of tangents is a sum
-    if op.ref is None or not (op.linear_in or op.traits.moves or op.traits.reduces or op is SCATTER):
+    if op.ref is None or op.regions or not (op.linear_in or op.traits.moves or op.traits.reduces or op is SCATTER):
         return None
     operands = []
     for i in node.inputs:

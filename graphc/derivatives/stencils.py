@@ -47,8 +47,8 @@ def rows_of(results: Sequence[Node], seed: Node) -> list[list[Row]] | None:
     for node in toposort(results, stop=[seed]):
         if node is seed or not any(i in known for i in node.inputs):
             continue
-        if not isinstance(node.size, int) or node.size > MOST:
-            return None
+        if isinstance(node.type, tuple) or not isinstance(node.size, int) or node.size > MOST:
+            return None  # of a node of several outputs nothing is known: the result is dense
         with origin(node.site):
             rows = _through(node, known)
         if rows is None or len(rows) > n // GAIN:

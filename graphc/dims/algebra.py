@@ -236,6 +236,11 @@ def axis(name: str) -> Dim:
     return _symbol(name, "axis", next(_serials))
 
 
+def counter(name: str) -> Dim:
+    """A new size that a loop of a program counts: an argument of kernels as other sizes are, but bound by no call."""
+    return _symbol(name, "size", next(_serials))
+
+
 def _scale(x: Bound, y: Bound) -> Bound:
     return x * y if x and y else 0  # 0 * inf is 0: the unbounded factor is finite for each value of the symbols
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
-from graphc.ops import at, create, diagonals, elementwise, indexing, joining, keys, products, reductions, shape, slicing, spread
+from graphc.ops import at, create, diagonals, elementwise, indexing, joining, keys, products, reductions, several, shape, slicing, spread
 from graphc.ops.registry import OPS, asarray
 from graphc.ops.rows import PUBLIC
 
@@ -22,6 +22,7 @@ _NAMES: dict[Any, str] = {
     keys: "getitem",
     products: " ".join(products.__all__),
     reductions: " ".join(reductions.__all__),
+    several: " ".join(several.__all__),
     shape: "broadcast_arrays expand_dims flatten moveaxis ndim ravel reshape shape size squeeze swapaxes transpose",
     slicing: "flip pad",
     spread: "astype broadcast_to",

@@ -25,6 +25,10 @@ def _rounded(emit_float: str) -> Any:
     return lambda s, x: s.unary(emit_float, x) if x.dtype.kind == "f" else x  # integers are round already
 
 
+def _whole(ref: Any) -> Any:
+    return lambda x: ref(x) if x.dtype.kind == "f" else x  # NumPy 2.0 made floats of integers
+
+
 # -- the four operations ----------------------------------------------------------------------------------------------
 add = elementwise(
     "add", 2, "x + y; `or` for bool.", ref=np.add, vjp=lambda g, out, x, y: (g, g), dtype="same", commutative=True, keeps_zeros=True,
@@ -58,15 +62,18 @@ def _emit_mod(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
 
 
 def _emit_floor_divide(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
-    if x.dtype.kind != "f":
-        return x // y
-    r, _, moved = _remainder(s, x, y)
+    return remainder_parts(s, x, y)[0] if x.dtype.kind == "f" else x // y
+
+
+def remainder_parts(s: ModuleType, x: Scalar, y: Scalar) -> tuple[Scalar, Scalar]:
+    """The floored quotient of two floats, and the remainder."""
+    r, remainder, moved = _remainder(s, x, y)
     exact = (x - r) / y  # an integer up to rounding
     q = exact - s.select(moved, x.like(1.0), 0.0)
     low = s.unary("floor", q)
     nearest = low + s.select((q - low) > 0.5, x.like(1.0), 0.0)
     whole = s.select(q.eq(0.0), s.copysign(x.like(0.0), x / y), nearest)
-    return s.select(y.eq(0.0), x / y, whole)  # type: ignore[no-any-return]
+    return s.select(y.eq(0.0), x / y, whole), remainder
 
 
 floor_divide = elementwise(
@@ -129,20 +136,20 @@ rsqrt = elementwise(
 
 # -- rounding -------------------------------------------------------------------------------------------------------------
 floor = elementwise(
-    "floor", 1, "The largest integer <= x, in the dtype of x. Its derivative is 0.", ref=np.floor, vjp=lambda g, out, x: (zeros_as(x),),
-    emit=_rounded("floor"), dtype="same", keeps_zeros=True,
+    "floor", 1, "The largest integer <= x, in the dtype of x. Its derivative is 0.", ref=_whole(np.floor),
+    vjp=lambda g, out, x: (zeros_as(x),), emit=_rounded("floor"), dtype="same", keeps_zeros=True,
 )  # fmt: skip
 ceil = elementwise(
-    "ceil", 1, "The smallest integer >= x, in the dtype of x. Its derivative is 0.", ref=np.ceil, vjp=lambda g, out, x: (zeros_as(x),),
-    emit=_rounded("ceil"), dtype="same", keeps_zeros=True,
+    "ceil", 1, "The smallest integer >= x, in the dtype of x. Its derivative is 0.", ref=_whole(np.ceil),
+    vjp=lambda g, out, x: (zeros_as(x),), emit=_rounded("ceil"), dtype="same", keeps_zeros=True,
 )  # fmt: skip
 trunc = elementwise(
-    "trunc", 1, "x without its fraction, in the dtype of x. Its derivative is 0.", ref=np.trunc, vjp=lambda g, out, x: (zeros_as(x),),
-    emit=_rounded("trunc"), dtype="same", keeps_zeros=True,
+    "trunc", 1, "x without its fraction, in the dtype of x. Its derivative is 0.", ref=_whole(np.trunc),
+    vjp=lambda g, out, x: (zeros_as(x),), emit=_rounded("trunc"), dtype="same", keeps_zeros=True,
 )  # fmt: skip
 _round = elementwise(
     "round", 1, "The nearest integer, half to even, in the dtype of x. Its derivative is 0.",
-    ref=lambda x: np.rint(x) if x.dtype.kind == "f" else x, vjp=lambda g, out, x: (zeros_as(x),), emit=_rounded("rint"), dtype="same",
+    ref=_whole(np.rint), vjp=lambda g, out, x: (zeros_as(x),), emit=_rounded("rint"), dtype="same",
     keeps_zeros=True,
 )  # fmt: skip
 

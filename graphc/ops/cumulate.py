@@ -26,13 +26,13 @@ Tangents = Sequence[Node | None]
 
 
 # -- arg_reduce ---------------------------------------------------------------------------------------------------
-def _arg_type(x: TensorType, axes: Axes, combine: str) -> TensorType:
+def arg_reduce_type(x: TensorType, axes: Axes, combine: str) -> TensorType:
     if not all(filled(x.shape[a]) for a in axes):
         fail(ShapeError, f"{combine}: an empty axis has no extreme: {x}")
     return tensor_type(int64, tuple(s for k, s in enumerate(x.shape) if k not in axes))
 
 
-def _arg_ref(x: np.ndarray, axes: Axes, combine: str) -> np.ndarray:
+def arg_reduce_ref(x: np.ndarray, axes: Axes, combine: str) -> np.ndarray:
     kept = [k for k in range(x.ndim) if k not in axes]
     merged = x.transpose(*kept, *axes).reshape(*[x.shape[k] for k in kept], int(np.prod([x.shape[a] for a in axes], dtype=np.int64)))
     return np.asarray((np.argmax if combine == "argmax" else np.argmin)(merged, axis=-1), np.int64)
@@ -51,7 +51,7 @@ def _arg_loop(node: Node) -> LoopForm:
 
 ARG_REDUCE = structural(
     "arg_reduce", 1, "The row-major position, in `axes`, of the first maximum or minimum; nan wins. combine: argmax | argmin.",
-    params=("axes", "combine"), type_rule=_arg_type, ref=_arg_ref, vjp=lambda g, out, x, axes, combine: (None,), loop=_arg_loop,
+    params=("axes", "combine"), type_rule=arg_reduce_type, ref=arg_reduce_ref, vjp=lambda g, out, x, axes, combine: (None,), loop=_arg_loop,
     batch=lambda inputs, mapped, axes, combine: arg_reduce(inputs[0], tuple(a + 1 for a in axes), combine), traits=Traits(reduces=True),
 )  # fmt: skip
 
@@ -84,6 +84,8 @@ def _cumulate_ref(x: np.ndarray, axis: int, combine: str, reverse: bool, exclusi
     rows = np.moveaxis(x, axis, 0)[:: -1 if reverse else 1]
     with np.errstate(all="ignore"):
         result = _RUNNING[combine].accumulate(rows, axis=0, dtype=x.dtype)
+    if combine == "sum" and x.dtype.kind == "f":
+        result = result + x.dtype.type(0)  # it starts from 0: 0.0 for -0.0 alone
     if exclusive and len(rows):
         result = np.concatenate([np.full_like(result[:1], identity_of(combine, x.dtype)), result[:-1]])
     return np.moveaxis(result[:: -1 if reverse else 1], 0, axis)
@@ -138,7 +140,7 @@ def _cumulate_mask(out: Node, x: Node, axis: int, combine: str, reverse: bool, e
 
 
 CUMULATE = structural(
-    "cumulate", 1, "The running sum, prod or max along `axis`; `exclusive`: of what lies before; `reverse`: from the end.",
+    "cumulate", 1, "The running sum (from 0.0), prod or max along `axis`; `exclusive`: of what lies before; `reverse`: from the end.",
     params=("axis", "combine", "reverse", "exclusive"), type_rule=_cumulate_type, ref=_cumulate_ref, vjp=_cumulate_vjp,
     jvp=_cumulate_jvp, batch=_cumulate_batch, traits=Traits(kernel="scan", masks=_cumulate_mask),
 )  # fmt: skip
@@ -164,7 +166,7 @@ def _recur_ref(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool, exclusive
     state = np.zeros(factors.shape[1:], a.dtype)
     with np.errstate(all="ignore"):
         for i in range(len(factors)):
-            before, state = state, (factors[i] * state + terms[i] if i else terms[i])
+            before, state = state, (factors[i] * state + terms[i] if i else terms[i] + a.dtype.type(0))
             results[i] = before if exclusive else state
     return out
 

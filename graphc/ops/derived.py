@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from graphc.dtypes import is_float
-from graphc.ir import Node, make, rebuild, toposort
+from graphc.ir import Node, make, origin, rebuild, toposort
 from graphc.ops.registry import INPUT, SHARED, structural
 from graphc.ops.spread import broadcast
+from graphc.region import map_regions
 
 Nodes = Sequence[Node]
 
@@ -61,10 +62,18 @@ def settled(roots: Nodes, keep: Collection[Node] = ()) -> list[Node]:
     derived(6.0, t**3) * x  ->  6.0 * x
     """
     order = toposort(roots, stop=keep)
-    if not any([node.op is DERIVED for node in order]):
+    if not any([node.op is DERIVED or node.op.regions for node in order]):
         return list(roots)
     new: dict[Node, Node] = {node: node for node in keep}
     for node in order:
-        if node not in new:
-            new[node] = new[node.inputs[0]] if node.op is DERIVED else rebuild(node, tuple([new[i] for i in node.inputs]))
+        if node in new:
+            continue
+        inputs = tuple([new[i] for i in node.inputs])
+        if node.op is DERIVED:
+            new[node] = inputs[0]
+        elif not node.op.regions or (params := map_regions(node, lambda r: r.with_outputs(settled(r.outputs)))) == node.params:
+            new[node] = rebuild(node, inputs)
+        else:
+            with origin(node.site):
+                new[node] = make(node.op, inputs, params)
     return [new[root] for root in roots]

@@ -60,7 +60,10 @@ def _inexact(x: ArrayLike, axis: Axis, dtype: object, what: str) -> tuple[Node, 
 
 # -- sums and moments ---------------------------------------------------------------------------------------------
 def sum(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
-    """The sum over `axis` (None: all). Integers narrower than 64 bits and bool add up in 64 bits. Raises ShapeError."""
+    """The sum over `axis` (None: all). Integers narrower than 64 bits and bool add up in 64 bits. Raises ShapeError.
+
+    The terms may be added in any order, the same for each size; where all are -0.0, the sign of the zero is not specified.
+    """
     return _total(x, axis, dtype, keepdims, "sum")
 
 
@@ -124,11 +127,12 @@ amax, amin = max, min
 
 def _extreme(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
     node = asarray(x)
-    axes = _nonempty(node, axis, combine)
+    axes = nonempty(node, axis, combine)
     return _done(reduce(node, axes, combine), axes, keepdims)
 
 
-def _nonempty(node: Node, axis: Axis, what: str) -> Axes:
+def nonempty(node: Node, axis: Axis, what: str) -> Axes:
+    """The axes, sorted; ShapeError where they are known to hold nothing."""
     axes = normal_axes(axis, node.ndim, what, node)
     if _count(node, axes) == 0:
         fail(ShapeError, f"{what}: nothing to take it of, the axes {axes} are empty", node)
@@ -147,7 +151,7 @@ def argmin(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
 
 def _position(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
     node = asarray(x)
-    axes = _nonempty(node, axis, combine)
+    axes = nonempty(node, axis, combine)
     return _done(arg_reduce(node, axes, combine), axes, keepdims)
 
 
@@ -274,7 +278,10 @@ def _matrix_norm(x: Node, axes: Axes, p: float) -> Node:
 
 # -- running sums -------------------------------------------------------------------------------------------------
 def cumsum(x: ArrayLike, axis: int | None = None, dtype: object = None) -> Node:
-    """out[i] = x[0] + ... + x[i] along `axis`; None: of all elements in row-major order. dtypes as in `sum`. Raises ShapeError."""
+    """out[i] = x[0] + ... + x[i] along `axis`; None: of all elements in row-major order. dtypes as in `sum`. Raises ShapeError.
+
+    It starts from 0.0, and so is 0.0 where all x so far are -0.0, for which NumPy's is -0.0.
+    """
     return _running(x, axis, dtype, "sum", "cumsum")
 
 

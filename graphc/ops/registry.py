@@ -14,6 +14,7 @@ from graphc.dtypes import as_dtype, int64
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
 from graphc.loopform import LoopForm
+from graphc.region import BOUND
 from graphc.traits import Traits
 from graphc.types import TensorType, as_shape, tensor_type
 
@@ -33,6 +34,9 @@ def register(op: Op) -> Op:
 def structural(name: str, arity: int | None, doc: str, *, params: tuple[str, ...] = (), type_rule: Callable[..., Any], **rest: Any) -> Op:
     """Declare and register a structural op, see `graphc.ir.Op` for the fields."""
     return register(Op(name=name, arity=arity, params=params, doc=doc, type_rule=type_rule, **rest))
+
+
+register(BOUND)
 
 
 # -- variables and constants --------------------------------------------------------------------------------

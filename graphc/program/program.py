@@ -12,7 +12,7 @@ from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.ir import Node
 from graphc.program.kernel import Kernel, copy_kernel
-from graphc.program.steps import Loop, Step, launches, walk
+from graphc.program.steps import Loop, Step, View, launches, walk
 from graphc.tree import TreeDef
 
 PLANNED = ("arena", "scratch")  # the roles of buffers that get an offset
@@ -87,9 +87,19 @@ class Program:
         return tuple(walk(self.steps))
 
     @cached_property
+    def loops(self) -> tuple[Loop, ...]:
+        """Every loop, wherever it stands."""
+        return tuple([step for step in self.numbered if isinstance(step, Loop)])
+
+    @cached_property
+    def viewed(self) -> frozenset[int]:
+        """The aliases that a `View` places."""
+        return frozenset(step.buffer for step in self.numbered if isinstance(step, View))
+
+    @cached_property
     def counters(self) -> tuple[Symbol, ...]:
         """The counters of all loops, in order."""
-        return tuple(sorted({s for step in self.numbered if isinstance(step, Loop) for s in dims.symbols(step.counter)}))
+        return tuple(sorted({s for loop in self.loops for s in dims.symbols(loop.counter)}))
 
     def swapped(self, loop: Loop) -> tuple[tuple[int, int], ...]:
         """The carried pairs whose arrays change places at each turn; the others have the same bytes."""
@@ -108,8 +118,8 @@ class Program:
                 for piece in () if step.kernel.blocks is None else step.kernel.blocks.pieces:
                     named.setdefault(piece.kernel, f"k{len(named)}")
                 named[step.kernel] = f"k{len(named)}"
-        for loop in self.numbered:
-            for pair in self.swapped(loop) if isinstance(loop, Loop) else ():
+        for loop in self.loops:
+            for pair in self.swapped(loop):
                 named.setdefault(self.moved_back(pair), f"k{len(named)}")
         return named
 

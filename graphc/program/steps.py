@@ -236,7 +236,7 @@ _COUNTERS: list[Dim] = []
 def loop_counter(depth: int) -> Dim:
     """The process-wide counter of a loop inside `depth` others, so that equal kernels in loops are equal. A size to kernels."""
     while len(_COUNTERS) <= depth:
-        _COUNTERS.append(dims.fresh("turn"))
+        _COUNTERS.append(dims.counter(f"turn{len(_COUNTERS)}"))
     return _COUNTERS[depth]
 
 

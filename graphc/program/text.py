@@ -38,12 +38,11 @@ def format_program(program: Program) -> str:
     """The program as text: buffers, then steps; each kernel printed where it is first launched."""
     lines = []
     used = {b for step in program.numbered for b in step.own}
-    placed = {step.buffer for step in program.numbered if isinstance(step, View)}
     for k, b in enumerate(program.buffers):
         if b.role in PLANNED and k not in used:
             continue  # it became rows of a run
         where = f"= %{b.alias}" if b.alias is not None else (f"{b.role} + {b.offset}" if b.role in PLANNED else f"{b.role} {b.index}")
-        where = f"in %{b.alias}" if k in placed else where
+        where = f"in %{b.alias}" if k in program.viewed else where
         lines.append(f"%{k}: {SHORT[b.dtype]}[{dims.format_shape(b.shape)}] {where}")
     writer = _Steps(program)
     writer.write(program.steps[: program.commit], "")

@@ -10,7 +10,7 @@ from graphc import dims
 from graphc import scalar as sc
 from graphc.costs import Kind, kind
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Axis, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches
+from graphc.program import PLANNED, Axis, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, walk
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
@@ -46,7 +46,7 @@ def _turns(loop: Loop, env: Mapping[Symbol, int]) -> Counter[str]:
     """All turns of a loop; each by itself only where the steps name its counter."""
     count = 1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0)
     (counter,) = dims.symbols(loop.counter)
-    if not any(counter in step.symbols for step in launches(loop.steps)):
+    if not any(counter in step.symbols for step in walk(loop.steps)):
         once = _steps(loop.steps, {**env, counter: 0})
         return Counter({what: count * each for what, each in once.items()})
     total: Counter[str] = Counter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,8 +27,8 @@ from graphc.types import assumed_sizes, same_size
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
-from graphc.user.state import Shared, write_values
-from graphc.user.vectorcall import callable_class, is_kept, set_entry
+from graphc.user.state import Shared, hold, write_values
+from graphc.user.vectorcall import callable_class, entry_of, is_kept, set_entry
 from graphc.verify.graph import size_assumptions
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class Function:
         return replace(given, mode=mode, threads=self.threads, verify=given.verify or self.mode == "verify", target=target)
 
     # -- calling -----------------------------------------------------------------------------------------------
-    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """The outputs for these arguments; written into the arrays `out`, a tree like the outputs, if given.
 
         An error leaves state and `out` untouched.
@@ -136,10 +135,12 @@ class Function:
         arrays = [as_argument(v, x, self.casting) for v, x in zip(leaves, variables, strict=False)]
         given = [as_size_argument(v, d) for v, d in zip(leaves[len(variables) :], self._arguments.sizes, strict=True)]
         run = self._interpret if self._executable is None else self._run
-        with ExitStack() as stack:
-            for s in self._shared:
-                stack.enter_context(s.lock)
+        held = None
+        try:
+            held = hold(self._shared)
             results = run(arrays, given, out)
+        finally:
+            held = None  # noqa: F841
         return tree.unflatten(self._structure, results) if out is None else out
 
     def _run(self, arrays: list[np.ndarray], given: list[int], out: Any) -> list[np.ndarray]:
@@ -220,24 +221,26 @@ class Function:
         """The machine code as assembly."""
         return self._native().assembly()
 
-    def cost(self, **sizes: int) -> dict[str, int]:
+    def cost(self, /, **sizes: int) -> dict[str, int]:
         """Counted work of one call, for sizes by name: `operations`, `transcendental` (of those), `bytes` read and written, `kernels`."""
         program = self._native().program
         return count_cost(program, _environment(program, self, sizes))
 
-    def memory(self, **sizes: int) -> dict[str, int]:
+    def memory(self, /, **sizes: int) -> dict[str, int]:
         """Bytes for sizes by name: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (single intermediate)."""
         executable = self._native()
         return count_memory(executable.program, _environment(executable.program, self, sizes), executable.threads.most)
 
     def explain(self) -> str:
-        """What the compiler did: passes, and the rules that fired with the user's lines."""
+        """What the compiler did: passes, the rules that fired with the user's lines, and which way a call goes."""
         if self._log is None:
             return "interpreted, node by node"
         lines = list(self._log.lines)
         for rule, count in self._log.fired.items():
             sites = self._log.sites.get(rule, [])
             lines.append(f"  {rule} x{count}" + (f"   {', '.join(sites)}" if sites else ""))
+        detour = "" if entry_of(self) else self._native().detour or "this interpreter has no vectorcall"
+        lines.append("calls: " + (f"through Python and ctypes ({detour})" if detour else "native, by vectorcall"))
         return "\n".join(lines)
 
     def _native(self) -> Executable:

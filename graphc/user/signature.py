@@ -37,6 +37,10 @@ class Signature:
         if twice:
             hint = "give the variables different names, or pass inputs as a dict of argument names"
             fail(ArgumentError, f"two inputs are named {', '.join(map(repr, twice))}", hint=hint)
+        if "out" in self.names:
+            hint = "give it another name, or pass inputs as a dict of argument names"
+            named = [e for n, e in entries if n == "out" and isinstance(e, Node)]
+            fail(ArgumentError, "an input cannot be named 'out': f(.., out=) says where results go", *named, hint=hint)
         self.structures: list[tree.TreeDef] = []
         self.variables: list[Node] = []
         self.sizes: list[Dim] = []

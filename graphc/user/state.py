@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -22,76 +21,102 @@ from graphc.ops.registry import SHARED, tensor, variable
 from graphc.types import as_shape
 from graphc.user.arguments import as_argument
 
-_LOCKS: weakref.WeakSet[StateLock] = weakref.WeakSet()
+ADDRESS, QUEUE, NATIVE = 0, 8, 16  # bytes from the beginning of a cell
+
+
+class Cell(ctypes.Structure):
+    """What native code reads and marks of a state variable: the address of the array, that of the list of who uses it, and 1 while
+    native code works on the array without the GIL."""
+
+    address: int
+    queue: int
+    native: int
+    _fields_ = (("address", ctypes.c_int64), ("queue", ctypes.c_int64), ("native", ctypes.c_int64))
+
+
+class Hold:
+    """A thread's right to the state that `hold` was asked for: it ends when nobody refers to this object any more."""
+
+    __slots__ = ("__weakref__",)
+
+
+class _Place(weakref.ref[Hold]):
+    """In the queue of a variable: whose turn it is."""
+
+    __slots__ = ("thread",)
+    thread: int
+
+
+def hold(state: Sequence[Shared]) -> Hold:
+    """Wait until no other thread works with any of these variables; none does then until the answer is dropped.
+
+        held = None
+        try:
+            held = hold([a, b])
+            ...
+        finally:
+            held = None
+
+    Ctrl-C may interrupt Python code between any two calls, so a lock that is taken by one call and given back by another can be lost.
+    Here each variable has a queue of weak references; the thread whose reference is first may work. A reference leaves the queue the
+    moment its `Hold` goes, by `list.remove` as its callback: no Python code has to run for that, and what is interrupted loses its
+    `Hold` with its frames. (A traceback keeps those, hence the `finally`.) An emitted entry that finds somebody in the queue goes the
+    Python path. All queue up in the order of the variables, so nobody waits in a circle.
+    """
+    mine = Hold()
+    try:
+        for s in sorted(state, key=lambda s: s.serial):
+            _queue_up(s, _Place(mine, s.queue.remove))
+    except BaseException:
+        del mine
+        raise
+    return mine
+
+
+def _queue_up(s: Shared, place: _Place) -> None:
+    """Wait until this thread is first, here or further down its stack, and until native code without the GIL is done."""
+    place.thread = thread = threading.get_ident()
+    s.queue.append(place)  # from here on no native code begins
+    pause = 0.0
+    while s.queue[0].thread != thread or s.cell.native:
+        time.sleep(pause)
+        pause = min(1.2 * pause + 1e-5, 1e-3)  # a fifth late, or 1 ms
 
 
 def _reset_all() -> None:
-    for lock in list(_LOCKS):
-        lock.reset()
+    """In a child process: who else worked with state is not there any more."""
+    thread = threading.get_ident()
+    for s in list(_SHARED):
+        s.cell.native = 0
+        s.queue[:] = [place for place in s.queue if place.thread == thread]
 
 
+_SHARED: weakref.WeakSet[Shared] = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_all)
 
 
-class StateLock:
-    """A re-entrant lock that also says, in memory native code can read, whether somebody holds it.
-
-    Native code that works without the GIL says so in the same cell, and is waited for. It never waits itself: an emitted entry that
-    finds the cell in use goes the Python path.
-    """
-
-    def __init__(self, cell: ctypes.Array[ctypes.c_int64]) -> None:
-        self._lock, self._cell = threading.RLock(), cell
-        _LOCKS.add(self)
-
-    def reset(self) -> None:
-        """In a child process: whoever held the lock is not there any more."""
-        self._lock = threading.RLock()
-        self._cell[BUSY] = self._cell[NATIVE] = 0
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        self._cell[BUSY] += 1  # from here on no native code begins
-        pause = 0.0
-        while self._cell[NATIVE]:
-            time.sleep(pause)
-            pause = min(1.2 * pause + 1e-5, 1e-3)  # a fifth late, or 1 ms
-
-    def __exit__(self, *_: object) -> None:
-        self._cell[BUSY] -= 1
-        self._lock.release()
-
-
-ADDRESS, BUSY, NATIVE = 0, 1, 2  # words of a state cell
-
-
 class Shared(Node):
-    """A variable that owns an array. Compiled functions read it and, through `updates`, replace it.
+    """A variable that owns an array. Compiled functions read it and, through `updates`, replace it."""
 
-    `cell` holds what an emitted entry point reads and marks: the address of the array, how often the lock is held, and 1 while native
-    code works on the array without the GIL.
-    """
-
-    __slots__ = ("_value", "cell", "lock")
+    __slots__ = ("_value", "cell", "queue")
     _value: np.ndarray
-    cell: ctypes.Array[ctypes.c_int64]
-    lock: StateLock
+    cell: Cell
+    queue: list[_Place]
 
     @property
     def value(self) -> np.ndarray:
         """The array itself, not a copy."""
         return self._value
 
-    def _hold(self, array: np.ndarray) -> None:
-        """Own an array that is known to fit; everybody else goes through `set_value`."""
-        self.cell[ADDRESS] = array.ctypes.data  # first: another thread's call must not find the address of an array that is gone
-        self._value = array
-
     def get_value(self) -> np.ndarray:
         """A copy of the current value."""
-        with self.lock:
+        held = None
+        try:
+            held = hold([self])
             return self.value.copy()
+        finally:
+            held = None  # noqa: F841
 
     def set_value(self, value: Any) -> None:
         """Replace the value by a copy of `value`. Raises ArgumentError, DTypeError (arrays are cast if that is safe), ShapeError."""
@@ -101,16 +126,27 @@ class Shared(Node):
 def write_values(state: Sequence[Shared], values: Sequence[Any]) -> None:
     """Set each variable to a copy of its value; all of them or, where one does not fit, none."""
     fresh = [_fitting(s, v) for s, v in zip(state, values, strict=True)]
-    with ExitStack() as stack:
-        for s in sorted(state, key=lambda s: s.serial):
-            stack.enter_context(s.lock)
-        for s, array in zip(state, fresh, strict=True):
-            s._hold(array)
+    held = None
+    try:
+        held = hold(state)
+        _own(state, fresh)
+    finally:
+        held = None  # noqa: F841
+
+
+def _own(state: Sequence[Shared], arrays: Sequence[np.ndarray]) -> None:
+    """Have each variable own an array that is known to fit.
+
+    In one step: no other thread and no Ctrl-C comes between, so all are replaced or none, and addresses are those of the arrays.
+    """
+    changes = [c for s, a in zip(state, arrays, strict=True) for c in ((s.cell, "address", a.ctypes.data), (s, "_value", a))]
+    if changes:
+        list(map(setattr, *zip(*changes)))
 
 
 def _fitting(s: Shared, value: Any) -> np.ndarray:
-    """A copy of `value` as an array of the variable's dtype and shape."""
-    array = np.array(as_argument(value, s, "safe", "set_value"), order="C")
+    """A copy of `value` as an array of the variable's dtype and shape; a view, so that nobody resizes it."""
+    array = np.array(as_argument(value, s, "safe", "set_value"), order="C")[...]
     known: dict[Symbol, int] = {}
     for size, n in zip(s.shape, array.shape, strict=True):
         symbol = dims.as_symbol(size)
@@ -147,9 +183,10 @@ def _one(value: Any, name: str, shape: object) -> Shared:
         fail(ShapeError, f"shared {name!r}: shape has {len(declared)} axes, the value {array.ndim}")
     node = variable(SHARED, name, as_dtype(array.dtype), declared, Shared)
     assert isinstance(node, Shared)
-    node.cell = (ctypes.c_int64 * 3)()
-    node.lock = StateLock(node.cell)
-    node._hold(_fitting(node, array))
+    node.queue = []
+    node.cell = Cell(queue=id(node.queue))
+    _SHARED.add(node)
+    _own([node], [_fitting(node, array)])
     return node
 
 

@@ -45,11 +45,9 @@ class _Flow:
         self.replaced: set[int] = set()  # roots of state that holds its new value
         self.renewed: set[int] = set()  # the aliases under which a new value was written: what reads these means that one
         self.scratch: set[int] = set()  # roots of rows that a kernel fills anew for each of its outer points
-        self.viewed = {step.buffer for step in program.numbered if isinstance(step, View)}
         self.placed: dict[int, Size] = {}  # views in force: their offsets
         self.overwritten: set[int] = set()  # what is carried in the bytes of a value that has been written
-        loops = [step for step in program.numbered if isinstance(step, Loop)]
-        self.carried = {new: old for loop in loops for old, new in loop.carried if (old, new) not in program.swapped(loop)}
+        self.carried = {new: old for loop in program.loops for old, new in loop.carried if (old, new) not in program.swapped(loop)}
         if any(program.buffers[b].offset is None for pair in self.carried.items() for b in pair):
             self.carried = {}  # not planned yet
 
@@ -153,7 +151,7 @@ class _Flow:
         """The storage of a buffer, which is placed by now."""
         at: int | None = buffer
         while at is not None:
-            if at in self.viewed and at not in self.placed:
+            if at in self.program.viewed and at not in self.placed:
                 broken(f"uses %{buffer} before it is placed", None, k, step)
             at = self.program.buffers[at].alias
         return self.program.roots[buffer]

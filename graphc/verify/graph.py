@@ -22,6 +22,7 @@ from graphc.ir import Frozen, Graph, Node, Op, Type, make, toposort
 from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
 from graphc.printer import format_node, format_site, format_type, node_names, roots_of
+from graphc.region import BOUND, Region, everywhere, is_free, regions_of
 from graphc.types import TensorType, assumed_sizes
 
 SHOWN_USERS = 4
@@ -49,9 +50,34 @@ def verify(graph: Graph | Node | Iterable[Node]) -> None:
         _check(node, order)
         if listed is not None and node.op.traits.leaf == "input" and node not in listed:
             _broken("the graph reads a variable that is not among its inputs", node, order)
+        if node.op is BOUND:
+            _broken("the input of a region lies outside of it", node, order)
     for k, node in enumerate(outputs):
         if not isinstance(node.type, TensorType):
             _broken(f"output {k} of the graph is several arrays, not one", node, order)
+    _check_bodies(order)
+
+
+def _check_bodies(order: Sequence[Node]) -> None:
+    """The same of all bodies of a graph whose own nodes are right, and that they are closed; each body once."""
+    seen: set[Region] = set()
+    waiting = [region for node in order for _, region in regions_of(node)]
+    while waiting:
+        region = waiting.pop()
+        if region in seen:
+            continue
+        seen.add(region)
+        body = _order(region.outputs)
+        for node in body:
+            _check(node, body)
+            if is_free(node) and not any(node is i for i in region.inputs):
+                _broken("a region reads a value from outside", node, body)
+            waiting += [inner for _, inner in regions_of(node)]
+        if [i.params[0] if i.op is BOUND else None for i in region.inputs] != list(range(len(region.inputs))):
+            _broken(f"the inputs of a region are not numbered leaves: {region.inputs}", region, body)
+        for k, node in enumerate(region.outputs):
+            if not isinstance(node.type, TensorType):
+                _broken(f"output {k} of a region is several arrays, not one", node, body)
 
 
 def _order(outputs: Sequence[Node]) -> list[Node]:
@@ -80,6 +106,8 @@ def _check(node: Node, order: Sequence[Node]) -> None:
         _broken(f"{op.name} takes {op.arity} inputs, but it has {len(node.inputs)}", node, order)
     if len(node.params) != len(op.params):
         _broken(f"{op.name} has parameters {', '.join(op.params) or 'none'}, but {len(node.params)} values", node, order)
+    if any(not isinstance(r, Region) for _, r in regions_of(node)):
+        _broken(f"a parameter among {', '.join(op.regions)} is no region", node, order)
     if op is not GET and any(isinstance(i.type, tuple) for i in node.inputs):
         _broken(f"{op.name} reads a node of several arrays, which only get does", node, order)
     for name, param in zip(op.params, node.params):
@@ -141,7 +169,7 @@ def size_assumptions(outputs: Iterable[Node]) -> list[tuple[Size, Size]]:
     """
     symbolic: dict[Type, bool] = {}
     with assumed_sizes() as noted:
-        for node in toposort(outputs):
+        for node in everywhere(tuple(outputs)):
             for i in node.inputs:
                 if i.type not in symbolic:
                     symbolic[i.type] = _symbolic(i.type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ COMBINES = (*NEUTRAL_COMBINES, "recur")
 POSITIONS = ("argmax", "argmin")
 
 
+@lru_cache(maxsize=4096)
 def verify_kernel(kernel: Kernel) -> None:
     """Raise CompileError unless a kernel is well formed by itself."""
     if kernel.kind not in ("loops", "blocks") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
@@ -174,15 +176,14 @@ def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, ker
     if not 0 <= s.param < k:
         return f"t{s.param} is no earlier stage"
     source = kernel.stages[s.param]
-    if source.scan:
-        return f"t{s.param} is a scan, which has no value after its loop"
+    axes = source.reduce if source.scan else source.axes
     if s.dtype != source.dtype:
         return f"t{s.param} is {source.dtype}, not {s.dtype}"
-    if len(s.args) != len(source.axes):
-        return f"t{s.param} has {len(source.axes)} axes, read with {len(s.args)} indices"
-    if source.axes and source.nest != stage.nest:
+    if len(s.args) != len(axes):
+        return f"t{s.param} has {len(axes)} axes, read with {len(s.args)} indices"
+    if axes and source.nest != stage.nest:
         return f"t{s.param} has an element for each turn of nest {source.nest}, read in nest {stage.nest}"
-    for i, axis in zip(s.args, source.axes):
+    for i, axis in zip(s.args, axes):
         symbol = dims.as_symbol(axis.index)
         if i.op != "index" or i.param != axis.index or symbol is None or bound.get(symbol) != axis.extent:
             return f"t{s.param} is read at another element than its loops are at"

@@ -86,7 +86,7 @@ def _alias(program: Program, k: int, b: Buffer) -> None:
             broken(f"buffer %{k} is an alias of no buffer: %{b.alias}")
         seen.add(root.alias)
         root = program.buffers[root.alias]
-    part = any(isinstance(step, View) and step.buffer == k for step in program.numbered)  # `verify_flow` sees whether it lies inside
+    part = k in program.viewed  # `verify_flow` sees whether it lies inside
     same = part or dims.equal(dims.product(b.shape), dims.product(root.shape)) is not False
     if b.dtype != root.dtype or b.role != root.role or not same:
         broken(f"buffer %{k}, {b.role} {array_text(b.dtype, b.shape)}, is an alias of {root.role} {array_text(root.dtype, root.shape)}")

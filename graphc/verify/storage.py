@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc import dims
 from graphc.dims import Size, Symbol
-from graphc.program import Loop, Program, lifetimes
+from graphc.program import Program, lifetimes
 from graphc.verify.fault import broken
 
 
@@ -52,8 +52,7 @@ def _apart(program: Program, lives: dict[int, tuple[int, int]], role: str, regio
 
 def _carried_in_place(program: Program) -> set[tuple[int, int]]:
     """Both orders of the pairs that loops carry in the same bytes; `verify_flow` sees whether they may be."""
-    loops = [step for step in program.numbered if isinstance(step, Loop)]
-    pairs = {pair for loop in loops for pair in loop.carried if pair not in program.swapped(loop)}
+    pairs = {pair for loop in program.loops for pair in loop.carried if pair not in program.swapped(loop)}
     return pairs | {(new, old) for old, new in pairs}
 
 

@@ -71,6 +71,11 @@ class Cluster:
         return self.loops != in_order(len(self.domain))
 
     @property
+    def scans(self) -> bool:
+        """Whether its inner loops must take their steps in order."""
+        return any(m.scan for m in self.members)
+
+    @property
     def full(self) -> bool:
         limit = self.limits.loop if self.domain else self.limits.straight
         return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= self.limits.functions)

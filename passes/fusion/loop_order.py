@@ -36,9 +36,9 @@ def sizes_of(shape: Sequence[Size], loops: Loops) -> tuple[Size, ...]:
 
 
 def loops_of(node: Node) -> Loops:
-    """The loops that a reduction runs over its input: axes that are kept first."""
+    """The loops that a reduction or a scan runs over its input: axes that are kept first."""
     source = computed_by(node)
-    listed = source.attrs["axes"]
+    listed = source.attrs["axes"] if "axes" in source.attrs else (source.attrs["axis"],)
     reduced = [k in listed for k, s in enumerate(source.inputs[0].shape) if s != 1]
     order = [k for k, r in enumerate(reduced) if not r] + [k for k, r in enumerate(reduced) if r]
     return tuple([order.index(k) for k in range(len(order))])

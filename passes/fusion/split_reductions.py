@@ -29,6 +29,7 @@ LEAST = 2 * CHUNK  # elements of a nest that is split: fewer are not worth a sec
 FEW_ROWS = 16  # outer points, each with a nest along memory; more of them keep all threads busy by themselves
 FEW_COLUMNS = 256  # outer points beside each other in memory: some vectors of several registers each
 SHORT = 64  # turns of leading axes that are not chunked: too few to go round
+JOINS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}  # scans whose chunks start from what those before came to
 POSITIONS = {"argmax": "max", "argmin": "min"}
 
 
@@ -62,20 +63,25 @@ class _Nest:
 def _nests(kernel: Kernel) -> list[_Nest] | None:
     """The nests of a kernel in order; None where it reads something that a split would tear apart."""
     alone = kernel.kind == "loops" or (kernel.kind == "contract" and not kernel.axes)
-    if not alone or kernel.scratch or any(s.scan or (s.reduce and (s.axes or s.combine == "recur")) for s in kernel.stages):
+    if not alone or kernel.scratch or any(s.reduce and (s.axes or s.combine == "recur") for s in kernel.stages):
         return None
     nests: list[_Nest] = []
     number: list[int] = []
     for k, stage in enumerate(kernel.stages):
         over = (*stage.axes, *stage.reduce)
         reads = {s.param for s in sc.order((stage.body,)) if s.op == "local"}
-        result = any(kernel.stages[j].reduce and number[j] == len(nests) - 1 for j in reads)
+        scanned = [j for j in reads if kernel.stages[j].scan]
+        result = any(kernel.stages[j].reduce and number[j] == len(nests) - 1 for j in reads.difference(scanned))
         if nests and nests[-1].over == over and not result and not (over and kernel.stages[k - 1].nest != stage.nest):
             nests[-1] = _Nest(over, (*nests[-1].stages, k))
         else:
             nests.append(_Nest(over, (k,)))
         number.append(len(nests) - 1)
-        if any(kernel.stages[j].axes and number[j] != number[k] for j in reads):
+        if any(number[j] != number[k] for j in reads if kernel.stages[j].axes or kernel.stages[j].scan) or (scanned and stage.reduce):
+            return None
+    for nest in nests:  # a nest of scans has no other reductions, and theirs can be combined from those of chunks
+        stages = [kernel.stages[k] for k in nest.stages if kernel.stages[k].reduce]
+        if any(s.scan for s in stages) and not all(s.scan and s.combine in JOINS and s.dtype.kind in "fiu" for s in stages):
             return None
     return nests
 
@@ -170,6 +176,8 @@ class _Splitter:
             if not nest.over:
                 result.append(self._once(nest.stages, open_, later))
                 open_ = None
+            elif any(self.kernel.stages[k].scan for k in nest.stages):
+                result += self._scans(nest)
             elif any(self.kernel.stages[k].reduce for k in nest.stages):
                 launch, *open_parts = self._chunks(nest)
                 result.append(launch)
@@ -201,6 +209,7 @@ class _Splitter:
     def _chunks(self, nest: _Nest) -> tuple[Launch, tuple[_Grid, list[_Partial]]]:
         """A nest with reductions: partial results of each chunk."""
         arg = any(self.kernel.stages[k].combine in POSITIONS for k in nest.stages)
+        scans = any(self.kernel.stages[k].scan for k in nest.stages)  # values of elements are stored when these are known
         grid = _grid(nest.over, self.rows, self.index, arg)
         before, chunk = nest.over[: grid.at], (grid.chunk, *nest.over[grid.at + 1 :])
         moved = {_symbol(grid.whole): grid.index.index * grid.step + grid.whole.index}
@@ -215,7 +224,8 @@ class _Splitter:
             body = self._moved(stage.body, draft, moved)
             if not stage.reduce:
                 draft.number[k] = len(draft.stages), tuple([sc.index(a.index) for a in chunk])
-                draft.add(replace(stage, axes=chunk, body=body, stores=self._stores(stage, draft, moved), nest=0))
+                stores = () if scans else self._stores(stage, draft, moved)
+                draft.add(replace(stage, axes=chunk, body=body, stores=stores, nest=0))
                 continue
             at = (sc.index(place), *self.here)
             combine = POSITIONS.get(str(stage.combine))
@@ -227,6 +237,43 @@ class _Splitter:
                 draft.add(Stage((), body, int64, chunk, stage.combine, (Store(draft.slot(position, int64, shape, True), at),)))
             partials.append(_Partial(k, values, position))
         return self._launched(draft, (*before, grid.index, *self.outer)), (grid, partials)
+
+    def _scans(self, nest: _Nest) -> list[Launch]:
+        """What each chunk comes to; what those before it come to; the chunks once more, each from there on."""
+        partial, (grid, partials) = self._chunks(replace(nest, stages=tuple([k for k in nest.stages if not self._reads_scan(k)])))
+        between, draft = _Draft(), _Draft()
+        starts: dict[int, int] = {}
+        for p in partials:
+            buffer, stage = self.buffers[p.values], self.kernel.stages[p.stage]
+            starts[p.stage] = self._buffer(buffer.dtype, buffer.shape)
+            at = (sc.index(grid.index.index), *self.here)
+            value = sc.load(between.slot(p.values, buffer.dtype, buffer.shape), at, buffer.dtype)
+            store = Store(between.slot(starts[p.stage], buffer.dtype, buffer.shape, True), at)
+            between.add(Stage((), value, buffer.dtype, (grid.index,), stage.combine, (store,), "exclusive"))
+        moved = {_symbol(grid.whole): grid.index.index * grid.step + grid.whole.index}
+        here = (sc.index(grid.chunk.index),)
+        for k in nest.stages:
+            stage = self.kernel.stages[k]
+            body = self._moved(stage.body, draft, moved)
+            if not stage.scan:
+                draft.number[k] = (
+                    draft.add(replace(stage, axes=(grid.chunk,), body=body, stores=self._stores(stage, draft, moved), nest=0)),
+                    here,
+                )
+                continue
+            running = sc.local(draft.add(replace(stage, reduce=(grid.chunk,), body=body, stores=(), nest=0)), here, stage.dtype)
+            buffer = self.buffers[starts[k]]
+            start = sc.load(draft.slot(starts[k], buffer.dtype, buffer.shape), (sc.index(grid.index.index), *self.here), buffer.dtype)
+            value = sc.scalar(JOINS[str(stage.combine)], (start, running), stage.dtype)
+            draft.number[k] = draft.add(Stage((grid.chunk,), value, stage.dtype, stores=self._stores(stage, draft, moved))), here
+        return [partial, self._launched(between, self.outer), self._launched(draft, (grid.index, *self.outer))]
+
+    def _reads_scan(self, k: int) -> bool:
+        """Whether a stage reads a scan of its nest: the sums of chunks do without it."""
+        return any(
+            s.op == "local" and (self.kernel.stages[s.param].scan or self._reads_scan(s.param))
+            for s in sc.order((self.kernel.stages[k].body,))
+        )
 
     def _once(self, stages: Sequence[int], open_: tuple[_Grid, list[_Partial]] | None, later: set[int]) -> Launch:
         """Partial results combined in a fixed order, then what is computed once per outer point."""

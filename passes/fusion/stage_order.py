@@ -82,5 +82,6 @@ def costly(members: Sequence[Member], reads: Reads, depth: int) -> list[bool]:
         inner = [r for r in reads[k] if len(members[r].shape) > depth]
         work = len(body) + sum(weight[r] for r in inner)
         weight.append(work)
-        result.append(member.node.op.costly or any(map(is_dear, body)) or any(result[r] for r in inner) or work > COMPUTED_AGAIN)
+        again = not (member.node.op.costly or any(map(is_dear, body)) or any(result[r] for r in inner) or work > COMPUTED_AGAIN)
+        result.append(member.scan is not None or not again)  # a scan has no value but in its own loop
     return result

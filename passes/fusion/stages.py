@@ -61,7 +61,7 @@ class StageBuilder:
         self.cluster, self.slots, self.load, self.stored_in, self.buffer = cluster, slots, load, stored_in, buffer
         self.pieces = pieces
         self.members, self.depth = cluster.members, cluster.depth
-        self.reads = [[s.param for s in m.parts if s.op == "local"] for m in self.members]
+        self.reads = [[s.param for s in sc.order(m.scalars()) if s.op == "local"] for m in self.members]
         self.places = places(self.members, self.reads, self.depth)
         self.inlined = self._single_use()
         self.crossing = {
@@ -80,7 +80,7 @@ class StageBuilder:
                 continue
             member = self.members[k]
             stores = self._stores(member)
-            if k in self.crossing and not member.combine and (stores or repeats[k]):
+            if k in self.crossing and (member.scan or not member.combine) and (stores or repeats[k]):
                 stores = self._keep(k, stores)
             self.number[k] = len(stages)
             stages.append(self._stage(k, stores))
@@ -89,23 +89,23 @@ class StageBuilder:
     def _stage(self, k: int, stores: tuple[Store, ...]) -> Stage:
         member, depth = self.members[k], self.depth
         inner = [(loop_index(depth + p) if member.rows else loop_index(p, "r"), s) for p, s in enumerate(member.reduce)]
-        axes = tuple([Axis(loop_index(depth + p), s) for p, s in enumerate(member.shape[depth:])])
+        axes = () if member.scan else tuple([Axis(loop_index(depth + p), s) for p, s in enumerate(member.shape[depth:])])
         body = self.body(k, self.places[k])
-        factor = None if member.factor is None else replace_leaves(member.factor, self._only_loads)
+        factor = None if member.factor is None else self._scalar(member.factor, self.places[k])
         reduced = tuple([Axis(index, s) for index, s in inner])
         number = self.places[k].number
         return Stage(axes, body, member.node.dtype, reduced, member.combine, stores, member.scan, number, factor)
-
-    def _only_loads(self, s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
-        return self.load(s, args) if s.op == "load" else None
 
     # -- bodies ---------------------------------------------------------------------------------------------------
     def body(self, k: int, place: Place) -> Scalar:
         """The body of member k as it reads at `place`: earlier inner values recomputed or loaded back."""
         if (k, place) not in self.bodies:
-            leaf = lambda s, args: self.load(s, args) if s.op == "load" else self._local(s, args, place) if s.op == "local" else None
-            self.bodies[k, place] = replace_leaves(self.members[k].body, leaf)
+            self.bodies[k, place] = self._scalar(self.members[k].body, place)
         return self.bodies[k, place]
+
+    def _scalar(self, root: Scalar, place: Place) -> Scalar:
+        leaf = lambda s, args: self.load(s, args) if s.op == "load" else self._local(s, args, place) if s.op == "local" else None
+        return replace_leaves(root, leaf)
 
     def _local(self, s: Scalar, args: tuple[Scalar, ...], place: Place) -> Scalar:
         """Member s.param, read at `place`."""

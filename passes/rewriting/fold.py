@@ -21,7 +21,7 @@ MAX_ELEMENTS = 4096  # a longer result is folded only where it is no longer than
 def fold_constants(node: Node) -> Node | None:
     """f(constants) -> constant, by the NumPy meaning of f."""
     op = node.op
-    if op is BROADCAST or op.ref is None or op.traits.stops or not isinstance(node.type, TensorType):
+    if op is BROADCAST or op.ref is None or op.regions or op.traits.stops or not isinstance(node.type, TensorType):
         return None  # a broadcast number stays one: it costs nothing, and rules see it
     available = 0
     for i in node.inputs:

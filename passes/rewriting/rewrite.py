@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from graphc.errors import CompileError, fail
-from graphc.ir import Node, Site, origin, rebuild
+from graphc.ir import Node, Site, make, origin, rebuild
 from graphc.ops.registry import CONSTANT
 from graphc.ops.spread import BROADCAST
 from graphc.passes.rewriting.match import token
 from graphc.passes.rewriting.rule import AnyRule, Glance, Rule
+from graphc.region import Region, map_regions
 from graphc.types import TensorType
 
 MAX_ARITY = 3  # of elementwise ops; nodes with more inputs are offered every rule of their op
@@ -65,6 +66,8 @@ class Table:
         inputs = node.inputs
         if not inputs:
             return ()
+        if isinstance(node.type, tuple):  # rules on every op are written for one array
+            return tuple([r for r in self._of.get(node.op.name, ()) if r.root is not None])
         if len(inputs) > MAX_ARITY:
             return self._of.get(node.op.name, self._everywhere)
         first = inputs[0].type
@@ -128,6 +131,7 @@ def rewrite(
     reported: set[Node] = set()
     commuted: dict[tuple[object, ...], Node] = {}
     shunned = frozenset(avoid)
+    bodies: dict[Region, Region] = {}
     stack = list(roots)[::-1]
     while stack:
         node = stack[-1]
@@ -156,7 +160,9 @@ def rewrite(
                 made = rebuild(node, tuple([normal[i] for i in inputs]))
                 break
         else:
-            if rules := table.candidates(node):
+            if node.op.regions and (made := _in_bodies(node, bodies, table, log, memo, avoid, twins)) is not node:
+                pass
+            elif rules := table.candidates(node):
                 made, rule = _fire(node, rules)
                 if made is not None:
                     # under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten
@@ -176,6 +182,24 @@ def rewrite(
         for node, form in learned.items():
             node.normal = _ITSELF if form is node and node not in notes else (None if form is node else form, notes.get(node, ()))
     return [normal[r] for r in roots]
+
+
+def _in_bodies(
+    node: Node, known: dict[Region, Region], table: Table, log: Fired | None, memo: bool, avoid: Collection[Node], twins: bool
+) -> Node:
+    """`node` with its bodies in normal form; itself where they are. What is in normal form is not looked at again."""
+
+    def normal(region: Region) -> Region:
+        if region not in known:
+            found = region.with_outputs(rewrite(region.outputs, table, log, memo=memo, avoid=avoid, twins=twins))
+            known[region] = known[found] = found
+        return known[region]
+
+    params = map_regions(node, normal)
+    if params == node.params:
+        return node
+    with origin(node.site):
+        return make(node.op, node.inputs, params)
 
 
 def _fire(node: Node, rules: Sequence[AnyRule]) -> tuple[Node | None, str]:

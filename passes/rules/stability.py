@@ -7,28 +7,48 @@ before the log around it is seen, x**2 and x*x a square, x + -1 a difference, 1/
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 
 from graphc.dims import less_equal
-from graphc.ir import Node, make
-from graphc.ops.arithmetic import abs, reciprocal, sqrt, square
+from graphc.ir import Node, Op, make
+from graphc.ops.arithmetic import abs, reciprocal, relu, sqrt, square
 from graphc.ops.compare import SELECT, isfinite, isinf, stop_gradient, where
-from graphc.ops.elementwise import cos, cosh, erf, erfc, exp, expm1, log, log1p, log_sigmoid, logaddexp, sigmoid, sin, sinh, softplus, tanh
+from graphc.ops.elementwise import (
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    log,
+    log1p,
+    log_sigmoid,
+    logaddexp,
+    power,
+    sigmoid,
+    sin,
+    sinh,
+    softplus,
+    tanh,
+)  # fmt: skip
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, supremum, var
 from graphc.ops.registry import OPS
 from graphc.ops.shape import RESHAPE, TRANSPOSE
 from graphc.ops.spread import BROADCAST, REDUCE
 from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
+from graphc.passes.rules.algebra import multiplies_exactly
 
 x, y, z = hole("x"), hole("y"), hole("z")
 v, w = vector("v"), vector("w")
-c = number("c")
+c, d = number("c"), number("d")
 LN2 = math.log(2.0)
 
 
-ADD, DIVIDE, EXP, MULTIPLY, POWER, SIGMOID, SQUARE = (f.op for f in (x + y, x / y, exp(x), x * y, x**y, sigmoid(x), square(x)))
+ADD, DIVIDE, EXP, MULTIPLY = (f.op for f in (x + y, x / y, exp(x), x * y))
+POWER, ROOT, SIGMOID, SQUARE = (f.op for f in (x**y, sqrt(x), sigmoid(x), square(x)))
 SHIFT = (ADD, (x - y).op, (-x).op, BROADCAST, RESHAPE, stop_gradient(x).op)
 SPREAD = (RESHAPE, BROADCAST, TRANSPOSE)
 MAX_TERMS = 48
@@ -62,6 +82,72 @@ def positive(c: Number) -> bool:
     return bool(c > 0)
 
 
+def even(c: Number) -> bool:
+    """c = +-2, +-4, ...: x**c is |x|**c."""
+    return bool(np.isfinite(c)) and c != 0 and float(c) % 2 == 0
+
+
+def even_exactly(c: Number, d: Number) -> bool:
+    return even(c) and fractional(d) and multiplies_exactly(c, d)
+
+
+def odd(c: Number) -> bool:
+    """c = 3, 5, ...: x**c has the sign of x."""
+    return bool(np.isfinite(c)) and c > 1 and float(c) % 2 == 1
+
+
+def fractional(c: Number) -> bool:
+    """A power that is not smooth at 0; whole ones are, and have forms of their own."""
+    return bool(np.isfinite(c)) and float(c) % 1 != 0
+
+
+def at_least_two(c: Number) -> bool:
+    """A power of a root that is smooth where the root is not."""
+    return bool(np.isfinite(c)) and c >= 2
+
+
+def nonzero(c: Number) -> bool:
+    return bool(np.isfinite(c)) and c != 0
+
+
+def maximum_by_hand(v: Node, x: Node) -> bool:
+    """Whether x is the maximum of v, through which derivatives would go: that of `softmax` is held constant."""
+    return x.op is REDUCE and params(x)[1] in ("max", "sup") and x.inputs[0] is v
+
+
+def shifted_log_softmax(node: Node) -> Node | None:
+    """(v - max(v)) - log(sum(exp(v - max(v)))) -> log_softmax(v): no derivative goes through the maximum."""
+    return _SHIFTED[0].apply(node)
+
+
+def shifted_softmax(node: Node) -> Node | None:
+    """exp(v - max(v)) / sum(exp(v - max(v))) -> softmax(v): no derivative goes through the maximum."""
+    return _SHIFTED[1].apply(node)
+
+
+_SHIFTED = (
+    Rule("shifted log-softmax", (v - x) - log(sum(exp(v - x))), log_softmax(v), where=maximum_by_hand),
+    Rule("shifted softmax", exp(v - x) / sum(exp(v - x)), softmax(v), where=maximum_by_hand),
+)
+
+
+def square_of_root(node: Node) -> Node | None:
+    """square(sqrt(x)) -> where(x < 0, sqrt(x), x), or x where that is never negative; so for a root guarded at 0, as a norm is."""
+    (root,) = node.inputs
+    if root.op is SELECT:
+        zero, nothing, root = root.inputs
+        if root.op is not ROOT or splat(nothing) != 0 or root.inputs[0].op is not SELECT:
+            return None
+        again, one, x = root.inputs[0].inputs
+        if again is not zero or splat(one) is None or zero is not (x == 0):
+            return None
+    elif root.op is ROOT:
+        (x,) = root.inputs
+    else:
+        return None
+    return x if _sum_of(NEVER_NEGATIVE, x) else where(x < 0, sqrt(x), x)
+
+
 def root_of_squares(node: Node) -> Node | None:
     """sqrt(t) -> where(t == 0, 0, sqrt(where(t == 0, 1, t))), t a sum of squares: the same value, and derivative 0 at the origin."""
     t = node.inputs[0]
@@ -69,14 +155,17 @@ def root_of_squares(node: Node) -> Node | None:
         half = splat(node.inputs[1])
         if half is None or half != 0.5:
             return None
-    if not _sum_of_squares(t):
+    if not _sum_of((SQUARE,), t):
         return None
     zero = t == 0
     return where(zero, 0.0, sqrt(where(zero, 1.0, t)))
 
 
-def _sum_of_squares(node: Node) -> bool:
-    """A sum, over axes or of several terms, of squares, possibly scaled by a number > 0 or divided by a size."""
+NEVER_NEGATIVE = (SQUARE, ROOT, EXP, SIGMOID, abs(x).op, relu(x).op, softplus(x).op, cosh(x).op)
+
+
+def _sum_of(terms: Collection[Op], node: Node) -> bool:
+    """A sum, over axes or of several terms, of results of `terms` or even powers, possibly scaled by a number > 0 or divided by a size."""
     todo, seen = [node], 0
     while todo:
         node, seen = todo.pop(), seen + 1
@@ -87,7 +176,7 @@ def _sum_of_squares(node: Node) -> bool:
             todo.append(node.inputs[0])
         elif op is MULTIPLY and any(map(_positive_number, node.inputs)):
             todo.extend([i for i in node.inputs if not _positive_number(i)])
-        elif op is not SQUARE:
+        elif op not in terms and not (op is POWER and (c := splat(node.inputs[1])) is not None and even(c) and c > 0):
             return False
         if seen > 64:
             return False
@@ -205,8 +294,18 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("log(1 + sum-exp)", log1p(sum(exp(v))), softplus(logsumexp(v)), where=unshifted, floats="stable"),
     Rule("log-softmax", v - logsumexp(v), log_softmax(v), floats="stable"),
     Rule("exp of log-softmax", exp(log_softmax(v)), softmax(v), floats="stable"),
+    # powers of powers: smooth at 0 where their parts are not
     Rule("abs", sqrt(square(x)), abs(x), floats="stable"),
     Rule("abs by power", square(x) ** 0.5, abs(x), floats="stable"),
+    Rule("root of an even power", sqrt(power(x, c)), lambda x, c: power(abs(x), c / 2), where=even, floats="stable"),
+    Rule("root of an odd power", sqrt(power(x, c)), lambda x, c: where(x < 0, sqrt(x), power(x, c / 2)), where=odd, floats="stable"),
+    Rule("power of a square", power(square(x), c), lambda x, c: power(abs(x), 2 * c), where=fractional, floats="stable"),
+    Rule("power of an even power", power(power(x, c), d), lambda x, c, d: power(abs(x), c * d), where=even_exactly, floats="stable"),
+    Rule("power of a root", power(sqrt(x), c), lambda x, c: where(x < 0, sqrt(x), power(x, c / 2)), where=at_least_two, floats="stable"),
+    Rule("square of a half power", square(power(x, 0.5)), where(x < 0, power(x, 0.5), x), floats="stable"),
+    Local("square of root", "square", square_of_root, floats="stable", inputs=("sqrt", "select")),
+    Rule("exp of log", exp(log(x)), where(x < 0, sqrt(x), x), floats="stable"),
+    Rule("exp of a multiple of log", exp(c * log(x)), lambda x, c: where(x < 0, sqrt(x), power(x, c)), where=nonzero, floats="stable"),
     # cancellation
     Rule("variance", mean(square(v)) - square(mean(v)), var(v), floats="stable"),
     Rule("sqrt(1 + x) - 1", sqrt(1 + x) - 1, where(isinf(x), x, x / (sqrt(1 + x) + 1)), floats="stable"),
@@ -217,4 +316,6 @@ STABILITY: tuple[AnyRule, ...] = (
 ORIGIN: tuple[AnyRule, ...] = (  # before grad only: the value is the same, the derivative at the origin is 0 instead of nan
     Local("root of squares", "sqrt", root_of_squares),
     Local("root of squares by power", "power", root_of_squares, floats="stable"),
+    Local("log-softmax of what is shifted", "subtract", shifted_log_softmax, floats="stable", inputs=("subtract",)),
+    Local("softmax of what is shifted", "divide", shifted_softmax, floats="stable", inputs=("exp",)),
 )

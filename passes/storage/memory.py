@@ -14,6 +14,7 @@ from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, lifetime
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
+GAP = 4096  # bytes between what lies apart: a copy that goes wrong misses by a tile or two
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
@@ -22,13 +23,13 @@ def update_in_place(program: Program) -> Program:
     return _update_in_place(_late_sinks(program))
 
 
-def plan_memory(program: Program) -> Program:
+def plan_memory(program: Program, apart: bool = False) -> Program:
     """Every buffer of the arena and every scratch row gets an offset; buffers that do not live at the same time share bytes when
-    one is provably no larger than the other.
+    one is provably no larger than the other. With `apart` nothing shares, and a gap follows each: whoever writes too far is found out.
     """
-    buffers, arena = _offsets(program, "arena")
+    buffers, arena = _offsets(program, "arena", apart)
     program = replace(program, buffers=buffers, arena=arena)
-    buffers, scratch = _offsets(program, "scratch")
+    buffers, scratch = _offsets(program, "scratch", apart)
     return replace(program, buffers=buffers, scratch=scratch)
 
 
@@ -141,7 +142,7 @@ def _slot(kernel: Kernel, at: tuple[sc.Scalar, ...]) -> int:
     return next(store.slot for stage in kernel.stages for store in stage.stores if store.at is at)
 
 
-def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
+def _offsets(program: Program, role: str, apart: bool = False) -> tuple[tuple[Buffer, ...], Size]:
     """The buffers with offsets for those of the role, and the bytes they take.
 
     By first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block.
@@ -170,7 +171,9 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
                 kind = (buffer.dtype, buffer.shape)
                 if kind not in needed:
                     needed[kind] = _aligned(buffer)
-                block[root] = _take(needed[kind], sizes, free, fits)
+                block[root] = len(sizes) if apart else _take(needed[kind], sizes, free, fits)
+                if apart:
+                    sizes.append(needed[kind] + GAP)
         for root in dying.get(k, ()):
             if root in block:
                 free.setdefault(sizes[block[root]], deque()).append((freed, block[root]))
@@ -188,9 +191,7 @@ def _offsets(program: Program, role: str) -> tuple[tuple[Buffer, ...], Size]:
 def _carried_in_place(program: Program) -> dict[int, int]:
     """new -> old for the pairs that loops carry in the same bytes: nobody reads the old value after the new one is written."""
     found: dict[int, int] = {}
-    for loop in program.numbered:
-        if not isinstance(loop, Loop):
-            continue
+    for loop in program.loops:
         for old, new in loop.carried:
             if program.buffers[old].shape == program.buffers[new].shape and not _read_late(program, loop, old, new):
                 found[new] = old

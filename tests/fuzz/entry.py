@@ -121,12 +121,10 @@ def spread(rng: random.Random, case: Case, values: list[Value]) -> tuple[list[An
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for param, value in zip(case.params, values):
-        if kwargs or (param.name != "out" and rng.random() < 0.2):  # `out=` means the results
+        if kwargs or rng.random() < 0.2:
             kwargs[param.name] = value.given
         else:
             args.append(value.given)
-    if "out" in kwargs:
-        args, kwargs = [v.given for v in values], {}
     for k, p in enumerate(case.params):
         if p.name in case.defaults and p.name in kwargs and rng.random() < 0.5:
             del kwargs[p.name]

@@ -96,12 +96,12 @@ def cases(mode: str) -> list[Case]:
 
     made.append(Case(f, [Param("y", "float64", ("n",)), Param("k", "float64", ()), Param("j", "int64", ())], [], run, {}))
 
-    z, out = gx.vector("z", "n", "float32"), gx.scalar("out", "float32")  # a parameter named as the keyword for results
+    z, own = gx.vector("z", "n", "float32"), gx.scalar("self", "float32")  # a parameter named as that of a method
     h = gx.shared(np.zeros((), "int64"), "h")
-    f = gx.function([z, out], z + out, updates={h: h + 1}, mode=mode)
+    f = gx.function([z, own], z + own, updates={h: h + 1}, mode=mode)
 
-    def run(z: np.ndarray, out: np.ndarray, state: list[np.ndarray]) -> Any:
-        return z + out, [state[0] + 1]
+    def run(z: np.ndarray, own: np.ndarray, state: list[np.ndarray]) -> Any:
+        return z + own, [state[0] + 1]
 
-    made.append(Case(f, [Param("z", "float32", ("n",)), Param("out", "float32", ())], [h], run, {}))
+    made.append(Case(f, [Param("z", "float32", ("n",)), Param("self", "float32", ())], [h], run, {}))
     return made

@@ -6,6 +6,7 @@ so any sublist of the steps is a graph again.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -140,6 +141,24 @@ def position(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return None if x is None or any(s == 0 for s in x.shape) else (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
 
 
+@builder("extreme", "get")
+def extreme(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fi", ndim=1)
+    if x is None or any(s == 0 for s in x.shape):
+        return None
+    value, index = (gx.max_with_index, gx.min_with_index)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim, keepdims=True)
+    return value if c % 5 == 0 else index if c % 5 == 1 else x * (value - index.astype(x.dtype))
+
+
+@builder("divmod", "modf", "frexp")
+def pair(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fiu" if b % 3 == 0 else "f")
+    if x is None:
+        return None
+    first, second = gx.divmod(x, pool.pick(b, x.dtype.kind, like=x)) if b % 3 == 0 else (gx.modf, gx.frexp)[b % 2](x)
+    return first if c % 3 == 0 else second if c % 3 == 1 else first * second
+
+
 @builder("cumulate")
 def running(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, ndim=1)
@@ -162,8 +181,10 @@ def product(pool: Pool, a: int, b: int, c: int) -> Node | None:
         return None
     if c % 3 == 0 and x.ndim >= 2:
         return x.mT @ x if c % 2 else x @ x.mT
-    w = np.linspace(-1, 1, 12, dtype=x.dtype).reshape(4, 3)
-    return x @ w if x.shape[-1] == 4 else gx.tensordot(x, x, axes=([x.ndim - 1], [x.ndim - 1])) if x.ndim <= 2 else None
+    last = x.shape[-1]
+    if isinstance(last, int) and b % 2:
+        return x @ np.linspace(-1, 1, last * (c % 4 + 1), dtype=x.dtype).reshape(last, c % 4 + 1)
+    return gx.tensordot(x, x, axes=([x.ndim - 1], [x.ndim - 1])) if x.ndim <= 2 else None
 
 
 @builder("transpose")
@@ -230,13 +251,52 @@ def taken(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return gx.take(x, indices, axis=axis)
 
 
+def _positions(pool: Pool, x: Node, axis: int, a: int, b: int) -> Node | np.ndarray | None:
+    """Indices into an axis: computed ones of any rank, or known ones of sizes that the array has itself; repeated, and negative."""
+    size = x.shape[axis]
+    if not isinstance(size, int) or size == 0:
+        return None
+    if a % 2:
+        computed = pool.pick(b, "iu")
+        return None if computed is None or computed.ndim > 3 else gx.mod(computed.astype("int64"), size) - (size if b % 2 else 0)
+    sizes = [s for s in x.shape if isinstance(s, int)]
+    shape = tuple(sizes[(b + k) % len(sizes)] for k in range(RANKS[b % len(RANKS)]))
+    return (np.arange(math.prod(shape)) * (a + 1) % (2 * size) - size).reshape(shape)
+
+
 @builder("gather")
 def chosen(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, ndim=1)
-    i = pool.pick(b, "iu", ndim=1)
-    if x is None or i is None or not isinstance(x.shape[0], int) or x.shape[0] == 0:
+    if x is None:
         return None
-    return x[gx.mod(i, x.shape[0])] if x.ndim + i.ndim <= 4 else None
+    axis = c % x.ndim
+    at = _positions(pool, x, axis, b, c)
+    return None if at is None or x.ndim + at.ndim > 5 else gx.take(x, at, axis=axis)
+
+
+@builder("gather", "scatter")
+def beside(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    """Updates at indices of any rank, of what is read at others: gathers and scatters of one array beside each other."""
+    x = pool.pick(a, ndim=1)
+    if x is None:
+        return None
+    axis = c % x.ndim
+    to, source = _positions(pool, x, axis, b, c), _positions(pool, x, axis, c, b)
+    if to is None or source is None or x.ndim + max(to.ndim, source.ndim) > 5:
+        return None
+    at = x.at[(*[slice(None)] * axis, to)]
+    part = gx.take(x, source, axis=axis) if to.shape == source.shape else gx.take(x, to, axis=axis)
+    return at.add(part * 0.5) if (a + b) % 3 else at.set(gx.sin(part))
+
+
+@builder("gather")
+def along(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None or not all(isinstance(s, int) and s > 0 for s in x.shape):
+        return None
+    axis = b % x.ndim
+    shape = tuple((c % 4 + 1) if k == axis else s for k, s in enumerate(x.shape))
+    return gx.take_along_axis(x, (np.arange(math.prod(shape)) * 5 % (2 * x.shape[axis]) - x.shape[axis]).reshape(shape), axis=axis)
 
 
 @builder("scatter")
@@ -270,22 +330,28 @@ def counted(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return x * steps.astype(x.dtype) + x.shape[0] if b % 2 else x + gx.eye(3, dtype=x.dtype)[c % 3, b % 3]
 
 
-NOT_BUILT = {"input", "shared", "constant", "get", "derived"}  # leaves, and what is no computation
+NOT_BUILT = {"input", "shared", "constant", "bound", "derived"}  # leaves, and what is no computation
+
+
+POOL = (1, 2, 2, 3, 3, 4, 4, 5, 0)  # sizes: few, so that those of different arrays coincide
+RANKS = (0, 1, 1, 2, 2, 3)  # of index arrays
 
 
 def make_inputs(rng: random.Random) -> list[Node]:
-    """Variables of several ranks and dtypes; some sizes are symbolic."""
+    """Variables of several ranks and dtypes, their sizes three numbers of a tiny pool and a symbol."""
     wide = rng.choice(("float64", "float64", "float32"))
-    rows = rng.choice(("n", 3))
+    a, b, c = (rng.choice(POOL[: 8 + (rng.random() < 0.3)]) for _ in range(3))
+    rows = rng.choice(("n", "n", a, b))
     return [
-        gx.tensor("x", (rows, 4), wide),
-        gx.tensor("y", (rows, 4), wide),
-        gx.tensor("u", (4,), wide),
+        gx.tensor("x", (rows, a), wide),
+        gx.tensor("y", (rows, a), wide),
+        gx.tensor("u", (a,), wide),
         gx.tensor("s", (), wide),
-        gx.tensor("t", (2, 3, 4), wide),
+        gx.tensor("t", (b, c, a), wide),
         gx.tensor("i", (rows,), "int64"),
-        gx.tensor("k", (4,), rng.choice(("int32", "uint8", "int64"))),
-        gx.tensor("b", (rows, 4), "bool"),
+        gx.tensor("j", tuple(rng.choice((a, b, c)) for _ in range(rng.choice(RANKS))), "int64"),
+        gx.tensor("k", (a,), rng.choice(("int32", "uint8", "int64"))),
+        gx.tensor("b", (rows, a), "bool"),
     ]
 
 

@@ -19,7 +19,6 @@ from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC, elementwise
 from graphc.options import Options
 from graphc.passes.fusion.fuse import fuse
-from graphc.passes.pipeline import Log, plan
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Table, rewrite
 from graphc.passes.rules.algebra import ALGEBRA
@@ -27,6 +26,7 @@ from graphc.passes.rules.linalg import LINALG
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 from tests.spec.kit import both, close, nodes, ops_of, optimised, run
+from tests.stages import ready
 
 
 # -- R36, R37: compositions ------------------------------------------------------------------------
@@ -49,15 +49,9 @@ FINE = {"naive": lambda x, y: gx.take_along_axis(gx.log(quotient(x)), y, axis=1)
         "shifted by hand": lambda x, y: gx.take_along_axis(gx.log(shifted(x)), y, axis=1),
         "softmax, log": lambda x, y: gx.take_along_axis(gx.log(gx.softmax(x)), y, axis=1),
         "softmax, pick, log": lambda x, y: gx.log(gx.take_along_axis(gx.softmax(x), y, axis=1))}  # fmt: skip
-SHIFTED = (
-    "log(sum(exp(x - c))) is not rewritten to logsumexp(x) - c, so the gradient also goes through the user's own maximum: 1.5 x the work"
-)
-COARSER = {"shifted by hand": SHIFTED}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=COARSER[n]) if n in COARSER else ()) for n in FINE]
-)
+@pytest.mark.parametrize("name", FINE)
 def test_R36_fine_grained_graphs_fuse_to_coarse_speed(name: str) -> None:
     """Cross-entropy from exp, sum, divide and log, and from log_softmax: as many kernels, as many operations."""
     fine, coarse = spelled(FINE[name]), spelled(COARSE)
@@ -289,10 +283,8 @@ def test_R43_one_graph_several_back_ends() -> None:
     expected = run(outputs, dict(zip((x, W), arrays)), "interpret")
     widths = set()
     for width in (16, 32, 64):
-        executable = Executable(
-            plan(Graph((x, W), tuple(optimised([x, W], outputs).outputs)), [], (), Log()),
-            Options(verify=True, target=replace(host(), vector_bytes=width)),
-        )
+        options = Options(verify=True, target=replace(host(), vector_bytes=width))
+        executable = Executable(ready(Graph((x, W), tuple(optimised([x, W], outputs).outputs)), options), options)
         assert f"<{width // 4} x float>" in executable.text
         widths.add(executable.text)
         for a, b in zip(executable(arrays, [], []), expected):

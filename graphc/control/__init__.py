@@ -1,0 +1,1 @@
+"""Ops with bodies (`graphc.region`): above `grad` and `batch`, because their rules differentiate and batch the bodies."""
