@@ -17,14 +17,14 @@ import numpy as np
 from graphc import dims, tree
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
-from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import settled
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
 from graphc.region import Region
-from graphc.types import TensorType, tensor_type
+from graphc.types import TensorType, tensor_type, too_large
 
 Value = Any  # an array, or a tuple of arrays for a node of several outputs
 Sizes = Mapping[Symbol, int]
@@ -36,6 +36,8 @@ def evaluate(outputs: Sequence[Node], env: Mapping[Any, Any], sizes: Sizes | Non
     Symbolic sizes are bound by the shapes of these arrays, and by `sizes`. Raises ArgumentError for a variable without a value,
     ShapeError and DTypeError where a value or a result does not fit.
     """
+    if not isinstance(env, Mapping):
+        fail(ArgumentError, f"eval: the values are a dict {{variable: array}}, got {type(env).__name__}")
     given = {key: value for key, value in env.items() if isinstance(key, Node)}
     outputs = settled(outputs, given)
     order = toposort(outputs, stop=given)
@@ -180,13 +182,18 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
         fail(ArgumentError, "a variable without a value", node, hint="give it one: eval({variable: array})")
     params = {name: concrete.param(node, p) for name, p in zip(op.params, node.params)} if node.params else {}
     if op is DIM:
+        if abs(params["dim"]) > dims.MAX_INT64:
+            too_large(node.params[0], params["dim"])
         return np.array(params["dim"], int64)
     if op.ref is None:
         fail(ArgumentError, f"{op.name} has no reference function", node)
     expected = concrete.type(node, node.type)
     # symbolic sizes that were taken to be equal without proof are compared here, by the type rule on numbers
     if concrete.sizes and inputs:
-        ruled = op.type_rule(*[concrete.type(i, i.type) for i in node.inputs], **params)
+        try:
+            ruled = op.type_rule(*[concrete.type(i, i.type) for i in node.inputs], **params)
+        except ShapeError as error:
+            raise ShapeError(compose(str(error), node, *node.inputs)) from None
         if ruled is not expected and ruled != expected:
             fail(ShapeError, f"{op.name}: {ruled} at these sizes, declared {expected}", node)
     if op.regions:

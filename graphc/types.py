@@ -6,13 +6,14 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NoReturn
 
 import numpy as np
 
 from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
-from graphc.errors import ShapeError, fail
+from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.intern import InternTable
 
 Shape = tuple[Size, ...]
@@ -31,6 +32,9 @@ class TensorType:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a TensorType is immutable")
+
+    def __deepcopy__(self, memo: object) -> TensorType:
+        return self
 
     @property
     def ndim(self) -> int:
@@ -87,6 +91,12 @@ def as_shape(shape: object) -> Shape:
 _assumed: ContextVar[list[tuple[Size, Size]] | None] = ContextVar("assumed", default=None)
 
 
+def too_large(size: Size, value: int) -> NoReturn:
+    """A size that is used as a value, and is no int64."""
+    text = f"the size {size} is {value}" if isinstance(size, Dim) else f"a size is {value}"
+    fail(ShapeError, f"{text}, which no int64 holds", hint="where floats will do, multiply the sizes as floats")
+
+
 def same_size(a: Size, b: Size) -> bool:
     """True unless the sizes are provably different. What is undecidable is noted in `assumed_sizes` and checked at each call."""
     if a is b or a == b:
@@ -131,6 +141,14 @@ def broadcast_shapes(shapes: Sequence[Shape], what: str, operands: Sequence[obje
                 merged[offset + k] = size
         result = tuple(merged)
     return result
+
+
+def whole_number(value: object, what: str, *operands: object) -> int:
+    """`value` as an int; `ArgumentError` for anything else, `what` being what it is for: "diag: k"."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        fail(ArgumentError, f"{what} must be an integer, got {value!r:.60}", *operands)
 
 
 def normal_axis(axis: object, ndim: int, what: str, *operands: object) -> int:

@@ -101,6 +101,9 @@ class EntryEmitter(ParameterEmitter):
             self.scopes[0].axis[s] = self.constant(self.solved(s, shapes[k][axis], size))
         for k, axis, size in self.binding.derived:
             self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {self.size(size).text}"))
+        if self.binding.safe < dims.MAX_INT64:  # larger sizes are for the Python path, which computes them exactly
+            for s in dict.fromkeys(s for size in self.binding.values for s in sorted(dims.symbols(size))):
+                self.require(e.emit(f"icmp sle i64 {self.axis(s).text}, {self.binding.safe}"))
         for a, b in self.binding.size_checks:
             self.require(e.emit(f"icmp eq i64 {self.size(a).text}, {self.size(b).text}"))
 

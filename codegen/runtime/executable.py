@@ -6,7 +6,7 @@ This is the ctypes path; it serves everywhere.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from graphc.codegen.entry.context import CALLABLE, FAULT, Context
 from graphc.codegen.entry.entry import EntryEmitter, misfit
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
-from graphc.codegen.runtime.binding import Binding, not_negative
+from graphc.codegen.runtime.binding import Binding, not_negative, size_values
 from graphc.codegen.runtime.canaries import Canaries
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
 from graphc.codegen.runtime.pool import RUN
@@ -29,8 +29,9 @@ from graphc.codegen.runtime.pool import symbols as pool_symbols
 from graphc.codegen.runtime.stops import Stops
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
-from graphc.dims import Dim, Symbol
+from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ShapeError, fail
+from graphc.ir import Node
 from graphc.options import Options, default_options
 from graphc.program import Layout, Program
 
@@ -49,6 +50,7 @@ class Executable:
         options: Options | None = None,
         given: Sequence[Dim] = (),
         layout: Layout | None = None,
+        assuming: Callable[[Size, Size], Node | None] = lambda a, b: None,
     ) -> None:
         options = options or default_options()
         self.target = options.target or host()
@@ -60,7 +62,9 @@ class Executable:
         self.stops = Stops(program, self.frame)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(self.variables, self.symbols, [*program.size_checks, *not_negative(program)], given)
+        checks = [*program.size_checks, *not_negative(program)]
+        values = size_values(program) if self.symbols else ()
+        self.binding = Binding(self.variables, self.symbols, checks, given, values, assuming)
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
         self.context: Context | None = None
@@ -108,9 +112,8 @@ class Executable:
             if guard is not None:
                 guard.check(arena, dict(zip(self.symbols, plan.sizes, strict=True)))
         finally:
-            rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
-            if rest is not None:
-                self.spare.append(rest)
+            if guard is None:
+                self._give(arena)
         return outputs
 
     def fault(self, address: int) -> None:
@@ -166,6 +169,12 @@ class Executable:
             self.plans = {}
         self.plans[sizes] = plan
         return plan
+
+    def _give(self, arena: np.ndarray) -> None:
+        """Keep an arena for calls to come."""
+        rest = arena if self.context is None or self.arena == 0 else self.context.give(arena)
+        if rest is not None:
+            self.spare.append(rest)
 
     def _arena(self, nbytes: int) -> np.ndarray:
         """An aligned block that nobody else uses: the entry's, a spare one that is large enough, or a new one."""

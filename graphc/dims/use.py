@@ -58,6 +58,43 @@ def evaluate(a: Size, env: Mapping[Symbol, int]) -> int:
     return operator.index(substitute(a, env))
 
 
+MAX_INT64 = 2**63 - 1
+
+
+def fits_int64(a: Size, env: Mapping[Symbol, int]) -> bool:
+    """Whether native code, which computes in wrapping int64, gets a right: it and each operand of its calls is an int64.
+
+    Sums and products may wrap on the way: they come back.
+    """
+    within = -MAX_INT64 - 1 <= evaluate(a, env) <= MAX_INT64
+    return within and all(fits_int64(b, env) for call in _calls(a) for b in call.args)
+
+
+def safe_up_to(sizes: Iterable[Size]) -> int:
+    """The largest n such that no part of any of the sizes leaves int64 while no symbol is above n: 3037000499 for n*n; -1 for none."""
+    listed = list(sizes)
+    low, high = -1, MAX_INT64
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if all(_magnitude(a, middle) <= MAX_INT64 for a in listed) else (low, middle - 1)
+    return low
+
+
+def _calls(a: Size) -> list[Call]:
+    return [] if isinstance(a, int) else [x for m, _ in a.terms for x, _ in m if isinstance(x, Call)]
+
+
+def _magnitude(a: Size, n: int) -> int:
+    """A bound of |a| and of the operands of its calls, for symbols in 0..n."""
+    if isinstance(a, int):
+        return abs(a)
+    total = 0
+    for m, c in a.terms:
+        factors = [(max(_magnitude(b, n) for b in x.args) if isinstance(x, Call) else n) ** p for x, p in m]
+        total += abs(c) * math.prod(factors)
+    return total
+
+
 def affine(a: Size, s: Symbol) -> tuple[Size, Size] | None:
     """(c, r) with a == c*s + r, c and r free of s; None where a is not affine in s."""
     return _affine(a, s) if isinstance(a, Dim) else (0, _checked(a))

@@ -84,6 +84,8 @@ def _cumulate_ref(x: np.ndarray, axis: int, combine: str, reverse: bool, exclusi
     rows = np.moveaxis(x, axis, 0)[:: -1 if reverse else 1]
     with np.errstate(all="ignore"):
         result = _RUNNING[combine].accumulate(rows, axis=0, dtype=x.dtype)
+    if combine == "sum" and x.dtype.kind == "f":
+        result = result + x.dtype.type(0)  # it starts from 0: 0.0 for -0.0 alone
     if exclusive and len(rows):
         result = np.concatenate([np.full_like(result[:1], identity_of(combine, x.dtype)), result[:-1]])
     return np.moveaxis(result[:: -1 if reverse else 1], 0, axis)
@@ -138,7 +140,7 @@ def _cumulate_mask(out: Node, x: Node, axis: int, combine: str, reverse: bool, e
 
 
 CUMULATE = structural(
-    "cumulate", 1, "The running sum, prod or max along `axis`; `exclusive`: of what lies before; `reverse`: from the end.",
+    "cumulate", 1, "The running sum (from 0.0), prod or max along `axis`; `exclusive`: of what lies before; `reverse`: from the end.",
     params=("axis", "combine", "reverse", "exclusive"), type_rule=_cumulate_type, ref=_cumulate_ref, vjp=_cumulate_vjp,
     jvp=_cumulate_jvp, batch=_cumulate_batch, traits=Traits(kernel="scan", masks=_cumulate_mask),
 )  # fmt: skip
@@ -164,7 +166,7 @@ def _recur_ref(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool, exclusive
     state = np.zeros(factors.shape[1:], a.dtype)
     with np.errstate(all="ignore"):
         for i in range(len(factors)):
-            before, state = state, (factors[i] * state + terms[i] if i else terms[i])
+            before, state = state, (factors[i] * state + terms[i] if i else terms[i] + a.dtype.type(0))
             results[i] = before if exclusive else state
     return out
 

@@ -60,7 +60,10 @@ def _inexact(x: ArrayLike, axis: Axis, dtype: object, what: str) -> tuple[Node, 
 
 # -- sums and moments ---------------------------------------------------------------------------------------------
 def sum(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
-    """The sum over `axis` (None: all). Integers narrower than 64 bits and bool add up in 64 bits. Raises ShapeError."""
+    """The sum over `axis` (None: all). Integers narrower than 64 bits and bool add up in 64 bits. Raises ShapeError.
+
+    The terms may be added in any order, the same for each size; where all are -0.0, the sign of the zero is not specified.
+    """
     return _total(x, axis, dtype, keepdims, "sum")
 
 
@@ -239,9 +242,9 @@ def norm(x: ArrayLike, ord: float | str | None = None, axis: Axis = None, keepdi
     else:
         axes = tuple([normal_axis(a, given.ndim, "norm", given) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))])
     node, sorted_axes = _inexact(given, axes, None, "norm")
-    if ord is None or (ord == "fro" and len(axes) == 2):
+    if ord is None or (isinstance(ord, str) and ord == "fro" and len(axes) == 2):
         result = _vector_norm(node, sorted_axes, 2.0)
-    elif isinstance(ord, str) or len(axes) > 2:
+    elif not isinstance(ord, (int, float, np.integer, np.floating)) or len(axes) > 2:
         fail(ArgumentError, f"norm: ord={ord!r} is no norm over {len(axes)} axes", given)
     elif len(axes) == 2:
         result = _matrix_norm(node, axes, ord)
@@ -275,7 +278,10 @@ def _matrix_norm(x: Node, axes: Axes, p: float) -> Node:
 
 # -- running sums -------------------------------------------------------------------------------------------------
 def cumsum(x: ArrayLike, axis: int | None = None, dtype: object = None) -> Node:
-    """out[i] = x[0] + ... + x[i] along `axis`; None: of all elements in row-major order. dtypes as in `sum`. Raises ShapeError."""
+    """out[i] = x[0] + ... + x[i] along `axis`; None: of all elements in row-major order. dtypes as in `sum`. Raises ShapeError.
+
+    It starts from 0.0, and so is 0.0 where all x so far are -0.0, for which NumPy's is -0.0.
+    """
     return _running(x, axis, dtype, "sum", "cumsum")
 
 

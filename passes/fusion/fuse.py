@@ -21,28 +21,18 @@ from contextlib import suppress
 from graphc import scalar as sc
 from graphc.costs import Limits, limits
 from graphc.dims import Size
-from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
-from graphc.ops.cumulate import RECUR
 from graphc.ops.indexing import SCATTER
-from graphc.ops.registry import CONSTANT, constant
+from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, loop_indices, turned
-from graphc.passes.fusion.constant_scatters import flat_places, onward, progression
+from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
-from graphc.passes.fusion.loop_order import (
-    Loops,
-    column_goals,
-    in_order,
-    loops_of,
-    own_index,
-    reduced_index,
-    sizes_of,
-    squeezed,
-)
+from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from graphc.passes.fusion.math_order import by_level
+from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
 from graphc.passes.fusion.several import computed_by, form_of, operands, readers, siblings, values
 from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
 from graphc.program import loop_index
@@ -378,7 +368,9 @@ class _Fuser:
         """A scan is a row of inner loops like a reduction's; what it reads and what reads it may stand in the same loop."""
         whole = squeezed(node.shape)
         if node.attrs["reverse"] or node.shape[node.attrs["axis"]] == 1:
-            self._scan_alone(node)
+            others = squeezed([s for k, s in enumerate(node.shape) if k != node.attrs["axis"]])
+            cluster = self._new(others, len(others), closed=True)
+            self._add(cluster, lone_scan(node, self._elements(cluster, len(others))))
             return
         loops = loops_of(node)
         for cluster in self._candidates(node, sizes_of(whole, loops), loops):
@@ -397,40 +389,14 @@ class _Fuser:
             raise _NotHere
         self._lower(cluster, node, depth)
         try:
-            at = own_index(node.shape, cluster.loops)
-            body, factor = self._scanned(cluster, node, at, loop_index(depth), depth)
+            member = scan_member(node, cluster.domain, cluster.loops, self._elements(cluster, depth))
         except _NotHere:
             cluster.domain, cluster.depth, cluster.loops = before
             raise
         if cluster.loops != before[2]:
             cluster.members = [turned(m, cluster) for m in cluster.members]
-        a = node.attrs
-        scan = "exclusive" if a["exclusive"] else "inclusive"
-        reduce = (node.shape[a["axis"]],)
-        self._add(cluster, Member(node, body, cluster.domain, reduce, a.get("combine", "recur"), True, scan, factor=factor))
+        self._add(cluster, member)
         self.open = {frame: c for frame, c in self.open.items() if c is not cluster}  # what does not read it has no business in its loop
-
-    def _scanned(self, cluster: Cluster, node: Node, at: tuple[Size, ...], step: Size, depth: int) -> tuple[Scalar, Scalar | None]:
-        """What a scan takes in at an element, and what a recurrence multiplies by: the first factor is not used, whatever it is."""
-        body = self._element(cluster, node.inputs[-1], at, depth, None)
-        if node.op is not RECUR:
-            return body, None
-        return body, sc.select(sc.index(step) > 0, self._element(cluster, node.inputs[0], at, depth, None), 0)
-
-    def _scan_alone(self, node: Node) -> None:
-        """A scan from the end, in a kernel of its own."""
-        a = node.attrs
-        axis, n = a["axis"], node.shape[a["axis"]]
-        shape = squeezed([s for k, s in enumerate(node.shape) if k != axis])
-        step = loop_index(0, "r")
-        along = n - 1 - step if a["reverse"] else step
-        others = iter(own_index([s for k, s in enumerate(node.shape) if k != axis]))
-        at = tuple([along if k == axis else next(others) for k in range(node.ndim)])
-        cluster = self._new(shape, len(shape), closed=True)
-        body, factor = self._scanned(cluster, node, at, step, len(shape))
-        scan = "exclusive" if a["exclusive"] else "inclusive"
-        place = tuple([_index(i) for i in at])
-        self._add(cluster, Member(node, body, shape, (n,), a.get("combine", "recur"), scan=scan, at=place, factor=factor))
 
     def _scatter(self, node: Node) -> None:
         chain = [node]  # last first
@@ -440,26 +406,11 @@ class _Fuser:
         cluster = self._new(squeezed(updates.shape), 0, "scatter", closed=True)
         initial = self._element(cluster, chain[-1].inputs[0], own_index(node.shape), 0, None)
         for part in chain[::-1]:
-            self._add(cluster, self._update(cluster, node, part, initial))
+            self._add(cluster, update_member(node, part, initial, self._elements(cluster, 0)))
 
-    def _update(self, cluster: Cluster, node: Node, part: Node, initial: Scalar) -> Member:
-        """The updates of `part`, as a step towards `node`."""
-        x, updates, *indices = part.inputs
-        axes, batch, mode = part.attrs["axes"], part.attrs["batch"], part.attrs["mode"]
-        own = own_index(updates.shape)
-        nb = indices[0].ndim
-        body = self._element(cluster, updates, own, 0, None)
-        flat = flat_places(part) if initial.op == "const" else None
-        if flat is not None:
-            first, step = progression(flat)
-            at: list[Size | Scalar] = [
-                first + own[0] * step if step is not None else self._element(cluster, constant(flat), own[:nb], 0, None)
-            ]
-        else:
-            selected = [self._element(cluster, i, own[:nb], 0, None).cast(int64) for i in indices]
-            rest = iter(own[nb:])
-            at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
-        return Member(node, body, squeezed(updates.shape), at=tuple([_index(i) for i in at]), mode=mode, initial=initial)
+    def _elements(self, cluster: Cluster, depth: int) -> Element:
+        """How a member of `cluster` reads elements."""
+        return lambda node, at: self._element(cluster, node, at, depth, None)
 
 
 def _index(i: Size | Scalar) -> Scalar:

@@ -6,10 +6,12 @@ drops such axes is a reshape, and elementwise ops come before both: so that the 
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 
 from graphc import dims
-from graphc.dims import Size
+from graphc.dims import Dim, Size
 from graphc.dtypes import is_float
 from graphc.ir import Node, make
 from graphc.ops.compare import SELECT
@@ -258,8 +260,12 @@ def sum_of_broadcast(node: Node) -> Node | None:
     x, inside, repeated, places = _split(node)
     if not repeated or params(node)[1] != "sum" or (node.dtype.kind != "f" and node.dtype.itemsize < 8):
         return None
-    count = dims.product(repeated)
-    return broadcast(reduce(x, inside, "sum"), node.shape, places) * asarray(count, node.dtype)
+    total = broadcast(reduce(x, inside, "sum"), node.shape, places)
+    if not is_float(node.dtype):
+        count = dims.product(repeated)
+        return total * asarray(count, node.dtype) if isinstance(count, Dim) or count < 2**63 else None
+    factors = [asarray(n, node.dtype) for n in repeated]  # one by one: the size of an axis is an int64, the product need not be
+    return total * functools.reduce(operator.mul, factors)
 
 
 def sum_of_negative(node: Node) -> Node | None:

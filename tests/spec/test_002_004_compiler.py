@@ -19,7 +19,6 @@ from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC, elementwise
 from graphc.options import Options
 from graphc.passes.fusion.fuse import fuse
-from graphc.passes.pipeline import Log, plan
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Table, rewrite
 from graphc.passes.rules.algebra import ALGEBRA
@@ -27,6 +26,7 @@ from graphc.passes.rules.linalg import LINALG
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 from tests.spec.kit import both, close, nodes, ops_of, optimised, run
+from tests.stages import ready
 
 
 # -- R36, R37: compositions ------------------------------------------------------------------------
@@ -283,10 +283,8 @@ def test_R43_one_graph_several_back_ends() -> None:
     expected = run(outputs, dict(zip((x, W), arrays)), "interpret")
     widths = set()
     for width in (16, 32, 64):
-        executable = Executable(
-            plan(Graph((x, W), tuple(optimised([x, W], outputs).outputs)), [], (), Log()),
-            Options(verify=True, target=replace(host(), vector_bytes=width)),
-        )
+        options = Options(verify=True, target=replace(host(), vector_bytes=width))
+        executable = Executable(ready(Graph((x, W), tuple(optimised([x, W], outputs).outputs)), options), options)
         assert f"<{width // 4} x float>" in executable.text
         widths.add(executable.text)
         for a, b in zip(executable(arrays, [], []), expected):
