@@ -1,4 +1,23 @@
-"""graphc: a symbolic computation-graph compiler. `import graphc as gx`; DESIGN section 9 says what users write."""
+"""graphc: a compiler of symbolic tensor expressions, with derivatives of any order.
+
+    import numpy as np, graphc as gx
+
+    x = gx.tensor("x", ("n", 2))                   # n: a size that only a call will know
+    y = gx.vector("y", "n")
+    w = gx.shared(np.zeros(2), "w")                # state: an array, or a tree of arrays
+    loss = gx.mean((x @ w - y) ** 2)               # an expression; print(loss) shows it
+    step = gx.function([x, y], loss, updates={w: w - 0.1 * gx.grad(loss, w)})
+    step(np.ones((5, 2)), np.ones(5))              # one native call
+
+Declare       tensor, scalar, vector, matrix, like, shared, dim
+Write         NumPy's names and operators: exp, sum, where, x @ y, x[1:, ::2], x.at[i].add(v), ...; np.exp(x) works as well
+Differentiate grad, value_and_grad, jvp, vjp, hvp, jacobian, hessian, stop_gradient, check_grad; vmap
+Compile       function, jit; node.eval({x: array}) evaluates without compiling
+Inspect       print(node); f.graph, f.explain(), f.program, f.loops, f.llvm, f.asm, f.cost(n=64), f.memory(n=64) of a compiled f
+Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache
+
+help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and raises. Every error is a gx.GraphcError.
+"""
 # ruff: noqa: I001 - several names a line
 
 from graphc import cache, scalar, tree
@@ -46,10 +65,13 @@ from graphc.ops.spread import astype, broadcast_to
 
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
+from graphc.show import show as _show  # noqa: F401 - binds print(node)
 from graphc.graphs import to_networkx
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
 from graphc.user.jit import jit
+
+__version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 
 # fmt: off
 __all__ = [
@@ -81,3 +103,8 @@ __all__ = [
     "ArgumentError", "CompileError", "ConvergenceError", "DTypeError", "DisconnectedError", "GraphcError", "IndexOutOfRange", "LinAlgError",
     "NotDifferentiableError", "NumericError", "ShapeError",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names: the modules they come from are no part of what users see."""
+    return sorted([*__all__, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"])

@@ -29,7 +29,7 @@ def as_dtype(dtype: object) -> np.dtype:
         pass
     try:
         known = np.dtype(dtype)  # type: ignore[call-overload]
-    except TypeError:
+    except (TypeError, ValueError):
         fail(DTypeError, f"{dtype!r} is not a dtype", hint="one of " + ", ".join(d.name for d in SHORT))
     known = known.newbyteorder("=")
     if known not in SHORT:

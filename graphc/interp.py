@@ -17,7 +17,7 @@ import numpy as np
 from graphc import dims, tree
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
-from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import settled
@@ -36,6 +36,8 @@ def evaluate(outputs: Sequence[Node], env: Mapping[Any, Any], sizes: Sizes | Non
     Symbolic sizes are bound by the shapes of these arrays, and by `sizes`. Raises ArgumentError for a variable without a value,
     ShapeError and DTypeError where a value or a result does not fit.
     """
+    if not isinstance(env, Mapping):
+        fail(ArgumentError, f"eval: the values are a dict {{variable: array}}, got {type(env).__name__}")
     given = {key: value for key, value in env.items() if isinstance(key, Node)}
     outputs = settled(outputs, given)
     order = toposort(outputs, stop=given)
@@ -188,7 +190,10 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
     expected = concrete.type(node, node.type)
     # symbolic sizes that were taken to be equal without proof are compared here, by the type rule on numbers
     if concrete.sizes and inputs:
-        ruled = op.type_rule(*[concrete.type(i, i.type) for i in node.inputs], **params)
+        try:
+            ruled = op.type_rule(*[concrete.type(i, i.type) for i in node.inputs], **params)
+        except ShapeError as error:
+            raise ShapeError(compose(str(error), node, *node.inputs)) from None
         if ruled is not expected and ruled != expected:
             fail(ShapeError, f"{op.name}: {ruled} at these sizes, declared {expected}", node)
     if op.regions:

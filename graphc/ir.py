@@ -7,6 +7,7 @@ what no output reaches. Nothing here recurses over a graph.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import os
@@ -75,6 +76,9 @@ class Op:
     def __repr__(self) -> str:
         return self.name
 
+    def __deepcopy__(self, memo: object) -> Op:
+        return self
+
     def __call__(self, *inputs: Node, **params: Hashable) -> Node:
         return make(self, inputs, tuple(params[p] for p in self.params))
 
@@ -137,6 +141,18 @@ class Node(Operators):
         known = self.site is not None and self.op.traits.leaf != "constant"  # one constant serves every place that writes it
         where = f", {os.path.basename(self.site[0])}:{self.site[1]}" if self.site and known else ""
         return f"{self.name or self.op.name}: {self.type}{where}"
+
+    def __copy__(self) -> Node:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Node:
+        """The same expression of copies of the state that it reads; itself where it reads none, as nodes do not change."""
+        state: dict[Node, Node] = {n: copy.deepcopy(n, memo) for n in toposort([self]) if n.op.traits.leaf == "shared"}
+        return replace([self], state)[0] if state else self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        hint = "pickle arrays, gx.get_values(state) for those of state, and build the graph again from them"
+        fail(ArgumentError, "a node cannot be pickled", self, hint=hint)
 
     def __repr__(self) -> str:
         shown = ", ".join(i.name or i.op.name for i in self.inputs[:4]) + (", ..." if len(self.inputs) > 4 else "")

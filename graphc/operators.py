@@ -6,13 +6,17 @@ This is a mix-in below the graph, so that `Node` has them statically; `FUNCTIONS
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from graphc.errors import ArgumentError, fail
 
 if TYPE_CHECKING:
     from graphc.ir import Node
+    from graphc.ops.at import At
+    from graphc.ops.registry import ArrayLike
+
+Axis = int | Sequence[int] | None
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # a NumPy ufunc or function -> ours, for np.tanh(node) and np.sum(node)
@@ -98,8 +102,10 @@ class Operators:
     def __contains__(self, item: object) -> bool:
         self._no("`in`", "use gx.any(node == item) in the graph")
 
-    def __setitem__(self, key: object, value: object) -> None:
-        self._no("item assignment", "nodes are immutable: use y = x.at[index].set(value) or x.at[index].add(value)")
+    if not TYPE_CHECKING:  # a type checker shall find the assignment
+
+        def __setitem__(self, key: object, value: object) -> None:
+            self._no("item assignment", "nodes are immutable: use y = x.at[index].set(value) or x.at[index].add(value)")
 
     def __len__(self) -> int:
         shape = self.shape  # type: ignore[attr-defined]
@@ -132,6 +138,15 @@ class Operators:
             fail(ArgumentError, f"np.{func.__name__} has no symbolic form", hint="see graphc's functions for what there is")
         return ours(*args, **kwargs)
 
+    # -- text: `repr` is one line, see Node -------------------------------------------------------------------
+    def __str__(self) -> str:
+        return self.graph
+
+    @property
+    def graph(self) -> str:
+        """The expression as mathematics, in a bounded number of lines: what `print(node)` shows."""
+        return _call("show", self)  # type: ignore[no-any-return]
+
     # -- methods -------------------------------------------------------------------------------------------
     @property
     def T(self) -> Node:
@@ -144,9 +159,9 @@ class Operators:
         return _call("swapaxes", self, -1, -2)  # type: ignore[no-any-return]
 
     @property
-    def at(self) -> Any:
+    def at(self) -> At:
         """`x.at[index].set(value)`, `x.at[index].add(value)`: the array with that part replaced or increased."""
-        return _call("at", self)
+        return _call("at", self)  # type: ignore[no-any-return]
 
     def astype(self, dtype: Any) -> Node:
         """The values converted to `dtype`."""
@@ -165,19 +180,102 @@ class Operators:
         """The value, by the interpreter, with variables given as {node: array}."""
         return _call("eval", self, givens)
 
+    # -- methods that are functions too: the signatures of `graphc.sum` and the others, which say what they do -----------
+    def sum(self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.sum`."""
+        return _call("sum", self, axis, dtype, keepdims=keepdims)  # type: ignore[no-any-return]
 
-def _method(name: str) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return FUNCTIONS[name](self, *args, **kwargs)
+    def prod(self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.prod`."""
+        return _call("prod", self, axis, dtype, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    method.__name__ = name
-    method.__doc__ = f"As `graphc.{name}`."
-    return method
+    def mean(self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.mean`."""
+        return _call("mean", self, axis, dtype, keepdims=keepdims)  # type: ignore[no-any-return]
 
+    def var(self, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
+        """As `graphc.var`."""
+        return _call("var", self, axis, dtype, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
 
-METHODS = (
-    "sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "dot", "ravel", "flatten", "squeeze",
-    "swapaxes", "repeat", "take", "clip", "round", "diagonal", "trace",
-)  # fmt: skip
-for _name in METHODS:
-    setattr(Operators, _name, _method(_name))
+    def std(self, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
+        """As `graphc.std`."""
+        return _call("std", self, axis, dtype, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def max(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.max`."""
+        return _call("max", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def min(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.min`."""
+        return _call("min", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def argmax(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.argmax`."""
+        return _call("argmax", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def argmin(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.argmin`."""
+        return _call("argmin", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def any(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.any`."""
+        return _call("any", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def all(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """As `graphc.all`."""
+        return _call("all", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def cumsum(self, axis: int | None = None, dtype: object = None) -> Node:
+        """As `graphc.cumsum`."""
+        return _call("cumsum", self, axis, dtype)  # type: ignore[no-any-return]
+
+    def dot(self, other: ArrayLike) -> Node:
+        """As `graphc.dot`."""
+        return _call("dot", self, other)  # type: ignore[no-any-return]
+
+    def ravel(self) -> Node:
+        """As `graphc.ravel`."""
+        return _call("ravel", self)  # type: ignore[no-any-return]
+
+    def flatten(self) -> Node:
+        """As `graphc.flatten`."""
+        return _call("flatten", self)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: Axis = None) -> Node:
+        """As `graphc.squeeze`."""
+        return _call("squeeze", self, axis)  # type: ignore[no-any-return]
+
+    def swapaxes(self, axis1: int, axis2: int) -> Node:
+        """As `graphc.swapaxes`."""
+        return _call("swapaxes", self, axis1, axis2)  # type: ignore[no-any-return]
+
+    def repeat(self, repeats: object, axis: int | None = None) -> Node:
+        """As `graphc.repeat`."""
+        return _call("repeat", self, repeats, axis)  # type: ignore[no-any-return]
+
+    def take(self, indices: ArrayLike, axis: int | None = None, mode: str = "raise") -> Node:
+        """As `graphc.take`."""
+        return _call("take", self, indices, axis, mode)  # type: ignore[no-any-return]
+
+    def clip(
+        self,
+        a_min: ArrayLike | None = None,
+        a_max: ArrayLike | None = None,
+        *,
+        min: ArrayLike | None = None,
+        max: ArrayLike | None = None,
+    ) -> Node:
+        """As `graphc.clip`."""
+        return _call("clip", self, a_min, a_max, min=min, max=max)  # type: ignore[no-any-return]
+
+    def round(self, decimals: int = 0) -> Node:
+        """As `graphc.round`."""
+        return _call("round", self, decimals)  # type: ignore[no-any-return]
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
+        """As `graphc.diagonal`."""
+        return _call("diagonal", self, offset, axis1, axis2)  # type: ignore[no-any-return]
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
+        """As `graphc.trace`."""
+        return _call("trace", self, offset, axis1, axis2)  # type: ignore[no-any-return]

@@ -20,6 +20,8 @@ def substitute(exprs: Any, mapping: Mapping[Any, Any]) -> Any:
     where they meet a replaced size, the two are compared when the function is called.
     Raises ArgumentError, DTypeError, ShapeError.
     """
+    if not isinstance(mapping, Mapping):
+        fail(ArgumentError, f"substitute: needs a dict {{old: new}}, got {type(mapping).__name__}")
     leaves, structure = tree.flatten(exprs)
     roots = [asarray(x) for x in leaves]
     nodes: dict[Node, Node] = {}

@@ -147,6 +147,11 @@ def structure(tree: Tree) -> TreeDef:
     return flatten(tree)[1]
 
 
+def is_container(value: Any) -> bool:
+    """Whether a value is a tree of others, not a leaf."""
+    return _kind(type(value)) is not None
+
+
 def paths(tree: Tree) -> list[str]:
     """One readable path per leaf: `['layers'][0].bias`; "" for a tree that is one leaf."""
     return list(_paths(structure(tree), ""))

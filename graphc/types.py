@@ -13,7 +13,7 @@ import numpy as np
 from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
-from graphc.errors import ShapeError, fail
+from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.intern import InternTable
 
 Shape = tuple[Size, ...]
@@ -32,6 +32,9 @@ class TensorType:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a TensorType is immutable")
+
+    def __deepcopy__(self, memo: object) -> TensorType:
+        return self
 
     @property
     def ndim(self) -> int:
@@ -138,6 +141,14 @@ def broadcast_shapes(shapes: Sequence[Shape], what: str, operands: Sequence[obje
                 merged[offset + k] = size
         result = tuple(merged)
     return result
+
+
+def whole_number(value: object, what: str, *operands: object) -> int:
+    """`value` as an int; `ArgumentError` for anything else, `what` being what it is for: "diag: k"."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        fail(ArgumentError, f"{what} must be an integer, got {value!r:.60}", *operands)
 
 
 def normal_axis(axis: object, ndim: int, what: str, *operands: object) -> int:

@@ -84,7 +84,7 @@ def test_ring_laws_are_equalities_of_normal_forms(seed: int) -> None:
     assert (a + b) + c == a + (b + c)
     assert hash((a * b) * c) == hash(a * (b * c))
     assert a - a == 0 and type(a - a) is int
-    if b != 0:
+    if not (isinstance(b, int) and b == 0):
         assert divide(a * b, b) == a
     for s in dims.symbols(a):
         parts = dims.affine(a, s)
@@ -193,11 +193,11 @@ def test_affine_divide_solve() -> None:
 
 def test_symbols_are_one_per_name_or_new() -> None:
     assert dim("n") is n
-    assert dims.fresh() != dims.fresh()
+    assert equal(dims.fresh(), dims.fresh()) is None
     assert str(dims.fresh()).startswith("_d")
     i, j = axis("i"), axis("i")
-    assert i != j and str(i) == str(j) == "i"
-    assert i // 4 != j // 4
+    assert equal(i, j) is None and str(i) == str(j) == "i"
+    assert equal(i // 4, j // 4) is None
     assert dims.as_symbol(i).kind == "axis" and N.kind == "size"
     assert dims.as_symbol(n + 1) is None and dims.as_symbol(2 * n) is None and dims.as_symbol(3) is None
     assert dims.symbols(minimum(n // m, k * 2) + 1) == {N, M, K}
@@ -213,8 +213,8 @@ def test_numpy_integers_are_ints() -> None:
 
 
 def test_errors() -> None:
-    for call in (bool, int, float, operator.index, lambda a: a < 3, lambda a: a >= n):
-        with pytest.raises(TypeError, match="no value until the function is called"):
+    for call in (int, float, operator.index):
+        with pytest.raises(TypeError, match=r"n \+ 1 has no value until the function is called"):
             call(n + 1)
     for bad in (True, 1.5, "n", None):
         for op in (operator.add, operator.mul, operator.floordiv):
@@ -237,4 +237,4 @@ def test_errors() -> None:
         dims.evaluate(n + m, {N: 1})
     with pytest.raises(AttributeError, match="immutable"):
         n.terms = ()
-    assert n != 1 and isinstance(n, Dim)
+    assert isinstance(n, Dim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -175,9 +176,59 @@ FUNCTIONS: Cases = {
 }
 
 
+def call(inputs: list[Any], outputs: Any, *shapes: tuple[int, ...], **options: Any) -> Any:
+    return function(inputs, outputs, **options)(*[np.zeros(shape, x.dtype) for x, shape in zip(inputs, shapes, strict=True)])
+
+
+def traced(f: Callable[..., Any], *args: Any) -> Any:
+    return gx.jit(f)(*args)
+
+
+with origin(("train.py", 9)):
+    A, B, C = gx.matrix("a"), gx.matrix("b"), gx.tensor("c", ("n", "k"))
+    D, E = gx.tensor("d", (gx.dim("n") + 1,)), gx.tensor("e", (2 * gx.dim("k"),))
+    P = gx.shared({"W": np.zeros((3, 2)), "b": np.zeros(2)}, "p")
+with origin(("train.py", 12)):
+    PREDICTED = A @ P["W"] + P["b"]
+PARAMS = {"W": np.zeros((3, 2)), "layers": [{"b": np.zeros(2)}]}
+
+CALLS: Cases = {
+    "unnamed sizes": lambda: call([A, B], A + B, (2, 3), (4, 3)),
+    "unnamed sizes, product": lambda: call([A, B], A @ B, (2, 3), (4, 3)),
+    "named sizes": lambda: call([X, C], X.T @ C.astype("float32"), (2, 3), (4, 5)),
+    "one symbol, two arrays": lambda: call([C, D], [C, D], (2, 3), (2,)),
+    "n + 1 where n is 2": lambda: call([C, D], C.sum(axis=1) + D[1:], (2, 3), (4,)),
+    "2 * k where it is odd": lambda: call([E], E, (3,)),
+    "a number": lambda: call([A, V], A + V, (2, 4), (3,)),
+    "another number": lambda: call([V], V, (4,)),
+    "state": lambda: call([A], PREDICTED, (5, 4)),
+    "a target against a prediction": lambda: call([A, C], PREDICTED - C, (5, 3), (4, 2)),
+    "an array too short": lambda: call([A], A[5:], (2, 3)),
+    "reshape": lambda: call([A, B], gx.reshape(A, B.shape), (2, 3), (4, 3)),
+    "concatenate": lambda: call([A, B], gx.concatenate([A, B]), (2, 3), (4, 5)),
+    "where": lambda: call([A, B], gx.where(A > 0, A, B), (2, 3), (2, 4)),
+    "a new state of another size": lambda: call([A], [], (4, 2), updates={P["W"]: A}),
+    "interpreted": lambda: call([A, B], A + B, (2, 3), (4, 3), mode="interpret"),
+    "jit: arrays": lambda: traced(lambda x, y: x + y, np.zeros((2, 3)), np.zeros((4, 3))),
+    "jit: leaves": lambda: traced(lambda params, x: x @ params["W"] + params["layers"][0]["b"], PARAMS, np.zeros((5, 4))),
+    "jit: a guard": lambda: traced(lambda x: x if x.shape[0] == 3 else -x, np.zeros(3)),
+    "jit: another guard": lambda: traced(lambda x, y: x if x.shape == y.shape else y, np.zeros(3), np.zeros(3)),
+    "jit: no array": lambda: traced(lambda x: x, object()),
+    "a guard": lambda: C if C.shape[0] < C.shape[1] else C.T,
+    "a size as a number": lambda: int(C.shape[0]),
+    "range(size)": lambda: range(C.shape[0]),
+    "a name that is none": lambda: gx.dim("x;"),
+}
+
+
+def test_no_invented_symbol_is_in_a_text() -> None:
+    """A size that the user gave no name is written as the user would: a.shape[0]."""
+    assert re.search(r"\b_\w", text(CALLS)) is None
+
+
 @pytest.mark.parametrize(
     ("name", "cases"),
-    [("values", VALUES), ("shapes", SHAPES), ("dtypes", DTYPES), ("derivatives", DERIVATIVES), ("functions", FUNCTIONS)],
+    [("values", VALUES), ("shapes", SHAPES), ("dtypes", DTYPES), ("derivatives", DERIVATIVES), ("functions", FUNCTIONS), ("calls", CALLS)],
 )
 def test_golden(name: str, cases: Cases, golden: Golden) -> None:
     golden(f"errors_{name}", text(cases))
@@ -203,7 +254,7 @@ def test_composition() -> None:
 
 
 def test_errors_are_one_line() -> None:
-    for cases in (VALUES, SHAPES, DTYPES, DERIVATIVES, FUNCTIONS):
+    for cases in (VALUES, SHAPES, DTYPES, DERIVATIVES, FUNCTIONS, CALLS):
         for title, make in cases.items():
             assert "\n" not in told(make), title
 

@@ -118,7 +118,7 @@ def test_hvp_has_no_array_larger_than_its_input() -> None:
     x, v = gx.tensor("x", n), gx.tensor("v", n)
     cost = gx.sum(gx.log(gx.softmax(x)) * gx.sin(x)) + gx.mean(x) ** 4
     for node in toposort([gx.hvp(cost, x, v)]):
-        assert node.shape in ((), (1,), (n,)), node
+        assert node.shape in {(), (1,), (n,)}, node
 
 
 def test_hvp_of_what_is_linear_is_zero(x: Node) -> None:

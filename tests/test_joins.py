@@ -33,7 +33,7 @@ def check(inputs: list[Node], node: Node, values: list[np.ndarray], want: np.nda
 
 
 # -- parts of all kinds, in all places ---------------------------------------------------------------------------------
-SIZES = [0, 1, 1, 2, 0, 3, 2, 1]  # parts, more than are selected; equal sizes meet
+SIZES = [0, 1, 1, 2, 0, 3, 2, 1]  # more parts than are selected; equal sizes meet
 
 
 def parts_of(x: Node, y: np.ndarray, axis: int) -> tuple[list[Node], list[np.ndarray]]:

@@ -305,7 +305,7 @@ def test_empty_reductions() -> None:
     for reduction in (gx.max, gx.min, gx.argmax, gx.argmin):
         g = gx.function([x], reduction(x, axis=0))
         assert g(np.zeros((3, 0))).size == 0
-        with pytest.raises(gx.ShapeError, match="the size n is 0, but must be at least 1"):
+        with pytest.raises(gx.ShapeError, match=r"the size n = x.shape\[0\] = 0 must be at least 1"):
             g(np.zeros((0, 3)))
 
 

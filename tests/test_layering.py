@@ -1,4 +1,4 @@
-"""Imports run along the edges that DESIGN.md draws, and no others.
+"""Imports run along the edges drawn here, and no others.
 
     graphc    <-  graphc.passes       numpy, networkx
     graphc    <-  graphc.codegen      numpy, llvmlite
@@ -49,6 +49,8 @@ INSIDE: dict[tuple[str, str, str], str] = {
 # for annotations only, under `if TYPE_CHECKING`: no edge when the program runs
 TYPES_ONLY = {
     ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
+    ("graphc.operators", "graphc.ops.registry"): "what its methods take",
+    ("graphc.operators", "graphc.ops.at"): "what its methods return",
     ("graphc.graphs", "networkx"): "what the export gives back",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
     ("graphc.traits", "graphc.ir"): "traits are functions of nodes",

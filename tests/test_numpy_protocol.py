@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ import graphc as gx
 from graphc.errors import ArgumentError
 from graphc.interp import evaluate
 from graphc.ir import Node
-from graphc.operators import FUNCTIONS, METHODS, NUMPY_FUNCTIONS, Operators
+from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS, Operators
 from tests.ops_cases import arrays, same
 
 X, Y = arrays([(3, 4)])[0] / 50, arrays([(3, 4)], seed=1)[0] / 50
@@ -107,23 +108,33 @@ OTHER_CALLS: list[Callable[[Any], Any]] = [
 ]
 
 
+def same_but_for_self(method: Callable[..., Any], function: Callable[..., Any]) -> bool:
+    """Whether a method takes what the function takes after its first operand, with the same defaults."""
+    mine, theirs = (list(inspect.signature(f).parameters.values())[1:] for f in (method, function))
+    return [(p.kind, p.default) for p in mine] == [(p.kind, p.default) for p in theirs] and [p.name for p in mine if p.name != "other"] == [
+        p.name for p, q in zip(theirs, mine) if q.name != "other"
+    ]
+
+
+METHODS = [name for name, method in vars(Operators).items() if (method.__doc__ or "") == f"As `graphc.{name}`."]
+
+
 def test_methods() -> None:
     assert set(METHOD_CALLS) == set(METHODS)
     for name, call in METHOD_CALLS.items():
-        assert getattr(Operators, name).__doc__ == f"As `graphc.{name}`."
+        assert same_but_for_self(getattr(Operators, name), FUNCTIONS[name]), name
         check(call, X)
     for call in OTHER_CALLS:
         check(call, X)
 
 
 def test_every_operator_and_method_is_bound() -> None:
-    import inspect
     import re
 
     from graphc import operators
 
     names = set(re.findall(r'(?:_call|_binary)\("(\w+)"', inspect.getsource(operators)))
-    assert {*names, *METHODS} - set(FUNCTIONS) - {"eval"} == set()
+    assert names - set(FUNCTIONS) - {"eval"} == set()
     for name in gx.__all__:
         assert getattr(gx, name) is not None
 

@@ -25,9 +25,13 @@ def test_every_form_of_size() -> None:
     A, B = np.ones((2, 5)), np.ones((8, 3, 3))
     assert [int(v) for v in f(A, B)] == [2, 4, 10, 72]
     for x, y, text in [
-        (np.ones((2, 4)), B, r"argument 'a': axis 1 has size 4, expected 2\*n \+ 1 = 5 \(a: f64\[n, 2\*n \+ 1\], test_runtime.py:\d+\)"),
-        (A, np.ones((7, 3, 3)), r"argument 'b': axis 0 has size 7, expected m\*n = 8 \(b: .*, a: "),
-        (A, np.ones((8, 3, 2)), r"argument 'b': axis 2 has size 2, expected 3"),
+        (
+            np.ones((2, 4)),
+            B,
+            r"'a' has shape \(2, 4\), but axis 1 must be 2\*n \+ 1 = 5 \(n = a.shape\[0\] = 2\) \(a: f64.*, test_runtime",
+        ),
+        (A, np.ones((7, 3, 3)), r"axis 0 must be m\*n = 8 .*'a' has shape \(2, 5\) \(b: .*, a: "),
+        (A, np.ones((8, 3, 2)), r"argument 'b' has shape \(8, 3, 2\), but axis 2 must be 3"),
     ]:
         with pytest.raises(gx.ShapeError, match=text):
             f(x, y)
@@ -53,10 +57,10 @@ def test_sizes_that_the_graph_took_to_be_equal() -> None:
     f = gx.function([x, y, z], [x + y, gx.sum(y * z)])
     assert f([1, 2, 3], [1, 1, 1], [1, 1, 1])[0].tolist() == [2, 3, 4]
     for sizes in [(3, 2, 3), (2, 3, 3), (2, 2, 3), (1, 3, 3), (3, 1, 3), (0, 3, 3)]:
-        with pytest.raises(gx.ShapeError, match=r"must be equal|expected"):
+        with pytest.raises(gx.ShapeError, match=r"must be"):
             f(*[np.ones(k) for k in sizes])
     dropped = gx.function([x, y], gx.sum((x + y) * 0) + gx.sum(x[:0]))  # what passes remove is checked nevertheless
-    with pytest.raises(gx.ShapeError, match="the sizes n = 2 and m = 3 must be equal"):
+    with pytest.raises(gx.ShapeError, match=r"add: n = x.shape\[0\] = 2 and m = y.shape\[0\] = 3 must be equal"):
         dropped([1, 2], [1, 2, 3])
 
 

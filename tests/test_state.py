@@ -129,7 +129,9 @@ def test_symbolic_shapes() -> None:
         with pytest.raises(gx.ShapeError):
             gx.shared(value, shape=shape)
     other = gx.shared(np.zeros((4, 3)), "other", shape=("n", 3))
-    with pytest.raises(gx.ShapeError, match=r"state 'other': axis 0 has size 4, expected n = 5 \(other: .*, s: "):
+    with pytest.raises(
+        gx.ShapeError, match=r"state 'other' has shape \(4, 3\), but axis 0 must be n = s.shape\[0\] = 5: .*\(other: .*, s: "
+    ):
         gx.function([], s + other)()
 
 

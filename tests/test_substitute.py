@@ -59,7 +59,7 @@ def test_variables_that_are_not_replaced_stay() -> None:
     s.set_value(np.ones(2))
     with pytest.raises(gx.ShapeError):
         f([1, 2, 3], [1, 1, 2])
-    with pytest.raises(gx.ShapeError, match=r"must be equal|expected"):
+    with pytest.raises(gx.ShapeError, match=r"must be"):
         f([1, 2], [1, 1, 2])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -25,7 +25,10 @@ class Binding:
         size_checks: Sequence[tuple[Size, Size]],
         given: Sequence[Dim] = (),
         values: Sequence[Size] = (),
+        assuming: Callable[[Size, Size], Node | None] = lambda a, b: None,
     ) -> None:
+        """assuming(a, b): the node that took these two sizes to be equal, for the text of an error."""
+        self.assuming = assuming
         self.variables = variables
         self.given = [dims.as_symbol(d) for d in given]
         self.sources: list[tuple[Symbol, int, int, Size]] = []
@@ -60,7 +63,7 @@ class Binding:
         """The value of every symbol, in order; `ShapeError` where the arrays disagree."""
         for k, axis, known in self.fixed:
             if arrays[k].shape[axis] != known:
-                self._disagree(k, axis, known, known, arrays)
+                self._disagree(k, axis, known, {}, arrays)
         env: dict[Symbol, int] = {s: v for s, v in zip(self.given, given, strict=True) if s is not None}
         for symbol, k, axis, size in self.sources:
             value = arrays[k].shape[axis]
@@ -72,39 +75,64 @@ class Binding:
             except ValueError:
                 solved = None
             if solved is None:
-                fail(ShapeError, f"axis {axis} has size {value}, which is not of the form {size}", self.variables[k])
+                v = self.variables[k]
+                what = f"{_role(v)} {v.name!r} has shape {arrays[k].shape}, but axis {axis} must be of the form {size}, for a size >= 0"
+                fail(ShapeError, what, v)
             env[symbol] = solved[1]
         for k, axis, size in self.derived:
             wanted = dims.evaluate(size, env)
             if arrays[k].shape[axis] != wanted:
-                self._disagree(k, axis, size, wanted, arrays)
+                self._disagree(k, axis, size, env, arrays)
         for a, b in self.size_checks:
-            x, y = dims.evaluate(a, env), dims.evaluate(b, env)
-            if x != y:
-                if (least := _least(a, b)) is not None:
-                    fail(
-                        ShapeError,
-                        f"the size {b} is {y}, but must be at least {least}",
-                        hint="an array is too short for what is done with it",
-                    )
-                fail(ShapeError, f"the sizes {a} = {x} and {b} = {y} must be equal, since the graph combines arrays of these sizes")
+            if dims.evaluate(a, env) != dims.evaluate(b, env):
+                self._unequal(a, b, env, arrays)
         if any(value > self.safe for value in env.values()):
             for size in self.values:
                 if not dims.fits_int64(size, env):
                     too_large(size, dims.evaluate(size, env))
         return tuple([env[s] for s in self.symbols])
 
-    def _disagree(self, k: int, axis: int, size: Size, wanted: int, arrays: Sequence[np.ndarray]) -> None:
-        shown = f"{size}" if isinstance(size, int) else f"{size} = {wanted}"
-        needed = dims.symbols(size)
-        others = {self.variables[j]: None for symbol, j, _, _ in self.sources if symbol in needed and j != k}
-        what = "state" if self.variables[k].op.traits.leaf == "shared" else "argument"
-        fail(
-            ShapeError,
-            f"{what} {self.variables[k].name!r}: axis {axis} has size {arrays[k].shape[axis]}, expected {shown}",
-            self.variables[k],
-            *others,
-        )
+    # -- the message: arguments, their lines and shapes, and what wants them to agree ------------------------------------
+    def _disagree(self, k: int, axis: int, size: Size, env: dict[Symbol, int], arrays: Sequence[np.ndarray]) -> None:
+        v = self.variables[k]
+        what = f"{_role(v)} {v.name!r} has shape {arrays[k].shape}, but axis {axis} must be {self._shown(size, env)}"
+        others = [j for j in self._owners(size) if j != k]
+        fail(ShapeError, what + self._shapes(others, arrays), v, *[self.variables[j] for j in others])
+
+    def _unequal(self, a: Size, b: Size, env: dict[Symbol, int], arrays: Sequence[np.ndarray]) -> None:
+        if (least := _least(a, b)) is not None:
+            owners = self._owners(b)
+            what = f"the size {self._shown(b, env)} must be at least {least}" + self._shapes(owners, arrays)
+            fail(ShapeError, what, *[self.variables[k] for k in owners], hint="an array is too short for what is done with it")
+        node, owners = self.assuming(a, b), sorted({*self._owners(a), *self._owners(b)})
+        who = "" if node is None else "updates: " if node.op.traits.leaf == "shared" else f"{node.op.name}: "
+        what = f"{who}{self._shown(a, env)} and {self._shown(b, env)} must be equal" + self._shapes(owners, arrays)
+        shown = [] if node is None else [node, *node.inputs]
+        fail(ShapeError, what, *dict.fromkeys([*shown, *[self.variables[k] for k in owners]]))
+
+    def _owners(self, size: Size) -> list[int]:
+        """The variables whose shapes determine a size."""
+        return sorted({k for symbol, k, _, _ in self.sources if symbol in dims.symbols(size)})
+
+    def _shapes(self, owners: Sequence[int], arrays: Sequence[np.ndarray]) -> str:
+        """`: argument 'x' has shape (2, 4), argument 'y' has shape (3, 4)`."""
+        said = [f"{_role(self.variables[k])} {self.variables[k].name!r} has shape {arrays[k].shape}" for k in owners]
+        return f": {', '.join(said)}" if said else ""
+
+    def _shown(self, size: Size, env: dict[Symbol, int]) -> str:
+        """`n + 1 = 3 (n = x.shape[0] = 2)`, the simplest that says as much."""
+        if isinstance(size, int):
+            return str(size)
+        where = {s: f"{self.variables[k].name}.shape[{axis}]" for s, k, axis, form in self.sources if dims.as_symbol(form) is not None}
+        symbol = dims.as_symbol(size)
+        spellings = [str(size), *([where[symbol]] if symbol in where else []), str(dims.evaluate(size, env))]
+        named = " = ".join(dict.fromkeys(spellings))
+        inner = [self._shown(dims.of_symbol(s), env) for s in sorted(dims.symbols(size))] if symbol is None else []
+        return f"{named} ({', '.join(inner)})" if inner else named
+
+
+def _role(variable: Node) -> str:
+    return "state" if variable.op.traits.leaf == "shared" else "argument"
 
 
 def size_values(program: Program) -> list[Size]:

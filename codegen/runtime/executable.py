@@ -6,7 +6,7 @@ This is the ctypes path; it serves everywhere.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -29,8 +29,9 @@ from graphc.codegen.runtime.pool import symbols as pool_symbols
 from graphc.codegen.runtime.stops import Stops
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
-from graphc.dims import Dim, Symbol
+from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ShapeError, fail
+from graphc.ir import Node
 from graphc.options import Options, default_options
 from graphc.program import Layout, Program
 
@@ -49,6 +50,7 @@ class Executable:
         options: Options | None = None,
         given: Sequence[Dim] = (),
         layout: Layout | None = None,
+        assuming: Callable[[Size, Size], Node | None] = lambda a, b: None,
     ) -> None:
         options = options or default_options()
         self.target = options.target or host()
@@ -60,13 +62,9 @@ class Executable:
         self.stops = Stops(program, self.frame)
         self.replaced = replaced_state(program)
         self.variables = (*program.inputs, *program.shared)
-        self.binding = Binding(
-            self.variables,
-            self.symbols,
-            [*program.size_checks, *not_negative(program)],
-            given,
-            size_values(program) if self.symbols else (),
-        )
+        checks = [*program.size_checks, *not_negative(program)]
+        values = size_values(program) if self.symbols else ()
+        self.binding = Binding(self.variables, self.symbols, checks, given, values, assuming)
         self.constants = [np.ascontiguousarray(c) for c in program.constants]
         self.constant_addresses = [c.ctypes.data for c in self.constants]
         self.context: Context | None = None

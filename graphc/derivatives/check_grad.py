@@ -55,6 +55,8 @@ def check_grad(
     """
     if not isinstance(order, int) or order < 1:
         fail(ArgumentError, f"check_grad: order={order!r}", hint="1 checks the gradient, 2 the gradient of the gradient as well")
+    if not isinstance(at, Mapping):
+        fail(ArgumentError, f"check_grad: the point is a dict {{variable: array}}, got {type(at).__name__}")
     out, sources = floats_of("check_grad", "outputs", outputs), floats_of("check_grad", "wrt", wrt)
     nodes, leaves, values = _in_float64(out.nodes, sources.nodes, dict(at))
     rng = np.random.default_rng(seed)

@@ -119,7 +119,7 @@ def reverse(
 def prepared(outputs: Sequence[Node], keep: Collection[Node]) -> list[Node]:
     """The outputs in the form that is differentiated: simplified by exact and stable rules, with the nodes of `keep` in place."""
     from graphc.passes.prepare import (
-        prepare,  # here: the joint from the trunk to the leaf (DESIGN section 1), so that the trunk stands alone
+        prepare,  # here: the joint from the trunk to the leaf, so that the trunk stands alone
     )
 
     return prepare(outputs, keep)

@@ -6,15 +6,16 @@ A size is an `int` or a `Dim`: sum_k c_k * prod_j atom_j**p_kj with int c_k, ove
 
 from __future__ import annotations
 
-import itertools
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
-from graphc.errors import ShapeError, fail
+from graphc.dims.comparison import decided, inside, no_value
+from graphc.errors import ArgumentError, fail
 
 Bound = int | float  # an int, or -inf / inf where nothing is provable
 Range = tuple[Bound, Bound]
@@ -73,6 +74,14 @@ def _binary(fn: Callable[[Any, Any], Size]) -> Callable[[Dim, Size], Size]:
     return method
 
 
+def _order(relation: str, known: Callable[[Any, Any], bool | None]) -> Callable[[Dim, Size], bool]:
+    def method(self: Dim, other: Size) -> bool:
+        size = _size(other)
+        return NotImplemented if size is None else decided(known(self, size), self, relation, size)  # type: ignore[return-value]
+
+    return method
+
+
 class Dim:
     """sum of coefficient * monomial, e.g. `2*m*n + n//2 + 1`; never constant: a constant result is a plain int."""
 
@@ -85,13 +94,25 @@ class Dim:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a Dim is immutable; cannot set {name!r}")
 
+    def __deepcopy__(self, memo: object = None) -> Dim:
+        return self  # immutable, and its symbols are what they are by identity
+
+    __copy__ = __deepcopy__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        fail(ArgumentError, f"the symbolic size {self} cannot be pickled")
+
     def __hash__(self) -> int:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Dim):
-            return NotImplemented
-        return self is other or (self._hash == other._hash and self.terms == other.terms)
+        """Inside graphc: the same normal form. In the user's code what is not provable has no truth value, see `comparison`."""
+        if self is other or (type(other) is Dim and self._hash == other._hash and self.terms == other.terms):
+            return True
+        if inside(sys._getframe(1)):
+            return False if type(other) is Dim or type(other) is int else NotImplemented
+        size = _size(other)
+        return NotImplemented if size is None else decided(equal(self, size), self, "==", size)  # type: ignore[return-value]
 
     def __neg__(self) -> Dim:
         return _dim(tuple([(m, -c) for m, c in self.terms]))
@@ -105,13 +126,15 @@ class Dim:
     __mod__ = _binary(lambda a, b: mod(a, b))
     __rmod__ = _binary(lambda a, b: mod(b, a))
 
-    def _no_value(self, *_: object) -> NoReturn:
-        raise TypeError(
-            f"the symbolic size {self} has no value until the function is called, so it is no bool, int or float "
-            "and has no order; compare with dims.equal, dims.less_equal, dims.minimum, dims.maximum"
-        )
+    __lt__ = _order("<", lambda a, b: less_equal(a + 1, b))
+    __le__ = _order("<=", lambda a, b: less_equal(a, b))
+    __gt__ = _order(">", lambda a, b: less_equal(b + 1, a))
+    __ge__ = _order(">=", lambda a, b: less_equal(b, a))
 
-    __bool__ = __int__ = __index__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = _no_value
+    def __bool__(self) -> bool:
+        return bool(decided(True if equal(self, 0) is False else None, self, "!=", 0))  # what is 0 for all values is the int
+
+    __int__ = __index__ = __float__ = no_value
 
     def __repr__(self) -> str:
         text = ""
@@ -134,7 +157,8 @@ _NO_SYMBOLS: frozenset[Symbol] = frozenset()
 def _dim(terms: tuple[Term, ...]) -> Dim:
     out: Dim = object.__new__(Dim)
     _set_terms(out, terms)
-    _set_hash(out, hash(terms))
+    # with the lengths: hash(-1) == hash(-2), and keys of one hash are compared
+    _set_hash(out, hash((terms, *[c.bit_length() for _, c in terms])))
     return out
 
 
@@ -152,7 +176,7 @@ def _size(x: object) -> Size | None:
 def _checked(x: Size) -> Size:
     size = _size(x)
     if size is None:
-        raise TypeError(f"a size is an int or a Dim, got {type(x).__name__}: {x!r}")
+        fail(ArgumentError, f"a size is an int or a Dim, got {type(x).__name__}: {x!r}")
     return size
 
 
@@ -206,39 +230,6 @@ def _operand(a: Size | Symbol | Call) -> str:
     bare = a if isinstance(a, (int, Symbol, Call)) else _atom(a)
     plain = isinstance(bare, (int, Symbol)) or (bare is not None and bare.fn in ("min", "max"))
     return f"{a}" if plain else f"({a})"
-
-
-_serials = itertools.count(1)
-_named: dict[str, Dim] = {}
-
-
-def _symbol(name: str, kind: str, serial: int, stem: str = "") -> Dim:
-    if not isinstance(name, str) or not name.isidentifier():
-        fail(ShapeError, f"a size is named by an identifier such as 'n', got {name!r}")
-    # A blank sorts before every character of an identifier: keys order as (kind, name, serial).
-    return _dim(((((Symbol(name, kind, serial, f"{kind} {stem or name} {serial:012d}"), 1),), 1),))
-
-
-def dim(name: str) -> Dim:
-    """The size symbol of that name, one process-wide."""
-    found = _named.get(name)
-    return _named.setdefault(name, _symbol(name, "size", 0)) if found is None else found
-
-
-def fresh(name: str = "d") -> Dim:
-    """A new anonymous size symbol, printed as `_d3`: what None in a shape means."""
-    serial = next(_serials)
-    return _symbol(f"_{name}{serial}", "size", serial, f"_{name}")  # ordered by age: _d9 before _d10, as _d10 before _d11
-
-
-def axis(name: str) -> Dim:
-    """A new loop index >= 0; two axes of one name are two symbols."""
-    return _symbol(name, "axis", next(_serials))
-
-
-def counter(name: str) -> Dim:
-    """A new size that a loop of a program counts: an argument of kernels as other sizes are, but bound by no call."""
-    return _symbol(name, "size", next(_serials))
 
 
 def _scale(x: Bound, y: Bound) -> Bound:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from graphc.ops.rows import weak_dtype
 from graphc.ops.shape import at_most, in_dtype, known_shape, reshape
 from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalar import index
-from graphc.types import Shape, TensorType, broadcast_shapes, normal_axis, tensor_type
+from graphc.types import Shape, TensorType, broadcast_shapes, normal_axis, tensor_type, whole_number
 
 
 def _iota_type(shape: Shape, axis: int, dtype: np.dtype) -> TensorType:
@@ -105,6 +104,8 @@ def arange(start: object, stop: object = None, step: object = 1, dtype: object =
     if isinstance(first, float) or isinstance(last, float) or isinstance(by, float):
         if isinstance(first, Dim) or isinstance(last, Dim) or isinstance(by, Dim):
             fail(ArgumentError, "arange takes either floats or symbolic sizes", hint="arange(n) * step + start")
+        if not math.isfinite((last - first) / by):
+            fail(ArgumentError, f"arange: from {first} to {last} by {by} is no finite number of steps")
         count: Size = max(0, math.ceil((last - first) / by))
         wanted = float64 if dtype is None else as_dtype(dtype)
         by = (first + by) - first  # as NumPy, which takes the step from the first two elements
@@ -132,7 +133,10 @@ def linspace(start: ArrayLike, stop: ArrayLike, num: object = 50, endpoint: bool
 
     start and stop may be arrays or nodes, which the new axis 0 is put before; `num` may be a symbolic size.
     """
-    (count,) = known_shape(num, "linspace")
+    sizes = known_shape(num, "linspace")
+    if len(sizes) != 1:
+        fail(ArgumentError, f"linspace: num must be one size, got {num!r:.60}")
+    (count,) = sizes
     compute = to_float(promote(weak_dtype(start), weak_dtype(stop)))
     first, last = in_dtype(start, compute), in_dtype(stop, compute)
     shape = broadcast_shapes([first.shape, last.shape], "linspace", [first, last])
@@ -172,7 +176,7 @@ def tri(n: object, m: object = None, k: int = 0, dtype: object = float64) -> Nod
 def _below(x: Node, k: int, what: str) -> Node:
     if x.ndim < 2:
         fail(ShapeError, f"{what} needs at least 2 axes", x)
-    return broadcast_to(tri(x.shape[-2], x.shape[-1], k, bool_), x.shape)
+    return broadcast_to(tri(x.shape[-2], x.shape[-1], whole_number(k, f"{what}: k", x), bool_), x.shape)
 
 
 def tril(x: ArrayLike, k: int = 0) -> Node:
@@ -184,7 +188,7 @@ def tril(x: ArrayLike, k: int = 0) -> Node:
 def triu(x: ArrayLike, k: int = 0) -> Node:
     """x where column >= row + k on the last two axes, 0 elsewhere."""
     node = asarray(x)
-    return FUNCTIONS["where"](_below(node, k - 1, "triu"), zeros_like(node), node)  # type: ignore[no-any-return]
+    return FUNCTIONS["where"](_below(node, whole_number(k, "triu: k", node) - 1, "triu"), zeros_like(node), node)  # type: ignore[no-any-return]
 
 
 def meshgrid(*arrays: ArrayLike, indexing: str = "xy", sparse: bool = False) -> list[Node]:
@@ -192,7 +196,7 @@ def meshgrid(*arrays: ArrayLike, indexing: str = "xy", sparse: bool = False) -> 
 
     sparse=True keeps size 1 along the other axes.
     """
-    if indexing not in ("xy", "ij"):
+    if not isinstance(indexing, str) or indexing not in ("xy", "ij"):
         fail(ArgumentError, f"meshgrid: indexing is 'xy' or 'ij', got {indexing!r}")
     nodes = [reshape(asarray(a), (-1,)) if asarray(a).ndim == 0 else asarray(a) for a in arrays]
     for node in nodes:
@@ -215,7 +219,10 @@ def one_hot(indices: ArrayLike, n: object, dtype: object = float64, axis: int = 
     node = asarray(indices)
     if node.dtype.kind not in "iu":
         fail(DTypeError, "one_hot: indices must be integers", node, hint="cast with .astype('int64')")
-    place = normal_axis(operator.index(axis), node.ndim + 1, "one_hot", node)
-    shape = (*node.shape[:place], *known_shape(n, "one_hot"), *node.shape[place:])
+    place = normal_axis(axis, node.ndim + 1, "one_hot", node)
+    sizes = known_shape(n, "one_hot")
+    if len(sizes) != 1:
+        fail(ArgumentError, f"one_hot: n must be one size, got {n!r:.60}", node)
+    shape = (*node.shape[:place], *sizes, *node.shape[place:])
     spread = broadcast(astype(node, int64), shape, tuple([k for k in range(len(shape)) if k != place]))
     return astype(iota(shape, place) == spread, dtype)

@@ -16,7 +16,7 @@ from graphc.ops.slicing import pad_with
 from graphc.ops.spread import broadcast, reduce
 from graphc.scalar import Scalar
 from graphc.traits import Traits
-from graphc.types import Shape, TensorType, normal_axis, tensor_type
+from graphc.types import Shape, TensorType, normal_axis, tensor_type, whole_number
 
 
 def _diagonal_type(x: TensorType, offset: int, row: int, column: int) -> TensorType:
@@ -66,12 +66,13 @@ def diagonal(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> N
     row, column = (normal_axis(a, node.ndim, "diagonal", node) for a in (axis1, axis2))
     if row == column:
         fail(ShapeError, "diagonal: axis1 and axis2 are the same", node)
-    return make(DIAGONAL, (node,), (int(offset), row, column))
+    return make(DIAGONAL, (node,), (whole_number(offset, "diagonal: the offset", node), row, column))
 
 
 def diag(x: ArrayLike, k: int = 0) -> Node:
     """A vector as the k-th diagonal of a square matrix of zeros; of a matrix, its k-th diagonal."""
     node = asarray(x)
+    k = whole_number(k, "diag: k", node)
     if node.ndim == 2:
         return diagonal(node, k)
     if node.ndim != 1:

@@ -22,7 +22,7 @@ from graphc.ops.slicing import along
 from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalar import Scalar, index, select
 from graphc.traits import Traits
-from graphc.types import TensorType, normal_axis, same_size, tensor_type
+from graphc.types import TensorType, normal_axis, same_size, tensor_type, whole_number
 
 
 # -- concat ---------------------------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def _roll(x: Node, shift: object, axis: int) -> Node:
             fail(DTypeError, "roll: a shift is one integer", shift)
         positions = FUNCTIONS["arange"](n) - astype(shift, int64)
         return FUNCTIONS["take"](x, FUNCTIONS["mod"](positions, n), axis=axis)  # type: ignore[no-any-return]
-    by = shift if isinstance(shift, Dim) else operator.index(shift)  # type: ignore[arg-type]
+    by = shift if isinstance(shift, Dim) else whole_number(shift, "roll: a shift", x)
     low = dims.mod(by, dims.maximum(n, 1))
     if low == 0:
         return x

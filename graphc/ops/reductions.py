@@ -242,9 +242,9 @@ def norm(x: ArrayLike, ord: float | str | None = None, axis: Axis = None, keepdi
     else:
         axes = tuple([normal_axis(a, given.ndim, "norm", given) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))])
     node, sorted_axes = _inexact(given, axes, None, "norm")
-    if ord is None or (ord == "fro" and len(axes) == 2):
+    if ord is None or (isinstance(ord, str) and ord == "fro" and len(axes) == 2):
         result = _vector_norm(node, sorted_axes, 2.0)
-    elif isinstance(ord, str) or len(axes) > 2:
+    elif not isinstance(ord, (int, float, np.integer, np.floating)) or len(axes) > 2:
         fail(ArgumentError, f"norm: ord={ord!r} is no norm over {len(axes)} axes", given)
     elif len(axes) == 2:
         result = _matrix_norm(node, axes, ord)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dims, scalar
-from graphc.dims import Dim
+from graphc.dims import Dim, Undecided
 from graphc.dtypes import as_dtype, int64
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
@@ -58,7 +58,7 @@ def variable(op: Op, name: str, dtype: object, shape: object, cls: type[Node] = 
     if not isinstance(name, str) or not name:
         fail(ArgumentError, f"the name of a variable must be a non-empty string, got {name!r}")
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-    named = [dims.fresh(f"{name}_{k}" if name.isidentifier() else "d") if s is None else s for k, s in enumerate(sizes)]
+    named = [dims.fresh_of(name, k) if s is None else s for k, s in enumerate(sizes)]
     return make(op, (), (name, next(_variables), as_dtype(dtype), as_shape(named)), cls)
 
 
@@ -95,6 +95,8 @@ def asarray(value: ArrayLike, dtype: object = None) -> Node:
     if isinstance(value, Dim):
         node = make(DIM, (), (value,))
         return node if wanted is None else node.astype(wanted)
+    if isinstance(value, Undecided):
+        return asarray(value.of(asarray), wanted)
     if isinstance(value, (list, tuple)):
         if any(isinstance(v, (Node, Dim)) for v in flat(value)):
             fail(ArgumentError, "a list that holds nodes is not an array", hint="use gx.stack")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, Protocol, overload
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -31,7 +32,39 @@ DTYPE_RULES: dict[str, Callable[[np.dtype], tuple[np.dtype, np.dtype]]] = {
 }
 
 
-def elementwise(
+class Unary(Protocol):
+    """The public function of a row of one operand."""
+
+    __name__: str
+
+    def __call__(self, x: ArrayLike, /) -> Node: ...
+
+
+class Binary(Protocol):
+    """The public function of a row of two operands."""
+
+    __name__: str
+
+    def __call__(self, x: ArrayLike, y: ArrayLike, /) -> Node: ...
+
+
+class Ternary(Protocol):
+    """The public function of a row of three operands."""
+
+    __name__: str
+
+    def __call__(self, x: ArrayLike, y: ArrayLike, z: ArrayLike, /) -> Node: ...
+
+
+@overload
+def elementwise(name: str, arity: Literal[1], doc: str, **row: Any) -> Unary: ...
+@overload
+def elementwise(name: str, arity: Literal[2], doc: str, **row: Any) -> Binary: ...
+@overload
+def elementwise(name: str, arity: Literal[3], doc: str, **row: Any) -> Ternary: ...
+@overload
+def elementwise(name: str, arity: int, doc: str, **row: Any) -> Callable[..., Node]: ...
+def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, here
     name: str,
     arity: int,
     doc: str,
@@ -85,9 +118,19 @@ def elementwise(
         return apply(op, args)
 
     public.__name__ = public.__qualname__ = name
-    public.__doc__ = f"{doc}\n\nElementwise, NumPy's broadcasting and promotion. Raises ShapeError, DTypeError."
+    operands = _operands(emit, arity)
+    public.__signature__ = inspect.Signature(operands, return_annotation=Node)  # type: ignore[attr-defined]
+    called = f"{name}({', '.join(p.name for p in operands)})"
+    public.__doc__ = f"{called}: {doc}\n\nElementwise, NumPy's broadcasting and promotion. Raises ShapeError, DTypeError."
     PUBLIC[name] = public
     return public
+
+
+def _operands(emit: Callable[..., Scalar], arity: int) -> list[inspect.Parameter]:
+    """The operands of a row by the names that its `emit` has for them, after the scalar language."""
+    names = [p.name for p in inspect.signature(emit).parameters.values() if p.kind is not p.VAR_POSITIONAL][1 : arity + 1]
+    names = names if len(names) == arity else ["x", "y", "z", *[f"x{k}" for k in range(3, arity)]][:arity]
+    return [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY, annotation=ArrayLike) for n in names]
 
 
 def apply(op: Op, args: Sequence[ArrayLike]) -> Node:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -161,7 +161,7 @@ def reshape(x: ArrayLike, shape: object, order: str = "C") -> Node:
     elements are provably different; where that depends on symbolic sizes it is checked when the function is called.
     """
     node = asarray(x)
-    if order != "C":
+    if not isinstance(order, str) or order != "C":
         fail(ArgumentError, f"reshape: order={order!r} is not supported", node, hint="transpose before and after")
     wanted = list(shape) if isinstance(shape, (tuple, list)) else [shape]
     free = [k for k, s in enumerate(wanted) if isinstance(s, (int, np.integer)) and s == -1]
@@ -241,6 +241,7 @@ def transpose(x: ArrayLike, axes: Sequence[int] | None = None) -> Node:
     node = asarray(x)
     if axes is None:
         return permute(node, tuple(range(node.ndim))[::-1])
+    axes = axes if isinstance(axes, Iterable) else (axes,)
     listed = tuple([normal_axis(a, node.ndim, "transpose", node) for a in axes])
     if sorted(listed) != list(range(node.ndim)):
         fail(ShapeError, f"transpose: axes {tuple(axes)} do not name each of the {node.ndim} axes once", node)

@@ -205,7 +205,7 @@ def pad(x: ArrayLike, pad_width: object, mode: str = "constant", constant_values
     Raises ArgumentError for modes other than "constant", ShapeError for widths that do not fit.
     """
     node = asarray(x)
-    if mode != "constant":
+    if not isinstance(mode, str) or mode != "constant":
         fail(ArgumentError, f"pad: mode {mode!r} is not supported", node, hint="mode='constant'; concatenate slices for others")
     value = in_dtype(constant_values, node.dtype)
     if value.ndim:

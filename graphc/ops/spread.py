@@ -106,9 +106,9 @@ def broadcast(x: Node, shape: Shape, axes: tuple[int, ...]) -> Node:
 def broadcast_to(x: ArrayLike, shape: Hashable) -> Node:
     """x stretched to `shape` by NumPy's rules; only a literal 1 stretches. Raises ShapeError."""
     node = asarray(x)
-    if node.shape is shape or node.shape == shape:
-        return node
     wanted = as_shape(shape)
+    if node.shape == wanted:
+        return node
     return broadcast(stretched(node, wanted, "broadcast_to"), wanted, tuple(range(len(wanted))))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,10 +12,11 @@ import numpy as np
 
 from graphc import dims, tree
 from graphc.derivatives.grad import collector_paused
-from graphc.dims import Dim, Symbol
+from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.ir import replace as replace_nodes
 from graphc.ops.derived import settled
 from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
@@ -29,7 +31,7 @@ from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, hold, write_values
 from graphc.user.vectorcall import callable_class, entry_of, is_kept, set_entry
-from graphc.verify.graph import size_assumptions
+from graphc.verify.graph import assuming, size_assumptions
 
 if TYPE_CHECKING:
     from graphc.codegen.runtime.executable import Executable
@@ -71,9 +73,9 @@ class Function:
     def __init__(
         self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
     ) -> None:
-        if mode not in MODES:
+        if not isinstance(mode, str) or mode not in MODES:
             fail(ArgumentError, f"mode {mode!r} is unknown", hint="one of " + ", ".join(map(repr, MODES)))
-        if casting not in CASTINGS:
+        if not isinstance(casting, str) or casting not in CASTINGS:
             fail(ArgumentError, f"casting {casting!r} is unknown", hint="NumPy's rules: " + ", ".join(map(repr, CASTINGS)))
         self.threads = None if threads is None else as_thread_count(threads)
         self.name, self.casting, self.mode = name, casting, mode
@@ -111,7 +113,9 @@ class Function:
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
         program = plan(graph, updates, self._size_checks, self._log, options, partial(scratch_of, options=options))
-        executable = Executable(program, options, self._arguments.sizes, self._arguments.layout(self._structure))
+        layout = self._arguments.layout(self._structure)
+        who = partial(_assuming, self._graph.outputs, self._updates)  # not a method: the executable shall not lead back to the function
+        executable = Executable(program, options, self._arguments.sizes, layout, who)
         set_entry(self, executable.entry(Function.__call__, Function._fault), executable)
         return graph, program, executable
 
@@ -221,15 +225,19 @@ class Function:
         """The machine code as assembly."""
         return self._native().assembly()
 
-    def cost(self, /, **sizes: int) -> dict[str, int]:
-        """Counted work of one call, for sizes by name: `operations`, `transcendental` (of those), `bytes` read and written, `kernels`."""
-        program = self._native().program
-        return count_cost(program, _environment(program, self, sizes))
+    def cost(self, sizes: Mapping[str | Dim, int] | None = None, /, **named: int) -> dict[str, int]:
+        """Counted work of one call: `operations`, `transcendental` (of those), `bytes` read and written, `kernels`.
 
-    def memory(self, /, **sizes: int) -> dict[str, int]:
-        """Bytes for sizes by name: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (single intermediate)."""
+        Sizes by name, f.cost(n=64), or where they have none of their own, f.cost({x.shape[0]: 64}).
+        """
+        program = self._native().program
+        return count_cost(program, _environment(program, self, {**(sizes or {}), **named}))
+
+    def memory(self, sizes: Mapping[str | Dim, int] | None = None, /, **named: int) -> dict[str, int]:
+        """Bytes by role: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (of them). Sizes as for `cost`."""
         executable = self._native()
-        return count_memory(executable.program, _environment(executable.program, self, sizes), executable.threads.most)
+        env = _environment(executable.program, self, {**(sizes or {}), **named})
+        return count_memory(executable.program, env, executable.threads.most)
 
     def explain(self) -> str:
         """What the compiler did: passes, the rules that fired with the user's lines, and which way a call goes."""
@@ -249,10 +257,28 @@ class Function:
         return self._executable
 
     def __copy__(self) -> Function:
-        return self  # as Python's own functions
+        return self  # as Python's own functions: it shares its state anyway
 
-    def __deepcopy__(self, memo: object) -> Function:
-        return self
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        """The same function with state of its own; what shares state here shares the copy there. The function itself if it has no state."""
+        if not self._shared:
+            return self
+        held = None
+        try:
+            held = hold(self._shared)  # all of it as it was between two calls
+            nodes: dict[Node, Node] = {s: copy.deepcopy(s, memo) for s in self._shared}
+        finally:
+            held = None  # noqa: F841
+        renewed = replace_nodes([*self._outputs, *[v for _, v in self._updates]], nodes)
+        outputs = tree.unflatten(self._structure, renewed[: len(self._outputs)])
+        updates = [(nodes[s], v) for (s, _), v in zip(self._updates, renewed[len(self._outputs) :], strict=True)]
+        defaults = copy.deepcopy(self._arguments.defaults, memo)
+        made: Function = type(self)(self.inputs, outputs, updates, None, defaults, self.name, self.threads, self.casting, self.mode)
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        hint = "pickle gx.get_values(state), and build and set it in the other process; compiled code comes from the object cache"
+        fail(ArgumentError, f"the compiled function {self.name!r} cannot be pickled", hint=hint)
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
@@ -302,6 +328,15 @@ def _check_update(s: Shared, v: Node) -> None:
         fail(ShapeError, "updates: the new value and the state differ in shape", s, v)
 
 
+def _assuming(outputs: Sequence[Node], updates: Sequence[tuple[Shared, Node]], a: Size, b: Size) -> Node | None:
+    """Who took these sizes to be equal: a node, or the state that is updated."""
+    node = assuming(outputs, a, b)
+    if node is not None:
+        return node
+    pairs = [(s, {*zip(s.shape, v.shape, strict=True), *zip(v.shape, s.shape, strict=True)}) for s, v in updates]
+    return next((s for s, listed in pairs if (a, b) in listed), None)
+
+
 def _write(results: list[np.ndarray], targets: list[np.ndarray]) -> list[np.ndarray]:
     """Results are complete before the first target is written, so a target may overlap an input."""
     for target, result in zip(targets, results, strict=True):
@@ -326,28 +361,26 @@ def _check_variables(graph: Graph, arguments: Signature, updated: Sequence[Share
     return sorted(shared, key=lambda s: s.serial)
 
 
-def _environment(program: Program, f: Function, sizes: Mapping[str, int]) -> dict[Symbol, int]:
-    from_shared: dict[Symbol, int] = {}
+def _environment(program: Program, f: Function, sizes: Mapping[Any, int]) -> dict[Symbol, int]:
+    """Symbol -> value, from sizes by name or by Dim, and from the state."""
     listed = [*f._arguments.sizes, *(size for v in (*program.inputs, *program.shared) for size in v.shape)]
     needed = sorted({s for size in listed for s in dims.symbols(size)})
+    env: dict[Symbol, int] = {}
     for v in program.shared:
         for size, value in zip(v.shape, v.value.shape, strict=True):  # type: ignore[attr-defined]
-            symbol = dims.as_symbol(size)
-            if symbol is not None:
-                from_shared[symbol] = value
-    env: dict[Symbol, int] = {}
+            if (symbol := dims.as_symbol(size)) is not None:
+                env[symbol] = value
+    names = {s.name: s for s in needed}
+    for key, value in sizes.items():
+        found = dims.as_symbol(key) if isinstance(key, Dim) else names.get(key)
+        if found not in needed or found is None:
+            fail(ArgumentError, f"there is no size named {key}", hint=f"sizes are {', '.join(names) or 'all fixed'}")
+        env[found] = as_size_argument(value, dims.of_symbol(found))
     for s in needed:
-        if s.name in sizes:
-            env[s] = as_size_argument(sizes[s.name], dims.of_symbol(s))
-        elif s in from_shared:
-            env[s] = from_shared[s]
-        else:
-            fail(ArgumentError, f"the size {s.name} is needed", hint=f"pass {s.name}=...")
-    unknown = [k for k in sizes if k not in {s.name for s in needed}]
-    if unknown:
-        fail(
-            ArgumentError,
-            f"there is no size named {', '.join(unknown)}",
-            hint=f"sizes are {', '.join(s.name for s in needed) or 'all fixed'}",
-        )
+        if s not in env:
+            fail(
+                ArgumentError,
+                f"the size {s.name} is needed",
+                hint=f"pass {s.name}=..." if s.name.isidentifier() else f"pass {{{s.name}: ...}}",
+            )
     return env

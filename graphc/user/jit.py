@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import MethodType
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -19,40 +21,76 @@ from graphc.ir import Node
 from graphc.ops.registry import tensor
 from graphc.user.function import Function, function
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def jit(f: Callable[..., Any] | None = None, *, static_argnames: str | Sequence[str] = ()) -> Any:
-    """Compile f(*trees of arrays) -> tree of arrays by tracing; also a decorator, with or without arguments.
+
+@overload
+def jit(f: F, *, static_argnames: str | Sequence[str] = ()) -> F: ...
+@overload
+def jit(f: None = None, *, static_argnames: str | Sequence[str] = ()) -> Callable[[F], F]: ...
+def jit(f: Any = None, *, static_argnames: str | Sequence[str] = ()) -> Any:
+    """Compile f(*trees of arrays) -> tree of arrays by tracing; also a decorator, with or without arguments, of functions and methods.
 
     One trace per tree structure, dtypes, ranks, and which sizes are 1; all other sizes stay symbolic, so a new size
     compiles nothing. Python floats are traced as 0-d values of the widest float dtype among the arrays; ints, bools,
-    strings, None and `static_argnames` are part of the trace. Calling it with nodes builds f's graph.
+    strings, None, classes and `static_argnames` are part of the trace. Calling it with nodes builds f's graph.
+
+    Of a method, `self` is a tree where its class is one (a dataclass, a NamedTuple): its arrays are arguments like others.
+    Any other instance has traces of its own, gone with it. What the method reads from it is part of the trace, and setting an attribute
+    traces again; an array changed in place is not noticed: make it a `gx.shared` or an argument.
     """
     if f is None:
         return lambda g: jit(g, static_argnames=static_argnames)
+    if isinstance(f, (staticmethod, classmethod)):
+        return type(f)(jit(f.__func__, static_argnames=static_argnames))
+    if not callable(f):
+        fail(ArgumentError, f"jit: {f!r:.60} is no function", hint="gx.function compiles expressions, gx.jit functions")
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     return functools.wraps(f)(_Jit(f, names))
+
+
+Traces = dict[Any, Function]
 
 
 class _Jit:
     def __init__(self, f: Callable[..., Any], static: tuple[str, ...]) -> None:
         self.f, self.static = f, static
-        self.signature = inspect.signature(f)
+        try:
+            self.signature = inspect.signature(f)
+        except ValueError as error:
+            fail(ArgumentError, f"jit: {error}", hint="wrap it in a function")
         unknown = [n for n in static if n not in self.signature.parameters]
         if unknown:
-            fail(ArgumentError, f"jit: {f.__name__} has no argument {', '.join(unknown)}")
-        self.traces: dict[Any, Function] = {}
+            fail(ArgumentError, f"jit: {_name(f)} has no argument {', '.join(unknown)}")
+        self.traces: Traces = {}
+        self.instances: dict[int, _Instance] = {}
+        self.owner: str | None = None  # the parameter that is `self`
         self.lock = threading.RLock()
         renewed_in_child(self)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __deepcopy__(self, memo: object) -> _Jit:
+        return self  # as Python's own functions
+
+    def __reduce__(self) -> str:
+        return str(self.__qualname__)  # type: ignore[attr-defined]  # by reference, as Python's own functions
+
+    def __set_name__(self, cls: type, name: str) -> None:
+        self.owner = next(iter(self.signature.parameters), None)
+
+    def __get__(self, instance: Any, cls: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        fixed = {n: v for n, v in bound.arguments.items() if n in self.static}
-        leaves, structure = tree.flatten({n: v for n, v in bound.arguments.items() if n not in self.static})
+        given = dict(bound.arguments)
+        instance = given.pop(self.owner, None) if self.owner is not None and _is_instance(given.get(self.owner)) else None
+        fixed = {n: given.pop(n) for n in self.static if n in given}
+        leaves, structure = tree.flatten(given)
         if any(isinstance(v, (Node, Dim)) for v in leaves):
             return self.f(*args, **kwargs)
-        dynamic = [not isinstance(v, (bool, int, str)) for v in leaves]
-        arrays = [_as_array(v, self.f.__name__) for v, d in zip(leaves, dynamic, strict=True) if d]
+        dynamic = [not isinstance(v, (bool, int, str, type)) for v in leaves]
+        arrays = [_as_array(v, _name(self.f)) for v, d in zip(leaves, dynamic, strict=True) if d]
         kinds = iter([_kind(a) for a in arrays])
         key = (
             structure,
@@ -60,33 +98,96 @@ class _Jit:
             tuple([next(kinds) if d else (type(v), v) for v, d in zip(leaves, dynamic, strict=True)]),
         )
         with self.lock:
+            traces = self.traces if instance is None else self._traces_of(instance)
             try:
-                found = self.traces.get(key)
+                found = traces.get(key)
             except TypeError:
                 names = ", ".join(n for n, v in fixed.items() if not _hashable(v))
                 hint = "pass tuples instead of lists"
-                raise ArgumentError(compose(f"jit: {self.f.__name__}: the static argument {names} cannot be hashed", hint=hint)) from None
+                raise ArgumentError(compose(f"jit: {_name(self.f)}: the static argument {names} cannot be hashed", hint=hint)) from None
             if found is None:
-                found = self.traces[key] = self._trace(leaves, dynamic, arrays, structure, fixed)
+                variables = _variables(arrays, [p for p, d in zip(tree.paths(given), dynamic, strict=True) if d])
+                rest = iter(variables)
+                traced = tree.unflatten(structure, [next(rest) if d else v for v, d in zip(leaves, dynamic, strict=True)])
+                bound.arguments.update(traced)
+                inputs = {str(k): v for k, v in enumerate(variables)}  # passed by position, so that a parameter may be called `out`
+                found = traces[key] = function(inputs, self.f(*bound.args, **bound.kwargs), name=_name(self.f))
         return found(*arrays)
 
-    def _trace(self, leaves: list[Any], dynamic: list[bool], arrays: list[Any], structure: tree.TreeDef, fixed: dict[str, Any]) -> Function:
-        floats = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-        weak = promote(*[as_dtype(d) for d in floats]) if floats else float64
-        variables = []
-        for k, a in enumerate(arrays):
-            if type(a) is float:
-                variables.append(tensor(f"x{k}", (), weak))
-            else:
-                variables.append(tensor(f"x{k}", tuple([1 if s == 1 else None for s in a.shape]), a.dtype))
-        rest = iter(variables)
-        arguments = tree.unflatten(structure, [next(rest) if d else v for v, d in zip(leaves, dynamic, strict=True)])
-        bound = self.signature.bind_partial()
-        bound.arguments.update(
-            {n: arguments[n] if n in arguments else fixed[n] for n in self.signature.parameters if n in arguments or n in fixed}
-        )
-        outputs = self.f(*bound.args, **bound.kwargs)
-        return function(variables, outputs, name=self.f.__name__)
+    def _traces_of(self, instance: Any) -> Traces:
+        """The traces of a `self`, empty where an attribute has been set since they were made."""
+        known = self.instances.get(id(instance))
+        if known is None or known.reference() is not instance:
+            try:
+                reference = weakref.ref(instance, functools.partial(_forget, weakref.ref(self), id(instance)))
+            except TypeError:
+                what = f"jit: {_name(self.f)}: an instance of {type(instance).__name__} cannot be referred to weakly"
+                raise ArgumentError(compose(what, hint="make the class a dataclass, or add '__weakref__' to its __slots__")) from None
+            known = self.instances[id(instance)] = _Instance(reference)
+        known.refresh(instance)
+        return known.traces
+
+
+def _is_instance(value: Any) -> bool:
+    """Whether a first argument is a `self` and no data: a function in a class may also be called as `C.f(x)`."""
+    data = isinstance(value, (Node, Dim, bool, int, float, str, type)) or hasattr(value, "__array__")
+    return not data and not tree.is_container(value)
+
+
+def _forget(jitted: weakref.ref[_Jit], key: int, reference: weakref.ref[Any]) -> None:
+    """An instance is gone, and with it its traces; its address may have a new owner already. Called by the collector: takes no lock."""
+    found = jitted()
+    if found is not None and (known := found.instances.get(key)) is not None and known.reference is reference:
+        found.instances.pop(key, None)
+
+
+class _Instance:
+    """The traces of one `self`, and its attributes when they were made."""
+
+    def __init__(self, reference: weakref.ref[Any]) -> None:
+        self.reference = reference
+        self.traces: Traces = {}
+        self.structure: tree.TreeDef | None = None
+        self.seen: list[Callable[[], Any]] = []
+
+    def refresh(self, instance: Any) -> None:
+        """Forget the traces unless every attribute is the object, or the plain value, that it was."""
+        values, structure = tree.flatten(getattr(instance, "__dict__", {}))
+        same = structure == self.structure and all(_same(then(), now) for then, now in zip(self.seen, values, strict=True))
+        if not same:
+            self.traces, self.structure, self.seen = {}, structure, [_held(v) for v in values]
+
+
+def _held(value: Any) -> Callable[[], Any]:
+    """A function that gives the value, without keeping an object alive that may lead back to its instance."""
+    if isinstance(value, _PLAIN):
+        return lambda: value
+    try:
+        return weakref.ref(value)
+    except TypeError:
+        return lambda: value
+
+
+_PLAIN = (bool, int, float, complex, str, bytes, np.generic)
+
+
+def _same(then: Any, now: Any) -> bool:
+    return then is now or (isinstance(now, _PLAIN) and _exact(then) == _exact(now))
+
+
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _variables(arrays: list[Any], paths: list[str]) -> list[Node]:
+    """A variable per array, called by its path: `params['W']` for the leaf ['params']['W'] of all arguments."""
+    floats = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    weak = promote(*[as_dtype(d) for d in floats]) if floats else float64
+    names = ["".join(path[2:].split("']", 1)) for path in paths]
+    return [
+        tensor(name, (), weak) if type(a) is float else tensor(name, tuple([1 if s == 1 else None for s in a.shape]), a.dtype)
+        for a, name in zip(arrays, names, strict=True)
+    ]
 
 
 def _as_array(value: Any, what: str) -> Any:

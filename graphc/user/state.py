@@ -18,7 +18,7 @@ from graphc.dtypes import as_dtype
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.registry import SHARED, tensor, variable
-from graphc.types import as_shape
+from graphc.types import Shape, as_shape
 from graphc.user.arguments import as_argument
 
 ADDRESS, QUEUE, NATIVE = 0, 8, 16  # bytes from the beginning of a cell
@@ -109,6 +109,13 @@ class Shared(Node):
         """The array itself, not a copy."""
         return self._value
 
+    def __copy__(self) -> Shared:
+        """A new variable of the same name, shape and value."""
+        return _made(self.name or "shared", self.dtype, self.shape, self.get_value())
+
+    def __deepcopy__(self, memo: object) -> Shared:
+        return self.__copy__()
+
     def get_value(self) -> np.ndarray:
         """A copy of the current value."""
         held = None
@@ -164,6 +171,8 @@ def shared(value: Any, name: str | None = None, shape: object = None) -> Any:
     A list is a tree; np.array makes an array of it. `shape` names sizes that may change between calls, e.g. ("n", 3); by default
     all sizes are fixed. Raises ArgumentError, DTypeError, ShapeError.
     """
+    if name is not None and not isinstance(name, str):
+        fail(ArgumentError, f"shared: the name must be a string, got {name!r:.60}")
     leaves, structure = tree.flatten(value)
     if structure == tree.structure(0):
         return _one(value, name or "shared", shape)
@@ -181,12 +190,16 @@ def _one(value: Any, name: str, shape: object) -> Shared:
     declared = array.shape if shape is None else as_shape(shape)
     if len(declared) != array.ndim:
         fail(ShapeError, f"shared {name!r}: shape has {len(declared)} axes, the value {array.ndim}")
-    node = variable(SHARED, name, as_dtype(array.dtype), declared, Shared)
+    return _made(name, as_dtype(array.dtype), declared, array)
+
+
+def _made(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray) -> Shared:
+    node = variable(SHARED, name, dtype, shape, Shared)
     assert isinstance(node, Shared)
     node.queue = []
     node.cell = Cell(queue=id(node.queue))
     _SHARED.add(node)
-    _own([node], [_fitting(node, array)])
+    _own([node], [_fitting(node, value)])
     return node
 
 
@@ -212,6 +225,8 @@ def _checked(node: Any) -> Shared:
 
 def like(value: Any, name: str = "v") -> Any:
     """Input variables of the dtypes and shapes of an array, node, or tree of them."""
+    if not isinstance(name, str):
+        fail(ArgumentError, f"like: the name must be a string, got {name!r:.60}")
     paths = tree.paths(value)
     leaves, structure = tree.flatten(value)
     made = []

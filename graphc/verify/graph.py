@@ -167,16 +167,25 @@ def size_assumptions(outputs: Iterable[Node]) -> list[tuple[Size, Size]]:
 
     To be asked of the user's graph, before passes: they may remove the nodes that assumed something.
     """
-    symbolic: dict[Type, bool] = {}
-    with assumed_sizes() as noted:
-        for node in everywhere(tuple(outputs)):
-            for i in node.inputs:
-                if i.type not in symbolic:
-                    symbolic[i.type] = _symbolic(i.type)
-            if any([symbolic[i.type] for i in node.inputs]):
-                node.op.type_rule(*[i.type for i in node.inputs], **dict(zip(node.op.params, node.params)))
-    pairs = {frozenset(pair): pair for pair in reversed(noted)}
+    pairs = {frozenset(pair): pair for pair, _ in reversed(list(_assumptions(outputs)))}
     return list(pairs.values())[::-1]
+
+
+def assuming(outputs: Iterable[Node], a: Size, b: Size) -> Node | None:
+    """The first node under `outputs` whose type rule took these two sizes to be equal."""
+    return next((node for pair, node in _assumptions(outputs) if pair in ((a, b), (b, a))), None)
+
+
+def _assumptions(outputs: Iterable[Node]) -> Iterator[tuple[tuple[Size, Size], Node]]:
+    symbolic: dict[Type, bool] = {}
+    for node in everywhere(tuple(outputs)):
+        for i in node.inputs:
+            if i.type not in symbolic:
+                symbolic[i.type] = _symbolic(i.type)
+        if any([symbolic[i.type] for i in node.inputs]):
+            with assumed_sizes() as noted:
+                node.op.type_rule(*[i.type for i in node.inputs], **dict(zip(node.op.params, node.params)))
+            yield from [(pair, node) for pair in noted]
 
 
 def _symbolic(type: Type) -> bool:

@@ -20,7 +20,7 @@ from graphc.passes.rewriting.match import params
 from graphc.passes.rules.joins import side_by_side
 from graphc.types import Shape
 
-FEWEST = 5  # parts; fewer are selected, see `graphc.passes.fusion.joins`
+FEWEST = 5  # parts; fewer cost little as they are
 MULTIPLY, NEGATIVE = OPS["multiply"], OPS["negative"]
 DEEPEST = 64  # ops on the way to what the parts differ in
 Users = Mapping[Node, Sequence[Node]]

@@ -36,13 +36,14 @@ class Pool:
 
     def pick(self, n: int, kinds: str = "f", ndim: int | None = None, like: Node | None = None) -> Node | None:
         found = [
-            x
-            for x in self.nodes
-            if x.dtype.kind in kinds
-            and (ndim is None or x.ndim >= ndim)
-            and (like is None or (x.shape == like.shape and x.dtype == like.dtype))
+            x for x in self.nodes if x.dtype.kind in kinds and (ndim is None or x.ndim >= ndim) and (like is None or x.type is like.type)
         ]
         return found[-1 - (n * n) % len(found) % len(found)] if found else None
+
+
+def known_sizes(x: Node) -> list[int | None]:
+    """The sizes that are numbers, None for the others: whether those are equal to some number is not known before the call."""
+    return [s if isinstance(s, int) else None for s in x.shape]
 
 
 Builder = Callable[[Pool, int, int, int], Node | None]
@@ -138,7 +139,9 @@ def tested(pool: Pool, a: int, b: int, c: int) -> Node | None:
 @builder("arg_reduce")
 def position(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, "fi", ndim=1)
-    return None if x is None or any(s == 0 for s in x.shape) else (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
+    if x is None or 0 in known_sizes(x):
+        return None
+    return (gx.argmax, gx.argmin)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim)
 
 
 @builder("extreme", "get")

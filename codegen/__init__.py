@@ -1,1 +1,0 @@
-"""Program to machine code: lower to loops, schedule, emit LLVM text, link, run."""
