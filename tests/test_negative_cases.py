@@ -19,6 +19,7 @@ from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.ops.create import iota
 from graphc.ops.indexing import gather
+from graphc.ops.ranges import within
 from graphc.ops.slicing import pad_with
 from graphc.ops.spread import broadcast
 from graphc.passes.prepare import prepare
@@ -234,6 +235,18 @@ def test_an_index_clipped_to_one_too_far_is_checked() -> None:
         else:
             with pytest.raises(gx.IndexOutOfRange):
                 f(np.arange(3.0), 3)
+
+
+def test_what_is_proved_of_constants_and_remainders() -> None:
+    """One below and one above are not within: such an index is read without a check."""
+    v = gx.tensor("v", (3,), "int64")
+    for index, inside in [
+        (gx.asarray(np.array([0, 2])), True), (gx.asarray(np.array([-1, 2])), False), (gx.asarray(np.array([0, 3])), False),
+        (v % 3, True), (v % 4, False), (gx.clip(v, 0, 2), True), (gx.clip(v, -1, 2), False), (gx.clip(v, 0, 3), False),
+        (iota((3, 2), 0), True), (iota((4, 2), 0), False), (gx.argmax(x, axis=0), True), (gx.argmax(x, axis=1), False),
+        (gx.asarray(np.zeros(0, np.int64)), True), ((v % 3).astype("int8"), False), (v % 3 - 1, False),
+    ]:  # fmt: skip
+        assert bool(within(index, 3)) is inside, index
 
 
 def test_integers_through_floats_are_rounded() -> None:
