@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from graphc.dtypes import is_float
 from graphc.ir import Node, make, origin, rebuild, toposort
-from graphc.ops.registry import INPUT, SHARED, structural
+from graphc.ops.registry import structural
 from graphc.ops.spread import broadcast
 from graphc.region import map_regions
 
@@ -34,26 +34,31 @@ DERIVED = structural(
 )  # fmt: skip
 
 
-LOOK = 1024  # nodes of a derivative that are searched for what it may have lost; in a larger one it is remembered unasked
+LOOK = 1 << 14  # nodes that are searched, some 5 ms, for what derivatives may have lost; where that does not do, it is remembered unasked
 
 
 def derived(values: Nodes, of: Nodes, wrt: Collection[Node]) -> list[Node]:
     """The derivatives `values` of the expressions `of`: those that have lost sight of a variable, or of a node of `wrt`, remember it."""
-    leaves = {n for n in toposort(of) if n in wrt or ((n.op is INPUT or n.op is SHARED) and is_float(n.dtype))}
-    return [value if _reaches(value, leaves) else make(DERIVED, (value, *of)) for value in values]
+    leaves = {n for n in toposort(of) if n in wrt or (n.op.traits.variable and is_float(n.dtype))}
+    result, left = [], LOOK
+    for value in values:
+        reaches, looked = _reaches(value, leaves, left)
+        left -= looked
+        result.append(value if reaches else make(DERIVED, (value, *of)))
+    return result
 
 
-def _reaches(value: Node, leaves: Collection[Node]) -> bool:
-    """Whether all the leaves lie among the first nodes below `value`."""
+def _reaches(value: Node, leaves: Collection[Node], limit: int) -> tuple[bool, int]:
+    """Whether all the leaves lie below `value`, as far as that can be seen in `limit` nodes, and how many were looked at."""
     missing, seen, stack = set(leaves), {value}, [value]
-    while stack and missing and len(seen) < LOOK:
+    while stack and missing and len(seen) < limit:
         node = stack.pop()
         missing.discard(node)
         for i in node.inputs:
             if i not in seen:
                 seen.add(i)
                 stack.append(i)
-    return not missing
+    return not missing, len(seen)
 
 
 def settled(roots: Nodes, keep: Collection[Node] = ()) -> list[Node]:

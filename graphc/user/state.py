@@ -63,20 +63,21 @@ def hold(state: Sequence[Shared]) -> Hold:
     `Hold` with its frames. (A traceback keeps those, hence the `finally`.) An emitted entry that finds somebody in the queue goes the
     Python path. All queue up in the order of the variables, so nobody waits in a circle.
     """
-    mine = Hold()
+    mine, thread = Hold(), threading.get_ident()
     try:
         for s in sorted(state, key=lambda s: s.serial):
-            _queue_up(s, _Place(mine, s.queue.remove))
+            place = _Place(mine, s.queue.remove)
+            place.thread = thread  # no interrupt comes before it is in the queue: the next call puts it there
+            s.queue.append(place)  # from here on no native code begins
+            _wait(s, thread)
     except BaseException:
         del mine
         raise
     return mine
 
 
-def _queue_up(s: Shared, place: _Place) -> None:
-    """Wait until this thread is first, here or further down its stack, and until native code without the GIL is done."""
-    place.thread = thread = threading.get_ident()
-    s.queue.append(place)  # from here on no native code begins
+def _wait(s: Shared, thread: int) -> None:
+    """Wait until this thread is first in the queue, here or further down its stack, and until native code without the GIL is done."""
     pause = 0.0
     while s.queue[0].thread != thread or s.cell.native:
         time.sleep(pause)

@@ -3,7 +3,8 @@
 Random calls of a few compiled functions: every dtype, layout, flag, subclass, spelling, count, keyword and `out`, right and wrong, some
 of them from within themselves. A call that is right gives NumPy's answer and NumPy's new state; one that is wrong raises the typed
 error that fits, and state and `out` stay as they were. Reference counts of everything passed are the same before and after, nobody
-but the caller holds the results, and memory does not grow.
+but the caller holds the results, and memory does not grow. Some calls run Python code by callbacks and finalisers, some are
+interrupted, and all arrays lie between canaries.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,8 @@ import numpy as np
 
 import graphc as gx
 from graphc.codegen.entry.objects import SPARE_BYTES
+from tests.fuzz.canaries import canaries
+from tests.fuzz.events import called_back, interrupted
 from tests.fuzz.functions import Case, cases
 from tests.fuzz.values import Act, Raises, Value, layout, right, wrong
 
@@ -279,6 +283,11 @@ def watched() -> list[int]:
 
 def fuzz(calls: int, seed: int, modes: tuple[str, ...] = ("default",)) -> dict[str, int]:
     """`calls` random calls; how many there were of each kind. AssertionError names the seed of the call that failed."""
+    with canaries() as damage:
+        return counted(calls, seed, modes, damage)
+
+
+def counted(calls: int, seed: int, modes: tuple[str, ...], damage: Callable[[], int]) -> dict[str, int]:
     found: dict[str, int] = {}
     listed = [case for mode in modes for case in cases(mode)]
     before, counts = 0, watched()
@@ -286,7 +295,9 @@ def fuzz(calls: int, seed: int, modes: tuple[str, ...] = ("default",)) -> dict[s
         rng = random.Random(seed * 1_000_003 + k)
         case = listed[k % len(listed)]
         try:
-            kind = hostile(rng, case) if rng.random() < 0.05 else call(rng, case)
+            (event,) = rng.choices((hostile, called_back, interrupted, call), (5, 3, 2, 90))
+            kind = event(rng, case)
+            assert not damage(), "a byte beyond the end of an array was written"
         except Exception as error:
             raise AssertionError(f"call {k} of seed {seed}, function {k % len(listed)}: {type(error).__name__}: {error}") from error
         found[kind] = found.get(kind, 0) + 1

@@ -26,4 +26,6 @@ def test_the_fuzzer_knows_every_op() -> None:
 @pytest.mark.parametrize("mode", ["default", "released", "none", "interpret"])
 def test_random_calls(mode: str) -> None:
     found = fuzz(1500, 0, (mode,))
+    events = {kind: found.pop(kind, 0) for kind in ("called back", "watched", "interrupted", "in time")}
+    assert events["called back"] > 10 and events["interrupted"] + events["in time"] > 10, events
     assert min(found.values()) > 15 and found["right"] > 400 and found["out"] > 200, found
