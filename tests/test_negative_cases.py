@@ -19,6 +19,7 @@ from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.ops.create import iota
 from graphc.ops.indexing import gather
+from graphc.ops.ranges import within
 from graphc.ops.slicing import pad_with
 from graphc.ops.spread import broadcast
 from graphc.passes.prepare import prepare
@@ -176,6 +177,18 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
         lambda: gather(gx.exp(x), i % 3, axes=(0,)), lambda: gather(x + gx.square(gx.sin(x)), i % 3, axes=(0,)),
         lambda: gather(x + ROW, gx.concatenate([i, i]) % 4, axes=(1,)),  # the other operand varies along the axis
     ],
+    "slice of concat": [
+        lambda: gx.concatenate([x, x])[::2],  # the steps do not start anew in the second part
+        lambda: gx.concatenate([x, x])[1:5], lambda: gx.concatenate([s, s])[1:3],  # where the first part ends is not known
+    ],
+    "slice of elementwise": [
+        lambda: gx.exp(x)[1:], lambda: (gx.concatenate([x, x]) + 1.0)[1:5], lambda: (gx.concatenate([x, x]) * 2.0)[1:2],
+    ],
+    "concat of slices": [
+        lambda: gx.concatenate([x[:1], x[2:]]), lambda: gx.concatenate([x[1:], x[:1]]), lambda: gx.concatenate([x[:2], x[1:]]),
+        lambda: gx.concatenate([x[:1], w.T[1:]]), lambda: gx.concatenate([x, x]),
+    ],
+    "concat of concat": [lambda: gx.concatenate([gx.concatenate([x, x], axis=1), gx.concatenate([x, x], axis=1)], axis=0)],
     "product without a sum": [lambda: x @ w, lambda: gx.matmul(x, y)],
 }  # fmt: skip
 
@@ -234,6 +247,18 @@ def test_an_index_clipped_to_one_too_far_is_checked() -> None:
         else:
             with pytest.raises(gx.IndexOutOfRange):
                 f(np.arange(3.0), 3)
+
+
+def test_what_is_proved_of_constants_and_remainders() -> None:
+    """One below and one above are not within: such an index is read without a check."""
+    v = gx.tensor("v", (3,), "int64")
+    for index, inside in [
+        (gx.asarray(np.array([0, 2])), True), (gx.asarray(np.array([-1, 2])), False), (gx.asarray(np.array([0, 3])), False),
+        (v % 3, True), (v % 4, False), (gx.clip(v, 0, 2), True), (gx.clip(v, -1, 2), False), (gx.clip(v, 0, 3), False),
+        (iota((3, 2), 0), True), (iota((4, 2), 0), False), (gx.argmax(x, axis=0), True), (gx.argmax(x, axis=1), False),
+        (gx.asarray(np.zeros(0, np.int64)), True), ((v % 3).astype("int8"), False), (v % 3 - 1, False),
+    ]:  # fmt: skip
+        assert bool(within(index, 3)) is inside, index
 
 
 def test_integers_through_floats_are_rounded() -> None:

@@ -210,6 +210,19 @@ def test_one_pass_each() -> None:
         assert sum(not o.written for o in kernel.operands) == 1
 
 
+def test_outputs_stay_together_where_kernels_are_full() -> None:
+    """More values than one kernel takes, all first outputs before all second ones: every operand is still read by one launch."""
+    xs = [gx.tensor(f"x{k}", ("n",)) for k in range(70)]
+    pairs = [gx.frexp(x) for x in xs]
+    f = gx.function(xs, [[m for m, _ in pairs], [e for _, e in pairs]], threads=1)
+    program = f._executable.program
+    launches = [step for step in program.steps if isinstance(step, Launch)]
+    reads = [program.buffers[b].index for step in launches for b in set(step.buffers) if program.buffers[b].role == "input"]
+    assert sorted(reads) == list(range(70)) and len(launches) > 1
+    mantissas, exponents = f(*[np.full(3, k + 1.0) for k in range(70)])
+    assert [m[0] * 2.0 ** int(e[0]) for m, e in zip(mantissas, exponents)] == [k + 1.0 for k in range(70)]
+
+
 # -- derivatives ----------------------------------------------------------------------------------------------------------
 SMOOTH = np.array([[0.31, -1.27, 2.6], [7.3, -0.45, 1.9]])
 COSTS: dict[str, Callable[[Node], Node]] = {
