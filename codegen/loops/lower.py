@@ -11,8 +11,17 @@ from graphc import scalar as sc
 from graphc.codegen.loops.address import Loaded, linear, replace_indices
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from graphc.codegen.strategy.loops import (
-    CHEAP_MASKS, UNROLL_FEW, Access, abreast, column_tile, is_few, is_long, lanes_of, unroll_of, vector_axis,
-)  # fmt: skip
+    CHEAP_MASKS,
+    UNROLL_FEW,
+    Access,
+    abreast,
+    column_tile,
+    is_few,
+    is_long,
+    lanes_of,
+    unroll_of,
+    vector_axis,
+)
 from graphc.codegen.strategy.table import STRATEGIES
 from graphc.dims import Dim, Size
 from graphc.program import Axis, Kernel, Piece, Stage
