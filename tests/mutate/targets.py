@@ -18,7 +18,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("graphc/ops/cumulate.py", "test_reductions test_audit fuzz/test_fuzz"),
     ("graphc/ops/*.py", "test_audit test_shape_ops test_indexing test_reductions test_products test_create test_ops"),
     ("graphc/dims/*.py", "test_dims test_shape_ops test_types"),
-    ("graphc/scalar.py", "test_text test_kernels"),
+    ("graphc/scalars.py", "test_text test_kernels"),
     ("graphc/region.py", "test_region"),
     ("graphc/verify/graph.py", "test_verify"),
     ("graphc/verify/*.py", "test_verify_program test_program test_check_loops"),
