@@ -158,8 +158,17 @@ FAULTS: list[tuple[Callable[[Fused], None], str]] = [
 ]  # fmt: skip
 
 
-def test_the_clusters_of_a_program_are_right() -> None:
-    graph = softmax_of_product()
+def scatters_and_joins() -> Graph:
+    """Sums to places that a call gives, into an array that is computed; parts of one array; a scan with a consumer."""
+    w, i = gx.tensor("w", ("n", 3)), gx.tensor("i", ("k",), "int64")
+    rows = gx.exp(gx.take(w, i, axis=0))
+    into = gx.cos(w).at[i].add(rows)
+    return Graph((w, i), (gx.grad(rows.sum(), w), into, gx.concatenate([gx.sin(w), w * 2]), gx.cumsum(gx.exp(w), axis=1) * 2))
+
+
+@pytest.mark.parametrize("make", [softmax_of_product, scatters_and_joins])
+def test_the_clusters_of_a_program_are_right(make: Callable[[], Graph]) -> None:
+    graph = make()
     fused = fuse(graph)
     assert len(fused.clusters) > 1
     verify_clusters(graph, fused)
