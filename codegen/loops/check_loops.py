@@ -233,7 +233,8 @@ class _Checker:
         register = scope.registers.get(x.param)
         if register is None:
             return
-        updating = [loop for loop in scope.loops[register.loops :] if any(isinstance(a, Accumulate) and a.name == x.param for a in walk(loop.body))]
+        inside = [a for loop in scope.loops[register.loops :] for a in walk(loop.body)]
+        updating = any(isinstance(a, Accumulate) and a.name == x.param for a in inside)
         if updating and not register.alloc.running:
             _broken(f"t{x.param} is read inside a loop that updates it", s, scope)
         self.again(x, f"t{x.param}", s, scope)

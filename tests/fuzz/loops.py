@@ -1,10 +1,10 @@
 """Random nests of loops, of every kind: native code against an evaluation turn by turn, or refused by `check_loops`.
 
-    for i0 in n (vector 4 x 2, parallel):        what is known of a nest: its axes, its locals, the accumulators it may update
-      t1: f64 = neutral(sum)
-      for i1 in 3 (unroll):
-        t1 = sum(t1, b0[i1 + 2*i0])
-      b2[i0] = (t1 + t0)
+for i0 in n (vector 4 x 2, parallel):        what is known of a nest: its axes, its locals, the accumulators it may update
+  t1: f64 = neutral(sum)
+  for i1 in 3 (unroll):
+    t1 = sum(t1, b0[i1 + 2*i0])
+  b2[i0] = (t1 + t0)
 """
 
 from __future__ import annotations

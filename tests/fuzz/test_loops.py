@@ -58,4 +58,4 @@ def test_one_name_in_two_blocks_is_two_accumulators() -> None:
         inner = For(I1, 7, kind, Block((Accumulate(0, "sum", fetch(I0 + I1)),)), lanes)
         return For(I0, N, "serial", Block((Alloc(0, float64, "sum"), inner, Store(slot, None, I0, sc.local(0, (), float64)))))
 
-    check(Block((total("vector", 4, 3), total("serial", 1, 4))), Operand(float64, (N,), True), Operand(float64, (N,), True))
+    check(Block((total("vector", 4, 3), total("vector", 8, 4))), Operand(float64, (N,), True), Operand(float64, (N,), True))
