@@ -17,7 +17,7 @@ from graphc.program import Axis
 
 
 class Loops:
-    """The part of an emitter that has loops. `write` writes a statement of a block; `range` is the part of the parallel loop that a call runs."""
+    """The part of an emitter that has loops. `write` writes a statement of a body; `range` is what a call runs of the parallel loop."""
 
     def __init__(
         self, values: Values, accumulators: Accumulators, write: Callable[[Statement, Block], None], span: tuple[Size, Size] | None
