@@ -90,7 +90,28 @@ class Part(Values):
         e.label(good)
 
     def team(self, launch: Launch, args: list[str]) -> None:
-        """The kernel on several threads: its arguments go to memory, where every thread's task finds them."""
+        """The kernel on several threads where there is work enough; otherwise it is called as any other."""
+        e, team = self.entry, self.contents.teams[launch.kernel]
+        total = self.known(team.total)
+        if (enough := team.pays()) is None:
+            self.shared(launch, args, total)
+            return
+        for symbol in launch.kernel.sizes():
+            self.symbol(symbol)
+        for size in (team.grain, self.program.scratch):  # used behind the branch, where nothing may be computed that is used again
+            self.known(size)
+        pays, several, alone, done = self.value(enough).text, self.label("several"), self.label("alone"), self.label("done")
+        e.line(f"br i1 {pays}, label %{several}, label %{alone}")
+        e.label(alone)
+        e.line(f"call void @{self.contents.names[launch.kernel]}({', '.join([*args, 'i64 0', f'i64 {total}'])})")
+        e.line(f"br label %{done}")
+        e.label(several)
+        self.shared(launch, args, total)
+        e.line(f"br label %{done}")
+        e.label(done)
+
+    def shared(self, launch: Launch, args: list[str], total: str) -> None:
+        """The kernel through the pool: its arguments go to memory, where every thread's task finds them."""
         e, team = self.entry, self.contents.teams[launch.kernel]
         scratch = tuple([k for k, b in enumerate(launch.own) if self.program.buffers[b].role == "scratch"])
         words = [*args, f"i64 {self.known(self.program.scratch if scratch else 0)}"]
@@ -98,13 +119,8 @@ class Part(Values):
         for k, word in enumerate(words):
             e.line(f"store {word}, ptr {e.emit(f'getelementptr i64, ptr %context, i64 {k}')}, align 8")
         task = write_task(self.unit, launch.kernel, self.contents.names[launch.kernel], scratch)
-        total, most = self.known(team.total), str(team.threads)
-        if (enough := team.pays()) is not None:
-            for symbol in launch.kernel.sizes():
-                self.symbol(symbol)
-            most = e.emit(f"select i1 {self.value(enough).text}, i64 {team.threads}, i64 1")
         self.module.declare(f"declare void @{RUN}(ptr, ptr, i64, i64, i64)")
-        e.line(f"call void @{RUN}(ptr @{task}, ptr %context, i64 {total}, i64 {self.known(team.grain)}, i64 {most})")
+        e.line(f"call void @{RUN}(ptr @{task}, ptr %context, i64 {total}, i64 {self.known(team.grain)}, i64 {team.threads})")
 
     # -- sizes and addresses --------------------------------------------------------------------------------------
     def known(self, size: Size) -> str:

@@ -36,8 +36,8 @@ def inner_loop(assembly: str, longest: int = 24) -> str:
 
 def main() -> gx.Function:
     """Build the function, print its stages in order, and return it."""
-    x = gx.vector("x", "n", "float32")  # "n" is a symbolic size: one compiled function serves every n
-    y = gx.vector("y", "n", "float32")
+    x = gx.vector("x", 1000, "float32")  # a name for a size, "n", makes one function that serves every n; its sums go in chunks
+    y = gx.vector("y", 1000, "float32")
     w = gx.scalar("w", "float32")
     b = gx.scalar("b", "float32")
     loss = gx.sum(gx.log(1 + gx.exp(-y * (w * x + b))))
@@ -116,12 +116,12 @@ brings its own vector mathematics and calls no library. Neither your data nor it
         inner_loop(f.asm),
     )
     show(
-        "9  f.cost(n=1000) and f.memory(n=1000)",
+        "9  f.cost() and f.memory()",
         """
 Counted, not measured: arithmetic, how much of it transcendental, bytes moved, kernels launched; bytes by owner, and the arena of all
-intermediates. Sizes are arguments here because the code does not depend on them.
+intermediates. Symbolic sizes would be arguments here: f.cost(n=1000).
 """,
-        f"{f.cost(n=1000)}\n{f.memory(n=1000)}",
+        f"{f.cost()}\n{f.memory()}",
     )
 
     rng = np.random.default_rng(0)
@@ -130,7 +130,7 @@ intermediates. Sizes are arguments here because the code does not depend on them
     result = f(points, labels, w=1.0, b=0.0)
     show(
         "10  f(points, labels, w=1.0, b=0.0)",
-        "A call checks its arguments, binds n = 1000, and runs the native code once. The result has the structure that was asked for.",
+        "A call checks its arguments and runs the native code once. The result has the structure that was asked for.",
         str(result),
     )
     return f

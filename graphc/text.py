@@ -169,6 +169,8 @@ class _Reader:
             case ast.Name():
                 number = {"nan": float("nan"), "inf": float("inf")}.get(tree.id)
                 return number if number is not None else self.symbols[tree.id] if tree.id in self.symbols else dims.dim(tree.id)
+            case ast.Subscript() if (name := ast.unparse(tree)) in self.symbols:  # x.shape[0]: a size without a name of its own
+                return self.symbols[name]
             case ast.UnaryOp():
                 return -self.param(tree.operand)
             case ast.BinOp():

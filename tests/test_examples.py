@@ -185,12 +185,12 @@ def test_look_inside_shows_every_stage(example: Callable[[str], ModuleType], cap
     assert "log1p x1" in text[2] and "softplus x1" in text[2]
     assert "= sigmoid(" in text[3] and "= log(" in text[3]
     assert "= softplus(" in text[4] and "= log(" not in text[4]
-    assert "softplus(" in text[5] and text[5].count("sum[i0:n]") == 3
-    assert "for i0 in n (vector" in text[6]
+    assert "softplus(" in text[5] and text[5].count("sum[i0:1000]") == 3
+    assert "for i0 in 1000 (vector" in text[6]
     assert "phi" in text[7] and "llvm.f" in text[7]
     assert re.search(r"\.LBB\w+:", text[8]) and re.search(r"\n\s+j\w+\s+\.LBB", text[8])
     assert "'kernels': 1" in text[9] and "'arena': 0" in text[9]
-    x, y = np.float32([0.5, -200.0, 2.0]), np.float32([1, 1, -1])
+    x, y = np.resize(np.float32([0.5, -200.0, 2.0]), 1000), np.resize(np.float32([1, 1, -1]), 1000)
     loss, (dw, db) = f(x, y, 1.0, 0.25)
     z = -y.astype(float) * (x + 0.25)
     slope = -y / (1 + np.exp(-z))
@@ -211,7 +211,7 @@ def test_a_users_op_is_fused_and_differentiated_twice(example: Callable[[str], M
     for got, exact in zip(results, wanted, strict=True):
         assert got == pytest.approx(np.array(exact, dtype="float64"), rel=2e-13)
     out = capsys.readouterr().out
-    assert out.count("loops k") == 1 and "sum[i0:n] (b1[i0] * select(" in out
+    assert out.count("loops k") == 1 and "sum[i0:7] (b1[i0] * select(" in out
     source = (EXAMPLES / "add_your_own_op.py").read_text()
     row = re.split(r"^# --.*\n", source, flags=re.MULTILINE)[1]
     assert "elementwise(" in row and len(row.strip().splitlines()) <= 30

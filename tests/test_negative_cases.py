@@ -177,6 +177,18 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
         lambda: gather(gx.exp(x), i % 3, axes=(0,)), lambda: gather(x + gx.square(gx.sin(x)), i % 3, axes=(0,)),
         lambda: gather(x + ROW, gx.concatenate([i, i]) % 4, axes=(1,)),  # the other operand varies along the axis
     ],
+    "slice of concat": [
+        lambda: gx.concatenate([x, x])[::2],  # the steps do not start anew in the second part
+        lambda: gx.concatenate([x, x])[1:5], lambda: gx.concatenate([s, s])[1:3],  # where the first part ends is not known
+    ],
+    "slice of elementwise": [
+        lambda: gx.exp(x)[1:], lambda: (gx.concatenate([x, x]) + 1.0)[1:5], lambda: (gx.concatenate([x, x]) * 2.0)[1:2],
+    ],
+    "concat of slices": [
+        lambda: gx.concatenate([x[:1], x[2:]]), lambda: gx.concatenate([x[1:], x[:1]]), lambda: gx.concatenate([x[:2], x[1:]]),
+        lambda: gx.concatenate([x[:1], w.T[1:]]), lambda: gx.concatenate([x, x]),
+    ],
+    "concat of concat": [lambda: gx.concatenate([gx.concatenate([x, x], axis=1), gx.concatenate([x, x], axis=1)], axis=0)],
     "product without a sum": [lambda: x @ w, lambda: gx.matmul(x, y)],
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.errors import CompileError
 from graphc.ir import Graph, Node
 from graphc.options import Options, default_options, set_default_options

@@ -11,7 +11,7 @@ import pytest
 
 import graphc as gx
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.runtime.executable import Executable
 from graphc.dims import Size
 from graphc.dtypes import bool_, float64, int64
@@ -43,7 +43,7 @@ from graphc.program import (
     loop_index,
     walk,
 )
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.user.cost import count_cost
 from graphc.verify.program import verify_program
 

@@ -58,7 +58,8 @@ def plan(kernel: Loaded, target: Target) -> Turn | None:
     if stage.axes or stage.reduce or stage.body.param[2] or stage.body.param[3] or len(kernel.stores[0]) != 1:
         return None
     ((slot, dynamic, to, mode),) = kernel.stores[0]
-    if dynamic is not None or mode != "set" or to != i.index * j.extent + j.index or stage.body.param[1] != j.index * i.extent + i.index:
+    same = dims.equal(to, i.index * j.extent + j.index) and dims.equal(stage.body.param[1], j.index * i.extent + i.index)
+    if dynamic is not None or mode != "set" or not same:
         return None
     return Turn(stage.dtype, i.extent, j.extent, stage.body.param[0], slot)
 

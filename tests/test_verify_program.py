@@ -11,13 +11,13 @@ import pytest
 
 import graphc as gx
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.dtypes import bool_, float32, float64, int32, int64
 from graphc.errors import CompileError
 from graphc.ir import origin
 from graphc.ops.registry import SHARED, variable
 from graphc.program import Axis, Buffer, Check, Kernel, Launch, Operand, Program, Stage, Store, loop_index
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.verify.kernel import verify_kernel
 from graphc.verify.program import verify_program
 from graphc.verify.scalar import outside, reach, scalar_fault

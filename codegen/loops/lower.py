@@ -7,14 +7,25 @@ from dataclasses import replace
 from itertools import pairwise
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, linear, replace_indices
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
-from graphc.codegen.strategy.loops import CHEAP_MASKS, Access, abreast, column_tile, is_long, lanes_of, unroll_of, vector_axis
+from graphc.codegen.strategy.loops import (
+    CHEAP_MASKS,
+    UNROLL_FEW,
+    Access,
+    abreast,
+    column_tile,
+    is_few,
+    is_long,
+    lanes_of,
+    unroll_of,
+    vector_axis,
+)
 from graphc.codegen.strategy.table import STRATEGIES
 from graphc.dims import Dim, Size
 from graphc.program import Axis, Kernel, Piece, Stage
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.target import Target
 
 ARGUMENTS = 400  # of the kernels that one function calls, some two instructions each
@@ -257,7 +268,10 @@ class _Nests:
             inside += step
         over = list(_over(stages[nest[0]]))
         body: Statement = Block((*inside, *stores))
-        if vector and not ordered:
+        few = len(over) == 1 and is_few(over[0].extent) and all(stages[k].reduce for k in nest)
+        if vector and few and not ordered:
+            body = For(over[0].index, over.pop().extent, "serial", _block(body), unroll=UNROLL_FEW)
+        elif vector and not ordered:
             chosen = over.pop(self._lanes_along(over, nest))
             unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
             body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)

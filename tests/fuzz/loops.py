@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen import jit
 from graphc.codegen.llvm.emit import Emitter
 from graphc.codegen.llvm.module import Unit
@@ -27,7 +27,7 @@ from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import CompileError
 from graphc.program import Kernel, Operand, loop_index
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from tests.loop_eval import run_loops
 
 N, M = dims.dim("n"), dims.dim("m")

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 
 import graphc as gx
+from graphc import dims
 from graphc.interp import evaluate
 from graphc.ir import Node
 from graphc.user.state import Shared
@@ -50,7 +51,7 @@ class StateCase(Case):
 
     def replacement(self, rng: random.Random, s: Shared, nodes: list[Node]) -> Node:
         """A new value: something of that shape as it is, or reordered, or mixed with the old one."""
-        fitting = [n for n in (*nodes, *self.inputs) if n.dtype == s.dtype and n.size == s.size]
+        fitting = [n for n in (*nodes, *self.inputs) if n.dtype == s.dtype and dims.equal(n.size, s.size)]
         new = rng.choice(fitting[-4:] if rng.random() < 0.5 else fitting)
         if rng.random() < 0.3 and new.ndim > 1:
             new = new.T

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, Store
 from graphc.dtypes import float64
 from graphc.program import Kernel, Operand, loop_index

@@ -162,7 +162,7 @@ def mixture(out: Node, y: Node, k: int) -> Node:
 
 
 def test_A25_mixture_density() -> None:
-    out, y = gx.tensor("out", ("n", 3)), gx.tensor("y", ("n",))
+    out, y = gx.tensor("parameters", ("n", 3)), gx.tensor("y", ("n",))
     rng = np.random.default_rng(7)
     at = {out: rng.normal(size=(5, 3)), y: rng.normal(size=5)}
     single = gaussian(out[:, 1], gx.softplus(out[:, 2]), y)
@@ -176,7 +176,7 @@ def test_A25_mixture_density() -> None:
 
 def test_A25_far_from_every_component() -> None:
     """At 100 widths from all means the densities are 0 in f64; the loss is right, and minus its gradient are the components' shares."""
-    out, y = gx.tensor("out", (6,)), gx.scalar("y")
+    out, y = gx.tensor("parameters", (6,)), gx.scalar("y")
     logs = gx.log(gx.softmax(out[:2])) - gaussian(out[2:4], gx.exp(out[4:]), y)
     loss = -gx.log(gx.sum(gx.exp(logs)))
     at = {out: np.array([0.3, -0.2, 1.0, -1.0, 0.0, 0.1]), y: 100.0}
