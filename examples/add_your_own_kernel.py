@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 import graphc as gx
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, Store
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.loops import lanes_of

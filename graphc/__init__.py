@@ -20,10 +20,10 @@ help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and 
 """
 # ruff: noqa: I001 - several names a line
 
-from graphc import cache, scalar, tree
+from graphc import cache, tree
 from graphc.derivatives.batch import vmap
 from graphc.derivatives.check_grad import check_grad
-from graphc.user.declare import matrix, vector
+from graphc.user.declare import matrix, scalar, vector
 from graphc.derivatives.matrices import hessian, hvp, jacobian
 from graphc.dims import Dim, dim
 from graphc.errors import (

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from graphc.scalar import COMPARISONS, Scalar, order
+from graphc.scalars import COMPARISONS, Scalar, order
 from graphc.target import Target
 
 

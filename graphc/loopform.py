@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from graphc.dims import Size
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 Index = Sequence["Size | Scalar"]
 

@@ -16,7 +16,7 @@ from graphc.dims import Size
 
 if TYPE_CHECKING:
     from graphc.ir import Node
-    from graphc.scalar import Scalar
+    from graphc.scalars import Scalar
 
 Leaf = Literal["input", "shared", "constant"]
 Moves = Literal["same", "view", "data", "fill", "join"]

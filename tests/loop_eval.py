@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from graphc import dims, scalar
+from graphc import dims, scalars
 from graphc.codegen.loops.loopir import Accumulate, Block, For, If, Let, Statement, Store
 from graphc.dims import Size, Symbol
 from graphc.ir import Node
 from graphc.program import Kernel
-from graphc.scalar import Scalar, const_value, order
+from graphc.scalars import Scalar, const_value, order
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "min": np.minimum, "max": np.maximum,
@@ -92,8 +92,8 @@ def run_loop(node: Node, arrays: Sequence[np.ndarray], sizes: Mapping[Symbol, in
     symbols = [dims.as_symbol(s) for s in at + r]
 
     def read(k: int, index: Sequence[Size | Scalar], mask: Scalar | None = None) -> Scalar:
-        offset = tuple(x if isinstance(x, Scalar) else scalar.index(x) for x in index)
-        return scalar.load(k, offset, node.inputs[k].dtype, mask)
+        offset = tuple(x if isinstance(x, Scalar) else scalars.index(x) for x in index)
+        return scalars.load(k, offset, node.inputs[k].dtype, mask)
 
     body = form.body(read, at, r)
     assert body.dtype == (node.dtype if form.combine not in ("argmax", "argmin") else node.inputs[0].dtype)

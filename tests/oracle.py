@@ -14,10 +14,10 @@ import mpmath as mp
 import numpy as np
 import scipy.special
 
-from graphc import scalar
+from graphc import scalars
 from graphc.dtypes import bool_
 from graphc.ops.spread import cast_array
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 DIGITS = 40
 
@@ -172,12 +172,12 @@ def run_scalar(body: Scalar, arguments: Sequence[np.ndarray]) -> np.ndarray:
     """The value of a body whose leaves are `arg(k)` and constants, on whole arrays."""
     done: dict[int, Any] = {}
     with np.errstate(all="ignore"):
-        for s in scalar.order((body,)):
+        for s in scalars.order((body,)):
             inputs = [done[id(a)] for a in s.args]
             if s.op == "arg":
                 result = arguments[s.param]
             elif s.op == "const":
-                result = np.full(np.shape(arguments[0]), scalar.const_value(s), s.dtype)
+                result = np.full(np.shape(arguments[0]), scalars.const_value(s), s.dtype)
             elif s.op == "cast":
                 result = inputs[0] != 0 if s.dtype == bool_ else cast_array(inputs[0], s.dtype)
             else:

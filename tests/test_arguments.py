@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc import scalar as scalar_language
+from graphc import scalars as scalar_language
 from graphc.user.arguments import as_argument
 
 SHAPE = (3, 4)

@@ -9,7 +9,7 @@ import pytest
 
 import graphc as gx
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store
 from graphc.codegen.loops.lower import lower
@@ -19,7 +19,7 @@ from graphc.errors import CompileError
 from graphc.ops.derived import settled
 from graphc.program import Axis, Kernel, Operand, Stage, loop_index
 from graphc.program import Store as ProgramStore
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from tests.stages import TARGET, planned
 
 N = dims.dim("n")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import graphc.ops  # noqa: F401
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH as FUNCTIONS
 from graphc.codegen.mathlib import expand

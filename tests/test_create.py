@@ -94,9 +94,6 @@ def test_declarations() -> None:
     assert gx.scalar("s", "float32").shape == () and gx.vector("v", "n").shape == (n,) and gx.matrix("A", (3, "m")).shape == (3, m)
     A = gx.matrix("A")
     assert isinstance(A.shape[0], gx.Dim) and not dims.equal(*A.shape)
-    from graphc import scalar
-
-    assert scalar.const and scalar("x").name == "x"  # the module of the scalar language answers to both
 
 
 def test_asarray_casts_what_it_is_given() -> None:

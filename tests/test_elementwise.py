@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc import scalar
+from graphc import scalars
 from graphc.dtypes import as_dtype
 from graphc.errors import ShapeError
 from graphc.interp import evaluate
@@ -189,7 +189,7 @@ def test_cast_saturates() -> None:
         info = np.iinfo(dtype)
         wanted = [0 if math.isnan(v) else max(info.min, min(info.max, v if math.isinf(v) else int(v))) for v in data.tolist()]
         assert value(astype(x, dtype), [x], [data]).tolist() == wanted
-        body = scalar.arg(0, x.dtype).cast(as_dtype(dtype))
+        body = scalars.arg(0, x.dtype).cast(as_dtype(dtype))
         assert oracle.run_scalar(body, [data]).tolist() == wanted
     flags = value(astype(x, "bool"), [x], [np.array([0.0, -0.0, np.nan, 1, 2, 3, 0.1, 0])])
     assert flags.tolist() == [False, False, True, True, True, True, True, False]

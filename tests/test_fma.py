@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 import graphc as gx
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.loops.fma import fuse_multiply_add
 from graphc.dtypes import float64
 from graphc.program import Axis, Kernel, Operand, Stage, Store, loop_index
-from graphc.scalar import Scalar, order
+from graphc.scalars import Scalar, order
 
 I0 = loop_index(0)
 A, B, C, D = (sc.load(k, (sc.index(I0),), float64) for k in range(4))

@@ -29,7 +29,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("graphc.errors", "graphc.forking", "graphc.intern", "graphc.dims", "graphc.tree"),
     ("graphc.dtypes",),
     ("graphc.types",),
-    ("graphc.operators", "graphc.ir", "graphc.region", "graphc.scalar", "graphc.loopform", "graphc.target", "graphc.traits"),
+    ("graphc.operators", "graphc.ir", "graphc.region", "graphc.scalars", "graphc.loopform", "graphc.target", "graphc.traits"),
     ("graphc.ops",),
     (),  # TOOLS: grad, batch, interp, printer, verify, program, user namespaces, ...
     ("graphc.control",),  # ops with bodies, whose rules differentiate and batch them
@@ -54,7 +54,7 @@ TYPES_ONLY = {
     ("graphc.graphs", "networkx"): "what the export gives back",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
     ("graphc.traits", "graphc.ir"): "traits are functions of nodes",
-    ("graphc.traits", "graphc.scalar"): "the element of an elementwise op is a Scalar",
+    ("graphc.traits", "graphc.scalars"): "the element of an elementwise op is a Scalar",
     ("graphc.user.function", "graphc.codegen.runtime.executable"): "what the joint gives back",
     ("graphc.user.function", "graphc.passes.pipeline"): "what the joint gives back",
 }

@@ -12,7 +12,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen import jit
 from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH, coefficients, error, expand, reduction

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import graphc  # noqa: F401  # fills the registry
-from graphc import scalar
+from graphc import scalars
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import pull_back
 from graphc.dtypes import SHORT, as_dtype
@@ -156,7 +156,7 @@ def test_special_values_are_numpys(op: Op, dtype: str) -> None:
 
 @every_dtype
 def test_body_says_what_the_reference_says(op: Op, dtype: np.dtype) -> None:
-    body = op.row.emit(scalar, *[scalar.arg(k, dtype) for k in range(op.arity)])
+    body = op.row.emit(scalars, *[scalars.arg(k, dtype) for k in range(op.arity)])
     for arrays in [samples(op, dtype)] + ([crossed(op, dtype)] if dtype.kind == "f" else []):
         got, wanted = oracle.run_scalar(body, arrays), reference(op, arrays)
         assert got.dtype == wanted.dtype
@@ -172,7 +172,7 @@ def test_body_of_a_constant_power(dtype: np.dtype, exponent: int) -> None:
     if dtype.kind == "u" and exponent < 0:
         pytest.skip("no such exponent")
     x = np.array([0, 1, 2, 3, 5, 100] + ([-1, -2, -3, -128] if dtype.kind != "u" else []), dtype)
-    body = OPS["power"].row.emit(scalar, scalar.arg(0, dtype), scalar.const(exponent, dtype))
+    body = OPS["power"].row.emit(scalars, scalars.arg(0, dtype), scalars.const(exponent, dtype))
     wanted = reference(OPS["power"], [x, np.full_like(x, exponent)])
     np.testing.assert_allclose(oracle.run_scalar(body, [x]), wanted, rtol=4 * np.finfo(dtype).eps if dtype.kind == "f" else 0)
 

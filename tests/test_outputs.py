@@ -45,9 +45,9 @@ def _sincos_jvp(out: tuple[Node, ...], inputs: tuple[Node, ...], tangents: tuple
 
 
 def _forms(node: Node) -> tuple[LoopForm, ...]:
-    from graphc import scalar
+    from graphc import scalars
 
-    return tuple([LoopForm(lambda read, at, r, name=name: scalar.math(name, read(0, at))) for name in ("sin", "cos")])
+    return tuple([LoopForm(lambda read, at, r, name=name: scalars.math(name, read(0, at))) for name in ("sin", "cos")])
 
 
 def _unit_vjp(g: tuple[Node | None, ...], out: tuple[Node, ...], x: Node) -> tuple[Node | None]:

@@ -9,7 +9,7 @@ import pytest
 
 import graphc as gx
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.loops.loopir import Block, For, If, Let, Statement, Store
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.loops.prove_addresses import unproved
@@ -18,7 +18,7 @@ from graphc.dtypes import float64, int64
 from graphc.errors import GraphcError
 from graphc.ops.derived import settled
 from graphc.program import Kernel, Operand, loop_index
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from tests.fuzz.compare import Case
 from tests.loop_eval import outside_addresses
 from tests.stages import TARGET, planned

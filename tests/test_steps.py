@@ -11,7 +11,7 @@ import pytest
 
 import graphc as gx
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.runtime.executable import Executable
 from graphc.dims import Size
 from graphc.dtypes import bool_, float64, int64
@@ -43,7 +43,7 @@ from graphc.program import (
     loop_index,
     walk,
 )
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.user.cost import count_cost
 from graphc.verify.program import verify_program
 
@@ -129,6 +129,17 @@ def test_what_is_carried_in_place_must_not_be_read_again() -> None:
     home = replace(planned.buffers[2], offset=planned.buffers[0].offset)
     with pytest.raises(CompileError, match="after what is carried to it was written in its place"):
         verify_program(replace(planned, buffers=(*planned.buffers[:2], home, *planned.buffers[3:])))
+
+
+def test_what_is_carried_keeps_its_bytes_to_the_end_of_the_turn() -> None:
+    """a doubles, and the old value is read after the new one was written: what the turn computes in between lies elsewhere."""
+    buffers = [one("arena"), one("arena"), one("arena"), one("output"), one("output", 1)]
+    a, new, seven, out, last = range(5)
+    turn = (Launch(DOUBLE, (a, new)), Launch(number(7.0), (seven,)), Launch(ADD, (a, seven, last)))
+    made = program(buffers, [Launch(number(1.0), (a,)), Loop(OUTER, 3, turn, ((a, new),)), Launch(MOVE, (a, out))])
+    planned = ready(made)
+    assert len({planned.buffers[b].offset for b in (a, new, seven)}) == 3
+    assert [float(r[0]) for r in run(made)] == [8.0, 4.0 + 7.0]
 
 
 def test_a_pair_is_not_shared_where_the_old_value_is_read_elsewhere() -> None:

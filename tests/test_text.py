@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from graphc import dtypes as d
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen import jit
 from graphc.codegen.llvm.emit_scalar import PRIMITIVES, Block, Function, Module, emit_op, literal, llvm_type, splat
 from graphc.codegen.target import host, named
 from graphc.errors import CompileError
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from tests.vector import Body, Vectorised
 
 FLOATS = (d.float32, d.float64)

@@ -16,7 +16,7 @@ from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.loopform import LoopForm
 from graphc.ops.registry import OPS
-from graphc.scalar import const
+from graphc.scalars import const
 from graphc.traits import Traits
 from tests.test_audit import ELEMENTWISE, STRUCTURAL
 

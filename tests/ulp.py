@@ -19,7 +19,7 @@ import scipy.special as special
 from graphc.codegen.mathlib import MATH
 from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
-from graphc.scalar import math
+from graphc.scalars import math
 from graphc.target import Target
 from tests import oracle
 from tests.vector import Vectorised

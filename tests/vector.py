@@ -12,7 +12,7 @@ from graphc.codegen.llvm.emit_scalar import Block, Function, Module, evaluate, l
 from graphc.codegen.mathlib import expand
 from graphc.codegen.target import host
 from graphc.dtypes import bool_, int8
-from graphc.scalar import Scalar, arg
+from graphc.scalars import Scalar, arg
 from graphc.target import Target
 
 Body = Callable[..., Scalar]

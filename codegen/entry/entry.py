@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FAULT, FIXED, TAKEN
 from graphc.codegen.entry.objects import readable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.accumulate import combined
 from graphc.codegen.llvm.emit_scalar import literal, llvm_type, splat
 from graphc.codegen.llvm.values import Value, Values
@@ -13,7 +13,7 @@ from graphc.dims import Size
 from graphc.dtypes import bool_, int8, int64
 from graphc.errors import CompileError, fail
 from graphc.program import Kernel
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 
 def memory_type(dtype: np.dtype, lanes: int) -> str:

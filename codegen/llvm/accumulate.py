@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import literal, llvm_type
 from graphc.codegen.llvm.values import Value, Values
 from graphc.codegen.loops.loopir import Accumulate, Block, For, walk
 from graphc.dtypes import bool_, int64
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 
 @dataclass

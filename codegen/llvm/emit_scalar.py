@@ -12,7 +12,7 @@ import numpy as np
 from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, mangled, splat
 from graphc.dtypes import bool_, float32, float64
 from graphc.errors import CompileError, fail
-from graphc.scalar import Scalar, const, order
+from graphc.scalars import Scalar, const, order
 from graphc.target import Target
 
 __all__ = ["PRIMITIVES", "Block", "Function", "Module", "emit_op", "evaluate", "literal", "llvm_type", "splat"]

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.access import vector_memory
 from graphc.codegen.llvm.emit_scalar import literal
 from graphc.codegen.llvm.values import Values
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.target import Target
 
 FEWEST_VECTORS = 8  # below, a loop over unaligned vectors is as good

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc.dtypes import bool_, float32, float64
-from graphc.scalar import Scalar, const
+from graphc.scalars import Scalar, const
 
 _ELEMENT = {bool_: "i1", float32: "float", float64: "double"}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import Function, Module, evaluate_all, llvm_type
 from graphc.codegen.mathlib import expand

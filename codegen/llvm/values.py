@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import emit_op, literal, llvm_type, splat
 from graphc.codegen.llvm.module import Unit
@@ -21,7 +21,7 @@ from graphc.codegen.mathlib import MATH, expand
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
 from graphc.errors import CompileError, fail
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 
 class Value(NamedTuple):

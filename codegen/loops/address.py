@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.dims import Dim, Size
 from graphc.program import Axis, Kernel, Stage
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and static offset, mode
 

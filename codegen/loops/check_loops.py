@@ -22,7 +22,7 @@ from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT, bool_, int64
 from graphc.errors import CompileError
 from graphc.program import NEUTRAL_COMBINES, Kernel
-from graphc.scalar import Scalar, order
+from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 
 COMBINES = (*NEUTRAL_COMBINES, "recur")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.program import Kernel
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 
 def fuse_multiply_add(kernel: Kernel) -> Kernel:

@@ -1,4 +1,4 @@
-"""The loop language: eight frozen statements. Their values are the Scalars of `graphc.scalar`, lowered so that
+"""The loop language: eight frozen statements. Their values are the Scalars of `graphc.scalars`, lowered so that
 
 load   takes one linear element offset: (dynamic part, static part), see `linear`
 local  is `Let` or `Alloc` number `param`, without index
@@ -15,7 +15,7 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
 from graphc.program import Piece
-from graphc.scalar import Scalar, format_scalar
+from graphc.scalars import Scalar, format_scalar
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, linear, replace_indices
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from graphc.codegen.strategy.loops import (
@@ -25,7 +25,7 @@ from graphc.codegen.strategy.loops import (
 from graphc.codegen.strategy.table import STRATEGIES
 from graphc.dims import Dim, Size
 from graphc.program import Axis, Kernel, Piece, Stage
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.target import Target
 
 ARGUMENTS = 400  # of the kernels that one function calls, some two instructions each

@@ -16,7 +16,7 @@ from graphc import dims
 from graphc.codegen.loops.loopir import Accumulate, Block, For, If, Let, Statement, Store, format_loops
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Kernel
-from graphc.scalar import Scalar, order
+from graphc.scalars import Scalar, order
 
 Facts = tuple[Size, ...]  # each is >= 0
 

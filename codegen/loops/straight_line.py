@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import llvm_type
 from graphc.codegen.llvm.values import Value, Values
 from graphc.codegen.mathlib import MATH
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 Args = tuple[Scalar, ...]
 Calls = dict[Args, list[Scalar]]  # the functions wanted of each tuple of arguments

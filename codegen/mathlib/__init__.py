@@ -13,7 +13,7 @@ import numpy as np
 
 from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, trigonometric
 from graphc.dtypes import float32, float64
-from graphc.scalar import Scalar, order, scalar
+from graphc.scalars import Scalar, order, scalar
 from graphc.target import Target
 
 

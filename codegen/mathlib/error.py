@@ -9,7 +9,7 @@ from graphc.codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_N
 from graphc.codegen.mathlib.exponential import exp_of_negative, exp_short
 from graphc.codegen.mathlib.kit import bits, clamp, poly, two_product
 from graphc.dtypes import float32, float64
-from graphc.scalar import Scalar, copysign, fma, lookup, select
+from graphc.scalars import Scalar, copysign, fma, lookup, select
 from graphc.target import Target
 
 STEPS, END = 128, 6  # the table: points 1/128 apart up to 6, from where erf is 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from graphc.codegen.mathlib.coefficients import EXP_F32, EXP_F64, EXP_SHORT
 from graphc.codegen.mathlib.kit import clamp, fast_two_sum, nearest, negative_size, poly, power_of_two, scale
 from graphc.dtypes import float32, float64
-from graphc.scalar import Scalar, copysign, fma, maximum, select
+from graphc.scalars import Scalar, copysign, fma, maximum, select
 from graphc.target import Target
 
 LOG2 = {  # high + low; the high part has few enough bits that n * high is exact

@@ -7,7 +7,7 @@ import math
 from graphc.codegen.mathlib.coefficients import ASIN_F32, ASIN_F64, ATAN_F32, ATAN_F64
 from graphc.codegen.mathlib.kit import poly, sign_of
 from graphc.dtypes import float32, float64
-from graphc.scalar import Scalar, copysign, fma, select, sqrt
+from graphc.scalars import Scalar, copysign, fma, select, sqrt
 from graphc.target import Target
 
 TAN_EIGHTH = math.sqrt(2.0) - 1.0  # tan(pi/8)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc.dtypes import bool_, float32, float64, int32, int64
-from graphc.scalar import Operand, Scalar, arg, fma, scalar, select
+from graphc.scalars import Operand, Scalar, arg, fma, scalar, select
 from graphc.target import Target
 
 

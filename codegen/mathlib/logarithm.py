@@ -12,7 +12,7 @@ from graphc.codegen.mathlib.coefficients import LOG_F32, LOG_F64, LOG_SHORT
 from graphc.codegen.mathlib.exponential import LOG2, exp_of_negative
 from graphc.codegen.mathlib.kit import bits, fast_two_sum, format_of, negative_size, poly, two_sum
 from graphc.dtypes import float32, float64
-from graphc.scalar import Scalar, copysign, fma, select, shift_right, sqrt
+from graphc.scalars import Scalar, copysign, fma, select, shift_right, sqrt
 from graphc.target import Target
 
 INF, NAN = math.inf, math.nan

@@ -25,7 +25,7 @@ from graphc.codegen.mathlib.kit import (
 )
 from graphc.codegen.mathlib.logarithm import log_short, split
 from graphc.dtypes import float32, float64
-from graphc.scalar import Scalar, copysign, fma, minimum, select, shift_right, unary
+from graphc.scalars import Scalar, copysign, fma, minimum, select, shift_right, unary
 from graphc.target import Target
 
 INF, NAN = math.inf, math.nan

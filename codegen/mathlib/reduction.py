@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from graphc.codegen.mathlib.kit import Pair, bits, fast_two_sum, two_product
 from graphc.dtypes import float64, int64
-from graphc.scalar import Scalar, lookup, shift_right
+from graphc.scalars import Scalar, lookup, shift_right
 from graphc.target import Target
 
 # The first 1248 bits of 2/pi in words of 32, after two words of zeros for the bits before the point.

@@ -14,7 +14,7 @@ from graphc.codegen.mathlib.coefficients import COS_F32, COS_F64, COS_SHORT, SIN
 from graphc.codegen.mathlib.kit import Pair, bits, detour, fast_two_sum, nearest, poly, rare, two_product
 from graphc.codegen.mathlib.reduction import PIO2, reduce_huge
 from graphc.dtypes import float32, float64
-from graphc.scalar import Scalar, fma, select
+from graphc.scalars import Scalar, fma, select
 from graphc.target import Target
 
 PI = (3.141592653589793, 1.2246467991473532e-16)

@@ -11,7 +11,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
 from graphc.program import Program
-from graphc.scalar import order
+from graphc.scalars import order
 from graphc.types import too_large
 
 

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.values import size_scalar
 from graphc.costs import MULTIPLY_ADD_NS, nanoseconds
 from graphc.dims import Size, Symbol
 from graphc.dtypes import float64
 from graphc.program import Kernel, Launch, Loop, Program, Step
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""

@@ -18,7 +18,7 @@ from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Size
 from graphc.program import Kernel, Program
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.threads import available, get_num_threads
 
 WORTH = 2e4  # ns of work, below which a kernel runs on the caller alone: waking a parked thread takes 20 to 50 us, a spinning one 0.2

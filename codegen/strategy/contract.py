@@ -16,11 +16,11 @@ from functools import lru_cache
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, Placed
 from graphc.dims import Size
 from graphc.program import Axis, Stage
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.target import Target
 
 K_BLOCK = 256  # one panel of b then takes 48 KB: it stays in the second cache while every strip of a passes

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.costs import Kind, cost, instructions, kind
 from graphc.dims import Size
 from graphc.program import Axis
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.target import Target
 
 UNROLL_REDUCTION = 4  # independent accumulators: an add takes 4 cycles and two can start in each

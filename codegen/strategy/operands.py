@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
 from graphc.codegen.llvm.llvm_text import llvm_type
 from graphc.codegen.loops.address import fetch

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter, symbol_of
 from graphc.codegen.llvm.llvm_text import Function, llvm_type
 from graphc.codegen.llvm.values import Scope
@@ -37,7 +37,7 @@ from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q, roo
 from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm import fill
 from graphc.codegen.loops.address import Loaded
 from graphc.codegen.loops.loopir import Block, Call, For, Let, Statement, Store
@@ -11,7 +11,7 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.loops import lanes_of
 from graphc.dims import Size
 from graphc.program import Axis
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.target import Target
 
 UNROLL_DIAGONAL = 64  # elements stored at known places far apart: a load and a store each, where a loop has five instructions

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import emit_op
 from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, mangled
 from graphc.dtypes import int64

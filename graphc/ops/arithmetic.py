@@ -14,7 +14,7 @@ from graphc.ops.compare import where, zeros_as
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.rows import DTYPE_RULES, PUBLIC, elementwise, weak_dtype
 from graphc.ops.spread import astype
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 DTYPE_RULES["quotient"] = lambda d: (d, d) if d.kind == "f" else (float64, float64)  # NumPy's true division of integers
 _POSITIVE = (0.1, 4.0)

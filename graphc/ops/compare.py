@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from graphc import scalar
+from graphc import scalars
 from graphc.dtypes import bool_, promote
 from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
@@ -102,7 +102,7 @@ def _select_type(c: TensorType, a: TensorType, b: TensorType) -> TensorType:
 SELECT = structural(
     "select", 3, "a where c, else b; the value and the derivative of the branch not taken have no influence, nan included.",
     type_rule=_select_type, ref=np.where, vjp=lambda g, out, c, a, b: (None, where(c, g, 0.0), where(c, 0.0, g)), elementwise=True,
-    linear_in=(1, 2), loop=lambda node: LoopForm(lambda read, at, r: scalar.select(read(0, at), read(1, at), read(2, at))),
+    linear_in=(1, 2), loop=lambda node: LoopForm(lambda read, at, r: scalars.select(read(0, at), read(1, at), read(2, at))),
     traits=Traits(masks=lambda out, c, a, b: (None, c, logical_not(c)), keeps_zeros=True),
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import structural
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type
 

@@ -17,7 +17,7 @@ from graphc.ops.registry import ArrayLike, asarray, number, structural
 from graphc.ops.rows import weak_dtype
 from graphc.ops.shape import at_most, in_dtype, known_shape, reshape
 from graphc.ops.spread import astype, broadcast, broadcast_to
-from graphc.scalar import index
+from graphc.scalars import index
 from graphc.types import Shape, TensorType, broadcast_shapes, normal_axis, tensor_type, whole_number
 
 

@@ -16,7 +16,7 @@ from graphc.operators import FUNCTIONS
 from graphc.ops.compare import zeros_as
 from graphc.ops.registry import structural
 from graphc.ops.spread import astype, broadcast, broadcast_to, filled, reduce
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type
 

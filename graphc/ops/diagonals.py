@@ -14,7 +14,7 @@ from graphc.ops.create import iota
 from graphc.ops.registry import ArrayLike, asarray, number, structural
 from graphc.ops.slicing import pad_with
 from graphc.ops.spread import broadcast, reduce
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.traits import Traits
 from graphc.types import Shape, TensorType, normal_axis, tensor_type, whole_number
 

@@ -22,7 +22,7 @@ from graphc.ops.compare import isfinite, isinf, stop_gradient, where, zeros_as
 from graphc.ops.registry import CONSTANT
 from graphc.ops.rows import elementwise
 from graphc.ops.spread import BROADCAST, CAST
-from graphc.scalar import TOGETHER, Scalar
+from graphc.scalars import TOGETHER, Scalar
 
 LN2, LOG2E, LOG10E = math.log(2.0), 1 / math.log(2.0), 1 / math.log(10.0)
 

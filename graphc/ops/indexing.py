@@ -19,7 +19,7 @@ from graphc.ops.ranges import never_negative, within
 from graphc.ops.registry import ArrayLike, asarray, constant, number, structural
 from graphc.ops.shape import at_most, lift, moveaxis, permute, ravel, reshape
 from graphc.ops.spread import astype, broadcast, broadcast_to
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.traits import Traits
 from graphc.types import Shape, TensorType, broadcast_shapes, normal_axis, same_size, tensor_type
 

@@ -20,7 +20,7 @@ from graphc.ops.rows import weak_dtype
 from graphc.ops.shape import expand_dims, in_dtype, known_shape, lift, ravel, reshape
 from graphc.ops.slicing import along
 from graphc.ops.spread import astype, broadcast, broadcast_to
-from graphc.scalar import Scalar, index, select
+from graphc.scalars import Scalar, index, select
 from graphc.traits import Traits
 from graphc.types import TensorType, normal_axis, same_size, tensor_type, whole_number
 

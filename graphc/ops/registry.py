@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc import dims, scalar
+from graphc import dims, scalars
 from graphc.dims import Dim, Undecided
 from graphc.dtypes import as_dtype, int64
 from graphc.errors import ArgumentError, DTypeError, fail
@@ -50,7 +50,7 @@ SHARED = structural("shared", 0, "State: a value kept between calls.", params=("
 CONSTANT = structural("constant", 0, "A fixed array.", params=("value",), ref=lambda value: value.array, traits=Traits(leaf="constant"),
                       type_rule=lambda value: tensor_type(as_dtype(value.array.dtype), value.array.shape))  # fmt: skip
 DIM = structural("size", 0, "The value of a symbolic size.", params=("dim",), type_rule=lambda dim: tensor_type(int64, ()),
-                 loop=lambda node: LoopForm(lambda read, at, r: scalar.index(node.params[0]), view=True))  # fmt: skip
+                 loop=lambda node: LoopForm(lambda read, at, r: scalars.index(node.params[0]), view=True))  # fmt: skip
 
 
 def variable(op: Op, name: str, dtype: object, shape: object, cls: type[Node] = Node) -> Node:

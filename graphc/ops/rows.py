@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from graphc import scalar
+from graphc import scalars
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, int8, promote, to_float
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
@@ -17,7 +17,7 @@ from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import ArrayLike, asarray, register
 from graphc.ops.spread import astype, stretched
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.traits import Row, Traits
 from graphc.types import TensorType, broadcast_shapes, same_size, tensor_type
 
@@ -103,7 +103,7 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
         return tensor_type(DTYPE_RULES[dtype](first.dtype)[1], shape)
 
     def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
-        return emit(scalar, *[read(k, at) for k in range(arity)])
+        return emit(scalars, *[read(k, at) for k in range(arity)])
 
     form = LoopForm(body)
     op = register(

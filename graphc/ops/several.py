@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc import scalar
+from graphc import scalars
 from graphc.dims import Size
 from graphc.dtypes import float64, int32, int64, promote
 from graphc.errors import DTypeError, ShapeError, fail
@@ -30,7 +30,7 @@ from graphc.ops.registry import ArrayLike, asarray, register, structural
 from graphc.ops.rows import DTYPE_RULES, fit, weak_dtype
 from graphc.ops.shape import expand_dims
 from graphc.ops.spread import broadcast
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type
 
@@ -62,7 +62,7 @@ def _pair(
         return tensor_type(made, first.shape), tensor_type(second or made, first.shape)
 
     def form(k: int) -> LoopForm:
-        return LoopForm(lambda read, at, r: emit(scalar, *[read(i, at) for i in range(arity)])[k])
+        return LoopForm(lambda read, at, r: emit(scalars, *[read(i, at) for i in range(arity)])[k])
 
     forms = (form(0), form(1))
     return register(

@@ -13,7 +13,7 @@ from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.ops.spread import astype, broadcast, broadcast_to
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.traits import Traits
 from graphc.types import Shape, TensorType, as_size, broadcast_shapes, normal_axes, normal_axis, same_size, tensor_type
 

@@ -16,7 +16,7 @@ from graphc.operators import FUNCTIONS
 from graphc.ops.registry import ArrayLike, asarray, number, structural
 from graphc.ops.shape import Axes, at_most, in_dtype, lift
 from graphc.ops.spread import broadcast_to, reduce
-from graphc.scalar import Scalar, const_value, index, select
+from graphc.scalars import Scalar, const_value, index, select
 from graphc.traits import Traits
 from graphc.types import Shape, TensorType, normal_axes, tensor_type
 

@@ -16,7 +16,7 @@ from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
 from graphc.ops.registry import ArrayLike, asarray, structural
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.traits import Traits
 from graphc.types import Shape, TensorType, as_shape, same_size, tensor_type
 

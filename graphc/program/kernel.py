@@ -14,9 +14,9 @@ from functools import cached_property
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.dims import Dim, Size, Symbol
-from graphc.scalar import Scalar, order
+from graphc.scalars import Scalar, order
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 

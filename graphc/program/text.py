@@ -9,7 +9,7 @@ from graphc.dtypes import SHORT
 from graphc.program.kernel import BLOCK, Kernel
 from graphc.program.program import PLANNED, Program
 from graphc.program.steps import Branch, Check, HostCall, Launch, Loop, Step, View
-from graphc.scalar import format_index, format_scalar
+from graphc.scalars import format_index, format_scalar
 
 
 def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, str] | None = None) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.costs import Kind, kind
 from graphc.dims import Size, Symbol
 from graphc.program import PLANNED, Axis, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, walk

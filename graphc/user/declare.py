@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
-import graphc.scalar as language
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.registry import tensor
@@ -25,12 +22,3 @@ def matrix(name: str, shape: object = (None, None), dtype: object = "float64") -
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         fail(ShapeError, f"matrix: the shape of {name!r} must be two sizes, got {shape!r}", hint="gx.tensor takes any number")
     return tensor(name, tuple(shape), dtype)
-
-
-class _Declaration(ModuleType):
-    """`gx.scalar` names two things: the module of the scalar language, and, called, the declaration of a 0-d variable."""
-
-    __call__ = staticmethod(scalar)
-
-
-language.__class__ = _Declaration

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.program import PLANNED, Branch, HostCall, Kernel, Launch, Loop, Program, Step, View
-from graphc.scalar import order
+from graphc.scalars import order
 from graphc.verify.fault import broken
 from graphc.verify.kernel import still, values_of
 from graphc.verify.storage import samples

@@ -13,7 +13,7 @@ from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError
 from graphc.ops.registry import OPS
 from graphc.program import BLOCK, NEUTRAL_COMBINES, Axis, Blocks, Kernel, Operand, Stage, Store, format_kernel, loop_index
-from graphc.scalar import Scalar, order
+from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 
 COMBINES = (*NEUTRAL_COMBINES, "recur")

@@ -9,7 +9,7 @@ import numpy as np
 from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
-from graphc.scalar import COMPARISONS, Scalar, format_scalar
+from graphc.scalars import COMPARISONS, Scalar, format_scalar
 
 LEAVES = ("const", "index", "load", "fetch", "local", "arg")
 UNARY = ("neg", "abs", "sqrt", "floor", "ceil", "trunc", "rint", "not")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.ir import Graph, Node
@@ -20,7 +20,7 @@ from graphc.passes.fusion.fuse import checked_indices
 from graphc.passes.fusion.loop_order import own_index, squeezed
 from graphc.passes.fusion.stages import Slots, StageBuilder
 from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, loop_index
-from graphc.scalar import Scalar, replace_leaves
+from graphc.scalars import Scalar, replace_leaves
 
 
 def assemble(graph: Graph, updates: Sequence[tuple[Node, Node]], fused: Fused, size_checks: Sequence[tuple[Size, Size]] = ()) -> Program:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.costs import Limits
 from graphc.dims import Size, Symbol
 from graphc.ir import Node
 from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import Loops, in_order
 from graphc.program import loop_index
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 
 @dataclass

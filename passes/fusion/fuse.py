@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.costs import Limits, limits
 from graphc.dims import Size
 from graphc.errors import CompileError, fail
@@ -36,7 +36,7 @@ from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member
 from graphc.passes.fusion.several import computed_by, form_of, operands, readers, siblings, values
 from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
 from graphc.program import loop_index
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 from graphc.target import Target
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.ir import Node
@@ -18,7 +18,7 @@ from graphc.passes.fusion.cluster import Member
 from graphc.passes.fusion.constant_scatters import flat_places, progression
 from graphc.passes.fusion.loop_order import Loops, own_index, squeezed
 from graphc.program import loop_index
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 Element = Callable[[Node, tuple[Size, ...]], Scalar]  # an element of a node at an index, as the cluster reads it
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.passes.fusion.stages import Slots
 from graphc.program import Axis, Buffer, Kernel, Launch, Program, Stage, Step, Store, loop_index
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside which its turn of the grid's loop costs nothing
 LEAST = 2 * CHUNK  # elements of a nest that is split: fewer are not worth a second thread

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.costs import ONE_BODY
 from graphc.dims import Size
 from graphc.ir import Node
@@ -22,7 +22,7 @@ from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import own_index
 from graphc.passes.fusion.stage_order import Place, costly, places
 from graphc.program import Axis, Buffer, Operand, Stage, Store, loop_index
-from graphc.scalar import Scalar, replace_leaves
+from graphc.scalars import Scalar, replace_leaves
 
 
 @dataclass

@@ -16,7 +16,7 @@ from graphc.ir import Graph, Node
 from graphc.passes.fusion.cluster import Cluster, Fused, Member
 from graphc.passes.fusion.loop_order import in_order, squeezed
 from graphc.program import loop_index
-from graphc.scalar import order
+from graphc.scalars import order
 from graphc.verify.scalar import scalar_fault, show, unbound
 
 POSITIONS = ("argmax", "argmin")

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.dims import Size
 from graphc.program import BLOCK, Axis, Blocks, Buffer, Kernel, Launch, Operand, Piece, Program, Stage, Store, launches, loop_index
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
 LARGEST = 4096  # beyond, blocks get no cheaper, and some rows may stay in the first cache

@@ -8,7 +8,7 @@ from dataclasses import replace
 from operator import itemgetter
 
 from graphc import dims
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.dims import Size
 from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, lifetimes
 

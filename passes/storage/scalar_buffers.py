@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from graphc import scalar as sc
+from graphc import scalars as sc
 from graphc.program import Buffer, Kernel, Launch, Operand, Program, Stage, Step, Store
-from graphc.scalar import Scalar
+from graphc.scalars import Scalar
 
 FEWEST = 4  # values; below that nothing is gained
 

@@ -9,6 +9,7 @@ import graphc as gx
 x = gx.tensor("x", ("n", 3), "float32")
 y: gx.Node = gx.vector("y", "n")
 m = gx.matrix("m", (None, 4))
+t: gx.Node = gx.scalar("t")
 state = gx.shared(np.zeros(3), "state")
 n: gx.Dim = gx.dim("n")
 
