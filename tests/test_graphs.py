@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.derivatives.sparsity import GAIN, colours
+from graphc.derivatives.colours import colours
+from graphc.derivatives.patterns import Pattern
 from graphc.ir import Graph, toposort
 
 
@@ -60,9 +61,10 @@ def test_colours_are_those_of_the_conflict_graph(seed: int) -> None:
     g.add_nodes_from(range(n))
     g.add_edges_from([(a, b) for a in range(n) for b in range(a) if (rows[a] & rows[b]).any()])
     judge = nx.greedy_color(g, strategy=lambda graph, _: range(n))
-    ours = colours(found)
-    if ours is None:
-        assert max(judge.values()) + 1 > n // GAIN
-        return
+    patterns = [Pattern(np.cumsum([0, *p.sum(axis=0)]), np.nonzero(p.T)[1], n) for p in found]
+    count = max(judge.values()) + 1
+    assert colours(patterns, count - 1) is None
+    ours = colours(patterns, count)
+    assert ours is not None
     assert all(ours[a] != ours[b] for a, b in g.edges)
     assert ours.tolist() == [judge[k] for k in range(n)]

@@ -135,6 +135,17 @@ def test_what_is_carried_in_place_must_not_be_read_again() -> None:
         verify_program(replace(planned, buffers=(*planned.buffers[:2], home, *planned.buffers[3:])))
 
 
+def test_what_is_carried_keeps_its_bytes_to_the_end_of_the_turn() -> None:
+    """a doubles, and the old value is read after the new one was written: what the turn computes in between lies elsewhere."""
+    buffers = [one("arena"), one("arena"), one("arena"), one("output"), one("output", 1)]
+    a, new, seven, out, last = range(5)
+    turn = (Launch(DOUBLE, (a, new)), Launch(number(7.0), (seven,)), Launch(ADD, (a, seven, last)))
+    made = program(buffers, [Launch(number(1.0), (a,)), Loop(OUTER, 3, turn, ((a, new),)), Launch(MOVE, (a, out))])
+    planned = ready(made)
+    assert len({planned.buffers[b].offset for b in (a, new, seven)}) == 3
+    assert [float(r[0]) for r in run(made)] == [8.0, 4.0 + 7.0]
+
+
 def test_a_pair_is_not_shared_where_the_old_value_is_read_elsewhere() -> None:
     """y = y reversed, three times: the old array is read in the launch that writes the new one, at other elements."""
     x = gx.tensor("x", (5,))

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from graphc import dims, tree
-from graphc.derivatives import sparsity, stencils
+from graphc.derivatives import stencils
 from graphc.derivatives.batch import batch, lift
+from graphc.derivatives.colours import coloured
+from graphc.derivatives.entries import Entries, dense
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import grad, prepared, pull_back
+from graphc.derivatives.patterns import patterns_of
 from graphc.derivatives.user_trees import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.dims import Size
 from graphc.errors import ArgumentError, DisconnectedError, fail
 from graphc.ir import Node, toposort
-from graphc.ops.create import iota, zeros
+from graphc.ops.create import iota
 from graphc.ops.derived import derived
-from graphc.ops.registry import INPUT, constant, variable
+from graphc.ops.registry import INPUT, variable
 from graphc.ops.shape import moveaxis, reshape
 from graphc.ops.spread import astype
 from graphc.tree import Tree
+
+FEWEST = 8  # seeds; a smaller identity matrix costs nothing
+GAIN = 4  # seeds for each row or colour at least: stores to places from a list cost more than stores in a row
 
 
 def hvp(cost: Node, wrt: Tree, v: Tree, *, consider_constant: Tree = ()) -> Tree:
@@ -44,7 +48,7 @@ def jacobian(outputs: Tree, wrt: Tree, *, mode: str | None = None, consider_cons
 
     mode: "reverse" (a cotangent per output element), "forward" (a tangent per wrt element), or None: forward where all sizes are known
     and wrt has the fewer elements. All seeds go in one batch; where sizes are known and each output depends on few elements of wrt, few
-    seeds do, and the entries that are 0 by structure are exactly 0 (see `stencils`, `sparsity`). Raises what `grad` raises.
+    seeds do, and the entries that are 0 by structure are exactly 0 (see `patterns`). Raises what `grad` raises.
     """
     out, sources = floats_of("jacobian", "outputs", outputs), floats_of("jacobian", "wrt", wrt)
     if mode not in (None, "reverse", "forward"):
@@ -102,27 +106,28 @@ def _columns(outputs: Sequence[Node], wrt: Sequence[Node], constant: set[Node]) 
 
 def _over_basis(results: Sequence[Node], seed: Node, last: bool = False) -> list[Node]:
     """The results, linear in `seed`, for every unit vector in its place: the axes of `seed` before (`last`: after) their own."""
-    rows = stencils.rows_of(results, seed)
-    if rows is not None:
-        return [stencils.matrix(found, seed, node, last) for found, node in zip(rows, results)]
+    entries = _entries(results, seed, last)
+    if entries is not None:
+        return [dense(found, seed, node, last) for found, node in zip(entries, results)]
     size = dims.product(seed.shape)
     index = iota((size,), 0)
     unit = reshape(index, (size, 1)) == reshape(index, (1, size))
     basis = _reshaped(astype(unit, seed.dtype), (size, *seed.shape))
+    whole = [node if is_mapped else lift(node, size) for node, is_mapped in batch(results, {seed: basis}, size)]
     shapes = [(*node.shape, *seed.shape) if last else (*seed.shape, *node.shape) for node in results]
-    lanes = batch(results, {seed: basis}, size)
-    found = sparsity.patterns([node for node, is_mapped in lanes if is_mapped], basis)
-    colour = sparsity.colours(found) if found else None
-    if colour is None or found is None:
-        whole = [node if is_mapped else lift(node, size) for node, is_mapped in lanes]
-        return [_reshaped(moveaxis(node, 0, -1) if last else node, shape) for node, shape in zip(whole, shapes)]
-    count, each = int(colour.max()) + 1, iter(found)
-    few = (colour == np.arange(count)[:, None]).astype(seed.dtype).reshape((count, *seed.shape))
-    shared = batch(results, {seed: constant(few)}, count)
-    return [
-        sparsity.expanded(node, next(each), colour, shape, last) if is_mapped else zeros(shape, node.dtype)
-        for (node, is_mapped), shape in zip(shared, shapes)
-    ]
+    return [_reshaped(moveaxis(node, 0, -1) if last else node, shape) for node, shape in zip(whole, shapes)]
+
+
+def _entries(results: Sequence[Node], seed: Node, last: bool) -> list[Entries] | None:
+    """The entries of d results / d seed that can be other than 0, where they are few: by rows along stencils, else by coloured seeds."""
+    n = seed.size
+    if not isinstance(n, int) or n < FEWEST:
+        return None
+    rows = stencils.rows_of(results, seed, n // GAIN)
+    if rows is not None:
+        return [stencils.entries_of(r) for r in rows]
+    found = patterns_of(results, seed, n // GAIN)
+    return coloured(results, seed, found, n // GAIN, last) if found else None
 
 
 def _reshaped(node: Node, shape: tuple[Size, ...]) -> Node:

@@ -14,17 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graphc.derivatives.entries import Entries
+from graphc.derivatives.patterns import MOST, fixed_index
+from graphc.errors import IndexOutOfRange
 from graphc.ir import Node, make, origin, toposort
 from graphc.ops.compare import where
 from graphc.ops.create import ones, zeros
-from graphc.ops.indexing import gather, scatter
+from graphc.ops.indexing import gather
 from graphc.ops.registry import constant
 from graphc.ops.shape import reshape
 from graphc.ops.slicing import along
-
-FEWEST = 8  # seeds; a smaller identity matrix costs nothing
-GAIN = 4  # seeds for each row at least: stores to places from a list cost more than stores in a row
-MOST = 1 << 20  # elements of a node
 
 
 class Row(NamedTuple):
@@ -38,20 +37,23 @@ class Row(NamedTuple):
 Parts = list[tuple[int, Row]]  # (position among the inputs, row): rows of one result's row
 
 
-def rows_of(results: Sequence[Node], seed: Node) -> list[list[Row]] | None:
-    """The rows of each result; `results` are linear in `seed`. None where there is no such form, or it would have many rows."""
+def rows_of(results: Sequence[Node], seed: Node, most: int) -> list[list[Row]] | None:
+    """The rows of each result; `results` are linear in `seed`. None where there is no such form, or it would have over `most` rows.
+
+    Rows are patterns of one lane an element that carry their numbers along; where there are none, see `patterns_of`.
+    """
     n = seed.size
-    if not isinstance(n, int) or not FEWEST <= n <= MOST:
+    if not isinstance(n, int) or n > MOST:
         return None
     known = {seed: [Row(ones(seed.shape, seed.dtype), np.arange(n).reshape([int(s) for s in seed.shape]), True)]}
     for node in toposort(results, stop=[seed]):
         if node is seed or not any(i in known for i in node.inputs):
             continue
         if isinstance(node.type, tuple) or not isinstance(node.size, int) or node.size > MOST:
-            return None  # of a node of several outputs nothing is known: the result is dense
+            return None  # of a node of several outputs nothing is known
         with origin(node.site):
             rows = _through(node, known)
-        if rows is None or len(rows) > n // GAIN:
+        if rows is None or len(rows) > most:
             return None
         known[node] = rows
     found = [known.get(r, []) for r in results]
@@ -65,14 +67,19 @@ def _through(node: Node, known: Mapping[Node, list[Row]]) -> list[Row] | None:
         return [_joined(node, parts, depend) for parts in _aligned([(k, row) for k in depend for row in known[node.inputs[k]]])]
     if node.op.traits.moves == "join":
         return _put_together(node, known)
-    if node.op.traits.moves not in ("view", "fill") or node.inputs[0] not in known or any(i in known for i in node.inputs[1:]):
+    if node.op.traits.moves not in ("view", "data", "fill") or node.inputs[0] not in known or any(i in known for i in node.inputs[1:]):
         return None
-    rest = [np.asarray(-1)] * (len(node.inputs) - 1)  # pad: nothing is there
+    rest = [np.asarray(-1) if node.op.traits.moves == "fill" else fixed_index(i) for i in node.inputs[1:]]  # pad: nothing is there
+    if any(r is None for r in rest):
+        return None  # where it reads depends on values
     assert node.op.ref is not None
-    return [
-        Row(make(node.op, (row.value, *node.inputs[1:]), node.params), node.op.ref(row.lane, *rest, **node.attrs), row.clean)
-        for row in known[node.inputs[0]]
-    ]
+    rows = known[node.inputs[0]]
+    try:
+        lanes = [node.op.ref(row.lane, *rest, **node.attrs) for row in rows]
+    except IndexOutOfRange:
+        return None  # it is an error at the call
+    values = [make(node.op, (row.value, *node.inputs[1:]), node.params) for row in rows]
+    return [Row(value, lane, row.clean) for value, lane, row in zip(values, lanes, rows)]
 
 
 def _put_together(node: Node, known: Mapping[Node, list[Row]]) -> list[Row]:
@@ -123,23 +130,14 @@ def _joined(node: Node, parts: Parts, depend: Sequence[int]) -> Row:
     return Row(make(node.op, tuple(inputs), node.params), lane, clean)
 
 
-def matrix(rows: Sequence[Row], seed: Node, result: Node, last: bool) -> Node:
-    """d result / d seed, 0 outside of the rows; the seeds' axes come first, or last."""
-    n, size = int(seed.size), int(result.size)
-    shape = (*result.shape, *seed.shape) if last else (*seed.shape, *result.shape)
-    whole = zeros(shape, result.dtype)
-    seen = np.zeros(n * size, bool)
+def entries_of(rows: Sequence[Row]) -> Entries:
+    """The numbers of the rows, with their places."""
+    entries = []
     for row in rows:
         lane = row.lane.ravel()
         e = np.flatnonzero(lane >= 0)
-        if not e.size:
-            continue
-        flat = reshape(row.value, (-1,))
-        gapless = e[-1] - e[0] + 1 == e.size
-        value = along(flat, 0, int(e[0]), e.size) if gapless else gather(flat, constant(e), axes=(0,))
-        target = e * n + lane[e] if last else lane[e] * size + e
-        places = [constant(p) for p in np.unravel_index(target, [int(s) for s in shape])]
-        mode = "add" if seen[target].any() else "set"  # an element that two rows have is their sum
-        seen[target] = True
-        whole = scatter(whole, value, *places, axes=tuple(range(len(shape))), batch=0, mode=mode)
-    return whole
+        if e.size:
+            flat = reshape(row.value, (-1,))
+            gapless = e[-1] - e[0] + 1 == e.size
+            entries.append((along(flat, 0, int(e[0]), e.size) if gapless else gather(flat, constant(e), axes=(0,)), e, lane[e]))
+    return entries
