@@ -145,6 +145,7 @@ def outside_addresses(block: Block, kernel: Kernel, env: Mapping[Symbol, int]) -
                 for turn in range(dims.evaluate(extent, at)):
                     run(body, {**at, symbol: turn})
             case If(condition, body):
+                values([condition], at)
                 if _taken(condition, at):
                     run(body, at)
             case Let(_, value):
