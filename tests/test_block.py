@@ -13,7 +13,7 @@ import graphc as gx
 from graphc.costs import Limits
 from graphc.errors import CompileError
 from graphc.passes.storage import cache_blocks as blocking
-from graphc.program import Kernel, Launch, Piece, Program
+from graphc.program import Kernel, Launch, Piece, Program, format_program
 from graphc.verify.program import verify_program
 from tests.stages import TARGET, assembled, text_of
 
@@ -97,6 +97,17 @@ def test_blocks_run_on_any_number_of_threads_with_rows_of_their_own() -> None:
     for wanted, got in zip(alone(x), together(x), strict=True):
         assert (wanted == got).all()
     close(alone(x)[1], slope(x))
+
+
+def test_runs_are_not_taken_into_runs() -> None:
+    """The pass, run once more, finds nothing to do."""
+    y = gx.tensor("y", ("n",))
+    slopes = gx.grad(gx.sum(chain(gx, y)), y)
+    again = y * gx.sum(slopes)  # of the same length, and later than the sum
+    program = blocking.block(assembled([y], [slopes, gx.grad(gx.sum(chain(gx, again)), again)]), TARGET.l2 // 2)
+    kernels = [s.kernel for s in program.steps if isinstance(s, Launch) and s.kernel.kind == "blocks"]
+    assert len(kernels) > 1 and all(blocking._pointwise(kernel) is None for kernel in kernels)
+    assert format_program(blocking.block(program, TARGET.l2 // 2)) == format_program(program)
 
 
 def test_what_fits_one_block_stays_as_it_is() -> None:
