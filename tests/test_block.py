@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc import scalars as sc
 from graphc.costs import Limits
+from graphc.dtypes import float64, int64
 from graphc.errors import CompileError
 from graphc.passes.storage import cache_blocks as blocking
-from graphc.program import Kernel, Launch, Piece, Program, format_program
+from graphc.program import Axis, Kernel, Launch, Operand, Piece, Program, Stage, Store, format_program, loop_index
 from graphc.verify.program import verify_program
 from tests.stages import TARGET, assembled, text_of
 
@@ -326,3 +328,15 @@ def test_a_run_does_not_draw_a_write_to_state_before_a_check() -> None:
     with pytest.raises(gx.IndexOutOfRange):
         f(np.full(n, 10), *arrays)
     np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))
+
+
+def test_a_kernel_that_also_combines_is_no_run() -> None:
+    """out[i] = b[i] * sum over r of a[0]: what the sum reads is one element of all blocks, but it is a loop of its own."""
+    i, r = loop_index(0), loop_index(0, "r")
+    here, axis = (sc.index(i),), Axis(i, 1000)
+    times = Stage((), sc.load(1, here, float64), float64, stores=(Store(2, here),))
+    sums = Stage((), sc.load(0, (sc.const(0, int64),), float64), float64, (Axis(r, 3),), "sum")
+    operands = (Operand(float64, (1,)), Operand(float64, (1000,)), Operand(float64, (1000,), True))
+    assert blocking._pointwise(Kernel((axis,), (times,), operands)) is not None
+    product = replace(times, body=times.body * sc.local(0, (), float64))
+    assert blocking._pointwise(Kernel((axis,), (sums, product), operands)) is None
