@@ -426,7 +426,7 @@ def test_a_status_that_no_step_gives_is_an_error_of_the_compiler(status: int) ->
 
 def test_the_frame_has_every_size_wherever_it_is_named() -> None:
     """Each of six sizes is named at one place only; the counters of loops lie behind the sizes, what a check found behind these."""
-    names = "arena extent given offset scratch shape".split()
+    names = ["arena", "extent", "given", "offset", "scratch", "shape"]
     arena, extent, given, offset, scratch, shape = map(gx.dim, names)
     x = gx.tensor("x", (given,))
     buffers = (Buffer(float64, (2, shape), "arena", offset=offset),)
