@@ -82,6 +82,19 @@ def test_a_user_turns_verification_on(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(f(np.ones(3)), np.sin(np.ones(3)))
 
 
+@pytest.mark.parametrize(
+    "build",
+    [lambda a, b: a @ b.T, lambda a, b: a.T @ b.T.T, lambda a, b: a[::2, 1:] @ b[1:], lambda a, b: gx.broadcast_to(a[:, :1], (5, 5)) @ b],
+)
+def test_a_product_reads_through_views(build: Callable[[Node, Node], Node]) -> None:
+    """A transposed, sliced or repeated operand is read where it lies: one kernel."""
+    a, b = gx.tensor("a", (5, 5)), gx.tensor("b", (5, 5))
+    f = gx.function([a, b], build(a, b))
+    A, B = np.random.default_rng(3).normal(size=(2, 5, 5))
+    np.testing.assert_allclose(f(A, B), gx.function([a, b], build(a, b), mode="none")(A, B), rtol=1e-12)
+    assert f.cost()["kernels"] == 1
+
+
 # -- clusters ---------------------------------------------------------------------------------------------------------
 def first(fused: Fused) -> Node:
     return fused.clusters[0].members[0].node
