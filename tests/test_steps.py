@@ -424,6 +424,19 @@ def test_a_status_that_no_step_gives_is_an_error_of_the_compiler(status: int) ->
             stop(status, words)
 
 
+def test_the_frame_has_every_size_wherever_it_is_named() -> None:
+    """Each of six sizes is named at one place only; the counters of loops lie behind the sizes, what a check found behind these."""
+    names = ["arena", "extent", "given", "offset", "scratch", "shape"]
+    arena, extent, given, offset, scratch, shape = map(gx.dim, names)
+    x = gx.tensor("x", (given,))
+    buffers = (Buffer(float64, (2, shape), "arena", offset=offset),)
+    loops = (Loop(OUTER, extent, (Loop(INNER, OUTER + 1, ()),)),)
+    frame = frame_of(Program(buffers, loops, (x,), (), (), (), arena=arena, scratch=scratch))
+    assert [s.name for s in frame.symbols] == names
+    assert frame.counters == tuple([s for counter in (OUTER, INNER) for s in dims.symbols(counter)])
+    assert [frame.place[s] for s in (*frame.symbols, *frame.counters)] == list(range(8)) and frame.found == 8
+
+
 # -- lifetimes ------------------------------------------------------------------------------------------------------------
 def test_what_a_loop_reads_lives_through_it() -> None:
     """%0 is read early in each turn: what is written later in a turn must not take its bytes."""
