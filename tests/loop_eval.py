@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dims, scalars
-from graphc.codegen.loops.loopir import Accumulate, Block, For, If, Let, Statement, Store
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, If, Let, Statement, Store
 from graphc.dims import Size, Symbol
 from graphc.ir import Node
 from graphc.program import Kernel
@@ -28,8 +28,10 @@ _UNARY: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 
-def run_scalar(root: Scalar, arrays: Sequence[np.ndarray], env: Mapping[Symbol, int], args: Sequence[Any] = ()) -> Any:
-    """The value of a Scalar with loads from `arrays`, loop axes and sizes from `env`, and placeholders from `args`."""
+def run_scalar(
+    root: Scalar, arrays: Sequence[np.ndarray], env: Mapping[Symbol, int], args: Sequence[Any] = (), known: Mapping[int, Any] | None = None
+) -> Any:
+    """The value of a Scalar with loads from `arrays`, loop axes and sizes from `env`, placeholders from `args`, locals from `known`."""
     value: dict[int, Any] = {}
     for s in order((root,)):
         a = [value[id(x)] for x in s.args]
@@ -48,6 +50,14 @@ def run_scalar(root: Scalar, arrays: Sequence[np.ndarray], env: Mapping[Symbol, 
                     assert len(at) == arrays[slot].ndim, f"{len(at)} indices for {arrays[slot].ndim} axes"
                     assert all(0 <= i < n for i, n in zip(at, arrays[slot].shape)), f"index {at} lies outside {arrays[slot].shape}"
                     result = arrays[slot][at]
+            case "fetch":
+                slot, static, dynamic, masked = s.param
+                result = s.dtype.type(0)
+                if not masked or a[-1]:
+                    result = arrays[slot][_place(static, a[0] if dynamic else 0, arrays[slot], env)]
+            case "local":
+                assert known is not None
+                result = known[s.param]
             case "select":
                 result = a[1] if a[0] else a[2]
             case "fma":
@@ -135,6 +145,7 @@ def outside_addresses(block: Block, kernel: Kernel, env: Mapping[Symbol, int]) -
                 for turn in range(dims.evaluate(extent, at)):
                     run(body, {**at, symbol: turn})
             case If(condition, body):
+                values([condition], at)
                 if _taken(condition, at):
                     run(body, at)
             case Let(_, value):
@@ -155,3 +166,66 @@ def _taken(mask: Scalar, at: Mapping[Symbol, int]) -> bool:
     if any(s.op in ("fetch", "local", "load") for s in order((mask,))):
         return False
     return bool(run_scalar(mask, (), at))
+
+
+# -- what lowered loops do ----------------------------------------------------------------------------------------------
+_COMBINED: dict[str, Callable[[Any, Any], Any]] = {
+    "sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum, "any": np.bitwise_or, "all": np.bitwise_and,
+}  # fmt: skip
+_LAST = np.iinfo(np.int64).max
+
+
+def run_loops(block: Block, arrays: Sequence[np.ndarray], env: Mapping[Symbol, int]) -> None:
+    """The statements one after the other, for every turn, on flat arrays: whatever kinds the loops are of."""
+    with np.errstate(all="ignore"):
+        _run(block, arrays, dict(env), {}, {})
+
+
+def _run(s: Statement, arrays: Sequence[np.ndarray], at: dict[Symbol, int], known: dict[int, Any], best: dict[int, Any]) -> None:
+    def value(root: Scalar) -> Any:
+        return run_scalar(root, arrays, at, (), known)
+
+    match s:
+        case Block(body):
+            for inner in body:
+                _run(inner, arrays, at, known, best)
+        case For(index, extent, _, body):
+            (symbol,) = dims.symbols(index)
+            for turn in range(dims.evaluate(extent, at)):
+                _run(body, arrays, {**at, symbol: turn}, known, best)
+        case If(condition, body):
+            if value(condition):
+                _run(body, arrays, at, known, best)
+        case Let(name, root):
+            known[name] = value(root)
+        case Alloc(name, dtype, combine):
+            known[name], best[name] = (_LAST if combine.startswith("arg") else _start(combine, dtype)), None
+        case Accumulate(name, combine, root, other):
+            new, old = value(root), known[name]
+            if combine == "recur":
+                known[name] = value(other) * old + new
+            elif combine.startswith("arg"):
+                ahead = best[name] is None or (new > best[name] if combine == "argmax" else new < best[name])
+                if ahead or (new == best[name] and value(other) < old):
+                    known[name], best[name] = value(other), new
+            else:
+                known[name] = _COMBINED[combine](old, new)
+        case Store(slot, dynamic, static, root, mode):
+            place = _place(static, 0 if dynamic is None else value(dynamic), arrays[slot], at)
+            new = value(root)
+            arrays[slot][place] = arrays[slot][place] + new if mode == "add" else new
+
+
+def _start(combine: str, dtype: np.dtype) -> Any:
+    if combine in ("sum", "any", "recur"):
+        return dtype.type(0)
+    if combine in ("prod", "all"):
+        return dtype.type(1)
+    low, high = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return dtype.type(low if combine == "max" else high)
+
+
+def _place(static: Size, dynamic: Any, array: np.ndarray, at: Mapping[Symbol, int]) -> int:
+    place = int(dims.evaluate(static, at)) + int(dynamic)
+    assert 0 <= place < array.size, f"element {place} of {array.size}, from {static}"
+    return place

@@ -56,7 +56,9 @@ RECUR = [Alloc(0, float64, "recur"), loop(I1, 4, Accumulate(0, "recur", X, X * 0
         [loop(I0, N, *RECUR)],
         [loop(I0, N, loop(I1, I0 + 1, Let(0, fetch(1, I0))))],
         [loop(I0, N, Store(1, fetch(2, I0, int64), 0, fetch(0, I0 - 1, float64, sc.index(I0) > 0, masked=True)), parallel=True)],
-        [loop(I0, N, Store(1, None, I0, fetch(0, 0, float64, fetch(2, I0, int64), dynamic=True), "add"), kind="unroll")],
+        [loop(I0, 3, Store(1, None, I0, fetch(0, 0, float64, fetch(2, I0, int64), dynamic=True), "add"), kind="unroll")],
+        [loop(I0, N, Let(0, fetch(1, I0)), Store(1, None, I0, local(0) + fetch(1, I0)))],
+        [Alloc(0, float64, "sum"), loop(I0, N, Accumulate(0, "sum", fetch(1, I0)), kind="vector", lanes=4), Let(1, local(0) + local(0))],
         [Call("gemm", 3)],
     ],
 )
@@ -65,6 +67,11 @@ def test_good(body: list[Statement]) -> None:
 
 
 LEAST = Accumulate(0, "argmin", fetch(1, I0), sc.index(I0))
+
+
+PLUS, OLD = Accumulate(0, "sum", fetch(1, I0)), Let(0, fetch(1, I0))
+RECUR_STEP = Accumulate(0, "recur", fetch(0, I1), fetch(0, I1))
+ADD = Store(1, None, 4 * I0 + I1, sc.const(1.0, float64), "add")
 
 
 def inside(*body: Statement) -> list[Statement]:
@@ -114,6 +121,18 @@ def inside(*body: Statement) -> list[Statement]:
         ("b0 is no operand that is written", inside(Store(0, None, I0, fetch(1, I0)))),
         ("b7 is no operand that is written", inside(Store(7, None, I0, fetch(1, I0)))),
         ("b1 holds float64, the value is bool", inside(Store(1, None, I0, sc.const(True, bool_)))),
+        ("all of n turns at once", [loop(I0, N, kind="unroll")]),
+        ("adds to places .* that are not in a row", [loop(I0, 3, loop(I1, 4, ADD), kind="vector", lanes=4)]),
+        ("t0 takes its steps in order, not 8 of i1 at once", [RECUR[0], loop(I1, 4, RECUR_STEP, kind="vector", lanes=4, unroll=2)]),
+        ("t0 takes its steps in order, not 2 of i1 at once", [RECUR[0], loop(I1, 4, RECUR_STEP, unroll=2)]),
+        ("t0 takes its steps in order, not 2 of i0 at once", [Alloc(0, float64, "sum", True), loop(I0, N, PLUS, unroll=2)]),
+        ("t0 is updated by the turns of a parallel loop", [SUM[0], loop(I0, N, PLUS, parallel=True)]),
+        ("t0 is updated over different numbers of lanes", [SUM[0], *[loop(I0, N, PLUS, kind="vector", lanes=k) for k in (4, 8)]]),
+        ("t0 is updated over different numbers of lanes", [SUM[0], For(I0, N, "vector", Block((PLUS,)), 4, tail=2)]),
+        ("t0 is read inside a loop that updates it", [SUM[0], *inside(PLUS, Let(1, local(0)))]),
+        ("t0 is read again after it was changed", [SUM[0], *inside(PLUS), Let(1, local(0)), *inside(PLUS), Let(2, local(0))]),
+        ("b1 is read again after it was changed", inside(OLD, Store(1, None, I0, local(0)), Let(1, fetch(1, I0)))),
+        ("b1 is read again after it was changed", [Let(0, fetch(1, 0)), *inside(Let(1, fetch(1, 0)), Store(1, None, I0, local(1)))]),
         ("str is no statement", ["x = 1"]),
     ],
 )  # fmt: skip

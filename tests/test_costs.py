@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 import graphc.ops  # noqa: F401
+from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH as FUNCTIONS
 from graphc.codegen.mathlib import expand
-from graphc.codegen.runtime.estimate import kernel_work
+from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work
 from graphc.codegen.strategy.loops import column_tile
 from graphc.codegen.target import named
 from graphc.costs import COSTS, MATH, Kind, cost, instructions, is_dear, limits, nanoseconds
 from graphc.dtypes import float32, float64
 from graphc.ops.registry import tensor
+from tests.loop_eval import run_scalar
 from tests.test_contract_kernels import program
 
 OWN_OF_MATHLIB = {"ldexp", "rare", "detour"}  # only expansions hold them
@@ -77,3 +79,22 @@ def test_estimates_ask_the_table() -> None:
     (kernel,) = program((x,), (x + 1.0,)).kernels()
     (work,) = kernel_work(kernel).items()
     assert work == (1000, pytest.approx(nanoseconds(kernel.stages[0].body)))
+
+
+def test_work_in_double_is_the_work_for_any_sizes() -> None:
+    """Divisions and remainders of sizes among them; and products far beyond int64."""
+    n, m = dims.dim("n"), dims.dim("m")
+    sizes: Work = {
+        5: 2.0,
+        n: 3.0,
+        n * m * m: 0.5,
+        dims.floordiv(n + 7, 4): 100.0,
+        dims.mod(n + 2 * m, 5): 10.0,
+        dims.minimum(n, m) - 1: 7.0,
+    }
+    assert static_work(sizes) == 10.0 and static_work({3: 1.5, 4: 2.0, n: 9.0}) == 12.5
+    assert run_scalar(in_double({3: 1.5, 4: 2.0}), [], {}) == 12.5
+    for rows, columns in ((0, 1), (1, 1), (3, 5), (10, 4), (1023, 77), (3_000_000_000, 3_000_000_000)):
+        env = {dims.as_symbol(n): rows, dims.as_symbol(m): columns}
+        want = sum(weight * dims.evaluate(size, env) for size, weight in sizes.items())
+        assert run_scalar(in_double(sizes), [], env) == pytest.approx(want, rel=1e-12)

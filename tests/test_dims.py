@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import random
 
@@ -238,3 +239,42 @@ def test_errors() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         n.terms = ()
     assert isinstance(n, Dim)
+
+
+def test_what_an_int64_holds() -> None:
+    """To the number: the ends of int64, for the size and for the operands of its calls."""
+    least, most = -(2**63), 2**63 - 1
+    for end in (least, most):
+        assert dims.fits_int64(n, {N: end}) and dims.fits_int64(n + 5, {N: end - 5})
+        assert dims.fits_int64(floordiv(n, 3), {N: end}) and dims.fits_int64(maximum(n, m), {N: end, M: 0})
+    for beyond in (least - 1, most + 1):
+        assert not dims.fits_int64(n, {N: beyond}) and not dims.fits_int64(n + 5, {N: beyond - 5})
+        assert not dims.fits_int64(floordiv(n, 3), {N: beyond}), "the quotient fits, its operand does not"
+        assert not dims.fits_int64(minimum(maximum(n, m), k), {N: beyond, M: 0, K: 0})
+
+
+ROOT = math.isqrt(2**63 - 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "want"),
+    [
+        ([n], 2**63 - 1),
+        ([2 * n + 1], (2**63 - 2) // 2), ([7 - 3 * n], (2**63 - 8) // 3), ([n * n], ROOT), ([n * m], ROOT),
+        ([n * n * n], 2**21 - 1), ([n * n * n * 8], 2**20 - 1), ([n, n * n, 5], ROOT), ([4], 2**63 - 1), ([], 2**63 - 1),
+        ([n * floordiv(m, 2)], ROOT), ([floordiv(n * n, 1 + 4)], ROOT), ([n + m], 2**62 - 1), ([n - m - 1], 2**62 - 1),
+        ([n - 2**62], 2**62 - 1),
+        ([n + 2**63], -1),
+    ],
+)  # fmt: skip
+def test_sizes_that_are_safe_in_native_code(sizes: list[Size], want: int) -> None:
+    """No size up to the answer leaves int64, and one more may."""
+    assert dims.safe_up_to(sizes) == want
+
+
+def test_a_name_that_a_user_gives_is_no_symbol_of_ours() -> None:
+    """Named symbols have the serial 0, those that come without a name one each, from 1 on: no two are ordered alike."""
+    for name, made in (("turn0", dims.counter("turn0")), ("_d", dims.fresh("d")), ("i0", axis("i0")), ("q", dims.fresh_of("q", 0))):
+        named, ours = dims.as_symbol(dim(name)), dims.as_symbol(made)
+        assert named is not None and ours is not None
+        assert named.serial == 0 < ours.serial and named.key != ours.key and named != ours

@@ -137,3 +137,16 @@ def test_error_texts() -> None:
     ]:
         with pytest.raises(kind, match=f"^{text}$"):
             build()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"])
+def test_a_call_reports_indices_of_every_integer_dtype(dtype: str) -> None:
+    x, i = gx.tensor("x", ("n",)), gx.tensor("i", ("k", 2), dtype)
+    f = gx.function([x, i], gx.take(x, i) * 2)
+    X = np.arange(3.0)
+    np.testing.assert_array_equal(f(X, np.array([[0, 2], [1, 1]], dtype)), [[0, 4], [2, 2]])
+    for bad in (3, 127, np.iinfo(dtype).max, *((-4, -128, np.iinfo(dtype).min) if dtype.startswith("i") else ())):
+        with pytest.raises(IndexOutOfRange, match=rf"^index {bad} at position \(1, 0\) is out of range for an axis of size 3"):
+            f(X, np.array([[0, 2], [bad, 200 % 128], [1, 1]], dtype))
+    with pytest.raises(IndexOutOfRange, match=r"^index 0 at position \(0, 0\) is out of range for an axis of size 0"):
+        f(X[:0], np.zeros((1, 2), dtype))

@@ -14,7 +14,7 @@ from graphc import dims
 from graphc.costs import Limits
 from graphc.dims import Size
 from graphc.ir import Node
-from graphc.passes.storage.memory import Free, _take
+from graphc.passes.storage.memory import Fits, Free, _take
 from graphc.program import Launch, format_program
 from tests.stages import assembled, planned
 
@@ -179,7 +179,7 @@ def test_free_blocks_are_taken_as_by_first_fit() -> None:
                 plain.append(block)
                 continue
             size = rng.choice(choices)
-            live.append(_take(size, sizes, free, {}))
+            live.append(_take(size, sizes, free, Fits()))
             assert live[-1] == _first_fit(size, listed, plain) and sizes == listed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,7 +19,7 @@ from graphc.passes import pipeline
 from graphc.passes.fusion.cluster import Fused
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.fusion.verify_clusters import verify_clusters
-from graphc.passes.pipeline import PROGRAM, Log, ProgramPass, plan
+from graphc.passes.pipeline import PROGRAM, Log, ProgramPass, optimise, plan
 from graphc.program import loop_index
 
 
@@ -32,6 +34,16 @@ def test_every_pass_is_a_named_row_that_is_logged() -> None:
     plan(softmax_of_product(), [], [], log)
     assert [line.split(":")[0] for line in log.lines] == [row.name for row in PROGRAM]
     assert len({row.name for row in PROGRAM}) == len(PROGRAM)
+
+
+def test_the_times_that_are_logged_are_parts_of_the_call() -> None:
+    log = Log()
+    start = time.perf_counter()
+    plan(optimise(softmax_of_product(), "default", log), [], [], log)
+    took = (time.perf_counter() - start) * 1e3
+    logged = [float(re.findall(r"([-\d.]+) ms", line)[0]) for line in log.lines if " ms" in line]
+    assert len(logged) > len(PROGRAM) - 2 and min(logged) >= 0
+    assert sum(logged) <= took + 0.05 * len(logged)  # each is rounded to a tenth
 
 
 @pytest.mark.parametrize("name", [row.name for row in PROGRAM])
@@ -53,18 +65,34 @@ def test_a_fault_in_a_pass_is_caught_behind_it(name: str) -> None:
 
 def test_a_user_turns_verification_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
+    graphs: list[object] = []
     monkeypatch.setattr(pipeline, "verify_program", lambda program: seen.append(program))
+    monkeypatch.setattr(pipeline, "verify", lambda graph: graphs.append(graph))
     x = gx.tensor("x", (3,))
     before = default_options()
     set_default_options(Options())
     try:
         gx.function([x], gx.sin(x))
-        assert not seen
+        assert not seen and not graphs
         f = gx.function([x], gx.sin(x), mode="verify")
     finally:
         set_default_options(before)
     assert len(seen) > 2  # each time that a row has made another one
+    assert len(graphs) > 1  # before the first graph pass and after each
     np.testing.assert_allclose(f(np.ones(3)), np.sin(np.ones(3)))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda a, b: a @ b.T, lambda a, b: a.T @ b.T.T, lambda a, b: a[::2, 1:] @ b[1:], lambda a, b: gx.broadcast_to(a[:, :1], (5, 5)) @ b],
+)
+def test_a_product_reads_through_views(build: Callable[[Node, Node], Node]) -> None:
+    """A transposed, sliced or repeated operand is read where it lies: one kernel."""
+    a, b = gx.tensor("a", (5, 5)), gx.tensor("b", (5, 5))
+    f = gx.function([a, b], build(a, b))
+    A, B = np.random.default_rng(3).normal(size=(2, 5, 5))
+    np.testing.assert_allclose(f(A, B), gx.function([a, b], build(a, b), mode="none")(A, B), rtol=1e-12)
+    assert f.cost()["kernels"] == 1
 
 
 # -- clusters ---------------------------------------------------------------------------------------------------------
@@ -143,8 +171,17 @@ FAULTS: list[tuple[Callable[[Fused], None], str]] = [
 ]  # fmt: skip
 
 
-def test_the_clusters_of_a_program_are_right() -> None:
-    graph = softmax_of_product()
+def scatters_and_joins() -> Graph:
+    """Sums to places that a call gives, into an array that is computed; parts of one array; a scan with a consumer."""
+    w, i = gx.tensor("w", ("n", 3)), gx.tensor("i", ("k",), "int64")
+    rows = gx.exp(gx.take(w, i, axis=0))
+    into = gx.cos(w).at[i].add(rows)
+    return Graph((w, i), (gx.grad(rows.sum(), w), into, gx.concatenate([gx.sin(w), w * 2]), gx.cumsum(gx.exp(w), axis=1) * 2))
+
+
+@pytest.mark.parametrize("make", [softmax_of_product, scatters_and_joins])
+def test_the_clusters_of_a_program_are_right(make: Callable[[], Graph]) -> None:
+    graph = make()
     fused = fuse(graph)
     assert len(fused.clusters) > 1
     verify_clusters(graph, fused)

@@ -13,6 +13,7 @@ import pytest
 import graphc as gx
 from graphc.interp import evaluate
 from graphc.ir import Graph, Node, toposort
+from graphc.ops.indexing import gather
 from graphc.passes.prepare import PREPARE, prepare
 from graphc.passes.rewriting.rewrite import Log
 from graphc.passes.simplify import simplify
@@ -241,3 +242,32 @@ def test_logistic_regression_has_no_log_of_a_sigmoid() -> None:
     assert (counted["log"], counted["exp"], counted["softplus"], counted["sigmoid"]) == (0, 0, 2, 2)
     assert counted["contract"] == 2
     assert all(line.split(":")[0].endswith("test_prepare.py") for lines in log.sites.values() for line in lines)
+
+
+# -- what depends on constants only ---------------------------------------------------------------------------------------
+def test_what_is_folded() -> None:
+    """Results of up to 4096 elements, and longer ones that are no longer than what they are computed from."""
+    for made, folded in (
+        (gx.asarray(2.0) * 3.0, True),
+        (-gx.asarray(np.arange(5000.0)), True),
+        (gx.asarray(np.arange(5000.0)) + np.arange(5000.0), True),
+        (gx.outer(np.arange(64.0), np.arange(64.0)), True),
+        (gx.outer(np.arange(64.0), np.arange(65.0)), False),
+        (gx.broadcast_to(gx.asarray(2.0), (3,)), False),  # a number that fills an array costs nothing
+        (gx.broadcast_to(gx.asarray(np.arange(3.0)), (2, 3)), False),
+        (gather(gx.asarray(np.arange(3.0)), gx.asarray(np.array([5])), axes=(0,)), False),  # an error of the call, not of the build
+        (gx.frexp(gx.asarray(3.0))[0], False),
+    ):
+        (result,) = simplified(made)
+        assert (result.op.name == "constant") is folded, format_graph(Graph((), (result,)))
+        assert result.type is made.type
+
+
+def test_what_depends_on_a_size_is_not_folded() -> None:
+    n = gx.dim("n")
+    x, six = gx.tensor("x", (n,)), gx.asarray(np.arange(6.0))
+    f = gx.function([x], [gx.asarray(n) * 2, six[n : n + 2] * 2, gx.zeros((n,)) + 1, gx.broadcast_to(gx.asarray(2.0), (n,)) * 3])
+    for size in (0, 1, 4):
+        got = f(np.ones(size))
+        for a, b in zip(got, (2 * size, 2.0 * np.arange(6.0)[size : size + 2], np.ones(size), np.full(size, 6.0)), strict=True):
+            np.testing.assert_array_equal(a, b, strict=isinstance(b, np.ndarray))

@@ -14,7 +14,7 @@ from graphc.codegen.loops.loopir import Block, For, If, Let, Statement, Store
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.loops.prove_addresses import unproved
 from graphc.dims import Dim, Size
-from graphc.dtypes import float64, int64
+from graphc.dtypes import bool_, float64, int64
 from graphc.errors import GraphcError
 from graphc.ops.derived import settled
 from graphc.program import Kernel, Operand, loop_index
@@ -54,6 +54,11 @@ GOOD: list[Statement] = [
     loop(I0, N + 5, If((sc.index(I0) >= 2) & (sc.index(I0) < sc.index(N + 2)), Block((Store(1, None, I0 - 2, sc.const(0.0, float64)),)))),
     loop(I0, N, read(0, 4 * dims.floordiv(I0, 2) + 3, sc.index(dims.floordiv(I0, 2)) < 1, masked=True)),
     loop(I0, 0, read(1, I0 + 99)),
+    loop(I0, N + 2, read(1, I0 - 2, sc.index(I0) > 1, masked=True)),
+    loop(I0, N, read(1, I0 + 1, sc.index(I0 + 1) <= sc.index(N - 1), masked=True)),
+    loop(I0, N, read(1, 2 * I0, sc.scalar("eq", (sc.index(I0), sc.const(0, int64)), bool_), masked=True)),
+    loop(I0, N, read(1, 2 * I0, sc.scalar("eq", (sc.const(0, int64), sc.index(I0)), bool_), masked=True)),
+    loop(I0, N, Let(0, fetch(1, I0)), Store(1, None, N - 1 - I0, fetch(0, 4 * I0 + 3))),
 ]
 BAD: list[Statement] = [
     loop(I0, N, loop(I1, 4, read(0, 4 * I0 + I1 + 1))),
@@ -65,6 +70,12 @@ BAD: list[Statement] = [
     loop(I0, GRID, loop(I1, CHUNK, read(1, 16 * I0 + I1 + 1))),
     loop(I0, N + 2, read(1, I0 - 2, sc.index(I0) >= 1, masked=True)),
     loop(I0, N + 2, read(1, I0 - 2, (sc.index(I0) >= 2) | (sc.index(I0) < 1), masked=True)),
+    loop(I0, N + 2, read(1, I0 - 2, sc.index(I0) > 0, masked=True)),
+    loop(I0, N, read(1, I0 + 1, sc.index(I0 + 1) <= sc.index(N), masked=True)),
+    loop(I0, N, read(1, 2 * I0, sc.scalar("ne", (sc.index(I0), sc.const(0, int64)), bool_), masked=True)),
+    loop(I0, N, Store(1, None, N - I0, fetch(0, 4 * I0 + 3))),
+    loop(I0, N, Store(1, None, I0, fetch(0, 4 * I0 + 4))),
+    loop(I0, N, If(fetch(1, I0 + 1) > 0.0, Block(()))),
     loop(I0, N + 3, If((sc.index(I0) >= 2), Block((Store(1, None, I0 - 2, sc.const(0.0, float64)),)))),
 ]
 
@@ -91,6 +102,12 @@ def test_what_depends_on_values_is_said() -> None:
     body = Block((loop(I0, N, Store(1, fetch(2, I0), 0, sc.const(0.0, float64))),))
     (found,) = unproved(body, KERNEL)
     assert found.dynamic and str(found) == "an address that depends on values into b1, in b1[b2[i0] + 0] = 0.0"
+
+
+def test_a_mask_made_of_values_proves_nothing() -> None:
+    for mask in (fetch(2, I0) >= 2, fetch(1, I0) >= 2.0, (fetch(2, I0) >= 2) & (sc.index(I0) >= 1)):
+        (found,) = unproved(Block((loop(I0, N + 2, read(1, I0 - 2, mask, masked=True)),)), KERNEL)[-1:]
+        assert found.slot == 1 and found.offset == I0 - 2 and not found.dynamic
 
 
 def test_the_loops_that_once_merged_too_far() -> None:

@@ -262,6 +262,9 @@ def test_map_regions_of_several_bodies() -> None:
     assert map_regions(node, lambda r: r) == node.params
     assert map_regions(node, lambda r: r.with_outputs([-r.outputs[0]]))[0][1].outputs[0] is -gx.cos(bound(0, t))
     assert evaluate([node], {x: 0.5})[0] == np.cos(0.5)
+    blank = Op("blank", 1, (), "No meaning in NumPy.", lambda x: x)
+    for kept in (make(pick, (gx.asarray(1.0),), ((one, two), 1)), make(blank, (gx.asarray(1.0),))):
+        assert simplify(Graph((), (kept,))).outputs[0] is kept, "what runs a body, or has no meaning in NumPy, is not folded"
 
 
 # -- derivatives and lanes ----------------------------------------------------------------------------------------------

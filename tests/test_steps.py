@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 import graphc as gx
 from graphc import dims
 from graphc import scalars as sc
+from graphc.codegen.frame import frame_of
+from graphc.codegen.runtime.estimate import work
 from graphc.codegen.runtime.executable import Executable
+from graphc.codegen.runtime.stops import Stops
 from graphc.dims import Size
 from graphc.dtypes import bool_, float64, int64
 from graphc.errors import CompileError, DTypeError, IndexOutOfRange, ShapeError
@@ -131,6 +135,17 @@ def test_what_is_carried_in_place_must_not_be_read_again() -> None:
         verify_program(replace(planned, buffers=(*planned.buffers[:2], home, *planned.buffers[3:])))
 
 
+def test_what_is_carried_keeps_its_bytes_to_the_end_of_the_turn() -> None:
+    """a doubles, and the old value is read after the new one was written: what the turn computes in between lies elsewhere."""
+    buffers = [one("arena"), one("arena"), one("arena"), one("output"), one("output", 1)]
+    a, new, seven, out, last = range(5)
+    turn = (Launch(DOUBLE, (a, new)), Launch(number(7.0), (seven,)), Launch(ADD, (a, seven, last)))
+    made = program(buffers, [Launch(number(1.0), (a,)), Loop(OUTER, 3, turn, ((a, new),)), Launch(MOVE, (a, out))])
+    planned = ready(made)
+    assert len({planned.buffers[b].offset for b in (a, new, seven)}) == 3
+    assert [float(r[0]) for r in run(made)] == [8.0, 4.0 + 7.0]
+
+
 def test_a_pair_is_not_shared_where_the_old_value_is_read_elsewhere() -> None:
     """y = y reversed, three times: the old array is read in the launch that writes the new one, at other elements."""
     x = gx.tensor("x", (5,))
@@ -148,6 +163,18 @@ def test_a_pair_is_not_shared_where_the_old_value_is_read_elsewhere() -> None:
     shared = replace(planned.buffers[2], offset=planned.buffers[1].offset)
     with pytest.raises(CompileError, match="while it reads other elements of it"):
         verify_program(replace(planned, buffers=(*planned.buffers[:2], shared, planned.buffers[3])))
+
+
+def test_the_work_of_loops_is_that_of_all_their_turns() -> None:
+    """Three launches of one kernel: once, in 7 turns, and in at most 7 times n of two loops; a loop without an end is one turn."""
+    n, x = gx.dim("n"), gx.tensor("x", ("n",))
+    buffers = [Buffer(float64, (n,), "input"), one("arena"), one("arena"), one("output"), one("arena", dtype=bool_)]
+    launch = Launch(DOUBLE, (1, 2))
+    nested = Loop(OUTER, 7, (launch, Loop(INNER, n, (launch,))))
+    made = program(buffers, [launch, nested, Loop(OUTER, None, (launch,), condition=4)], [x])
+    (each,) = work(program(buffers, [launch], [x])).items()
+    assert each[0] == 1 and each[1] > 0
+    assert work(made) == {1: pytest.approx(2 * each[1]), 7: pytest.approx(each[1]), 7 * n: pytest.approx(each[1])}
 
 
 def test_a_while_loop() -> None:
@@ -363,6 +390,51 @@ def test_carried_arrays_that_change_places_are_right_inside_calls() -> None:
     told = replace(loop, steps=(HostCall(lambda a: seen.append(float(a[0])), (0,)), *loop.steps))
     run(replace(made, steps=(*made.steps[:2], told, made.steps[3])))
     assert seen == [0, 1, 1, 2, 3, 5]
+
+
+def test_a_call_of_python_gets_parts_and_other_shapes_of_arrays() -> None:
+    """Three turns: all of x as a matrix, two elements of it, and two elements of y, from the last on, to be filled."""
+    x, seen = gx.tensor("x", (6,)), []
+
+    def told(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+        seen.append((whole, part))
+        return part * 10.0
+
+    buffers = [Buffer(float64, (6,), "input"), Buffer(float64, (2, 3), "input", alias=0), Buffer(float64, (2,), "input", alias=0)]
+    buffers += [Buffer(float64, (6,), "output"), Buffer(float64, (2,), "output", alias=3)]
+    body = (View(2, OUTER * 2), View(4, 4 - OUTER * 2), HostCall(told, (1, 2), (4,)))
+    X = np.random.default_rng(1).normal(size=6)
+    (got,) = run(program(buffers, [Loop(OUTER, 3, body)], [x]), [X])
+    np.testing.assert_array_equal(got, X.reshape(3, 2)[::-1].reshape(6) * 10.0)
+    for turn, (whole, part) in enumerate(seen):
+        np.testing.assert_array_equal(whole, X.reshape(2, 3))
+        np.testing.assert_array_equal(part, X[2 * turn : 2 * turn + 2])
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("status", [-7, -2, 1, 5, 6, 100])  # none of these five steps but 0 is a call, none but 2 a check
+def test_a_status_that_no_step_gives_is_an_error_of_the_compiler(status: int) -> None:
+    made, _ = with_state(lambda a: a)
+    planned = ready(made)
+    assert [type(s) for s in planned.numbered] == [HostCall, Launch, Check, Launch, Launch]
+    frame = frame_of(planned)
+    words = (ctypes.c_int64 * frame.words)()
+    for stop in (Stops(planned, frame).fault, lambda n, w: Stops(planned, frame).attend(n, w, [], np.zeros(0, "uint8"))):
+        with pytest.raises(CompileError, match=f"the native code stopped with an unknown status {status}"):
+            stop(status, words)
+
+
+def test_the_frame_has_every_size_wherever_it_is_named() -> None:
+    """Each of six sizes is named at one place only; the counters of loops lie behind the sizes, what a check found behind these."""
+    names = ["arena", "extent", "given", "offset", "scratch", "shape"]
+    arena, extent, given, offset, scratch, shape = map(gx.dim, names)
+    x = gx.tensor("x", (given,))
+    buffers = (Buffer(float64, (2, shape), "arena", offset=offset),)
+    loops = (Loop(OUTER, extent, (Loop(INNER, OUTER + 1, ()),)),)
+    frame = frame_of(Program(buffers, loops, (x,), (), (), (), arena=arena, scratch=scratch))
+    assert [s.name for s in frame.symbols] == names
+    assert frame.counters == tuple([s for counter in (OUTER, INNER) for s in dims.symbols(counter)])
+    assert [frame.place[s] for s in (*frame.symbols, *frame.counters)] == list(range(8)) and frame.found == 8
 
 
 # -- lifetimes ------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -266,6 +266,9 @@ PROGRAMS: list[tuple[str, Callable[[], Program]]] = [
     ("%5 and %6 live at the same time, in steps up to 2 and from 1, and share bytes",
      lambda: replace(buffer(6, offset=0)(), steps=(PROGRAM.steps[0], PROGRAM.steps[2], PROGRAM.steps[1], *PROGRAM.steps[3:]))),
     ("%6 and %8 live at the same time",
+     lambda: replace(PROGRAM, buffers=(*PROGRAM.buffers, Buffer(float64, (N,), "arena", offset=64)),
+                     steps=(*PROGRAM.steps[:3], Launch(COPY, (7, 8)), *PROGRAM.steps[3:]), commit=5)),
+    ("%6 and %8 live at the same time",
      lambda: replace(PROGRAM, buffers=(*PROGRAM.buffers, Buffer(float64, (N,), "arena", offset=8 * N)), arena=8 * N + 8 * N + 64,
                      steps=(*PROGRAM.steps[:3], Launch(COPY, (7, 8)), *PROGRAM.steps[3:]), commit=5)),
 ]  # fmt: skip
@@ -275,6 +278,99 @@ PROGRAMS: list[tuple[str, Callable[[], Program]]] = [
 def test_broken_programs(match: str, make: Callable[[], Program]) -> None:
     with pytest.raises(CompileError, match=match):
         verify_program(make())
+
+
+def numbers() -> list[tuple[str, Callable[[int], Program]]]:
+    """(what it is, the program with another number there) for every number in it that names a buffer or a place in a list."""
+    found: list[tuple[str, Callable[[int], Program]]] = []
+    for k, b in enumerate(PROGRAM.buffers):
+        if b.alias is not None:
+            found.append((f"alias of %{k}", lambda n, k=k: buffer(k, alias=n)()))  # type: ignore[misc]
+        if b.role in ("input", "shared", "output"):
+            found.append((f"index of %{k}", lambda n, k=k: buffer(k, index=n)()))  # type: ignore[misc]
+    for k, old in enumerate(PROGRAM.steps):
+        names = ("buffers",) if isinstance(old, Launch) else ("buffer", "indices")
+        for name in names:
+            value = getattr(old, name)
+            for slot in range(len(value)) if isinstance(value, tuple) else [None]:
+                found.append((f"{name} {slot} of step {k}", lambda n, k=k, name=name, slot=slot: renumbered(k, name, slot, n)))  # type: ignore[misc]
+    for k in range(2):
+        found.append((f"output {k}", lambda n, k=k: replace(PROGRAM, outputs=(n, 4) if k == 0 else (3, n))))  # type: ignore[misc]
+    return found
+
+
+def renumbered(k: int, name: str, slot: int | None, number: int) -> Program:
+    value = getattr(PROGRAM.steps[k], name)
+    changed = number if slot is None else tuple(number if j == slot else b for j, b in enumerate(value))
+    return step(k, replace(PROGRAM.steps[k], **{name: changed}))()
+
+
+@pytest.mark.parametrize(("what", "make"), numbers(), ids=[what for what, _ in numbers()])
+def test_numbers_beyond_the_bounds_are_refused(what: str, make: Callable[[int], Program]) -> None:
+    """By the verifier's own error, one beyond each end and far from it."""
+    for number in (-1, -len(PROGRAM.buffers), len(PROGRAM.buffers), len(PROGRAM.buffers) + 9):
+        with pytest.raises(CompileError):
+            verify_program(make(number))
+
+
+def test_the_commit_point_is_a_place_among_the_steps() -> None:
+    copies = replace(PROGRAM, steps=(Launch(KERNEL, (0, 3, 6)), Launch(COPY, (7, 4)), Launch(ADD, (2, 2, 6))))
+    for commit in (0, 1, 2):
+        verify_program(replace(copies, commit=commit))
+    for commit, message in ((-1, "no place among 3 steps"), (3, "before the commit point 3"), (4, "no place among 3 steps")):
+        with pytest.raises(CompileError, match=message):
+            verify_program(replace(copies, commit=commit))
+
+
+# what is read of an array in the launch that replaces it: the element stored at the end of each outer point, and nothing else
+def in_place(stages: Sequence[Stage], shape: tuple[dims.Size, ...]) -> Program:
+    kernel = Kernel((ROWS,), tuple(stages), (Operand(float64, shape), Operand(float64, shape, True)))
+    buffers = (Buffer(float64, shape, "shared", 0),)
+    return Program(buffers, (Launch(kernel, (0, 0)),), (), (variable(SHARED, "v", float64, shape),), (), (), commit=0)
+
+
+POINT = Stage((), load(0, I0), float64, stores=put(1, I0))
+REFUSED = [
+    ((Stage((COLUMNS,), load(0, I0, I1), float64, stores=put(1, I0, I1)),), (N, 4)),
+    ((POINT, POINT), (N,)),
+    ((Stage((), load(0, I0, R0), float64, (REDUCED,), "sum", put(1, I0, R0), "inclusive"),), (N, 4)),
+    ((Stage((), load(0, N - 1 - I0), float64, stores=put(1, I0)),), (N,)),
+]
+
+
+def test_in_place() -> None:
+    verify_program(in_place([POINT], (N,)))
+    verify_program(in_place([replace(POINT, body=load(0, I0) * 2.0)], (N,)))
+
+
+@pytest.mark.parametrize(("stages", "shape"), REFUSED, ids=["loops of its own", "two stores", "a scan", "backwards"])
+def test_not_in_place(stages: Sequence[Stage], shape: tuple[dims.Size, ...]) -> None:
+    with pytest.raises(CompileError, match="writes %0 while it reads other elements of it"):
+        verify_program(in_place(stages, shape))
+
+
+def with_scratch(role: str = "scratch", **changed: Any) -> Program:
+    """The program with a kernel that has a piece of scratch of its own, four numbers."""
+    kernel = replace(COPY, scratch=((float64, 4),))
+    piece = Buffer(**{"dtype": float64, "shape": (4,), "role": role, "index": 0, "offset": 0, **changed})
+    launch = Launch(kernel, (7, 4), (), (len(PROGRAM.buffers),))
+    return replace(step(3, launch)(), buffers=(*PROGRAM.buffers, piece), scratch=64)
+
+
+def test_scratch_of_a_kernel() -> None:
+    verify_program(with_scratch())
+    verify_program(with_scratch(shape=(2, 2)))
+    wrong = [
+        with_scratch(dtype=int64),
+        with_scratch(shape=(5,)),
+        with_scratch(role="arena"),
+        with_scratch(role="arena", alias=6, shape=(N,)),
+    ]
+    for made in wrong:
+        with pytest.raises(CompileError, match="scratch of f64\\[4\\] is"):
+            verify_program(made)
+    with pytest.raises(CompileError, match="1 buffers for 0 pieces of scratch"):
+        verify_program(step(3, Launch(COPY, (7, 4), (), (5,)))())
 
 
 def test_disjoint_lives_may_share_bytes() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import literal, llvm_type
-from graphc.codegen.llvm.values import Value, Values
-from graphc.codegen.loops.loopir import Accumulate, Block, For, walk
+from graphc.codegen.llvm.values import Value, Values, lane_numbers
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, walk
 from graphc.dtypes import bool_, int64
 from graphc.scalars import Scalar
 
@@ -68,14 +68,16 @@ def combined(v: Values, combine: str, dtype: np.dtype, a: str, b: str, lanes: in
 class Accumulators:
     """Reductions: sums, products, extremes, positions of extremes, recurrences: the part of an emitter that has registers."""
 
-    def __init__(self, values: Values, body: Block) -> None:
-        self.v, self.body = values, body
+    def __init__(self, values: Values) -> None:
+        self.v = values
         self.registers: dict[int, Register] = {}
         values.readers["local"] = self.result
 
-    def new_register(self, name: int, dtype: np.dtype, combine: str, running: bool = False) -> Register:
+    def new_register(self, alloc: Alloc, around: Block) -> Register:
+        """With as many lanes and copies as the loops inside the block around need: another block may have the name for another one."""
+        name, dtype, combine = alloc.name, alloc.dtype, alloc.combine
         lanes, copies, outer = self.v.lanes, 1, self.v.lanes
-        for s in walk(self.body):
+        for s in walk(around):
             if isinstance(s, For) and s.kind == "serial" and s.unroll > 1 and _accumulates(s, name):
                 copies = max(copies, s.unroll)
             if isinstance(s, For) and s.kind == "vector" and s.lanes > 1 and outer == 1 and _accumulates(s, name):
@@ -84,7 +86,7 @@ class Accumulators:
                 dtype = s.value.dtype
         start = literal(neutral(combine, dtype), lanes)
         positions = [literal(LAST, lanes)] * copies if combine.startswith("arg") else []
-        return Register(dtype, combine, lanes, [start] * copies, positions, self.v.here.depth, lanes > outer, running)
+        return Register(dtype, combine, lanes, [start] * copies, positions, self.v.here.depth, lanes > outer, alloc.running)
 
     def register_type(self, register: Register, part: str) -> str:
         return llvm_type(register.dtype if part == "values" else int64, register.lanes)
@@ -92,8 +94,9 @@ class Accumulators:
     def accumulate(self, name: int, value: Scalar, other: Scalar | None, u: int) -> None:
         register = self.registers[name]
         u = u if u < len(register.values) else 0
+        nothing = neutral(register.combine, register.dtype)
         v = self.v.spread(self.v.value(value), value.dtype, register.lanes)
-        v = self.unless_masked(v, neutral(register.combine, register.dtype), register.lanes)
+        v = self.once(self.unless_masked(v, nothing, register.lanes), nothing, register)
         if register.combine == "recur":
             assert other is not None
             f = self.v.spread(self.v.value(other), value.dtype, register.lanes)
@@ -104,7 +107,16 @@ class Accumulators:
             register.values[u] = combined(self.v, register.combine, register.dtype, register.values[u], v, register.lanes)
             return
         p = self.unless_masked(self.v.spread(self.v.value(other), int64, register.lanes), LAST, register.lanes)
+        p = self.once(p, LAST, register)
         register.values[u], register.positions[u] = self.better(register, register.values[u], register.positions[u], v, p, register.lanes)
+
+    def once(self, value: str, otherwise: Scalar, register: Register) -> str:
+        """The value in the first lane alone, where there is one for lanes that only the loops of other updates have."""
+        if not register.own_lanes or self.v.lanes == register.lanes:
+            return value
+        lanes, kind = register.lanes, llvm_type(otherwise.dtype, register.lanes)
+        first = self.v.here.lines.emit(f"icmp eq <{lanes} x i64> {lane_numbers(lanes)}, zeroinitializer")
+        return self.v.here.lines.emit(f"select <{lanes} x i1> {first}, {kind} {value}, {kind} {literal(otherwise, lanes)}")
 
     def unless_masked(self, value: str, otherwise: Scalar, lanes: int) -> str:
         """The value in the lanes that exist, `otherwise` beyond the end of the loop."""

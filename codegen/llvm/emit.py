@@ -44,7 +44,7 @@ class Emitter:
         straight = not any(isinstance(s, For) for s in walk(body))
         self.values = Values(unit, name, kernel.sizes(), outline=straight)
         self.memory = Memory(self.values, kernel)
-        self.accumulators = Accumulators(self.values, body)
+        self.accumulators = Accumulators(self.values)
         self.loops = Loops(self.values, self.accumulators, self.statement, (LO, HI) if shared else None)
         self.numbers = [symbol_of(x) for x in numbers]
         outermost = self.values.scopes[0].axis
@@ -59,8 +59,7 @@ class Emitter:
         v = self.values
         if v.outline:
             write_values(v, [(s.name, s.value) for s in self.body.body if isinstance(s, Let)])
-        for s in self.body.body:
-            self.statement(s)
+        self.statement(self.body, self.body)
         v.entry.line("ret void")
         return Function(self.name, tuple(self.parameters()), v.entry.lines, self.unit.kernel_attributes)
 
@@ -74,18 +73,18 @@ class Emitter:
         """Where a parallel loop of this extent, or a strategy with as many tasks, starts and ends."""
         return (LO, HI) if self.shared else (0, extent)
 
-    def statement(self, s: Statement) -> None:
-        """One statement, where the emitter is."""
+    def statement(self, s: Statement, around: Block) -> None:
+        """One statement, of the function or loop whose body is `around`, where the emitter is."""
         match s:
             case Block(body):
                 for inner in body:
-                    self.statement(inner)
+                    self.statement(inner, around)
             case Let(name, value):
                 self.values.here.memo["local", name] = self.values.value(value)
             case Store(slot, dynamic, static, value, mode):
                 self.memory.store(slot, dynamic, static, value, mode)
-            case Alloc(name, dtype, combine, running):
-                self.accumulators.registers[name] = self.accumulators.new_register(name, dtype, combine, running)
+            case Alloc():
+                self.accumulators.registers[s.name] = self.accumulators.new_register(s, around)
             case Accumulate(name, _, value, other):
                 self.accumulators.accumulate(name, value, other, 0)
             case For():
@@ -119,7 +118,7 @@ class Emitter:
         name = f"{self.name}.{self.values.label('run')}"
         part = Emitter(self.unit, self.kernel, name, block)
         part.values.scopes[0].axis[symbol] = Value("%block", 1, 0)
-        part.statement(block)
+        part.statement(block, block)
         part.values.entry.line("ret void")
         given = [*part.parameters(), "i64 %block"]
         self.module.add(Function(name, tuple(given), part.values.entry.lines, ("nounwind",)))

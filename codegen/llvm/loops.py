@@ -17,10 +17,10 @@ from graphc.program import Axis
 
 
 class Loops:
-    """The part of an emitter that has loops. `write` writes a statement; `range` is the part of the parallel loop that a call runs."""
+    """The part of an emitter that has loops. `write` writes a statement of a body; `range` is what a call runs of the parallel loop."""
 
     def __init__(
-        self, values: Values, accumulators: Accumulators, write: Callable[[Statement], None], span: tuple[Size, Size] | None
+        self, values: Values, accumulators: Accumulators, write: Callable[[Statement, Block], None], span: tuple[Size, Size] | None
     ) -> None:
         self.v, self.accumulators, self.write, self.range = values, accumulators, write, span
 
@@ -66,9 +66,10 @@ class Loops:
         assert symbol is not None
         if s.kind == "unroll":
             assert isinstance(s.extent, int)
+            depth = self.v.here.depth  # of what depends on the index, too: the next copy must not find it outside
             for k in range(s.extent):
-                self.v.scopes.append(Scope(self.v.here.lines, self.v.here.depth, axis={symbol: Value(str(k), 1, 0)}))
-                self.write(s.body)
+                self.v.scopes.append(Scope(self.v.here.lines, depth, axis={symbol: Value(str(k), 1, depth)}))
+                self.write(s.body, s.body)
                 self.v.scopes.pop()
             return
         start, end = self.range if s.parallel and self.range is not None else (0, s.extent)
@@ -127,7 +128,7 @@ class Loops:
             if isinstance(s, Accumulate):
                 self.accumulators.accumulate(s.name, s.value, s.other, u)
             else:
-                self.write(s)
+                self.write(s, body)
 
     def counted(
         self, symbol: Symbol, start: Size, end: Size, step: int, body: Block, copies: Sequence[Callable[[Scope, str], None]]

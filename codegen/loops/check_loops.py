@@ -11,13 +11,13 @@ A `Call` is opaque here: a micro-kernel checks its own parameters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import numpy as np
 
 from graphc import dims
-from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, format_loops
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, format_loops, walk
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT, bool_, int64
 from graphc.errors import CompileError
@@ -35,12 +35,38 @@ class _Scope:
 
     axes: Mapping[Symbol, Size]
     locals: dict[int, np.dtype]
-    registers: dict[int, Alloc]
+    registers: dict[int, _Register]
     within: tuple[str, ...] = ()  # the loops around, as text
     lanes: Symbol | None = None  # the index of the vector loop around
+    loops: tuple[For, ...] = ()
+    seen: dict[Scalar, _Seen] = field(default_factory=dict)  # what was read of accumulators and of arrays that are written
 
     def inner(self, text: str) -> _Scope:
-        return replace(self, locals=dict(self.locals), registers=dict(self.registers), within=(*self.within, text))
+        own = {"locals": dict(self.locals), "registers": dict(self.registers), "seen": dict(self.seen)}
+        return replace(self, within=(*self.within, text), **own)  # type: ignore[arg-type]
+
+    def changed(self, s: Statement) -> None:
+        """What a statement updates is no longer what was read of it."""
+        for read, seen in self.seen.items():
+            if isinstance(s, Accumulate) and read.op == "local" and read.param == s.name:
+                seen.stale = True
+            if isinstance(s, Store) and read.op == "fetch" and read.param[0] == s.slot:
+                seen.stale = True
+
+
+@dataclass
+class _Seen:
+    """A value that code generation keeps for who reads it again."""
+
+    stale: bool = False
+
+
+@dataclass
+class _Register:
+    alloc: Alloc
+    loops: int  # how many are around it
+    in_lanes: bool  # whether one of them is a vector loop
+    lanes: int = 0  # of the vector loops that update it from inside
 
 
 def check_loops(block: Block, kernel: Kernel) -> None:
@@ -88,7 +114,7 @@ class _Checker:
                 if combine not in COMBINES:
                     _broken(f"{combine!r} has no neutral element", s, scope)
                 self.define(name, s, scope)
-                scope.registers[name] = s
+                scope.registers[name] = _Register(s, len(scope.loops), scope.lanes is not None)
                 scope.locals[name] = dtype
             case Accumulate():
                 self.accumulate(s, scope)
@@ -118,8 +144,13 @@ class _Checker:
             _broken(f"the lanes along {scope.lanes} have loops of different lengths", s, scope)
         if s.parallel and scope.within:
             _broken("a parallel loop that is not the outermost one", s, scope)
+        if s.kind == "unroll" and not isinstance(s.extent, int):
+            _broken(f"all of {s.extent} turns at once", s, scope)
+        for later in walk(s.body):
+            scope.changed(later)  # in the turns before
         inner = scope.inner(f"for {s.index} in {s.extent} ({s.kind})")
-        return replace(inner, axes={**scope.axes, symbol: s.extent}, lanes=symbol if s.kind == "vector" else scope.lanes)
+        lanes = symbol if s.kind == "vector" else scope.lanes
+        return replace(inner, axes={**scope.axes, symbol: s.extent}, lanes=lanes, loops=(*scope.loops, s))
 
     def define(self, name: int, s: Statement, scope: _Scope) -> None:
         if name in scope.locals:
@@ -130,21 +161,44 @@ class _Checker:
         register = scope.registers.get(s.name)
         if register is None:
             _broken(f"no accumulator t{s.name} is allocated", s, scope)
-        if register.combine != s.combine:
-            _broken(f"t{s.name} was allocated for {register.combine}", s, scope)
+        alloc = register.alloc
+        if alloc.combine != s.combine:
+            _broken(f"t{s.name} was allocated for {alloc.combine}", s, scope)
+        for loop in scope.loops[register.loops :]:
+            self.updates(register, loop, s, scope)
+        scope.changed(s)
         arg = s.combine in ("argmax", "argmin")
         if (s.other is None) == (arg or s.combine == "recur"):
             _broken(f"{s.combine} goes {'without' if s.other is None else 'with'} a second value", s, scope)
         if s.other is not None:
             self.value(s.other, s, scope)
         result = (s.value if s.other is None or not arg else s.other).dtype  # an arg combine keeps positions
-        if result != register.dtype or (s.other is not None and s.other.dtype != register.dtype) or (arg and result != int64):
-            _broken(f"t{s.name} holds {register.dtype}, the value is {result}", s, scope)
+        if result != alloc.dtype or (s.other is not None and s.other.dtype != alloc.dtype) or (arg and result != int64):
+            _broken(f"t{s.name} holds {alloc.dtype}, the value is {result}", s, scope)
+
+    def updates(self, register: _Register, loop: For, s: Accumulate, scope: _Scope) -> None:
+        """Whether the turns of a loop inside the block of an accumulator can update it: several at once only where any order will do."""
+        if loop.kind != "unroll" and loop.step > 1 and (register.alloc.running or s.combine == "recur"):
+            _broken(f"t{s.name} takes its steps in order, not {loop.step} of {loop.index} at once", s, scope)
+        if loop.parallel:
+            _broken(f"t{s.name} is updated by the turns of a parallel loop", s, scope)
+        if loop.kind == "vector":
+            if loop.tail not in (0, loop.lanes) or register.lanes not in (0, loop.lanes):
+                _broken(f"t{s.name} is updated over different numbers of lanes", s, scope)
+            register.lanes = loop.lanes
+
+    def again(self, read: Scalar, what: str, s: Statement, scope: _Scope) -> None:
+        """A value is read: not once more after it was changed, as what it was at first is kept."""
+        if scope.seen.setdefault(read, _Seen()).stale:
+            _broken(f"{what} is read again after it was changed", s, scope)
 
     def store(self, s: Store, scope: _Scope) -> None:
         self.value(s.value, s, scope)
         if s.mode not in ("set", "add"):
             _broken(f"the unknown mode {s.mode!r}", s, scope)
+        if s.mode == "add" and scope.lanes is not None and not _in_a_row(s.static, scope.lanes):
+            _broken(f"adds to places {s.static} that are not in a row along the lanes", s, scope)
+        scope.changed(s)
         if not 0 <= s.slot < len(self.operands) or not self.operands[s.slot].written:
             _broken(f"b{s.slot} is no operand that is written", s, scope)
         if s.value.dtype != self.operands[s.slot].dtype:
@@ -168,10 +222,22 @@ class _Checker:
                         _broken(f"t{x.param} is read where it is not defined", s, scope)
                     if x.args or x.dtype != scope.locals[x.param]:
                         _broken(f"t{x.param} is one {scope.locals[x.param]}, read as {x.dtype} with {len(x.args)} indices", s, scope)
+                    self.register(x, s, scope)
                 case "fetch":
                     self.fetch(x, s, scope)
                 case "load" | "arg":
                     _broken(f"{x.op} has no meaning in loops, in {show(x)}", s, scope)
+
+    def register(self, x: Scalar, s: Statement, scope: _Scope) -> None:
+        """An accumulator is read when the loops that update it are over, a running one inside them."""
+        register = scope.registers.get(x.param)
+        if register is None:
+            return
+        inside = [a for loop in scope.loops[register.loops :] for a in walk(loop.body)]
+        updating = any(isinstance(a, Accumulate) and a.name == x.param for a in inside)
+        if updating and not register.alloc.running:
+            _broken(f"t{x.param} is read inside a loop that updates it", s, scope)
+        self.again(x, f"t{x.param}", s, scope)
 
     def bound(self, size: Size, s: Statement, scope: _Scope) -> None:
         loose = unbound(size, scope.axes)
@@ -188,6 +254,8 @@ class _Checker:
         if x.dtype != self.operands[slot].dtype:
             _broken(f"b{slot} holds {self.operands[slot].dtype}, not {x.dtype}", s, scope)
         self.offset(slot, x.args[0] if dynamic else None, static, not masked, s, scope)
+        if self.operands[slot].written:
+            self.again(x, f"b{slot}", s, scope)
 
     def offset(self, slot: int, dynamic: Scalar | None, static: Size, exact: bool, s: Statement, scope: _Scope) -> None:
         self.bound(static, s, scope)
@@ -196,6 +264,11 @@ class _Checker:
         size = dims.product(self.operands[slot].shape)
         if exact and dynamic is None and outside(static, size, scope.axes):
             _broken(f"the offset {static} leaves b{slot} of {size} {SHORT[self.operands[slot].dtype]}", s, scope)
+
+
+def _in_a_row(static: Size, lanes: Symbol) -> bool:
+    split = dims.affine(static, lanes)
+    return split is not None and split[0] == 1
 
 
 def _computed(statement: Statement, turns: Size, within: tuple[str, ...]) -> Iterator[tuple[int, Size, tuple[str, ...]]]:

@@ -24,7 +24,8 @@ class For:
 
     kind: "serial", `unroll` turns at once | "unroll", all of them | "vector", which has `lanes` along the axis, `unroll`
     vectors a turn and a masked tail, or, of a long body, every turn `masked`, so that it is written once.
-    A parallel loop is the outermost one, whose turns may run in any order and on several threads.
+    A parallel loop is the outermost one, whose turns may run in any order and on several threads. Whoever makes a vector loop
+    knows that no turn reads what another one stores, as for `check_loops` that is a matter of values.
     """
 
     index: Dim

@@ -12,7 +12,7 @@ from graphc.codegen.frame import Frame, slot_of
 from graphc.codegen.placing import placings
 from graphc.dims import Symbol
 from graphc.errors import CompileError, DTypeError, IndexOutOfRange, ShapeError, compose, fail
-from graphc.program import Check, HostCall, Program
+from graphc.program import Check, HostCall, Program, Step
 
 Words = ctypes.Array[ctypes.c_int64]
 
@@ -27,15 +27,19 @@ class Stops:
 
     def attend(self, status: int, words: Words, arrays: Sequence[np.ndarray], arena: np.ndarray) -> None:
         """Make the host call of this number, or raise what the check of this number found."""
-        step = self.program.numbered[status] if 0 <= status < len(self.program.numbered) else None
+        step = self.step(status)
         if isinstance(step, HostCall):
             self.call(status, step, self.known(words), arrays, arena)
             return
         self.fault(status, words)
 
+    def step(self, status: int) -> Step | None:
+        """The step of this number, if there is one."""
+        return self.program.numbered[status] if 0 <= status < len(self.program.numbered) else None
+
     def fault(self, status: int, words: Words) -> None:
         """Raise IndexOutOfRange for the check of this number: nothing is run again, the words of the call say it all."""
-        check = self.program.numbered[status] if 0 <= status < len(self.program.numbered) else None
+        check = self.step(status)
         if not isinstance(check, Check):
             fail(CompileError, f"the native code stopped with an unknown status {status}")
         env = self.known(words)

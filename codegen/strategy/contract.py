@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -248,6 +249,7 @@ def k_blocks(p: Product) -> Size:
     return max(1, -(-k // p.k_block)) if isinstance(k, int) else dims.maximum(dims.floordiv(k + (p.k_block - 1), p.k_block), 1)
 
 
+@lru_cache(maxsize=64)
 def packing_pays(p: Product) -> bool | Size:
     """Whether a b that is contiguous along n is worth a copy by panels: known now, or a size that is 1 if so and else 0."""
     m = p.extent_m
@@ -260,6 +262,7 @@ def packing_pays(p: Product) -> bool | Size:
     return _flag(large * dims.minimum(dims.floordiv(m, PACK_ROWS), 1))
 
 
+@lru_cache(maxsize=64)
 def strips_pay(p: Product) -> bool | Size:
     """Whether strips of a are worth a copy that many panels of one task share: as `packing_pays`, and never without it.
 

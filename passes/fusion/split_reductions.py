@@ -61,9 +61,14 @@ class _Nest:
 
 
 def _nests(kernel: Kernel) -> list[_Nest] | None:
-    """The nests of a kernel in order; None where it reads something that a split would tear apart."""
+    """The nests of a kernel in order; None where it reduces nothing, or reads something that a split would tear apart."""
     alone = kernel.kind == "loops" or (kernel.kind == "contract" and not kernel.axes)
-    if not alone or kernel.scratch or any(s.reduce and (s.axes or s.combine == "recur") for s in kernel.stages):
+    if (
+        not alone
+        or kernel.scratch
+        or not any(s.reduce for s in kernel.stages)
+        or any(s.reduce and (s.axes or s.combine == "recur") for s in kernel.stages)
+    ):
         return None
     nests: list[_Nest] = []
     number: list[int] = []
@@ -87,10 +92,10 @@ def _nests(kernel: Kernel) -> list[_Nest] | None:
 
 
 def _pays(kernel: Kernel, nests: Sequence[_Nest]) -> bool:
-    """Whether there are reductions, over enough, at few outer points."""
+    """Whether the reductions are over enough, at few outer points."""
     rows = dims.product([a.extent for a in kernel.axes])
     few = FEW_COLUMNS if _beside_each_other(kernel) else FEW_ROWS
-    if not isinstance(rows, int) or not 0 < rows <= few or not any(s.reduce for s in kernel.stages):
+    if not isinstance(rows, int) or not 0 < rows <= few:
         return False
     sizes = [dims.product([a.extent for a in nest.over]) for nest in nests if nest.over]
     return any(not isinstance(size, int) or size * rows >= LEAST for size in sizes)

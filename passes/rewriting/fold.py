@@ -13,7 +13,6 @@ from graphc.ops.registry import CONSTANT, constant
 from graphc.ops.spread import BROADCAST
 from graphc.passes.rewriting.match import params
 from graphc.passes.rewriting.rule import AnyRule, Local
-from graphc.types import TensorType
 
 MAX_ELEMENTS = 4096  # a longer result is folded only where it is no longer than what it is computed from
 
@@ -21,7 +20,7 @@ MAX_ELEMENTS = 4096  # a longer result is folded only where it is no longer than
 def fold_constants(node: Node) -> Node | None:
     """f(constants) -> constant, by the NumPy meaning of f."""
     op = node.op
-    if op is BROADCAST or op.ref is None or op.regions or op.traits.stops or not isinstance(node.type, TensorType):
+    if op is BROADCAST or op.ref is None or op.regions or op.traits.stops:
         return None  # a broadcast number stays one: it costs nothing, and rules see it
     available = 0
     for i in node.inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
@@ -160,7 +160,7 @@ def _offsets(program: Program, role: str, apart: bool = False) -> tuple[tuple[Bu
         dying.setdefault(last, []).append(root)
     sizes: list[Size] = []  # of each block
     needed: dict[tuple[object, ...], Size] = {}  # bytes by dtype and shape
-    fits: dict[tuple[Size, Size], bool] = {}
+    fits = Fits()
     free: Free = {}
     freed = 0
     block: dict[int, int] = {}
@@ -210,26 +210,48 @@ def _aligned(buffer: Buffer) -> Size:
     return dims.floordiv(buffer.nbytes + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
 
 
-def _take(size: Size, sizes: list[Size], free: Free, fits: dict[tuple[Size, Size], bool]) -> int:
+def _take(size: Size, sizes: list[Size], free: Free, fits: Fits) -> int:
     """A free block that is large enough (a block of known size may grow), the first that became free, or a new one.
 
-    `fits` remembers comparisons. Time is linear in the number of different sizes, not of blocks.
+    Time is linear in the number of different sizes, not of blocks.
     """
-    fitting, growing = [], []
-    for have, blocks in free.items():
-        if not blocks:
-            continue
-        pair = (size, have)
-        if pair not in fits:
-            fits[pair] = size == have or dims.less_equal(size, have) is True
-        if fits[pair]:
-            fitting.append(blocks)
-        elif isinstance(size, int) and isinstance(have, int):
-            growing.append(blocks)
-    if fitting or growing:
-        _, taken = min(fitting or growing, key=itemgetter(0)).popleft()
-        if not fitting:
-            sizes[taken] = size
+    waiting = sorted([(blocks[0][0], have) for have, blocks in free.items() if blocks], key=itemgetter(0))
+    for _, have in waiting:
+        if fits.known(size, have):
+            return free[have].popleft()[1]
+    growing = [have for _, have in waiting if isinstance(size, int) and isinstance(have, int)]
+    if growing:
+        _, taken = free[growing[0]].popleft()
+        sizes[taken] = size
         return taken
     sizes.append(size)
     return len(sizes) - 1
+
+
+class Fits:
+    """Which sizes are provably no larger than which. A proof takes long; where an example contradicts none is sought."""
+
+    def __init__(self) -> None:
+        self.decided: dict[tuple[Size, Size], bool] = {}
+        self.values: dict[Size, tuple[int, ...]] = {}
+
+    def known(self, size: Size, have: Size) -> bool:
+        pair = (size, have)
+        if pair not in self.decided:
+            contradicted = any(a > b for a, b in zip(self.examples(size), self.examples(have), strict=True))
+            least = None if contradicted else dims.lower_bound(have - size)
+            self.decided[pair] = least is not None and least >= 0
+        return self.decided[pair]
+
+    def examples(self, size: Size) -> tuple[int, ...]:
+        """The size for some values of its symbols, among them one that is large and one that is small for each."""
+        if size not in self.values:
+            self.values[size] = tuple([dims.evaluate(size, {s: value(s) for s in dims.symbols(size)}) for value in _EXAMPLES])
+        return self.values[size]
+
+
+_EXAMPLES: tuple[Callable[[dims.Symbol], int], ...] = (
+    lambda s: 101,
+    lambda s: 100_003,
+    lambda s: (101, 100_003)[sum(s.key.encode()) % 2],
+)
