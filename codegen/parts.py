@@ -16,7 +16,7 @@ from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Values
 from graphc.codegen.placing import Placing
 from graphc.codegen.runtime.parallel_loops import Team, write_task
-from graphc.codegen.runtime.pool import RUN
+from graphc.codegen.runtime.pool_text import RUN
 from graphc.dims import Size, Symbol
 from graphc.program import NO_FAULT, Check, Kernel, Launch, Program, Step
 

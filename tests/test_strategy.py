@@ -21,7 +21,7 @@ from graphc.codegen.loops.loopir import Call, format_loops
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.executable import Executable
 from graphc.codegen.runtime.parallel_loops import Threads
-from graphc.codegen.runtime.pool import RUN
+from graphc.codegen.runtime.pool_text import RUN
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.table import STRATEGIES
 from graphc.codegen.target import host

@@ -17,7 +17,7 @@ import pytest
 import graphc as gx
 import graphc.codegen.runtime.parallel_loops
 from graphc.codegen import jit
-from graphc.codegen.runtime.pool import pool_text
+from graphc.codegen.runtime.pool_text import pool_text
 from graphc.codegen.target import host as jit_host
 from graphc.codegen.target import named
 from graphc.errors import ArgumentError
@@ -125,10 +125,10 @@ def test_the_limit_is_read_at_each_call() -> None:
 
 WORKERS_SEEN = """
 import ctypes, time
-from graphc.codegen.runtime import pool
-pool.SPIN = 1 << 40  # who has ended a job sees the next one, however late it comes
+from graphc.codegen.runtime import pool, pool_text
+pool_text.SPIN = 1 << 40  # who has ended a job sees the next one, however late it comes
 kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-run = ctypes.CFUNCTYPE(None, kind, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(pool.symbols()[pool.RUN])
+run = ctypes.CFUNCTYPE(None, kind, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(pool.symbols()[pool_text.RUN])
 seen, done = set(), []
 @kind
 def task(context, lo, hi, worker):

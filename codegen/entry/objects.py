@@ -408,14 +408,6 @@ class ObjectEmitter(Values):
                 self.put_field(sizes, 8 * axis, "i64", self.size(size).text)
         descr = f"@{symbol('dtype.' + SHORT[dtype])}"
         self.own(descr)  # the call below takes a reference over
-        given = (
-            f"ptr @{symbol('ndarray')}",
-            f"ptr {descr}",
-            f"i32 {len(shape)}",
-            f"ptr {sizes}",
-            "ptr null",
-            "ptr null",
-            "i32 0",
-            "ptr null",
-        )
+        kind = (f"ptr @{symbol('ndarray')}", f"ptr {descr}", f"i32 {len(shape)}", f"ptr {sizes}")
+        given = (*kind, "ptr null", "ptr null", "i32 0", "ptr null")
         return self.unless_null(self.api("ptr", "PyArray_NewFromDescr", *given), earlier)

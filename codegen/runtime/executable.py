@@ -24,8 +24,8 @@ from graphc.codegen.loops.loopir import format_loops
 from graphc.codegen.runtime.binding import Binding, not_negative, size_values
 from graphc.codegen.runtime.canaries import Canaries
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
-from graphc.codegen.runtime.pool import RUN
 from graphc.codegen.runtime.pool import symbols as pool_symbols
+from graphc.codegen.runtime.pool_text import RUN
 from graphc.codegen.runtime.stops import Stops
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host

@@ -8,7 +8,7 @@ that can match at all are found by the op of a node and the ops of its inputs, a
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
@@ -121,7 +121,6 @@ def rewrite(
     """The normal forms of `roots`; no node of `avoid` is made.
 
     memo: every node remembers its normal form. It need not be worked out again, but is reported again. For one table only.
-
     twins: x * y and y * x become one, the one that is met first.
     """
     normal: dict[Node, Node] = {}
@@ -154,21 +153,11 @@ def rewrite(
                 stack.append(i)
         if len(stack) > height:
             continue
-        made: Node | None = None
-        for i in inputs:
-            if normal[i] is not i:
-                made = rebuild(node, tuple([normal[i] for i in inputs]))
-                break
-        else:
-            if node.op.regions and (made := _in_bodies(node, bodies, table, log, memo, avoid, twins)) is not node:
-                pass
-            elif rules := table.candidates(node):
-                made, rule = _fire(node, rules)
-                if made is not None:
-                    # under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten
-                    notes.setdefault(next(iter(pending), node), []).append((rule, node.site))
-                    if log is not None:
-                        _note(log, rule, node.site)
+        made = _on_normal_inputs(node, normal)
+        if made is None and node.op.regions:
+            made = _in_bodies(node, bodies, table, log, memo, avoid, twins)
+        if made is None or made is node:
+            made = _fired(node, table, notes, pending, log)
         if made is None or made is node or (shunned and made in shunned):
             if twins and node.op.commutative:
                 node = commuted.setdefault((node.op, *sorted(map(id, node.inputs))), node)
@@ -179,9 +168,36 @@ def rewrite(
             if len(pending) > MAX_PENDING:
                 _not_terminating(node, log)
     if memo:
-        for node, form in learned.items():
-            node.normal = _ITSELF if form is node and node not in notes else (None if form is node else form, notes.get(node, ()))
+        _remember(learned, notes)
     return [normal[r] for r in roots]
+
+
+def _on_normal_inputs(node: Node, normal: Mapping[Node, Node]) -> Node | None:
+    """The node on the normal forms of its inputs; None where these are its inputs."""
+    for i in node.inputs:
+        if normal[i] is not i:
+            return rebuild(node, tuple([normal[i] for i in node.inputs]))
+    return None
+
+
+def _fired(node: Node, table: Table, notes: dict[Node, list[Note]], pending: Mapping[Node, Node], log: Fired | None) -> Node | None:
+    """What the first rule that applies makes of the node.
+
+    Noted under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten.
+    """
+    made: Node | None = None
+    if rules := table.candidates(node):
+        made, rule = _fire(node, rules)
+        if made is not None:
+            notes.setdefault(next(iter(pending), node), []).append((rule, node.site))
+            if log is not None:
+                _note(log, rule, node.site)
+    return made
+
+
+def _remember(learned: Mapping[Node, Node], notes: Mapping[Node, Sequence[Note]]) -> None:
+    for node, form in learned.items():
+        node.normal = _ITSELF if form is node and node not in notes else (None if form is node else form, notes.get(node, ()))
 
 
 def _in_bodies(

@@ -55,7 +55,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("codegen/strategy/scatter.py", "test_scatter_kernels test_indexing"),
     ("codegen/strategy/*.py", "test_costs test_strategy test_targets test_product_tasks test_contract_kernels test_products test_kernels"),
     ("graphc/costs.py", "test_costs test_cost test_program test_block test_columns"),
-    ("codegen/runtime/pool.py", "test_threads"),
+    ("codegen/runtime/pool*.py", "test_threads"),
     ("codegen/runtime/parallel_loops.py", "test_strategy test_scans test_threads test_product_tasks test_split_reductions"),
     ("codegen/runtime/estimate.py", "test_costs test_steps test_strategy"),
     ("codegen/runtime/stops.py", "test_steps test_index_checks"),
@@ -78,7 +78,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
 DEFAULT = (
     "graphc/derivatives/*.py", "graphc/ops/ranges.py", "graphc/ops/cumulate.py", "graphc/ops/overlay.py", "graphc/dims/*.py",
     "graphc/verify/*.py", "graphc/program/*.py", "graphc/region.py", "passes/*.py",  # `*` crosses `/`
-    "codegen/loops/*.py", "codegen/strategy/*.py", "codegen/runtime/pool.py", "codegen/runtime/parallel_loops.py",
+    "codegen/loops/*.py", "codegen/strategy/*.py", "codegen/runtime/pool*.py", "codegen/runtime/parallel_loops.py",
 )  # fmt: skip
 
 
