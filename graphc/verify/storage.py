@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.program import Program, lifetimes
@@ -57,6 +60,7 @@ def _carried_in_place(program: Program) -> set[tuple[int, int]]:
 
 
 def samples(program: Program) -> list[dict[Symbol, int]]:
+    """Sizes of calls that the program would run."""
     found: set[Symbol] = set()
     for b in program.buffers:
         for s in (*b.shape, 0 if b.offset is None else b.offset):
@@ -66,5 +70,19 @@ def samples(program: Program) -> list[dict[Symbol, int]]:
         return [{}]
     n = len(symbols)
     rising = [3 + 7 * k for k in range(n)]
-    choices = ([1] * n, [64] * n, rising, rising[::-1], [1000 if k % 2 else 2 for k in range(n)])
-    return [dict(zip(symbols, values)) for values in choices]
+    mixed, large = [1000 if k % 2 else 2 for k in range(n)], [5000 + k for k in range(n)]
+    spread: list[Sequence[int]] = [[1] * n, [64] * n, rising, rising[::-1], mixed, large]
+    calls = [env for values in spread if _allowed(program, env := dict(zip(symbols, values, strict=True)))]
+    if len(calls) >= 3 or n > 3:
+        return calls
+    small = itertools.product((1, 2, 3, 4, 6, 9, 12), repeat=n)  # sizes that hang together, such as n == 3 * m
+    return [*calls, *itertools.islice((env for values in small if _allowed(program, env := dict(zip(symbols, values, strict=True)))), 5)]
+
+
+def _allowed(program: Program, env: dict[Symbol, int]) -> bool:
+    """Whether a call with these sizes passes its checks: what it takes to be equal is so, and no array has a negative size."""
+    shapes = [*[v.shape for v in (*program.inputs, *program.shared)], *[b.shape for b in program.buffers]]
+    sizes = [s for shape in shapes for s in shape if not isinstance(s, int)]
+    pairs = [(a, b) for a, b in program.size_checks if dims.symbols(a) | dims.symbols(b) <= env.keys()]
+    known = [s for s in dict.fromkeys(sizes) if dims.symbols(s) <= env.keys()]
+    return all(dims.evaluate(s, env) >= 0 for s in known) and all(dims.evaluate(a, env) == dims.evaluate(b, env) for a, b in pairs)
