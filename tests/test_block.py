@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc import scalars as sc
 from graphc.costs import Limits
+from graphc.dtypes import float64, int64
 from graphc.errors import CompileError
 from graphc.passes.storage import cache_blocks as blocking
-from graphc.program import Kernel, Launch, Piece, Program
+from graphc.program import Axis, Kernel, Launch, Operand, Piece, Program, Stage, Store, format_program, loop_index
 from graphc.verify.program import verify_program
 from tests.stages import TARGET, assembled, text_of
 
@@ -97,6 +99,17 @@ def test_blocks_run_on_any_number_of_threads_with_rows_of_their_own() -> None:
     for wanted, got in zip(alone(x), together(x), strict=True):
         assert (wanted == got).all()
     close(alone(x)[1], slope(x))
+
+
+def test_runs_are_not_taken_into_runs() -> None:
+    """The pass, run once more, finds nothing to do."""
+    y = gx.tensor("y", ("n",))
+    slopes = gx.grad(gx.sum(chain(gx, y)), y)
+    again = y * gx.sum(slopes)  # of the same length, and later than the sum
+    program = blocking.block(assembled([y], [slopes, gx.grad(gx.sum(chain(gx, again)), again)]), TARGET.l2 // 2)
+    kernels = [s.kernel for s in program.steps if isinstance(s, Launch) and s.kernel.kind == "blocks"]
+    assert len(kernels) > 1 and all(blocking._pointwise(kernel) is None for kernel in kernels)
+    assert format_program(blocking.block(program, TARGET.l2 // 2)) == format_program(program)
 
 
 def test_what_fits_one_block_stays_as_it_is() -> None:
@@ -315,3 +328,15 @@ def test_a_run_does_not_draw_a_write_to_state_before_a_check() -> None:
     with pytest.raises(gx.IndexOutOfRange):
         f(np.full(n, 10), *arrays)
     np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))
+
+
+def test_a_kernel_that_also_combines_is_no_run() -> None:
+    """out[i] = b[i] * sum over r of a[0]: what the sum reads is one element of all blocks, but it is a loop of its own."""
+    i, r = loop_index(0), loop_index(0, "r")
+    here, axis = (sc.index(i),), Axis(i, 1000)
+    times = Stage((), sc.load(1, here, float64), float64, stores=(Store(2, here),))
+    sums = Stage((), sc.load(0, (sc.const(0, int64),), float64), float64, (Axis(r, 3),), "sum")
+    operands = (Operand(float64, (1,)), Operand(float64, (1000,)), Operand(float64, (1000,), True))
+    assert blocking._pointwise(Kernel((axis,), (times,), operands)) is not None
+    product = replace(times, body=times.body * sc.local(0, (), float64))
+    assert blocking._pointwise(Kernel((axis,), (sums, product), operands)) is None

@@ -317,6 +317,8 @@ def test_error_texts() -> None:
             ShapeError,
             rf"split: size 6 of axis 0 does not divide into 4 equal parts \(v: f64\[6\]{where}\); hint: gx.array_split",
         ),
+        (lambda: gx.array_split(v, 10**30), ArgumentError, rf"split: {10**30} parts; between 1 and 1000000 can be made .*"),
+        (lambda: gx.sum(x, keepdims=np.ones(2)), ArgumentError, r"keepdims must be True or False, got ndarray array\(\[1., 1.\]\) .*"),
         (lambda: gx.squeeze(x, 1), ShapeError, rf"squeeze: axis 1 has size 4, not 1 \(x: f64\[n, 4\]{where}\)"),
         (lambda: gx.swapaxes(x, 0, 2), ShapeError, rf"swapaxes: axis 2 is out of range for 2 dimensions \(x: f64\[n, 4\]{where}\)"),
         (

@@ -197,10 +197,13 @@ def array_split(x: ArrayLike, indices_or_sections: object, axis: int = 0) -> lis
     return parts
 
 
+MOST_PARTS = 1_000_000  # nodes of one call; more is a mistake, and would not end
+
+
 def _sections(count: object, node: Node) -> int:
     value = operator.index(count)  # type: ignore[arg-type]
-    if value < 1:
-        fail(ArgumentError, f"split: {value} parts", node)
+    if not 1 <= value <= MOST_PARTS:
+        fail(ArgumentError, f"split: {value} parts; between 1 and {MOST_PARTS} can be made", node)
     return value
 
 

@@ -33,7 +33,10 @@ Axis = int | Sequence[int] | None
 Axes = tuple[int, ...]
 
 
-def _done(result: Node, axes: Axes, keepdims: bool) -> Node:
+def kept(result: Node, axes: Axes, keepdims: object) -> Node:
+    """A reduction over `axes` with these as axes of size 1 where `keepdims` says so."""
+    if not isinstance(keepdims, (bool, np.bool_, int)):
+        fail(ArgumentError, f"keepdims must be True or False, got {type(keepdims).__name__} {keepdims!r:.40}", result)
     return expand_dims(result, axes) if keepdims and axes else result
 
 
@@ -75,25 +78,25 @@ def prod(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: boo
 def _total(x: ArrayLike, axis: Axis, dtype: object, keepdims: bool, combine: str) -> Node:
     node = asarray(x)
     axes = normal_axes(axis, node.ndim, combine, node)
-    return _done(reduce(astype(node, _accumulator(node.dtype) if dtype is None else dtype), axes, combine), axes, keepdims)
+    return kept(reduce(astype(node, _accumulator(node.dtype) if dtype is None else dtype), axes, combine), axes, keepdims)
 
 
 def mean(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
     """sum(x) / n over `axis` (None: all), nan for n = 0. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "mean")
-    return _done(reduce(node, axes, "sum") / _count(node, axes), axes, keepdims)
+    return kept(reduce(node, axes, "sum") / _count(node, axes), axes, keepdims)
 
 
 def var(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
     """sum((x - mean(x))**2) / (n - ddof) over `axis` (None: all), in two passes. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "var")
-    return _done(_variance(node, axes, ddof), axes, keepdims)
+    return kept(_variance(node, axes, ddof), axes, keepdims)
 
 
 def std(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
     """sqrt(var(x)), a norm: its derivatives where x is constant are 0. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "std")
-    return _done(_root(_variance(node, axes, ddof)), axes, keepdims)
+    return kept(_root(_variance(node, axes, ddof)), axes, keepdims)
 
 
 def _variance(node: Node, axes: Axes, ddof: float) -> Node:
@@ -128,7 +131,7 @@ amax, amin = max, min
 def _extreme(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
     node = asarray(x)
     axes = nonempty(node, axis, combine)
-    return _done(reduce(node, axes, combine), axes, keepdims)
+    return kept(reduce(node, axes, combine), axes, keepdims)
 
 
 def nonempty(node: Node, axis: Axis, what: str) -> Axes:
@@ -152,7 +155,7 @@ def argmin(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
 def _position(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
     node = asarray(x)
     axes = nonempty(node, axis, combine)
-    return _done(arg_reduce(node, axes, combine), axes, keepdims)
+    return kept(arg_reduce(node, axes, combine), axes, keepdims)
 
 
 # -- truth --------------------------------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ def all(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
 def _truth(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
     node = asarray(x)
     axes = normal_axes(axis, node.ndim, combine, node)
-    return _done(reduce(_nonzero(node), axes, combine), axes, keepdims)
+    return kept(reduce(_nonzero(node), axes, combine), axes, keepdims)
 
 
 def _nonzero(x: Node) -> Node:
@@ -180,7 +183,7 @@ def count_nonzero(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
     """The int64 number of nonzero elements over `axis` (None: all). Raises ShapeError."""
     node = asarray(x)
     axes = normal_axes(axis, node.ndim, "count_nonzero", node)
-    return _done(reduce(astype(_nonzero(node), int64), axes, "sum"), axes, keepdims)
+    return kept(reduce(astype(_nonzero(node), int64), axes, "sum"), axes, keepdims)
 
 
 # -- exponentials -------------------------------------------------------------------------------------------------
@@ -201,7 +204,7 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Node:
     node, axes, m = _shifted(x, axis, "logsumexp", finite=True)
     total = reduce(exp(node - _spread(m, node, axes)), axes, "sum")
     nothing = total == 0
-    return _done(m + where(nothing, -np.inf, log(where(nothing, 1.0, total))), axes, keepdims)
+    return kept(m + where(nothing, -np.inf, log(where(nothing, 1.0, total))), axes, keepdims)
 
 
 def softmax(x: ArrayLike, axis: Axis = -1) -> Node:
@@ -250,7 +253,7 @@ def norm(x: ArrayLike, ord: float | str | None = None, axis: Axis = None, keepdi
         result = _matrix_norm(node, axes, ord)
     else:
         result = _vector_norm(node, axes, float(ord))
-    return _done(result, sorted_axes, keepdims)
+    return kept(result, sorted_axes, keepdims)
 
 
 def _vector_norm(x: Node, axes: Axes, p: float) -> Node:

@@ -25,10 +25,9 @@ from graphc.ops.compare import isfinite, stop_gradient, where, zeros_as
 from graphc.ops.create import iota
 from graphc.ops.cumulate import arg_reduce_ref, arg_reduce_type
 from graphc.ops.outputs import outputs
-from graphc.ops.reductions import Axis, nonempty
+from graphc.ops.reductions import Axis, kept, nonempty
 from graphc.ops.registry import ArrayLike, asarray, register, structural
 from graphc.ops.rows import DTYPE_RULES, fit, weak_dtype
-from graphc.ops.shape import expand_dims
 from graphc.ops.spread import broadcast
 from graphc.scalars import Scalar
 from graphc.traits import Traits
@@ -246,7 +245,7 @@ def _extreme(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Pair:
     node = asarray(x)
     axes = nonempty(node, axis, f"{combine}_with_index")
     value, index = outputs(make(EXTREME, (node,), (axes, combine)))
-    return (expand_dims(value, axes), expand_dims(index, axes)) if keepdims and axes else (value, index)
+    return kept(value, axes, keepdims), kept(index, axes, keepdims)
 
 
 __all__ = ["divmod", "frexp", "max_with_index", "min_with_index", "modf"]

@@ -258,7 +258,7 @@ def _ordered(needs: Sequence[set[int]], member: dict[int, int]) -> list[int]:
 # -- one kernel -----------------------------------------------------------------------------------------------------
 def _pointwise(kernel: Kernel) -> _Pointwise | None:
     """The kernel over flat arrays, if it reads and writes every array at the element its loops are at, or has one element of it."""
-    if kernel.kind != "loops" or not kernel.axes or any(s.axes or s.reduce or s.scan for s in kernel.stages):
+    if kernel.kind != "loops" or any(s.axes or s.reduce or s.scan for s in kernel.stages):
         return None
     extents = tuple([a.extent for a in kernel.axes])
     total = dims.product(extents)

@@ -60,7 +60,7 @@ def copy_of_the_tree(place: Path) -> Path:
 def run_tests(tree: Path, tests: list[str], limit: float | None) -> tuple[bool, str, float]:
     """Whether they pass; the last lines; the time."""
     # no object cache beside the run's own: a fault must not find what was compiled without it
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "--no-header", "--tb=line", *tests]
     begin = time.monotonic()
     try:
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL)
