@@ -237,18 +237,28 @@ def test_one_branch_runs() -> None:
 
 
 # -- calls of Python ------------------------------------------------------------------------------------------------------
-def with_state(function: Callable[..., Any]) -> tuple[Program, list[Node]]:
+def with_state(function: Callable[..., Any], dtype: np.dtype = int64) -> tuple[Program, list[Node]]:
     """s <- s + f(x), after a check of indices i into an axis of size 3."""
     at = sc.index(loop_index(0, "r"))
-    outside = sc.load(0, (at,), int64)
+    outside = sc.load(0, (at,), dtype)
     bad = sc.select((outside < 0) | (outside >= 3), at, sc.const(NO_FAULT, int64))
     first = Stage((), bad, int64, (Axis(loop_index(0, "r"), 4),), "min", (Store(1, ()),))
-    fault = Kernel((), (first,), (Operand(int64, (4,)), Operand(int64, (), True)))
-    x, i, s = gx.tensor("x", (1,)), gx.tensor("i", (4,), "int64"), variable(SHARED, "s", "float64", (1,))
-    buffers = [one("input"), Buffer(int64, (4,), "input", 1), one("shared"), one("arena"), Buffer(int64, (), "arena"), one("arena")]
+    fault = Kernel((), (first,), (Operand(dtype, (4,)), Operand(int64, (), True)))
+    x, i, s = gx.tensor("x", (1,)), gx.tensor("i", (4,), dtype), variable(SHARED, "s", "float64", (1,))
+    buffers = [one("input"), Buffer(dtype, (4,), "input", 1), one("shared"), one("arena"), Buffer(int64, (), "arena"), one("arena")]
     steps: list[Step] = [HostCall(function, (0,), (3,)), Launch(fault, (1, 4)), Check(4, 1, i, 3)]
     steps += [Launch(ADD, (2, 3, 5)), Launch(MOVE, (5, 2))]
     return program(buffers, steps, [x, i], [s], commit=4), [x, i, s]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"])
+def test_a_check_tells_the_index_of_its_dtype(dtype: str) -> None:
+    """Also where it is negative: it has had the size added, which is taken off again."""
+    made, _ = with_state(lambda a: a, np.dtype(dtype))
+    executable = Executable(ready(made), Options(verify=True))
+    bad, shown = (-5, -8) if dtype.startswith("i") else (200, 200)
+    with pytest.raises(IndexOutOfRange, match=rf"index {shown} at position \(2,\) is out of range for an axis of size 3"):
+        executable([np.array([5.0]), np.array([0, 1, bad, 0], dtype)], [np.array([1.0])])
 
 
 def test_a_callback_is_called_once_also_when_a_later_check_fails() -> None:
@@ -464,6 +474,15 @@ def test_walk_numbers_steps_before_those_inside() -> None:
 def broken(message: str, buffers: Sequence[Buffer], *steps: Step, **more: Any) -> None:
     with pytest.raises(CompileError, match=message):
         verify_program(program(buffers, steps, **more))
+
+
+@pytest.mark.parametrize("within", [lambda *steps: Loop(OUTER, 2, steps), lambda *steps: Branch(3, steps, steps)])
+def test_a_view_is_forgotten_at_the_end_of_its_list(within: Callable[..., Step]) -> None:
+    x, decided = gx.tensor("x", (4,)), gx.tensor("p", (1,), "bool")
+    buffers = [Buffer(float64, (4,), "input"), Buffer(float64, (1,), "input", alias=0), one("output"), one("input", 1, bool_)]
+    use = Launch(MOVE, (1, 2))
+    verify_program(program(buffers, [within(View(1, 3), use)], [x, decided]))
+    broken("uses %1 before it is placed", buffers, within(View(1, 3), use), use, inputs=[x, decided])
 
 
 def test_the_verifier_refuses() -> None:
