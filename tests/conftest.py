@@ -1,6 +1,8 @@
 """Golden files, and verification at every boundary of the compiler for all tests.
 
 `golden("name", text)` compares a text with tests/golden/name.txt; `pytest --update-golden` writes what differs.
+`pytest --canaries` runs what tests compile with a pattern around every array that must be whole after the call; calls go through
+Python then, so it is for the tests of kernels, not for those of the native entry.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files that differ instead of failing")
+    parser.addoption("--canaries", action="store_true", help="check after each call that no kernel has written beyond an array")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,7 +53,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def verified() -> Iterator[None]:
+def verified(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every graph, cluster, program and loop nest that a test compiles is verified: at each boundary in tests, at none in release."""
     try:
         from graphc.options import Options, default_options, set_default_options
@@ -58,6 +61,6 @@ def verified() -> Iterator[None]:
         yield
         return
     before = default_options()
-    set_default_options(Options(verify=True))
+    set_default_options(Options(verify=True, canaries=request.config.getoption("--canaries")))
     yield
     set_default_options(before)

@@ -476,6 +476,15 @@ def broken(message: str, buffers: Sequence[Buffer], *steps: Step, **more: Any) -
         verify_program(program(buffers, steps, **more))
 
 
+@pytest.mark.parametrize("within", [lambda *steps: Loop(OUTER, 2, steps), lambda *steps: Branch(3, steps, steps)])
+def test_a_view_is_forgotten_at_the_end_of_its_list(within: Callable[..., Step]) -> None:
+    x, decided = gx.tensor("x", (4,)), gx.tensor("p", (1,), "bool")
+    buffers = [Buffer(float64, (4,), "input"), Buffer(float64, (1,), "input", alias=0), one("output"), one("input", 1, bool_)]
+    use = Launch(MOVE, (1, 2))
+    verify_program(program(buffers, [within(View(1, 3), use)], [x, decided]))
+    broken("uses %1 before it is placed", buffers, within(View(1, 3), use), use, inputs=[x, decided])
+
+
 def test_the_verifier_refuses() -> None:
     a, out, truth = one("arena"), one("output"), one("arena", dtype=bool_)
     start = Launch(number(0.0), (0,))
