@@ -16,8 +16,9 @@ from graphc.codegen.mathlib import expand
 from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work
 from graphc.codegen.strategy.loops import column_tile
 from graphc.codegen.target import named
-from graphc.costs import COSTS, MATH, Kind, cost, instructions, is_dear, limits, nanoseconds
+from graphc.costs import COSTS, MATH, MULTIPLY_ADD_NS, Kind, cost, instructions, is_dear, limits, nanoseconds
 from graphc.dtypes import float32, float64
+from graphc.operators import FUNCTIONS as FUNCTIONS_OF_NODES
 from graphc.ops.registry import tensor
 from tests.loop_eval import run_scalar
 from tests.test_contract_kernels import program
@@ -98,3 +99,12 @@ def test_work_in_double_is_the_work_for_any_sizes() -> None:
         env = {dims.as_symbol(n): rows, dims.as_symbol(m): columns}
         want = sum(weight * dims.evaluate(size, env) for size, weight in sizes.items())
         assert run_scalar(in_double(sizes), [], env) == pytest.approx(want, rel=1e-12)
+
+
+def test_reductions_cost_their_body_and_products_a_multiply_add() -> None:
+    x, y = tensor("x", (60, 50)), tensor("y", (50, 70))
+    (product,) = program((x, y), (FUNCTIONS_OF_NODES["matmul"](x, y),)).kernels()
+    assert product.kind == "contract"
+    assert kernel_work(product) == {60 * 50 * 70: pytest.approx(MULTIPLY_ADD_NS)}
+    (total,) = program((x,), (FUNCTIONS_OF_NODES["sum"](FUNCTIONS_OF_NODES["sin"](x), axis=1),)).kernels()
+    assert total.stages[-1].reduce and sum(kernel_work(total).values()) >= MATH.ns > MULTIPLY_ADD_NS

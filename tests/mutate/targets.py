@@ -67,7 +67,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("codegen/llvm/*.py", "test_straight test_text test_scans test_kernels test_columns"),
     ("codegen/mathlib/*.py", "test_mathlib"),
     ("codegen/control.py", "test_steps test_state"),
-    ("codegen/p*.py", "test_index_checks test_steps test_state test_scans"),
+    ("codegen/p*.py", "test_index_checks test_steps test_state test_scans test_product_tasks"),
     ("codegen/frame.py", "test_index_checks test_steps test_state"),
     ("codegen/object_cache.py", "test_cache"),
     ("codegen/target.py", "test_targets test_text"),
