@@ -264,7 +264,7 @@ ROOT = math.isqrt(2**63 - 1)
         ([n * n * n], 2**21 - 1), ([n * n * n * 8], 2**20 - 1), ([n, n * n, 5], ROOT), ([4], 2**63 - 1), ([], 2**63 - 1),
         ([n * floordiv(m, 2)], ROOT), ([floordiv(n * n, 1 + 4)], ROOT), ([n + m], 2**62 - 1), ([n - m - 1], 2**62 - 1),
         ([n - 2**62], 2**62 - 1),
-        ([n + 2**63], -1),
+        ([n + 2**63], -1), ([n + 2**64], -1),
     ],
 )  # fmt: skip
 def test_sizes_that_are_safe_in_native_code(sizes: list[Size], want: int) -> None:
