@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc import scalars as scalar_language
 from graphc.user.arguments import as_argument
 
 SHAPE = (3, 4)
@@ -367,7 +366,3 @@ def test_floats_to_integers(source: str) -> None:
             if np.isfinite(v) and kind != "bool" and np.iinfo(kind).min <= int(v) <= np.iinfo(kind).max
         ]
         assert [int(got[0][k]) for k, _ in exact] == [int(v) for _, v in exact], kind
-
-
-def test_the_scalar_language_is_still_a_module() -> None:
-    assert gx.scalar is scalar_language and callable(gx.scalar)

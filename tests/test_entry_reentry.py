@@ -554,13 +554,13 @@ def test_an_interrupt_while_another_thread_has_the_state() -> None:
         held.set()
         leave.wait()
         del mine
-    other = threading.Thread(target=holder)
+    other = threading.Thread(target=holder, daemon=True)
     other.start()
     held.wait()
     kept = []
     for work in (slow, read, write):
-        threading.Timer(0.1, _thread.interrupt_main).start()
         try:
+            threading.Timer(0.1, _thread.interrupt_main).start()  # on a busy machine it may ring before work begins
             work()
         except KeyboardInterrupt as error:
             kept.append(error)
