@@ -25,7 +25,10 @@ ROOT = Path(__file__).parent.parent
 
 def run(text: str) -> str:
     """The output of a fresh process; it must end well."""
-    program = "import gc, os, sys, threading, time, weakref\nimport numpy as np\nimport graphc as gx\n" + textwrap.dedent(text)
+    program = (
+        "import gc, os, signal, sys, threading, time, weakref\nimport numpy as np\nimport graphc as gx\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # who starts the tests in the background may have it ignored
+    ) + textwrap.dedent(text)
     done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-3000:]}"
     return done.stdout
