@@ -6,8 +6,6 @@ import numpy as np
 
 from graphc.errors import DTypeError, fail
 
-DType = np.dtype
-
 bool_ = np.dtype("bool")
 int8, int16, int32, int64 = (np.dtype(f"int{b}") for b in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (np.dtype(f"uint{b}") for b in (8, 16, 32, 64))

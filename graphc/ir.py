@@ -300,9 +300,6 @@ def users(order: Sequence[Node]) -> dict[Node, list[Node]]:
     return result
 
 
-Rebuild = Callable[[Node, tuple[Node, ...]], Node]
-
-
 def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
     """`node` with other inputs; the node itself when they are the same. It has the site of `node`."""
     if len(inputs) == len(node.inputs) and all(map(is_, node.inputs, inputs)):

@@ -147,11 +147,6 @@ def _reduce_type(x: TensorType, axes: tuple[int, ...], combine: str) -> TensorTy
     return tensor_type(x.dtype, tuple(s for k, s in enumerate(x.shape) if k not in axes))
 
 
-def not_empty(size: Size) -> bool:
-    """size >= 1; for a symbolic size that is noted, and checked at each call."""
-    return size > 0 if isinstance(size, int) else same_size(dims.maximum(size, 1), size)
-
-
 def _reduce_loop(node: Node) -> LoopForm:
     (x,), (axes, combine) = node.inputs, node.params
 
