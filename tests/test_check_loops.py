@@ -149,6 +149,7 @@ def inside(*body: Statement) -> list[Statement]:
         ("t0 is read where it is not defined", inside(Store(1, local(0, int64), 0, fetch(1, I0)))),
         ("recur goes without a second value", [Alloc(0, float64, "recur"), *inside(Accumulate(0, "recur", fetch(1, I0)))]),
         ("t0 holds float64", [Alloc(0, float64, "recur"), *inside(Accumulate(0, "recur", fetch(1, I0), fetch(2, I0, int64)))]),
+        ("t0 holds float64, the value is int64", [Alloc(0, float64, "recur"), *inside(Accumulate(0, "recur", fetch(2, I0, int64), fetch(1, I0)))]),
         ("t0 holds int32", [Alloc(0, int32, "argmin"), *inside(Accumulate(0, "argmin", fetch(1, I0), sc.const(0, int32)))]),
     ],
 )  # fmt: skip
