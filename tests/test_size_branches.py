@@ -21,8 +21,22 @@ from graphc.errors import CompileError
 from graphc.options import Options
 from graphc.passes.storage.memory import plan_memory
 from graphc.program import (
-    Axis, Below, Branch, Buffer, Kernel, Launch, Loop, Operand, Program, Stage, Step, Store, format_program, loop_counter, loop_index
-)  # fmt: skip
+    Axis,
+    Below,
+    Branch,
+    Buffer,
+    Kernel,
+    Launch,
+    Loop,
+    Operand,
+    Program,
+    Stage,
+    Step,
+    Store,
+    format_program,
+    loop_counter,
+    loop_index,
+)
 from graphc.user.cost import count_cost
 from graphc.verify.program import verify_program
 
