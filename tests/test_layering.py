@@ -145,7 +145,7 @@ def fault(e: Edge) -> str:
     if own != other:
         if other not in OTHERS[own]:
             return f"{own} never imports {other} at the top"
-        return "only the user's side imports graphc.user.function" if layer(e.imported) > TOOLS else ""
+        return "only the user's side imports graphc.user.function" if layer(e.imported) > TOOLS + 1 else ""
     if own == "graphc" and layer(e.imported) > layer(e.importer):
         return "an import upwards"
     return ""

@@ -19,22 +19,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from graphc import scalars as sc
-from graphc.costs import Limits, limits
+from graphc.costs import limits
 from graphc.dims import Size
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
-from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
+from graphc.passes.fusion.bodies import asked, control, stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, loop_indices, turned
 from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
 from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
-from graphc.passes.fusion.several import computed_by, form_of, operands, readers, siblings, values
-from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
+from graphc.passes.fusion.required import required
+from graphc.passes.fusion.several import computed_by, form_of, operands, readers, siblings, twins, values
+from graphc.passes.rewriting.views import relabelled
 from graphc.program import loop_index
 from graphc.scalars import Scalar
 from graphc.target import Target
@@ -50,21 +51,30 @@ def checked_indices(node: Node) -> list[tuple[Node, Size]]:
     return [] if checked is None else checked(node)
 
 
-def fuse(graph: Graph, target: Target | None = None) -> Fused:
-    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold."""
-    return _Fuser(graph, limits(target)).run()
+def fuse(graph: Graph, target: Target | None = None, depth: int = 0) -> Fused:
+    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold.
+
+    The bodies of loops and branches are fused by themselves; `depth` is the number of loops around.
+    """
+    return _Fuser(graph, target, depth).run()
 
 
 class _Fuser:
-    def __init__(self, graph: Graph, allowed: Limits) -> None:
-        self.limits = allowed
+    def __init__(self, graph: Graph, target: Target | None, depth: int) -> None:
+        self.target, self.depth = target, depth
+        self.limits = allowed = limits(target)
+        chosen = [boolean for node in graph.order for boolean in asked(node)]
         checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
-        self.order = by_level(values(toposort((*checked, *graph.outputs)) if checked else graph.order))
+        self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)
+        self.siblings = siblings(self.order)
         self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
-        self.onward = onward(self.order, {*graph.outputs, *checked})
-        self.required = self._required(graph)
+        controls = [source for node in self.order if (source := computed_by(node)).op.regions]
+        stored = [i for node in controls for i in stored_operands(node)]  # loops and branches read by address
+        kept = (*graph.outputs, *checked, *stored)
+        self.onward = onward(self.order, set(kept))
+        self.required = required(self.order, kept, self.onward, self._relabelled)
         self.forms: dict[Node, LoopForm | None] = {}
         self.numbers: dict[Node, Scalar] = {}  # what constants of one element hold, and their broadcasts
         self.weight: dict[Node, tuple[int, frozenset[Node], int]] = {}  # virtual nodes: ops, what they load, depth
@@ -74,25 +84,16 @@ class _Fuser:
         self.goals, self.only = column_goals(self.order, self.required, readers(self.order), allowed.columns)
 
     def run(self) -> Fused:
-        twins = self._twins()
+        beside = twins(self.order) | self.siblings
         for node in self.order:
             if node in self.fused.home:
                 continue
             self.latest[node] = max(map(self.latest.__getitem__, operands(node)), default=-1)
             if node.op.traits.leaf is None and node not in self.onward and not self._virtual(node):
                 self._place(node)
-                for twin in twins.get(node, ()):
+                for twin in beside.get(node, ()):
                     self._beside(node, twin)
         return self.fused
-
-    def _twins(self) -> dict[Node, list[Node]]:
-        """To each value those of the same argument that share most of its work, as sin and cos do; the other outputs to each of a node."""
-        together: dict[tuple[str, tuple[Node, ...]], list[Node]] = {}
-        for node in self.order:
-            if (group := node.op.traits.together) is not None:
-                together.setdefault((group, node.inputs), []).append(node)
-        found = {n: [other for other in group if other is not n] for group in together.values() for n in group if len(group) > 1}
-        return found | siblings(self.order)
 
     def _beside(self, node: Node, twin: Node) -> None:
         """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
@@ -104,21 +105,6 @@ class _Fuser:
             self._join(cluster, twin, form, cluster.depth)
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
-    def _required(self, graph: Graph) -> set[Node]:
-        """Values that must be stored whatever they cost: outputs, and operands that are read by address."""
-        found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.traits.leaf is None}
-        for node in self.order[::-1]:
-            reads = (*node.op.traits.by_address, *node.op.traits.by_data)
-            if self._relabelled(node):
-                reads = (0,)
-            for k in reads:
-                base = node.inputs[k]
-                while base not in found and sees_through(node, k, base):
-                    base = base.inputs[0]
-                if base.op.traits.leaf is None and base not in self.onward and not (node.op is SCATTER and is_splat(base)):
-                    found.add(base)
-        return found
-
     def _relabelled(self, node: Node) -> bool:
         """Whether a value has the storage of its operand: a reshape that no loops follow, or one of indices that are checked."""
         return relabelled(node) or (node.op.traits.relabels and node in self.checked)
@@ -170,6 +156,9 @@ class _Fuser:
             self.fused.aliases[node] = self.fused.aliases.get(source, source)
             self._number(node)
             self._number(self.fused.aliases[node])
+            return
+        if computed_by(node).op.regions:
+            self._control(node)
             return
         if (kind := node.op.traits.kernel) is not None:
             {"scatter": self._scatter, "scan": self._cumulate}.get(kind, self._alone)(node)
@@ -351,6 +340,18 @@ class _Fuser:
         if number is None and node.op is CONSTANT and node.size == 1:
             number = self.numbers[node] = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
         return number
+
+    # -- loops and branches -------------------------------------------------------------------------------------
+    def _control(self, node: Node) -> None:
+        """A loop or a branch, with all of its outputs that are read: a cluster of its own with bodies for members."""
+        source = computed_by(node)
+        gets = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}
+        cluster = self._new((), 0, "control", closed=True)
+        cluster.control = control(source, gets, self.depth, lambda graph, depth: fuse(graph, self.target, depth))
+        for k, get in gets.items():
+            cluster.place[get] = k
+            self.fused.home[get] = cluster
+            self.latest[get] = cluster.index
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
     def _alone(self, node: Node) -> None:
