@@ -11,6 +11,7 @@ threads, and sums are pairwise over the chunks. Kernels with many outer points a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +22,7 @@ from graphc import scalars as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.passes.fusion.stages import Slots
-from graphc.program import Axis, Buffer, Kernel, Launch, Program, Stage, Step, Store, loop_index
+from graphc.program import Axis, Below, Branch, Buffer, Kernel, Launch, Program, Stage, Step, Store, loop_index
 from graphc.scalars import Scalar
 
 CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside which its turn of the grid's loop costs nothing
@@ -42,10 +43,12 @@ def split_reductions(program: Program) -> Program:
         if k == program.commit:
             commit = len(steps)
         nests = _nests(step.kernel) if isinstance(step, Launch) else None
-        if isinstance(step, Launch) and nests is not None and _pays(step.kernel, nests):
-            steps += _Splitter(buffers, step).launches(nests)
-        else:
+        size = 0 if nests is None else _most(step.kernel, nests)
+        if not isinstance(step, Launch) or nests is None or (isinstance(size, int) and size < LEAST):
             steps.append(step)
+            continue
+        split = _Splitter(buffers, step).launches(nests)
+        steps += split if isinstance(size, int) else [Branch(Below(size, LEAST), (step,), tuple(split))]
     if program.commit >= len(program.steps):
         commit = len(steps)
     return replace(program, buffers=tuple(buffers), steps=tuple(steps), commit=commit)
@@ -91,14 +94,16 @@ def _nests(kernel: Kernel) -> list[_Nest] | None:
     return nests
 
 
-def _pays(kernel: Kernel, nests: Sequence[_Nest]) -> bool:
-    """Whether the reductions are over enough, at few outer points."""
+def _most(kernel: Kernel, nests: Sequence[_Nest]) -> Size:
+    """The elements of the largest nest at all outer points; 0 where there are too many of these. From `LEAST` on a split pays."""
     rows = dims.product([a.extent for a in kernel.axes])
     few = FEW_COLUMNS if _beside_each_other(kernel) else FEW_ROWS
     if not isinstance(rows, int) or not 0 < rows <= few:
-        return False
-    sizes = [dims.product([a.extent for a in nest.over]) for nest in nests if nest.over]
-    return any(not isinstance(size, int) or size * rows >= LEAST for size in sizes)
+        return 0
+    sizes = {dims.product([a.extent for a in nest.over]) * rows for nest in nests if nest.over}
+    known = max([size for size in sizes if isinstance(size, int)], default=0)
+    unknown = [size for size in sizes if not isinstance(size, int)]
+    return known if known >= LEAST or not unknown else functools.reduce(dims.maximum, sorted(unknown, key=str))
 
 
 def _beside_each_other(kernel: Kernel) -> bool:
@@ -205,10 +210,12 @@ class _Splitter:
         return found
 
     def _widen(self) -> None:
-        for slot, b in enumerate(self.launch.buffers):
+        listed = list(self.launch.buffers)
+        for slot, b in enumerate(listed):
             if self.buffers[b].role == "scratch":
                 self.wide[slot] = tuple([a.extent for a in self.outer])
-                self.buffers[b] = replace(self.buffers[b], role="arena", shape=(*self.wide[slot], *self.buffers[b].shape))
+                listed[slot] = self._buffer(self.buffers[b].dtype, (*self.wide[slot], *self.buffers[b].shape))
+        self.launch = replace(self.launch, buffers=tuple(listed))
 
     # -- pieces ---------------------------------------------------------------------------------------------------
     def _chunks(self, nest: _Nest) -> tuple[Launch, tuple[_Grid, list[_Partial]]]:
