@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from graphc import dims
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Branch, HostCall, Kernel, Launch, Loop, Program, Step, View
+from graphc.program import PLANNED, Branch, HostCall, Kernel, Launch, Loop, Program, Step, View, stores_where_it_loads
 from graphc.scalars import order
 from graphc.verify.fault import broken
 from graphc.verify.kernel import still, values_of
@@ -204,7 +204,8 @@ class _Flow:
         if any(other != slot and o.written and roots[other] == root for other, o in enumerate(kernel.operands)):
             broken(f"writes %{root} through two operands", kernel, k, step)
         twins = [other for other in loaded if other != slot and roots[other] == root]
-        if twins and not _same_place(kernel, slot, twins):
+        in_place = kernel.blocks is not None or stores_where_it_loads(kernel, (slot,), twins)  # each piece is at one place in all arrays
+        if twins and not in_place:
             broken(f"writes %{root} while it reads other elements of it", kernel, k, step)
         if program.buffers[root].role == "shared":
             if self.loops:
@@ -234,16 +235,3 @@ class _Flow:
             self.scratch.add(root)
         elif kernel.kind != "scatter" and any(still(store, kernel.axes) for store in stores):
             broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
-
-
-def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
-    """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores at the end of each outer point."""
-    if kernel.blocks is not None:  # each piece is at one place in all arrays
-        return True
-    stages = [(stage, store) for stage in kernel.stages for store in stage.stores if store.slot == slot]
-    if kernel.kind == "scatter" or len(stages) != 1 or stages[0][0].axes or stages[0][0].scan:
-        return False
-    at = stages[0][1].at
-    loads = [s for s in order(kernel.scalars()) if s.op == "load" and s.param[0] in twins]
-    same_shape = all(kernel.operands[t].shape == kernel.operands[slot].shape for t in twins)
-    return same_shape and all(tuple(map(id, s.args[: len(at)])) == tuple(map(id, at)) for s in loads)
