@@ -16,8 +16,8 @@ from graphc.scalars import Scalar
 
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
-Bounds = tuple[tuple[Symbol, Size], ...]
-"""Counters of loops, and how far they go."""
+Known = tuple[tuple[Symbol, Size], ...]
+"""What sizes that loops bind come to."""
 
 
 def kernel_work(kernel: Kernel) -> Work:
@@ -34,27 +34,36 @@ def kernel_work(kernel: Kernel) -> Work:
 
 def work(program: Program) -> Work:
     """What one run takes on one thread."""
+    return steps_work(program.steps)
+
+
+def steps_work(steps: Sequence[Step]) -> Work:
+    """What steps take on one thread. Of a counter that is not theirs, they take the value that it has."""
     total: Work = {}
-    for (kernel, bounds), count in Counter(_launched(program.steps, ())).items():
-        turns = dims.product([bound for _, bound in bounds])
+    for (kernel, inside, turns), count in Counter(_launched(steps, (), 1)).items():
         for size, each in kernel_work(kernel).items():
-            size = turns * dims.substitute(size, dict(bounds))
+            size = turns * dims.substitute(size, dict(inside))
             total[size] = total.get(size, 0.0) + count * each
     return total
 
 
-def _launched(steps: Sequence[Step], bounds: Bounds) -> Iterator[tuple[Kernel, Bounds]]:
-    """The kernels, and the loops around with how often each turns at most; one without an end counts as one turn."""
+def _launched(steps: Sequence[Step], inside: Known, turns: Size) -> Iterator[tuple[Kernel, Known, Size]]:
+    """The kernels, what is known of sizes that loops bind, and how often each runs at most; a loop without an end counts as one turn.
+
+    A counter is as far as it goes, a length that of the first turn, which is no shorter than any other.
+    """
     for step in steps:
         match step:
             case Launch():
-                yield step.kernel, bounds
-            case Loop(extent=extent):
+                yield step.kernel, inside, turns
+            case Loop():
                 (counter,) = dims.symbols(step.counter)
-                most = 1 if extent is None else dims.substitute(extent, dict(bounds))
-                yield from _launched(step.steps, (*bounds, (counter, most)))
+                most = 1 if step.extent is None else dims.substitute(step.extent, dict(inside))
+                first = {**dict(inside), counter: 0}
+                lengths = [(s, dims.substitute(size, first)) for length, size in step.lengths for s in dims.symbols(length)]
+                yield from _launched(step.steps, (*inside, (counter, most), *lengths), turns * most)
             case _:
-                yield from (found for inside in step.inner for found in _launched(inside, bounds))
+                yield from (found for steps in step.inner for found in _launched(steps, inside, turns))
 
 
 def static_work(work: Work) -> float:
