@@ -191,7 +191,11 @@ class Control:
 
     def branch(self, step: Branch) -> None:
         k = self.name()
-        self.holds(step.predicate, f"then{k}", f"else{k}")
+        if isinstance(step.predicate, int):
+            self.holds(step.predicate, f"then{k}", f"else{k}")
+        else:
+            size, limit = self.size(step.predicate.size), self.size(step.predicate.limit)
+            self.lines += [f"  %below{k} = icmp slt i64 {size}, {limit}", f"  br i1 %below{k}, label %then{k}, label %else{k}"]
         for label, steps in ((f"then{k}", step.then), (f"else{k}", step.otherwise)):
             self.lines.append(f"{label}:")
             self.steps(steps)

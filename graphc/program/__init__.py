@@ -17,6 +17,7 @@ from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
 from graphc.program.steps import (
     NO_FAULT,
     Asked,
+    Below,
     Branch,
     Check,
     HostCall,
@@ -38,6 +39,7 @@ __all__ = [
     "PLANNED",
     "Asked",
     "Axis",
+    "Below",
     "Blocks",
     "Branch",
     "Buffer",

@@ -250,16 +250,40 @@ class Loop(Asked):
 
 
 @dataclass(frozen=True)
-class Branch(Asked):
-    """The steps of `then` where the boolean in `predicate` holds, those of `otherwise` elsewhere."""
+class Below:
+    """size < limit: what sizes alone decide, at the call."""
 
-    predicate: int
+    size: Size
+    limit: Size
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return dims.symbols(self.size) | dims.symbols(self.limit)
+
+    def holds(self, env: Mapping[Symbol, int]) -> bool:
+        return dims.evaluate(self.size, env) < dims.evaluate(self.limit, env)
+
+    def __str__(self) -> str:
+        return f"{self.size} < {self.limit}"
+
+
+@dataclass(frozen=True)
+class Branch(Asked):
+    """The steps of `then` where the predicate holds, those of `otherwise` elsewhere: a buffer with one boolean, or sizes, as
+    Branch(Below(n, 1000), (Launch(short, ..),), (Launch(long, ..),)).
+    """
+
+    predicate: int | Below
     then: tuple[Step, ...]
     otherwise: tuple[Step, ...] = ()
 
     @property
     def own_reads(self) -> tuple[int, ...]:
-        return (self.predicate,)
+        return (self.predicate,) if isinstance(self.predicate, int) else ()
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return self.predicate.symbols if isinstance(self.predicate, Below) else frozenset()
 
     @property
     def inner(self) -> tuple[tuple[Step, ...], ...]:

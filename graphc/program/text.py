@@ -8,7 +8,7 @@ from graphc import dims
 from graphc.dtypes import SHORT
 from graphc.program.kernel import BLOCK, Kernel
 from graphc.program.program import PLANNED, Program
-from graphc.program.steps import Branch, Check, HostCall, Launch, Loop, Step, View
+from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step, View
 from graphc.scalars import format_index, format_scalar
 
 
@@ -90,7 +90,7 @@ class _Steps:
                 for old, new in step.carried:
                     line(f"  carry %{new} -> %{old}")
             case Branch():
-                line(f"if %{step.predicate}:")
+                line(f"if {_condition(step.predicate)}:")
                 self.write(step.then, indent + "  ")
                 if step.otherwise:
                     line("else:")
@@ -104,6 +104,10 @@ class _Steps:
         for part in [kernel, *dict.fromkeys(inside)]:
             self.shown.add(part)
             self.lines += [f"{indent}  {line}" for line in format_kernel(part, self.names[part], self.names).splitlines()]
+
+
+def _condition(predicate: int | Below) -> str:
+    return f"%{predicate}" if isinstance(predicate, int) else str(predicate)
 
 
 def _listed(buffers: Sequence[int]) -> str:

@@ -137,7 +137,8 @@ class _Flow:
                         broken(f"writes parts of %{root} that overlap in turns at the same time", None, k, step)
 
     def _branch(self, k: int, step: Branch) -> None:
-        self._read(step.predicate, k, step)
+        for b in step.own_reads:
+            self._read(b, k, step)
         before = set(self.written), set(self.replaced), set(self.renewed)
         ends = []
         for inside in step.inner:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc import dims
+from graphc.dims import Dim
 from graphc.dtypes import SHORT, bool_, int64
-from graphc.program import PLANNED, Branch, Buffer, Check, HostCall, Kernel, Launch, Loop, Program, Step, walk
+from graphc.program import PLANNED, Below, Branch, Buffer, Check, HostCall, Kernel, Launch, Loop, Program, Step, walk
 from graphc.verify.fault import array_text, broken
 from graphc.verify.flow import verify_flow
 from graphc.verify.kernel import verify_kernel
@@ -41,7 +42,7 @@ def verify_program(program: Program) -> None:
             case Loop():
                 _loop(program, k, step)
             case Branch():
-                _is_truth(program, step.predicate, k, step)
+                _branch(program, k, step)
     verify_flow(program)
     for role in PLANNED:
         verify_storage(program, role)
@@ -166,6 +167,20 @@ def _loop(program: Program, k: int, step: Loop) -> None:
             broken(f"carries %{new} to %{old}, which are not both arrays of their own in the arena", None, k, step)
         if a.dtype != b.dtype or a.shape != b.shape:
             broken(f"carries {array_text(b.dtype, b.shape)} to {array_text(a.dtype, a.shape)}", None, k, step)
+
+
+def _branch(program: Program, k: int, step: Branch) -> None:
+    if isinstance(step.predicate, int):
+        _is_truth(program, step.predicate, k, step)
+        return
+    if not isinstance(step.predicate, Below):
+        broken(f"asks {step.predicate!r:.40}, which is neither a buffer nor a comparison of sizes", None, k, step)
+    for size in (step.predicate.size, step.predicate.limit):
+        if type(size) is not int and not isinstance(size, Dim):
+            broken(f"compares {size!r:.40}, which is no size", None, k, step)
+    bound = {s for v in (*program.inputs, *program.shared) for size in v.shape for s in dims.symbols(size)}
+    if loose := sorted(s.name for s in step.symbols - bound - {*program.counters}):
+        broken(f"compares {step.predicate}, but no argument has the size {loose[0]}", None, k, step)
 
 
 def _is_truth(program: Program, buffer: int, k: int, step: Step) -> None:
