@@ -17,6 +17,7 @@ from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
 from graphc.program.steps import (
     NO_FAULT,
     Asked,
+    Below,
     Branch,
     Check,
     HostCall,
@@ -26,6 +27,7 @@ from graphc.program.steps import (
     View,
     launches,
     loop_counter,
+    loop_length,
     walk,
 )
 from graphc.program.text import format_kernel, format_program
@@ -37,6 +39,7 @@ __all__ = [
     "PLANNED",
     "Asked",
     "Axis",
+    "Below",
     "Blocks",
     "Branch",
     "Buffer",
@@ -60,5 +63,6 @@ __all__ = [
     "lifetimes",
     "loop_counter",
     "loop_index",
+    "loop_length",
     "walk",
 ]

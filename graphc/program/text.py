@@ -8,7 +8,7 @@ from graphc import dims
 from graphc.dtypes import SHORT
 from graphc.program.kernel import BLOCK, Kernel
 from graphc.program.program import PLANNED, Program
-from graphc.program.steps import Branch, Check, HostCall, Launch, Loop, Step, View
+from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step, View
 from graphc.scalars import format_index, format_scalar
 
 
@@ -37,7 +37,7 @@ def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, s
 def format_program(program: Program) -> str:
     """The program as text: buffers, then steps; each kernel printed where it is first launched."""
     lines = []
-    used = {b for step in program.numbered for b in step.own}
+    used = {b for step in program.numbered for name in step.own for b in (name, program.roots[name])}
     for k, b in enumerate(program.buffers):
         if b.role in PLANNED and k not in used:
             continue  # it became rows of a run
@@ -84,12 +84,13 @@ class _Steps:
             case Loop():
                 among = "" if step.extent is None else f" in {step.extent}"
                 until = "" if step.condition is None else f" while %{step.condition}"
-                line(f"for {step.counter}{among}{until}:")
+                lengths = "".join(f", {length} = {size}" for length, size in step.lengths)
+                line(f"{'parallel ' if step.parallel else ''}for {step.counter}{among}{until}{lengths}:")
                 self.write(step.steps, indent + "  ")
                 for old, new in step.carried:
                     line(f"  carry %{new} -> %{old}")
             case Branch():
-                line(f"if %{step.predicate}:")
+                line(f"if {_condition(step.predicate)}:")
                 self.write(step.then, indent + "  ")
                 if step.otherwise:
                     line("else:")
@@ -103,6 +104,10 @@ class _Steps:
         for part in [kernel, *dict.fromkeys(inside)]:
             self.shown.add(part)
             self.lines += [f"{indent}  {line}" for line in format_kernel(part, self.names[part], self.names).splitlines()]
+
+
+def _condition(predicate: int | Below) -> str:
+    return f"%{predicate}" if isinstance(predicate, int) else str(predicate)
 
 
 def _listed(buffers: Sequence[int]) -> str:

@@ -10,14 +10,14 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.costs import Kind, kind
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Axis, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, walk
+from graphc.program import PLANNED, Axis, Below, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, walk
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
     """operations: arithmetic per element, a fused multiply-add as two; comparisons, selections and moves are free.
 
-    What several stages of a loop nest share is counted once, as it is computed once. A branch counts as the dearer list of its steps,
-    a loop without an end as one turn.
+    What several stages of a loop nest share is counted once, as it is computed once. A branch counts as the list of steps that the sizes
+    choose, or else as the dearer one, a loop without an end as one turn.
     """
     total = _steps(program.steps, env)
     return {what: total[what] for what in ("operations", "transcendental", "bytes", "kernels")}
@@ -32,6 +32,8 @@ def _steps(steps: Sequence[Step], env: Mapping[Symbol, int]) -> Counter[str]:
                 total += _launch(step.kernel, env)
             case Loop():
                 total += _turns(step, env)
+            case Branch(predicate=Below() as sizes):
+                total += _steps(step.then if sizes.holds(env) else step.otherwise, env)
             case Branch():
                 first, second = [_steps(inside, env) for inside in step.inner]
                 total += first if _weight(first) >= _weight(second) else second
