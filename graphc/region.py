@@ -82,10 +82,11 @@ class Region(Sized):
         return replace(self.outputs, dict(zip(self.inputs, operands)))
 
 
-def close(outputs: Sequence[Node], over: Sequence[Node]) -> tuple[Region, list[Node]]:
+def close(outputs: Sequence[Node], over: Sequence[Node], since: int | None = None) -> tuple[Region, list[Node]]:
     """(the region outputs(over, captured), what it captures), in the order in which the graph meets it.
 
     Captured are the largest expressions with a variable in them that do not depend on `over`: they are computed once, outside.
+    With `since`, only those that are older than this serial number: what was made later stays inside.
     """
     inside = set(over)
     free: set[Node] = set()
@@ -94,7 +95,8 @@ def close(outputs: Sequence[Node], over: Sequence[Node]) -> tuple[Region, list[N
     for node in order:
         if node in inside:
             continue
-        if any(i in inside for i in node.inputs):
+        made_inside = since is not None and node.serial > since and any(i in free and not isinstance(i.type, tuple) for i in node.inputs)
+        if made_inside or any(i in inside for i in node.inputs):
             inside.add(node)
             captured.update(dict.fromkeys([i for i in node.inputs if i in free]))
         elif is_free(node) or any(i in free for i in node.inputs):

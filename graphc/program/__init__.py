@@ -29,6 +29,7 @@ from graphc.program.steps import (
     View,
     launches,
     loop_counter,
+    loop_length,
     walk,
 )
 from graphc.program.text import format_kernel, format_program
@@ -64,6 +65,7 @@ __all__ = [
     "lifetimes",
     "loop_counter",
     "loop_index",
+    "loop_length",
     "nests",
     "stores_where_it_loads",
     "walk",
