@@ -27,6 +27,7 @@ from graphc.program.steps import (
     View,
     launches,
     loop_counter,
+    loop_length,
     walk,
 )
 from graphc.program.text import format_kernel, format_program
@@ -62,5 +63,6 @@ __all__ = [
     "lifetimes",
     "loop_counter",
     "loop_index",
+    "loop_length",
     "walk",
 ]
