@@ -16,8 +16,8 @@ from graphc.scalars import Scalar
 
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
-Bounds = tuple[tuple[Symbol, Size], ...]
-"""Counters of loops, and how far they go."""
+Known = tuple[tuple[Symbol, Size], ...]
+"""What sizes that loops bind come to."""
 
 
 def kernel_work(kernel: Kernel) -> Work:
@@ -34,25 +34,30 @@ def kernel_work(kernel: Kernel) -> Work:
 
 def work(program: Program) -> Work:
     """What one run takes on one thread; of a branch, for each size what the dearer list takes."""
-    return _work(program.steps, ())
+    return steps_work(program.steps)
 
 
-def _work(steps: Sequence[Step], bounds: Bounds) -> Work:
-    """What one run of these steps takes, with the loops around and how often each turns at most; one without an end counts as one turn."""
+def steps_work(steps: Sequence[Step], inside: Known = (), turns: Size = 1) -> Work:
+    """What so many turns of these steps take, where so much is `inside` of the sizes that loops around bind.
+
+    A counter is as far as it goes, a length that of the first turn, which is no shorter than any other; a loop without an end counts
+    as one turn.
+    """
     total: Work = {}
     for step in steps:
         match step:
             case Loop(extent=extent):
                 (counter,) = dims.symbols(step.counter)
-                most = 1 if extent is None else dims.substitute(extent, dict(bounds))
-                _add(total, _work(step.steps, (*bounds, (counter, most))))
+                most = 1 if extent is None else dims.substitute(extent, dict(inside))
+                first = {**dict(inside), counter: 0}
+                lengths = [(s, dims.substitute(size, first)) for length, size in step.lengths for s in dims.symbols(length)]
+                _add(total, steps_work(step.steps, (*inside, (counter, most), *lengths), turns * most))
             case Branch():
-                first, second = [_work(inside, bounds) for inside in step.inner]
-                _add(total, {size: max(first.get(size, 0.0), second.get(size, 0.0)) for size in first | second})
-    turns = dims.product([bound for _, bound in bounds])
+                first_list, second = [steps_work(steps, inside, turns) for steps in step.inner]
+                _add(total, {size: max(first_list.get(size, 0.0), second.get(size, 0.0)) for size in first_list | second})
     for kernel, count in Counter([step.kernel for step in steps if isinstance(step, Launch)]).items():
         for size, each in kernel_work(kernel).items():
-            _add(total, {turns * dims.substitute(size, dict(bounds)): count * each})
+            _add(total, {turns * dims.substitute(size, dict(inside)): count * each})
     return total
 
 

@@ -12,6 +12,8 @@ from graphc.program.kernel import (
     Store,
     copy_kernel,
     loop_index,
+    nests,
+    stores_where_it_loads,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
 from graphc.program.steps import (
@@ -27,6 +29,7 @@ from graphc.program.steps import (
     View,
     launches,
     loop_counter,
+    loop_length,
     walk,
 )
 from graphc.program.text import format_kernel, format_program
@@ -62,5 +65,8 @@ __all__ = [
     "lifetimes",
     "loop_counter",
     "loop_index",
+    "loop_length",
+    "nests",
+    "stores_where_it_loads",
     "walk",
 ]

@@ -57,6 +57,16 @@ class Asked:
         return frozenset()
 
     @property
+    def bound(self) -> frozenset[Symbol]:
+        """The counters and lengths that have a value of their own in each turn of its steps."""
+        return frozenset()
+
+    @property
+    def placed(self) -> tuple[int, ...]:
+        """The aliases that lie elsewhere from here on."""
+        return ()
+
+    @property
     def made(self) -> tuple[Node, ...]:
         """The nodes that it computes or checks, for messages."""
         return ()
@@ -115,6 +125,10 @@ class View(Asked):
 
     buffer: int
     offset: Size
+
+    @property
+    def placed(self) -> tuple[int, ...]:
+        return (self.buffer,)
 
     @property
     def symbols(self) -> frozenset[Symbol]:
@@ -182,6 +196,12 @@ class Loop(Asked):
 
     An extent of None has no end, a condition of None always holds; it is looked at before each turn. For each pair the next turn
     finds in `old` what this one left in `new`; after the loop the last value lies in `old`, and nobody reads `new`.
+
+    `lengths` are sizes that each turn has anew, such as the elements of its chunk: (m, min(64, n - 64 * counter)). The turns of a
+    `parallel` loop may run in any order and at the same time: they carry nothing and cannot fail, what they write lies in
+    scratch, of which every thread has its own, or in parts of arrays that no other turn touches.
+
+    A call may be left at any turn of a loop that is not parallel, if the user interrupts it: so these stand before the commit point.
     """
 
     counter: Dim
@@ -189,6 +209,8 @@ class Loop(Asked):
     steps: tuple[Step, ...]
     carried: tuple[tuple[int, int], ...] = ()
     condition: int | None = None
+    parallel: bool = False
+    lengths: tuple[tuple[Dim, Size], ...] = ()
 
     @property
     def own_reads(self) -> tuple[int, ...]:
@@ -200,7 +222,8 @@ class Loop(Asked):
 
     @property
     def kept(self) -> tuple[int, ...]:
-        return self.own_reads
+        """What is carried and asked; where turns run at the same time, all that they touch."""
+        return tuple([b for step in walk(self.steps) for b in step.own]) if self.parallel else self.own_reads
 
     @property
     def inner(self) -> tuple[tuple[Step, ...], ...]:
@@ -208,7 +231,22 @@ class Loop(Asked):
 
     @property
     def symbols(self) -> frozenset[Symbol]:
-        return dims.symbols(self.counter) | (dims.symbols(self.extent) if self.extent is not None else frozenset())
+        named = (self.counter, *(() if self.extent is None else (self.extent,)), *(size for pair in self.lengths for size in pair))
+        return frozenset().union(*map(dims.symbols, named))
+
+    @property
+    def bound(self) -> frozenset[Symbol]:
+        return dims.symbols(self.counter).union(*[dims.symbols(length) for length, _ in self.lengths])
+
+    @property
+    def can_fail(self) -> bool:
+        return not self.parallel
+
+    def at(self, turn: int, env: Mapping[Symbol, int]) -> dict[Symbol, int]:
+        """The sizes in a turn, where those around are known."""
+        (counter,) = dims.symbols(self.counter)
+        inside = {**env, counter: turn}
+        return inside | {s: dims.evaluate(size, inside) for length, size in self.lengths for s in dims.symbols(length)}
 
 
 @dataclass(frozen=True)
@@ -254,14 +292,24 @@ class Branch(Asked):
 
 Step = Launch | View | Check | HostCall | Loop | Branch
 
-_COUNTERS: list[Dim] = []
+_BOUND: dict[str, list[Dim]] = {"turn": [], "length": []}
 
 
 def loop_counter(depth: int) -> Dim:
     """The process-wide counter of a loop inside `depth` others, so that equal kernels in loops are equal. A size to kernels."""
-    while len(_COUNTERS) <= depth:
-        _COUNTERS.append(dims.counter(f"turn{len(_COUNTERS)}"))
-    return _COUNTERS[depth]
+    return _bound("turn", depth)
+
+
+def loop_length(depth: int) -> Dim:
+    """The process-wide length of a turn's chunk in a loop inside `depth` others."""
+    return _bound("length", depth)
+
+
+def _bound(what: str, depth: int) -> Dim:
+    known = _BOUND[what]
+    while len(known) <= depth:
+        known.append(dims.counter(f"{what}{len(known)}"))
+    return known[depth]
 
 
 def walk(steps: Sequence[Step]) -> Iterator[Step]:

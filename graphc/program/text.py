@@ -37,7 +37,7 @@ def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, s
 def format_program(program: Program) -> str:
     """The program as text: buffers, then steps; each kernel printed where it is first launched."""
     lines = []
-    used = {b for step in program.numbered for b in step.own}
+    used = {b for step in program.numbered for name in step.own for b in (name, program.roots[name])}
     for k, b in enumerate(program.buffers):
         if b.role in PLANNED and k not in used:
             continue  # it became rows of a run
@@ -84,7 +84,8 @@ class _Steps:
             case Loop():
                 among = "" if step.extent is None else f" in {step.extent}"
                 until = "" if step.condition is None else f" while %{step.condition}"
-                line(f"for {step.counter}{among}{until}:")
+                lengths = "".join(f", {length} = {size}" for length, size in step.lengths)
+                line(f"{'parallel ' if step.parallel else ''}for {step.counter}{among}{until}{lengths}:")
                 self.write(step.steps, indent + "  ")
                 for old, new in step.carried:
                     line(f"  carry %{new} -> %{old}")

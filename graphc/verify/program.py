@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from graphc import dims
 from graphc.dims import Dim
 from graphc.dtypes import SHORT, bool_, int64
-from graphc.program import PLANNED, Below, Branch, Buffer, Check, HostCall, Kernel, Launch, Loop, Program, Step, View, walk
+from graphc.program import PLANNED, Below, Branch, Buffer, Check, HostCall, Kernel, Launch, Loop, Program, Step, walk
 from graphc.verify.fault import array_text, broken
 from graphc.verify.flow import verify_flow
 from graphc.verify.kernel import verify_kernel
@@ -26,7 +26,7 @@ def verify_program(program: Program) -> None:
     _buffers(program)
     good: set[Kernel] = set()
     for k, step in enumerate(program.numbered):
-        for number in (*step.own, *([step.buffer] if isinstance(step, View) else ())):
+        for number in (*step.own, *step.placed):
             if not 0 <= number < len(program.buffers):
                 broken(f"names %{number}, which is no buffer", None, k, step)
         match step:
@@ -139,13 +139,21 @@ def _host_call(program: Program, k: int, step: HostCall) -> None:
 
 
 def _loop(program: Program, k: int, step: Loop) -> None:
-    symbol = dims.as_symbol(step.counter)
-    if symbol is None or symbol.kind != "size":
-        broken(f"counts by {step.counter}, which is no counter", None, k, step)
-    if any(symbol in dims.symbols(size) for v in (*program.inputs, *program.shared) for size in v.shape):
-        broken(f"counts by {step.counter}, which is a size of an argument", None, k, step)
-    if any(isinstance(other, Loop) and other.counter == step.counter for other in walk(step.steps)):
-        broken(f"counts by {step.counter} inside a loop that does", None, k, step)
+    named = [step.counter, *(length for length, _ in step.lengths)]
+    for what, given in zip(["counts by", *["has the length" for _ in step.lengths]], named):
+        symbol = dims.as_symbol(given)
+        if symbol is None or symbol.kind != "size":
+            broken(f"{what} {given}, which is no symbol", None, k, step)
+        if any(symbol in dims.symbols(size) for v in (*program.inputs, *program.shared) for size in v.shape):
+            broken(f"{what} {given}, which is a size of an argument", None, k, step)
+        if named.count(given) > 1 or any(symbol in other.bound for other in walk(step.steps)):
+            broken(f"{what} {given} inside a loop that does", None, k, step)
+        if any(symbol in dims.symbols(size) for _, size in step.lengths) and given != step.counter:
+            broken(f"has lengths that follow from {given}, another length", None, k, step)
+    if step.parallel and (step.extent is None or step.condition is not None or step.carried):
+        broken("has turns at the same time, but one waits for the other", None, k, step)
+    if step.parallel and any(other.can_fail for other in step.steps):
+        broken("has turns at the same time, of which one could fail", None, k, step)
     if step.extent is None and step.condition is None:
         broken("never ends", None, k, step)
     if step.condition is not None:

@@ -46,15 +46,6 @@ def siblings(order: Sequence[Node]) -> dict[Node, list[Node]]:
     return {node: [other for other in group if other is not node] for group in found.values() for node in group if len(group) > 1}
 
 
-def twins(order: Sequence[Node]) -> dict[Node, list[Node]]:
-    """To each value those of the same argument that share most of its work, as sin and cos do."""
-    together: dict[tuple[str, tuple[Node, ...]], list[Node]] = {}
-    for node in order:
-        if (group := node.op.traits.together) is not None:
-            together.setdefault((group, node.inputs), []).append(node)
-    return {n: [other for other in group if other is not n] for group in together.values() for n in group if len(group) > 1}
-
-
 def form_of(node: Node) -> LoopForm | None:
     """How an element of `node` is computed from its operands; None where its op has a lowering of its own."""
     source = computed_by(node)
