@@ -15,6 +15,7 @@ decision takes constant time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from graphc import scalars as sc
