@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
-from graphc.control.bodies import fresh, zeros_for
+from graphc.control.called import fresh, zeros_for
 from graphc.control.scan import scan_node
 from graphc.control.tracing import INDEX, leaves_of
 from graphc.derivatives.user_trees import Leaves as Checked

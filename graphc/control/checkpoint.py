@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc import tree
-from graphc.control.bodies import mapped_body, pulled, pushed
+from graphc.control.called import mapped_body, pulled, pushed
 from graphc.control.tracing import fits, leaves_of, trace
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node, make

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc import tree
-from graphc.control.bodies import fresh, mapped_body, zeros_for
+from graphc.control.called import fresh, mapped_body, zeros_for
 from graphc.control.tracing import Leaves, fits, leaves_of, trace
 from graphc.derivatives.batch import vmap
 from graphc.derivatives.check_grad import check_grad
