@@ -112,6 +112,17 @@ STRUCTURAL = {
         Example(lambda a, b, r=r, e=e: cumulate.recur(a, b, 0, r, e), (values(4, 2), values(4, 2, seed=1)))
         for r, e in itertools.product([False, True], repeat=2)
     ],
+    "scan": [
+        Example(lambda c, x, w: gx.scan(lambda c, x: (gx.sin(c * w) + x, c * x), c, x)[1], (values(2), values(3, 2), values(2, seed=1))),
+        Example(lambda c, x: gx.scan(lambda c, x: (x, c), c, x, reverse=True)[0] ** 2, (values(2), values(3, 2))),
+    ],
+    "while": [
+        Example(lambda x: gx.while_loop(lambda v: gx.sum(v * v) < 9, lambda v: v * 1.7 + gx.sin(v), x, max_steps=6), (values(3),)),
+    ],
+    "switch": [
+        Example(lambda x, y: gx.cond(gx.sum(x) < 5, lambda x: x * y, lambda x: x**2, x), (values(3), values(3, seed=1))),
+        Example(lambda i, x: gx.switch(i[0, 1], [gx.sin, lambda x: x**3], x), (INTEGER, values(3))),
+    ],
 }
 
 
