@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
-from graphc.control.called import fresh, zeros_for
+from graphc.control.bodies import stand_in
+from graphc.control.called import zeros_for
 from graphc.control.scan import scan_node
 from graphc.control.tracing import INDEX, leaves_of
 from graphc.derivatives.user_trees import Leaves as Checked
@@ -83,8 +84,8 @@ def _vjp(g: Values, out: Sequence[Node], *inputs: Node, host: Host, types: tuple
 def _batch(inputs: Sequence[Node], mapped: Sequence[bool], host: Host, types: tuple[TensorType, ...]) -> tuple[Node, ...]:
     """One call after the other, for each lane: the function knows nothing of lanes."""
     size = next(x.shape[0] for x, m in zip(inputs, mapped) if m)
-    (turn,) = fresh([INDEX])
-    rows = [fresh([tensor_type(x.dtype, x.shape[1:])])[0] if m else x for x, m in zip(inputs, mapped)]
+    turn = stand_in(INDEX)
+    rows = [stand_in(tensor_type(x.dtype, x.shape[1:])) if m else x for x, m in zip(inputs, mapped)]
     made = outputs(make(CALLBACK, tuple(rows), (host, types)))
     lanes = [r for r, m in zip(rows, mapped) if m]
     return scan_node(made, (turn, *lanes), [x for x, m in zip(inputs, mapped) if m], length=size, carries=0, sequences=len(lanes))

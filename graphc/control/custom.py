@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc import tree
-from graphc.control.called import fresh, mapped_body, zeros_for
+from graphc.control.bodies import stand_in
+from graphc.control.called import mapped_body, zeros_for
 from graphc.control.tracing import Leaves, fits, leaves_of, trace
 from graphc.derivatives.batch import vmap
 from graphc.derivatives.check_grad import check_grad
@@ -181,7 +182,7 @@ def _transposed(g: Values, out: Sequence[Node], *inputs: Node, rule: Rule, count
     """The rule of forward mode, which is linear in the tangents, transposed."""
     _all_arguments(inputs, rule, count, body)
     moving = [k for k, x in enumerate(inputs[:count]) if is_float(x.dtype)]
-    stand_ins = dict(zip(moving, fresh([inputs[k].tensor for k in moving], "t")))
+    stand_ins = dict(zip(moving, [stand_in(inputs[k].tensor) for k in moving]))
     tangents = _pushed(rule, inputs[:count], out, [stand_ins.get(k) for k in range(count)])
     found = pull_back([(t, u) for t, u in zip(tangents, g) if t is not None and u is not None], set(stand_ins.values()))
     if not set(stand_ins.values()).isdisjoint(toposort(list(found.values()))):
@@ -232,7 +233,7 @@ class _Custom:
         """check_grad at the arguments `at`, where they are given."""
         if at is not None:
             values = leaves_of("check", "argument", tuple(at))
-            variables = fresh([n.tensor for n in values.nodes])
+            variables = [stand_in(n.tensor) for n in values.nodes]
             result = self(*tree.unflatten(values.structure, variables))
             floats = [x for x in variables if is_float(x.dtype)]
             arrays: Mapping[Node, Any] = {x: n.eval() for x, n in zip(variables, values.nodes)}
