@@ -127,7 +127,7 @@ def _same_place(program: Program, step: Step, source: int, target: int) -> bool:
         return False
     stores = [store.at for stage in kernel.stages for store in stage.stores if step.buffers[store.slot] == source]
     slots = {k for k, b in enumerate(step.buffers) if program.roots[b] == target}
-    loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
+    loads = [s for s in kernel.parts if s.op == "load" and s.param[0] in slots]
     return len(stores) == 1 and all(
         _same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape
         for s in loads
