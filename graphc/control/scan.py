@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
+from graphc.control.scan_batch import scan_batch
+from graphc.control.scan_derivatives import scan_jvp, scan_vjp
 from graphc.control.tracing import INDEX, Leaves, Traced, fits, leaves_of, settle, trace
 from graphc.dims import Size
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
@@ -60,7 +62,9 @@ def _scan_ref(*arrays: np.ndarray, length: int, carries: int, sequences: int, re
 SCAN = structural(
     "scan", None, "The body for every turn, carries passed on: the last carries, and the rows that each turn gives.",
     params=("length", "carries", "sequences", "reverse", "unroll", "checkpoint", "body"), type_rule=_scan_type, ref=_scan_ref,
-    regions=("body",),
+    regions=("body",), vjp=lambda *args, **params: scan_vjp(scan_node, *args, **params),
+    jvp=lambda *args, **params: scan_jvp(scan_node, *args, **params),
+    batch=lambda *args, **params: scan_batch(scan_node, *args, **params),
 )  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from graphc.program.kernel import (
     Store,
     copy_kernel,
     loop_index,
+    nests,
+    stores_where_it_loads,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
 from graphc.program.steps import (
@@ -60,5 +62,7 @@ __all__ = [
     "loop_index",
     "loop_length",
     "mapped",
+    "nests",
+    "stores_where_it_loads",
     "walk",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from graphc import dims
 from graphc import scalars as sc
@@ -56,6 +56,7 @@ class Cluster:
     costly: int = 0
     reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
     loops: Loops = ()  # of each axis of a full element the position of its loop
+    scans: bool = False  # whether the inner loops must take their steps in order
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -64,16 +65,11 @@ class Cluster:
     @property
     def whole(self) -> tuple[Size, ...]:
         """The shape of a full element."""
-        return tuple([self.domain[p] for p in self.loops])
+        return tuple([self.domain[p] for p in self.loops]) if self.turned else self.domain
 
     @property
     def turned(self) -> bool:
         return self.loops != in_order(len(self.domain))
-
-    @property
-    def scans(self) -> bool:
-        """Whether its inner loops must take their steps in order."""
-        return any(m.scan for m in self.members)
 
     @property
     def full(self) -> bool:
@@ -81,6 +77,7 @@ class Cluster:
         return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= self.limits.functions)
 
 
+@cache
 def loop_indices(count: int) -> tuple[Scalar, ...]:
     return tuple([sc.index(loop_index(p)) for p in range(count)])
 
