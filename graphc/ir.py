@@ -270,20 +270,19 @@ def toposort(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
     done: set[Node] = set()
     held = set(stop)
     order: list[Node] = []
-    stack: list[Node] = list(roots)[::-1]
-    while stack:
-        node = stack[-1]
-        if node not in done:
-            if node.inputs and node not in held:
-                height = len(stack)
-                for i in node.inputs[::-1]:
-                    if i not in done:
-                        stack.append(i)
-                if len(stack) > height:
-                    continue
-            done.add(node)
-            order.append(node)
-        stack.pop()
+    path: list[Node] = []
+    waiting = [iter(roots)]  # of each node of the path the inputs that have not been looked at
+    while waiting:
+        for i in waiting[-1]:
+            if i not in done:
+                path.append(i)
+                waiting.append(iter(() if i in held else i.inputs))
+                break
+        else:
+            waiting.pop()
+            if path:
+                done.add(path[-1])
+                order.append(path.pop())
     return order
 
 

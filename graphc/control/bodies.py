@@ -5,15 +5,15 @@ The rules of an op are in a file of their own, below the one that has its row; s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from graphc.derivatives.batch import lift
 from graphc.derivatives.forward import push_forward
-from graphc.derivatives.grad import passes
+from graphc.derivatives.grad import passes, pull_back
 from graphc.dims import Size
 from graphc.dtypes import is_float
-from graphc.ir import Node, toposort
+from graphc.ir import Node, replace, toposort
 from graphc.ops.registry import INPUT, variable
 from graphc.region import Region
 from graphc.types import TensorType
@@ -94,6 +94,20 @@ def carried_along(turn: Turn, tangents: Sequence[Node | None]) -> tuple[dict[int
         if not more:
             return dict(sorted(moving.items())), pushed
         moving |= {k: stand_in(turn.carries[k].tensor) for k in more}
+
+
+def vjp_of(f: Callable[..., Sequence[Node]], g: Sequence[Node | None], inputs: Sequence[Node]) -> list[Node | None]:
+    """The cotangents of `inputs` for those of the values f(*inputs), where f makes nodes of nodes; None where none arrives.
+
+    For an op whose derivative is that of another form of it. f is called on stand-ins, as one input may be made of another.
+    """
+    xs = [stand_in(x.tensor) for x in inputs]
+    seeds = [(y, stand_in(u.tensor), u) for y, u in zip(f(*xs), g) if u is not None and is_float(u.dtype)]
+    found = pull_back([(y, u) for y, u, _ in seeds], {x for x in xs if is_float(x.dtype)})
+    reached = [x for x in xs if x in found]
+    settled = replace([found[x] for x in reached], dict([*zip(xs, inputs), *[(u, given) for _, u, given in seeds]]))
+    arrived = dict(zip(reached, settled))
+    return [arrived.get(x) for x in xs]
 
 
 def lifted(found: Iterable[tuple[Node, bool]], size: Size) -> list[Node]:

@@ -20,13 +20,24 @@ TYPICAL = 100  # what an unknown size is taken to be when two choices are compar
 
 
 def kept_of_each_turn(
-    results: Sequence[Node], carries: Sequence[Node], free: Sequence[Node], given: Collection[Node], all_again: bool
-) -> list[Node]:
+    results: Sequence[Node], carries: Sequence[Node], free: Sequence[Node], given: Collection[Node], *,
+    length: Size, checkpoint: str | int | None,
+) -> list[Node] | None:  # fmt: skip
     """The values of the forward body that are kept, in its order; the reverse body `results` is a function of them.
 
     free: the turn and the elements, which are at hand in both. given: the stand-ins of cotangents: what depends on them is no forward
-    value. all_again: keep nothing but carries.
+    value. checkpoint: as of `scan`; of a number of bytes, None where neither all values nor all carries of `length` turns fit.
     """
+    for again in (False, True) if isinstance(checkpoint, int) else (checkpoint == "full",):
+        kept = _cut(results, carries, free, given, again)
+        size = length * sum([n.dtype.itemsize * n.size for n in kept], 0)
+        if not isinstance(checkpoint, int) or (isinstance(size, int) and size <= checkpoint):  # an unknown size: who knows whether it fits
+            return kept
+    return None
+
+
+def _cut(results: Sequence[Node], carries: Sequence[Node], free: Sequence[Node], given: Collection[Node], all_again: bool) -> list[Node]:
+    """The values at which forward and reverse body are cut apart; all_again: carries alone."""
     order, leaves, at_hand = toposort(results), {*carries, *free}, set(free)
     forward: set[Node] = set()  # differs from turn to turn, and is known in the forward scan
     backward: set[Node] = set(given)

@@ -10,13 +10,15 @@ A pass makes one loop of the forward scans that share their carries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from graphc.control.bodies import Pair, Turn, carried_along, carried_into, read_of, stand_in
+from graphc.control.blocks import block_length, scan_in_blocks
+from graphc.control.bodies import Pair, Turn, carried_along, carried_into, read_of, stand_in, vjp_of
 from graphc.control.residuals import kept_of_each_turn
 from graphc.derivatives.grad import pull_back
 from graphc.derivatives.user_trees import zeros_like
+from graphc.dims import Size
 from graphc.dtypes import is_float
 from graphc.ir import Node, replace
 from graphc.region import Region
@@ -80,7 +82,11 @@ def scan_vjp(
     results += [*[total + found[w] for w, total in sums.items()], *[found[x] for x in reached]]
 
     operands = dict(zip(turn.inputs, inputs))
-    kept = _kept(scan, turn, operands, results, {*us.values(), *sums.values()}, out[carries:], **how)
+    at_hand, given = [turn.index, *turn.rows], {*us.values(), *sums.values()}
+    cut = kept_of_each_turn(results, turn.carries, at_hand, given, length=how["length"], checkpoint=how["checkpoint"])
+    if cut is None:
+        return _vjp_in_blocks(scan, g, inputs, carries=carries, sequences=sequences, body=body, **how)
+    kept = _kept(scan, turn, operands, cut, out[carries:], **how)
     results = replace(results, {node: row for node, row, _ in kept})
     begin = {k: (u, v if (v := g[k]) is not None else zeros_like(out[k])) for k, u in us.items()}
     back = _looped(
@@ -95,20 +101,21 @@ def scan_vjp(
 
 
 def _kept(
-    scan: MakeScan,
-    turn: Turn,
-    operands: Mapping[Node, Node],
-    results: Sequence[Node],
-    given: Collection[Node],
-    ys: Sequence[Node],
-    **how: Any,
+    scan: MakeScan, turn: Turn, operands: Mapping[Node, Node], cut: Sequence[Node], ys: Sequence[Node], **how: Any
 ) -> list[tuple[Node, Node, Node]]:
     """(a value of the forward body, a stand-in for its row, the array of all rows) for all that is kept for the reverse body."""
-    kept = kept_of_each_turn(results, turn.carries, [turn.index, *turn.rows], given, how["checkpoint"] == "full")
     stacked = dict(zip(turn.ys, ys))  # at hand, as the user's results
-    fresh = [node for node in kept if node not in stacked]
+    fresh = [node for node in cut if node not in stacked]
     if fresh:
         carried, rows, captured = ([(x, operands[x]) for x in part] for part in (turn.carries, turn.rows, turn.captured))
         made = _looped(scan, [*turn.after, *fresh], turn.index, carried, rows, captured, **how)
         stacked |= dict(zip(fresh, made[len(carried) :]))
-    return [(node, stand_in(node.tensor), stacked[node]) for node in kept]
+    return [(node, stand_in(node.tensor), stacked[node]) for node in cut]
+
+
+def _vjp_in_blocks(
+    scan: MakeScan, g: Parts, inputs: Sequence[Node], *, length: Size, checkpoint: str | int | None, **how: Any
+) -> list[Node | None]:
+    """The cotangents of the inputs, by the same loop in blocks."""
+    made = lambda *xs: scan_in_blocks(scan, xs, block_length(length), length=length, **how)
+    return vjp_of(made, g, inputs)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, Turn, carried_along, read_of, stand_in, with_lanes
+from graphc.control.bodies import Pair, Turn, carried_along, read_of, stand_in, vjp_of, with_lanes
 from graphc.control.scan import scan_node
 from graphc.control.switch import switch_node
 from graphc.derivatives.batch import batch, lift
-from graphc.derivatives.grad import pull_back
 from graphc.derivatives.user_trees import zeros_like
 from graphc.dims import Size
-from graphc.dtypes import bool_, int64, is_float
+from graphc.dtypes import bool_, int64
 from graphc.errors import NotDifferentiableError, fail
 from graphc.ir import Node, replace
 from graphc.ops.compare import where
@@ -62,13 +61,7 @@ def while_vjp(
         what = "the reverse derivative of while_loop needs max_steps: memory for so many turns is kept"
         hint = "give while_loop max_steps=, or fori_loop bounds that are no nodes; jvp needs neither"
         fail(NotDifferentiableError, what, out[0].inputs[0], hint=hint)
-    xs = [stand_in(x.tensor) for x in inputs]
-    us = [(k, stand_in(u.tensor), u) for k, u in enumerate(g) if u is not None and is_float(u.dtype)]
-    made = _as_scan(xs, carries, max_steps, condition, body)
-    found = pull_back([(made[k], u) for k, u, _ in us], {x for x in xs if is_float(x.dtype)})
-    reached = [x for x in xs if x in found]
-    arrived = dict(zip(reached, replace([found[x] for x in reached], dict([*zip(xs, inputs), *[(u, given) for _, u, given in us]]))))
-    return [arrived.get(x) for x in xs]
+    return vjp_of(lambda *xs: _as_scan(xs, carries, max_steps, condition, body), g, inputs)
 
 
 def _as_scan(inputs: Sequence[Node], carries: int, max_steps: Size, condition: Region, body: Region) -> tuple[Node, ...]:
