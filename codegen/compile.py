@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, tea
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
 from graphc.options import Options
-from graphc.program import Kernel, Program, launches
+from graphc.program import Kernel, Launch, Loop, Program, Step
 
 SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
 
@@ -38,9 +38,9 @@ def write_module(
     """The module's text; `run` is told and tells what `graphc.codegen.frame` says. `entry` writes a function that calls it from Python."""
     target, fma = options.target or host(), options.fma
     unit = Unit(target, fma)
-    names = unit.names = program.kernels()
+    names = program.kernels()
     teams: dict[Kernel, Team] = {}
-    launched = {step.kernel for step in launches(program.steps)}
+    launched = _launched(program.steps)
     for kernel, name in names.items():
         body = fuse_multiply_add(kernel) if fma else kernel
         loops = lowered(body, target)
@@ -50,13 +50,27 @@ def write_module(
         if team is not None:
             teams[kernel] = team
         unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function()))
-    parts = Control(Contents(unit, program, frame_of(program), names, teams)).write()
+    parts = Control(Contents(unit, program, frame_of(program), names, teams, threads)).write()
     if len(parts) == 1:
         unit.module.add(_inlined_if_short(unit.module.functions["part0"]))
     if entry is not None:
         for function in entry(unit).functions():
             unit.module.add(function)
     return unit.module.text()
+
+
+def _launched(steps: Sequence[Step]) -> set[Kernel]:
+    """The kernels that are not only launched in turns of parallel loops, which threads share already."""
+    found: set[Kernel] = set()
+    for step in steps:
+        match step:
+            case Launch():
+                found.add(step.kernel)
+            case Loop(parallel=True):
+                pass
+            case _:
+                found = found.union(*map(_launched, step.inner))
+    return found
 
 
 def _inlined_if_short(function: Function) -> Function:

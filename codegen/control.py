@@ -59,6 +59,8 @@ class Control:
                     self.flush()
                     self.resumed.append(number)
                     self.lines += [f"  ret i64 {number}", f"resume{number}:"]
+                case Loop(parallel=True):
+                    self.parallel(number, step)
                 case Loop():
                     self.flush()
                     self.loop(step)
@@ -131,6 +133,7 @@ class Control:
         else:
             self.lines.append(f"  br label %body{k}")
         self.lines.append(f"body{k}:")
+        self.lengths(step)
         self.steps(step.steps)
         self.lines += [
             f"  %again{k} = {address}",
@@ -140,6 +143,38 @@ class Control:
         self.lines += [f"  store i64 %following{k}, ptr %again{k}, align 8", f"  br label %head{k}", f"done{k}:"]
         self.placing = outer
         self.settle(k, step, address)
+
+    def lengths(self, step: Loop) -> None:
+        """The sizes that a turn has by itself, to where all sizes lie."""
+        for length, size in step.lengths:
+            (symbol,) = dims.symbols(length)
+            k = self.name()
+            self.lines.append(f"  %length{k} = getelementptr i64, ptr %sizes, i64 {self.contents.frame.place[symbol]}")
+            self.lines.append(f"  store i64 {self.size(size)}, ptr %length{k}, align 8")
+
+    def parallel(self, number: int, step: Loop) -> None:
+        """A parallel loop is a step of the part around, which has a function run its turns, or some of them, in the frame of a thread."""
+        outer = self.lines, self.stretch, self.arguments, self.placing
+        self.lines, self.stretch, self.arguments, self.placing = [], [], 0, self.placing.inside(self.contents.program, step)
+        (symbol,) = dims.symbols(step.counter)
+        self.lines += [f"  %counter = getelementptr i64, ptr %sizes, i64 {self.contents.frame.place[symbol]}"]
+        self.lines += ["  store i64 %turn, ptr %counter, align 8"]
+        self.lengths(step)
+        self.steps(step.steps)
+        k = self.name()
+        self.module.add(
+            Function(f"turn{k}", ("ptr %slots", "ptr %sizes", "i64 %turn"), [*self.lines, f"  ret i64 {FINISHED}"], result="i64")
+        )
+        lines = [
+            "  br label %head", "head:", "  %turn = phi i64 [ %lo, %entry ], [ %following, %body ]", "  %more = icmp slt i64 %turn, %hi",
+            "  br i1 %more, label %body, label %done", "body:", f"  %r = call i64 @turn{k}(ptr %slots, ptr %sizes, i64 %turn)",
+            "  %following = add i64 %turn, 1", "  br label %head", "done:", "  ret void",
+        ]  # fmt: skip
+        self.module.add(Function(f"turns{k}", ("ptr %slots", "ptr %sizes", "i64 %lo", "i64 %hi"), lines))
+        self.contents.turns[number] = f"turns{k}"
+        self.lines, self.stretch, self.arguments, self.placing = outer
+        self.stretch.append((number, step))
+        self.arguments += len(step.inner)
 
     def settle(self, k: int, step: Loop, address: str) -> None:
         """After an odd number of turns the last values lie where `new` was: copy them to `old`."""
@@ -156,7 +191,11 @@ class Control:
 
     def branch(self, step: Branch) -> None:
         k = self.name()
-        self.holds(step.predicate, f"then{k}", f"else{k}")
+        if isinstance(step.predicate, int):
+            self.holds(step.predicate, f"then{k}", f"else{k}")
+        else:
+            size, limit = self.size(step.predicate.size), self.size(step.predicate.limit)
+            self.lines += [f"  %below{k} = icmp slt i64 {size}, {limit}", f"  br i1 %below{k}, label %then{k}, label %else{k}"]
         for label, steps in ((f"then{k}", step.then), (f"else{k}", step.otherwise)):
             self.lines.append(f"{label}:")
             self.steps(steps)

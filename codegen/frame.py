@@ -2,9 +2,10 @@
 
 slots   the addresses of inputs, state, constants, outputs and the arena
 sizes   n, m, ..        the size symbols, in order
-        turn, ..        the counters of loops: they outlive a call of Python in a loop, after which `run` goes on
+        turn, ..        what the turns of loops bind: it outlives a call of Python in a loop, after which `run` goes on
         position, value what a failed check found
-status          for whoever is handed the sizes alone
+        own             how far behind the first thread's scratch that of this thread lies: workers have frames of their own
+        status          for whoever is handed the sizes alone
 from    FINISHED: begin; else the number of the host call to go on behind
 gives   FINISHED, or the number of the step to look at: a check that failed, or a host call to be made
 """
@@ -34,12 +35,17 @@ class Frame:
 
     @property
     def found(self) -> int:
-        """Where a failed check leaves its position; the index found there is in the next word, the status behind."""
+        """Where a failed check leaves its position; the index found there is in the next word."""
         return len(self.symbols) + len(self.counters)
 
     @property
+    def own(self) -> int:
+        """Where it stands which thread's frame it is, in bytes of scratch."""
+        return self.found + 2
+
+    @property
     def words(self) -> int:
-        return self.found + 3
+        return self.found + 4
 
 
 def frame_of(program: Program) -> Frame:

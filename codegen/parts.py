@@ -6,7 +6,7 @@ Where a buffer lies may depend on where its step stands, see `graphc.codegen.pla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graphc import dims
 from graphc.codegen.frame import FINISHED, Frame, slot_of
@@ -15,10 +15,10 @@ from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Values
 from graphc.codegen.placing import Placing
-from graphc.codegen.runtime.parallel_loops import Team, write_task
+from graphc.codegen.runtime.parallel_loops import Team, Threads, team_of_turns, write_task, write_turns_task
 from graphc.codegen.runtime.pool_text import RUN
 from graphc.dims import Size, Symbol
-from graphc.program import NO_FAULT, Check, Kernel, Launch, Program, Step
+from graphc.program import NO_FAULT, Check, Kernel, Launch, Loop, Program, Step
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Contents:
     frame: Frame
     names: Mapping[Kernel, str]
     teams: Mapping[Kernel, Team]
+    threads: Threads
+    turns: dict[int, str] = field(default_factory=dict)  # the number of a parallel loop -> the function that runs some of its turns
 
 
 class Part(Values):
@@ -43,13 +45,15 @@ class Part(Values):
         self.context = 0  # words that a task of this part is told
 
     def steps(self, numbered: Sequence[tuple[int, Step]]) -> Function:
-        """Launches and checks in order: FINISHED, or the number of the check that failed."""
+        """Launches, checks and parallel loops in order: FINISHED, or the number of the check that failed."""
         for number, step in numbered:
             match step:
                 case Launch():
                     self.launch(step)
                 case Check():
                     self.check(number, step)
+                case Loop():
+                    self.turns(number, step)
         return self.function(str(FINISHED))
 
     def size_function(self, size: Size) -> Function:
@@ -66,11 +70,61 @@ class Part(Values):
 
     # -- steps ----------------------------------------------------------------------------------------------------
     def launch(self, step: Launch) -> None:
-        args = [f"ptr {self.pointer(b)}" for b in step.own] + [f"i64 {self.symbol(s)}" for s in step.kernel.sizes()]
-        if step.kernel in self.contents.teams:
-            self.team(step, args)
+        kernel, name = step.kernel, self.contents.names[step.kernel]
+        args = [f"ptr {self.pointer(b)}" for b in step.own] + [f"i64 {self.symbol(s)}" for s in kernel.sizes()]
+        team = self.contents.teams.get(kernel)
+        if team is None:
+            self.entry.line(f"call void @{name}({', '.join(args)})")
+            return
+        scratch = tuple([k for k, b in enumerate(step.own) if self.program.buffers[b].role == "scratch"])
+        words = [*args, f"i64 {self.known(self.program.scratch if scratch else 0)}"]
+        total = self.known(team.total)
+        alone = f"call void @{name}({', '.join([*args, 'i64 0', f'i64 {total}'])})"
+        if self.placing.parallel:
+            self.entry.line(alone)
         else:
-            self.entry.line(f"call void @{self.contents.names[step.kernel]}({', '.join(args)})")
+            self.team(team, alone, write_task(self.unit, kernel, name, scratch), words)
+
+    def turns(self, number: int, loop: Loop) -> None:
+        """All turns of a parallel loop."""
+        assert loop.extent is not None
+        name, team = self.contents.turns[number], team_of_turns(loop, self.contents.threads)
+        alone = f"call void @{name}(ptr %slots, ptr %sizes, i64 0, i64 {self.known(loop.extent)})"
+        if not self.placing.parallel:
+            self.entry.line(f"store i64 0, ptr {self.address(self.contents.frame.own)}, align 8")
+        if team is None or self.placing.parallel:
+            self.entry.line(alone)
+            return
+        words = ["ptr %slots", "ptr %sizes", f"i64 {self.known(self.program.scratch)}"]
+        self.team(team, alone, write_turns_task(self.unit, name, self.contents.frame), words)
+
+    def team(self, team: Team, alone: str, task: str, words: Sequence[str]) -> None:
+        """The task on several threads where there is work enough; otherwise the call `alone`."""
+        e = self.entry
+        total, grain = self.known(team.total), self.known(team.grain)
+        for symbol in sorted(team.symbols):  # used behind the branch, where nothing may be computed that is used again
+            self.symbol(symbol)
+        if (enough := team.pays()) is None:
+            self.shared(team, task, words, total, grain)
+            return
+        pays, several, single, done = self.value(enough).text, self.label("several"), self.label("alone"), self.label("done")
+        e.line(f"br i1 {pays}, label %{several}, label %{single}")
+        e.label(single)
+        e.line(alone)
+        e.line(f"br label %{done}")
+        e.label(several)
+        self.shared(team, task, words, total, grain)
+        e.line(f"br label %{done}")
+        e.label(done)
+
+    def shared(self, team: Team, task: str, words: Sequence[str], total: str, grain: str) -> None:
+        """The task through the pool: its arguments go to memory, where every thread finds them."""
+        e = self.entry
+        self.context = max(self.context, len(words))
+        for k, word in enumerate(words):
+            e.line(f"store {word}, ptr {e.emit(f'getelementptr i64, ptr %context, i64 {k}')}, align 8")
+        self.module.declare(f"declare void @{RUN}(ptr, ptr, i64, i64, i64)")
+        e.line(f"call void @{RUN}(ptr @{task}, ptr %context, i64 {total}, i64 {grain}, i64 {team.threads})")
 
     def check(self, number: int, step: Check) -> None:
         """Tell the position, the index found there, and the number of the step."""
@@ -84,43 +138,9 @@ class Part(Values):
         if kind != "i64":
             value = e.emit(f"{'zext' if dtype.kind == 'u' else 'sext'} {kind} {value} to i64")
         for k, word in enumerate((fault, value)):
-            at = e.emit(f"getelementptr i64, ptr %sizes, i64 {self.contents.frame.found + k}")
-            e.line(f"store i64 {word}, ptr {at}, align 8")
+            e.line(f"store i64 {word}, ptr {self.address(self.contents.frame.found + k)}, align 8")
         e.line(f"ret i64 {number}")
         e.label(good)
-
-    def team(self, launch: Launch, args: list[str]) -> None:
-        """The kernel on several threads where there is work enough; otherwise it is called as any other."""
-        e, team = self.entry, self.contents.teams[launch.kernel]
-        total = self.known(team.total)
-        if (enough := team.pays()) is None:
-            self.shared(launch, args, total)
-            return
-        for symbol in launch.kernel.sizes():
-            self.symbol(symbol)
-        for size in (team.grain, self.program.scratch):  # used behind the branch, where nothing may be computed that is used again
-            self.known(size)
-        pays, several, alone, done = self.value(enough).text, self.label("several"), self.label("alone"), self.label("done")
-        e.line(f"br i1 {pays}, label %{several}, label %{alone}")
-        e.label(alone)
-        e.line(f"call void @{self.contents.names[launch.kernel]}({', '.join([*args, 'i64 0', f'i64 {total}'])})")
-        e.line(f"br label %{done}")
-        e.label(several)
-        self.shared(launch, args, total)
-        e.line(f"br label %{done}")
-        e.label(done)
-
-    def shared(self, launch: Launch, args: list[str], total: str) -> None:
-        """The kernel through the pool: its arguments go to memory, where every thread's task finds them."""
-        e, team = self.entry, self.contents.teams[launch.kernel]
-        scratch = tuple([k for k, b in enumerate(launch.own) if self.program.buffers[b].role == "scratch"])
-        words = [*args, f"i64 {self.known(self.program.scratch if scratch else 0)}"]
-        self.context = max(self.context, len(words))
-        for k, word in enumerate(words):
-            e.line(f"store {word}, ptr {e.emit(f'getelementptr i64, ptr %context, i64 {k}')}, align 8")
-        task = write_task(self.unit, launch.kernel, self.contents.names[launch.kernel], scratch)
-        self.module.declare(f"declare void @{RUN}(ptr, ptr, i64, i64, i64)")
-        e.line(f"call void @{RUN}(ptr @{task}, ptr %context, i64 {total}, i64 {self.known(team.grain)}, i64 {team.threads})")
 
     # -- sizes and addresses --------------------------------------------------------------------------------------
     def known(self, size: Size) -> str:
@@ -132,8 +152,7 @@ class Part(Values):
     def symbol(self, symbol: Symbol) -> str:
         scope = self.scopes[0]
         if symbol not in scope.axis:
-            at = self.entry.emit(f"getelementptr i64, ptr %sizes, i64 {self.positions[symbol]}")
-            scope.axis[symbol] = self.constant(self.entry.emit(f"load i64, ptr {at}, align 8"))
+            scope.axis[symbol] = self.constant(self.word(self.positions[symbol]))
         return scope.axis[symbol].text
 
     def pointer(self, buffer: int) -> str:
@@ -166,6 +185,15 @@ class Part(Values):
         offset: Size = 0 if b.offset is None else b.offset
         if b.role == "scratch":
             offset = self.program.arena + offset
-        if offset == 0:
-            return base.text
-        return self.entry.emit(f"getelementptr inbounds i8, ptr {base.text}, i64 {self.known(offset)}")
+        begin = base.text if offset == 0 else self.entry.emit(f"getelementptr inbounds i8, ptr {base.text}, i64 {self.known(offset)}")
+        if b.role != "scratch" or not self.placing.parallel:
+            return begin
+        return self.entry.emit(f"getelementptr inbounds i8, ptr {begin}, i64 {self.word(self.contents.frame.own)}")
+
+    def address(self, place: int) -> str:
+        """Where a word of the frame lies."""
+        return self.entry.emit(f"getelementptr i64, ptr %sizes, i64 {place}")
+
+    def word(self, place: int) -> str:
+        """A word of the frame."""
+        return self.entry.emit(f"load i64, ptr {self.address(place)}, align 8")

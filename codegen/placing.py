@@ -15,13 +15,15 @@ class Placing:
 
     views: Mapping[int, Size] = field(default_factory=dict)  # a placed alias -> its offset in elements
     swaps: Mapping[int, tuple[int, Dim]] = field(default_factory=dict)  # a carried buffer -> its partner, in odd turns of this counter
+    parallel: bool = False  # whether other threads may be at other turns
 
     def inside(self, program: Program, step: Step) -> Placing:
         """For the inner lists of a step."""
         if not isinstance(step, Loop):
             return self
         swaps = {b: (partner, step.counter) for old, new in program.swapped(step) for b, partner in ((old, new), (new, old))}
-        return replace(self, swaps={**self.swaps, **swaps}) if swaps else self
+        parallel = self.parallel or step.parallel
+        return replace(self, swaps={**self.swaps, **swaps}, parallel=parallel) if swaps or parallel is not self.parallel else self
 
 
 def placings(program: Program) -> list[Placing]:

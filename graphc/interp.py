@@ -170,10 +170,19 @@ class _Types:
         return tuple([self.param(node, p) for p in param]) if type(param) is tuple else param
 
     def body(self, param: Any) -> Any:
-        """A body as reference functions take it: a function of arrays that returns a list of arrays."""
-        if isinstance(param, tuple):
-            return tuple([self.body(p) for p in param])
-        return lambda *arrays: evaluate(param.outputs, dict(zip(param.inputs, arrays, strict=True)), self.sizes)
+        """A body as reference functions take it."""
+        return tuple([self.body(p) for p in param]) if isinstance(param, tuple) else Body(param, self.sizes)
+
+
+class Body:
+    """A region as a function of arrays that returns a list of arrays of `types`."""
+
+    def __init__(self, region: Region, sizes: Sizes) -> None:
+        self.region, self.sizes = region, sizes
+        self.types = [o.tensor for o in region.outputs]
+
+    def __call__(self, *arrays: Any) -> list[np.ndarray]:
+        return evaluate(self.region.outputs, dict(zip(self.region.inputs, arrays, strict=True)), self.sizes)
 
 
 def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:

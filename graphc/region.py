@@ -82,10 +82,11 @@ class Region(Sized):
         return replace(self.outputs, dict(zip(self.inputs, operands)))
 
 
-def close(outputs: Sequence[Node], over: Sequence[Node]) -> tuple[Region, list[Node]]:
+def close(outputs: Sequence[Node], over: Sequence[Node], since: int | None = None) -> tuple[Region, list[Node]]:
     """(the region outputs(over, captured), what it captures), in the order in which the graph meets it.
 
     Captured are the largest expressions with a variable in them that do not depend on `over`: they are computed once, outside.
+    With `since`, only those that are older than this serial number: what was made later stays inside.
     """
     inside = set(over)
     free: set[Node] = set()
@@ -94,16 +95,21 @@ def close(outputs: Sequence[Node], over: Sequence[Node]) -> tuple[Region, list[N
     for node in order:
         if node in inside:
             continue
-        if any(i in inside for i in node.inputs):
+        made_inside = since is not None and node.serial > since and any(i in free and not isinstance(i.type, tuple) for i in node.inputs)
+        if made_inside or any(i in inside for i in node.inputs):
             inside.add(node)
             captured.update(dict.fromkeys([i for i in node.inputs if i in free]))
         elif is_free(node) or any(i in free for i in node.inputs):
             free.add(node)
     captured.update(dict.fromkeys([node for node in outputs if node in free]))
-    leaves = [*over, *captured]
+    return bind(outputs, [*over, *captured]), list(captured)
+
+
+def bind(outputs: Sequence[Node], leaves: Sequence[Node]) -> Region:
+    """The region of `outputs`, whose input k is what `leaves[k]` was."""
     types = [leaf.tensor for leaf in leaves]
     held = {leaf: bound(k, t) for k, (leaf, t) in enumerate(zip(leaves, types))}
-    return Region(types, replace(outputs, held)), list(captured)
+    return Region(types, replace(outputs, held))
 
 
 # -- walks that enter bodies ------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ LEAST = Accumulate(0, "argmin", fetch(1, I0), sc.index(I0))
 
 
 PLUS, OLD = Accumulate(0, "sum", fetch(1, I0)), Let(0, fetch(1, I0))
+MIXED = Accumulate(0, "recur", fetch(2, I0, int64), fetch(1, I0))
 RECUR_STEP = Accumulate(0, "recur", fetch(0, I1), fetch(0, I1))
 ADD = Store(1, None, 4 * I0 + I1, sc.const(1.0, float64), "add")
 
@@ -149,6 +150,7 @@ def inside(*body: Statement) -> list[Statement]:
         ("t0 is read where it is not defined", inside(Store(1, local(0, int64), 0, fetch(1, I0)))),
         ("recur goes without a second value", [Alloc(0, float64, "recur"), *inside(Accumulate(0, "recur", fetch(1, I0)))]),
         ("t0 holds float64", [Alloc(0, float64, "recur"), *inside(Accumulate(0, "recur", fetch(1, I0), fetch(2, I0, int64)))]),
+        ("t0 holds float64, the value is int64", [Alloc(0, float64, "recur"), *inside(MIXED)]),
         ("t0 holds int32", [Alloc(0, int32, "argmin"), *inside(Accumulate(0, "argmin", fetch(1, I0), sc.const(0, int32)))]),
     ],
 )  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from tests.mutate import targets
 from tests.mutate.__main__ import Campaign, equivalents, tracked
+from tests.mutate.entered import Entered, function_at
 from tests.mutate.faults import faults
 
 SOURCE = '''
@@ -74,3 +78,70 @@ def test_a_fault_that_is_noticed_and_one_that_is_not(noticed: bool, tmp_path: Pa
     fault = next(x for x in faults("fold.py", files["fold.py"]) if x.before == "+")
     assert campaign.survives(fault) is not noticed
     assert (tmp_path / "trees/tree0/fold.py").read_text() == files["fold.py"]
+
+
+NESTED = """
+class A:
+    def f(self):
+        return any(x > 0
+                   for x in self)
+
+    def g(self):
+        def inner():
+            return lambda x: (
+                x + 1)
+        return inner
+
+TABLE = (
+    lambda x: x - 1,
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [(4, "A.f"), (5, "A.f"), (10, "A.g.<locals>.inner.<locals>.<lambda>"), (11, "A.g"), (2, ""), (13, ""), (14, "<lambda>:14")],
+)
+def test_the_function_around_a_line(line: int, name: str) -> None:
+    assert function_at(NESTED, line) == name
+
+
+def test_tests_that_enter_a_function_come_cheapest_first(tmp_path: Path) -> None:
+    rows = [
+        ("tests/test_a.py::test_slow", True, 9.0), ("tests/test_a.py::test_each[1]", True, 0.2),
+        ("tests/test_a.py::test_each[2]", True, 0.1),
+        ("tests/test_b.py::test_far", True, 0.01), ("tests/test_a.py::test_fails", False, 0.01), ("tests/test_a.py::test_gone", True, 0.01),
+        ("tests/test_a.py::test_too_slow", True, 90.0),
+    ]  # fmt: skip
+    place = tmp_path / "map.jsonl"
+    place.write_text("\n".join(json.dumps({"test": t, "passed": p, "seconds": s, "functions": ["f.py A.f"]}) for t, p, s in rows))
+    entered = Entered(place, [t for t, _, _ in rows if "gone" not in t])
+    (fault,) = [x for x in faults("f.py", NESTED) if x.line == 4 and x.before == ">"]
+    names = [t.partition("::test_")[2] for t in entered.chosen(fault, NESTED, ["tests/test_a.py"])]
+    assert names == ["each[2]", "slow", "each[1]", "far"]
+    (other,) = [x for x in faults("f.py", NESTED) if x.line == 10 and x.before == "+"]
+    assert entered.chosen(other, NESTED, []) == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")
+def test_the_map_of_a_run(tmp_path: Path) -> None:
+    place = tmp_path / "map.jsonl"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-o",
+        "addopts=",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "tests.mutate.trace",
+        "--map",
+        str(place),
+    ]
+    chosen = ["tests/test_dims.py", "-k", "test_printing"]
+    subprocess.run([*command, *chosen], cwd=Path(__file__).parents[1], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    rows = [json.loads(line) for line in place.read_text().splitlines()]
+    assert rows and all(row["passed"] and row["seconds"] > 0 for row in rows)
+    assert any("graphc/dims/algebra.py" in name for row in rows for name in row["functions"])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.ir import Graph, Node, toposort
+from graphc.ir import Graph, Node, Op, toposort
 from graphc.ops.spread import broadcast
-from graphc.passes.rewriting.match import hole, number, vector
+from graphc.passes.rewriting.fold import fold_constants
+from graphc.passes.rewriting.match import hole, match, number, vector
 from graphc.passes.rewriting.rewrite import Log, Table, rewrite
 from graphc.passes.rewriting.rule import Local, Rule
 from graphc.passes.simplify import SIMPLIFY, simplify
@@ -109,6 +110,17 @@ def test_a_vector_stands_for_any_axes() -> None:
     assert apply(rule, gx.exp(a) / gx.sum(gx.exp(b))) is None
     square = gx.tensor("q", (4, 4))
     assert apply(rule, gx.exp(square) / gx.sum(gx.exp(square), axis=1)) is None  # divides columns by the sums of rows
+
+
+@pytest.mark.parametrize("size", [2, 3, "n"])
+def test_what_a_vector_repeats_is_not_stretched_as_well(size: int | str) -> None:
+    pattern = v + gx.sin(x)
+    for shape in ((1,), (2,), (3,), (size,)):  # added axes alone
+        t, s = gx.tensor("t", (*shape, 4)), gx.tensor("s", shape)
+        found = match(pattern, t + broadcast(gx.sin(s), t.shape, (0,)))
+        assert found is not None and found["x"] is s and found["axes"] == (1,)
+    t, one = gx.tensor("t", (size, 4)), gx.tensor("one", (1,))
+    assert match(pattern, t + broadcast(gx.sin(one), t.shape, (0,))) is None  # the sine of one element, where the rule wants `size`
 
 
 def test_sizes_in_lifted_rules() -> None:
@@ -234,3 +246,13 @@ def test_simplify_is_idempotent_and_shares() -> None:
     assert alone is both.outputs[0]
     names = [n.op.name for n in toposort(both.outputs)]
     assert names.count("softplus") == 1 and names.count("contract") == 2
+
+
+@pytest.mark.parametrize("param", [gx.dim("m"), (2, gx.dim("m") + 1), ((gx.dim("m"),), (3,))])
+def test_nothing_is_folded_whose_parameters_wait_for_the_call(param: Hashable) -> None:
+    """Even where the meaning of the op would take a symbolic size for a number."""
+    op = Op("toy", 1, ("size",), "x", lambda x, size: x, ref=lambda x, size: x + 1)
+    known, later = op(gx.asarray(np.arange(3.0)), size=(2, (3,))), op(gx.asarray(np.arange(3.0)), size=param)
+    folded = fold_constants(known)
+    assert folded is not None and folded is gx.asarray(np.arange(1.0, 4.0))
+    assert fold_constants(later) is None

@@ -45,6 +45,7 @@ from graphc.program import (
     lifetimes,
     loop_counter,
     loop_index,
+    loop_length,
     walk,
 )
 from graphc.scalars import Scalar
@@ -527,3 +528,105 @@ def test_the_entry_hands_over_what_a_check_found(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(gx.IndexOutOfRange, match=rf"index {5 + k} at position \(1,\) is out of range for an axis of size 3"):
             f(np.arange(3.0), np.array([0, 5 + k]))
     np.testing.assert_array_equal(f(np.arange(3.0), np.array([-1])), [4.0])
+
+
+# -- parallel loops --------------------------------------------------------------------------------------------------------
+LENGTH = loop_length(0)
+
+
+def in_chunks(size: int, more: Sequence[Step] = (), dtype: np.dtype = float64) -> Program:
+    """y = (2 x + 1) * x in chunks of `size` elements, with 2 x + 1 in a row of scratch."""
+    n = gx.dim("n")
+    x = gx.tensor("x", (n,), dtype)
+    row, part = Buffer(dtype, (size,), "scratch"), Buffer(dtype, (LENGTH,), "input", alias=0)
+    buffers = [Buffer(dtype, (n,), "input"), Buffer(dtype, (n,), "output"), row]
+    buffers += [part, replace(part, role="output", alias=1), replace(part, role="scratch", alias=2)]
+    first = Launch(pointwise(lambda a: a * 2.0 + 1.0, 1, LENGTH, dtype), (3, 5))
+    second = Launch(pointwise(lambda a, b: a * b, 2, LENGTH, dtype), (5, 3, 4))
+    body = (View(3, OUTER * size), View(4, OUTER * size), View(5, 0), first, second, *more)
+    chunks = dims.floordiv(n + (size - 1), size)
+    length = ((LENGTH, dims.minimum(size, n - OUTER * size)),)
+    return program(buffers, [Loop(OUTER, chunks, body, parallel=True, lengths=length)], [x])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_parallel_loop_of_chunks(threads: int) -> None:
+    made = ready(in_chunks(64))
+    executable = Executable(made, Options(verify=True, threads=threads))
+    for size in (0, 1, 63, 64, 65, 128, 1000, 200_001):
+        X = np.random.default_rng(size).normal(size=size)
+        np.testing.assert_allclose(executable([X], [])[0], (2 * X + 1) * X, rtol=1e-15)
+
+
+def test_a_parallel_loop_reads_well() -> None:
+    text = format_program(ready(in_chunks(64)))
+    assert "parallel for turn0 in (n + 63)//64, length0 = min(n - 64*turn0, 64):" in text and "%2: f64[64] scratch + 0" in text
+    assert "  place %3 at 64*turn0, %4 at 64*turn0, %5 at 0" in text
+
+
+def test_the_work_and_the_cost_of_chunks() -> None:
+    """Work counts whole chunks; costs are exact, and a parallel loop counts as one kernel."""
+    made = in_chunks(64)
+    n = gx.dim("n")
+    (symbol,) = dims.symbols(n)
+    whole = dims.floordiv(n + 63, 64) * dims.minimum(64, n)
+    assert list(work(made)) == [whole] and dims.evaluate(whole, {symbol: 1000}) == 1024
+
+
+def test_a_branch_and_a_loop_inside_a_parallel_loop() -> None:
+    """Each turn: where x[i] > 0, y[i] = 2 x[i], else 0, decided by a boolean that each thread has for itself."""
+    n = gx.dim("n")
+    x = gx.tensor("x", (n,))
+    buffers = [Buffer(float64, (n,), "input"), Buffer(float64, (n,), "output"), one("scratch", dtype=bool_)]
+    buffers += [one("input", alias=0), one("output", alias=1)]
+    positive = pointwise(lambda a: a > 0.0, 1, result=bool_)
+    branch = Branch(2, (Launch(DOUBLE, (3, 4)),), (Launch(number(0.0), (4,)),))
+    loop = Loop(OUTER, n, (View(3, OUTER), View(4, OUTER), Launch(positive, (3, 2)), branch), parallel=True)
+    made = ready(program(buffers, [loop], [x]))
+    X = np.random.default_rng(0).normal(size=100_000)
+    for threads in (1, 4):
+        (got,) = Executable(made, Options(verify=True, threads=threads))([X], [])
+        np.testing.assert_array_equal(got, np.where(X > 0, 2 * X, 0))
+
+
+def test_a_parallel_loop_updates_state_and_stands_behind_the_commit() -> None:
+    n = 1000
+    s = variable(SHARED, "s", "float64", (n,))
+    buffers = [Buffer(float64, (n,), "shared"), Buffer(float64, (10,), "shared", alias=0)]
+    loop = Loop(OUTER, 100, (View(1, OUTER * 10), Launch(pointwise(lambda a: a * 2.0, 1, 10), (1, 1))), parallel=True)
+    kernel = pointwise(lambda a: a * 2.0, 1, 10)
+    new = Buffer(float64, (n,), "shared", alias=0)
+    body = (View(1, OUTER * 10), View(3, OUTER * 10), Launch(kernel, (1, 3)))
+    loop = Loop(OUTER, 100, body, parallel=True)
+    made = program([*buffers, new, replace(buffers[1], alias=2)], [loop], [], [s], commit=0)
+    state = np.arange(n, dtype="float64")
+    run(made, [], [state])
+    np.testing.assert_array_equal(state, 2.0 * np.arange(n))
+    with pytest.raises(CompileError, match="before the commit point"):
+        verify_program(replace(made, commit=1))
+
+
+def test_the_verifier_refuses_turns_that_meet() -> None:
+    made = in_chunks(64)
+    (loop,) = made.steps
+    assert isinstance(loop, Loop)
+
+    def refused(message: str, change: Loop, buffers: Sequence[Buffer] = made.buffers) -> None:
+        with pytest.raises(CompileError, match=message):
+            verify_program(replace(made, steps=(change,), buffers=tuple(buffers)))
+
+    views, launched = loop.steps[:3], loop.steps[3:]
+    refused("parts of %1 that overlap", replace(loop, steps=(View(3, OUTER * 63), View(4, OUTER * 63), *views[2:], *launched)))
+    refused("each must touch one part of its own", replace(loop, steps=(views[0], View(4, 0), *views[2:], *launched)))
+    refused("one waits for the other", replace(loop, extent=None))
+    inner = Loop(INNER, 2, ())
+    refused("of which one could fail", replace(loop, steps=(*loop.steps, inner)))
+    refused("has the length n, which is a size of an argument", replace(loop, lengths=((gx.dim("n"), 64),)))
+    with pytest.raises(CompileError, match="uses %6, which is as long as a loop says that is not around it"):
+        late = HostCall(lambda: np.zeros(1), (), (6,))
+        verify_program(replace(made, steps=(loop, late), buffers=(*made.buffers, Buffer(float64, (LENGTH,), "arena")), commit=2))
+    refused("reads %5 before it is written", replace(loop, steps=(*views, launched[1], launched[0])))
+    arena = [replace(b, role="arena") if b.role == "scratch" else b for b in made.buffers]
+    refused("each must touch one part of its own", loop, arena)
+    whole = Launch(copy_kernel(float64, (gx.dim("n"),)), (0, 1))
+    refused("each must touch one part of its own", replace(loop, steps=(*loop.steps, whole)))

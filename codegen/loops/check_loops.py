@@ -65,7 +65,6 @@ class _Seen:
 class _Register:
     alloc: Alloc
     loops: int  # how many are around it
-    in_lanes: bool  # whether one of them is a vector loop
     lanes: int = 0  # of the vector loops that update it from inside
 
 
@@ -114,7 +113,7 @@ class _Checker:
                 if combine not in COMBINES:
                     _broken(f"{combine!r} has no neutral element", s, scope)
                 self.define(name, s, scope)
-                scope.registers[name] = _Register(s, len(scope.loops), scope.lanes is not None)
+                scope.registers[name] = _Register(s, len(scope.loops))
                 scope.locals[name] = dtype
             case Accumulate():
                 self.accumulate(s, scope)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from graphc import dims
 from graphc import scalars as sc
@@ -11,50 +11,58 @@ from graphc.codegen.llvm.values import size_scalar
 from graphc.costs import MULTIPLY_ADD_NS, nanoseconds
 from graphc.dims import Size, Symbol
 from graphc.dtypes import float64
-from graphc.program import Kernel, Launch, Loop, Program, Step
+from graphc.program import Branch, Kernel, Launch, Loop, Program, Step
 from graphc.scalars import Scalar
 
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
-Bounds = tuple[tuple[Symbol, Size], ...]
-"""Counters of loops, and how far they go."""
+Known = tuple[tuple[Symbol, Size], ...]
+"""What sizes that loops bind come to."""
 
 
 def kernel_work(kernel: Kernel) -> Work:
     """What one launch takes on one thread."""
     total: Work = {}
-    for (part, inside), count in Counter((part, tuple(inside.items())) for part, inside in kernel.computed()).items():
-        for stage in part.stages:
-            size = dims.substitute(dims.product([a.extent for a in (*part.axes, *stage.axes, *stage.reduce)]), dict(inside))
-            size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
-            each = MULTIPLY_ADD_NS if part.kind == "contract" and stage.reduce else nanoseconds(stage.body)
-            total[size] = total.get(size, 0.0) + count * each
+    for stage in kernel.stages:
+        size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
+        size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
+        each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
+        total[size] = total.get(size, 0.0) + each
     return total
 
 
 def work(program: Program) -> Work:
-    """What one run takes on one thread."""
+    """What one run takes on one thread; of a branch, for each size what the dearer list takes."""
+    return steps_work(program.steps)
+
+
+def steps_work(steps: Sequence[Step], inside: Known = (), turns: Size = 1) -> Work:
+    """What so many turns of these steps take, where so much is `inside` of the sizes that loops around bind.
+
+    A counter is as far as it goes, a length that of the first turn, which is no shorter than any other; a loop without an end counts
+    as one turn.
+    """
     total: Work = {}
-    for (kernel, bounds), count in Counter(_launched(program.steps, ())).items():
-        turns = dims.product([bound for _, bound in bounds])
+    for step in steps:
+        match step:
+            case Loop(extent=extent):
+                (counter,) = dims.symbols(step.counter)
+                most = 1 if extent is None else dims.substitute(extent, dict(inside))
+                first = {**dict(inside), counter: 0}
+                lengths = [(s, dims.substitute(size, first)) for length, size in step.lengths for s in dims.symbols(length)]
+                _add(total, steps_work(step.steps, (*inside, (counter, most), *lengths), turns * most))
+            case Branch():
+                first_list, second = [steps_work(steps, inside, turns) for steps in step.inner]
+                _add(total, {size: max(first_list.get(size, 0.0), second.get(size, 0.0)) for size in first_list | second})
+    for kernel, count in Counter([step.kernel for step in steps if isinstance(step, Launch)]).items():
         for size, each in kernel_work(kernel).items():
-            size = turns * dims.substitute(size, dict(bounds))
-            total[size] = total.get(size, 0.0) + count * each
+            _add(total, {turns * dims.substitute(size, dict(inside)): count * each})
     return total
 
 
-def _launched(steps: Sequence[Step], bounds: Bounds) -> Iterator[tuple[Kernel, Bounds]]:
-    """The kernels, and the loops around with how often each turns at most; one without an end counts as one turn."""
-    for step in steps:
-        match step:
-            case Launch():
-                yield step.kernel, bounds
-            case Loop(extent=extent):
-                (counter,) = dims.symbols(step.counter)
-                most = 1 if extent is None else dims.substitute(extent, dict(bounds))
-                yield from _launched(step.steps, (*bounds, (counter, most)))
-            case _:
-                yield from (found for inside in step.inner for found in _launched(inside, bounds))
+def _add(total: Work, more: Work) -> None:
+    for size, each in more.items():
+        total[size] = total.get(size, 0.0) + each
 
 
 def static_work(work: Work) -> float:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc import dims
+from graphc.codegen.frame import Frame
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.loops.loopir import Block, Call, For
-from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work, work
+from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work, steps_work, work
 from graphc.codegen.strategy.door import Strategy
-from graphc.dims import Size
-from graphc.program import Kernel, Program
+from graphc.dims import Size, Symbol
+from graphc.program import Kernel, Loop, Program
 from graphc.scalars import Scalar
 from graphc.threads import available, get_num_threads
 
@@ -62,6 +63,11 @@ class Team:
     threads: int
     work: Work
 
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        """The sizes that `pays` asks for."""
+        return frozenset().union(*map(dims.symbols, self.work))
+
     def pays(self) -> Scalar | None:
         """The condition under which there is work enough; None if there always is."""
         return None if static_work(self.work) >= WORTH else in_double(self.work) >= WORTH
@@ -79,11 +85,42 @@ def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
             total, step = tasks(plan), 1
         case _:
             return None
-    work = kernel_work(kernel)
+    return _team(kernel_work(kernel), total, step, threads)
+
+
+def team_of_turns(loop: Loop, threads: Threads) -> Team | None:
+    """How the turns of a parallel loop are shared among threads, in the same way."""
+    return None if threads.most < 2 or loop.extent is None else _team(steps_work((loop,)), loop.extent, 1, threads)
+
+
+def _team(work: Work, total: Size, step: int, threads: Threads) -> Team | None:
     if _never_worth(work) or (isinstance(total, int) and total <= step):
         return None
     turns = CHUNKS * threads.most * step
     return Team(total, dims.floordiv(total + (turns - 1), turns) * step, threads.most if threads.fixed else -threads.most, work)
+
+
+def write_turns_task(unit: Unit, name: str, frame: Frame) -> str:
+    """The name of task(context, lo, hi, worker), which runs turns of a parallel loop with a frame of the thread's own.
+
+    The context holds the slots, the frame of the call, and how far apart the threads' scratch is.
+    """
+    lines = []
+    for k, (what, kind) in enumerate((("slots", "ptr"), ("sizes", "ptr"), ("apart", "i64"))):
+        lines += [f"%p{k} = getelementptr i64, ptr %context, i64 {k}", f"%{what} = load {kind}, ptr %p{k}, align 8"]
+    lines.append(f"%frame = alloca [{frame.words} x i64], align 8")
+    for k in range(frame.found):
+        lines += [f"%f{k} = getelementptr i64, ptr %sizes, i64 {k}", f"%v{k} = load i64, ptr %f{k}, align 8"]
+        lines += [f"%t{k} = getelementptr i64, ptr %frame, i64 {k}", f"store i64 %v{k}, ptr %t{k}, align 8"]
+    lines += [
+        "%own = mul i64 %worker, %apart",
+        f"%mine = getelementptr i64, ptr %frame, i64 {frame.own}",
+        "store i64 %own, ptr %mine, align 8",
+    ]
+    lines += [f"call void @{name}(ptr %slots, ptr %frame, i64 %lo, i64 %hi)", "ret void"]
+    params = ("ptr %context", "i64 %lo", "i64 %hi", "i64 %worker")
+    unit.module.add(Function(f"{name}.task", params, [f"  {line}" for line in lines]))
+    return f"{name}.task"
 
 
 def write_task(unit: Unit, kernel: Kernel, name: str, scratch: tuple[int, ...]) -> str:

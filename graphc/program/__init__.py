@@ -1,22 +1,22 @@
 """What the passes hand to code generation: kernels, steps, buffers, and their text."""
 
 from graphc.program.kernel import (
-    BLOCK,
     NEUTRAL_COMBINES,
     Axis,
-    Blocks,
     Kernel,
     Operand,
-    Piece,
     Stage,
     Store,
     copy_kernel,
     loop_index,
+    nests,
+    stores_where_it_loads,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
 from graphc.program.steps import (
     NO_FAULT,
     Asked,
+    Below,
     Branch,
     Check,
     HostCall,
@@ -26,18 +26,19 @@ from graphc.program.steps import (
     View,
     launches,
     loop_counter,
+    loop_length,
+    mapped,
     walk,
 )
 from graphc.program.text import format_kernel, format_program
 
 __all__ = [
-    "BLOCK",
     "NEUTRAL_COMBINES",
     "NO_FAULT",
     "PLANNED",
     "Asked",
     "Axis",
-    "Blocks",
+    "Below",
     "Branch",
     "Buffer",
     "Check",
@@ -47,7 +48,6 @@ __all__ = [
     "Layout",
     "Loop",
     "Operand",
-    "Piece",
     "Program",
     "Stage",
     "Step",
@@ -60,5 +60,9 @@ __all__ = [
     "lifetimes",
     "loop_counter",
     "loop_index",
+    "loop_length",
+    "mapped",
+    "nests",
+    "stores_where_it_loads",
     "walk",
 ]

@@ -12,7 +12,7 @@ from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.ir import Node
 from graphc.program.kernel import Kernel, copy_kernel
-from graphc.program.steps import Loop, Step, View, launches, walk
+from graphc.program.steps import Loop, Step, launches, walk
 from graphc.tree import TreeDef
 
 PLANNED = ("arena", "scratch")  # the roles of buffers that get an offset
@@ -94,12 +94,12 @@ class Program:
     @cached_property
     def viewed(self) -> frozenset[int]:
         """The aliases that a `View` places."""
-        return frozenset(step.buffer for step in self.numbered if isinstance(step, View))
+        return frozenset(b for step in self.numbered for b in step.placed)
 
     @cached_property
     def counters(self) -> tuple[Symbol, ...]:
-        """The counters of all loops, in order."""
-        return tuple(sorted({s for loop in self.loops for s in dims.symbols(loop.counter)}))
+        """What the turns of loops bind, in order."""
+        return tuple(sorted({s for step in self.numbered for s in step.bound}))
 
     def swapped(self, loop: Loop) -> tuple[tuple[int, int], ...]:
         """The carried pairs whose arrays change places at each turn; the others have the same bytes."""
@@ -111,13 +111,10 @@ class Program:
         return copy_kernel(old.dtype, old.shape)
 
     def kernels(self) -> dict[Kernel, str]:
-        """Every different kernel once, with a stable name; those inside blocks before the kernel around them."""
+        """Every different kernel once, with a stable name."""
         named: dict[Kernel, str] = {}
         for step in launches(self.steps):
-            if step.kernel not in named:
-                for piece in () if step.kernel.blocks is None else step.kernel.blocks.pieces:
-                    named.setdefault(piece.kernel, f"k{len(named)}")
-                named[step.kernel] = f"k{len(named)}"
+            named.setdefault(step.kernel, f"k{len(named)}")
         for loop in self.loops:
             for pair in self.swapped(loop):
                 named.setdefault(self.moved_back(pair), f"k{len(named)}")
@@ -128,9 +125,9 @@ def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
     """Of each storage the numbers of the first and the last step that touch it.
 
     What a loop shares with steps outside, what it carries and what it asks before each turn lives through all of the loop:
-    a later turn may read what an earlier step, or an earlier turn, has left.
+    a later turn may read what an earlier step, or an earlier turn, has left. Where turns run at the same time, all but scratch does.
     """
-    found = _Lifetimes(program.roots)
+    found = _Lifetimes(program)
     found.visit(program.steps)
     for first, last, touched in found.loops:  # inner loops before those around them
         crossing = {b for b in touched if found.spans[b][0] < first or found.spans[b][1] > last}
@@ -139,8 +136,8 @@ def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
 
 
 class _Lifetimes:
-    def __init__(self, roots: tuple[int, ...]) -> None:
-        self.roots = roots
+    def __init__(self, program: Program) -> None:
+        self.roots, self.buffers = program.roots, program.buffers
         self.spans: dict[int, tuple[int, int]] = {}
         self.number = 0
         self.loops: list[tuple[int, int, set[int]]] = []
@@ -154,9 +151,9 @@ class _Lifetimes:
             self.live(own, first, first)
             for inside in step.inner:
                 own |= self.visit(inside)
-            if isinstance(step, Loop):
+            if step.bound:
                 last = self.number - 1
-                self.live({self.roots[b] for b in step.kept}, first, last)
+                self.live({r for b in step.kept if self.buffers[r := self.roots[b]].role != "scratch"}, first, last)
                 self.loops.append((first, last, own))
             touched |= own
         return touched

@@ -9,8 +9,8 @@ Whoever asks for lifetimes, order or costs asks these questions, or `walk`s the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,25 @@ class Asked:
         """The lists of steps that it runs."""
         return ()
 
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        """The same step with other steps inside."""
+        assert not inner, "it holds no steps"
+        return self  # type: ignore[return-value]
+
     @property
     def symbols(self) -> frozenset[Symbol]:
         """The sizes and counters that it names."""
         return frozenset()
+
+    @property
+    def bound(self) -> frozenset[Symbol]:
+        """The counters and lengths that have a value of their own in each turn of its steps."""
+        return frozenset()
+
+    @property
+    def placed(self) -> tuple[int, ...]:
+        """The aliases that lie elsewhere from here on."""
+        return ()
 
     @property
     def made(self) -> tuple[Node, ...]:
@@ -115,6 +130,10 @@ class View(Asked):
 
     buffer: int
     offset: Size
+
+    @property
+    def placed(self) -> tuple[int, ...]:
+        return (self.buffer,)
 
     @property
     def symbols(self) -> frozenset[Symbol]:
@@ -182,6 +201,12 @@ class Loop(Asked):
 
     An extent of None has no end, a condition of None always holds; it is looked at before each turn. For each pair the next turn
     finds in `old` what this one left in `new`; after the loop the last value lies in `old`, and nobody reads `new`.
+
+    `lengths` are sizes that each turn has anew, such as the elements of its chunk: (m, min(64, n - 64 * counter)). The turns of a
+    `parallel` loop may run in any order and at the same time: they carry nothing and cannot fail, what they write lies in
+    scratch, of which every thread has its own, or in parts of arrays that no other turn touches.
+
+    A call may be left at any turn of a loop that is not parallel, if the user interrupts it: so these stand before the commit point.
     """
 
     counter: Dim
@@ -189,6 +214,8 @@ class Loop(Asked):
     steps: tuple[Step, ...]
     carried: tuple[tuple[int, int], ...] = ()
     condition: int | None = None
+    parallel: bool = False
+    lengths: tuple[tuple[Dim, Size], ...] = ()
 
     @property
     def own_reads(self) -> tuple[int, ...]:
@@ -200,44 +227,102 @@ class Loop(Asked):
 
     @property
     def kept(self) -> tuple[int, ...]:
-        return self.own_reads
+        """What is carried and asked; where turns run at the same time, all that they touch."""
+        return tuple([b for step in walk(self.steps) for b in step.own]) if self.parallel else self.own_reads
 
     @property
     def inner(self) -> tuple[tuple[Step, ...], ...]:
         return (self.steps,)
 
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        (steps,) = inner
+        return replace(self, steps=tuple(steps))
+
     @property
     def symbols(self) -> frozenset[Symbol]:
-        return dims.symbols(self.counter) | (dims.symbols(self.extent) if self.extent is not None else frozenset())
+        named = (self.counter, *(() if self.extent is None else (self.extent,)), *(size for pair in self.lengths for size in pair))
+        return frozenset().union(*map(dims.symbols, named))
+
+    @property
+    def bound(self) -> frozenset[Symbol]:
+        return dims.symbols(self.counter).union(*[dims.symbols(length) for length, _ in self.lengths])
+
+    @property
+    def can_fail(self) -> bool:
+        return not self.parallel
+
+    def at(self, turn: int, env: Mapping[Symbol, int]) -> dict[Symbol, int]:
+        """The sizes in a turn, where those around are known."""
+        (counter,) = dims.symbols(self.counter)
+        inside = {**env, counter: turn}
+        return inside | {s: dims.evaluate(size, inside) for length, size in self.lengths for s in dims.symbols(length)}
+
+
+@dataclass(frozen=True)
+class Below:
+    """size < limit: what sizes alone decide, at the call."""
+
+    size: Size
+    limit: Size
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return dims.symbols(self.size) | dims.symbols(self.limit)
+
+    def holds(self, env: Mapping[Symbol, int]) -> bool:
+        return dims.evaluate(self.size, env) < dims.evaluate(self.limit, env)
+
+    def __str__(self) -> str:
+        return f"{self.size} < {self.limit}"
 
 
 @dataclass(frozen=True)
 class Branch(Asked):
-    """The steps of `then` where the boolean in `predicate` holds, those of `otherwise` elsewhere."""
+    """The steps of `then` where the predicate holds, those of `otherwise` elsewhere: a buffer with one boolean, or sizes, as
+    Branch(Below(n, 1000), (Launch(short, ..),), (Launch(long, ..),)).
+    """
 
-    predicate: int
+    predicate: int | Below
     then: tuple[Step, ...]
     otherwise: tuple[Step, ...] = ()
 
     @property
     def own_reads(self) -> tuple[int, ...]:
-        return (self.predicate,)
+        return (self.predicate,) if isinstance(self.predicate, int) else ()
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return self.predicate.symbols if isinstance(self.predicate, Below) else frozenset()
 
     @property
     def inner(self) -> tuple[tuple[Step, ...], ...]:
         return (self.then, self.otherwise)
 
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        then, otherwise = inner
+        return replace(self, then=tuple(then), otherwise=tuple(otherwise))
+
 
 Step = Launch | View | Check | HostCall | Loop | Branch
 
-_COUNTERS: list[Dim] = []
+_BOUND: dict[str, list[Dim]] = {"turn": [], "length": []}
 
 
 def loop_counter(depth: int) -> Dim:
     """The process-wide counter of a loop inside `depth` others, so that equal kernels in loops are equal. A size to kernels."""
-    while len(_COUNTERS) <= depth:
-        _COUNTERS.append(dims.counter(f"turn{len(_COUNTERS)}"))
-    return _COUNTERS[depth]
+    return _bound("turn", depth)
+
+
+def loop_length(depth: int) -> Dim:
+    """The process-wide length of a turn's chunk in a loop inside `depth` others."""
+    return _bound("length", depth)
+
+
+def _bound(what: str, depth: int) -> Dim:
+    known = _BOUND[what]
+    while len(known) <= depth:
+        known.append(dims.counter(f"{what}{len(known)}"))
+    return known[depth]
 
 
 def walk(steps: Sequence[Step]) -> Iterator[Step]:
@@ -248,6 +333,11 @@ def walk(steps: Sequence[Step]) -> Iterator[Step]:
         yield step
         for inside in reversed(step.inner):
             stack += reversed(inside)
+
+
+def mapped(steps: Sequence[Step], change: Callable[[Step], Step]) -> tuple[Step, ...]:
+    """Every step changed, wherever it stands; those inside first."""
+    return tuple([change(step.holding(*[mapped(inside, change) for inside in step.inner])) for step in steps])
 
 
 def launches(steps: Sequence[Step]) -> Iterator[Launch]:

@@ -6,11 +6,12 @@ where it is placed, and lies inside; what a loop carries in the same bytes is no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from graphc import dims
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Branch, HostCall, Kernel, Launch, Loop, Program, Step, View
+from graphc.program import PLANNED, Branch, Kernel, Launch, Loop, Program, Step, View, stores_where_it_loads
 from graphc.scalars import order
 from graphc.verify.fault import broken
 from graphc.verify.kernel import still, values_of
@@ -32,6 +33,16 @@ def verify_flow(program: Program) -> None:
             broken(f"output {k}, %{b}, is never written")
 
 
+@dataclass(frozen=True)
+class Use:
+    """What a turn touches of a storage: `count` elements from `offset` on."""
+
+    root: int
+    offset: Size
+    count: Size
+    written: bool
+
+
 class _Flow:
     """What is known before the step `number`."""
 
@@ -40,6 +51,7 @@ class _Flow:
         self.number = 0
         self.committed = False
         self.loops: list[Loop] = []  # those around
+        self.uses: list[list[Use]] = []  # in each parallel loop around
         self.written: set[int] = set()  # roots, arena and outputs
         self.parts: dict[int, set[Symbol]] = {}  # roots that turns of these loops write part by part
         self.replaced: set[int] = set()  # roots of state that holds its new value
@@ -75,22 +87,23 @@ class _Flow:
             case _:
                 for b in step.own_reads:
                     self._read(b, k, step)
-                if isinstance(step, HostCall):
-                    self.written |= {self.program.roots[b] for b in step.results}
+                self.written |= {self._use(b, k, step) for b in step.own_writes}
 
     def _counting(self, step: Step) -> set[Symbol]:
-        own = dims.symbols(step.counter) if isinstance(step, Loop) else frozenset()
-        return {s for loop in self.loops for s in dims.symbols(loop.counter)} | own
+        return {s for around in (*self.loops, step) for s in around.bound}
 
     # -- loops and branches ---------------------------------------------------------------------------------------
     def _loop(self, k: int, step: Loop) -> None:
         before, overwritten = set(self.written), set(self.overwritten)
-        if step.extent is not None and dims.symbols(step.counter) & dims.symbols(step.extent):
+        if step.extent is not None and step.bound & dims.symbols(step.extent):
             broken(f"runs to {step.extent}, which its own turns change", None, k, step)
         for b in (*(old for old, _ in step.carried), *([step.condition] if step.condition is not None else [])):
             self._read(b, k, step)
         self.loops.append(step)
-        self.inner(step.steps)
+        if step.parallel:
+            self._turns_apart(k, step)
+        else:
+            self.inner(step.steps)
         self.loops.pop()
         for b in (new for _, new in step.carried):
             if b not in self.written - before:
@@ -98,14 +111,34 @@ class _Flow:
         runs = isinstance(step.extent, int) and step.extent > 0 and step.condition is None
         self.written = (self.written if runs else before) - {new for _, new in step.carried}
         for root, counters in list(self.parts.items()):
-            counters -= dims.symbols(step.counter)
+            counters -= step.bound
             if not counters:
                 self.written.add(root)
                 del self.parts[root]
         self.overwritten = overwritten
 
+    def _turns_apart(self, k: int, step: Loop) -> None:
+        """The steps of a parallel loop. What they write is scratch, filled anew by each turn, or a part that no other turn touches."""
+        rows = {r for r, b in enumerate(self.program.buffers) if b.role == "scratch"}
+        self.written -= rows
+        self.uses.append([])
+        self.inner(step.steps)
+        used = self.uses.pop()
+        self.written -= rows
+        for root in dict.fromkeys(use.root for use in used if use.written and use.root not in rows):
+            parts = {(use.offset, use.count) for use in used if use.root == root}
+            ((offset, count), *others) = parts
+            if others or not dims.symbols(offset) & dims.symbols(step.counter):
+                broken(f"writes %{root} in turns at the same time, of which each must touch one part of its own", None, k, step)
+            for env in (env for sample in samples(self.program) for env in self._turns(sample, self.loops[:-1])):
+                turns = 0 if step.extent is None else dims.evaluate(step.extent, env)
+                for one, two in ((step.at(t, env), step.at(t + 1, env)) for t in {0, turns - 2} if 0 <= t < turns - 1):
+                    if dims.evaluate(offset, one) + dims.evaluate(count, one) > dims.evaluate(offset, two):
+                        broken(f"writes parts of %{root} that overlap in turns at the same time", None, k, step)
+
     def _branch(self, k: int, step: Branch) -> None:
-        self._read(step.predicate, k, step)
+        for b in step.own_reads:
+            self._read(b, k, step)
         before = set(self.written), set(self.replaced), set(self.renewed)
         ends = []
         for inside in step.inner:
@@ -120,31 +153,42 @@ class _Flow:
         if b.alias is None:
             broken(f"places %{step.buffer}, which is an alias of no buffer", None, k, step)
         inside = dims.product(self.program.buffers[b.alias].shape) - dims.product(b.shape)
-        for env in samples(self.program):
-            self._inside(k, step, inside, env, 0)
+        for env in (env for sample in samples(self.program) for env in self._turns(sample, self.loops)):
+            offset, limit = dims.evaluate(step.offset, env), dims.evaluate(inside, env)
+            if not 0 <= offset <= limit:
+                broken(f"places %{step.buffer} at element {offset}, of 0 to {limit}", None, k, step)
         self.placed[step.buffer] = step.offset
 
-    def _inside(self, k: int, step: View, most: Size, env: dict[Symbol, int], depth: int) -> None:
-        """Whether a view lies inside what it is placed in, in the first and the last turn of each loop around."""
-        if depth < len(self.loops):
-            loop = self.loops[depth]
-            (counter,) = dims.symbols(loop.counter)
-            last = 0 if loop.extent is None else dims.evaluate(loop.extent, env) - 1
-            for turn in {0, last} if last >= 0 else ():
-                self._inside(k, step, most, {**env, counter: turn}, depth + 1)
+    def _turns(self, env: dict[Symbol, int], loops: Sequence[Loop]) -> Iterator[dict[Symbol, int]]:
+        """The sizes in the first and the last turn of each of these loops."""
+        if not loops:
+            yield env
             return
-        offset, limit = dims.evaluate(step.offset, env), dims.evaluate(most, env)
-        if not 0 <= offset <= limit:
-            broken(f"places %{step.buffer} at element {offset}, of 0 to {limit}", None, k, step)
+        extent = loops[0].extent
+        last = 0 if extent is None else dims.evaluate(extent, env) - 1
+        for turn in {0, last} if last >= 0 else ():
+            yield from self._turns(loops[0].at(turn, env), loops[1:])
 
     # -- reading --------------------------------------------------------------------------------------------------
     def _moving(self, buffer: int) -> set[Symbol]:
         """The counters that move a buffer inside its storage."""
-        found: set[Symbol] = set()
+        return set(dims.symbols(self._offset(buffer)) & {*self.program.counters})
+
+    def _offset(self, buffer: int) -> Size:
+        """Where a buffer begins in its storage, in elements."""
+        total: Size = 0
         at: int | None = buffer
         while at is not None:
-            found |= dims.symbols(self.placed.get(at, 0)) & {*self.program.counters}
+            total = total + self.placed.get(at, 0)
             at = self.program.buffers[at].alias
+        return total
+
+    def _names(self, buffer: int) -> set[int]:
+        """The buffer and what it is an alias of, but for the storage itself."""
+        found: set[int] = set()
+        while (alias := self.program.buffers[buffer].alias) is not None:
+            found.add(buffer)
+            buffer = alias
         return found
 
     def _use(self, buffer: int, k: int, step: Step) -> int:
@@ -154,10 +198,20 @@ class _Flow:
             if at in self.program.viewed and at not in self.placed:
                 broken(f"uses %{buffer} before it is placed", None, k, step)
             at = self.program.buffers[at].alias
+        loose = [s for size in self.program.buffers[buffer].shape for s in dims.symbols(size) if s in self.program.counters]
+        if not self._counting(step).issuperset(loose):
+            broken(f"uses %{buffer}, which is as long as a loop says that is not around it", None, k, step)
         return self.program.roots[buffer]
+
+    def _seen(self, buffer: int, written: bool) -> None:
+        """Tell the parallel loops around."""
+        count = dims.product(self.program.buffers[buffer].shape)
+        for uses in self.uses:
+            uses.append(Use(self.program.roots[buffer], self._offset(buffer), count, written))
 
     def _read(self, buffer: int, k: int, step: Step) -> None:
         root = self._use(buffer, k, step)
+        self._seen(buffer, False)
         kernel = step.kernel if isinstance(step, Launch) else None
         part = root in self.parts and self._moving(buffer) >= self.parts[root]
         if self.program.buffers[root].role in (*PLANNED, "output") and root not in self.written and not part:
@@ -175,45 +229,44 @@ class _Flow:
         roots = [self._use(b, k, step) for b in step.buffers]
         inside: set[int] = set()  # what this kernel has stored itself
         loaded: set[int] = set()
-        slots = [range(len(step.buffers))] if kernel.blocks is None else [piece.slots for piece in kernel.blocks.pieces]
-        for part, named in zip([part for part, _ in kernel.computed()], slots):
-            self._values(part, named, roots, inside, loaded, k, step)
+        self._values(kernel, roots, inside, loaded, k, step)
         for slot, operand in enumerate(kernel.operands):
             if operand.written:
                 self._write(slot, loaded, [self.carried.get(root, root) for root in roots], k, step)
 
-    def _values(
-        self, kernel: Kernel, slots: Sequence[int], roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch
-    ) -> None:
-        """What the stages of `kernel` read and store; its operand s is slots[s] of the launch."""
+    def _values(self, kernel: Kernel, roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch) -> None:
+        """What the stages of a launch read and store."""
         for stage in kernel.stages:
             for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
                 if s.op == "load":
-                    slot = slots[s.param[0]]
+                    slot = s.param[0]
                     loaded.add(slot)
                     if roots[slot] not in inside:
                         self._read(step.buffers[slot], k, step)
             for store in stage.stores:
-                if store.mode == "add" and roots[slots[store.slot]] not in inside:
-                    self._read(step.buffers[slots[store.slot]], k, step)
-                inside.add(roots[slots[store.slot]])
+                if store.mode == "add" and roots[store.slot] not in inside:
+                    self._read(step.buffers[store.slot], k, step)
+                inside.add(roots[store.slot])
 
     def _write(self, slot: int, loaded: set[int], roots: list[int], k: int, step: Launch) -> None:
         program, kernel, root = self.program, step.kernel, roots[slot]
         if any(other != slot and o.written and roots[other] == root for other, o in enumerate(kernel.operands)):
             broken(f"writes %{root} through two operands", kernel, k, step)
         twins = [other for other in loaded if other != slot and roots[other] == root]
-        if twins and not _same_place(kernel, slot, twins):
+        self._seen(step.buffers[slot], True)
+        places = {self._offset(step.buffers[other]) for other in (slot, *twins)}
+        in_place = stores_where_it_loads(kernel, (slot,), twins)
+        if twins and (len(places) > 1 or not in_place):
             broken(f"writes %{root} while it reads other elements of it", kernel, k, step)
         if program.buffers[root].role == "shared":
-            if self.loops:
+            if not all(loop.parallel for loop in self.loops):
                 broken(f"writes the state %{root} in a loop, whose next turn might fail or read it", kernel, k, step)
             if not self.committed:
                 broken(f"writes the state %{root} before the commit point {program.commit}", kernel, k, step)
             if root in self.replaced:
                 broken(f"writes the state %{root} twice", kernel, k, step)
             self.replaced.add(root)
-            self.renewed |= {step.buffers[slot]} - {root}
+            self.renewed |= self._names(step.buffers[slot])
         elif moving := self._moving(step.buffers[slot]):
             if program.roots[step.buffers[slot]] not in self.written:
                 self.parts.setdefault(root, set()).update(moving)
@@ -221,28 +274,9 @@ class _Flow:
             self.written.add(program.roots[step.buffers[slot]])
             if self.carried.get(program.roots[step.buffers[slot]]) == root:
                 self.overwritten.add(root)
-        if kernel.blocks is not None:
-            rows = any(isinstance(at, int) for p in kernel.blocks.pieces for s, at in zip(p.slots, p.at) if s == slot)
-            if rows is not (program.buffers[root].role == "scratch"):
-                broken(f"stores {'rows' if rows else 'arrays'} of all blocks to %{root}", kernel, k, step)
-            if rows:
-                self.scratch.add(root)
-            return
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
+        once = any(still(store, kernel.axes) for store in stores)
         if program.buffers[root].role == "scratch":
-            self.scratch.add(root)
-        elif kernel.kind != "scatter" and any(still(store, kernel.axes) for store in stores):
+            (self.scratch.discard if self.uses and not once else self.scratch.add)(root)  # in a turn it holds an array as any other
+        elif kernel.kind != "scatter" and once:
             broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
-
-
-def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
-    """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores at the end of each outer point."""
-    if kernel.blocks is not None:  # each piece is at one place in all arrays
-        return True
-    stages = [(stage, store) for stage in kernel.stages for store in stage.stores if store.slot == slot]
-    if kernel.kind == "scatter" or len(stages) != 1 or stages[0][0].axes or stages[0][0].scan:
-        return False
-    at = stages[0][1].at
-    loads = [s for s in order(kernel.scalars()) if s.op == "load" and s.param[0] in twins]
-    same_shape = all(kernel.operands[t].shape == kernel.operands[slot].shape for t in twins)
-    return same_shape and all(tuple(map(id, s.args[: len(at)])) == tuple(map(id, at)) for s in loads)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc import dims
+from graphc.dims import Dim
 from graphc.dtypes import SHORT, bool_, int64
-from graphc.program import PLANNED, Branch, Buffer, Check, HostCall, Kernel, Launch, Loop, Program, Step, View, walk
+from graphc.program import PLANNED, Below, Branch, Buffer, Check, HostCall, Kernel, Launch, Loop, Program, Step, walk
 from graphc.verify.fault import array_text, broken
 from graphc.verify.flow import verify_flow
 from graphc.verify.kernel import verify_kernel
@@ -25,7 +26,7 @@ def verify_program(program: Program) -> None:
     _buffers(program)
     good: set[Kernel] = set()
     for k, step in enumerate(program.numbered):
-        for number in (*step.own, *([step.buffer] if isinstance(step, View) else ())):
+        for number in (*step.own, *step.placed):
             if not 0 <= number < len(program.buffers):
                 broken(f"names %{number}, which is no buffer", None, k, step)
         match step:
@@ -41,7 +42,7 @@ def verify_program(program: Program) -> None:
             case Loop():
                 _loop(program, k, step)
             case Branch():
-                _is_truth(program, step.predicate, k, step)
+                _branch(program, k, step)
     verify_flow(program)
     for role in PLANNED:
         verify_storage(program, role)
@@ -138,13 +139,21 @@ def _host_call(program: Program, k: int, step: HostCall) -> None:
 
 
 def _loop(program: Program, k: int, step: Loop) -> None:
-    symbol = dims.as_symbol(step.counter)
-    if symbol is None or symbol.kind != "size":
-        broken(f"counts by {step.counter}, which is no counter", None, k, step)
-    if any(symbol in dims.symbols(size) for v in (*program.inputs, *program.shared) for size in v.shape):
-        broken(f"counts by {step.counter}, which is a size of an argument", None, k, step)
-    if any(isinstance(other, Loop) and other.counter == step.counter for other in walk(step.steps)):
-        broken(f"counts by {step.counter} inside a loop that does", None, k, step)
+    named = [step.counter, *(length for length, _ in step.lengths)]
+    for what, given in zip(["counts by", *["has the length" for _ in step.lengths]], named):
+        symbol = dims.as_symbol(given)
+        if symbol is None or symbol.kind != "size":
+            broken(f"{what} {given}, which is no symbol", None, k, step)
+        if any(symbol in dims.symbols(size) for v in (*program.inputs, *program.shared) for size in v.shape):
+            broken(f"{what} {given}, which is a size of an argument", None, k, step)
+        if named.count(given) > 1 or any(symbol in other.bound for other in walk(step.steps)):
+            broken(f"{what} {given} inside a loop that does", None, k, step)
+        if any(symbol in dims.symbols(size) for _, size in step.lengths) and given != step.counter:
+            broken(f"has lengths that follow from {given}, another length", None, k, step)
+    if step.parallel and (step.extent is None or step.condition is not None or step.carried):
+        broken("has turns at the same time, but one waits for the other", None, k, step)
+    if step.parallel and any(other.can_fail for other in step.steps):
+        broken("has turns at the same time, of which one could fail", None, k, step)
     if step.extent is None and step.condition is None:
         broken("never ends", None, k, step)
     if step.condition is not None:
@@ -158,6 +167,20 @@ def _loop(program: Program, k: int, step: Loop) -> None:
             broken(f"carries %{new} to %{old}, which are not both arrays of their own in the arena", None, k, step)
         if a.dtype != b.dtype or a.shape != b.shape:
             broken(f"carries {array_text(b.dtype, b.shape)} to {array_text(a.dtype, a.shape)}", None, k, step)
+
+
+def _branch(program: Program, k: int, step: Branch) -> None:
+    if isinstance(step.predicate, int):
+        _is_truth(program, step.predicate, k, step)
+        return
+    if not isinstance(step.predicate, Below):
+        broken(f"asks {step.predicate!r:.40}, which is neither a buffer nor a comparison of sizes", None, k, step)
+    for size in (step.predicate.size, step.predicate.limit):
+        if type(size) is not int and not isinstance(size, Dim):
+            broken(f"compares {size!r:.40}, which is no size", None, k, step)
+    bound = {s for v in (*program.inputs, *program.shared) for size in v.shape for s in dims.symbols(size)}
+    if loose := sorted(s.name for s in step.symbols - bound - {*program.counters}):
+        broken(f"compares {step.predicate}, but no argument has the size {loose[0]}", None, k, step)
 
 
 def _is_truth(program: Program, buffer: int, k: int, step: Step) -> None:

@@ -5,9 +5,11 @@
     python -m tests.mutate --all graphc/ops/ranges.py     every fault of a file
     python -m tests.mutate --again survivors.txt          the survivors of an earlier run, by their lines
 
-A fault is killed when a test fails, or hangs. Survivors are either a missing test or an equivalent program; the latter
-are listed with the reason in `equivalents.txt` and are not planted again. The tree itself is never touched: each
-worker has a copy. Exit status 1 when anything survives.
+    python -m tests.mutate --map map.jsonl                the tests that enter a fault's function come first (see `trace.py`)
+
+A fault is killed when a test fails that passes without it, or hangs. Survivors are either a missing test or an equivalent
+program; the latter are listed with the reason in `equivalents.txt` and are not planted again. The tree itself is never
+touched: each worker has a copy. Exit status 1 when anything survives.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from queue import SimpleQueue
 
+from tests.mutate.entered import Entered
 from tests.mutate.faults import Fault, faults
 from tests.mutate.targets import DEFAULT, tests_of
 
@@ -57,28 +61,52 @@ def copy_of_the_tree(place: Path) -> Path:
     return place
 
 
-def run_tests(tree: Path, tests: list[str], limit: float | None) -> tuple[bool, str, float]:
-    """Whether they pass; the last lines; the time."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of tests came to."""
+
+    alive: bool  # nothing failed
+    why: str  # the test that failed, or how it ended
+    seconds: float
+
+    @property
+    def killer(self) -> str | None:
+        """The test that failed, as pytest is told of it."""
+        kind, _, rest = self.why.partition(" ")
+        return rest.split(" - ")[0] if kind in ("FAILED", "ERROR") else None
+
+
+def run_tests(tree: Path, tests: list[str], limit: float | None) -> Outcome:
     # no object cache beside the run's own: a fault must not find what was compiled without it
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "--no-header", "--tb=line", *tests]
     begin = time.monotonic()
     try:
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
-        return False, "hangs", time.monotonic() - begin
+        return Outcome(False, "hangs", time.monotonic() - begin)
     lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))] or [f"exit status {done.returncode}"]
-    return done.returncode == 0, lines[-1][:150], time.monotonic() - begin
+    return Outcome(done.returncode == 0, lines[-1], time.monotonic() - begin)
+
+
+def collected(tree: Path) -> list[str]:
+    """The name of every test."""
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return [line for line in done.stdout.splitlines() if "::" in line]
 
 
 class Campaign:
     """One run: copies of the tree, how long the tests of each file take, what survived."""
 
-    def __init__(self, jobs: int, place: Path) -> None:
+    def __init__(self, jobs: int, place: Path, known: Path | None = None) -> None:
         self.trees: SimpleQueue[Path] = SimpleQueue()
-        for k in range(jobs):
-            self.trees.put(copy_of_the_tree(place / f"tree{k}"))
+        trees = [copy_of_the_tree(place / f"tree{k}") for k in range(jobs)]
+        for tree in trees:
+            self.trees.put(tree)
         self.everything = tracked()
         self.usual: dict[tuple[str, ...], float] = {}
+        self.innocent: dict[str, bool] = {}  # test -> passes without a fault
+        self.entered = None if known is None else Entered(known, collected(trees[0]))
 
     def baseline(self, tests: list[str]) -> float:
         """The time that they take without a fault; they must pass."""
@@ -86,30 +114,45 @@ class Campaign:
         if key not in self.usual:
             tree = self.trees.get()
             try:
-                passed, why, seconds = run_tests(tree, tests, None)
+                outcome = run_tests(tree, tests, None)
             finally:
                 self.trees.put(tree)
-            if not passed:
-                sys.exit(f"without any fault: {why}")
-            self.usual[key] = seconds
+            if not outcome.alive:
+                sys.exit(f"without any fault: {outcome.why}")
+            self.usual[key] = outcome.seconds
         return self.usual[key]
 
     def survives(self, fault: Fault) -> bool:
         tests = tests_of(fault.path, self.everything)
-        limit = PATIENCE * self.baseline(tests) + 30
+        outcome = Outcome(True, "", 0.0)
+        if self.entered is not None and (quick := self.entered.chosen(fault, (ROOT / fault.path).read_text(), tests)):
+            outcome = self.planted(fault, quick, 10 * sum(map(self.entered.seconds.__getitem__, quick)) + 60)
+        if outcome.alive:
+            outcome = self.planted(fault, tests, PATIENCE * self.baseline(tests) + 30)
+        sign, by = ("SURVIVES", "") if outcome.alive else ("killed  ", f"    by {outcome.why[:150]}")
+        print(f"{sign} {outcome.seconds:5.1f} s  {fault}{by}", flush=True)
+        return outcome.alive
+
+    def planted(self, fault: Fault, tests: list[str], limit: float) -> Outcome:
+        """What the tests say of the fault; one that fails without it as well is asked no more."""
         tree = self.trees.get()
+        file = tree / fault.path
+        source = file.read_text()
         try:
-            file = tree / fault.path
-            source = file.read_text()
-            file.write_text(fault.apply(source))
-            try:
-                passed, why, seconds = run_tests(tree, tests, limit)
-            finally:
+            while True:
+                file.write_text(fault.apply(source))
+                outcome = run_tests(tree, tests, limit)
                 file.write_text(source)
+                if outcome.alive or (killer := outcome.killer) is None:
+                    return outcome
+                if killer not in self.innocent:
+                    self.innocent[killer] = run_tests(tree, [killer], None).alive
+                if self.innocent[killer]:
+                    return outcome
+                tests = [t for t in [*tests, "--deselect", killer] if t != killer]
         finally:
+            file.write_text(source)
             self.trees.put(tree)
-        print(f"{'SURVIVES' if passed else 'killed  '} {seconds:5.1f} s  {fault}" + ("" if passed else f"    by {why}"), flush=True)
-        return passed
 
 
 def drawn(patterns: list[str], count: int | None, seed: int, again: Path | None) -> list[Fault]:
@@ -137,6 +180,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--again", type=Path, help="only the faults that this output of an earlier run names")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--map", type=Path, help="which tests enter which functions, as tests/mutate/trace.py writes it")
     parser.add_argument("--list", action="store_true", help="print the faults, plant none")
     args = parser.parse_args(words)
     planned = drawn(args.files, None if args.all or args.again else args.count, args.seed, args.again)
@@ -144,10 +188,8 @@ def main(words: list[str] | None = None) -> int:
         print(*planned, sep="\n")
         return 0
     with tempfile.TemporaryDirectory(prefix="graphc-mutate-") as place:
-        campaign = Campaign(args.jobs, Path(place))
+        campaign = Campaign(args.jobs, Path(place), args.map)
         tested = [f for f in planned if tests_of(f.path, campaign.everything)]
-        for fault in tested:
-            campaign.baseline(tests_of(fault.path, campaign.everything))
         with ThreadPoolExecutor(args.jobs) as pool:
             survivors = [fault for fault, alive in zip(tested, pool.map(campaign.survives, tested)) if alive]
     print(

@@ -1,0 +1,107 @@
+"""`while_loop`: a body as long as a condition holds.
+
+The op's condition and body both read (turn, carries, captured); the condition gives a boolean, the body the carries. Its outputs
+are the last carries and the number of turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import tree
+from graphc.control.tracing import INDEX, Leaves, fits, leaves_of, settle, trace
+from graphc.control.while_rules import while_batch, while_jvp, while_vjp
+from graphc.dims import Size
+from graphc.dtypes import bool_
+from graphc.errors import DTypeError, ShapeError, fail
+from graphc.ir import Node, make
+from graphc.ops.outputs import outputs
+from graphc.ops.registry import asarray, structural
+from graphc.region import Region, close
+from graphc.tree import Tree
+from graphc.types import TensorType, as_size, tensor_type
+
+
+# -- the op -----------------------------------------------------------------------------------------------------------
+def _while_type(*inputs: TensorType, carries: int, max_steps: Size | None, condition: Region, body: Region) -> tuple[TensorType, ...]:
+    wanted = body.types[1:]
+    if len(inputs) != len(wanted) or body.types[:1] != (INDEX,) or condition.types != body.types:
+        fail(
+            ShapeError,
+            f"while_loop: bodies of {len(body.inputs)} and {len(condition.inputs)} inputs, the first one the turn, are given {len(inputs)}",
+        )
+    for k, (have, want) in enumerate(zip(inputs, wanted)):
+        if not fits(have, want):
+            fail(ShapeError if have.dtype == want.dtype else DTypeError, f"while_loop: operand {k} is {have}, its body wants {want}")
+    for k, (before, after) in enumerate(zip(wanted[:carries], [o.tensor for o in body.outputs], strict=True)):
+        if not fits(after, before):
+            fail(
+                ShapeError if after.dtype == before.dtype else DTypeError,
+                f"while_loop: carry {k} goes in as {before} and comes out as {after}",
+            )
+    if [o.tensor for o in condition.outputs] != [tensor_type(bool_, ())]:
+        fail(DTypeError, f"while_loop: the condition gives {', '.join(str(o.type) for o in condition.outputs)}, not one boolean")
+    return (*wanted[:carries], INDEX)
+
+
+def _while_ref(*arrays: np.ndarray, carries: int, max_steps: int | None, condition: Any, body: Any) -> list[np.ndarray]:
+    carry, captured, turn = list(arrays[:carries]), arrays[carries:], 0
+    while (max_steps is None or turn < max_steps) and condition(np.int64(turn), *carry, *captured)[0]:
+        carry = body(np.int64(turn), *carry, *captured)
+        turn += 1
+    return [*carry, np.array(turn, np.int64)]
+
+
+WHILE = structural(
+    "while", None, "The body as long as the condition holds, max_steps times at most: the last carries, and the number of turns.",
+    params=("carries", "max_steps", "condition", "body"), type_rule=_while_type, ref=_while_ref, regions=("condition", "body"),
+    vjp=lambda *args, **params: while_vjp(*args, **params), jvp=lambda *args, **params: while_jvp(while_node, *args, **params),
+    batch=lambda *args, **params: while_batch(while_node, *args, **params),
+)  # fmt: skip
+
+
+def while_node(
+    holds: Node,
+    after: Sequence[Node],
+    over: Sequence[Node],
+    operands: Sequence[Node],
+    max_steps: Size | None = None,
+    since: int | None = None,
+) -> tuple[Node, ...]:
+    """The outputs of the loop of the bodies holds(over) and after(over): `over` is the turn, the carries, which begin as `operands`, and
+    perhaps what is captured."""
+    both, captured = close([holds, *after], over, since)
+    condition, body = both.with_outputs(both.outputs[:1]), both.with_outputs(both.outputs[1:])
+    return outputs(make(WHILE, (*operands, *captured), (len(after), max_steps, condition, body)))
+
+
+# -- what users call ----------------------------------------------------------------------------------------------------
+def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init: Tree, max_steps: Any = None) -> Tree:
+    """val = init; while cond_fun(val): val = body_fun(val); JAX's `lax.while_loop`.
+
+    The functions are called once on variables; trees of arrays in and out; what they capture is an operand. max_steps (an int or a
+    size): it ends after so many turns. Forward derivatives always; reverse ones need max_steps, for which memory is kept.
+
+        gx.while_loop(lambda v: v[0] - v[1] > 1e-16, lambda v: ((v[0] + v[1]) / 2, gx.sqrt(v[0] * v[1])), (a, b))
+
+    Raises ArgumentError, ShapeError, DTypeError: they name the leaf that changes.
+    """
+    carry = leaves_of("while_loop", "init", init)
+    steps = None if max_steps is None else as_size(max_steps)
+    for _ in range(3):
+        value = tree.unflatten(carry.structure, carry.nodes)
+        traced = trace("while_loop", lambda v: (cond_fun(v), body_fun(v)), (value,), loop=True)
+        state = leaves_of("while_loop", "value", traced.result[1])
+        types = settle("while_loop", carry, state)
+        if types is None:
+            break
+        carry = Leaves(tuple([asarray(n).astype(t.dtype) for n, t in zip(carry.nodes, types)]), carry.paths, carry.structure, carry.weak)
+    holds = asarray(traced.result[0])
+    if holds.ndim or holds.dtype != bool_:
+        kind = ShapeError if holds.dtype == bool_ else DTypeError
+        fail(kind, f"while_loop: the condition is {holds.tensor}, not one boolean", holds, hint="reduce it with gx.all or gx.any")
+    made = while_node(holds, state.nodes, (traced.index, *traced.arguments), carry.nodes, steps, traced.since)
+    return tree.unflatten(state.structure, made[:-1])
