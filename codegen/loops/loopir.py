@@ -14,7 +14,6 @@ import numpy as np
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
-from graphc.program import Piece
 from graphc.scalars import Scalar, format_scalar
 
 
@@ -98,7 +97,7 @@ class If:
 
 @dataclass(frozen=True)
 class Call:
-    """What is written as a whole: the plan of a strategy, or some of the pieces that a kernel of blocks runs."""
+    """What is written as a whole: the plan of a strategy."""
 
     name: str
     params: object
@@ -151,10 +150,6 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
             return f"{pad}t{name} = {combine}(t{name}, {format_scalar(value)})"
         case If(condition, body):
             return f"{pad}if {format_scalar(condition)}:\n{format_loops(body, depth + 1)}"
-        case Call(_, Block() as block, None):
-            return f"{pad}in a function:\n{format_loops(block, depth + 1)}"
-        case Call(name, Piece(_, slots, at), None):
-            return f"{pad}{name}({', '.join(f'b{slot} + {first}' for slot, first in zip(slots, at, strict=True))})"
         case Call(name, params, _):
             return f"{pad}{name}({params})"
     raise AssertionError(statement)

@@ -1,13 +1,10 @@
 """What the passes hand to code generation: kernels, steps, buffers, and their text."""
 
 from graphc.program.kernel import (
-    BLOCK,
     NEUTRAL_COMBINES,
     Axis,
-    Blocks,
     Kernel,
     Operand,
-    Piece,
     Stage,
     Store,
     copy_kernel,
@@ -30,19 +27,18 @@ from graphc.program.steps import (
     launches,
     loop_counter,
     loop_length,
+    mapped,
     walk,
 )
 from graphc.program.text import format_kernel, format_program
 
 __all__ = [
-    "BLOCK",
     "NEUTRAL_COMBINES",
     "NO_FAULT",
     "PLANNED",
     "Asked",
     "Axis",
     "Below",
-    "Blocks",
     "Branch",
     "Buffer",
     "Check",
@@ -52,7 +48,6 @@ __all__ = [
     "Layout",
     "Loop",
     "Operand",
-    "Piece",
     "Program",
     "Stage",
     "Step",
@@ -66,6 +61,7 @@ __all__ = [
     "loop_counter",
     "loop_index",
     "loop_length",
+    "mapped",
     "nests",
     "stores_where_it_loads",
     "walk",

@@ -15,10 +15,11 @@ decision takes constant time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from graphc import scalars as sc
-from graphc.costs import Limits, limits
+from graphc.costs import limits
 from graphc.dims import Size
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
@@ -26,6 +27,7 @@ from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
 from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
+from graphc.passes.fusion.bodies import asked, control, is_control, stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
 from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.elements import Elements, NotHere
@@ -44,20 +46,28 @@ def checked_indices(node: Node) -> list[tuple[Node, Size]]:
     return [] if checked is None else checked(node)
 
 
-def fuse(graph: Graph, target: Target | None = None) -> Fused:
-    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold."""
-    return _Fuser(graph, limits(target)).run()
+def fuse(graph: Graph, target: Target | None = None, depth: int = 0) -> Fused:
+    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold.
+
+    The bodies of loops and branches are fused by themselves; `depth` is the number of loops around.
+    """
+    return _Fuser(graph, target, depth).run()
 
 
 class _Fuser:
-    def __init__(self, graph: Graph, allowed: Limits) -> None:
-        self.limits = allowed
+    def __init__(self, graph: Graph, target: Target | None, depth: int) -> None:
+        self.target, self.depth = target, depth
+        self.limits = allowed = limits(target)
+        chosen = [boolean for node in graph.order for boolean in asked(node)]
         checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
-        self.order = by_level(values(toposort((*checked, *graph.outputs)) if checked else graph.order))
+        self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)
-        self.onward = onward(self.order, {*graph.outputs, *checked})
-        self.required = self._required(graph)
+        self.siblings = siblings(self.order)
+        controls = {source for node in self.order if is_control(source := computed_by(node))}
+        kept = {*graph.outputs, *checked, *(i for node in controls for i in stored_operands(node))}  # loops and branches read by address
+        self.onward = onward(self.order, kept)
+        self.required = self._required(kept)
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {}, {}, {})
         self.elements = Elements(self.fused, self.checked)
@@ -83,7 +93,7 @@ class _Fuser:
             if (group := node.op.traits.together) is not None:
                 together.setdefault((group, node.inputs), []).append(node)
         found = {n: [other for other in group if other is not n] for group in together.values() for n in group if len(group) > 1}
-        return found | siblings(self.order)
+        return found | self.siblings
 
     def _beside(self, node: Node, twin: Node) -> None:
         """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
@@ -95,9 +105,9 @@ class _Fuser:
             self._join(cluster, twin, form, cluster.depth)
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
-    def _required(self, graph: Graph) -> set[Node]:
+    def _required(self, kept: Iterable[Node]) -> set[Node]:
         """Values that must be stored whatever they cost: outputs, and operands that are read by address."""
-        found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.traits.leaf is None}
+        found: set[Node] = {o for o in kept if o.op.traits.leaf is None}
         for node in self.order[::-1]:
             for k in (0,) if self._relabelled(node) else node.op.traits.stored:
                 base = node.inputs[k]
@@ -149,6 +159,9 @@ class _Fuser:
             self.fused.aliases[node] = self.fused.aliases.get(source, source)
             self.elements.number(node)
             self.elements.number(self.fused.aliases[node])
+            return
+        if is_control(computed_by(node)):
+            self._control(node)
             return
         if (kind := node.op.traits.kernel) is not None:
             {"scatter": self._scatter, "scan": self._cumulate}.get(kind, self._alone)(node)
@@ -276,6 +289,17 @@ class _Fuser:
             cluster.reads |= self._reads(member.node)
         self.fused.home[member.node] = cluster
         self.latest[member.node] = cluster.index
+
+    # -- loops and branches -------------------------------------------------------------------------------------
+    def _control(self, node: Node) -> None:
+        """A loop, a branch or a call, with all of its outputs that are read: a cluster of its own without members."""
+        gets = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}
+        cluster = self._new((), 0, "control", closed=True)
+        cluster.control = control(computed_by(node), gets, self.depth, lambda graph, depth: fuse(graph, self.target, depth))
+        for k, get in gets.items():
+            cluster.place[get] = k
+            self.fused.home[get] = cluster
+            self.latest[get] = cluster.index
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
     def _alone(self, node: Node) -> None:
