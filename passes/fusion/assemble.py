@@ -19,7 +19,7 @@ from graphc.ir import Graph, Node
 from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.bodies import stored_operands
 from graphc.passes.fusion.cluster import Cluster, Control, Fused, Inside
-from graphc.passes.fusion.control_steps import carried, carries, steps_of
+from graphc.passes.fusion.control_steps import carries, in_place, steps_of
 from graphc.passes.fusion.fuse import checked_indices
 from graphc.passes.fusion.loop_order import own_index, squeezed
 from graphc.passes.fusion.stages import Slots, StageBuilder
@@ -125,7 +125,7 @@ class _Assembler:
         for start, buffer in zip(carries(control), old, strict=True):
             if buffer not in self.stored_in.get(start, ()) and buffer != self.storage.get(start):
                 self._copy(start, buffer, self.steps)
-        stored = {k: self.storage[get] for k, get in control.gets.items() if not carried(control, k)}
+        stored = {k: self.storage[get] for k, get in control.gets.items() if k >= len(old)}
         self.steps += steps_of(control, old, stored, self)
 
     def inside(self, body: Inside, given: Mapping[Node, int], wanted: Sequence[tuple[Node, int]], deeper: int) -> list[Step]:
@@ -152,7 +152,7 @@ class _Assembler:
             if node in self.fused.joined:
                 self.storage.setdefault(node, buffer)
         elif home.control is not None:
-            if not carried(home.control, home.place[node]) and node not in self.storage:
+            if in_place(home.control, home.place[node]) and node not in self.storage:
                 self._own(node, buffer)
         elif not (home.kind == "scatter" and node in self.storage):  # a scatter builds up one array
             self._own(node, buffer)
@@ -196,7 +196,7 @@ class _Assembler:
             for member in cluster.members:
                 if member.node.op.traits.checked is not None:  # checked also where the value does not depend on them
                     found |= {i for i, _ in checked_indices(member.node)}
-                for s in member.parts if member.node.op.elementwise else sc.order(member.scalars()):
+                for s in member.everything:
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
             if cluster.control is not None:
@@ -220,7 +220,8 @@ class _Assembler:
         if cluster.kind == "scatter":
             stages = self._scatter(cluster, slots)
         else:
-            pieces = {m.node: [(self.storage[p.whole], p) for p in self.fused.pieces.get(m.node, ())] for m in cluster.members}
+            parts = [m.node for m in cluster.members if m.node in self.fused.pieces]
+            pieces = {node: [(self.storage[p.whole], p) for p in self.fused.pieces[node]] for node in parts}
             stages = StageBuilder(cluster, slots, self._load(slots), self.stored_in, pieces, self.buffer).build()
         axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
         kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind)

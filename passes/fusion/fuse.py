@@ -27,7 +27,7 @@ from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
 from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
-from graphc.passes.fusion.bodies import asked, control, stored_operands
+from graphc.passes.fusion.bodies import asked, control, is_control, stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
 from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.elements import Elements, NotHere
@@ -64,7 +64,7 @@ class _Fuser:
         self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)
         self.siblings = siblings(self.order)
-        controls = {source for node in self.order if (source := computed_by(node)).op.regions}
+        controls = {source for node in self.order if is_control(source := computed_by(node))}
         kept = {*graph.outputs, *checked, *(i for node in controls for i in stored_operands(node))}  # loops and branches read by address
         self.onward = onward(self.order, kept)
         self.required = self._required(kept)
@@ -160,7 +160,7 @@ class _Fuser:
             self.elements.number(node)
             self.elements.number(self.fused.aliases[node])
             return
-        if computed_by(node).op.regions:
+        if is_control(computed_by(node)):
             self._control(node)
             return
         if (kind := node.op.traits.kernel) is not None:
@@ -292,7 +292,7 @@ class _Fuser:
 
     # -- loops and branches -------------------------------------------------------------------------------------
     def _control(self, node: Node) -> None:
-        """A loop or a branch, with all of its outputs that are read: a cluster of its own with bodies for members."""
+        """A loop, a branch or a call, with all of its outputs that are read: a cluster of its own without members."""
         gets = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}
         cluster = self._new((), 0, "control", closed=True)
         cluster.control = control(computed_by(node), gets, self.depth, lambda graph, depth: fuse(graph, self.target, depth))
