@@ -14,6 +14,7 @@ from graphc.program.kernel import (
     loop_index,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
+from graphc.program.scalar_code import Choice, Put, ScalarCode, Turns
 from graphc.program.steps import (
     NO_FAULT,
     Asked,
@@ -44,6 +45,7 @@ __all__ = [
     "Branch",
     "Buffer",
     "Check",
+    "Choice",
     "HostCall",
     "Kernel",
     "Launch",
@@ -52,9 +54,12 @@ __all__ = [
     "Operand",
     "Piece",
     "Program",
+    "Put",
+    "ScalarCode",
     "Stage",
     "Step",
     "Store",
+    "Turns",
     "View",
     "copy_kernel",
     "format_kernel",

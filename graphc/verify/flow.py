@@ -240,6 +240,10 @@ class _Flow:
         self, kernel: Kernel, slots: Sequence[int], roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch
     ) -> None:
         """What the stages of `kernel` read and store; its operand s is slots[s] of the launch."""
+        for s in () if kernel.code is None else kernel.parts:
+            if s.op == "load":
+                loaded.add(s.param[0])
+                self._read(step.buffers[s.param[0]], k, step)
         for stage in kernel.stages:
             for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
                 if s.op == "load":

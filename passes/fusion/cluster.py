@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from graphc.dims import Size, Symbol
 from graphc.ir import Node
 from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import Loops, in_order
-from graphc.program import loop_index
+from graphc.program import ScalarCode, loop_index
 from graphc.scalars import Scalar
 
 
@@ -57,6 +58,7 @@ class Cluster:
     reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
     loops: Loops = ()  # of each axis of a full element the position of its loop
     limits: Limits = field(default_factory=Limits)
+    code: ScalarCode | None = None  # kind "scalar": what it computes, Put(k) to member k
 
     def __post_init__(self) -> None:
         self.loops = self.loops or in_order(len(self.domain))
@@ -79,6 +81,11 @@ class Cluster:
     def full(self) -> bool:
         limit = self.limits.loop if self.domain else self.limits.straight
         return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= self.limits.functions)
+
+
+def indices(at: Sequence[Size | Scalar]) -> tuple[Scalar, ...]:
+    """An index as Scalars."""
+    return tuple([i if isinstance(i, Scalar) else sc.index(i) for i in at])
 
 
 def loop_indices(count: int) -> tuple[Scalar, ...]:

@@ -27,13 +27,14 @@ from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
 from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
-from graphc.passes.fusion.cluster import Cluster, Fused, Member, loop_indices, turned
+from graphc.passes.fusion.cluster import Cluster, Fused, Member, indices, loop_indices, turned
 from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
 from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
-from graphc.passes.fusion.several import computed_by, form_of, operands, readers, siblings, values
+from graphc.passes.fusion.scalar_loops import over_values, scalar_code
+from graphc.passes.fusion.several import checked_indices, computed_by, form_of, operands, outputs_of, readers, siblings, values
 from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
 from graphc.program import loop_index
 from graphc.scalars import Scalar
@@ -42,12 +43,6 @@ from graphc.target import Target
 
 class _NotHere(Exception):
     """The value cannot be computed in the cluster that was tried."""
-
-
-def checked_indices(node: Node) -> list[tuple[Node, Size]]:
-    """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
-    checked = node.op.traits.checked
-    return [] if checked is None else checked(node)
 
 
 def fuse(graph: Graph, target: Target | None = None) -> Fused:
@@ -170,6 +165,9 @@ class _Fuser:
             self.fused.aliases[node] = self.fused.aliases.get(source, source)
             self._number(node)
             self._number(self.fused.aliases[node])
+            return
+        if computed_by(node).op.regions:
+            self._coded(node, computed_by(node))
             return
         if (kind := node.op.traits.kernel) is not None:
             {"scatter": self._scatter, "scan": self._cumulate}.get(kind, self._alone)(node)
@@ -343,7 +341,7 @@ class _Fuser:
         source = self.fused.aliases.get(node, node)
         if (source is not node and self.fused.home.get(source) is cluster) or self.fused.joined.get(source) == cluster.index:
             raise _NotHere  # another view of what this kernel is still writing, or what it writes a part of
-        return sc.load(self._number(node), tuple([_index(i) for i in index]), node.dtype, mask)
+        return sc.load(self._number(node), indices(index), node.dtype, mask)
 
     def _constant(self, node: Node) -> Scalar | None:
         """The number that fills a constant, or a broadcast of one; None where there is none."""
@@ -408,10 +406,16 @@ class _Fuser:
         for part in chain[::-1]:
             self._add(cluster, update_member(node, part, initial, self._elements(cluster, 0)))
 
+    def _coded(self, node: Node, source: Node) -> None:
+        """All outputs of a loop or branch as one kernel of scalar code."""
+        if (code := scalar_code(source, self.limits)) is None:
+            fail(CompileError, f"{source.op.name}: this body has no native form", node, hint='mode="interpret" runs it')
+        cluster, outputs = self._new((), 0, "scalar", closed=True), outputs_of(source, self.order)
+        read = lambda k, at, mask: self._element(cluster, source.inputs[k], at, 0, mask)
+        cluster.code = over_values(code, read, dict(zip(outputs, range(len(outputs)))))
+        for output in outputs.values():
+            self._add(cluster, Member(output, sc.const(0, output.dtype), ()))
+
     def _elements(self, cluster: Cluster, depth: int) -> Element:
         """How a member of `cluster` reads elements."""
         return lambda node, at: self._element(cluster, node, at, depth, None)
-
-
-def _index(i: Size | Scalar) -> Scalar:
-    return i if isinstance(i, Scalar) else sc.index(i)
