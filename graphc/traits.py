@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from graphc.dims import Size
@@ -72,7 +73,12 @@ class Traits:
     instruction: bool = False
     together: str | None = None
 
-    @property
+    @cached_property
+    def stored(self) -> tuple[int, ...]:
+        """The operands that the op's kernel reads by address."""
+        return (*self.by_address, *self.by_data)
+
+    @cached_property
     def variable(self) -> bool:
         """A leaf whose value may differ from call to call."""
         return self.leaf == "input" or self.leaf == "shared"

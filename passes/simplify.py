@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphc.ir import Graph
-from graphc.passes.prepare import prepare
+from graphc.passes.prepare import PREPARE, prepare
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
 from graphc.passes.rewriting.roll import roll
@@ -15,7 +15,7 @@ from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 
 LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE)
-SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *LINALG), floats=("exact", "stable", "reassoc"))
+SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *LINALG), after=PREPARE)
 
 
 def simplify(graph: Graph, log: Fired | None = None) -> Graph:

@@ -54,11 +54,13 @@ def test_hessians(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 33])
 def test_jacobians_of_any_size(n: int, dtype: str) -> None:
     x = gx.tensor("x", (n,), dtype)
-    value = np.linspace(-1, 1, n).astype(dtype)
+    value = np.linspace(-1, 2, n).astype(dtype)
     for mode in ("forward", "reverse"):
         diagonal = gx.function([x], gx.jacobian(x * x + 1, x, mode=mode))(value)
         assert diagonal.dtype == dtype
         np.testing.assert_allclose(diagonal, np.diag(2 * value), rtol=1e-6)
+        crossed = gx.function([x], gx.jacobian(x * x[::-1], x, mode=mode))(value)  # in the middle of an odd size two entries meet
+        np.testing.assert_allclose(crossed, np.diag(value[::-1]) + np.diag(value)[:, ::-1], rtol=1e-6)
         if n > 1:
             steps = gx.function([x], gx.jacobian(x[1:] - x[:-1], x, mode=mode))(value)
             np.testing.assert_array_equal(steps, np.eye(n - 1, n, 1) - np.eye(n - 1, n))

@@ -24,7 +24,7 @@ from graphc.codegen.strategy.loops import (
 )
 from graphc.codegen.strategy.table import STRATEGIES
 from graphc.dims import Dim, Size
-from graphc.program import Axis, Kernel, Piece, Stage
+from graphc.program import Axis, Kernel, Piece, Stage, nests
 from graphc.scalars import Scalar
 from graphc.target import Target
 
@@ -159,12 +159,12 @@ class _Nests:
         vector = axes.pop(self._lanes_along(axes, self._looping() or range(len(self.kernel.stages))))
         if self.has_inner:
             # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
-            nests: dict[int, list[Stage]] = {}
+            looping: dict[int, list[Stage]] = {}
             for s in self.kernel.stages:
                 if _over(s):
-                    nests.setdefault(s.nest, []).append(s)
-            reductions = max(sum(bool(s.reduce) for s in nest) for nest in nests.values())
-            tile = column_tile([[s.body for s in nest] for nest in nests.values()], vector.extent, self.lanes, reductions, self.target)
+                    looping.setdefault(s.nest, []).append(s)
+            reductions = max(sum(bool(s.reduce) for s in nest) for nest in looping.values())
+            tile = column_tile([[s.body for s in nest] for nest in looping.values()], vector.extent, self.lanes, reductions, self.target)
             self.rows = tile.rows
             body = Block(tuple(self._statements(vector=False)))
             body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)
@@ -219,29 +219,19 @@ class _Nests:
     def _statements(self, vector: bool) -> list[Statement]:
         result: list[Statement] = []
         stages = self.kernel.stages
-        nest: list[int] = []
         pending = [k for k, s in enumerate(stages) if not s.axes and not s.scan and self.kernel.stores[k]]
         reads = [[s.body, *(d for _, d, _, _ in self.kernel.stores[k] if d is not None)] for k, s in enumerate(stages)]
         reading = max([k for k, roots in enumerate(reads) if any(x.op == "fetch" for x in sc.order(roots))], default=-1)
-        for k, stage in enumerate(stages):
-            over = _over(stage)
-            if nest and (over != _over(stages[nest[0]]) or stage.nest != stages[nest[0]].nest or self._reads_result(k, nest)):
+        for nest in nests(stages):
+            if _over(stages[nest[0]]):
                 result += self._nest(nest, vector)
-                nest = []
-            if over:
-                nest.append(k)
-            else:
-                result.append(Let(k, stage.body))
-            # values per point are stored when all is read: an updated array is written where the old one has been
-            while not self.has_inner and k >= reading and pending and pending[0] <= k:
-                result += self._stored(pending.pop(0))
-        if nest:
-            result += self._nest(nest, vector)
+                continue
+            for k in nest:
+                result.append(Let(k, stages[k].body))
+                # values per point are stored when all is read: an updated array is written where the old one has been
+                while not self.has_inner and k >= reading and pending and pending[0] <= k:
+                    result += self._stored(pending.pop(0))
         return [*result, *(store for k in pending for store in self._stored(k))]
-
-    def _reads_result(self, k: int, nest: Sequence[int]) -> bool:
-        results = {j for j in nest if self.kernel.stages[j].reduce and not self.kernel.stages[j].scan}
-        return any(s.op == "local" and s.param in results for s in sc.order((self.kernel.stages[k].body,)))
 
     def _nest(self, nest: Sequence[int], vector: bool) -> list[Statement]:
         stages = self.kernel.stages

@@ -230,7 +230,7 @@ def wrap(value: Node, n: Size, what: str, axis: int, x: Node) -> Node:
         if low >= 0 or isinstance(n, int):
             return constant(np.where(array < 0, array.astype(int64) + (n if low < 0 else 0), array), int64)
     index = astype(value, int64)
-    return index if never_negative(value) else FUNCTIONS["where"](index < 0, index + n, index)
+    return index if never_negative(value, n) else FUNCTIONS["where"](index < 0, index + n, index)
 
 
 def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None, mode: str = "raise") -> Node:

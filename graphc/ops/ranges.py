@@ -6,6 +6,7 @@ import numpy as np
 
 from graphc import dims
 from graphc.dims import Size
+from graphc.dtypes import int64
 from graphc.ir import Node
 
 
@@ -32,15 +33,33 @@ def _value(node: Node) -> Size | None:
         a, b = [_source(i) for i in node.inputs]
         if all(i.op.name in ("size", "constant") for i in (a, b)):
             left, right = _value(a), _value(b)
-            return None if left is None or right is None else left + right if node.op.name == "add" else left - right
+            if left is None or right is None:
+                return None
+            found = left + right if node.op.name == "add" else left - right
+            return found if _fits(found, (left, right), node.dtype) else None
     return None
 
 
-def never_negative(index: Node) -> bool:
-    """True where every element is provably >= 0."""
+def _extent(iota: Node) -> Size:
+    """How far an iota counts."""
+    size: Size = iota.attrs["shape"][iota.attrs["axis"]]
+    return size
+
+
+def _fits(found: Size, operands: tuple[Size, Size], dtype: np.dtype) -> bool:
+    """Whether a sum does not wrap around in its dtype: sizes are far below 2**62."""
+    if isinstance(found, int):
+        return bool(np.iinfo(dtype).min <= found <= np.iinfo(dtype).max)
+    return dtype == int64 and all(abs(k) < 1 << 62 for k in operands if isinstance(k, int))
+
+
+def never_negative(index: Node, n: Size) -> bool:
+    """True where every element is provably >= 0, unless the axis of size n that it indexes is empty."""
     node = _source(index)
-    if node.dtype.kind in "ub" or node.op.name in ("iota", "arg_reduce", "argsort"):
+    if node.dtype.kind in "ub" or node.op.name == "arg_reduce":
         return True
+    if node.op.name == "iota":
+        return node.dtype == int64 or dims.less_equal(_extent(node) - 1, np.iinfo(node.dtype).max) is True
     if node.op.name == "constant":
         return not (node.params[0].array < 0).any()
     if node.op.name == "size":
@@ -49,8 +68,10 @@ def never_negative(index: Node) -> bool:
         divisor = _value(node.inputs[1])
         return divisor is not None and dims.less_equal(0, divisor) is True
     if node.op.name == "clip":
-        low = _value(node.inputs[1])
-        return low is not None and dims.less_equal(0, low) is True
+        low, high = _value(node.inputs[1]), _value(node.inputs[2])
+        if low is None or high is None or dims.less_equal(0, low) is not True:
+            return False
+        return dims.less_equal(0, high) is True or dims.less_equal(n, high + 1) is True  # where low > high, clip gives high
     return False
 
 
@@ -61,9 +82,9 @@ def within(index: Node, n: Size) -> bool:
         array = node.params[0].array
         return not array.size or (array.min() >= 0 and dims.less_equal(int(array.max()) + 1, n) is True)
     if node.op.name == "iota":
-        return dims.less_equal(node.params[0][node.params[1]], n) is True
+        return never_negative(node, n) and dims.less_equal(_extent(node), n) is True
     if node.op.name == "size":
-        return never_negative(node) and dims.less_equal(node.params[0] + 1, n) is True
+        return never_negative(node, n) and dims.less_equal(node.params[0] + 1, n) is True
     if dims.less_equal(1, n) is not True:
         return False  # an empty axis has no valid index, whatever the arithmetic says
     if node.op.name == "arg_reduce":
@@ -75,5 +96,5 @@ def within(index: Node, n: Size) -> bool:
         return divisor is not None and dims.less_equal(1, divisor) is True and dims.less_equal(divisor, n) is True
     if node.op.name == "clip":
         high = _value(node.inputs[2])
-        return never_negative(node) and high is not None and dims.less_equal(high + 1, n) is True
+        return never_negative(node, n) and high is not None and dims.less_equal(high + 1, n) is True
     return False

@@ -12,6 +12,8 @@ from graphc.program.kernel import (
     Store,
     copy_kernel,
     loop_index,
+    nests,
+    stores_where_it_loads,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
 from graphc.program.scalar_code import Choice, Put, ScalarCode, Turns
@@ -69,5 +71,7 @@ __all__ = [
     "loop_counter",
     "loop_index",
     "loop_length",
+    "nests",
+    "stores_where_it_loads",
     "walk",
 ]

@@ -7,7 +7,7 @@ kernel names its operands by slot and knows nothing of buffers, so equal kernels
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,6 +69,24 @@ class Stage:
     scan: str | None = None  # None | "inclusive" | "exclusive"
     nest: int = 0  # stages over inner axes share a loop nest only within a number; later nests read what earlier ones reduced
     factor: Scalar | None = None  # combine "recur": value = factor * value + body
+
+
+def nests(stages: Sequence[Stage]) -> list[tuple[int, ...]]:
+    """The stages that share a loop nest, in order: neighbours over the same inner axes, unless one reads what another reduces.
+
+    Those without inner axes, values that are computed once per outer point, are groups of their own.
+    """
+    found: list[tuple[int, ...]] = []
+    for k, stage in enumerate(stages):
+        over, last = (*stage.axes, *stage.reduce), found[-1] if found else ()
+        first = stages[last[0]] if last else stage
+        results = {j for j in last if stages[j].reduce and not stages[j].scan}
+        apart = over and (stage.nest != first.nest or any(s.op == "local" and s.param in results for s in order((stage.body,))))
+        if last and over == (*first.axes, *first.reduce) and not apart:
+            found[-1] = (*last, k)
+        else:
+            found.append((k,))
+    return found
 
 
 @dataclass(frozen=True)
@@ -187,3 +205,24 @@ def copy_kernel(dtype: np.dtype, shape: tuple[Size, ...]) -> Kernel:
     at = tuple([sc.index(loop_index(p)) for p in range(len(shape))])
     stage = Stage((), sc.load(0, at, dtype), dtype, stores=(Store(1, at),))
     return Kernel(tuple([Axis(loop_index(p), s) for p, s in enumerate(shape)]), (stage,), from_to)
+
+
+def stores_where_it_loads(kernel: Kernel, stored: Collection[int], loaded: Collection[int]) -> bool:
+    """Whether the operands `loaded` may be the array that the kernel stores to as `stored`: none is read after its new value is there.
+
+    Values per outer point are stored at its end: all loads must be of the same element. Without outer axes a nest begins when those
+    before it are over: what they load may lie anywhere.
+    """
+    places = [(k, store) for k, stage in enumerate(kernel.stages) for store in stage.stores if store.slot in stored]
+    inner = any(stage.axes for stage in kernel.stages)
+    nested = inner and (kernel.axes or kernel.kind != "loops")
+    if len(places) != 1 or kernel.kind == "scatter" or nested or any(stage.scan for stage in kernel.stages):
+        return False
+    ((last, store),) = places
+    group = next(g for g in nests(kernel.stages) if last in g)
+    first = group[0] if kernel.stages[last].axes else 0  # the stages before are over when something is stored
+    values = [(s.body, *((s.factor,) if s.factor is not None else ()), *(i for x in s.stores for i in x.at)) for s in kernel.stages[first:]]
+    loads = [s for s in order([v for each in values for v in each]) if s.op == "load" and s.param[0] in loaded]
+    shape = kernel.operands[store.slot].shape
+    at = [id(i) for i in store.at]
+    return all(kernel.operands[s.param[0]].shape == shape and [id(i) for i in s.args[: len(at)]] == at for s in loads)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from graphc import dims
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Branch, Kernel, Launch, Loop, Program, Step, View
+from graphc.program import PLANNED, Branch, Kernel, Launch, Loop, Program, Step, View, stores_where_it_loads
 from graphc.scalars import order
 from graphc.verify.fault import broken
 from graphc.verify.kernel import still, values_of
@@ -263,7 +263,8 @@ class _Flow:
         twins = [other for other in loaded if other != slot and roots[other] == root]
         self._seen(step.buffers[slot], True)
         places = {self._offset(step.buffers[other]) for other in (slot, *twins)}
-        if twins and (len(places) > 1 or not _same_place(kernel, slot, twins)):
+        in_place = kernel.blocks is not None or stores_where_it_loads(kernel, (slot,), twins)  # each piece is at one place in all arrays
+        if twins and (len(places) > 1 or not in_place):
             broken(f"writes %{root} while it reads other elements of it", kernel, k, step)
         if program.buffers[root].role == "shared":
             if not all(loop.parallel for loop in self.loops):
@@ -294,16 +295,3 @@ class _Flow:
             (self.scratch.discard if self.uses and not once else self.scratch.add)(root)  # in a turn it holds an array as any other
         elif kernel.kind != "scatter" and once:
             broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
-
-
-def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
-    """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores at the end of each outer point."""
-    if kernel.blocks is not None:  # each piece is at one place in all arrays
-        return True
-    stages = [(stage, store) for stage in kernel.stages for store in stage.stores if store.slot == slot]
-    if kernel.kind == "scatter" or len(stages) != 1 or stages[0][0].axes or stages[0][0].scan:
-        return False
-    at = stages[0][1].at
-    loads = [s for s in order(kernel.scalars()) if s.op == "load" and s.param[0] in twins]
-    same_shape = all(kernel.operands[t].shape == kernel.operands[slot].shape for t in twins)
-    return same_shape and all(tuple(map(id, s.args[: len(at)])) == tuple(map(id, at)) for s in loads)

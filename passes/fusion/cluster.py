@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from graphc import dims
 from graphc import scalars as sc
 from graphc.costs import Limits
 from graphc.dims import Size, Symbol
-from graphc.ir import Node
+from graphc.ir import Graph, Node
 from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import Loops, in_order
 from graphc.program import ScalarCode, loop_index
@@ -57,8 +57,10 @@ class Cluster:
     costly: int = 0
     reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
     loops: Loops = ()  # of each axis of a full element the position of its loop
+    scans: bool = False  # whether the inner loops must take their steps in order
     limits: Limits = field(default_factory=Limits)
     code: ScalarCode | None = None  # kind "scalar": what it computes, Put(k) to member k
+    control: Control | None = None  # kind "control": a loop or a branch, which has no members but bodies
 
     def __post_init__(self) -> None:
         self.loops = self.loops or in_order(len(self.domain))
@@ -66,16 +68,11 @@ class Cluster:
     @property
     def whole(self) -> tuple[Size, ...]:
         """The shape of a full element."""
-        return tuple([self.domain[p] for p in self.loops])
+        return tuple([self.domain[p] for p in self.loops]) if self.turned else self.domain
 
     @property
     def turned(self) -> bool:
         return self.loops != in_order(len(self.domain))
-
-    @property
-    def scans(self) -> bool:
-        """Whether its inner loops must take their steps in order."""
-        return any(m.scan for m in self.members)
 
     @property
     def full(self) -> bool:
@@ -88,6 +85,7 @@ def indices(at: Sequence[Size | Scalar]) -> tuple[Scalar, ...]:
     return tuple([i if isinstance(i, Scalar) else sc.index(i) for i in at])
 
 
+@cache
 def loop_indices(count: int) -> tuple[Scalar, ...]:
     return tuple([sc.index(loop_index(p)) for p in range(count)])
 
@@ -114,3 +112,27 @@ class Fused:
     aliases: dict[Node, Node]  # a reshape that is only another view of a stored value
     pieces: dict[Node, list[Piece]]  # where members are stored as parts of a whole, which has no member of its own
     joined: dict[Node, int]  # such wholes, and the cluster with the last part
+
+
+# -- loops and branches -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Inside:
+    """A body of a loop or branch as a graph, and its clusters."""
+
+    graph: Graph
+    fused: Fused
+
+
+@dataclass(frozen=True)
+class Control:
+    """A node with bodies that becomes steps with steps inside; `graphc.passes.fusion.bodies` makes it.
+
+    reads: what stands in the bodies for each input of the node's regions: a variable for what has a place in memory when they run, or
+    the value itself where kernels hold it as a number.
+    """
+
+    node: Node
+    gets: Mapping[int, Node]  # its outputs that somebody reads
+    reads: tuple[Node, ...]
+    bodies: tuple[Inside, ...]
+    asked: tuple[Node, ...] = ()  # booleans that choose among the bodies of a switch

@@ -15,11 +15,11 @@ decision takes constant time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from graphc import scalars as sc
-from graphc.costs import Limits, limits
+from graphc.costs import limits
 from graphc.dims import Size
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
@@ -27,46 +27,49 @@ from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
 from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
-from graphc.passes.fusion.cluster import Cluster, Fused, Member, indices, loop_indices, turned
+from graphc.passes.fusion.bodies import asked, control, stored_operands
+from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
 from graphc.passes.fusion.constant_scatters import onward
+from graphc.passes.fusion.elements import Elements, NotHere
 from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
 from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
 from graphc.passes.fusion.scalar_loops import over_values, scalar_code
-from graphc.passes.fusion.several import checked_indices, computed_by, form_of, operands, outputs_of, readers, siblings, values
+from graphc.passes.fusion.several import checked_indices, computed_by, operands, siblings, values
 from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
-from graphc.program import loop_index
-from graphc.scalars import Scalar
 from graphc.target import Target
 
 
-class _NotHere(Exception):
-    """The value cannot be computed in the cluster that was tried."""
+def fuse(graph: Graph, target: Target | None = None, depth: int = 0) -> Fused:
+    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold.
 
-
-def fuse(graph: Graph, target: Target | None = None) -> Fused:
-    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold."""
-    return _Fuser(graph, limits(target)).run()
+    The bodies of loops and branches are fused by themselves; `depth` is the number of loops around.
+    """
+    return _Fuser(graph, target, depth).run()
 
 
 class _Fuser:
-    def __init__(self, graph: Graph, allowed: Limits) -> None:
-        self.limits = allowed
+    def __init__(self, graph: Graph, target: Target | None, depth: int) -> None:
+        self.target, self.depth = target, depth
+        self.limits = allowed = limits(target)
+        codes = {node: scalar_code(node, allowed) for node in graph.order if node.op.regions}
+        self.codes = {node: code for node, code in codes.items() if code is not None}  # loops and branches that are a kernel each
+        chosen = [boolean for node, code in codes.items() if code is None for boolean in asked(node)]
         checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
-        self.order = by_level(values(toposort((*checked, *graph.outputs)) if checked else graph.order))
+        self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)
-        self.fixed: dict[Node, Scalar] = {}  # 0-d values of sizes and constants alone: code that uses them keeps them outside its loops
-        self.onward = onward(self.order, {*graph.outputs, *checked})
-        self.required = self._required(graph)
-        self.forms: dict[Node, LoopForm | None] = {}
-        self.numbers: dict[Node, Scalar] = {}  # what constants of one element hold, and their broadcasts
-        self.weight: dict[Node, tuple[int, frozenset[Node], int]] = {}  # virtual nodes: ops, what they load, depth
+        self.siblings = siblings(self.order)
+        controls = [node for node, code in codes.items() if code is None]
+        kept = {*graph.outputs, *checked, *(i for node in controls for i in stored_operands(node))}  # loops and branches read by address
+        self.onward = onward(self.order, kept)
+        self.required = self._required(kept)
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {}, {}, {})
+        self.elements = Elements(self.fused, self.checked)
         self.open: dict[tuple[tuple[Size, ...], Loops], Cluster] = {}
-        self.goals, self.only = column_goals(self.order, self.required, readers(self.order), allowed.columns)
+        self.goals, self.only = column_goals(self.order, self.required, allowed.columns)
 
     def run(self) -> Fused:
         twins = self._twins()
@@ -87,26 +90,23 @@ class _Fuser:
             if (group := node.op.traits.together) is not None:
                 together.setdefault((group, node.inputs), []).append(node)
         found = {n: [other for other in group if other is not n] for group in together.values() for n in group if len(group) > 1}
-        return found | siblings(self.order)
+        return found | self.siblings
 
     def _beside(self, node: Node, twin: Node) -> None:
         """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
-        cluster, form = self.fused.home[node], self._form(twin)
+        cluster, form = self.fused.home[node], self.elements.form(twin)
         leaf = computed_by(node) is node and self.latest[twin.inputs[0]] < 0
         if twin in self.fused.home or leaf or form is None or self._virtual(twin):
             return
-        with suppress(_NotHere):
+        with suppress(NotHere):
             self._join(cluster, twin, form, cluster.depth)
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
-    def _required(self, graph: Graph) -> set[Node]:
+    def _required(self, kept: Iterable[Node]) -> set[Node]:
         """Values that must be stored whatever they cost: outputs, and operands that are read by address."""
-        found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.traits.leaf is None}
+        found: set[Node] = {o for o in kept if o.op.traits.leaf is None}
         for node in self.order[::-1]:
-            reads = (*node.op.traits.by_address, *node.op.traits.by_data)
-            if self._relabelled(node):
-                reads = (0,)
-            for k in reads:
+            for k in (0,) if self._relabelled(node) else node.op.traits.stored:
                 base = node.inputs[k]
                 while base not in found and sees_through(node, k, base):
                     base = base.inputs[0]
@@ -116,35 +116,26 @@ class _Fuser:
 
     def _relabelled(self, node: Node) -> bool:
         """Whether a value has the storage of its operand: a reshape that no loops follow, or one of indices that are checked."""
-        return relabelled(node) or (node.op.traits.relabels and node in self.checked)
-
-    def _form(self, node: Node) -> LoopForm | None:
-        if node not in self.forms:
-            self.forms[node] = form_of(node)
-        return self.forms[node]
+        return node.op.traits.relabels and (node in self.checked or relabelled(node))
 
     def _virtual(self, node: Node) -> bool:
-        if node in self.required:
+        """Whether a value is substituted where it is read; what that needs is noted with the elements."""
+        if node in self.required or relabelled(node):
             return False
-        form, op, inputs = self._form(node), computed_by(node).op, operands(node)
-        if form is None or form.combine is not None or relabelled(node):
+        elements = self.elements
+        form, op, inputs = elements.form(node), computed_by(node).op, operands(node)
+        if form is None or form.combine is not None:
             return False
-        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op is CONSTANT or i in self.fixed for i in inputs]):
-            depth = 1 + max([self.weight[i][2] for i in inputs if i in self.weight], default=0)
-            if depth > self.limits.inline_depth:
-                return False
-            # built once: a body that reads a value twice must not build it twice, over and over
-            self.fixed[node] = form.body(self._reader(Cluster(-1, (), 0), node, 0), (), ())
-            self.weight[node] = (0, frozenset(), depth)
-            return True
+        if node.ndim == 0 and (form.view or op.elementwise) and all([i.op is CONSTANT or i in elements.fixed for i in inputs]):
+            return elements.fix(node, form, self.limits.inline_depth)
         if not form.view and (not op.elementwise or op.costly):
             return False
-        if op.traits.repeats and (number := self._constant(node.inputs[0])) is not None:
-            self.numbers[node] = number
+        if op.traits.repeats and (number := elements.constant(node.inputs[0])) is not None:
+            elements.numbers[node] = number
         ops, loads, depth = (0 if form.view else 1), frozenset[Node](), 1
         for i in inputs:
-            none = i.ndim == 0 or self._constant(i) is not None
-            o, n, d = self.weight.get(i) or (0, frozenset(() if none else (i,)), 0)
+            none = i.ndim == 0 or elements.constant(i) is not None
+            o, n, d = elements.weight.get(i) or (0, frozenset(() if none else (i,)), 0)
             ops, loads, depth = ops + o, loads | n, max(depth, d + 1)
         if op.traits.repeats:
             loads = frozenset()  # of few elements, read often: they stay in registers or the first cache
@@ -155,7 +146,7 @@ class _Fuser:
         cheap = ops <= self.limits.inline_ops and len(loads) <= self.limits.inline_loads
         if not form.view and not cheap and not (node in self.only and ops <= self.limits.column_ops):
             return False
-        self.weight[node] = (ops, loads, depth)
+        elements.weight[node] = (ops, loads, depth)
         return True
 
     # -- where it is computed -----------------------------------------------------------------------------------
@@ -163,11 +154,11 @@ class _Fuser:
         if self._relabelled(node):
             source = node.inputs[0]
             self.fused.aliases[node] = self.fused.aliases.get(source, source)
-            self._number(node)
-            self._number(self.fused.aliases[node])
+            self.elements.number(node)
+            self.elements.number(self.fused.aliases[node])
             return
         if computed_by(node).op.regions:
-            self._coded(node, computed_by(node))
+            self._control(node)
             return
         if (kind := node.op.traits.kernel) is not None:
             {"scatter": self._scatter, "scan": self._cumulate}.get(kind, self._alone)(node)
@@ -175,7 +166,7 @@ class _Fuser:
         if parts := stored_parts(node, self.fused.home):
             self._put_together(node, parts)
             return
-        form = self._form(node)
+        form = self.elements.form(node)
         if form is None:
             fail(CompileError, f"{computed_by(node).op.name} has no loop form and no lowering", node)
         self._compute(node, form)
@@ -187,7 +178,7 @@ class _Fuser:
             try:
                 self._join(cluster, node, form, depth)
                 return
-            except _NotHere:
+            except NotHere:
                 continue
         self._join(self._new(domain, depth, loops=loops), node, form, depth)
 
@@ -197,10 +188,10 @@ class _Fuser:
             source = without_ones(part)
             home = self.fused.home.get(source)
             if home is None or home.kind != "loops" or home.closed:  # a leaf, substituted elsewhere, or a kernel that stores in its own way
-                source = part if part in self.weight else stop_gradient(part)  # the latter: a copy, which is a value of its own
+                source = part if part in self.elements.weight else stop_gradient(part)  # the latter: a copy, which is a value of its own
                 if source not in self.fused.home:
                     self.latest[source] = self.latest[part]
-                    form = self._form(source)
+                    form = self.elements.form(source)
                     assert form is not None
                     self._compute(source, form)
             self.fused.pieces.setdefault(source, []).append(piece)
@@ -229,7 +220,7 @@ class _Fuser:
 
     def _reads(self, node: Node) -> set[Node]:
         """What a value loads."""
-        return {x for i in operands(node) for x in (self.weight[i][1] if i in self.weight else (i,))}
+        return {x for i in operands(node) for x in (self.elements.weight[i][1] if i in self.elements.weight else (i,))}
 
     def _new(self, domain: tuple[Size, ...], depth: int, kind: str = "loops", closed: bool = False, loops: Loops = ()) -> Cluster:
         cluster = Cluster(len(self.fused.clusters), domain, depth, kind, closed, loops=loops, limits=self.limits)
@@ -239,7 +230,7 @@ class _Fuser:
         return cluster
 
     def _join(self, cluster: Cluster, node: Node, form: LoopForm, depth: int) -> None:
-        """Add `node` to `cluster`, or raise _NotHere and leave it as it was. `depth`: of the loops around a reduction's own."""
+        """Add `node` to `cluster`, or raise NotHere and leave it as it was. `depth`: of the loops around a reduction's own."""
         shape, reduce = squeezed(node.shape), squeezed(form.reduce)
         rows = bool(reduce) and computed_by(node).op.traits.reduces
         full = not reduce and len(shape) == len(cluster.domain)
@@ -247,33 +238,33 @@ class _Fuser:
         if rows:
             self._lower(cluster, node, depth)
         elif reduce and cluster.members:
-            raise _NotHere  # a reduction over loops of its own starts a nest
+            raise NotHere  # a reduction over loops of its own starts a nest
         elif shape != (cluster.whole if full else cluster.domain[: cluster.depth]) or (full and not self._fits(cluster, node)):
-            raise _NotHere
+            raise NotHere
         try:
             at = own_index(node.shape, cluster.loops if full else None)
-            body = form.body(self._reader(cluster, node, cluster.depth), at, reduced_index(node, form, depth if rows else None))
-        except _NotHere:
+            body = form.body(self.elements.reader(cluster, node, cluster.depth), at, reduced_index(node, form, depth if rows else None))
+        except NotHere:
             cluster.domain, cluster.depth, cluster.loops = before
             raise
-        if not reduce and str(form.combine).startswith("arg"):
+        if not reduce and form.combine in ("argmax", "argmin"):
             body = sc.const(0, node.dtype)  # the only position there is
         if cluster.loops != before[2]:
             cluster.members = [turned(m, cluster) for m in cluster.members]
         self._add(cluster, Member(node, body, cluster.domain if full else shape, reduce, form.combine if reduce else None, rows))
 
     def _lower(self, cluster: Cluster, node: Node, depth: int) -> None:
-        """Make the inner loops of `cluster` those that `node` reduces, or raise _NotHere."""
+        """Make the inner loops of `cluster` those that `node` reduces, or raise NotHere."""
         loops, whole = loops_of(node), squeezed(operands(node)[0].shape)
         if cluster.kind != "loops" or cluster.whole != whole or (cluster.scans and node.op.traits.kernel != "scan"):
-            raise _NotHere
+            raise NotHere
         if cluster.loops == loops and cluster.depth == depth:
             return
         domain = sizes_of(whole, loops)
         if any(m.combine or len(m.shape) != len(whole) for m in cluster.members):
-            raise _NotHere
+            raise NotHere
         if cluster.loops != loops and cluster.costly:
-            raise _NotHere
+            raise NotHere
         cluster.domain, cluster.depth, cluster.loops = domain, depth, loops
 
     def _fits(self, cluster: Cluster, node: Node) -> bool:
@@ -289,76 +280,44 @@ class _Fuser:
     def _add(self, cluster: Cluster, member: Member) -> None:
         cluster.place[member.node] = len(cluster.members)
         cluster.members.append(member)
+        cluster.scans = cluster.scans or member.scan is not None
         cluster.costly += computed_by(member.node).op.costly
         if cluster.turned:
             cluster.reads |= self._reads(member.node)
         self.fused.home[member.node] = cluster
         self.latest[member.node] = cluster.index
 
-    # -- elements -----------------------------------------------------------------------------------------------
-    def _number(self, node: Node) -> int:
-        numbers = self.fused.number
-        if node not in numbers:
-            numbers[node] = len(self.fused.values)
-            self.fused.values.append(node)
-        return numbers[node]
+    # -- loops and branches -------------------------------------------------------------------------------------
+    def _control(self, node: Node) -> None:
+        """A loop or a branch, with all of its outputs that are read: a cluster of its own with bodies for members."""
+        gets, source = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}, computed_by(node)
+        if source in self.codes:
+            self._coded(source, gets)
+            return
+        cluster = self._new((), 0, "control", closed=True)
+        cluster.control = control(source, gets, self.depth, lambda graph, depth: fuse(graph, self.target, depth))
+        for k, get in gets.items():
+            cluster.place[get] = k
+            self.fused.home[get] = cluster
+            self.latest[get] = cluster.index
 
-    def _reader(self, cluster: Cluster, node: Node, depth: int, mask: Scalar | None = None):  # type: ignore[no-untyped-def]
-        """`read` for the body of `node` in `cluster`: the element of an input at an index."""
-
-        inputs = operands(node)
-
-        def read(k: int, index: Sequence[Size | Scalar], where: Scalar | None = None) -> Scalar:
-            both = where if mask is None else mask if where is None else mask & where
-            value = self._element(cluster, inputs[k], tuple(index), depth, both)
-            # a load under a mask gives 0 by itself; what is computed from loads need not
-            return value if where is None or value.op == "load" else sc.select(where, value, 0)
-
-        return read
-
-    def _element(self, cluster: Cluster, node: Node, index: tuple[Size | Scalar, ...], depth: int, mask: Scalar | None) -> Scalar:
-        place = cluster.place.get(node)
-        if place is not None:
-            if node in self.checked:
-                raise _NotHere  # indices are checked between the kernel that makes them and the one that uses them
-            inner = [i for i, size in zip(index, node.shape, strict=True) if size != 1] if index else []
-            member = cluster.members[place]
-            loops = cluster.loops if len(inner) == len(cluster.domain) else in_order(len(inner))
-            if any([isinstance(i, Scalar) or i != loop_index(p) for p, i in zip(loops, inner, strict=True)]):
-                raise _NotHere  # another element than the loops are at
-            if len(member.shape) < depth:
-                raise _NotHere
-            return sc.local(place, loop_indices(len(inner)), node.dtype)
-        if (number := self._constant(node)) is not None:
-            return number
-        fixed = self.fixed.get(node)
-        if fixed is not None and (mask is None or fixed.op != "load"):
-            return fixed
-        if node in self.weight:
-            form = self._form(node)
-            assert form is not None
-            return form.body(self._reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
-        source = self.fused.aliases.get(node, node)
-        if (source is not node and self.fused.home.get(source) is cluster) or self.fused.joined.get(source) == cluster.index:
-            raise _NotHere  # another view of what this kernel is still writing, or what it writes a part of
-        return sc.load(self._number(node), indices(index), node.dtype, mask)
-
-    def _constant(self, node: Node) -> Scalar | None:
-        """The number that fills a constant, or a broadcast of one; None where there is none."""
-        number = self.numbers.get(node)
-        if number is None and node.op is CONSTANT and node.size == 1:
-            number = self.numbers[node] = sc.const(node.attrs["value"].array.reshape(())[()], node.dtype)
-        return number
+    def _coded(self, source: Node, gets: Mapping[int, Node]) -> None:
+        """One of scalar code: a kernel of its own."""
+        cluster = self._new((), 0, "scalar", closed=True)
+        read = lambda k, at, mask: self.elements.element(cluster, source.inputs[k], at, 0, mask)
+        cluster.code = over_values(self.codes[source], read, dict(zip(gets, range(len(gets)))))
+        for get in gets.values():
+            self._add(cluster, Member(get, sc.const(0, get.dtype), ()))
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
     def _alone(self, node: Node) -> None:
         """A kernel of the kind that the op's row names, over the op's own LoopForm; what is done to its elements may follow in it."""
-        form, kind = self._form(node), node.op.traits.kernel
+        form, kind = self.elements.form(node), node.op.traits.kernel
         if form is None or kind is None:
             fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
         shape = squeezed(node.shape)
         cluster = self._new(shape, len(shape), kind)
-        body = form.body(self._reader(cluster, node, len(shape)), own_index(node.shape), reduced_index(node, form, None))
+        body = form.body(self.elements.reader(cluster, node, len(shape)), own_index(node.shape), reduced_index(node, form, None))
         reduce = squeezed(form.reduce)
         self._add(cluster, Member(node, body, shape, reduce, form.combine if reduce else None))
 
@@ -366,7 +325,7 @@ class _Fuser:
         """A scan is a row of inner loops like a reduction's; what it reads and what reads it may stand in the same loop."""
         whole = squeezed(node.shape)
         if node.attrs["reverse"] or node.shape[node.attrs["axis"]] == 1:
-            others = squeezed([s for k, s in enumerate(node.shape) if k != node.attrs["axis"]])
+            others = squeezed(tuple([s for k, s in enumerate(node.shape) if k != node.attrs["axis"]]))
             cluster = self._new(others, len(others), closed=True)
             self._add(cluster, lone_scan(node, self._elements(cluster, len(others))))
             return
@@ -375,7 +334,7 @@ class _Fuser:
             try:
                 self._scan_in(cluster, node)
                 return
-            except _NotHere:
+            except NotHere:
                 continue
         self._scan_in(self._new(sizes_of(whole, loops), len(whole) - 1, loops=loops), node)
 
@@ -384,11 +343,11 @@ class _Fuser:
         depth, before = len(squeezed(node.shape)) - 1, (cluster.domain, cluster.depth, cluster.loops)
         reads = any(i in cluster.place for i in node.inputs)
         if cluster.members and (not reads or any(m.combine and not m.scan for m in cluster.members) or (depth == 0 and cluster.costly)):
-            raise _NotHere
+            raise NotHere
         self._lower(cluster, node, depth)
         try:
             member = scan_member(node, cluster.domain, cluster.loops, self._elements(cluster, depth))
-        except _NotHere:
+        except NotHere:
             cluster.domain, cluster.depth, cluster.loops = before
             raise
         if cluster.loops != before[2]:
@@ -402,20 +361,10 @@ class _Fuser:
             chain.append(chain[-1].inputs[0])
         updates = chain[0].inputs[1]
         cluster = self._new(squeezed(updates.shape), 0, "scatter", closed=True)
-        initial = self._element(cluster, chain[-1].inputs[0], own_index(node.shape), 0, None)
+        initial = self.elements.element(cluster, chain[-1].inputs[0], own_index(node.shape), 0, None)
         for part in chain[::-1]:
             self._add(cluster, update_member(node, part, initial, self._elements(cluster, 0)))
 
-    def _coded(self, node: Node, source: Node) -> None:
-        """All outputs of a loop or branch as one kernel of scalar code."""
-        if (code := scalar_code(source, self.limits)) is None:
-            fail(CompileError, f"{source.op.name}: this body has no native form", node, hint='mode="interpret" runs it')
-        cluster, outputs = self._new((), 0, "scalar", closed=True), outputs_of(source, self.order)
-        read = lambda k, at, mask: self._element(cluster, source.inputs[k], at, 0, mask)
-        cluster.code = over_values(code, read, dict(zip(outputs, range(len(outputs)))))
-        for output in outputs.values():
-            self._add(cluster, Member(output, sc.const(0, output.dtype), ()))
-
     def _elements(self, cluster: Cluster, depth: int) -> Element:
         """How a member of `cluster` reads elements."""
-        return lambda node, at: self._element(cluster, node, at, depth, None)
+        return lambda node, at: self.elements.element(cluster, node, at, depth, None)

@@ -8,23 +8,28 @@ is the order of the axes (rows); over leading ones the loops outside run along t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
 
 from graphc import dims
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.loopform import LoopForm
 from graphc.passes.fusion.several import computed_by
+from graphc.passes.fusion.several import readers as readers_of
 from graphc.program import loop_index
 
+KNOWN = 1024  # shapes whose indices are remembered: a graph has many nodes of few shapes
 Loops = tuple[int, ...]  # of each axis (not counting literal ones) the position of its loop
 
 
-def squeezed(shape: Sequence[Size]) -> tuple[Size, ...]:
+@lru_cache(maxsize=KNOWN)
+def squeezed(shape: tuple[Size, ...]) -> tuple[Size, ...]:
     """The shape without its literal ones."""
     return tuple([s for s in shape if s != 1])
 
 
+@cache
 def in_order(rank: int) -> Loops:
     """The loops of elements that no reduction reorders."""
     return tuple(range(rank))
@@ -44,7 +49,8 @@ def loops_of(node: Node) -> Loops:
     return tuple([order.index(k) for k in range(len(order))])
 
 
-def own_index(shape: Sequence[Size], loops: Loops | None = None) -> tuple[Size, ...]:
+@lru_cache(maxsize=KNOWN)
+def own_index(shape: tuple[Size, ...], loops: Loops | None = None) -> tuple[Size, ...]:
     """The index of a value in its own loops: i0, i1, ... for its axes (or as `loops` says), 0 for literal ones."""
     result: list[Size] = []
     position = 0
@@ -64,16 +70,17 @@ def reduced_index(node: Node, form: LoopForm, base: int | None) -> tuple[Size, .
     return tuple(result)
 
 
-def column_goals(
-    order: Sequence[Node], wanted: Iterable[Node], users: Mapping[Node, Sequence[Node]], few: int
-) -> tuple[dict[Node, Loops], set[Node]]:
+def column_goals(order: Sequence[Node], wanted: Iterable[Node], few: int) -> tuple[dict[Node, Loops], set[Node]]:
     """Elementwise nodes whose elements column reductions of one frame read, and those of them that nothing else reads.
 
     `wanted` are the values that must be stored, whoever reads them. A transcendental that several reductions read counts
     as one of these: a loop down a column stores it a line here and a line there, which costs more than it saves. So does
     one that is summed to less than `few` columns, where most lanes would be empty.
     """
-    stored = set(wanted)
+    columns = [node for node in order if computed_by(node).op.traits.reduces and _turned(loops_of(node))]
+    if not columns:
+        return {}, set()
+    stored, users = set(wanted), readers_of(order)
     goals: dict[Node, Loops] = {}
     only: dict[Node, int] = {}  # and how many reductions read it, one to few columns counting twice
     for node in reversed(order):
@@ -96,11 +103,15 @@ def column_goals(
                 alone = False
         if len(found) == 1:
             (loops,) = found
-            if loops is not None and loops != in_order(len(loops)):
+            if loops is not None and _turned(loops):
                 goals[node] = loops
                 if alone and (readers == 1 or not op.costly):
                     only[node] = readers
     return goals, set(only)
+
+
+def _turned(loops: Loops) -> bool:
+    return loops != in_order(len(loops))
 
 
 def _few(columns: Size, few: int) -> bool:

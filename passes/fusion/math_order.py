@@ -25,8 +25,9 @@ def by_level(order: Sequence[Node]) -> list[Node]:
     outside: set[Node] = set()  # leaves and views of them: they may come before any window
 
     def close() -> None:
-        result.extend(_sorted(window))
-        window.clear()
+        if window:
+            result.extend(_sorted(window))
+            window.clear()
 
     for node in order:
         if node.op.traits.leaf is not None or (node.op.traits.moves == "view" and node.inputs[0] in outside):

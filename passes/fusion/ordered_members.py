@@ -33,7 +33,7 @@ def scan_member(node: Node, domain: tuple[Size, ...], loops: Loops, element: Ele
 def lone_scan(node: Node, element: Element) -> Member:
     """A scan, perhaps from the end, in a loop of its own beside the loops over the other axes."""
     axis, n = node.attrs["axis"], node.shape[node.attrs["axis"]]
-    others = [s for k, s in enumerate(node.shape) if k != axis]
+    others = tuple([s for k, s in enumerate(node.shape) if k != axis])
     step = loop_index(0, "r")
     along = n - 1 - step if node.attrs["reverse"] else step
     rest = iter(own_index(others))

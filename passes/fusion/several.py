@@ -38,11 +38,6 @@ def readers(order: Sequence[Node]) -> dict[Node, list[Node]]:
     return result
 
 
-def outputs_of(source: Node, order: Sequence[Node]) -> dict[int, Node]:
-    """The outputs of a node that are in `order`, by their numbers; the node itself if it has one."""
-    return {0 if node is source else node.params[0]: node for node in order if computed_by(node) is source}
-
-
 def checked_indices(node: Node) -> list[tuple[Node, Size]]:
     """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
     checked = node.op.traits.checked

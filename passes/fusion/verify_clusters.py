@@ -44,6 +44,8 @@ def verify_clusters(graph: Graph, fused: Fused) -> None:
             continue
         for k, member in enumerate(cluster.members):
             _member(fused, cluster, k, member)
+        for body in () if cluster.control is None else cluster.control.bodies:
+            verify_clusters(body.graph, body.fused)
 
 
 def _homes(fused: Fused) -> None:

@@ -51,11 +51,18 @@ def _note(log: Fired, rule: str, site: Site) -> None:
         lines.append(line)
 
 
+_ITSELF = (None, ())  # of a node that is its own normal form, and always was: no rule fires on it
+
+
 class Table:
     """Rules in the order in which they are tried, found by a glance at a node."""
 
-    def __init__(self, rules: Iterable[AnyRule], floats: Sequence[str] = ("exact", "stable", "reassoc")) -> None:
+    def __init__(
+        self, rules: Iterable[AnyRule], floats: Sequence[str] = ("exact", "stable", "reassoc"), after: Table | None = None
+    ) -> None:
+        """after: the table whose normal forms the nodes remember; one that is its own normal form is offered only what `after` lacks."""
         self.rules = tuple([r for r in rules if r.floats in floats])
+        self._rest = None if after is None else Table([r for r in self.rules if r not in after.rules], floats)
         self._of = {r.root: tuple([s for s in self.rules if s.root in (r.root, None)]) for r in self.rules}
         self._everywhere = self._of.get(None, ())
         self._literals = frozenset([token(i) for r in self.rules if isinstance(r, Rule) for i in r.before.inputs])
@@ -64,12 +71,15 @@ class Table:
     def candidates(self, node: Node) -> tuple[AnyRule, ...]:
         """The rules that may match `node`."""
         inputs = node.inputs
-        if not inputs:
+        if self._rest is not None and node.normal is _ITSELF:
+            return self._rest.candidates(node)
+        rules = self._of.get(node.op.name, self._everywhere)
+        if not inputs or not rules:
             return ()
         if isinstance(node.type, tuple):  # rules on every op are written for one array
-            return tuple([r for r in self._of.get(node.op.name, ()) if r.root is not None])
+            return tuple([r for r in rules if r.root is not None])
         if len(inputs) > MAX_ARITY:
-            return self._of.get(node.op.name, self._everywhere)
+            return rules
         first = inputs[0].type
         kind = first.dtype.kind if isinstance(first, TensorType) else ""
         glance: list[object] = [node.op, kind, inputs[0] is inputs[-1]]
@@ -84,16 +94,12 @@ class Table:
             ops = [i.op.name for i in inputs]
             tokens = [self._token(i) if i.op is BROADCAST or i.op is CONSTANT else op for i, op in zip(inputs, ops)]
             seen = Glance(kind, inputs[0] is inputs[-1], tuple(ops), tuple(tokens))
-            rules = self._of.get(node.op.name, self._everywhere)
             found = self._found[key] = tuple([r for r in rules if r.accepts(seen)])
         return found
 
     def _token(self, node: Node) -> str:
         seen = token(node)
         return seen if seen in self._literals or not seen.startswith("constant") else "constant"
-
-
-_ITSELF = (None, ())  # of a node that is its own normal form
 
 
 def _replay(node: Node, log: Fired, done: set[Node]) -> None:
@@ -123,109 +129,111 @@ def rewrite(
     memo: every node remembers its normal form. It need not be worked out again, but is reported again. For one table only.
     twins: x * y and y * x become one, the one that is met first.
     """
-    normal: dict[Node, Node] = {}
-    learned: dict[Node, Node] = {}
-    pending: dict[Node, Node] = {}  # node -> what it was rewritten to, whose normal form is not known yet
-    notes: dict[Node, list[Note]] = {}
-    reported: set[Node] = set()
-    commuted: dict[tuple[object, ...], Node] = {}
-    shunned = frozenset(avoid)
-    bodies: dict[Region, Region] = {}
-    stack = list(roots)[::-1]
-    while stack:
-        node = stack[-1]
-        if node in normal:
-            stack.pop()
-            continue
-        if node in pending:
-            if pending[node] not in normal:
-                _not_terminating(node, log)
-            normal[node] = learned[node] = normal[pending.pop(node)]
-            continue
-        if memo and (known := node.normal) is not None:
-            normal[node] = node if known[0] is None else known[0]
-            if log is not None:
-                _replay(node, log, reported)
-            continue
-        inputs, height = node.inputs, len(stack)
-        for i in inputs[::-1]:
-            if i not in normal:
-                stack.append(i)
-        if len(stack) > height:
-            continue
-        made = _on_normal_inputs(node, normal)
-        if made is None and node.op.regions:
-            made = _in_bodies(node, bodies, table, log, memo, avoid, twins)
-        if made is None or made is node:
-            made = _fired(node, table, notes, pending, log)
-        if made is None or made is node or (shunned and made in shunned):
-            if twins and node.op.commutative:
-                node = commuted.setdefault((node.op, *sorted(map(id, node.inputs))), node)
-            normal[stack[-1]] = learned[stack[-1]] = node
-        else:
-            pending[node] = made
-            stack.append(made)
-            if len(pending) > MAX_PENDING:
-                _not_terminating(node, log)
-    if memo:
-        _remember(learned, notes)
-    return [normal[r] for r in roots]
+    return _Rewriting(table, log, memo, frozenset(avoid), twins).run(roots)
 
 
-def _on_normal_inputs(node: Node, normal: Mapping[Node, Node]) -> Node | None:
-    """The node on the normal forms of its inputs; None where these are its inputs."""
-    for i in node.inputs:
-        if normal[i] is not i:
-            return rebuild(node, tuple([normal[i] for i in node.inputs]))
-    return None
+class _Rewriting:
+    """One walk: what is known so far."""
 
+    def __init__(self, table: Table, log: Fired | None, memo: bool, avoid: frozenset[Node], twins: bool) -> None:
+        self.table, self.log, self.memo, self.avoid, self.twins = table, log, memo, avoid, twins
+        self.normal: dict[Node, Node] = {}
+        self.learned: dict[Node, Node] = {}
+        self.pending: dict[Node, Node] = {}  # node -> what it was rewritten to, whose normal form is not known yet
+        self.notes: dict[Node, list[Note]] = {}
+        self.reported: set[Node] = set()
+        self.commuted: dict[tuple[object, ...], Node] = {}
+        self.bodies: dict[Region, Region] = {}
 
-def _fired(node: Node, table: Table, notes: dict[Node, list[Note]], pending: Mapping[Node, Node], log: Fired | None) -> Node | None:
-    """What the first rule that applies makes of the node.
+    def run(self, roots: Sequence[Node]) -> list[Node]:
+        normal, learned, pending, memo = self.normal, self.learned, self.pending, self.memo
+        stack = list(roots)[::-1]
+        while stack:
+            node = stack[-1]
+            if node in normal:
+                stack.pop()
+                continue
+            if node in pending:
+                if pending[node] not in normal:
+                    _not_terminating(node, self.log)
+                normal[node] = learned[node] = normal[pending.pop(node)]
+                continue
+            if memo and (known := node.normal) is not None:
+                normal[node] = node if known[0] is None else known[0]
+                if self.log is not None:
+                    _replay(node, self.log, self.reported)
+                continue
+            height, changed = len(stack), False
+            for i in node.inputs[::-1]:
+                form = normal.get(i)
+                if form is None:
+                    stack.append(i)
+                elif form is not i:
+                    changed = True
+            if len(stack) > height:
+                continue
+            made = self._step(node, changed)
+            if made is node:
+                normal[node] = learned[node] = self._first_of_twins(node) if self.twins and node.op.commutative else node
+            else:
+                pending[node] = made
+                stack.append(made)
+                if len(pending) > MAX_PENDING:
+                    _not_terminating(node, self.log)
+        if memo:
+            _remember(learned, self.notes)
+        return [normal[r] for r in roots]
 
-    Noted under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten.
-    """
-    made: Node | None = None
-    if rules := table.candidates(node):
-        made, rule = _fire(node, rules)
-        if made is not None:
-            notes.setdefault(next(iter(pending), node), []).append((rule, node.site))
-            if log is not None:
-                _note(log, rule, node.site)
-    return made
+    def _step(self, node: Node, changed: bool) -> Node:
+        """What becomes of a node whose inputs are known: itself on their normal forms, or what a rule makes of it; itself at the end."""
+        made = node
+        if changed:
+            made = rebuild(node, tuple([self.normal[i] for i in node.inputs]))
+        elif node.op.regions:
+            made = self._in_bodies(node)
+        if made is node and (rules := self.table.candidates(node)):
+            made = self._fire(node, rules)
+        return node if made in self.avoid else made
+
+    def _fire(self, node: Node, rules: Sequence[AnyRule]) -> Node:
+        """What the first rule that matches makes of the node, itself where none does.
+
+        Noted under the outermost node that is being rewritten: the caller holds that one, the steps between are forgotten.
+        """
+        with origin(node.site):
+            for rule in rules:
+                made = rule.apply(node)
+                if made is not None and made is not node:
+                    self.notes.setdefault(next(iter(self.pending), node), []).append((rule.name, node.site))
+                    if self.log is not None:
+                        _note(self.log, rule.name, node.site)
+                    return made
+        return node
+
+    def _in_bodies(self, node: Node) -> Node:
+        """`node` with its bodies in normal form; itself where they are. What is in normal form is not looked at again."""
+
+        def normal(region: Region) -> Region:
+            if region not in self.bodies:
+                inner = _Rewriting(self.table, self.log, self.memo, self.avoid, self.twins)
+                found = region.with_outputs(inner.run(region.outputs))
+                self.bodies[region] = self.bodies[found] = found
+            return self.bodies[region]
+
+        params = map_regions(node, normal)
+        if params == node.params:
+            return node
+        with origin(node.site):
+            return make(node.op, node.inputs, params)
+
+    def _first_of_twins(self, node: Node) -> Node:
+        """The node of this op that was met first with these inputs in any order."""
+        return self.commuted.setdefault((node.op, *sorted(map(id, node.inputs))), node)
 
 
 def _remember(learned: Mapping[Node, Node], notes: Mapping[Node, Sequence[Note]]) -> None:
     for node, form in learned.items():
         node.normal = _ITSELF if form is node and node not in notes else (None if form is node else form, notes.get(node, ()))
-
-
-def _in_bodies(
-    node: Node, known: dict[Region, Region], table: Table, log: Fired | None, memo: bool, avoid: Collection[Node], twins: bool
-) -> Node:
-    """`node` with its bodies in normal form; itself where they are. What is in normal form is not looked at again."""
-
-    def normal(region: Region) -> Region:
-        if region not in known:
-            found = region.with_outputs(rewrite(region.outputs, table, log, memo=memo, avoid=avoid, twins=twins))
-            known[region] = known[found] = found
-        return known[region]
-
-    params = map_regions(node, normal)
-    if params == node.params:
-        return node
-    with origin(node.site):
-        return make(node.op, node.inputs, params)
-
-
-def _fire(node: Node, rules: Sequence[AnyRule]) -> tuple[Node | None, str]:
-    """What the first rule that matches makes of a node, and the name of the rule."""
-    with origin(node.site):
-        for rule in rules:
-            made = rule.apply(node)
-            if made is not None and made is not node:
-                return made, rule.name
-    return None, ""
 
 
 def _not_terminating(node: Node, log: Fired | None) -> NoReturn:

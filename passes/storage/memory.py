@@ -8,9 +8,8 @@ from dataclasses import replace
 from operator import itemgetter
 
 from graphc import dims
-from graphc import scalars as sc
 from graphc.dims import Size
-from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, lifetimes
+from graphc.program import Branch, Buffer, Launch, Loop, Program, Step, lifetimes, stores_where_it_loads
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
@@ -85,7 +84,8 @@ def _update_in_place(program: Program) -> Program:
         for b in step.reads:
             readers.setdefault(roots[b], []).append(k)
         for b in step.writes:
-            writers.setdefault(roots[b], []).append(k)
+            if k not in writers.setdefault(roots[b], []):
+                writers[roots[b]].append(k)
     renamed: dict[int, int] = {}
     viewed = {b.alias for b in program.buffers}
     dropped: set[int] = set()
@@ -118,28 +118,25 @@ def _update_in_place(program: Program) -> Program:
 def _same_place(program: Program, step: Step, source: int, target: int) -> bool:
     """True when a kernel reads `target` only at the element it then writes of `source`: old and new may share bytes.
 
-    That holds for values per point of the outer axes, also after a reduction: they are stored last.
+    That holds for values per point of the outer axes, also after a reduction: they are stored last. What one loop nest after the
+    other does may be read anywhere in those before the one that stores. Of a branch both lists must be so.
     """
+    if isinstance(step, Branch):
+        return all(_all_in_place(program, inside, source, target) for inside in step.inner)
     if not isinstance(step, Launch):
         return False
-    kernel = step.kernel
-    if kernel.kind == "scatter" or any(stage.axes or stage.scan for stage in kernel.stages):
-        return False
-    stores = [store.at for stage in kernel.stages for store in stage.stores if step.buffers[store.slot] == source]
     slots = {k for k, b in enumerate(step.buffers) if program.roots[b] == target}
-    loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
-    return len(stores) == 1 and all(
-        _same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape
-        for s in loads
-    )
+    stored = {k for k, b in enumerate(step.buffers) if b == source}
+    return stores_where_it_loads(step.kernel, stored, slots)
 
 
-def _same(a: Sequence[object], b: Sequence[object]) -> bool:
-    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
-
-
-def _slot(kernel: Kernel, at: tuple[sc.Scalar, ...]) -> int:
-    return next(store.slot for stage in kernel.stages for store in stage.stores if store.at is at)
+def _all_in_place(program: Program, steps: Sequence[Step], source: int, target: int) -> bool:
+    """Whether one step of a list writes `source`, where it reads `target`, and none behind reads that."""
+    writers = [k for k, step in enumerate(steps) if source in step.writes]
+    readers = [k for k, step in enumerate(steps) if any(program.roots[b] == target for b in step.reads)]
+    if len(writers) != 1 or any(k > writers[0] for k in readers):
+        return False
+    return writers[0] not in readers or _same_place(program, steps[writers[0]], source, target)
 
 
 def _offsets(program: Program, role: str, apart: bool = False) -> tuple[tuple[Buffer, ...], Size]:

@@ -39,6 +39,9 @@ def rounded(rng: np.random.Generator, step: float) -> Iterator[None]:
 class Case:
     """A random graph with its values; `check` raises AssertionError where two evaluations differ."""
 
+    modes: tuple[str, ...] = ("none", "default")
+    functions: Sequence[gx.Function] = ()  # one a mode, once checked
+
     def __init__(self, seed: int, steps: Sequence[Step] | None = None, count: int = 12) -> None:
         rng = random.Random(seed)
         self.seed = seed
@@ -72,11 +75,11 @@ class Case:
             return
         room = self.tolerances(outputs, reference)
         rng = random.Random(self.seed)
-        for mode in ("none", "default"):
-            f = gx.function(self.inputs, outputs, mode=mode)
+        self.functions = [gx.function(self.inputs, outputs, mode=mode) for mode in self.modes]
+        for f in self.functions:
             results = f(*[layout(rng, v) for v in self.values])
             for k, (want, got, tolerance) in enumerate(zip(reference, results, room, strict=True)):
-                self.compare(f"{mode}, output {k}", want, got, tolerance)
+                self.compare(f"{f.mode}, output {k}", want, got, tolerance)
 
     def tolerances(self, outputs: Sequence[Node], reference: Sequence[np.ndarray]) -> list[np.ndarray]:
         """How far each value moves when inputs and values on the way move in their last bits, many times over; infinite where it jumps."""

@@ -66,7 +66,7 @@ class StateCase(Case):
         return gx.tanh(new) if how == 2 else new
 
     def check(self) -> None:
-        self.functions = [gx.function(self.arguments, self.results, updates=self.updates, mode=mode) for mode in ("none", "default")]
+        self.functions = [gx.function(self.arguments, self.results, updates=self.updates, mode=mode) for mode in self.modes]
         n = len(self.arguments)
         for call in range(CALLS):
             new = self.call(f"call {call}", by_name=call % 2 == 0)
