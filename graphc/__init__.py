@@ -13,6 +13,7 @@ Declare       tensor, scalar, vector, matrix, like, shared, dim
 Write         NumPy's names and operators: exp, sum, where, x @ y, x[1:, ::2], x.at[i].add(v), ...; np.exp(x) works as well
 Differentiate grad, value_and_grad, jvp, vjp, hvp, jacobian, hessian, stop_gradient, check_grad; vmap
 Repeat        scan, map, fori_loop, while_loop, turn_index; cond, switch
+Your own      custom_vjp, custom_jvp, checkpoint, callback
 Compile       function, jit; node.eval({x: array}) evaluates without compiling
 Inspect       print(node); f.graph, f.explain(), f.program, f.loops, f.llvm, f.asm, f.cost(n=64), f.memory(n=64) of a compiled f
 Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache
@@ -22,7 +23,10 @@ help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and 
 # ruff: noqa: I001 - several names a line
 
 from graphc import cache, tree
+from graphc.control.callback import callback
+from graphc.control.checkpoint import checkpoint
 from graphc.control.counted import fori_loop, map
+from graphc.control.custom import custom_jvp, custom_vjp
 from graphc.control.scan import scan
 from graphc.control.switch import cond, switch
 from graphc.control.tracing import turn_index
@@ -88,7 +92,7 @@ __all__ = [
     # derivatives and maps
     "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
     # loops and branches
-    "cond", "fori_loop", "map", "scan", "switch", "turn_index", "while_loop",
+    "callback", "checkpoint", "cond", "custom_jvp", "custom_vjp", "fori_loop", "map", "scan", "switch", "turn_index", "while_loop",
     # elementwise
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "bitwise_and", "bitwise_or",
     "bitwise_xor", "ceil", "clip", "cos", "cosh", "divide", "divmod", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor",

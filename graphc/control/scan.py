@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
+from graphc.control.blocks import block_length, scan_in_blocks
+from graphc.control.scan_batch import scan_batch
+from graphc.control.scan_derivatives import scan_jvp, scan_vjp
 from graphc.control.tracing import INDEX, Leaves, Traced, fits, leaves_of, settle, trace
 from graphc.dims import Size
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
@@ -34,6 +37,8 @@ def _scan_type(
     wanted = [
         t if not carries <= k < carries + sequences else tensor_type(t.dtype, (length, *t.shape)) for k, t in enumerate(body.types[1:])
     ]
+    if not (checkpoint is None or checkpoint == "full" or type(checkpoint) is int):
+        fail(ArgumentError, f"scan: checkpoint={checkpoint!r} of an op")
     if len(inputs) != len(wanted) or body.types[:1] != (INDEX,):
         fail(ShapeError, f"scan: a body of {len(body.inputs)} inputs, the first one the turn, is given {len(inputs)} and the turn")
     for k, (have, want) in enumerate(zip(inputs, wanted)):
@@ -60,7 +65,9 @@ def _scan_ref(*arrays: np.ndarray, length: int, carries: int, sequences: int, re
 SCAN = structural(
     "scan", None, "The body for every turn, carries passed on: the last carries, and the rows that each turn gives.",
     params=("length", "carries", "sequences", "reverse", "unroll", "checkpoint", "body"), type_rule=_scan_type, ref=_scan_ref,
-    regions=("body",),
+    regions=("body",), vjp=lambda *args, **params: scan_vjp(scan_node, *args, **params),
+    jvp=lambda *args, **params: scan_jvp(scan_node, *args, **params),
+    batch=lambda *args, **params: scan_batch(scan_node, *args, **params),
 )  # fmt: skip
 
 
@@ -75,10 +82,12 @@ def scan_node(
     reverse: bool = False,
     unroll: int = 1,
     checkpoint: Checkpoint = None,
-    since: int | None = None,
 ) -> tuple[Node, ...]:
-    """The outputs of the scan of the body ys(over): `over` is the turn, the carries, the elements; `operands` what they begin with."""
-    body, captured = close(ys, over, since)
+    """The outputs of the scan of the body ys(over): `over` is the turn, the carries, the elements; `operands` what they begin with.
+
+    `checkpoint`: None, "full", or a number of bytes; "sqrt" is made of two scans, see `graphc.control.blocks`.
+    """
+    body, captured = close(ys, over)
     return outputs(make(SCAN, (*operands, *captured), (length, carries, sequences, reverse, unroll, checkpoint, body)))
 
 
@@ -119,10 +128,13 @@ def scan(
         fail(ArgumentError, f"scan: checkpoint={checkpoint!r:.60}", hint='None, "sqrt", "full" or a number of bytes')
     elements = [variable(INPUT, "x", n.dtype, n.shape[1:]) for n in rows.nodes]
     traced, carry, state, ys = _traced(f, carry, tree.unflatten(rows.structure, elements))
-    made = scan_node(
-        [*state.nodes, *ys.nodes], (traced.index, *traced.arguments), (*carry.nodes, *rows.nodes), length=size, carries=len(carry.nodes),
-        sequences=len(rows.nodes), reverse=reverse, unroll=turns, checkpoint=checkpoint, since=traced.since,
-    )  # fmt: skip
+    body, captured = close([*state.nodes, *ys.nodes], (traced.index, *traced.arguments), traced.since)
+    how: dict[str, Any] = {"carries": len(carry.nodes), "sequences": len(rows.nodes), "reverse": reverse, "unroll": turns, "body": body}
+    operands = (*carry.nodes, *rows.nodes, *captured)
+    if checkpoint == "sqrt":
+        made = scan_in_blocks(scan_node, operands, block_length(size), length=size, **how)
+    else:
+        made = outputs(SCAN(*operands, length=size, checkpoint=checkpoint, **how))
     return tree.unflatten(state.structure, made[: len(carry.nodes)]), tree.unflatten(ys.structure, made[len(carry.nodes) :])
 
 

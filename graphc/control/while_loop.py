@@ -13,6 +13,7 @@ import numpy as np
 
 from graphc import tree
 from graphc.control.tracing import INDEX, Leaves, fits, leaves_of, settle, trace
+from graphc.control.while_rules import while_batch, while_jvp, while_vjp
 from graphc.dims import Size
 from graphc.dtypes import bool_
 from graphc.errors import DTypeError, ShapeError, fail
@@ -57,6 +58,8 @@ def _while_ref(*arrays: np.ndarray, carries: int, max_steps: int | None, conditi
 WHILE = structural(
     "while", None, "The body as long as the condition holds, max_steps times at most: the last carries, and the number of turns.",
     params=("carries", "max_steps", "condition", "body"), type_rule=_while_type, ref=_while_ref, regions=("condition", "body"),
+    vjp=lambda *args, **params: while_vjp(*args, **params), jvp=lambda *args, **params: while_jvp(while_node, *args, **params),
+    batch=lambda *args, **params: while_batch(while_node, *args, **params),
 )  # fmt: skip
 
 
@@ -68,10 +71,11 @@ def while_node(
     max_steps: Size | None = None,
     since: int | None = None,
 ) -> tuple[Node, ...]:
-    """The outputs of the loop of the bodies holds(over) and after(over): `over` is the turn and the carries, which begin as `operands`."""
+    """The outputs of the loop of the bodies holds(over) and after(over): `over` is the turn, the carries, which begin as `operands`, and
+    perhaps what is captured."""
     both, captured = close([holds, *after], over, since)
     condition, body = both.with_outputs(both.outputs[:1]), both.with_outputs(both.outputs[1:])
-    return outputs(make(WHILE, (*operands, *captured), (len(operands), max_steps, condition, body)))
+    return outputs(make(WHILE, (*operands, *captured), (len(after), max_steps, condition, body)))
 
 
 # -- what users call ----------------------------------------------------------------------------------------------------

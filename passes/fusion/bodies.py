@@ -33,7 +33,7 @@ def control(node: Node, gets: Mapping[int, Node], depth: int, fuse: Fuse) -> Con
     """The bodies of a node inside `depth` loops, by `fuse`; of its outputs, `gets` are read."""
     make = _MAKERS.get(node.op)
     if make is None:
-        fail(CompileError, f"{node.op.name} has no lowering", node)
+        fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
     inner = depth if node.op is SWITCH else depth + 1
     return make(node, gets, loop_counter(depth), lambda graph: fuse(graph, inner))
 

@@ -1,0 +1,120 @@
+"""What the rules of all ops with bodies share: a body called on stand-ins, and what a new body reads of them.
+
+The rules of an op are in a file of their own, below the one that has its row; so they are handed what makes a node of the op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from graphc.derivatives.batch import lift
+from graphc.derivatives.forward import push_forward
+from graphc.derivatives.grad import passes, pull_back
+from graphc.dims import Size
+from graphc.dtypes import is_float
+from graphc.ir import Node, replace, toposort
+from graphc.ops.registry import INPUT, variable
+from graphc.region import Region
+from graphc.types import TensorType
+
+Pair = tuple[Node, Node]  # a stand-in in a body, and the operand that it stands for
+
+
+def stand_in(type: TensorType) -> Node:
+    """A new variable of the type."""
+    return variable(INPUT, "x", type.dtype, type.shape)
+
+
+def opened(body: Region) -> tuple[list[Node], list[Node]]:
+    """(new variables, the body called on them)."""
+    xs = [stand_in(t) for t in body.types]
+    return xs, body(*xs)
+
+
+def read_of(pairs: Iterable[Pair], results: Sequence[Node]) -> list[Pair]:
+    """The pairs whose stand-in the results read."""
+    read = set(toposort(results))
+    return [pair for pair in pairs if pair[0] in read]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a loop on stand-ins: `after` are the carries that it gives, `ys` the rows."""
+
+    index: Node
+    carries: list[Node]
+    rows: list[Node]
+    captured: list[Node]
+    after: list[Node]
+    ys: list[Node]
+
+    @classmethod
+    def of(cls, body: Region, carries: int, sequences: int = 0) -> Turn:
+        """The body of a loop with so many carries and sequences, called on new variables."""
+        (index, *xs), made = opened(body)
+        rows = carries + sequences
+        return cls(index, xs[:carries], xs[carries:rows], xs[rows:], made[:carries], made[carries:])
+
+    @property
+    def inputs(self) -> list[Node]:
+        """The stand-ins of the op's operands, in their order."""
+        return [*self.carries, *self.rows, *self.captured]
+
+
+def carried_into(seeds: Iterable[Node], carries: Sequence[Node], after: Sequence[Node]) -> list[int]:
+    """The carries on which a derivative arrives that starts at `seeds`, in this turn or in an earlier one."""
+    place = {node: k for k, node in enumerate(carries) if is_float(node.dtype)}
+    found: set[int] = set()
+    seen: set[Node] = set()
+    stack = list(seeds)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        k = place.get(node)
+        if k is not None:
+            found.add(k)
+            stack.append(after[k])
+        elif passes(node):
+            stack += node.inputs
+    return sorted(found)
+
+
+def carried_along(turn: Turn, tangents: Sequence[Node | None]) -> tuple[dict[int, Node], list[Node | None]]:
+    """(stand-ins for the tangents of those inputs that have one, by number; the tangents of the results, None where there is none).
+
+    A carry has a tangent if it begins with one, or gets one in a turn.
+    """
+    moving = {k: stand_in(x.tensor) for k, x in enumerate(turn.inputs) if tangents[k] is not None}
+    while True:
+        pushed = push_forward([*turn.after, *turn.ys], {turn.inputs[k]: dx for k, dx in moving.items()})
+        more = [k for k in range(len(turn.carries)) if pushed[k] is not None and k not in moving]
+        if not more:
+            return dict(sorted(moving.items())), pushed
+        moving |= {k: stand_in(turn.carries[k].tensor) for k in more}
+
+
+def vjp_of(f: Callable[..., Sequence[Node]], g: Sequence[Node | None], inputs: Sequence[Node]) -> list[Node | None]:
+    """The cotangents of `inputs` for those of the values f(*inputs), where f makes nodes of nodes; None where none arrives.
+
+    For an op whose derivative is that of another form of it. f is called on stand-ins, as one input may be made of another.
+    """
+    xs = [stand_in(x.tensor) for x in inputs]
+    seeds = [(y, stand_in(u.tensor), u) for y, u in zip(f(*xs), g) if u is not None and is_float(u.dtype)]
+    found = pull_back([(y, u) for y, u, _ in seeds], {x for x in xs if is_float(x.dtype)})
+    reached = [x for x in xs if x in found]
+    settled = replace([found[x] for x in reached], dict([*zip(xs, inputs), *[(u, given) for _, u, given in seeds]]))
+    arrived = dict(zip(reached, settled))
+    return [arrived.get(x) for x in xs]
+
+
+def lifted(found: Iterable[tuple[Node, bool]], size: Size) -> list[Node]:
+    """What `batch` gave, with lanes for all."""
+    return [node if is_mapped else lift(node, size) for node, is_mapped in found]
+
+
+def with_lanes(x: Node, size: Size) -> Node:
+    """A stand-in for what x stands for, in all lanes."""
+    return variable(INPUT, "x", x.dtype, (size, *x.shape))
