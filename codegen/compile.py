@@ -38,7 +38,7 @@ def write_module(
     """The module's text; `run` is told and tells what `graphc.codegen.frame` says. `entry` writes a function that calls it from Python."""
     target, fma = options.target or host(), options.fma
     unit = Unit(target, fma)
-    names = unit.names = program.kernels()
+    names = program.kernels()
     teams: dict[Kernel, Team] = {}
     launched = _launched(program.steps)
     for kernel, name in names.items():

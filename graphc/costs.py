@@ -55,6 +55,7 @@ _LINES = {
 }
 COSTS: dict[str, Cost] = {op: line for line, ops in _LINES.values() for op in ops}
 MATH = Cost(Kind.MATH, 20, 45, 0.73)  # of a function at the least; it keeps the ports busy by itself
+_CHEAP = frozenset(op for op, line in COSTS.items() if line.kind < Kind.SLOW)
 MULTIPLY_ADD_NS = 0.02  # a step of a product, whose operands are used many times
 
 
@@ -90,7 +91,7 @@ def serial_nanoseconds(bodies: Iterable[Scalar]) -> float:
 
 def is_dear(s: Scalar) -> bool:
     """Whether an op should not be computed twice."""
-    return kind(s) >= Kind.SLOW
+    return s.op not in _CHEAP
 
 
 ONE_BODY = 64  # Scalars; larger bodies are kept apart, so that building them stays linear

@@ -255,20 +255,22 @@ def order(roots: Iterable[Scalar]) -> list[Scalar]:
     """Every Scalar that `roots` need, arguments before users."""
     done: set[Scalar] = set()
     result: list[Scalar] = []
-    stack = list(roots)[::-1]
-    while stack:
-        s = stack[-1]
-        if s not in done:
-            if s.args:
-                height = len(stack)
-                for a in s.args[::-1]:
-                    if a not in done:
-                        stack.append(a)
-                if len(stack) > height:
-                    continue
-            done.add(s)
-            result.append(s)
-        stack.pop()
+    path: list[Scalar] = []
+    waiting = [iter(roots)]  # of each Scalar of the path the arguments that have not been looked at
+    while waiting:
+        for s in waiting[-1]:
+            if s not in done:
+                if s.args:
+                    path.append(s)
+                    waiting.append(iter(s.args))
+                    break
+                done.add(s)
+                result.append(s)
+        else:
+            waiting.pop()
+            if path:
+                done.add(path[-1])
+                result.append(path.pop())
     return result
 
 

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from graphc import dims
-from graphc.codegen.llvm.access import Memory, memory_type
+from graphc.codegen.llvm.access import Memory
 from graphc.codegen.llvm.accumulate import Accumulators
 from graphc.codegen.llvm.fill import Fill, write_fill
 from graphc.codegen.llvm.llvm_text import Function
@@ -29,7 +27,7 @@ from graphc.codegen.loops.straight_line import write_values
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import CompileError, fail
-from graphc.program import BLOCK, Kernel, Piece
+from graphc.program import Kernel
 
 LO, HI = (dims.axis(x) for x in ("lo", "hi"))  # the part of the parallel loop that a call of the kernel runs
 
@@ -98,44 +96,12 @@ class Emitter:
                 self.recurrences.choose(s)
             case Call(_, plan, Strategy(write=write)):
                 write(self, plan)
-            case Call("piece", Piece() as piece):
-                self.piece(piece)
-            case Call("pieces", Block() as block):
-                self.pieces(block)
             case Call("fill", Fill() as fill):
                 write_fill(self.values, fill)
             case Call():
                 fail(CompileError, f"{s.name} has no emission in kernel {self.name}")
             case If():
                 fail(CompileError, "If has no emission yet")
-
-    def piece(self, piece: Piece) -> None:
-        """Another kernel on the block that the loop around is at."""
-        blocks, inner = self.kernel.blocks, piece.kernel
-        assert blocks is not None
-        places = zip(piece.slots, inner.operands, piece.at, strict=True)
-        given = [f"ptr {self.beginning(slot, operand.dtype, at)}" for slot, operand, at in places]
-        given += [f"i64 {self.values.size(blocks.length if s in dims.symbols(BLOCK) else dims.of_symbol(s)).text}" for s in inner.sizes()]
-        self.values.here.lines.line(f"call void @{self.unit.names[inner]}({', '.join(given)})")
-
-    def pieces(self, block: Block) -> None:
-        """Some of the pieces as a function of their own."""
-        (axis,) = self.kernel.axes
-        symbol = symbol_of(axis.index)
-        name = f"{self.name}.{self.values.label('run')}"
-        part = Emitter(self.unit, self.kernel, name, block)
-        part.values.scopes[0].axis[symbol] = Value("%block", 1, 0)
-        part.statement(block, block)
-        part.values.entry.line("ret void")
-        given = [*part.parameters(), "i64 %block"]
-        self.module.add(Function(name, tuple(given), part.values.entry.lines, ("nounwind",)))
-        self.values.here.lines.line(f"call void @{name}({', '.join([*given[:-1], f'i64 {self.values.size(axis.index).text}'])})")
-
-    def beginning(self, slot: int, dtype: np.dtype, at: Size) -> str:
-        """An address written where it is used: hundreds of rows kept from outside the loop would be LLVM's work for seconds."""
-        if at == 0:
-            return f"%b{slot}"
-        return self.values.here.lines.emit(f"getelementptr {memory_type(dtype, 1)}, ptr %b{slot}, i64 {self.values.size(at).text}")
 
 
 def symbol_of(index: Dim) -> Symbol:

@@ -14,7 +14,6 @@ import numpy as np
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
-from graphc.program import Piece
 from graphc.scalars import Scalar, format_scalar
 
 
@@ -122,7 +121,7 @@ class Choose:
 
 @dataclass(frozen=True)
 class Call:
-    """What is written as a whole: the plan of a strategy, or some of the pieces that a kernel of blocks runs."""
+    """What is written as a whole: the plan of a strategy."""
 
     name: str
     params: object
@@ -189,10 +188,6 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
                 lines += [f"{pad}branch {k} of {format_scalar(chosen)}:", format_loops(body, depth + 1)]
                 lines += [f"{pad}  t{n}: {SHORT[x.dtype]} = {format_scalar(x)}" for n, x in zip(results, values, strict=True)]
             return "\n".join([line for line in lines if line])
-        case Call(_, Block() as block, None):
-            return f"{pad}in a function:\n{format_loops(block, depth + 1)}"
-        case Call(name, Piece(_, slots, at), None):
-            return f"{pad}{name}({', '.join(f'b{slot} + {first}' for slot, first in zip(slots, at, strict=True))})"
         case Call(name, params, _):
             return f"{pad}{name}({params})"
     raise AssertionError(statement)

@@ -24,38 +24,19 @@ from graphc.codegen.strategy.loops import (
 )
 from graphc.codegen.strategy.table import STRATEGIES
 from graphc.dims import Dim, Size
-from graphc.program import Axis, Kernel, Piece, Stage, nests
+from graphc.program import Axis, Kernel, Stage, nests
 from graphc.scalars import Scalar
 from graphc.target import Target
-
-ARGUMENTS = 400  # of the kernels that one function calls, some two instructions each
 
 
 def lower(kernel: Kernel, target: Target) -> Block:
     """The loops of a kernel."""
-    if kernel.blocks is not None:
-        return Block((For(kernel.axes[0].index, kernel.axes[0].extent, "serial", _pieces(kernel.blocks.pieces), parallel=True),))
     flat = collapse(linear(kernel))
     for strategy in STRATEGIES.values():
         plan = strategy.plan(flat, target) if strategy.accepts(kernel) else None
         if plan is not None:
             return plan if isinstance(plan, Block) else Block((Call(strategy.name, plan, strategy),))
     return _parallel(_Nests(flat, target).block(), flat.axes)
-
-
-def _pieces(pieces: Sequence[Piece]) -> Block:
-    """Calls of the pieces, at most so many arguments in one function that LLVM's time stays linear."""
-    groups: list[list[Call]] = [[]]
-    count = 0
-    for piece in pieces:
-        count += len(piece.slots)
-        if count > ARGUMENTS and groups[-1]:
-            groups.append([])
-            count = len(piece.slots)
-        groups[-1].append(Call("piece", piece))
-    if len(groups) == 1:
-        return Block(tuple(groups[0]))
-    return Block(tuple([Call("pieces", Block(tuple(group))) for group in groups]))
 
 
 def _parallel(block: Block, axes: Sequence[Axis]) -> Block:

@@ -25,12 +25,11 @@ Known = tuple[tuple[Symbol, Size], ...]
 def kernel_work(kernel: Kernel) -> Work:
     """What one launch takes on one thread."""
     total: Work = {}
-    for (part, inside), count in Counter((part, tuple(inside.items())) for part, inside in kernel.computed()).items():
-        for stage in part.stages:
-            size = dims.substitute(dims.product([a.extent for a in (*part.axes, *stage.axes, *stage.reduce)]), dict(inside))
-            size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
-            each = MULTIPLY_ADD_NS if part.kind == "contract" and stage.reduce else nanoseconds(stage.body)
-            total[size] = total.get(size, 0.0) + count * each
+    for stage in kernel.stages:
+        size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
+        size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
+        each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
+        total[size] = total.get(size, 0.0) + each
     for loops, values in () if kernel.code is None else kernel.code.by_loops():
         endless = [loop for loop in loops if loop.extent is None]
         size = dims.product([loop.extent for loop in loops if loop.extent is not None]) * (UNKNOWN if endless else 1)

@@ -1,13 +1,10 @@
 """What the passes hand to code generation: kernels, steps, buffers, and their text."""
 
 from graphc.program.kernel import (
-    BLOCK,
     NEUTRAL_COMBINES,
     Axis,
-    Blocks,
     Kernel,
     Operand,
-    Piece,
     Stage,
     Store,
     copy_kernel,
@@ -31,19 +28,18 @@ from graphc.program.steps import (
     launches,
     loop_counter,
     loop_length,
+    mapped,
     walk,
 )
 from graphc.program.text import format_kernel, format_program
 
 __all__ = [
-    "BLOCK",
     "NEUTRAL_COMBINES",
     "NO_FAULT",
     "PLANNED",
     "Asked",
     "Axis",
     "Below",
-    "Blocks",
     "Branch",
     "Buffer",
     "Check",
@@ -54,7 +50,6 @@ __all__ = [
     "Layout",
     "Loop",
     "Operand",
-    "Piece",
     "Program",
     "Put",
     "ScalarCode",
@@ -71,6 +66,7 @@ __all__ = [
     "loop_counter",
     "loop_index",
     "loop_length",
+    "mapped",
     "nests",
     "stores_where_it_loads",
     "walk",

@@ -98,44 +98,14 @@ class Operand:
     written: bool = False
 
 
-BLOCK = dims.fresh("block")  # the elements that a kernel inside a block runs over: bound by the kernel around it, not by a call
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A kernel that runs on each block in turn: its operand k is operand slots[k] of the kernel around it, from element at[k] on."""
-
-    kernel: Kernel
-    slots: tuple[int, ...]
-    at: tuple[Size, ...]
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """for block in 0..ceil(total / size): every piece in order, over min(size, total - size * block) elements."""
-
-    total: Size
-    size: int
-    pieces: tuple[Piece, ...]
-
-    @property
-    def axis(self) -> Axis:
-        return Axis(loop_index(0), dims.floordiv(self.total + (self.size - 1), self.size))
-
-    @property
-    def length(self) -> Size:
-        return dims.minimum(self.size, self.total - self.size * loop_index(0))
-
-
 @dataclass(frozen=True)
 class Kernel:
-    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "blocks" | "scalar"."""
+    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "scalar"."""
 
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]
     operands: tuple[Operand, ...]
     kind: str = "loops"
-    blocks: Blocks | None = None  # kind "blocks", which has no stages of its own
     scratch: tuple[tuple[np.dtype, Size], ...] = ()  # dtype and elements of what code generation keeps beside: no stage names it
     code: ScalarCode | None = None  # kind "scalar", which has neither axes nor stages
 
@@ -154,7 +124,7 @@ class Kernel:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.axes, self.stages, self.operands, self.kind, self.blocks, self.scratch, self.code))
+        return hash((self.axes, self.stages, self.operands, self.kind, self.scratch, self.code))
 
     @cached_property
     def parts(self) -> list[Scalar]:
@@ -164,8 +134,6 @@ class Kernel:
     @cached_property
     def loaded(self) -> frozenset[int]:
         """The operands whose elements it loads or adds to."""
-        if self.blocks is not None:
-            return frozenset(p.slots[k] for p in self.blocks.pieces for k in p.kernel.loaded)
         added = {store.slot for stage in self.stages for store in stage.stores if store.mode == "add"}
         return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added)
 
@@ -184,16 +152,7 @@ class Kernel:
         for step in () if self.code is None else self.code.walk():
             if isinstance(step, Turns) and step.extent is not None:
                 found |= dims.symbols(step.extent)
-        for piece in () if self.blocks is None else self.blocks.pieces:
-            found |= {*piece.kernel.sizes()} - dims.symbols(BLOCK)
         return tuple(sorted(s for s in found if s.kind == "size"))
-
-    def computed(self) -> list[tuple[Kernel, dict[Symbol, Size]]]:
-        """The kernels that hold the stages: itself, or those of its blocks with what `BLOCK` is in all blocks together."""
-        if self.blocks is None:
-            return [(self, {})]
-        total = dict.fromkeys(dims.symbols(BLOCK), self.blocks.total)
-        return [(piece.kernel, total) for piece in self.blocks.pieces]
 
     def all_axes(self) -> list[Axis]:
         return [*self.axes, *(a for s in self.stages for a in (*s.axes, *s.reduce))]

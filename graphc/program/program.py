@@ -111,13 +111,10 @@ class Program:
         return copy_kernel(old.dtype, old.shape)
 
     def kernels(self) -> dict[Kernel, str]:
-        """Every different kernel once, with a stable name; those inside blocks before the kernel around them."""
+        """Every different kernel once, with a stable name."""
         named: dict[Kernel, str] = {}
         for step in launches(self.steps):
-            if step.kernel not in named:
-                for piece in () if step.kernel.blocks is None else step.kernel.blocks.pieces:
-                    named.setdefault(piece.kernel, f"k{len(named)}")
-                named[step.kernel] = f"k{len(named)}"
+            named.setdefault(step.kernel, f"k{len(named)}")
         for loop in self.loops:
             for pair in self.swapped(loop):
                 named.setdefault(self.moved_back(pair), f"k{len(named)}")

@@ -10,7 +10,7 @@ Whoever asks for lifetimes, order or costs asks these questions, or `walk`s the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,11 @@ class Asked:
     def inner(self) -> tuple[tuple[Step, ...], ...]:
         """The lists of steps that it runs."""
         return ()
+
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        """The same step with other steps inside."""
+        assert not inner, "it holds no steps"
+        return self  # type: ignore[return-value]
 
     @property
     def symbols(self) -> frozenset[Symbol]:
@@ -229,6 +234,10 @@ class Loop(Asked):
     def inner(self) -> tuple[tuple[Step, ...], ...]:
         return (self.steps,)
 
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        (steps,) = inner
+        return replace(self, steps=tuple(steps))
+
     @property
     def symbols(self) -> frozenset[Symbol]:
         named = (self.counter, *(() if self.extent is None else (self.extent,)), *(size for pair in self.lengths for size in pair))
@@ -289,6 +298,10 @@ class Branch(Asked):
     def inner(self) -> tuple[tuple[Step, ...], ...]:
         return (self.then, self.otherwise)
 
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        then, otherwise = inner
+        return replace(self, then=tuple(then), otherwise=tuple(otherwise))
+
 
 Step = Launch | View | Check | HostCall | Loop | Branch
 
@@ -320,6 +333,11 @@ def walk(steps: Sequence[Step]) -> Iterator[Step]:
         yield step
         for inside in reversed(step.inner):
             stack += reversed(inside)
+
+
+def mapped(steps: Sequence[Step], change: Callable[[Step], Step]) -> tuple[Step, ...]:
+    """Every step changed, wherever it stands; those inside first."""
+    return tuple([change(step.holding(*[mapped(inside, change) for inside in step.inner])) for step in steps])
 
 
 def launches(steps: Sequence[Step]) -> Iterator[Launch]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 
 from graphc import dims
 from graphc.dtypes import SHORT
-from graphc.program.kernel import BLOCK, Kernel
+from graphc.program.kernel import Kernel
 from graphc.program.program import PLANNED, Program
 from graphc.program.scalar_code import ScalarCode, Turns
 from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step, View
 from graphc.scalars import format_index, format_scalar
 
 
-def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, str] | None = None) -> str:
+def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
     """The kernel as text: one line a stage."""
     operands = ", ".join(
         f"b{k}: {SHORT[o.dtype]}[{dims.format_shape(o.shape)}]{'!' if o.written else ''}" for k, o in enumerate(kernel.operands)
@@ -21,11 +22,6 @@ def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, s
     lines = [f"{kernel.kind} {name}({operands})"]
     lines += [f"  scratch {SHORT[dtype]}[{count}]" for dtype, count in kernel.scratch]
     lines += [f"  for {a.index} in {a.extent}" for a in kernel.axes]
-    if kernel.blocks is not None:
-        lines[-1] += f": {BLOCK} = {kernel.blocks.length}"
-        for piece in kernel.blocks.pieces:
-            places = [f"b{slot}" + (f" + {at}" if at != 0 else "") for slot, at in zip(piece.slots, piece.at, strict=True)]
-            lines.append(f"    {(names or {}).get(piece.kernel, 'piece')}({', '.join(places)})")
     for k, stage in enumerate(kernel.stages):
         over = "".join(f" {a.index}:{a.extent}" for a in stage.axes)
         reduced = f"{stage.combine}[{', '.join(f'{a.index}:{a.extent}' for a in stage.reduce)}] " if stage.combine else ""
@@ -88,8 +84,13 @@ class _Steps:
         self.names, self.shown, self.lines = program.kernels(), set[Kernel](), list[str]()
 
     def write(self, steps: Sequence[Step], indent: str) -> None:
-        for step in steps:
-            self.step(step, indent)
+        """The steps of a list; views that stand together in one line."""
+        for placed, together in groupby(steps, lambda step: bool(step.placed)):
+            if placed:
+                self.lines.append(indent + "place " + ", ".join(f"%{s.buffer} at {s.offset}" for s in together if isinstance(s, View)))
+            else:
+                for step in together:
+                    self.step(step, indent)
 
     def step(self, step: Step, indent: str) -> None:
         def line(text: str) -> None:
@@ -99,8 +100,6 @@ class _Steps:
             case Launch():
                 line(f"{self.names[step.kernel]}({_listed(step.own)})")
                 self.kernel(step.kernel, indent)
-            case View():
-                line(f"%{step.buffer} begins at element {step.offset}")
             case Check():
                 line(f"check %{step.buffer} (indices %{step.indices} into {step.axis_size})")
             case HostCall():
@@ -127,12 +126,9 @@ class _Steps:
 
     def kernel(self, kernel: Kernel, indent: str) -> None:
         """The text of a kernel, the first time it is met."""
-        if kernel in self.shown:
-            return
-        inside = [part for part, _ in kernel.computed() if part not in self.shown and part is not kernel]
-        for part in [kernel, *dict.fromkeys(inside)]:
-            self.shown.add(part)
-            self.lines += [f"{indent}  {line}" for line in format_kernel(part, self.names[part], self.names).splitlines()]
+        if kernel not in self.shown:
+            self.shown.add(kernel)
+            self.lines += [f"{indent}  {line}" for line in format_kernel(kernel, self.names[kernel]).splitlines()]
 
 
 def _condition(predicate: int | Below) -> str:

@@ -229,17 +229,13 @@ class _Flow:
         roots = [self._use(b, k, step) for b in step.buffers]
         inside: set[int] = set()  # what this kernel has stored itself
         loaded: set[int] = set()
-        slots = [range(len(step.buffers))] if kernel.blocks is None else [piece.slots for piece in kernel.blocks.pieces]
-        for part, named in zip([part for part, _ in kernel.computed()], slots):
-            self._values(part, named, roots, inside, loaded, k, step)
+        self._values(kernel, roots, inside, loaded, k, step)
         for slot, operand in enumerate(kernel.operands):
             if operand.written:
                 self._write(slot, loaded, [self.carried.get(root, root) for root in roots], k, step)
 
-    def _values(
-        self, kernel: Kernel, slots: Sequence[int], roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch
-    ) -> None:
-        """What the stages of `kernel` read and store; its operand s is slots[s] of the launch."""
+    def _values(self, kernel: Kernel, roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch) -> None:
+        """What the stages, or the scalar code, of a launch read and store."""
         for s in () if kernel.code is None else kernel.parts:
             if s.op == "load":
                 loaded.add(s.param[0])
@@ -247,14 +243,14 @@ class _Flow:
         for stage in kernel.stages:
             for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
                 if s.op == "load":
-                    slot = slots[s.param[0]]
+                    slot = s.param[0]
                     loaded.add(slot)
                     if roots[slot] not in inside:
                         self._read(step.buffers[slot], k, step)
             for store in stage.stores:
-                if store.mode == "add" and roots[slots[store.slot]] not in inside:
-                    self._read(step.buffers[slots[store.slot]], k, step)
-                inside.add(roots[slots[store.slot]])
+                if store.mode == "add" and roots[store.slot] not in inside:
+                    self._read(step.buffers[store.slot], k, step)
+                inside.add(roots[store.slot])
 
     def _write(self, slot: int, loaded: set[int], roots: list[int], k: int, step: Launch) -> None:
         program, kernel, root = self.program, step.kernel, roots[slot]
@@ -263,7 +259,7 @@ class _Flow:
         twins = [other for other in loaded if other != slot and roots[other] == root]
         self._seen(step.buffers[slot], True)
         places = {self._offset(step.buffers[other]) for other in (slot, *twins)}
-        in_place = kernel.blocks is not None or stores_where_it_loads(kernel, (slot,), twins)  # each piece is at one place in all arrays
+        in_place = stores_where_it_loads(kernel, (slot,), twins)
         if twins and (len(places) > 1 or not in_place):
             broken(f"writes %{root} while it reads other elements of it", kernel, k, step)
         if program.buffers[root].role == "shared":
@@ -282,13 +278,6 @@ class _Flow:
             self.written.add(program.roots[step.buffers[slot]])
             if self.carried.get(program.roots[step.buffers[slot]]) == root:
                 self.overwritten.add(root)
-        if kernel.blocks is not None:
-            rows = any(isinstance(at, int) for p in kernel.blocks.pieces for s, at in zip(p.slots, p.at) if s == slot)
-            if rows is not (program.buffers[root].role == "scratch"):
-                broken(f"stores {'rows' if rows else 'arrays'} of all blocks to %{root}", kernel, k, step)
-            if rows:
-                self.scratch.add(root)
-            return
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
         once = any(still(store, kernel.axes) for store in stores)
         if program.buffers[root].role == "scratch":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import NoReturn
 
 from graphc import dims
@@ -12,7 +11,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError
 from graphc.ops.registry import OPS
-from graphc.program import BLOCK, NEUTRAL_COMBINES, Axis, Blocks, Kernel, Operand, Put, ScalarCode, Stage, Store, format_kernel, loop_index
+from graphc.program import NEUTRAL_COMBINES, Axis, Kernel, Put, ScalarCode, Stage, Store, format_kernel
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 from graphc.verify.scalar_code import code_fault
@@ -24,15 +23,10 @@ POSITIONS = ("argmax", "argmin")
 @lru_cache(maxsize=4096)
 def verify_kernel(kernel: Kernel) -> None:
     """Raise CompileError unless a kernel is well formed by itself."""
-    if kernel.kind not in ("loops", "blocks", "scalar") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
+    if kernel.kind not in ("loops", "scalar") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
         _broken(f"a kernel of the unknown kind {kernel.kind!r}", kernel)
-    if (kernel.kind == "blocks") != (kernel.blocks is not None):
-        _broken(f"a kernel of kind {kernel.kind!r} {'without' if kernel.blocks is None else 'with'} blocks", kernel)
     if (kernel.kind == "scalar") != (kernel.code is not None):
         _broken(f"a kernel of kind {kernel.kind!r} {'without' if kernel.code is None else 'with'} scalar code", kernel)
-    if kernel.blocks is not None:
-        _blocks(kernel, kernel.blocks)
-        return
     outer = _bind({}, kernel.axes, "the kernel", kernel)
     stored: set[int] = set()
     loaded: set[int] = set()
@@ -81,57 +75,6 @@ def _code(kernel: Kernel, code: ScalarCode) -> tuple[set[int], set[int]]:
     if stored & loaded:
         _broken(f"b{min(stored & loaded)} is loaded and stored by scalar code", kernel)
     return stored, loaded
-
-
-def _blocks(kernel: Kernel, blocks: Blocks) -> None:
-    """Pieces read and write their own block of arrays, and rows apart from each other that an earlier piece has filled."""
-    if kernel.stages or kernel.axes != (blocks.axis,) or blocks.size < 1:
-        _broken("blocks have one axis, that of the blocks, and no stages of their own", kernel)
-    filled: set[tuple[int, Size]] = set()
-    starts: dict[int, set[Size]] = {}
-    stored: set[int] = set()
-    good: set[Kernel] = set()
-    for number, piece in enumerate(blocks.pieces):
-        what, inner = f"piece {number}", piece.kernel
-        if inner not in good:
-            verify_kernel(inner)
-            good.add(inner)
-        if not len(piece.slots) == len(piece.at) == len(inner.operands) or not all(0 <= k < len(kernel.operands) for k in piece.slots):
-            _broken(f"{what} has {len(inner.operands)} operands, at slots {piece.slots} from {piece.at} on", kernel)
-        for slot, at, operand in zip(piece.slots, piece.at, inner.operands):
-            if operand.dtype != kernel.operands[slot].dtype:
-                _broken(f"{what} takes b{slot} for {operand.dtype}, but it holds {kernel.operands[slot].dtype}", kernel)
-            if not _placed(kernel.operands[slot], at, operand, blocks):
-                _broken(f"{what} takes {dims.format_shape(operand.shape)} elements of b{slot} from {at} on", kernel)
-            starts.setdefault(slot, set()).add(at)
-        rows = [(slot, at, operand.written) for slot, at, operand in zip(piece.slots, piece.at, inner.operands) if _is_row(at, operand)]
-        for k, (slot, at, written) in enumerate(rows):
-            if not written and kernel.operands[slot].written and (slot, at) not in filled:
-                _broken(f"{what} reads the row of b{slot} at {at}, which no earlier one has filled", kernel)
-            if written and any(other == (slot, at, True) for other in rows[:k]):
-                _broken(f"{what} writes the row of b{slot} at {at} twice", kernel)
-        filled |= {(slot, at) for slot, at, written in rows if written}
-        stored |= {slot for slot, operand in zip(piece.slots, inner.operands) if operand.written}
-    for slot, operand in enumerate(kernel.operands):
-        if operand.written != (slot in stored) or slot not in starts:
-            _broken(f"operand b{slot} is marked {'written' if operand.written else 'read-only'}, which it is not, or not used", kernel)
-        fixed = sorted(at for at in starts[slot] if isinstance(at, int)) if operand.written else []
-        if any(b - a < blocks.size for a, b in pairwise(fixed)) or (fixed and len(fixed) < len(starts[slot])):
-            _broken(f"rows of b{slot} overlap", kernel)
-
-
-def _is_row(at: Size, operand: Operand) -> bool:
-    return isinstance(at, int) and operand.shape == (BLOCK,)
-
-
-def _placed(outer: Operand, at: Size, operand: Operand, blocks: Blocks) -> bool:
-    """Whether what a piece takes lies inside: a block of an array of all elements, a row of scratch, or the whole."""
-    if operand.shape != (BLOCK,):
-        return at == 0 and operand.shape == outer.shape and not operand.written
-    if isinstance(at, int):
-        length = outer.shape[0] if len(outer.shape) == 1 else None
-        return isinstance(length, int) and at >= 0 and at + blocks.size <= length
-    return at == blocks.size * loop_index(0) and outer.shape == (blocks.total,)
 
 
 def values_of(stage: Stage) -> tuple[Scalar, ...]:

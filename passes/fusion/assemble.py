@@ -196,7 +196,7 @@ class _Assembler:
             for member in cluster.members:
                 if member.node.op.traits.checked is not None:  # checked also where the value does not depend on them
                     found |= {i for i, _ in checked_indices(member.node)}
-                for s in member.parts if member.node.op.elementwise else sc.order(member.scalars()):
+                for s in member.everything:
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
             for s in () if cluster.code is None else sc.order(cluster.code.scalars()):
@@ -227,7 +227,8 @@ class _Assembler:
         elif cluster.kind == "scatter":
             stages = self._scatter(cluster, slots)
         else:
-            pieces = {m.node: [(self.storage[p.whole], p) for p in self.fused.pieces.get(m.node, ())] for m in cluster.members}
+            parts = [m.node for m in cluster.members if m.node in self.fused.pieces]
+            pieces = {node: [(self.storage[p.whole], p) for p in self.fused.pieces[node]] for node in parts}
             stages = StageBuilder(cluster, slots, self._load(slots), self.stored_in, pieces, self.buffer).build()
         axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
         kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind, code=code)

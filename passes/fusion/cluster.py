@@ -42,6 +42,11 @@ class Member:
         """The Scalars of the body, arguments before users."""
         return sc.order((self.body,))
 
+    @property
+    def everything(self) -> list[Scalar]:
+        """The Scalars of all that is read, arguments before users."""
+        return self.parts if self.scalars() == [self.body] else sc.order(self.scalars())
+
 
 @dataclass
 class Cluster:

@@ -61,7 +61,7 @@ class StageBuilder:
         self.cluster, self.slots, self.load, self.stored_in, self.buffer = cluster, slots, load, stored_in, buffer
         self.pieces = pieces
         self.members, self.depth = cluster.members, cluster.depth
-        self.reads = [[s.param for s in sc.order(m.scalars()) if s.op == "local"] for m in self.members]
+        self.reads = [[s.param for s in m.everything if s.op == "local"] for m in self.members]
         self.places = places(self.members, self.reads, self.depth)
         self.inlined = self._single_use()
         self.crossing = {
@@ -74,7 +74,7 @@ class StageBuilder:
 
     def build(self) -> list[Stage]:
         stages: list[Stage] = []
-        repeats = costly(self.members, self.reads, self.depth)
+        repeats = costly(self.members, self.reads, self.depth) if self.crossing else []
         for k in sorted(range(len(self.members)), key=lambda k: (self.places[k], k)):
             if k in self.inlined:
                 continue

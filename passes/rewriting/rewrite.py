@@ -146,54 +146,62 @@ class _Rewriting:
         self.bodies: dict[Region, Region] = {}
 
     def run(self, roots: Sequence[Node]) -> list[Node]:
-        normal, learned, pending, memo = self.normal, self.learned, self.pending, self.memo
-        stack = list(roots)[::-1]
-        while stack:
-            node = stack[-1]
-            if node in normal:
-                stack.pop()
-                continue
-            if node in pending:
-                if pending[node] not in normal:
-                    _not_terminating(node, self.log)
-                normal[node] = learned[node] = normal[pending.pop(node)]
-                continue
-            if memo and (known := node.normal) is not None:
-                normal[node] = node if known[0] is None else known[0]
-                if self.log is not None:
-                    _replay(node, self.log, self.reported)
-                continue
-            height, changed = len(stack), False
-            for i in node.inputs[::-1]:
-                form = normal.get(i)
-                if form is None:
-                    stack.append(i)
-                elif form is not i:
-                    changed = True
-            if len(stack) > height:
-                continue
-            made = self._step(node, changed)
-            if made is node:
-                normal[node] = learned[node] = self._first_of_twins(node) if self.twins and node.op.commutative else node
+        """The normal forms of `roots`."""
+        normal, pending, memo = self.normal, self.pending, self.memo
+        path: list[Node] = []
+        waiting = [iter(roots)]  # of each node of the path the inputs that have not been looked at
+        while waiting:
+            for i in waiting[-1]:
+                if i not in normal and not (memo and self._recalled(i)):
+                    path.append(i)
+                    waiting.append(iter(i.inputs))
+                    break
             else:
-                pending[node] = made
-                stack.append(made)
-                if len(pending) > MAX_PENDING:
-                    _not_terminating(node, self.log)
+                waiting.pop()
+                if path and (made := self._step(node := path[-1])) is not node:
+                    pending[node] = made
+                    waiting.append(iter((made,)))
+                    if len(pending) > MAX_PENDING:
+                        _not_terminating(node, self.log)
+                elif path:
+                    path.pop()
         if memo:
-            _remember(learned, self.notes)
+            _remember(self.learned, self.notes)
         return [normal[r] for r in roots]
 
-    def _step(self, node: Node, changed: bool) -> Node:
+    def _recalled(self, node: Node) -> bool:
+        """Whether the node remembers its normal form."""
+        if node.normal is None:
+            return False
+        form, _ = node.normal
+        self.normal[node] = node if form is None else form
+        if self.log is not None:
+            _replay(node, self.log, self.reported)
+        return True
+
+    def _step(self, node: Node) -> Node:
         """What becomes of a node whose inputs are known: itself on their normal forms, or what a rule makes of it; itself at the end."""
+        normal = self.normal
+        made = self.pending.pop(node, None)
+        if made is not None:
+            if made not in normal:
+                _not_terminating(node, self.log)
+            normal[node] = self.learned[node] = normal[made]
+            return node
         made = node
-        if changed:
-            made = rebuild(node, tuple([self.normal[i] for i in node.inputs]))
-        elif node.op.regions:
-            made = self._in_bodies(node)
+        for i in node.inputs:
+            if normal[i] is not i:
+                made = rebuild(node, tuple([normal[i] for i in node.inputs]))
+                break
+        else:
+            if node.op.regions:
+                made = self._in_bodies(node)
         if made is node and (rules := self.table.candidates(node)):
             made = self._fire(node, rules)
-        return node if made in self.avoid else made
+        if made is not node and made not in self.avoid:
+            return made
+        normal[node] = self.learned[node] = self._first_of_twins(node) if self.twins and node.op.commutative else node
+        return node
 
     def _fire(self, node: Node, rules: Sequence[AnyRule]) -> Node:
         """What the first rule that matches makes of the node, itself where none does.
