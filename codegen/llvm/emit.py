@@ -85,7 +85,7 @@ class Emitter:
             case Store(slot, dynamic, static, value, mode):
                 self.memory.store(slot, dynamic, static, value, mode)
             case Alloc():
-                self.accumulators.registers[s.name] = self.accumulators.new_register(s, around)
+                self.accumulators.new_register(s, around)
             case Accumulate(name, _, value, other):
                 self.accumulators.accumulate(name, value, other, 0)
             case For():

@@ -62,7 +62,7 @@ class _Scope:
     def changed(self, s: Statement) -> None:
         """What a statement updates is no longer what was read of it."""
         for read, seen in self.seen.items():
-            if isinstance(s, Accumulate) and read.op == "local" and read.param == s.name:
+            if isinstance(s, Accumulate) and read.op == "local" and self.registers.get(read.param) is self.registers.get(s.name, s):
                 seen.stale = True
             if isinstance(s, Store) and read.op == "fetch" and read.param[0] == s.slot:
                 seen.stale = True
@@ -133,6 +133,8 @@ class _Checker:
                 self.define(name, s, scope)
                 scope.registers[name] = _Register(s, len(scope.loops))
                 scope.locals[name] = dtype
+                if s.value is not None:
+                    self.beside(s, *s.value, scope)
             case Accumulate():
                 self.accumulate(s, scope)
             case Store():
@@ -216,6 +218,14 @@ class _Checker:
         if name in scope.locals:
             _broken(f"t{name} is defined twice", s, scope)
 
+    def beside(self, s: Alloc, value: int, dtype: np.dtype, scope: _Scope) -> None:
+        """The extreme that an arg combine gives beside its position."""
+        if s.combine not in ("argmax", "argmin") or s.running:
+            _broken(f"t{value} is to be given beside t{s.name}, which has no position", s, scope)
+        self.define(value, s, scope)
+        scope.registers[value] = scope.registers[s.name]
+        scope.locals[value] = dtype
+
     def accumulate(self, s: Accumulate, scope: _Scope) -> None:
         self.value(s.value, s, scope)
         register = scope.registers.get(s.name)
@@ -235,6 +245,8 @@ class _Checker:
         result = (s.value if s.other is None or not arg else s.other).dtype  # an arg combine keeps positions
         if result != alloc.dtype or (s.other is not None and s.other.dtype != alloc.dtype) or (arg and result != int64):
             _broken(f"t{s.name} holds {alloc.dtype}, the value is {result}", s, scope)
+        if alloc.value is not None and alloc.value[1] != s.value.dtype:
+            _broken(f"t{alloc.value[0]} holds {alloc.value[1]}, the value is {s.value.dtype}", s, scope)
 
     def updates(self, register: _Register, loop: For, s: Accumulate, scope: _Scope) -> None:
         """Whether the turns of a loop inside the block of an accumulator can update it: several at once only where any order will do."""
@@ -294,7 +306,7 @@ class _Checker:
         if register is None:
             return
         inside = [a for loop in scope.loops[register.loops :] for a in walk(loop.body)]
-        updating = any(isinstance(a, Accumulate) and a.name == x.param for a in inside)
+        updating = any(isinstance(a, Accumulate) and a.name == register.alloc.name for a in inside)
         if updating and not register.alloc.running:
             _broken(f"t{x.param} is read inside a loop that updates it", s, scope)
         self.again(x, f"t{x.param}", s, scope)

@@ -66,13 +66,15 @@ class Store:
 class Alloc:
     """A register accumulator `name`, set to the neutral element of `combine`; `Accumulate`s in loops inside this block update it.
 
-    A `running` one is read inside the loop, between its updates; any other when its loop is over.
+    A `running` one is read inside the loop, between its updates; any other when its loop is over. An arg combine may give the extreme
+    itself, too: `value` is the number and the dtype of that local.
     """
 
     name: int
     dtype: np.dtype
     combine: str
     running: bool = False
+    value: tuple[int, np.dtype] | None = None
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,9 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
         case Store(slot, dynamic, static, value, mode):
             at = f"{format_scalar(dynamic)} + {static}" if dynamic is not None else f"{static}"
             return f"{pad}b{slot}[{at}] {'+=' if mode == 'add' else '='} {format_scalar(value)}"
-        case Alloc(name, dtype, combine, running):
-            return f"{pad}t{name}: {SHORT[dtype]} = {'running ' * running}neutral({combine})"
+        case Alloc(name, dtype, combine, running, value):
+            beside = "" if value is None else f", t{value[0]}: {SHORT[value[1]]}"
+            return f"{pad}t{name}: {SHORT[dtype]}{beside} = {'running ' * running}neutral({combine})"
         case Accumulate(name, combine, value, _):
             return f"{pad}t{name} = {combine}(t{name}, {format_scalar(value)})"
         case If(condition, body):

@@ -19,7 +19,7 @@ from graphc.ir import Graph, Node
 from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.bodies import stored_operands
 from graphc.passes.fusion.cluster import Cluster, Control, Fused, Inside
-from graphc.passes.fusion.control_steps import carried, carries, steps_of
+from graphc.passes.fusion.control_steps import carries, in_place, steps_of
 from graphc.passes.fusion.loop_order import own_index, squeezed
 from graphc.passes.fusion.several import checked_indices
 from graphc.passes.fusion.stages import Slots, StageBuilder
@@ -125,7 +125,7 @@ class _Assembler:
         for start, buffer in zip(carries(control), old, strict=True):
             if buffer not in self.stored_in.get(start, ()) and buffer != self.storage.get(start):
                 self._copy(start, buffer, self.steps)
-        stored = {k: self.storage[get] for k, get in control.gets.items() if not carried(control, k)}
+        stored = {k: self.storage[get] for k, get in control.gets.items() if k >= len(old)}
         self.steps += steps_of(control, old, stored, self)
 
     def inside(self, body: Inside, given: Mapping[Node, int], wanted: Sequence[tuple[Node, int]], deeper: int) -> list[Step]:
@@ -152,7 +152,7 @@ class _Assembler:
             if node in self.fused.joined:
                 self.storage.setdefault(node, buffer)
         elif home.control is not None:
-            if not carried(home.control, home.place[node]) and node not in self.storage:
+            if in_place(home.control, home.place[node]) and node not in self.storage:
                 self._own(node, buffer)
         elif not (home.kind == "scatter" and node in self.storage):  # a scatter builds up one array
             self._own(node, buffer)

@@ -65,7 +65,7 @@ class Cluster:
     scans: bool = False  # whether the inner loops must take their steps in order
     limits: Limits = field(default_factory=Limits)
     code: ScalarCode | None = None  # kind "scalar": what it computes, Put(k) to member k
-    control: Control | None = None  # kind "control": a loop or a branch, which has no members but bodies
+    control: Control | None = None  # kind "control": a loop, a branch or a call, which has no members
 
     def __post_init__(self) -> None:
         self.loops = self.loops or in_order(len(self.domain))
@@ -130,7 +130,7 @@ class Inside:
 
 @dataclass(frozen=True)
 class Control:
-    """A node with bodies that becomes steps with steps inside; `graphc.passes.fusion.bodies` makes it.
+    """A node with bodies that becomes steps with steps inside, or a call of Python; `graphc.passes.fusion.bodies` makes it.
 
     reads: what stands in the bodies for each input of the node's regions: a variable for what has a place in memory when they run, or
     the value itself where kernels hold it as a number.

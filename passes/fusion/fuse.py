@@ -27,7 +27,7 @@ from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
 from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
-from graphc.passes.fusion.bodies import asked, control, stored_operands
+from graphc.passes.fusion.bodies import asked, control, is_control, stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
 from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.elements import Elements, NotHere
@@ -61,7 +61,7 @@ class _Fuser:
         self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)
         self.siblings = siblings(self.order)
-        controls = [node for node, code in codes.items() if code is None]
+        controls = {source for node in self.order if is_control(source := computed_by(node)) and source not in self.codes}
         kept = {*graph.outputs, *checked, *(i for node in controls for i in stored_operands(node))}  # loops and branches read by address
         self.onward = onward(self.order, kept)
         self.required = self._required(kept)
@@ -157,7 +157,7 @@ class _Fuser:
             self.elements.number(node)
             self.elements.number(self.fused.aliases[node])
             return
-        if computed_by(node).op.regions:
+        if is_control(computed_by(node)):
             self._control(node)
             return
         if (kind := node.op.traits.kernel) is not None:
@@ -289,7 +289,7 @@ class _Fuser:
 
     # -- loops and branches -------------------------------------------------------------------------------------
     def _control(self, node: Node) -> None:
-        """A loop or a branch, with all of its outputs that are read: a cluster of its own with bodies for members."""
+        """A loop, a branch or a call, with all of its outputs that are read: a cluster of its own without members."""
         gets, source = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}, computed_by(node)
         if source in self.codes:
             self._coded(source, gets)
