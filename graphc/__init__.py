@@ -76,6 +76,7 @@ from graphc.ops.spread import astype, broadcast_to
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
 from graphc.show import show as _show  # noqa: F401 - binds print(node)
+from graphc.pickling import FORMAT as _FORMAT  # noqa: F401 - tells pickle about nodes and sizes
 from graphc.graphs import to_networkx
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads

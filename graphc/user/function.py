@@ -277,11 +277,17 @@ class Function:
         return made
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        hint = "pickle gx.get_values(state), and build and set it in the other process; compiled code comes from the object cache"
-        fail(ArgumentError, f"the compiled function {self.name!r} cannot be pickled", hint=hint)
+        """What `function` was given; it is compiled again where it is read, with machine code from the object cache."""
+        outputs = tree.unflatten(self._structure, self._outputs)
+        how = {"name": self.name, "threads": self.threads, "casting": self.casting, "mode": self.mode}
+        return _read, (self.inputs, outputs, list(self._updates), self._arguments.defaults, how)
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
+
+
+def _read(inputs: Any, outputs: Any, updates: Any, defaults: Any, how: dict[str, Any]) -> Function:
+    return function(inputs, outputs, updates=updates, defaults=defaults, **how)
 
 
 def _as_updates(updates: Any) -> list[tuple[Shared, Node]]:

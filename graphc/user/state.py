@@ -16,7 +16,7 @@ from graphc import dims, tree
 from graphc.dims import Symbol
 from graphc.dtypes import as_dtype
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
-from graphc.ir import Node
+from graphc.ir import Node, Site, origin
 from graphc.ops.registry import SHARED, tensor, variable
 from graphc.types import Shape, as_shape
 from graphc.user.arguments import as_argument
@@ -202,6 +202,12 @@ def _made(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray) -> Shared
     _SHARED.add(node)
     _own([node], [_fitting(node, value)])
     return node
+
+
+def restored(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray, site: Site) -> Shared:
+    """A variable as it was written by `graphc.pickling`."""
+    with origin(site or ("", 0)):
+        return _made(name, dtype, shape, value)
 
 
 def get_values(state: Any) -> Any:
