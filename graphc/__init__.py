@@ -38,7 +38,7 @@ from graphc.derivatives.matrices import hessian, hvp, jacobian
 from graphc.dims import Dim, dim
 from graphc.errors import (
     ArgumentError, CompileError, ConvergenceError, DisconnectedError, DTypeError, GraphcError, IndexOutOfRange, LinAlgError,
-    NotDifferentiableError, NumericError, ShapeError,
+    NotDifferentiableError, NumericError, ShapeError, StateInUseError,
 )  # fmt: skip
 from graphc.derivatives.forward import jvp
 from graphc.derivatives.grad import grad, value_and_grad, vjp
@@ -76,6 +76,7 @@ from graphc.ops.spread import astype, broadcast_to
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
 from graphc.show import show as _show  # noqa: F401 - binds print(node)
+from graphc.pickling import FORMAT as _FORMAT  # noqa: F401 - tells pickle about nodes and sizes
 from graphc.graphs import to_networkx
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
@@ -113,7 +114,7 @@ __all__ = [
     "arange", "eye", "full", "full_like", "identity", "linspace", "meshgrid", "one_hot", "ones", "ones_like", "tri", "zeros", "zeros_like",
     # errors
     "ArgumentError", "CompileError", "ConvergenceError", "DTypeError", "DisconnectedError", "GraphcError", "IndexOutOfRange", "LinAlgError",
-    "NotDifferentiableError", "NumericError", "ShapeError",
+    "NotDifferentiableError", "NumericError", "ShapeError", "StateInUseError",
 ]
 
 

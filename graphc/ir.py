@@ -150,10 +150,6 @@ class Node(Operators):
         state: dict[Node, Node] = {n: copy.deepcopy(n, memo) for n in toposort([self]) if n.op.traits.leaf == "shared"}
         return replace([self], state)[0] if state else self
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        hint = "pickle arrays, gx.get_values(state) for those of state, and build the graph again from them"
-        fail(ArgumentError, "a node cannot be pickled", self, hint=hint)
-
     def __repr__(self) -> str:
         shown = ", ".join(i.name or i.op.name for i in self.inputs[:4]) + (", ..." if len(self.inputs) > 4 else "")
         return f"<{self.name}: {self.type}>" if self.name else f"<{self.op.name}({shown}): {self.type}>"

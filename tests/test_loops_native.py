@@ -275,3 +275,51 @@ def test_kernels_and_memory_do_not_grow_with_the_length() -> None:
     assert f.cost(n=3000)["operations"] == 1000 * f.cost(n=3)["operations"] > 0
     known = [gx.function([], gx.scan(lambda h, _: (gx.tanh(h + gx.cumsum(h)), None), gx.ones((64,)), length=n)[0]) for n in (3, 3000)]
     assert known[0].program.replace("in 3:", "in 3000:") == known[1].program
+
+
+# -- calls of Python -----------------------------------------------------------------------------------------------------------
+def test_calls_in_loops_and_branches_are_made_once_each() -> None:
+    seen: list[float] = []
+
+    def grows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(float(b))
+        return a * b, np.sum(a)
+
+    x = gx.tensor("x", ("n",))
+    call = gx.callback(grows, lambda a, b: (a, b))
+    turn = lambda s, e: gx.cond(e > 0, lambda: call(s, e), lambda: (s, e))
+    last, ys = gx.scan(turn, gx.ones((3,)), x)
+    f = gx.function([x], (last, ys, call(last, x[0])[0]), mode="verify")
+    X = np.array([2.0, -1.0, 3.0, 0.5])
+    found = f(X)
+    assert seen == [2.0, 3.0, 0.5, 2.0]
+    same(found, [np.full(3, 3.0), [3.0, -1.0, 6.0, 18.0], np.full(3, 6.0)])
+    same(gx.tree.flatten(gx.function([x], (last, ys), mode="interpret")(X))[0], found[:2])
+
+
+def test_an_exception_in_a_body_passes_through() -> None:
+    class Ours(Exception):
+        pass
+
+    def fails(a: np.ndarray) -> np.ndarray:
+        if a > 2:
+            raise Ours("more than 2")
+        return a
+
+    x, state = gx.tensor("x", ("n",)), gx.shared(1.0)
+    last, _ = gx.scan(lambda s, e: (s + gx.callback(fails, e)(e), None), state, x)
+    f = gx.function([x], last, updates={state: last}, mode="verify")
+    assert f([1.0, 2.0]) == 4.0 == state.get_value()
+    for _ in range(2):
+        with pytest.raises(Ours, match="more than 2"):
+            f([1.0, 3.0, 2.0])
+        assert state.get_value() == 4.0
+    assert f([]) == 4.0
+
+
+def test_what_a_call_in_a_body_gives_is_checked() -> None:
+    x = gx.tensor("x", ("n", 2))
+    for result, error in ((lambda a: a[:1], gx.ShapeError), (lambda a: "no", gx.DTypeError), (lambda a: (a, a), gx.ArgumentError)):
+        last, _ = gx.scan(lambda s, e, result=result: (s + gx.callback(result, e)(e), None), gx.zeros((2,)), x)
+        with pytest.raises(error):
+            gx.function([x], last)(np.ones((2, 2)))

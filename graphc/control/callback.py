@@ -51,16 +51,37 @@ class Host:
         return leaves
 
 
+@dataclass(frozen=True)
+class Called:
+    """What a program calls: the function, with its results in the declared dtypes; their shapes are for whoever knows the sizes."""
+
+    host: Host
+    types: tuple[TensorType, ...]
+
+    @property
+    def __name__(self) -> str:
+        return self.host.name
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        return [_declared(self.host, value, t.dtype) for value, t in zip(self.host(*arrays), self.types, strict=True)]
+
+
+def _declared(host: Host, value: Any, dtype: np.dtype) -> np.ndarray:
+    """A result as an array of the dtype that was declared. Raises DTypeError."""
+    array = np.asarray(value)
+    if array.dtype != dtype and not (array.dtype.kind in "fiub" and np.can_cast(array.dtype, dtype, "same_kind")):
+        fail(DTypeError, f"callback: {host.name} returned {array.dtype}, out_types says {dtype}")
+    return np.asarray(array, dtype)
+
+
 def checked(host: Host, results: Sequence[Any], wanted: Sequence[tuple[np.dtype, tuple[int, ...]]]) -> list[np.ndarray]:
     """The results as arrays of the dtypes and shapes that were declared. Raises DTypeError, ShapeError."""
     made = []
     for value, (dtype, shape) in zip(results, wanted, strict=True):
-        array = np.asarray(value)
-        if array.dtype != dtype and not (array.dtype.kind in "fiub" and np.can_cast(array.dtype, dtype, "same_kind")):
-            fail(DTypeError, f"callback: {host.name} returned {array.dtype}, out_types says {dtype}")
+        array = _declared(host, value, dtype)
         if array.shape != tuple(shape):
             fail(ShapeError, f"callback: {host.name} returned shape ({format_shape(array.shape)}), out_types says ({format_shape(shape)})")
-        made.append(np.asarray(array, dtype))
+        made.append(array)
     return made
 
 

@@ -100,9 +100,6 @@ class Dim:
 
     __copy__ = __deepcopy__
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        fail(ArgumentError, f"the symbolic size {self} cannot be pickled")
-
     def __hash__(self) -> int:
         return self._hash
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from graphc.control.callback import CALLBACK
 from graphc.control.scan import SCAN
 from graphc.control.switch import SWITCH
 from graphc.control.while_loop import WHILE
@@ -36,6 +37,11 @@ def control(node: Node, gets: Mapping[int, Node], depth: int, fuse: Fuse) -> Con
         fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
     inner = depth if node.op is SWITCH else depth + 1
     return make(node, gets, loop_counter(depth), lambda graph: fuse(graph, inner))
+
+
+def is_control(node: Node) -> bool:
+    """Whether a node becomes steps other than launches: it has bodies, or is a call of Python."""
+    return bool(node.op.regions) or node.op is CALLBACK
 
 
 def asked(node: Node) -> tuple[Node, ...]:
@@ -89,7 +95,13 @@ def _switch(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> 
     return Control(node, gets, reads, tuple([_inside(made, reads, fuse) for made in kept]), asked(node))
 
 
-_MAKERS: dict[object, Callable[[Node, Mapping[int, Node], Dim, Inner], Control]] = {SCAN: _scan, WHILE: _while, SWITCH: _switch}
+def _callback(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> Control:
+    return Control(node, gets, (), ())
+
+
+_MAKERS: dict[object, Callable[[Node, Mapping[int, Node], Dim, Inner], Control]] = {
+    SCAN: _scan, WHILE: _while, SWITCH: _switch, CALLBACK: _callback,
+}  # fmt: skip
 
 
 def _inside(outputs: Sequence[Node], reads: Sequence[Node], fuse: Inner) -> Inside:
@@ -110,7 +122,7 @@ def _stand_ins(types: Sequence[TensorType], operands: Sequence[Node], moving: in
 def _always_ends(region: Region) -> bool:
     """Whether a body neither fails nor runs for ever, nor calls anybody, so that it may run when nobody asks for it."""
     return all(
-        node.op.traits.checked is None and not node.op.regions
+        node.op.traits.checked is None and not is_control(node)
         and (node.op.loop is not None or node.op.traits.kernel is not None or not node.inputs or node.op is GET)
         for node in everywhere(region.outputs)
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Loops and branches as steps.
+"""Loops, branches and calls of Python as steps.
 
     scan(init, xs)       %old: init                        for turn in length:
                                                              %x begins at element 4 * turn      a row of xs
@@ -19,14 +19,17 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalars as sc
+from graphc.control.callback import CALLBACK, Called
 from graphc.control.scan import SCAN
+from graphc.control.switch import SWITCH
 from graphc.control.while_loop import WHILE
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, int64
 from graphc.ir import Node
 from graphc.ops.registry import DIM
 from graphc.passes.fusion.cluster import Control, Inside
-from graphc.program import Below, Branch, Buffer, Kernel, Launch, Loop, Operand, Stage, Step, Store, View, loop_counter
+from graphc.program import Below, Branch, Buffer, HostCall, Kernel, Launch, Loop, Operand, Stage, Step, Store, View, loop_counter
+from graphc.types import TensorType
 
 Places = Mapping[Node, int]
 
@@ -58,15 +61,15 @@ def carries(control: Control) -> Sequence[Node]:
     return control.node.inputs[: control.node.attrs.get("carries", 0)]
 
 
-def carried(control: Control, k: int) -> bool:
-    """Whether output k is a last carry: it lies where the loop carries it, and nowhere else."""
-    return k < len(carries(control))
+def in_place(control: Control, k: int) -> bool:
+    """Whether output k can be stored where it is wanted; a last carry lies where the loop carries it, and results of Python are copied."""
+    return k >= len(carries(control)) and control.node.op is not CALLBACK
 
 
 def steps_of(control: Control, old: Sequence[int], stored: Mapping[int, int], around: Around) -> list[Step]:
     """The steps; `old`: where the carries lie, with what they begin as; `stored`: where other outputs that are read shall lie."""
     builder = _Builder(control, old, stored, around)
-    return {SCAN: builder.scan, WHILE: builder.while_loop}.get(control.node.op, builder.switch)()
+    return {SCAN: builder.scan, WHILE: builder.while_loop, SWITCH: builder.switch, CALLBACK: builder.call}[control.node.op]()
 
 
 class _Builder:
@@ -127,6 +130,13 @@ class _Builder:
             return (Branch(self.around.home(self.control.asked[middle - 1]), among(middle, last), among(first, middle - 1)),)
 
         return list(among(0, len(branches) - 1))
+
+    def call(self) -> list[Step]:
+        types: tuple[TensorType, ...] = self.attrs["types"]
+        unread = {k: self.around.buffer(Buffer(t.dtype, t.shape, "arena")) for k, t in enumerate(types) if k not in self.stored}
+        results = [unread[k] if k in unread else self.stored[k] for k in range(len(types))]
+        arguments = tuple([self.around.home(i) for i in self.node.inputs])
+        return [HostCall(Called(self.attrs["host"], types), arguments, tuple(results), self.node)]
 
     # -- pieces ---------------------------------------------------------------------------------------------------
     @property
