@@ -236,6 +236,8 @@ class _Flow:
 
     def _values(self, kernel: Kernel, roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch) -> None:
         """What the stages of a launch read and store."""
+        for slot in sorted(kernel.updated):
+            self._read(step.buffers[slot], k, step)
         for stage in kernel.stages:
             for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
                 if s.op == "load":
