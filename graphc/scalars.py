@@ -238,7 +238,11 @@ def shift_right(a: Scalar, n: Operand, arithmetic: bool = True) -> Scalar:
     return binary("ashr" if arithmetic else "lshr", a, n)
 
 
-TOGETHER = {"sin": "sin cos", "cos": "sin cos"}  # functions that share most of their work for one argument
+# functions of graphc.codegen.mathlib that share most of their work for one argument: each family's name by its members
+TOGETHER = {name: " ".join(family) for family in (
+    ("sin", "cos"), ("sinh", "cosh"), ("exp", "expm1"), ("tanh", "tanh_slope"), ("sigmoid", "sigmoid_slope", "softplus"),
+    ("erfc", "erf_slope"),
+) for name in family}  # fmt: skip
 
 
 def math(name: str, *args: Scalar) -> Scalar:

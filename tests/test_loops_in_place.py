@@ -33,6 +33,10 @@ def permutes(c: Any, k: Any, v: Any) -> Any:
     return c.at[k].set(c[k[::-1]] + v), None
 
 
+def slides(c: Any, k: Any, v: Any) -> Any:
+    return c.at[k].set(c[1:] * 2 + v), None
+
+
 def swaps(c: Any, k: Any, v: Any) -> Any:
     return c.at[k[0]].set(c[k[1]]).at[k[1]].set(c[k[0]]), None
 
@@ -56,6 +60,8 @@ UPDATES = [
     a_chain,
     reads_what_it_replaces,
     permutes,
+    slides,
+    slides,
     swaps,
     reads_behind,
     reads_old_in_the_update,

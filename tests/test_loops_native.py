@@ -71,8 +71,10 @@ BODIES = [cumulative, product, softmax, gathers, scatters, joins, untouched, old
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("body", BODIES, ids=lambda f: f.__name__)
-def test_bodies_of_vectors(body: Callable[..., Any], reverse: bool, dtype: str) -> None:
-    x, h = gx.tensor("x", ("n", 4), dtype), gx.tensor("h", (4,), dtype)
+@pytest.mark.parametrize("size", [4, "m"])
+def test_bodies_of_vectors(size: int | str, body: Callable[..., Any], reverse: bool, dtype: str) -> None:
+    """Of a known size, which may become one kernel, and of one known at the call."""
+    x, h = gx.tensor("x", ("n", size), dtype), gx.tensor("h", (size,), dtype)
     scanned = gx.scan(body, h, x, reverse=reverse)
     for length in LENGTHS:
         X, H = numbers(length, 4, dtype=dtype), numbers(4, dtype=dtype, seed=1)

@@ -220,8 +220,11 @@ class _Nests:
         result: list[Statement] = []
         inside: list[Statement] = []
         stores: list[Statement] = []
+        extremes = self._extremes(nest)
         for k in nest:
             stage = stages[k]
+            if k in extremes.values():
+                continue
             if not stage.reduce:
                 inside.append(Let(k, stage.body))
                 stores += self._stored(k)
@@ -229,7 +232,8 @@ class _Nests:
             if stage.axes:
                 raise AssertionError("a reduction that keeps inner axes has no lowering")
             name = len(stages) + k if stage.scan else k
-            result.append(Alloc(name, stage.dtype, _accumulated(stage), running=stage.scan is not None))
+            beside = (extremes[k], stages[extremes[k]].dtype) if k in extremes else None
+            result.append(Alloc(name, stage.dtype, _accumulated(stage), stage.scan is not None, beside))
             other = _position(stage) if stage.combine in ("argmax", "argmin") else stage.factor
             step: list[Statement] = [Accumulate(name, _accumulated(stage), stage.body, other)]
             if stage.scan:
@@ -250,6 +254,17 @@ class _Nests:
             innermost = axis is over[-1] and not vector and not ordered
             body = For(axis.index, axis.extent, "serial", _block(body), unroll=self.rows if innermost else 1)
         return [*result, body]
+
+    def _extremes(self, nest: Sequence[int]) -> dict[int, int]:
+        """The stages of positions, and those of the values there: one accumulator has both."""
+        stages = self.kernel.stages
+        found: dict[int, int] = {}
+        for k in nest:
+            value = {"argmax": "max", "argmin": "min"}.get(_accumulated(stages[k]))
+            same = [j for j in nest if stages[j].combine == value and stages[j].body is stages[k].body and not stages[j].scan]
+            if value is not None and same and same[0] not in found.values():
+                found[k] = same[0]
+        return found
 
     def _stored(self, k: int) -> list[Statement]:
         value = sc.local(k, (), self.kernel.stages[k].dtype)

@@ -141,6 +141,7 @@ def size_values(program: Program) -> list[Size]:
     Indices along loops are not among them.
     """
     bodies = [root for kernel in program.kernels() for stage in kernel.stages for root in (stage.body, stage.factor) if root is not None]
+    bodies += [root for kernel in program.kernels() if kernel.code is not None for root in kernel.code.scalars()]
     found = [s.param for s in order(bodies) if s.op == "index" and isinstance(s.param, Dim)]
     compared = [step.predicate for step in program.numbered if isinstance(step, Branch) and isinstance(step.predicate, Below)]
     found += [size for below in compared for size in (below.size, below.limit) if isinstance(size, Dim)]

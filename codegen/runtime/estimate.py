@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.values import size_scalar
-from graphc.costs import MULTIPLY_ADD_NS, nanoseconds
+from graphc.costs import MULTIPLY_ADD_NS, nanoseconds, serial_nanoseconds
 from graphc.dims import Size, Symbol
 from graphc.dtypes import float64
 from graphc.program import Branch, Kernel, Launch, Loop, Program, Step
 from graphc.scalars import Scalar
+
+UNKNOWN = 1 << 16  # turns of a loop whose end only the data tell: so many that the GIL is released, as they may be more
 
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
@@ -28,6 +30,10 @@ def kernel_work(kernel: Kernel) -> Work:
         size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
         each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
         total[size] = total.get(size, 0.0) + each
+    for loops, values in () if kernel.code is None else kernel.code.by_loops():
+        endless = [loop for loop in loops if loop.extent is None]
+        size = dims.product([loop.extent for loop in loops if loop.extent is not None]) * (UNKNOWN if endless else 1)
+        total[size] = total.get(size, 0.0) + serial_nanoseconds(values)
     return total
 
 

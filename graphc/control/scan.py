@@ -15,6 +15,7 @@ import numpy as np
 
 from graphc import tree
 from graphc.control.blocks import block_length, scan_in_blocks
+from graphc.control.bodies import plain_vjp
 from graphc.control.scan_batch import scan_batch
 from graphc.control.scan_derivatives import scan_jvp, scan_vjp
 from graphc.control.tracing import INDEX, Leaves, Traced, fits, leaves_of, settle, trace
@@ -24,6 +25,7 @@ from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import INPUT, asarray, structural, variable
 from graphc.region import Region, close
+from graphc.traits import Traits
 from graphc.tree import Tree
 from graphc.types import TensorType, as_size, same_size, tensor_type, whole_number
 
@@ -65,7 +67,8 @@ def _scan_ref(*arrays: np.ndarray, length: int, carries: int, sequences: int, re
 SCAN = structural(
     "scan", None, "The body for every turn, carries passed on: the last carries, and the rows that each turn gives.",
     params=("length", "carries", "sequences", "reverse", "unroll", "checkpoint", "body"), type_rule=_scan_type, ref=_scan_ref,
-    regions=("body",), vjp=lambda *args, **params: scan_vjp(scan_node, *args, **params),
+    regions=("body",), vjp=plain_vjp(lambda *args, **params: scan_vjp(scan_node, *args, **params)),
+    traits=Traits(through=lambda *args, **params: scan_vjp(scan_node, *args, **params)),
     jvp=lambda *args, **params: scan_jvp(scan_node, *args, **params),
     batch=lambda *args, **params: scan_batch(scan_node, *args, **params),
 )  # fmt: skip

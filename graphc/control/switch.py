@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
+from graphc.control.bodies import plain_vjp
 from graphc.control.switch_rules import switch_batch, switch_jvp, switch_vjp
 from graphc.control.tracing import INDEX, Leaves, Traced, fits, leaves_of, same_shape, trace
 from graphc.dtypes import bool_, int64
@@ -20,6 +21,7 @@ from graphc.ops.outputs import outputs
 from graphc.ops.registry import asarray, structural
 from graphc.ops.spread import astype
 from graphc.region import Region, close
+from graphc.traits import Traits
 from graphc.tree import Tree
 from graphc.types import TensorType
 
@@ -45,7 +47,8 @@ def _switch_ref(index: np.ndarray, *arrays: np.ndarray, branches: Sequence[Any])
 SWITCH = structural(
     "switch", None, "The outputs of branch number `index`, clipped to the ends; the others do not run.", params=("branches",),
     type_rule=_switch_type, ref=_switch_ref, regions=("branches",),
-    vjp=lambda *args, **params: switch_vjp(switch_node, *args, **params),
+    vjp=plain_vjp(lambda *args, **params: switch_vjp(switch_node, *args, **params)),
+    traits=Traits(through=lambda *args, **params: switch_vjp(switch_node, *args, **params)),
     jvp=lambda *args, **params: switch_jvp(switch_node, *args, **params),
     batch=lambda *args, **params: switch_batch(switch_node, *args, **params),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
+from graphc.control.bodies import plain_vjp
 from graphc.control.tracing import INDEX, Leaves, fits, leaves_of, settle, trace
 from graphc.control.while_rules import while_batch, while_jvp, while_vjp
 from graphc.dims import Size
@@ -21,6 +22,7 @@ from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import asarray, structural
 from graphc.region import Region, close
+from graphc.traits import Traits
 from graphc.tree import Tree
 from graphc.types import TensorType, as_size, tensor_type
 
@@ -58,7 +60,9 @@ def _while_ref(*arrays: np.ndarray, carries: int, max_steps: int | None, conditi
 WHILE = structural(
     "while", None, "The body as long as the condition holds, max_steps times at most: the last carries, and the number of turns.",
     params=("carries", "max_steps", "condition", "body"), type_rule=_while_type, ref=_while_ref, regions=("condition", "body"),
-    vjp=lambda *args, **params: while_vjp(*args, **params), jvp=lambda *args, **params: while_jvp(while_node, *args, **params),
+    vjp=plain_vjp(lambda *args, **params: while_vjp(*args, **params)),
+    traits=Traits(through=lambda *args, **params: while_vjp(*args, **params)),
+    jvp=lambda *args, **params: while_jvp(while_node, *args, **params),
     batch=lambda *args, **params: while_batch(while_node, *args, **params),
 )  # fmt: skip
 

@@ -235,9 +235,13 @@ class _Flow:
                 self._write(slot, loaded, [self.carried.get(root, root) for root in roots], k, step)
 
     def _values(self, kernel: Kernel, roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch) -> None:
-        """What the stages of a launch read and store."""
+        """What the stages, or the scalar code, of a launch read and store."""
         for slot in sorted(kernel.updated):
             self._read(step.buffers[slot], k, step)
+        for s in () if kernel.code is None else kernel.parts:
+            if s.op == "load":
+                loaded.add(s.param[0])
+                self._read(step.buffers[s.param[0]], k, step)
         for stage in kernel.stages:
             for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
                 if s.op == "load":

@@ -20,10 +20,10 @@ from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.bodies import stored_operands
 from graphc.passes.fusion.cluster import Cluster, Control, Fused, Inside
 from graphc.passes.fusion.control_steps import Places, carries, in_place, steps_of
-from graphc.passes.fusion.fuse import checked_indices
 from graphc.passes.fusion.loop_order import own_index, squeezed
+from graphc.passes.fusion.several import checked_indices
 from graphc.passes.fusion.stages import Slots, StageBuilder
-from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, loop_index
+from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Put, ScalarCode, Stage, Step, Store, loop_index
 from graphc.scalars import Scalar, replace_leaves
 
 
@@ -201,6 +201,9 @@ class _Assembler:
                 for s in member.everything:
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
+            for s in () if cluster.code is None else sc.order(cluster.code.scalars()):
+                if s.op == "load":
+                    found.add(self.fused.values[s.param[0]])
             if cluster.control is not None:
                 found.update(stored_operands(cluster.control.node))
         found |= set(self.graph.outputs)
@@ -219,14 +222,18 @@ class _Assembler:
     # -- one cluster ---------------------------------------------------------------------------------------------
     def _launch(self, cluster: Cluster) -> None:
         slots = Slots()
-        if cluster.kind == "scatter":
+        stages: Sequence[Stage] = ()
+        code = None if cluster.code is None else self._code(cluster, cluster.code, slots)
+        if code is not None:
+            pass
+        elif cluster.kind == "scatter":
             stages = self._scatter(cluster, slots)
         else:
             parts = [m.node for m in cluster.members if m.node in self.fused.pieces]
             pieces = {node: [(self.storage[p.whole], p) for p in self.fused.pieces[node]] for node in parts}
             stages = StageBuilder(cluster, slots, self._load(slots), self.stored_in, pieces, self.buffer).build()
         axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
-        kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind)
+        kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind, code=code)
         kernel = self.tables.kernels.setdefault(kernel, kernel)  # equal ones are the same object: whoever looks one up compares no bodies
         self.steps.append(Launch(kernel, tuple(slots.buffers), tuple([m.node for m in cluster.members])))
 
@@ -238,6 +245,21 @@ class _Assembler:
             return sc.load(slot, args[:-1] if masked else args, s.dtype, args[-1] if masked else None)
 
         return load
+
+    def _code(self, cluster: Cluster, code: ScalarCode, slots: Slots) -> ScalarCode:
+        """Scalar code over operands; what nobody reads is not stored."""
+        load, known = self._load(slots), dict[Scalar, Scalar]()
+        leaf = lambda s, args: load(s, args) if s.op == "load" else None
+
+        def operands(s: Scalar) -> Scalar:
+            return replace_leaves(s, leaf, known=known)
+
+        def stored(put: Put) -> tuple[Put, ...]:
+            node = cluster.members[put.slot].node
+            at, value = tuple(map(operands, put.at)), operands(put.value)
+            return tuple([Put(slots.slot(b, node.dtype, node.shape, True), at, value) for b in self.stored_in.get(node, ())])
+
+        return code.mapped(operands, stored)
 
     def _scatter(self, cluster: Cluster, slots: Slots) -> list[Stage]:
         node, load = cluster.members[0].node, self._load(slots)

@@ -13,8 +13,8 @@ from graphc import scalars as sc
 from graphc.ir import Node
 from graphc.passes.fusion.bodies import stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Inside, Member
-from graphc.passes.fusion.fuse import checked_indices
 from graphc.passes.fusion.loop_order import own_index
+from graphc.passes.fusion.several import checked_indices
 
 
 def updates(body: Inside, old: Node, new: Node) -> list[Node]:
@@ -55,6 +55,8 @@ def _reads(fused: Fused, cluster: Cluster, names: Collection[Node]) -> bool:
     """Whether a cluster reads any of these values, but for what a scatter begins with."""
     if cluster.control is not None:
         return any(n in names for n in stored_operands(cluster.control.node))
+    if cluster.code is not None and any(fused.values[s.param[0]] in names for s in sc.order(cluster.code.scalars()) if s.op == "load"):
+        return True
     return any(_member_reads(fused, m, names) for m in cluster.members)
 
 
