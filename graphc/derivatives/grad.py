@@ -108,13 +108,28 @@ def reverse(
     found = pull_back([(node, u) for node, (_, u) in zip(ready, seeds)], sources, constant, known)
     if disconnected == "error" and len(found) < len(sources):
         # of the graph as written: a path that `prepare` found to cancel, or that a derivative has lost (`derived`), is zero, not missing
-        reached = set(toposort(roots))
+        reached = reached_from(roots)
         lost = [(node, path) for node, path in zip(wrt.nodes, wrt.paths) if node not in reached]
         if lost:
             paths = ", ".join(path for _, path in lost)
             hint = 'leave it out of wrt, or ask for zeros with disconnected="zero"'
             fail(DisconnectedError, f"{what}: the outputs do not depend on {paths}", *[node for node, _ in lost], hint=hint)
     return wrt.unflatten(derived([found[node] if node in found else zeros_like(node) for node in wrt.nodes], roots, sources))
+
+
+def reached_from(roots: Sequence[Node]) -> set[Node]:
+    """The nodes on which the roots depend: of what a loop carries beside each other, only what they read."""
+    seen: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        source = node.inputs[0] if node.op is GET else node
+        reads = source.op.traits.reads
+        stack += node.inputs if reads is None else [source.inputs[i] for i in reads(source, node.params[0])]
+    return seen
 
 
 def prepared(outputs: Sequence[Node], keep: Collection[Node]) -> list[Node]:

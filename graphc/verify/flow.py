@@ -236,6 +236,8 @@ class _Flow:
 
     def _values(self, kernel: Kernel, roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch) -> None:
         """What the stages, or the scalar code, of a launch read and store."""
+        for slot in sorted(kernel.updated):
+            self._read(step.buffers[slot], k, step)
         for s in () if kernel.code is None else kernel.parts:
             if s.op == "load":
                 loaded.add(s.param[0])

@@ -62,6 +62,7 @@ class Cluster:
     costly: int = 0
     reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
     loops: Loops = ()  # of each axis of a full element the position of its loop
+    bodies: dict[object, Scalar] = field(default_factory=dict)  # elements of values that are substituted, as read in its loops
     scans: bool = False  # whether the inner loops must take their steps in order
     limits: Limits = field(default_factory=Limits)
     code: ScalarCode | None = None  # kind "scalar": what it computes, Put(k) to member k

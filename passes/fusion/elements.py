@@ -93,9 +93,12 @@ class Elements:
         if fixed is not None and (mask is None or fixed.op != "load"):
             return fixed
         if node in self.weight:
-            form = self.form(node)
-            assert form is not None
-            return form.body(self.reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
+            key = (node, index, depth, mask, cluster.loops)
+            if (body := cluster.bodies.get(key)) is None:
+                form = self.form(node)
+                assert form is not None
+                body = cluster.bodies[key] = form.body(self.reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
+            return body
         source = self.fused.aliases.get(node, node)
         if (source is not node and self.fused.home.get(source) is cluster) or self.fused.joined.get(source) == cluster.index:
             raise NotHere  # another view of what this kernel is still writing, or what it writes a part of
