@@ -15,6 +15,7 @@ from graphc.codegen.frame import FINISHED
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.parts import Contents, Part
 from graphc.codegen.placing import Placing, placings
+from graphc.codegen.runtime.signals import write_begin, write_look, write_turn
 from graphc.dims import Size
 from graphc.program import Branch, HostCall, Launch, Loop, Step, View
 
@@ -32,13 +33,16 @@ class Control:
         self.number = 0
         self.names = 0
         self.parts: list[str] = []
-        self.resumed: list[int] = []  # the host calls behind which it can be entered
+        self.resumed: list[int] = []  # the host calls behind which, and the loops at whose turn, it can be entered
         self.stretch: list[tuple[int, Step]] = []  # steps of the part being collected
         self.arguments = 0
 
     def write(self) -> list[str]:
         """Add `run` to the module; the names of its parts."""
         self.steps(self.contents.program.steps)
+        if self.contents.program.interruptible:
+            write_look(self.module, self.contents.frame)
+            self.lines[:0] = write_begin(self.contents.frame)
         targets = " ".join(f"i64 {k}, label %resume{k}" for k in self.resumed)
         begin = [f"  switch i64 %from, label %begin [ {targets} ]", "begin:"] if targets else []
         lines = [*begin, *self.lines, f"  ret i64 {FINISHED}"]
@@ -63,7 +67,7 @@ class Control:
                     self.parallel(number, step)
                 case Loop():
                     self.flush()
-                    self.loop(step)
+                    self.loop(number, step)
                 case Branch():
                     self.flush()
                     self.branch(step)
@@ -116,7 +120,7 @@ class Control:
         self.lines += [f"  %{name}.holds = icmp ne i64 {value}, 0", f"  br i1 %{name}.holds, label %{yes}, label %{no}"]
 
     # -- loops and branches ---------------------------------------------------------------------------------------
-    def loop(self, step: Loop) -> None:
+    def loop(self, number: int, step: Loop) -> None:
         k, outer = self.name(), self.placing
         (symbol,) = dims.symbols(step.counter)
         place = self.contents.frame.place[symbol]
@@ -132,7 +136,8 @@ class Control:
             self.holds(step.condition, f"body{k}", f"done{k}")
         else:
             self.lines.append(f"  br label %body{k}")
-        self.lines.append(f"body{k}:")
+        self.lines += [f"body{k}:", *write_turn(k, number, self.contents.frame)]
+        self.resumed.append(number)
         self.lengths(step)
         self.steps(step.steps)
         self.lines += [

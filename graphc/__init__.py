@@ -38,7 +38,7 @@ from graphc.derivatives.matrices import hessian, hvp, jacobian
 from graphc.dims import Dim, dim
 from graphc.errors import (
     ArgumentError, CompileError, ConvergenceError, DisconnectedError, DTypeError, GraphcError, IndexOutOfRange, LinAlgError,
-    NotDifferentiableError, NumericError, ShapeError,
+    NotDifferentiableError, NumericError, ShapeError, StateInUseError,
 )  # fmt: skip
 from graphc.derivatives.forward import jvp
 from graphc.derivatives.grad import grad, value_and_grad, vjp
@@ -114,7 +114,7 @@ __all__ = [
     "arange", "eye", "full", "full_like", "identity", "linspace", "meshgrid", "one_hot", "ones", "ones_like", "tri", "zeros", "zeros_like",
     # errors
     "ArgumentError", "CompileError", "ConvergenceError", "DTypeError", "DisconnectedError", "GraphcError", "IndexOutOfRange", "LinAlgError",
-    "NotDifferentiableError", "NumericError", "ShapeError",
+    "NotDifferentiableError", "NumericError", "ShapeError", "StateInUseError",
 ]
 
 

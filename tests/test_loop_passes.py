@@ -150,6 +150,16 @@ def test_a_sum_of_outer_products_is_one_product() -> None:
     assert count(prepared(*less), CONTRACT, inside=True) == 1
 
 
+def test_a_sum_of_what_is_kept_anyway_comes_behind_the_loop() -> None:
+    (h, total, rows), ys = gx.scan(lambda c, x: ((step(c[0], x)[0], c[1] + gx.sum(c[0]), c[2] - x), c[0]), (H, 2.0, XS[0] * 3), XS[1:])
+    made = prepare([h, total, rows, ys])
+    assert scan_of(made).attrs["carries"] == 1
+    for count in (1, 2, 5):
+        env = values(count)
+        for before, after in zip(evaluate([h, total, rows, ys], env), evaluate(made, env)):
+            np.testing.assert_allclose(after, before, rtol=1e-12, atol=1e-13)
+
+
 def test_a_sum_that_is_read_on_the_way_stays() -> None:
     both = gx.scan(lambda c, x: ((step(c[0], x)[0] + c[1][0, 0], c[1] + gx.outer(c[0], x)), None), (H, gx.zeros((3, 4))), XS)[0]
     assert count(prepared(*both, rtol=1e-9), CONTRACT, inside=True) == 2
@@ -158,7 +168,7 @@ def test_a_sum_that_is_read_on_the_way_stays() -> None:
 
 
 def test_who_asks_for_little_memory_keeps_products_inside() -> None:
-    made = prepared(*gx.scan(step, H, XS, checkpoint="sqrt"))
+    made = prepared(*gx.scan(step, H, XS, checkpoint="full"))
     assert count(made, CONTRACT) == 0 and count(made, CONTRACT, inside=True) == 3
 
 

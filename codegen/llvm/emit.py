@@ -4,6 +4,7 @@
     memory         loads and stores                                                            graphc.codegen.llvm.access
     accumulators   registers that loops carry                                                  graphc.codegen.llvm.accumulate
     loops          counted, unrolled, over lanes                                               graphc.codegen.llvm.loops
+    recurrences    loops that carry values from turn to turn, and branches between scalars     graphc.codegen.llvm.recurrence
 
 A strategy gets the emitter and writes its kernel with these parts, see `graphc.codegen.strategy.door`.
 """
@@ -19,8 +20,9 @@ from graphc.codegen.llvm.fill import Fill, write_fill
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.loops import Loops
 from graphc.codegen.llvm.module import Unit
+from graphc.codegen.llvm.recurrence import Recurrences
 from graphc.codegen.llvm.values import Value, Values
-from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, Choose, For, If, Let, Repeat, Statement, Store, walk
 from graphc.codegen.loops.straight_line import write_values
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size, Symbol
@@ -39,11 +41,12 @@ class Emitter:
     def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, shared: bool = False, numbers: Sequence[Dim] = ()) -> None:
         self.unit, self.module, self.target = unit, unit.module, unit.target
         self.kernel, self.name, self.body, self.shared = kernel, name, body, shared
-        straight = not any(isinstance(s, For) for s in walk(body))
+        straight = not any(isinstance(s, (For, Repeat)) for s in walk(body))
         self.values = Values(unit, name, kernel.sizes(), outline=straight)
         self.memory = Memory(self.values, kernel)
         self.accumulators = Accumulators(self.values)
         self.loops = Loops(self.values, self.accumulators, self.statement, (LO, HI) if shared else None)
+        self.recurrences = Recurrences(self.values, self.statement)
         self.numbers = [symbol_of(x) for x in numbers]
         outermost = self.values.scopes[0].axis
         for index in (LO, HI) if shared else ():
@@ -87,6 +90,10 @@ class Emitter:
                 self.accumulators.accumulate(name, value, other, 0)
             case For():
                 self.loops.loop(s)
+            case Repeat():
+                self.recurrences.repeat(s)
+            case Choose():
+                self.recurrences.choose(s)
             case Call(_, plan, Strategy(write=write)):
                 write(self, plan)
             case Call("fill", Fill() as fill):

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import lift
 from graphc.derivatives.forward import push_forward
-from graphc.derivatives.grad import passes, pull_back
+from graphc.derivatives.grad import Cotangent, passes, pull_back_masked
 from graphc.dims import Size
 from graphc.dtypes import is_float
 from graphc.ir import Node, replace, toposort
-from graphc.ops.registry import INPUT, variable
+from graphc.ops.registry import asarray
+from graphc.ops.spread import broadcast_to
 from graphc.region import Region
-from graphc.types import TensorType
+from graphc.types import tensor_type
 
 Pair = tuple[Node, Node]  # a stand-in in a body, and the operand that it stands for
-
-
-def stand_in(type: TensorType) -> Node:
-    """A new variable of the type."""
-    return variable(INPUT, "x", type.dtype, type.shape)
 
 
 def opened(body: Region) -> tuple[list[Node], list[Node]]:
@@ -96,18 +94,59 @@ def carried_along(turn: Turn, tangents: Sequence[Node | None]) -> tuple[dict[int
         moving |= {k: stand_in(turn.carries[k].tensor) for k in more}
 
 
-def vjp_of(f: Callable[..., Sequence[Node]], g: Sequence[Node | None], inputs: Sequence[Node]) -> list[Node | None]:
+def never(x: Node) -> Node:
+    """The mask of a cotangent of x that is 0 everywhere."""
+    return broadcast_to(asarray(False), x.shape)
+
+
+def loop_reads(body: Region, carries: int, k: int, also: Sequence[Node] = ()) -> list[int]:
+    """The operands of a loop on which its output k depends, over all turns; `also`: what decides how many turns there are."""
+    operand = {x: i for i, x in enumerate(body.inputs[1:])}
+    found = {k} if k < carries else set()
+    seen: set[Node] = set()
+    stack = [*body.outputs[k : k + 1], *also]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        stack += node.inputs
+        i = operand.get(node)
+        if i is not None:
+            found.add(i)
+            stack += body.outputs[i : i + 1] if i < carries else ()
+    return sorted(found)
+
+
+def plain_vjp(rule: Callable[..., Sequence[Cotangent | None]]) -> Callable[..., list[Node | None]]:
+    """The vjp of an op by its rule for `Traits.through`, without masks."""
+
+    def vjp(g: Sequence[Node | None], out: Sequence[Node], *inputs: Node, **params: Any) -> list[Node | None]:
+        found = rule([None if u is None else Cotangent(u, None) for u in g], [False] * len(inputs), out, *inputs, **params)
+        return [None if cotangent is None else cotangent.value for cotangent in found]
+
+    return vjp
+
+
+def vjp_of(
+    f: Callable[..., Sequence[Node]], g: Sequence[Cotangent | None], wanted: Sequence[bool], inputs: Sequence[Node]
+) -> list[Cotangent | None]:
     """The cotangents of `inputs` for those of the values f(*inputs), where f makes nodes of nodes; None where none arrives.
 
     For an op whose derivative is that of another form of it. f is called on stand-ins, as one input may be made of another.
     """
     xs = [stand_in(x.tensor) for x in inputs]
-    seeds = [(y, stand_in(u.tensor), u) for y, u in zip(f(*xs), g) if u is not None and is_float(u.dtype)]
-    found = pull_back([(y, u) for y, u, _ in seeds], {x for x in xs if is_float(x.dtype)})
-    reached = [x for x in xs if x in found]
-    settled = replace([found[x] for x in reached], dict([*zip(xs, inputs), *[(u, given) for _, u, given in seeds]]))
-    arrived = dict(zip(reached, settled))
-    return [arrived.get(x) for x in xs]
+    given: dict[Node, Node] = dict(zip(xs, inputs))
+    seeds = []
+    for y, u in zip(f(*xs), g):
+        if u is not None and is_float(u.value.dtype):
+            seed = Cotangent(stand_in(u.value.tensor), None if u.mask is None else stand_in(u.mask.tensor))
+            seeds.append((y, seed))
+            given |= {x: v for x, v in zip(seed, u) if x is not None and v is not None}
+    found = pull_back_masked(seeds, {x for x in xs if is_float(x.dtype)}, selecting={x for x, is_wanted in zip(xs, wanted) if is_wanted})
+    parts = [part for x in xs if x in found for part in found[x] if part is not None]
+    settled = dict(zip(parts, replace(parts, given)))
+    return [Cotangent(settled[c.value], None if c.mask is None else settled[c.mask]) if (c := found.get(x)) else None for x in xs]
 
 
 def lifted(found: Iterable[tuple[Node, bool]], size: Size) -> list[Node]:
@@ -117,4 +156,4 @@ def lifted(found: Iterable[tuple[Node, bool]], size: Size) -> list[Node]:
 
 def with_lanes(x: Node, size: Size) -> Node:
     """A stand-in for what x stands for, in all lanes."""
-    return variable(INPUT, "x", x.dtype, (size, *x.shape))
+    return stand_in(tensor_type(x.dtype, (size, *x.shape)))

@@ -14,17 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.control.blocks import block_length, scan_in_blocks
-from graphc.control.bodies import Pair, Turn, carried_along, carried_into, read_of, stand_in, vjp_of
+from graphc.control.bodies import Pair, Turn, carried_along, carried_into, never, read_of, vjp_of
 from graphc.control.residuals import kept_of_each_turn
-from graphc.derivatives.grad import pull_back
+from graphc.control.tracing import stand_in
+from graphc.derivatives.grad import Cotangent, passes, pull_back_masked, selects
 from graphc.derivatives.user_trees import zeros_like
 from graphc.dims import Size
 from graphc.dtypes import is_float
-from graphc.ir import Node, replace
-from graphc.region import Region
+from graphc.ir import Node, Op, replace
+from graphc.region import Region, everywhere
 
 MakeScan = Callable[..., tuple[Node, ...]]  # `graphc.control.scan.scan_node`
 Parts = Sequence["Node | None"]
+Cotangents = Sequence["Cotangent | None"]
 
 
 def _looped(
@@ -66,38 +68,99 @@ def scan_jvp(
 
 
 def scan_vjp(
-    scan: MakeScan, g: Parts, out: Sequence[Node], *inputs: Node, carries: int, sequences: int, body: Region, **how: Any
-) -> list[Node | None]:
-    """The cotangents of inits, xs and captured operands; None where none arrives."""
+    scan: MakeScan, g: Cotangents, wanted: Sequence[bool], out: Sequence[Node], *inputs: Node,
+    carries: int, sequences: int, body: Region, **how: Any,
+) -> list[Cotangent | None]:  # fmt: skip
+    """The cotangents of inits, xs and captured operands, with their masks where they are wanted; None where none arrives."""
     turn = Turn.of(body, carries, sequences)
-    made = [*turn.after, *turn.ys]
-    arriving = [k for k, u in enumerate(g) if u is not None and is_float(made[k].dtype)]
-    pulled = carried_into([made[k] for k in arriving], turn.carries, turn.after)
-    us = {k: stand_in(made[k].tensor) for k in sorted({*pulled, *arriving})}
-    found = pull_back([(made[k], u) for k, u in us.items()], {x for x in turn.inputs if is_float(x.dtype)})
-    ends = [turn.carries[k] for k in us if k < carries]
-    sums = {w: stand_in(w.tensor) for w in turn.captured if w in found}
-    reached = [x for x in turn.rows if x in found]
-    results = [found[c] if c in found else zeros_like(c) for c in ends]
-    results += [*[total + found[w] for w, total in sums.items()], *[found[x] for x in reached]]
-
+    us, masks, found = _pulled(turn, g, {x for x, m in zip(turn.inputs, wanted) if m}, out[0].inputs[0].op)
+    back = _Reverse()
+    for k in [k for k in us if k < carries]:
+        c, u = turn.carries[k], g[k]
+        pulled = found.get(c) or Cotangent(zeros_like(c), never(c))
+        back.carry((c, "value"), us[k], u.value if u is not None else zeros_like(out[k]), pulled.value)
+        if k in masks:
+            assert pulled.mask is not None
+            back.carry((c, "mask"), masks[k], u.mask if u is not None and u.mask is not None else never(out[k]), pulled.mask)
     operands = dict(zip(turn.inputs, inputs))
-    at_hand, given = [turn.index, *turn.rows], {*us.values(), *sums.values()}
-    cut = kept_of_each_turn(results, turn.carries, at_hand, given, length=how["length"], checkpoint=how["checkpoint"])
+    for w in [w for w in turn.captured if w in found]:
+        value, mask = found[w]
+        total = stand_in(w.tensor)
+        back.carry((w, "value"), total, zeros_like(operands[w]), total + value)
+        if mask is not None:
+            ever = stand_in(mask.tensor)
+            back.carry((w, "mask"), ever, never(operands[w]), ever | mask)
+    for x in [x for x in turn.rows if x in found]:
+        value, mask = found[x]
+        back.ys[x, "value"] = value
+        if mask is not None:
+            back.ys[x, "mask"] = mask
+    at_hand, given = [turn.index, *turn.rows], {*us.values(), *masks.values(), *[x for x, _ in back.carried]}
+    cut = kept_of_each_turn(back.results, turn.carries, at_hand, given, length=how["length"], checkpoint=how["checkpoint"])
     if cut is None:
-        return _vjp_in_blocks(scan, g, inputs, carries=carries, sequences=sequences, body=body, **how)
+        return _vjp_in_blocks(scan, g, wanted, inputs, carries=carries, sequences=sequences, body=body, **how)
     kept = _kept(scan, turn, operands, cut, out[carries:], **how)
-    results = replace(results, {node: row for node, row, _ in kept})
-    begin = {k: (u, v if (v := g[k]) is not None else zeros_like(out[k])) for k, u in us.items()}
-    back = _looped(
-        scan, results, turn.index,
-        [*[pair for k, pair in begin.items() if k < carries], *[(total, zeros_like(operands[w])) for w, total in sums.items()]],
-        [*[(row, array) for _, row, array in kept], *[(x, operands[x]) for x in turn.rows], *[p for k, p in begin.items() if k >= carries]],
-        [(w, operands[w]) for w in turn.captured],
-        **{**how, "reverse": not how["reverse"]},
+    arriving = [(us[k], u.value) for k, u in enumerate(g) if u is not None and k >= carries and k in us]
+    arriving += [(masks[k], u.mask) for k, u in enumerate(g) if u is not None and k >= carries and k in masks and u.mask is not None]
+    made = _looped(
+        scan, replace(back.results, {node: row for node, row, _ in kept}), turn.index, back.carried,
+        [*[(row, array) for _, row, array in kept], *[(x, operands[x]) for x in turn.rows], *arriving],
+        [(w, operands[w]) for w in turn.captured], **{**how, "reverse": not how["reverse"]},
     )  # fmt: skip
-    arrived = dict(zip([*ends, *sums, *reached], back))
-    return [arrived.get(x) for x in turn.inputs]
+    arrived = dict(zip(back.places, made))
+    return [Cotangent(arrived[x, "value"], arrived.get((x, "mask"))) if (x, "value") in arrived else None for x in turn.inputs]
+
+
+class _Reverse:
+    """The reverse loop as it is put together: what it carries and gives, each by the input of the forward body that it is of."""
+
+    def __init__(self) -> None:
+        self.carried: list[Pair] = []
+        self.next: dict[tuple[Node, str], Node] = {}
+        self.ys: dict[tuple[Node, str], Node] = {}
+
+    def carry(self, place: tuple[Node, str], x: Node, begin: Node, after: Node) -> None:
+        self.carried.append((x, begin))
+        self.next[place] = after
+
+    @property
+    def results(self) -> list[Node]:
+        return [*self.next.values(), *self.ys.values()]
+
+    @property
+    def places(self) -> list[tuple[Node, str]]:
+        return [*self.next, *self.ys]
+
+
+def _pulled(turn: Turn, g: Cotangents, wanted: set[Node], own: Op) -> tuple[dict[int, Node], dict[int, Node], dict[Node, Cotangent]]:
+    """One turn in reverse: (stand-ins for the cotangents of results, for the masks of some, the cotangents of the turn's inputs).
+
+    A carry has a cotangent if one arrives, at the end or from a later turn. It has a mask if the one that arrives at the end has, or
+    none arrives there, and if each turn gives it one again: all are taken to have one, until a turn refutes it.
+    """
+    made, carries = [*turn.after, *turn.ys], turn.carries
+    arriving = [k for k, u in enumerate(g) if u is not None and is_float(made[k].dtype)]
+    pulled = carried_into([made[k] for k in arriving], carries, turn.after)
+    us = {k: stand_in(made[k].tensor) for k in sorted({*pulled, *arriving})}
+    sources = {x for x in turn.inputs if is_float(x.dtype)}
+    masked = {k for k in us if (u := g[k]) is None or u.mask is not None} if _masks_matter(made, g, wanted, own) else set()
+    while True:
+        masks = {k: stand_in(never(made[k]).tensor) for k in us if k in masked}
+        seeds = [(made[k], Cotangent(u, masks.get(k))) for k, u in us.items()]
+        found = pull_back_masked(seeds, sources, selecting=wanted | {carries[k] for k in masks if k < len(carries)})
+        lost = {k for k in masked if k < len(carries) and carries[k] in found and found[carries[k]].mask is None}
+        if not lost:
+            asked = {*wanted, *carries}
+            return us, masks, {x: c if x in asked else Cotangent(c.value, None) for x, c in found.items()}
+        masked -= lost
+
+
+def _masks_matter(made: Sequence[Node], g: Cotangents, wanted: set[Node], own: Op) -> bool:
+    """Whether masks arrive or may arise in the body, and are of use there or outside."""
+    nodes = list(everywhere(made))
+    arise = any(u is not None and u.mask is not None for u in g)
+    arise = arise or any(n.op.traits.masks or (n.op.traits.through and n.op is not own) for n in nodes)
+    return arise and (bool(wanted) or any(n.op.elementwise and selects(n) and passes(n) for n in nodes))
 
 
 def _kept(
@@ -114,8 +177,8 @@ def _kept(
 
 
 def _vjp_in_blocks(
-    scan: MakeScan, g: Parts, inputs: Sequence[Node], *, length: Size, checkpoint: str | int | None, **how: Any
-) -> list[Node | None]:
+    scan: MakeScan, g: Cotangents, wanted: Sequence[bool], inputs: Sequence[Node], *, length: Size, checkpoint: str | int | None, **how: Any
+) -> list[Cotangent | None]:
     """The cotangents of the inputs, by the same loop in blocks."""
     made = lambda *xs: scan_in_blocks(scan, xs, block_length(length), length=length, **how)
-    return vjp_of(made, g, inputs)
+    return vjp_of(made, g, wanted, inputs)

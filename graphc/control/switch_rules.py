@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, lifted, opened, read_of, stand_in, with_lanes
+from graphc.control.bodies import Pair, lifted, never, opened, read_of, with_lanes
+from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import batch
 from graphc.derivatives.forward import push_forward
-from graphc.derivatives.grad import pull_back
+from graphc.derivatives.grad import Cotangent, pull_back_masked
 from graphc.derivatives.user_trees import zeros_like
 from graphc.dims import Size
 from graphc.dtypes import is_float
 from graphc.ir import Node, replace
 from graphc.ops.arithmetic import clip
 from graphc.ops.compare import where
+from graphc.ops.registry import asarray
 from graphc.ops.shape import reshape
+from graphc.ops.spread import broadcast_to
 from graphc.region import Region
 
 MakeSwitch = Callable[..., tuple[Node, ...]]  # `graphc.control.switch.switch_node`
@@ -38,18 +41,37 @@ def _switched(switch: MakeSwitch, index: Node, results: Sequence[Sequence[Node]]
 
 
 def switch_vjp(
-    switch: MakeSwitch, g: Parts, out: Sequence[Node], index: Node, *inputs: Node, branches: tuple[Region, ...]
-) -> list[Node | None]:
-    """The cotangents of the operands; None where no branch passes one on."""
+    switch: MakeSwitch, g: Sequence[Cotangent | None], wanted: Sequence[bool], out: Sequence[Node], index: Node, *inputs: Node,
+    branches: tuple[Region, ...],
+) -> list[Cotangent | None]:  # fmt: skip
+    """The cotangents of the operands, with their masks where they are wanted; None where no branch passes one on.
+
+    A branch that does not read an operand gives it a 0 that is masked: what the operand was made of is not there for this branch.
+    """
     xs, made = _opened(branches)
-    us = [(k, stand_in(u.tensor), u) for k, u in enumerate(g) if u is not None and is_float(u.dtype)]
-    sources = {x for x in xs if is_float(x.dtype)}
-    found = [pull_back([(ys[k], u) for k, u, _ in us], sources) for ys in made]
+    given: dict[int, Cotangent] = {k: u for k, u in enumerate(g) if u is not None and is_float(u.value.dtype)}
+    seeds = {k: Cotangent(stand_in(u.value.tensor), None if u.mask is None else stand_in(u.mask.tensor)) for k, u in given.items()}
+    sources, selecting = {x for x in xs if is_float(x.dtype)}, {x for x, is_wanted in zip(xs, wanted[1:]) if is_wanted}
+    found = [pull_back_masked([(ys[k], u) for k, u in seeds.items()], sources, selecting=selecting) for ys in made]
     reached = [x for x in xs if any(x in f for f in found)]
-    results = [[f[x] if x in f else zeros_like(x) for x in reached] for f in found]
-    pairs = [*zip(xs, inputs), *[(u, given) for _, u, given in us]]
-    arrived = dict(zip(reached, _switched(switch, index, results, pairs))) if reached else {}
-    return [None, *[arrived.get(x) for x in xs]]
+    masked = [x for x in reached if x in selecting and any(x not in f or f[x].mask is not None for f in found)]
+    if not reached:
+        return [None] * (1 + len(inputs))
+    results = []
+    for f in found:
+        parts = {x: f.get(x) or Cotangent(zeros_like(x), never(x)) for x in reached}
+        results.append([*[parts[x].value for x in reached], *[_shown(parts[x]) for x in masked]])
+    pairs = [*zip(xs, inputs), *[(x, v) for k, u in seeds.items() for x, v in zip(u, given[k]) if x is not None and v is not None]]
+    arrived = _switched(switch, index, results, pairs)
+    masks = dict(zip(masked, arrived[len(reached) :]))
+    values = dict(zip(reached, arrived))
+    return [None, *[Cotangent(values[x], masks.get(x)) if x in values else None for x in xs]]
+
+
+def _shown(cotangent: Cotangent) -> Node:
+    """The mask, all True where nothing is known."""
+    mask = cotangent.mask
+    return broadcast_to(asarray(True), cotangent.value.shape) if mask is None else mask
 
 
 def switch_jvp(

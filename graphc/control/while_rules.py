@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, Turn, carried_along, read_of, stand_in, vjp_of, with_lanes
+from graphc.control.bodies import Pair, Turn, carried_along, read_of, vjp_of, with_lanes
 from graphc.control.scan import scan_node
 from graphc.control.switch import switch_node
+from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import batch, lift
+from graphc.derivatives.grad import Cotangent
 from graphc.derivatives.user_trees import zeros_like
 from graphc.dims import Size
 from graphc.dtypes import bool_, int64
@@ -54,14 +56,15 @@ def _split(index: Node, pairs: Sequence[Pair]) -> tuple[list[Node], list[Node]]:
 
 
 def while_vjp(
-    g: Parts, out: Sequence[Node], *inputs: Node, carries: int, max_steps: Size | None, condition: Region, body: Region
-) -> list[Node | None]:
+    g: Sequence[Cotangent | None], wanted: Sequence[bool], out: Sequence[Node], *inputs: Node,
+    carries: int, max_steps: Size | None, condition: Region, body: Region,
+) -> list[Cotangent | None]:  # fmt: skip
     """The cotangents of inits and captured operands; None where none arrives."""
     if max_steps is None:
         what = "the reverse derivative of while_loop needs max_steps: memory for so many turns is kept"
         hint = "give while_loop max_steps=, or fori_loop bounds that are no nodes; jvp needs neither"
         fail(NotDifferentiableError, what, out[0].inputs[0], hint=hint)
-    return vjp_of(lambda *xs: _as_scan(xs, carries, max_steps, condition, body), g, inputs)
+    return vjp_of(lambda *xs: _as_scan(xs, carries, max_steps, condition, body), g, wanted, inputs)
 
 
 def _as_scan(inputs: Sequence[Node], carries: int, max_steps: Size, condition: Region, body: Region) -> tuple[Node, ...]:

@@ -13,6 +13,7 @@ from graphc.program.kernel import (
     stores_where_it_loads,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
+from graphc.program.scalar_code import Choice, Put, ScalarCode, Turns
 from graphc.program.steps import (
     NO_FAULT,
     Asked,
@@ -42,6 +43,7 @@ __all__ = [
     "Branch",
     "Buffer",
     "Check",
+    "Choice",
     "HostCall",
     "Kernel",
     "Launch",
@@ -49,9 +51,12 @@ __all__ = [
     "Loop",
     "Operand",
     "Program",
+    "Put",
+    "ScalarCode",
     "Stage",
     "Step",
     "Store",
+    "Turns",
     "View",
     "copy_kernel",
     "format_kernel",

@@ -16,6 +16,7 @@ import numpy as np
 from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Dim, Size, Symbol
+from graphc.program.scalar_code import ScalarCode, Turns
 from graphc.scalars import Scalar, order
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
@@ -29,11 +30,13 @@ class Axis:
     extent: Size
 
 
-_INDEX: dict[str, list[Dim]] = {"i": [], "r": []}
+_INDEX: dict[str, list[Dim]] = {"i": [], "r": [], "j": []}
 
 
 def loop_index(position: int, kind: str = "i") -> Dim:
-    """The process-wide index symbol of an axis position, so that equal kernels are equal: `i0, i1, ...`, reduced `r0, ...`."""
+    """The process-wide index symbol of an axis position, so that equal kernels are equal: `i0, i1, ...`, reduced `r0, ...`,
+    turns of scalar code `j0, ...`.
+    """
     pool = _INDEX[kind]
     while len(pool) <= position:
         pool.append(dims.axis(f"{kind}{len(pool)}"))
@@ -97,13 +100,14 @@ class Operand:
 
 @dataclass(frozen=True)
 class Kernel:
-    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter"."""
+    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "scalar"."""
 
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]
     operands: tuple[Operand, ...]
     kind: str = "loops"
     scratch: tuple[tuple[np.dtype, Size], ...] = ()  # dtype and elements of what code generation keeps beside: no stage names it
+    code: ScalarCode | None = None  # kind "scalar", which has neither axes nor stages
 
     def scalars(self) -> Iterator[Scalar]:
         for stage in self.stages:
@@ -112,13 +116,15 @@ class Kernel:
                 yield stage.factor
             for store in stage.stores:
                 yield from store.at
+        if self.code is not None:
+            yield from self.code.scalars()
 
     def __hash__(self) -> int:
         return self._hash
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.axes, self.stages, self.operands, self.kind, self.scratch))
+        return hash((self.axes, self.stages, self.operands, self.kind, self.scratch, self.code))
 
     @cached_property
     def parts(self) -> list[Scalar]:
@@ -127,9 +133,21 @@ class Kernel:
 
     @cached_property
     def loaded(self) -> frozenset[int]:
-        """The operands whose elements it loads or adds to."""
+        """The operands whose elements it loads, adds to, or keeps where it writes to others."""
         added = {store.slot for stage in self.stages for store in stage.stores if store.mode == "add"}
-        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added)
+        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added | self.updated)
+
+    @cached_property
+    def updated(self) -> frozenset[int]:
+        """The operands of which a scatter writes some elements, and begins with what they hold."""
+        if self.kind != "scatter":
+            return frozenset()
+        first, filled = self.stages[0], set[int]()
+        for store in first.stores:
+            along = [(i, n) for i, n in zip(store.at, self.operands[store.slot].shape, strict=True) if n != 1]
+            if along == [(sc.index(a.index), a.extent) for a in first.axes]:
+                filled.add(store.slot)
+        return frozenset(k for k, o in enumerate(self.operands) if o.written and k not in filled)
 
     def sizes(self) -> tuple[Symbol, ...]:
         """The size symbols the code needs as arguments, in a fixed order."""
@@ -143,6 +161,9 @@ class Kernel:
                 found |= dims.symbols(s.param)
         for extent in [a.extent for a in self.all_axes()] + [s for o in self.operands for s in o.shape] + [n for _, n in self.scratch]:
             found |= dims.symbols(extent)
+        for step in () if self.code is None else self.code.walk():
+            if isinstance(step, Turns) and step.extent is not None:
+                found |= dims.symbols(step.extent)
         return tuple(sorted(s for s in found if s.kind == "size"))
 
     def all_axes(self) -> list[Axis]:

@@ -92,9 +92,14 @@ class Program:
         return tuple([step for step in self.numbered if isinstance(step, Loop)])
 
     @cached_property
+    def interruptible(self) -> tuple[int, ...]:
+        """The numbers of the loops at whose turns a call may be left for signals to be seen to."""
+        return tuple([k for k, step in enumerate(self.numbered) if step.bound and step.can_fail])
+
+    @cached_property
     def viewed(self) -> frozenset[int]:
         """The aliases that a `View` places."""
-        return frozenset(b for step in self.numbered for b in step.placed)
+        return frozenset(b for step in self.numbered for b, _ in step.placed)
 
     @cached_property
     def counters(self) -> tuple[Symbol, ...]:

@@ -9,7 +9,8 @@ from graphc import dims
 from graphc.dtypes import SHORT
 from graphc.program.kernel import Kernel
 from graphc.program.program import PLANNED, Program
-from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step, View
+from graphc.program.scalar_code import ScalarCode, Turns
+from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step
 from graphc.scalars import format_index, format_scalar
 
 
@@ -27,7 +28,35 @@ def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
         where = "".join(f" -> b{s.slot}[{', '.join(format_index(i) for i in s.at)}]{'+=' if s.mode == 'add' else ''}" for s in stage.stores)
         scan = f"{stage.scan} scan " if stage.scan else ""
         lines.append(f"    t{k}: {SHORT[stage.dtype]}{over} = {scan}{reduced}{format_scalar(stage.body)}{where}")
+    if kernel.code is not None:
+        lines += _code(kernel.code, "  ")
     return "\n".join(lines)
+
+
+def _code(code: ScalarCode, pad: str) -> list[str]:
+    """Scalar code, a line for each thing that it does."""
+    lines: list[str] = []
+    for step in code.steps:
+        if isinstance(step, Turns):
+            lines += [f"{pad}t{k}: {SHORT[x.dtype]} = {format_scalar(x)}" for k, x in zip(step.carries, step.initial, strict=True)]
+            lines.append(f"{pad}for {turns_of(step)}:")
+            lines += _code(step.body, pad + "  ")
+            lines += [f"{pad}  next t{k} = {format_scalar(x)}" for k, x in zip(step.carries, step.after, strict=True)]
+            lines += [f"{pad}t{step.count} = turns"] * (step.count is not None)
+            continue
+        for k, (inside, values) in enumerate(step.branches):
+            lines.append(f"{pad}branch {k} of {format_scalar(step.chosen)}:")
+            lines += _code(inside, pad + "  ")
+            lines += [f"{pad}  t{n}: {SHORT[x.dtype]} = {format_scalar(x)}" for n, x in zip(step.results, values, strict=True)]
+    lines += [f"{pad}b{p.slot}[{', '.join(map(format_index, p.at))}] = {format_scalar(p.value)}" for p in code.puts]
+    return lines
+
+
+def turns_of(step: Turns) -> str:
+    """`j0 in n while t3 < 1.0, 4 at once`."""
+    among = "" if step.extent is None else f" in {step.extent}"
+    until = "" if step.condition is None else f" while {format_scalar(step.condition)}"
+    return f"{step.index}{among}{until}" + (f", {step.unroll} at once" if step.unroll > 1 else "")
 
 
 def format_program(program: Program) -> str:
@@ -58,7 +87,7 @@ class _Steps:
         """The steps of a list; views that stand together in one line."""
         for placed, together in groupby(steps, lambda step: bool(step.placed)):
             if placed:
-                self.lines.append(indent + "place " + ", ".join(f"%{s.buffer} at {s.offset}" for s in together if isinstance(s, View)))
+                self.lines.append(indent + "place " + ", ".join(f"%{b} at {offset}" for step in together for b, offset in step.placed))
             else:
                 for step in together:
                     self.step(step, indent)

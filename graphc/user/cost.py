@@ -11,6 +11,7 @@ from graphc import scalars as sc
 from graphc.costs import Kind, kind
 from graphc.dims import Size, Symbol
 from graphc.program import PLANNED, Axis, Below, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, walk
+from graphc.scalars import Scalar
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
@@ -85,13 +86,21 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
         nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
     for axes, stages in nests.items():
         points = _points((*kernel.axes, *axes), env)
-        body = sc.order([stage.body for stage in stages])
-        kinds = [kind(s) for s in body]
-        hard = kinds.count(Kind.MATH)
-        simple = kinds.count(Kind.LIGHT) + kinds.count(Kind.SLOW) + sum(s.op == "fma" for s in body)
+        simple, hard = _counted([stage.body for stage in stages])
         operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
         transcendental += points * hard
+    for loops, values in () if kernel.code is None else kernel.code.by_loops():
+        turns = math.prod([1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0) for loop in loops])
+        simple, hard = _counted(values)
+        operations, transcendental = operations + turns * (simple + hard), transcendental + turns * hard
     return operations, transcendental
+
+
+def _counted(bodies: Iterable[Scalar]) -> tuple[int, int]:
+    """Operations that are instructions, and those that are functions."""
+    body = sc.order(bodies)
+    kinds = [kind(s) for s in body]
+    return kinds.count(Kind.LIGHT) + kinds.count(Kind.SLOW) + sum(s.op == "fma" for s in body), kinds.count(Kind.MATH)
 
 
 def _points(axes: Sequence[Axis], env: Mapping[Symbol, int]) -> int:

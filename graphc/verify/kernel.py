@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NoReturn
 
@@ -11,9 +11,10 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError
 from graphc.ops.registry import OPS
-from graphc.program import NEUTRAL_COMBINES, Axis, Kernel, Stage, Store, format_kernel
+from graphc.program import NEUTRAL_COMBINES, Axis, Kernel, Put, ScalarCode, Stage, Store, format_kernel
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
+from graphc.verify.scalar_code import code_fault
 
 COMBINES = (*NEUTRAL_COMBINES, "recur")
 POSITIONS = ("argmax", "argmin")
@@ -22,11 +23,15 @@ POSITIONS = ("argmax", "argmin")
 @lru_cache(maxsize=4096)
 def verify_kernel(kernel: Kernel) -> None:
     """Raise CompileError unless a kernel is well formed by itself."""
-    if kernel.kind != "loops" and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
+    if kernel.kind not in ("loops", "scalar") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
         _broken(f"a kernel of the unknown kind {kernel.kind!r}", kernel)
+    if (kernel.kind == "scalar") != (kernel.code is not None):
+        _broken(f"a kernel of kind {kernel.kind!r} {'without' if kernel.code is None else 'with'} scalar code", kernel)
     outer = _bind({}, kernel.axes, "the kernel", kernel)
     stored: set[int] = set()
     loaded: set[int] = set()
+    if kernel.code is not None:
+        stored, loaded = _code(kernel, kernel.code)
     for k, stage in enumerate(kernel.stages):
         name = f"stage t{k}"
         own = _bind(outer, stage.axes, name, kernel)
@@ -45,6 +50,31 @@ def verify_kernel(kernel: Kernel) -> None:
             _broken(f"operand b{slot} is marked {marked}, but {stores} stage stores to it", kernel)
         if slot not in stored | loaded:
             _broken(f"operand b{slot} is neither read nor written", kernel)
+
+
+def _code(kernel: Kernel, code: ScalarCode) -> tuple[set[int], set[int]]:
+    """The operands that scalar code stores and loads: none is both, for what it loads may be kept in a register."""
+    if kernel.stages or kernel.axes:
+        _broken("scalar code has neither axes nor stages beside it", kernel)
+
+    def load_fault(s: Scalar, bound: Mapping[Symbol, Size]) -> str:
+        return _load_fault(s, bound, kernel)
+
+    def put_fault(put: Put, bound: Mapping[Symbol, Size]) -> str:
+        if not 0 <= put.slot < len(kernel.operands):
+            return f"a store to b{put.slot}, which is no operand"
+        if kernel.operands[put.slot].dtype != put.value.dtype:
+            return f"{put.value.dtype} is stored to b{put.slot}, which holds {kernel.operands[put.slot].dtype}"
+        fault = _place_fault(put.slot, put.at, bound, kernel)
+        return f"a store out of place: {fault}" if fault else ""
+
+    fault = code_fault(code, load_fault, put_fault)
+    if fault:
+        _broken(fault, kernel)
+    stored, loaded = {put.slot for put in code.stored}, {s.param[0] for s in kernel.parts if s.op == "load"}
+    if stored & loaded:
+        _broken(f"b{min(stored & loaded)} is loaded and stored by scalar code", kernel)
+    return stored, loaded
 
 
 def values_of(stage: Stage) -> tuple[Scalar, ...]:
@@ -101,18 +131,22 @@ def _leaf_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kern
         loose = unbound(s.param, bound)
         return f"the loop index {loose[0]} is not bound here" if loose else ""
     if s.op == "load":
-        slot, masked = s.param
-        if not 0 <= slot < len(kernel.operands):
-            return f"there is no operand b{slot}"
-        at = s.args[:-1] if masked else s.args
-        if masked and s.args[-1].dtype != bool_:
-            return f"the mask is {s.args[-1].dtype}"
-        if s.dtype != kernel.operands[slot].dtype:
-            return f"b{slot} holds {kernel.operands[slot].dtype}, not {s.dtype}"
-        return _place_fault(slot, at, {} if masked else bound, kernel)
+        return _load_fault(s, bound, kernel)
     if s.op == "local":
         return _local_fault(s, bound, stage, k, kernel)
     return f"{s.op} has no meaning in a kernel" if s.op in ("fetch", "arg") else ""
+
+
+def _load_fault(s: Scalar, bound: Mapping[Symbol, Size], kernel: Kernel) -> str:
+    slot, masked = s.param
+    if not 0 <= slot < len(kernel.operands):
+        return f"there is no operand b{slot}"
+    at = s.args[:-1] if masked else s.args
+    if masked and s.args[-1].dtype != bool_:
+        return f"the mask is {s.args[-1].dtype}"
+    if s.dtype != kernel.operands[slot].dtype:
+        return f"b{slot} holds {kernel.operands[slot].dtype}, not {s.dtype}"
+    return _place_fault(slot, at, {} if masked else bound, kernel)
 
 
 def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
@@ -133,7 +167,7 @@ def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, ker
     return ""
 
 
-def _place_fault(slot: int, at: Sequence[Scalar], bound: dict[Symbol, Size], kernel: Kernel) -> str:
+def _place_fault(slot: int, at: Sequence[Scalar], bound: Mapping[Symbol, Size], kernel: Kernel) -> str:
     """What is wrong with an index of operand `slot`; reach is checked where `bound` gives the loops."""
     shape = kernel.operands[slot].shape
     if len(at) != len(shape):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
@@ -13,7 +13,7 @@ from graphc.dims import Size, Symbol
 from graphc.ir import Graph, Node
 from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import Loops, in_order
-from graphc.program import loop_index
+from graphc.program import ScalarCode, loop_index
 from graphc.scalars import Scalar
 
 
@@ -62,8 +62,10 @@ class Cluster:
     costly: int = 0
     reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
     loops: Loops = ()  # of each axis of a full element the position of its loop
+    bodies: dict[object, Scalar] = field(default_factory=dict)  # elements of values that are substituted, as read in its loops
     scans: bool = False  # whether the inner loops must take their steps in order
     limits: Limits = field(default_factory=Limits)
+    code: ScalarCode | None = None  # kind "scalar": what it computes, Put(k) to member k
     control: Control | None = None  # kind "control": a loop, a branch or a call, which has no members
 
     def __post_init__(self) -> None:
@@ -82,6 +84,11 @@ class Cluster:
     def full(self) -> bool:
         limit = self.limits.loop if self.domain else self.limits.straight
         return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= self.limits.functions)
+
+
+def indices(at: Sequence[Size | Scalar]) -> tuple[Scalar, ...]:
+    """An index as Scalars."""
+    return tuple([i if isinstance(i, Scalar) else sc.index(i) for i in at])
 
 
 @cache

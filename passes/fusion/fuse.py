@@ -15,7 +15,7 @@ decision takes constant time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from graphc import scalars as sc
@@ -35,15 +35,10 @@ from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
 from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
-from graphc.passes.fusion.several import computed_by, operands, siblings, values
+from graphc.passes.fusion.scalar_loops import over_values, scalar_code
+from graphc.passes.fusion.several import checked_indices, computed_by, operands, siblings, values
 from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
 from graphc.target import Target
-
-
-def checked_indices(node: Node) -> list[tuple[Node, Size]]:
-    """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
-    checked = node.op.traits.checked
-    return [] if checked is None else checked(node)
 
 
 def fuse(graph: Graph, target: Target | None = None, depth: int = 0) -> Fused:
@@ -58,13 +53,15 @@ class _Fuser:
     def __init__(self, graph: Graph, target: Target | None, depth: int) -> None:
         self.target, self.depth = target, depth
         self.limits = allowed = limits(target)
-        chosen = [boolean for node in graph.order for boolean in asked(node)]
+        codes = {node: scalar_code(node, allowed) for node in graph.order if node.op.regions}
+        self.codes = {node: code for node, code in codes.items() if code is not None}  # loops and branches that are a kernel each
+        chosen = [boolean for node, code in codes.items() if code is None for boolean in asked(node)]
         checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
         self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)
         self.siblings = siblings(self.order)
-        controls = {source for node in self.order if is_control(source := computed_by(node))}
+        controls = {source for node in self.order if is_control(source := computed_by(node)) and source not in self.codes}
         kept = {*graph.outputs, *checked, *(i for node in controls for i in stored_operands(node))}  # loops and branches read by address
         self.onward = onward(self.order, kept)
         self.required = self._required(kept)
@@ -293,13 +290,24 @@ class _Fuser:
     # -- loops and branches -------------------------------------------------------------------------------------
     def _control(self, node: Node) -> None:
         """A loop, a branch or a call, with all of its outputs that are read: a cluster of its own without members."""
-        gets = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}
+        gets, source = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}, computed_by(node)
+        if source in self.codes:
+            self._coded(source, gets)
+            return
         cluster = self._new((), 0, "control", closed=True)
-        cluster.control = control(computed_by(node), gets, self.depth, lambda graph, depth: fuse(graph, self.target, depth))
+        cluster.control = control(source, gets, self.depth, lambda graph, depth: fuse(graph, self.target, depth))
         for k, get in gets.items():
             cluster.place[get] = k
             self.fused.home[get] = cluster
             self.latest[get] = cluster.index
+
+    def _coded(self, source: Node, gets: Mapping[int, Node]) -> None:
+        """One of scalar code: a kernel of its own."""
+        cluster = self._new((), 0, "scalar", closed=True)
+        read = lambda k, at, mask: self.elements.element(cluster, source.inputs[k], at, 0, mask)
+        cluster.code = over_values(self.codes[source], read, dict(zip(gets, range(len(gets)))))
+        for get in gets.values():
+            self._add(cluster, Member(get, sc.const(0, get.dtype), ()))
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
     def _alone(self, node: Node) -> None:

@@ -70,7 +70,7 @@ class StageBuilder:
         }  # fmt: skip
         self.number: dict[int, int] = {}  # member -> its stage
         self.kept: dict[int, Store] = {}  # where a later nest reads a member back
-        self.bodies: dict[tuple[int, Place], Scalar] = {}
+        self.known: dict[Place, dict[Scalar, Scalar]] = {}  # what Scalars of bodies have become at each place
 
     def build(self) -> list[Stage]:
         stages: list[Stage] = []
@@ -99,13 +99,11 @@ class StageBuilder:
     # -- bodies ---------------------------------------------------------------------------------------------------
     def body(self, k: int, place: Place) -> Scalar:
         """The body of member k as it reads at `place`: earlier inner values recomputed or loaded back."""
-        if (k, place) not in self.bodies:
-            self.bodies[k, place] = self._scalar(self.members[k].body, place)
-        return self.bodies[k, place]
+        return self._scalar(self.members[k].body, place)
 
     def _scalar(self, root: Scalar, place: Place) -> Scalar:
         leaf = lambda s, args: self.load(s, args) if s.op == "load" else self._local(s, args, place) if s.op == "local" else None
-        return replace_leaves(root, leaf)
+        return replace_leaves(root, leaf, known=self.known.setdefault(place, {}))
 
     def _local(self, s: Scalar, args: tuple[Scalar, ...], place: Place) -> Scalar:
         """Member s.param, read at `place`."""

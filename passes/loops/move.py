@@ -16,12 +16,14 @@ from dataclasses import replace
 
 from graphc import dims
 from graphc.derivatives.batch import batch
+from graphc.derivatives.user_trees import is_zeros
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.ir import replace as replaced
 from graphc.ops.contract import CONTRACT, contract
 from graphc.ops.create import iota
 from graphc.ops.registry import OPS
+from graphc.ops.spread import REDUCE, reduce
 from graphc.passes.loops.opened import Carry, OpenScan, Row, close_scan, depends, open_scan, stand_in
 
 ADD, SUBTRACT = OPS["add"], OPS["subtract"]
@@ -77,46 +79,59 @@ def _free(scan: OpenScan) -> int:
 def sink(scan: OpenScan) -> tuple[Node, ...] | None:
     """The outputs of the loop, products of which come behind it; None where none does."""
     order = scan.order()
+    changing = depends(order, scan.over)
     nexts = set(scan.order([c.next for c in scan.carries]))
-    sums = {k: part for k, c in enumerate(scan.carries) if (part := _accumulated(scan, c, order)) is not None}
+    sums = {k: found for k, c in enumerate(scan.carries) if (found := _accumulated(scan, c, order)) is not None}
+    products = [k for k, term in sums.items() if term.op is CONTRACT and all(i in changing for i in term.inputs)]
     late = {k: cut for k, y in enumerate(scan.ys) if (cut := _late(scan, y, nexts)) is not None}
-    if not sums and not late:
+    wanted = [i for k in products for i in sums[k].inputs] + [i for cut in late.values() for i in cut]
+    saved = list(dict.fromkeys([i for i in wanted if i in changing]))
+    stacked = {*saved, *[y for k, y in enumerate(scan.ys) if k not in late], *[r.leaf for r in scan.rows]}
+    behind = {*products, *[k for k, term in sums.items() if _summand(term) in stacked]}  # the terms are at hand there
+    if not behind and not late:
         return None
-    wanted = [i for _, product in sums.values() for i in product.inputs] + [i for cut in late.values() for i in cut]
-    saved = list(dict.fromkeys([i for i in wanted if i in depends(order, scan.over)]))
     count = len(scan.carries)
-    kept = [k for k in range(count) if k not in sums]
+    kept = [k for k in range(count) if k not in behind]
     ys = [y for k, y in enumerate(scan.ys) if k not in late]
+    saved = list(dict.fromkeys([*saved, *[_summand(sums[k]) for k in sorted(behind) if k not in products]]))
     closed = close_scan(replace(scan, carries=tuple([scan.carries[k] for k in kept]), ys=(*ys, *saved)))
     lanes = dict(zip(saved, closed[len(kept) + len(ys) :]))
-    carries, rows = iter(closed[: len(kept)]), iter(closed[len(kept) : len(kept) + len(ys)])
-    lasts = [_summed(scan.carries[k].init, *sums[k], lanes) if k in sums else next(carries) for k in range(count)]
-    found = iter(batch([scan.ys[k] for k in sorted(late)], lanes, scan.length))
-    return (*lasts, *[next(found)[0] if k in late else next(rows) for k in range(len(scan.ys))])
+    inside, rows = iter(closed[: len(kept)]), iter(closed[len(kept) : len(kept) + len(ys)])
+    lasts = [_summed(scan.carries[k], sums[k], lanes) if k in behind else next(inside) for k in range(count)]
+    outside = iter(batch([scan.ys[k] for k in sorted(late)], lanes, scan.length))
+    return (*lasts, *[next(outside)[0] if k in late else next(rows) for k in range(len(scan.ys))])
 
 
-def _accumulated(scan: OpenScan, carry: Carry, order: Sequence[Node]) -> tuple[Node, Node] | None:
-    """(the sum, the product in it) of a carry that only adds up products that change from turn to turn, and that nobody else reads."""
+def _accumulated(scan: OpenScan, carry: Carry, order: Sequence[Node]) -> Node | None:
+    """The term that a carry adds or subtracts in every turn, if that is all that happens to it and nobody else reads it."""
     total = carry.next
     if total.op is not ADD and total.op is not SUBTRACT:
         return None
     a, b = total.inputs
-    product = b if a is carry.leaf else a if b is carry.leaf and total.op is ADD else None
-    if product is None or product.op is not CONTRACT or product is carry.leaf:
-        return None
+    term = b if a is carry.leaf else a if b is carry.leaf and total.op is ADD else None
     readers = [n for n in order if any(i is carry.leaf for i in n.inputs)]
     results = [r for r in scan.results if r is total or r is carry.leaf]
-    changing = depends(order, scan.over)
     alone = len(readers) == 1 and len(results) == 1 and not any(i is total for n in order for i in n.inputs)
-    return (total, product) if alone and all(i in changing for i in product.inputs) else None
+    return term if alone and term is not carry.leaf else None
 
 
-def _summed(init: Node, total: Node, product: Node, lanes: dict[Node, Node]) -> Node:
-    """init + sum over the turns of the product: the turn becomes an axis that is summed."""
-    (la, lb, out), (a, b) = product.params[0], product.inputs
-    turn = max((*la, *lb), default=-1) + 1
-    every = contract(lanes[a], lanes[b], ((turn, *la), (turn, *lb), out))
-    return init + every if total.op is ADD else init - every
+def _summand(term: Node) -> Node:
+    """What a term is a sum of, along axes; the term itself where it is no sum."""
+    return term.inputs[0] if term.op is REDUCE and term.attrs["combine"] == "sum" else term
+
+
+def _summed(carry: Carry, term: Node, lanes: dict[Node, Node]) -> Node:
+    """What the carry begins as + the sum of its terms over the turns: the turn becomes an axis that is summed."""
+    if term.op is CONTRACT and term not in lanes:
+        (la, lb, out), (a, b) = term.params[0], term.inputs
+        turn = max((*la, *lb), default=-1) + 1
+        every = contract(lanes[a], lanes[b], ((turn, *la), (turn, *lb), out))
+    else:
+        axes = term.attrs["axes"] if _summand(term) is not term else ()
+        every = reduce(lanes[_summand(term)], (0, *[a + 1 for a in axes]), "sum")
+    if carry.next.op is SUBTRACT:
+        return carry.init - every
+    return every if is_zeros(carry.init) else carry.init + every
 
 
 def _late(scan: OpenScan, y: Node, nexts: Collection[Node]) -> list[Node] | None:

@@ -62,7 +62,7 @@ class Table:
     ) -> None:
         """after: the table whose normal forms the nodes remember; one that is its own normal form is offered only what `after` lacks."""
         self.rules = tuple([r for r in rules if r.floats in floats])
-        self._rest = None if after is None else Table([r for r in self.rules if r not in after.rules], floats)
+        self._late = self if after is None else Table([r for r in self.rules if r not in after.rules], floats)
         self._of = {r.root: tuple([s for s in self.rules if s.root in (r.root, None)]) for r in self.rules}
         self._everywhere = self._of.get(None, ())
         self._literals = frozenset([token(i) for r in self.rules if isinstance(r, Rule) for i in r.before.inputs])
@@ -70,16 +70,17 @@ class Table:
 
     def candidates(self, node: Node) -> tuple[AnyRule, ...]:
         """The rules that may match `node`."""
-        inputs = node.inputs
-        if self._rest is not None and node.normal is _ITSELF:
-            return self._rest.candidates(node)
-        rules = self._of.get(node.op.name, self._everywhere)
-        if not inputs or not rules:
+        table = self._late if node.normal is _ITSELF else self
+        rules = table._of.get(node.op.name, table._everywhere)
+        if not rules or not node.inputs:
             return ()
         if isinstance(node.type, tuple):  # rules on every op are written for one array
             return tuple([r for r in rules if r.root is not None])
-        if len(inputs) > MAX_ARITY:
-            return rules
+        return rules if len(node.inputs) > MAX_ARITY else table._at_a_glance(node, rules)
+
+    def _at_a_glance(self, node: Node, rules: tuple[AnyRule, ...]) -> tuple[AnyRule, ...]:
+        """Those of the rules that may match what a look at a node and its inputs shows."""
+        inputs = node.inputs
         first = inputs[0].type
         kind = first.dtype.kind if isinstance(first, TensorType) else ""
         glance: list[object] = [node.op, kind, inputs[0] is inputs[-1]]
@@ -158,13 +159,19 @@ class _Rewriting:
                     break
             else:
                 waiting.pop()
-                if path and (made := self._step(node := path[-1])) is not node:
-                    pending[node] = made
-                    waiting.append(iter((made,)))
+                if not path:
+                    break
+                node = path[-1]
+                form = self._resolved(node) if node in pending else self._step(node)
+                if form is None:  # that of what the node was rewritten to
+                    waiting.append(iter((pending[node],)))
                     if len(pending) > MAX_PENDING:
                         _not_terminating(node, self.log)
-                elif path:
-                    path.pop()
+                    continue
+                normal[node] = form
+                if memo:
+                    self.learned[node] = form
+                path.pop()
         if memo:
             _remember(self.learned, self.notes)
         return [normal[r] for r in roots]
@@ -179,15 +186,16 @@ class _Rewriting:
             _replay(node, self.log, self.reported)
         return True
 
-    def _step(self, node: Node) -> Node:
-        """What becomes of a node whose inputs are known: itself on their normal forms, or what a rule makes of it; itself at the end."""
+    def _resolved(self, node: Node) -> Node:
+        """The normal form of a node that was rewritten."""
+        made = self.pending.pop(node)
+        if made not in self.normal:
+            _not_terminating(node, self.log)
+        return self.normal[made]
+
+    def _step(self, node: Node) -> Node | None:
+        """The normal form of a node whose inputs are known; None where that is that of what it is on their normal forms, or by a rule."""
         normal = self.normal
-        made = self.pending.pop(node, None)
-        if made is not None:
-            if made not in normal:
-                _not_terminating(node, self.log)
-            normal[node] = self.learned[node] = normal[made]
-            return node
         made = node
         for i in node.inputs:
             if normal[i] is not i:
@@ -199,9 +207,9 @@ class _Rewriting:
         if made is node and (rules := self.table.candidates(node)):
             made = self._fire(node, rules)
         if made is not node and made not in self.avoid:
-            return made
-        normal[node] = self.learned[node] = self._first_of_twins(node) if self.twins and node.op.commutative else node
-        return node
+            self.pending[node] = made
+            return None
+        return self._first_of_twins(node) if self.twins and node.op.commutative else node
 
     def _fire(self, node: Node, rules: Sequence[AnyRule]) -> Node:
         """What the first rule that matches makes of the node, itself where none does.
