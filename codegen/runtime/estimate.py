@@ -48,8 +48,11 @@ def steps_work(steps: Sequence[Step], inside: Known = (), turns: Size = 1) -> Wo
     as one turn.
     """
     total: Work = {}
+    launched: Counter[Kernel] = Counter()
     for step in steps:
         match step:
+            case Launch():
+                launched[step.kernel] += 1
             case Loop(extent=extent):
                 (counter,) = dims.symbols(step.counter)
                 most = 1 if extent is None else dims.substitute(extent, dict(inside))
@@ -59,7 +62,7 @@ def steps_work(steps: Sequence[Step], inside: Known = (), turns: Size = 1) -> Wo
             case Branch():
                 first_list, second = [steps_work(steps, inside, turns) for steps in step.inner]
                 _add(total, {size: max(first_list.get(size, 0.0), second.get(size, 0.0)) for size in first_list | second})
-    for kernel, count in Counter([step.kernel for step in steps if isinstance(step, Launch)]).items():
+    for kernel, count in launched.items():
         for size, each in kernel_work(kernel).items():
             _add(total, {turns * dims.substitute(size, dict(inside)): count * each})
     return total

@@ -19,7 +19,7 @@ from graphc.ir import Graph, Node
 from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.bodies import stored_operands
 from graphc.passes.fusion.cluster import Cluster, Control, Fused, Inside
-from graphc.passes.fusion.control_steps import carries, in_place, steps_of
+from graphc.passes.fusion.control_steps import Places, carries, in_place, steps_of
 from graphc.passes.fusion.loop_order import own_index, squeezed
 from graphc.passes.fusion.scalar_steps import scalar_steps
 from graphc.passes.fusion.several import checked_indices
@@ -49,7 +49,7 @@ class _Tables:
 class _Assembler:
     """The steps of the clusters of one graph. `given`: where what stands for places in memory lies, in a body."""
 
-    def __init__(self, graph: Graph, fused: Fused, tables: _Tables, depth: int = 0, given: Mapping[Node, int] | None = None) -> None:
+    def __init__(self, graph: Graph, fused: Fused, tables: _Tables, depth: int = 0, given: Places | None = None) -> None:
         self.graph, self.fused, self.tables, self.depth = graph, fused, tables, depth
         self.given = given or {}
         self.storage: dict[Node, int] = dict(self.given)  # where a value can be read
@@ -129,8 +129,10 @@ class _Assembler:
         stored = {k: self.storage[get] for k, get in control.gets.items() if k >= len(old)}
         self.steps += steps_of(control, old, stored, self)
 
-    def inside(self, body: Inside, given: Mapping[Node, int], wanted: Sequence[tuple[Node, int]], deeper: int) -> list[Step]:
+    def inside(self, body: Inside, given: Places, wanted: Sequence[tuple[Node, int]], deeper: int, built: Places) -> list[Step]:
         inner = _Assembler(body.graph, body.fused, self.tables, self.depth + deeper, given)
+        for node, buffer in built.items():
+            inner._own(node, buffer)
         inner.compute(wanted)
         return inner.steps
 
@@ -255,7 +257,8 @@ class _Assembler:
             assert member.initial is not None and member.at is not None
             shape = node.shape if len(member.at) == node.ndim else (dims.product(node.shape),)  # flat: `fuse` says so where all is known
             target = slots.slot(self.stored_in[node][0], node.dtype, shape, True)
-            if not stages:
+            begun = member.initial.op == "load" and self.home(self.fused.values[member.initial.param[0]]) == slots.buffers[target]
+            if not stages and not begun:
                 full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(shape))])
                 place = tuple([sc.index(i) for i in own_index(shape)])
                 stages.append(Stage(full, replace_leaves(member.initial, leaf), node.dtype, stores=(Store(target, place),)))
