@@ -13,7 +13,8 @@ import math
 from collections.abc import Callable, Sequence
 
 from graphc import dims
-from graphc.control.bodies import Turn, stand_in
+from graphc.control.bodies import Turn
+from graphc.control.tracing import stand_in
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.ops.joining import concat

@@ -9,23 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import lift
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import Cotangent, passes, pull_back_masked
 from graphc.dims import Size
 from graphc.dtypes import is_float
 from graphc.ir import Node, replace, toposort
-from graphc.ops.registry import INPUT, asarray, variable
+from graphc.ops.registry import asarray
 from graphc.ops.spread import broadcast_to
 from graphc.region import Region
-from graphc.types import TensorType
+from graphc.types import tensor_type
 
 Pair = tuple[Node, Node]  # a stand-in in a body, and the operand that it stands for
-
-
-def stand_in(type: TensorType) -> Node:
-    """A new variable of the type."""
-    return variable(INPUT, "x", type.dtype, type.shape)
 
 
 def opened(body: Region) -> tuple[list[Node], list[Node]]:
@@ -103,6 +99,25 @@ def never(x: Node) -> Node:
     return broadcast_to(asarray(False), x.shape)
 
 
+def loop_reads(body: Region, carries: int, k: int, also: Sequence[Node] = ()) -> list[int]:
+    """The operands of a loop on which its output k depends, over all turns; `also`: what decides how many turns there are."""
+    operand = {x: i for i, x in enumerate(body.inputs[1:])}
+    found = {k} if k < carries else set()
+    seen: set[Node] = set()
+    stack = [*body.outputs[k : k + 1], *also]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        stack += node.inputs
+        i = operand.get(node)
+        if i is not None:
+            found.add(i)
+            stack += body.outputs[i : i + 1] if i < carries else ()
+    return sorted(found)
+
+
 def plain_vjp(rule: Callable[..., Sequence[Cotangent | None]]) -> Callable[..., list[Node | None]]:
     """The vjp of an op by its rule for `Traits.through`, without masks."""
 
@@ -141,4 +156,4 @@ def lifted(found: Iterable[tuple[Node, bool]], size: Size) -> list[Node]:
 
 def with_lanes(x: Node, size: Size) -> Node:
     """A stand-in for what x stands for, in all lanes."""
-    return variable(INPUT, "x", x.dtype, (size, *x.shape))
+    return stand_in(tensor_type(x.dtype, (size, *x.shape)))

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
-from graphc.control.bodies import stand_in
 from graphc.control.called import zeros_for
 from graphc.control.scan import scan_node
-from graphc.control.tracing import INDEX, leaves_of
+from graphc.control.tracing import INDEX, leaves_of, stand_in
 from graphc.derivatives.user_trees import Leaves as Checked
 from graphc.derivatives.user_trees import seeds_of
 from graphc.dims import format_shape

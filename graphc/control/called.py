@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.control.bodies import lifted, opened, stand_in, with_lanes
+from graphc.control.bodies import lifted, opened, with_lanes
+from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import batch
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import pull_back

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc import tree
-from graphc.control.bodies import stand_in
 from graphc.control.called import mapped_body, zeros_for
-from graphc.control.tracing import Leaves, fits, leaves_of, trace
+from graphc.control.tracing import Leaves, fits, leaves_of, stand_in, trace
 from graphc.derivatives.batch import vmap
 from graphc.derivatives.check_grad import check_grad
 from graphc.derivatives.grad import pull_back

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.control.blocks import block_length, scan_in_blocks
-from graphc.control.bodies import Pair, Turn, carried_along, carried_into, never, read_of, stand_in, vjp_of
+from graphc.control.bodies import Pair, Turn, carried_along, carried_into, never, read_of, vjp_of
 from graphc.control.residuals import kept_of_each_turn
+from graphc.control.tracing import stand_in
 from graphc.derivatives.grad import Cotangent, passes, pull_back_masked, selects
 from graphc.derivatives.user_trees import zeros_like
 from graphc.dims import Size

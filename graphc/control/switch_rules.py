@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, lifted, never, opened, read_of, stand_in, with_lanes
+from graphc.control.bodies import Pair, lifted, never, opened, read_of, with_lanes
+from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import batch
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import Cotangent, pull_back_masked

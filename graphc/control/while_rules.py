@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, Turn, carried_along, read_of, stand_in, vjp_of, with_lanes
+from graphc.control.bodies import Pair, Turn, carried_along, read_of, vjp_of, with_lanes
 from graphc.control.scan import scan_node
 from graphc.control.switch import switch_node
+from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import batch, lift
 from graphc.derivatives.grad import Cotangent
 from graphc.derivatives.user_trees import zeros_like

@@ -35,7 +35,7 @@ from graphc.ir import Node, origin, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import derived
 from graphc.ops.outputs import GET, listed, outputs
-from graphc.ops.overlay import total
+from graphc.ops.overlay import any_of, positive, total
 from graphc.ops.spread import astype
 from graphc.tree import Tree
 
@@ -108,13 +108,28 @@ def reverse(
     found = pull_back([(node, u) for node, (_, u) in zip(ready, seeds)], sources, constant, known)
     if disconnected == "error" and len(found) < len(sources):
         # of the graph as written: a path that `prepare` found to cancel, or that a derivative has lost (`derived`), is zero, not missing
-        reached = set(toposort(roots))
+        reached = reached_from(roots)
         lost = [(node, path) for node, path in zip(wrt.nodes, wrt.paths) if node not in reached]
         if lost:
             paths = ", ".join(path for _, path in lost)
             hint = 'leave it out of wrt, or ask for zeros with disconnected="zero"'
             fail(DisconnectedError, f"{what}: the outputs do not depend on {paths}", *[node for node, _ in lost], hint=hint)
     return wrt.unflatten(derived([found[node] if node in found else zeros_like(node) for node in wrt.nodes], roots, sources))
+
+
+def reached_from(roots: Sequence[Node]) -> set[Node]:
+    """The nodes on which the roots depend: of what a loop carries beside each other, only what they read."""
+    seen: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        source = node.inputs[0] if node.op is GET else node
+        reads = source.op.traits.reads
+        stack += node.inputs if reads is None else [source.inputs[i] for i in reads(source, node.params[0])]
+    return seen
 
 
 def prepared(outputs: Sequence[Node], keep: Collection[Node]) -> list[Node]:
@@ -249,10 +264,7 @@ def no_derivative(node: Node) -> NoReturn:
 
 
 def _sum(parts: Sequence[Cotangent]) -> Cotangent:
-    mask = parts[0].mask
-    for part in parts[1:]:
-        mask = None if mask is None or part.mask is None else _either(mask, part.mask)
-    return Cotangent(total([part.value for part in parts]), mask)
+    return Cotangent(total([part.value for part in parts]), _any([part.mask for part in parts]))
 
 
 def _transposed(node: Node, totals: Sequence[Cotangent | None], wanted: AbstractSet[Node]) -> list[Cotangent | None]:
@@ -304,11 +316,13 @@ def _each(values: Values) -> tuple[Node | None, ...]:
     return values if isinstance(values, tuple) else (values,)
 
 
-def _either(a: Node, b: Node) -> Node | None:
-    if a is b:
-        return a
-    invert = FUNCTIONS["logical_not"]
-    return None if invert(a) is b or invert(b) is a else a | b  # the two branches of a `where` together: nothing is masked
+def _any(masks: Sequence[Node | None]) -> Node | None:
+    """Where one of the masks is True; None where one is not known, or two are the branches of a `where`: nothing is masked."""
+    several = dict.fromkeys(masks)
+    known = [m for m in several if m is not None]
+    if len(known) < len(several) or (len(known) > 1 and any([FUNCTIONS["logical_not"](m) in several for m in known])):
+        return None
+    return any_of(known)
 
 
 def _both(a: Node | None, b: Node | None) -> Node | None:
@@ -330,5 +344,5 @@ def _carried(node: Node, ones: Values, out: Values, new: Sequence[Node | None]) 
         if shadow is None or (selects is None and not operands.isdisjoint(toposort([shadow], stop=held))):
             masks.append(None)
         else:
-            masks.append(shadow > 0)
+            masks.append(positive(shadow))
     return masks

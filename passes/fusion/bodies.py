@@ -65,7 +65,8 @@ def _scan(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> Co
     turn = asarray(a["length"] - 1 - counter if a["reverse"] else counter)
     reads = (turn, *_stand_ins(body.types[1:], node.inputs, a["carries"] + a["sequences"]))
     made = body(*reads)
-    kept = [*made[: a["carries"]], *[made[k] for k in sorted(gets) if k >= a["carries"]]]
+    # rows first: what they read of a carry is read before the carry may be updated in its place
+    kept = [*[made[k] for k in sorted(gets) if k >= a["carries"]], *made[: a["carries"]]]
     return Control(node, gets, reads, (_inside(kept, reads, fuse),))
 
 
