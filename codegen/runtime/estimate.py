@@ -14,8 +14,6 @@ from graphc.dtypes import float64
 from graphc.program import Axis, Branch, Kernel, Launch, Loop, Program, Step
 from graphc.scalars import Scalar
 
-UNKNOWN = 1 << 16  # turns of a loop whose end only the data tell: so many that the GIL is released, as they may be more
-
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
 Known = tuple[tuple[Symbol, Size], ...]
@@ -55,8 +53,9 @@ def kernel_work(kernel: Kernel) -> Work:
         each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
         total[size] = total.get(size, 0.0) + each
     for loops, values in () if kernel.code is None else kernel.code.by_loops():
-        endless = [loop for loop in loops if loop.extent is None]
-        size = dims.product([loop.extent for loop in loops if loop.extent is not None]) * (UNKNOWN if endless else 1)
+        # a loop that asks a condition is taken to end soon: where it does not, the call is left, and goes on as a long one
+        known = [loop.extent for loop in loops if loop.condition is None and loop.extent is not None]
+        size = dims.product(known)
         total[size] = total.get(size, 0.0) + serial_nanoseconds(values)
     return total
 
@@ -73,8 +72,11 @@ def steps_work(steps: Sequence[Step], inside: Known = (), turns: Size = 1) -> Wo
     as one turn.
     """
     total: Work = {}
+    launched: Counter[Kernel] = Counter()
     for step in steps:
         match step:
+            case Launch():
+                launched[step.kernel] += 1
             case Loop(extent=extent):
                 (counter,) = dims.symbols(step.counter)
                 most = 1 if extent is None else dims.substitute(extent, dict(inside))
@@ -84,7 +86,7 @@ def steps_work(steps: Sequence[Step], inside: Known = (), turns: Size = 1) -> Wo
             case Branch():
                 first_list, second = [steps_work(steps, inside, turns) for steps in step.inner]
                 _add(total, {size: max(first_list.get(size, 0.0), second.get(size, 0.0)) for size in first_list | second})
-    for kernel, count in Counter([step.kernel for step in steps if isinstance(step, Launch)]).items():
+    for kernel, count in launched.items():
         for size, each in kernel_work(kernel).items():
             _add(total, {turns * dims.substitute(size, dict(inside)): count * each})
     return total
