@@ -9,29 +9,10 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from tests.loop_programs import both, numbers, same
 
 DTYPES = ("float32", "float64")
 LENGTHS = (0, 1, 2, 7)
-
-
-def both(inputs: Sequence[Any], outputs: Any, *arguments: Any, mode: str = "verify") -> list[np.ndarray]:
-    """What native code gives, after a comparison with the interpreter; under all passes and under none."""
-    native = gx.function(list(inputs), outputs, mode=mode)
-    plain = gx.function(list(inputs), outputs, mode="none")
-    want = gx.tree.flatten(gx.function(list(inputs), outputs, mode="interpret")(*arguments))[0]
-    for f in (native, plain):
-        same(gx.tree.flatten(f(*arguments))[0], want)
-    return [np.asarray(w) for w in want]
-
-
-def same(found: Sequence[Any], want: Sequence[Any]) -> None:
-    assert len(found) == len(want)
-    for a, b in zip(found, want):
-        a, b = np.asarray(a), np.asarray(b)
-        assert a.dtype == b.dtype and a.shape == b.shape
-        scale = np.abs(b[np.isfinite(b)]).max(initial=1.0) if b.dtype.kind == "f" else 1.0
-        tolerance = {"f": {4: 2e-5, 8: 1e-12}[b.dtype.itemsize] if b.dtype.kind == "f" else 0}.get(b.dtype.kind, 0)
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
 
 
 def unrolled(f: Callable[[Any, Any], Any], init: Any, xs: Sequence[Any], reverse: bool = False) -> tuple[Any, list[Any]]:
@@ -41,10 +22,6 @@ def unrolled(f: Callable[[Any, Any], Any], init: Any, xs: Sequence[Any], reverse
     for t in range(len(xs) - 1, -1, -1) if reverse else range(len(xs)):
         carry, ys[t] = f(carry, xs[t])
     return carry, ys
-
-
-def numbers(*shape: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
 # -- scans: what a body may hold ------------------------------------------------------------------------------------------
@@ -94,8 +71,10 @@ BODIES = [cumulative, product, softmax, gathers, scatters, joins, untouched, old
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("body", BODIES, ids=lambda f: f.__name__)
-def test_bodies_of_vectors(body: Callable[..., Any], reverse: bool, dtype: str) -> None:
-    x, h = gx.tensor("x", ("n", 4), dtype), gx.tensor("h", (4,), dtype)
+@pytest.mark.parametrize("size", [4, "m"])
+def test_bodies_of_vectors(size: int | str, body: Callable[..., Any], reverse: bool, dtype: str) -> None:
+    """Of a known size, which may become one kernel, and of one known at the call."""
+    x, h = gx.tensor("x", ("n", size), dtype), gx.tensor("h", (size,), dtype)
     scanned = gx.scan(body, h, x, reverse=reverse)
     for length in LENGTHS:
         X, H = numbers(length, 4, dtype=dtype), numbers(4, dtype=dtype, seed=1)

@@ -29,7 +29,7 @@ from graphc.codegen.llvm.values import Scope
 from graphc.codegen.runtime.binding import Binding
 from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
-from graphc.program import HostCall, Layout, Program
+from graphc.program import Layout, Program
 from graphc.user.state import ADDRESS, NATIVE, QUEUE
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
@@ -288,7 +288,7 @@ def misfit(program: Program, binding: Binding, layout: Layout | None) -> str:
         return fault
     if layout is None or binding.given:
         return "sizes are among the arguments"
-    if any(isinstance(step, HostCall) for step in program.numbered):
+    if any(step.calls_python for step in program.numbered):
         return "it calls Python"
     count = len(program.inputs) + len(program.shared) + len(program.outputs)
     if count > MOST_ARRAYS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ class Register:
     own_lanes: bool  # the lanes were introduced by this reduction and are joined at its end
     names: tuple[int, ...]  # the locals that are read of it: the value, or of an arg combine the position, and the value if it is asked for
     running: bool = False  # read between updates
+    now: str = ""  # of a running one with own lanes, which carries what all lanes came to: what each came to
     in_order: bool = False  # each lane of each copy meets rising positions
     met: bool = False  # an element for certain, so that there is a position
 
@@ -91,15 +93,16 @@ class Accumulators:
             if isinstance(s, For) and s.kind == "serial" and s.unroll > 1 and _accumulates(s, name):
                 copies = max(copies, s.unroll)
             if isinstance(s, For) and s.kind == "vector" and s.lanes > 1 and outer == 1 and _accumulates(s, name):
-                lanes, copies = s.lanes, s.unroll
+                lanes, copies = s.lanes, 1 if alloc.running else s.unroll
             if isinstance(s, Accumulate) and s.name == name and combine.startswith("arg"):
                 dtype = s.value.dtype
         start = literal(neutral(combine, dtype), lanes)
         positions = [literal(LAST, lanes)] * copies if combine.startswith("arg") else []
         names = (name,) if alloc.value is None else (name, alloc.value[0])
         in_order = _in_order(around, name)
-        own = lanes > outer
-        register = Register(dtype, combine, lanes, [start] * copies, positions, self.v.here.depth, own, names, alloc.running, in_order)
+        own, depth = lanes > outer, self.v.here.depth
+        values = [start] * copies
+        register = Register(dtype, combine, lanes, values, positions, depth, own, names, running=alloc.running, in_order=in_order)
         self.registers |= dict.fromkeys(names, register)
 
     def register_type(self, register: Register, part: str) -> str:
@@ -111,6 +114,9 @@ class Accumulators:
         nothing = neutral(register.combine, register.dtype)
         v = self.v.spread(self.v.value(value), value.dtype, register.lanes)
         v = self.once(self.unless_masked(v, nothing, register.lanes), nothing, register)
+        if register.running and register.own_lanes:
+            self.scanned(register, v)
+            return
         if register.combine == "recur":
             assert other is not None
             f = self.v.spread(self.v.value(other), value.dtype, register.lanes)
@@ -130,6 +136,29 @@ class Accumulators:
             register.values[u], register.positions[u], register.met = v, p, True
             return
         register.values[u], register.positions[u] = self.better(register, register.values[u], register.positions[u], v, p, register.lanes)
+
+    def scanned(self, register: Register, value: str) -> None:
+        """Lanes a b c d: a ab c cd, then a ab abc abcd; each with what was carried so far; that with the last of them is carried on.
+
+        From one turn to the next there is one operation: the lanes do not wait for each other.
+        """
+        lanes, dtype, step = register.lanes, register.dtype, 1
+        op, kind, lines = COMBINE_OPS[register.combine], llvm_type(register.dtype, register.lanes), self.v.here.lines
+
+        def both(a: str, b: str) -> str:
+            return self.v.op(sc.scalar(op, (sc.arg(0, dtype), sc.arg(1, dtype)), dtype), [a, b], lanes)
+
+        def moved(text: str, places: Sequence[str]) -> str:
+            return lines.emit(f"shufflevector {kind} {text}, {kind} poison, <{lanes} x i32> <{', '.join(f'i32 {k}' for k in places)}>")
+
+        while step < lanes:  # the upper half of every 2 * step lanes takes the last of the lower half
+            upper = [k & step != 0 for k in range(lanes)]
+            before = moved(value, [str(k - k % (2 * step) + step - 1) if up else "poison" for k, up in enumerate(upper)])
+            mask = "<" + ", ".join(f"i1 {int(up)}" for up in upper) + ">"
+            value = lines.emit(f"select <{lanes} x i1> {mask}, {kind} {both(before, value)}, {kind} {value}")
+            step *= 2
+        last = moved(value, [str(lanes - 1)] * lanes)
+        register.now, register.values[0] = both(register.values[0], value), both(register.values[0], last)
 
     def once(self, value: str, otherwise: Scalar, register: Register) -> str:
         """The value in the first lane alone, where there is one for lanes that only the loops of other updates have."""
@@ -181,7 +210,7 @@ class Accumulators:
         """The accumulated value of a `local`: copies joined, then lanes, if the lanes were this reduction's own."""
         register = self.registers[s.param]
         if register.running:
-            return Value(register.values[0], register.lanes, self.v.here.depth)
+            return Value(register.now or register.values[0], register.lanes, self.v.here.depth)
         with self.v.at(register.depth):
             for name, value in zip(register.names, self.joined(register), strict=False):
                 self.v.put(("local", name), value)

@@ -18,6 +18,7 @@ import numpy as np
 
 from graphc import dims
 from graphc.codegen.loops.loopir import (
+    TOGETHER,
     Accumulate,
     Alloc,
     Block,
@@ -80,6 +81,7 @@ class _Register:
     alloc: Alloc
     loops: int  # how many are around it
     lanes: int = 0  # of the vector loops that update it from inside
+    taken_in: For | None = None  # the last of these
 
 
 def check_loops(block: Block, kernel: Kernel) -> None:
@@ -250,7 +252,8 @@ class _Checker:
 
     def updates(self, register: _Register, loop: For, s: Accumulate, scope: _Scope) -> None:
         """Whether the turns of a loop inside the block of an accumulator can update it: several at once only where any order will do."""
-        if loop.kind != "unroll" and loop.step > 1 and (register.alloc.running or s.combine == "recur"):
+        together = register.alloc.running and loop.kind == "vector" and s.combine in TOGETHER
+        if loop.kind != "unroll" and loop.step > 1 and (register.alloc.running or s.combine == "recur") and not together:
             _broken(f"t{s.name} takes its steps in order, not {loop.step} of {loop.index} at once", s, scope)
         if loop.parallel:
             _broken(f"t{s.name} is updated by the turns of a parallel loop", s, scope)
@@ -258,6 +261,7 @@ class _Checker:
             if loop.tail not in (0, loop.lanes) or register.lanes not in (0, loop.lanes):
                 _broken(f"t{s.name} is updated over different numbers of lanes", s, scope)
             register.lanes = loop.lanes
+            register.taken_in = loop
 
     def again(self, read: Scalar, what: str, s: Statement, scope: _Scope) -> None:
         """A value is read: not once more after it was changed, as what it was at first is kept."""
@@ -309,6 +313,9 @@ class _Checker:
         updating = any(isinstance(a, Accumulate) and a.name == register.alloc.name for a in inside)
         if updating and not register.alloc.running:
             _broken(f"t{x.param} is read inside a loop that updates it", s, scope)
+        own = [loop for loop in scope.loops[register.loops :] if loop.kind == "vector"]
+        if updating and own and register.taken_in is not own[-1]:
+            _broken(f"t{x.param} is read before the lanes are taken in", s, scope)
         self.again(x, f"t{x.param}", s, scope)
 
     def bound(self, size: Size, s: Statement, scope: _Scope) -> None:

@@ -62,11 +62,15 @@ class Store:
     mode: str = "set"
 
 
+TOGETHER = ("sum", "max", "min")  # running combines whose turns the lanes of a vector loop may take together; products overflow on the way
+
+
 @dataclass(frozen=True)
 class Alloc:
     """A register accumulator `name`, set to the neutral element of `combine`; `Accumulate`s in loops inside this block update it.
 
-    A `running` one is read inside the loop, between its updates; any other when its loop is over. An arg combine may give the extreme
+    A `running` one is read inside the loop, between its updates, or in a vector loop behind its update, where each lane has what the
+    lanes up to it came to; any other when its loop is over. An arg combine may give the extreme
     itself, too: `value` is the number and the dtype of that local.
     """
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, linear, replace_indices
-from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
+from graphc.codegen.loops.loopir import TOGETHER, Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from graphc.codegen.strategy.loops import (
     CHEAP_MASKS,
     UNROLL_FEW,
@@ -179,8 +179,19 @@ class _Nests:
 
     def _looping(self) -> list[int]:
         """The stages with loops of their own, but for those of nests that must take their steps in order."""
-        ordered = {(s.nest, _over(s)) for s in self.kernel.stages if s.scan}
-        return [k for k, s in enumerate(self.kernel.stages) if _over(s) and (s.nest, _over(s)) not in ordered]
+        return [k for nest in nests(self.kernel.stages) if not self._ordered(nest) for k in nest if _over(self.kernel.stages[k])]
+
+    def _ordered(self, nest: Sequence[int]) -> bool:
+        """Whether the turns of a nest must come one after the other: of a scan, unless lanes can take them together, side by side."""
+        stages = self.kernel.stages
+        scans = [stages[k] for k in nest if stages[k].scan]
+        if not scans or any(s.scan != "inclusive" or s.combine not in TOGETHER or s.dtype.kind not in "fiu" for s in scans):
+            return bool(scans)
+        (axis,) = _over(scans[0])
+        symbol = dims.as_symbol(axis.index)
+        assert symbol is not None
+        splits = [(access.dynamic, dims.affine(access.static, symbol)) for access in self._accesses(nest)]
+        return any(dynamic or split is None or split[0] not in (0, 1) for dynamic, split in splits)
 
     def _apart(self, axis: Axis) -> bool:
         """Whether different points along an outer axis write different elements: a scratch row is the same for all."""
@@ -216,7 +227,7 @@ class _Nests:
 
     def _nest(self, nest: Sequence[int], vector: bool) -> list[Statement]:
         stages = self.kernel.stages
-        ordered = any(stages[k].scan for k in nest)
+        scans, ordered = any(stages[k].scan for k in nest), self._ordered(nest)
         result: list[Statement] = []
         inside: list[Statement] = []
         stores: list[Statement] = []
@@ -244,14 +255,14 @@ class _Nests:
         over = list(_over(stages[nest[0]]))
         body: Statement = Block((*inside, *stores))
         few = len(over) == 1 and is_few(over[0].extent) and all(stages[k].reduce for k in nest)
-        if vector and few and not ordered:
+        if vector and few and not scans:
             body = For(over[0].index, over.pop().extent, "serial", _block(body), unroll=UNROLL_FEW)
         elif vector and not ordered:
             chosen = over.pop(self._lanes_along(over, nest))
             unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
             body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
         for axis in reversed(over):
-            innermost = axis is over[-1] and not vector and not ordered
+            innermost = axis is over[-1] and not vector and not scans
             body = For(axis.index, axis.extent, "serial", _block(body), unroll=self.rows if innermost else 1)
         return [*result, body]
 

@@ -41,9 +41,11 @@ class Stops:
 
     def fault(self, status: int, words: Words) -> None:
         """Raise IndexOutOfRange for the check of this number: nothing is run again, the words of the call say it all."""
-        check = self.step(status)
-        if not isinstance(check, Check):
-            fail(CompileError, f"the native code stopped with an unknown status {status}")
+        match self.step(status):
+            case Check() as check:
+                pass
+            case _:
+                fail(CompileError, f"the native code stopped with an unknown status {status}")
         env = self.known(words)
         position, value = words[self.frame.found], words[self.frame.found + 1]
         shape = tuple([dims.evaluate(s, env) for s in self.program.buffers[check.indices].shape])

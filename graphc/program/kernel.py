@@ -133,9 +133,21 @@ class Kernel:
 
     @cached_property
     def loaded(self) -> frozenset[int]:
-        """The operands whose elements it loads or adds to."""
+        """The operands whose elements it loads, adds to, or keeps where it writes to others."""
         added = {store.slot for stage in self.stages for store in stage.stores if store.mode == "add"}
-        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added)
+        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added | self.updated)
+
+    @cached_property
+    def updated(self) -> frozenset[int]:
+        """The operands of which a scatter writes some elements, and begins with what they hold."""
+        if self.kind != "scatter":
+            return frozenset()
+        first, filled = self.stages[0], set[int]()
+        for store in first.stores:
+            along = [(i, n) for i, n in zip(store.at, self.operands[store.slot].shape, strict=True) if n != 1]
+            if along == [(sc.index(a.index), a.extent) for a in first.axes]:
+                filled.add(store.slot)
+        return frozenset(k for k, o in enumerate(self.operands) if o.written and k not in filled)
 
     def sizes(self) -> tuple[Symbol, ...]:
         """The size symbols the code needs as arguments, in a fixed order."""

@@ -99,7 +99,7 @@ class Program:
     @cached_property
     def viewed(self) -> frozenset[int]:
         """The aliases that a `View` places."""
-        return frozenset(b for step in self.numbered for b in step.placed)
+        return frozenset(b for step in self.numbered for b, _ in step.placed)
 
     @cached_property
     def counters(self) -> tuple[Symbol, ...]:

@@ -67,9 +67,19 @@ class Asked:
         return frozenset()
 
     @property
-    def placed(self) -> tuple[int, ...]:
-        """The aliases that lie elsewhere from here on."""
+    def placed(self) -> tuple[tuple[int, Size], ...]:
+        """The aliases that lie elsewhere from here on, and at which element."""
         return ()
+
+    @property
+    def compared(self) -> tuple[Below, ...]:
+        """The comparisons of sizes that it makes."""
+        return ()
+
+    @property
+    def calls_python(self) -> bool:
+        """Whether native code is left for a function of the user's."""
+        return False
 
     @property
     def made(self) -> tuple[Node, ...]:
@@ -132,8 +142,8 @@ class View(Asked):
     offset: Size
 
     @property
-    def placed(self) -> tuple[int, ...]:
-        return (self.buffer,)
+    def placed(self) -> tuple[tuple[int, Size], ...]:
+        return ((self.buffer, self.offset),)
 
     @property
     def symbols(self) -> frozenset[Symbol]:
@@ -181,6 +191,10 @@ class HostCall(Asked):
     @property
     def made(self) -> tuple[Node, ...]:
         return () if self.node is None else (self.node,)
+
+    @property
+    def calls_python(self) -> bool:
+        return True
 
     @property
     def own_reads(self) -> tuple[int, ...]:
@@ -292,7 +306,11 @@ class Branch(Asked):
 
     @property
     def symbols(self) -> frozenset[Symbol]:
-        return self.predicate.symbols if isinstance(self.predicate, Below) else frozenset()
+        return frozenset().union(*[below.symbols for below in self.compared])
+
+    @property
+    def compared(self) -> tuple[Below, ...]:
+        return () if isinstance(self.predicate, int) else (self.predicate,)
 
     @property
     def inner(self) -> tuple[tuple[Step, ...], ...]:

@@ -10,7 +10,7 @@ from graphc.dtypes import SHORT
 from graphc.program.kernel import Kernel
 from graphc.program.program import PLANNED, Program
 from graphc.program.scalar_code import ScalarCode, Turns
-from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step, View
+from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step
 from graphc.scalars import format_index, format_scalar
 
 
@@ -87,7 +87,7 @@ class _Steps:
         """The steps of a list; views that stand together in one line."""
         for placed, together in groupby(steps, lambda step: bool(step.placed)):
             if placed:
-                self.lines.append(indent + "place " + ", ".join(f"%{s.buffer} at {s.offset}" for s in together if isinstance(s, View)))
+                self.lines.append(indent + "place " + ", ".join(f"%{b} at {offset}" for step in together for b, offset in step.placed))
             else:
                 for step in together:
                     self.step(step, indent)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from graphc import dims
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Branch, Kernel, Launch, Loop, Program, Step, View, stores_where_it_loads
+from graphc.program import PLANNED, Branch, Kernel, Launch, Loop, Program, Step, View, launches, stores_where_it_loads
 from graphc.scalars import order
 from graphc.verify.fault import broken
 from graphc.verify.kernel import still, values_of
@@ -139,14 +139,14 @@ class _Flow:
     def _branch(self, k: int, step: Branch) -> None:
         for b in step.own_reads:
             self._read(b, k, step)
-        before = set(self.written), set(self.replaced), set(self.renewed)
+        before = self.written, self.replaced, self.renewed, self.overwritten
         ends = []
         for inside in step.inner:
-            self.written, self.replaced, self.renewed = map(set, before)
+            self.written, self.replaced, self.renewed, self.overwritten = map(set, before)
             self.inner(inside)
-            ends.append((self.written, self.replaced, self.renewed))
-        (w1, r1, n1), (w2, r2, n2) = ends
-        self.written, self.replaced, self.renewed = w1 & w2, r1 | r2, n1 & n2
+            ends.append((self.written, self.replaced, self.renewed, self.overwritten))
+        (w1, r1, n1, o1), (w2, r2, n2, o2) = ends
+        self.written, self.replaced, self.renewed, self.overwritten = w1 & w2, r1 | r2, n1 & n2, o1 | o2
 
     def _view(self, k: int, step: View) -> None:
         b = self.program.buffers[step.buffer]
@@ -212,7 +212,7 @@ class _Flow:
     def _read(self, buffer: int, k: int, step: Step) -> None:
         root = self._use(buffer, k, step)
         self._seen(buffer, False)
-        kernel = step.kernel if isinstance(step, Launch) else None
+        kernel = None if step.inner else next((launch.kernel for launch in launches((step,))), None)
         part = root in self.parts and self._moving(buffer) >= self.parts[root]
         if self.program.buffers[root].role in (*PLANNED, "output") and root not in self.written and not part:
             broken(f"reads %{buffer} before it is written", kernel, k, step)
@@ -236,6 +236,8 @@ class _Flow:
 
     def _values(self, kernel: Kernel, roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch) -> None:
         """What the stages, or the scalar code, of a launch read and store."""
+        for slot in sorted(kernel.updated):
+            self._read(step.buffers[slot], k, step)
         for s in () if kernel.code is None else kernel.parts:
             if s.op == "load":
                 loaded.add(s.param[0])

@@ -19,11 +19,12 @@ from graphc.ir import Graph, Node
 from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.bodies import stored_operands
 from graphc.passes.fusion.cluster import Cluster, Control, Fused, Inside
-from graphc.passes.fusion.control_steps import carries, in_place, steps_of
+from graphc.passes.fusion.control_steps import Places, carries, in_place, steps_of
 from graphc.passes.fusion.loop_order import own_index, squeezed
+from graphc.passes.fusion.scalar_steps import scalar_steps
 from graphc.passes.fusion.several import checked_indices
 from graphc.passes.fusion.stages import Slots, StageBuilder
-from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Put, ScalarCode, Stage, Step, Store, loop_index
+from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, loop_index
 from graphc.scalars import Scalar, replace_leaves
 
 
@@ -48,7 +49,7 @@ class _Tables:
 class _Assembler:
     """The steps of the clusters of one graph. `given`: where what stands for places in memory lies, in a body."""
 
-    def __init__(self, graph: Graph, fused: Fused, tables: _Tables, depth: int = 0, given: Mapping[Node, int] | None = None) -> None:
+    def __init__(self, graph: Graph, fused: Fused, tables: _Tables, depth: int = 0, given: Places | None = None) -> None:
         self.graph, self.fused, self.tables, self.depth = graph, fused, tables, depth
         self.given = given or {}
         self.storage: dict[Node, int] = dict(self.given)  # where a value can be read
@@ -128,8 +129,10 @@ class _Assembler:
         stored = {k: self.storage[get] for k, get in control.gets.items() if k >= len(old)}
         self.steps += steps_of(control, old, stored, self)
 
-    def inside(self, body: Inside, given: Mapping[Node, int], wanted: Sequence[tuple[Node, int]], deeper: int) -> list[Step]:
+    def inside(self, body: Inside, given: Places, wanted: Sequence[tuple[Node, int]], deeper: int, built: Places) -> list[Step]:
         inner = _Assembler(body.graph, body.fused, self.tables, self.depth + deeper, given)
+        for node, buffer in built.items():
+            inner._own(node, buffer)
         inner.compute(wanted)
         return inner.steps
 
@@ -220,20 +223,22 @@ class _Assembler:
     # -- one cluster ---------------------------------------------------------------------------------------------
     def _launch(self, cluster: Cluster) -> None:
         slots = Slots()
-        stages: Sequence[Stage] = ()
-        code = None if cluster.code is None else self._code(cluster, cluster.code, slots)
-        if code is not None:
-            pass
-        elif cluster.kind == "scatter":
+        if cluster.code is not None:
+            self.steps += scalar_steps(cluster, self.fused.values, self.stored_in, self)
+            return
+        if cluster.kind == "scatter":
             stages = self._scatter(cluster, slots)
         else:
             parts = [m.node for m in cluster.members if m.node in self.fused.pieces]
             pieces = {node: [(self.storage[p.whole], p) for p in self.fused.pieces[node]] for node in parts}
             stages = StageBuilder(cluster, slots, self._load(slots), self.stored_in, pieces, self.buffer).build()
         axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
-        kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind, code=code)
+        kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind)
+        self.steps.append(self.launch(kernel, slots.buffers, [m.node for m in cluster.members]))
+
+    def launch(self, kernel: Kernel, buffers: Sequence[int], nodes: Sequence[Node]) -> Launch:
         kernel = self.tables.kernels.setdefault(kernel, kernel)  # equal ones are the same object: whoever looks one up compares no bodies
-        self.steps.append(Launch(kernel, tuple(slots.buffers), tuple([m.node for m in cluster.members])))
+        return Launch(kernel, tuple(buffers), tuple(nodes))
 
     def _load(self, slots: Slots) -> Callable[[Scalar, tuple[Scalar, ...]], Scalar]:
         def load(s: Scalar, args: tuple[Scalar, ...]) -> Scalar:
@@ -244,21 +249,6 @@ class _Assembler:
 
         return load
 
-    def _code(self, cluster: Cluster, code: ScalarCode, slots: Slots) -> ScalarCode:
-        """Scalar code over operands; what nobody reads is not stored."""
-        load, known = self._load(slots), dict[Scalar, Scalar]()
-        leaf = lambda s, args: load(s, args) if s.op == "load" else None
-
-        def operands(s: Scalar) -> Scalar:
-            return replace_leaves(s, leaf, known=known)
-
-        def stored(put: Put) -> tuple[Put, ...]:
-            node = cluster.members[put.slot].node
-            at, value = tuple(map(operands, put.at)), operands(put.value)
-            return tuple([Put(slots.slot(b, node.dtype, node.shape, True), at, value) for b in self.stored_in.get(node, ())])
-
-        return code.mapped(operands, stored)
-
     def _scatter(self, cluster: Cluster, slots: Slots) -> list[Stage]:
         node, load = cluster.members[0].node, self._load(slots)
         leaf = lambda s, args: load(s, args) if s.op == "load" else None
@@ -267,7 +257,8 @@ class _Assembler:
             assert member.initial is not None and member.at is not None
             shape = node.shape if len(member.at) == node.ndim else (dims.product(node.shape),)  # flat: `fuse` says so where all is known
             target = slots.slot(self.stored_in[node][0], node.dtype, shape, True)
-            if not stages:
+            begun = member.initial.op == "load" and self.home(self.fused.values[member.initial.param[0]]) == slots.buffers[target]
+            if not stages and not begun:
                 full = tuple([Axis(loop_index(p), s) for p, s in enumerate(squeezed(shape))])
                 place = tuple([sc.index(i) for i in own_index(shape)])
                 stages.append(Stage(full, replace_leaves(member.initial, leaf), node.dtype, stores=(Store(target, place),)))

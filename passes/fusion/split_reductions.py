@@ -21,7 +21,7 @@ from graphc import scalars as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.passes.fusion.stages import Slots
-from graphc.program import Axis, Below, Branch, Buffer, Kernel, Launch, Program, Stage, Step, Store, loop_index, nests
+from graphc.program import Axis, Below, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index, nests
 from graphc.scalars import Scalar
 
 CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside which its turn of the grid's loop costs nothing
@@ -41,13 +41,24 @@ def split_reductions(program: Program) -> Program:
     for k, step in enumerate(program.steps):
         if k == program.commit:
             commit = len(steps)
-        steps += _split(buffers, step) if isinstance(step, Launch) else [step]
+        steps += _split(buffers, step)
     if program.commit >= len(program.steps):
         commit = len(steps)
     return replace(program, buffers=tuple(buffers), steps=tuple(steps), commit=commit)
 
 
-def _split(buffers: list[Buffer], launch: Launch) -> Sequence[Step]:
+def _split(buffers: list[Buffer], step: Step) -> Sequence[Step]:
+    """A step with its launches as grids, those of its inner lists too; threads share the turns of a parallel loop already."""
+    match step:
+        case Launch():
+            return _grids(buffers, step)
+        case Loop(parallel=True):
+            return [step]
+        case _:
+            return [step.holding(*[[s for old in inside for s in _split(buffers, old)] for inside in step.inner])]
+
+
+def _grids(buffers: list[Buffer], launch: Launch) -> Sequence[Step]:
     """A launch, or the grids that it becomes; both where only the call tells whether these pay: small arrays have no time for them."""
     parts = _nests(launch.kernel)
     size = 0 if parts is None else _most(launch.kernel, parts)

@@ -152,8 +152,8 @@ class _Runs:
         for k, step in enumerate(self.steps):
             read, written = ([self._root(b) for b in buffers] for buffers in (step.reads, step.writes))
             read += [key for b in (*step.reads, *step.writes) for key in self._places(b)]
-            read += [key for b in step.placed for key in self._places(b)[1:]]
-            written += [-1 - b for b in step.placed]
+            read += [key for b, _ in step.placed for key in self._places(b)[1:]]
+            written += [-1 - b for b, _ in step.placed]
             needs = {writer[r] for r in (*read, *written) if r in writer} | {q for r in written for q in readers.get(r, ())}
             if self.forms[k] is None or any(self.buffers[b].role == "shared" for b in step.writes):
                 needs |= set(checks[-1:])  # what it reads by index has been checked, and nothing fails after a write to state

@@ -9,7 +9,7 @@ from operator import itemgetter
 
 from graphc import dims
 from graphc.dims import Size
-from graphc.program import Branch, Buffer, Launch, Loop, Program, Step, lifetimes, stores_where_it_loads
+from graphc.program import Branch, Buffer, Launch, Program, Step, lifetimes, stores_where_it_loads
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
@@ -41,7 +41,8 @@ def _late_sinks(program: Program) -> Program:
     needed: set[int] = set()
     for step in reversed(program.steps[: program.commit]):
         writes = {roots[b] for b in step.writes}
-        if not step.can_fail and writes and not writes & needed and writes & replaced.keys():
+        moved = any(b in program.viewed for b in step.own)
+        if not step.can_fail and not moved and writes and not writes & needed and writes & replaced.keys():
             late.append(step)
             continue
         early.append(step)
@@ -121,18 +122,20 @@ def _same_place(program: Program, step: Step, source: int, target: int) -> bool:
     That holds for values per point of the outer axes, also after a reduction: they are stored last. What one loop nest after the
     other does may be read anywhere in those before the one that stores. Of a branch both lists must be so.
     """
-    if isinstance(step, Branch):
-        return all(_all_in_place(program, inside, source, target) for inside in step.inner)
-    if not isinstance(step, Launch):
-        return False
-    slots = {k for k, b in enumerate(step.buffers) if program.roots[b] == target}
-    stored = {k for k, b in enumerate(step.buffers) if b == source}
-    return stores_where_it_loads(step.kernel, stored, slots)
+    match step:
+        case Branch():
+            return all(_all_in_place(program, inside, source, target) for inside in step.inner)
+        case Launch():
+            slots = {k for k, b in enumerate(step.buffers) if program.roots[b] == target}
+            stored = {k for k, b in enumerate(step.buffers) if b == source}
+            return stores_where_it_loads(step.kernel, stored, slots)
+        case _:
+            return False
 
 
 def _all_in_place(program: Program, steps: Sequence[Step], source: int, target: int) -> bool:
     """Whether one step of a list writes `source`, where it reads `target`, and none behind reads that."""
-    writers = [k for k, step in enumerate(steps) if source in step.writes]
+    writers = [k for k, step in enumerate(steps) if any(program.roots[b] == source for b in step.writes)]
     readers = [k for k, step in enumerate(steps) if any(program.roots[b] == target for b in step.reads)]
     if len(writers) != 1 or any(k > writers[0] for k in readers):
         return False
@@ -190,17 +193,9 @@ def _carried_in_place(program: Program) -> dict[int, int]:
     found: dict[int, int] = {}
     for loop in program.loops:
         for old, new in loop.carried:
-            if program.buffers[old].shape == program.buffers[new].shape and not _read_late(program, loop, old, new):
+            if program.buffers[old].shape == program.buffers[new].shape and _all_in_place(program, loop.steps, new, old):
                 found[new] = old
     return found
-
-
-def _read_late(program: Program, loop: Loop, old: int, new: int) -> bool:
-    """Whether a step of the loop's own list reads `old` where `new` is written, but for the same element, or later, or in a loop."""
-    roots = program.roots
-    at = min([k for k, step in enumerate(loop.steps) if new in {roots[b] for b in step.writes}], default=-1)
-    late = [k for k, step in enumerate(loop.steps) if k >= at and old in {roots[b] for b in step.reads}]
-    return at < 0 or any(k > at or not _same_place(program, loop.steps[k], new, old) for k in late) or bool(loop.steps[at].inner)
 
 
 def _aligned(buffer: Buffer) -> Size:
