@@ -423,6 +423,17 @@ def test_a_call_of_python_gets_parts_and_other_shapes_of_arrays() -> None:
     assert len(seen) == 3
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_parts_that_begin_at_any_element(size: int) -> None:
+    """Element 1 is the first that differs from the array itself; no loop around tells the compiler where."""
+    x, place = gx.tensor("x", (size,)), Buffer(float64, (1,), "input", alias=0)
+    for at in range(size):
+        buffers = [Buffer(float64, (size,), "input"), place, Buffer(float64, (1,), "output")]
+        move = copy_kernel(float64, (1,))
+        (got,) = run(program(buffers, [View(1, at), Launch(move, (1, 2))], [x]), [np.arange(size) + 5.0])
+        assert got.tolist() == [at + 5.0]
+
+
 @pytest.mark.parametrize("status", [-7, -2, 1, 5, 6, 100])  # none of these five steps but 0 is a call, none but 2 a check
 def test_a_status_that_no_step_gives_is_an_error_of_the_compiler(status: int) -> None:
     made, _ = with_state(lambda a: a)

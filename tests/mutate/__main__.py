@@ -126,12 +126,18 @@ class Campaign:
         tests = tests_of(fault.path, self.everything)
         outcome = Outcome(True, "", 0.0)
         if self.entered is not None and (quick := self.entered.chosen(fault, (ROOT / fault.path).read_text(), tests)):
-            outcome = self.planted(fault, quick, 10 * sum(map(self.entered.seconds.__getitem__, quick)) + 60)
+            outcome = self.planted(fault, quick, self.limit(quick))
         if outcome.alive:
-            outcome = self.planted(fault, tests, PATIENCE * self.baseline(tests) + 30)
+            outcome = self.planted(fault, tests, self.limit(tests))
         sign, by = ("SURVIVES", "") if outcome.alive else ("killed  ", f"    by {outcome.why[:150]}")
         print(f"{sign} {outcome.seconds:5.1f} s  {fault}{by}", flush=True)
         return outcome.alive
+
+    def limit(self, tests: list[str]) -> float:
+        """The time after which they hang: by the map where it knows them, else by a run without a fault."""
+        if self.entered is None:
+            return PATIENCE * self.baseline(tests) + 30
+        return 10 * self.entered.time(tests) + 120  # the machine may be busier than when the map was drawn
 
     def planted(self, fault: Fault, tests: list[str], limit: float) -> Outcome:
         """What the tests say of the fault; one that fails without it as well is asked no more."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.mutate.faults import Fault
 
-SECONDS = 15.0  # what the tests of one fault may take, by the map
+SECONDS = 8.0  # what the tests of one fault may take, by the map
 FILES = 12  # so many test files at most: each has to be imported
 MOST = 400  # so many tests at most: a command line ends somewhere
 
@@ -49,6 +49,11 @@ class Entered:
                 self.seconds[row["test"]] = row["seconds"]
                 for name in row["functions"]:
                     self.tests[name].append(row["test"])
+
+    def time(self, tests: Iterable[str]) -> float:
+        """What these tests and files of tests take."""
+        wanted = set(tests)
+        return sum(seconds for test, seconds in self.seconds.items() if test in wanted or test.partition("::")[0] in wanted)
 
     def chosen(self, fault: Fault, source: str, near: list[str]) -> list[str]:
         """The tests to run, those of the files in `near` before others; none where the map knows nothing."""
