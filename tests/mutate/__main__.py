@@ -5,7 +5,8 @@
     python -m tests.mutate --all graphc/ops/ranges.py     every fault of a file
     python -m tests.mutate --again survivors.txt          the survivors of an earlier run, by their lines
 
-    python -m tests.mutate --map map.jsonl                the tests that enter a fault's function come first (see `trace.py`)
+    python -m tests.mutate --map map.jsonl                by the quickest tests that enter a fault's function (see `trace.py`):
+                                                          seconds a fault; plant what survives `--again` without the map
 
 A fault is killed when a test fails that passes without it, or hangs. Survivors are either a missing test or an equivalent
 program; the latter are listed with the reason in `equivalents.txt` and are not planted again. The tree itself is never
@@ -105,8 +106,10 @@ class Campaign:
             self.trees.put(tree)
         self.everything = tracked()
         self.usual: dict[tuple[str, ...], float] = {}
-        self.innocent: dict[str, bool] = {}  # test -> passes without a fault
         self.entered = None if known is None else Entered(known, collected(trees[0]))
+        self.innocent: dict[str, bool] = (
+            {} if self.entered is None else dict.fromkeys(self.entered.seconds, True)
+        )  # test -> passes without a fault
 
     def baseline(self, tests: list[str]) -> float:
         """The time that they take without a fault; they must pass."""
@@ -124,11 +127,9 @@ class Campaign:
 
     def survives(self, fault: Fault) -> bool:
         tests = tests_of(fault.path, self.everything)
-        outcome = Outcome(True, "", 0.0)
-        if self.entered is not None and (quick := self.entered.chosen(fault, (ROOT / fault.path).read_text(), tests)):
-            outcome = self.planted(fault, quick, self.limit(quick))
-        if outcome.alive:
-            outcome = self.planted(fault, tests, self.limit(tests))
+        if self.entered is not None:
+            tests = self.entered.chosen(fault, (ROOT / fault.path).read_text(), tests) or tests
+        outcome = self.planted(fault, tests, self.limit(tests))
         sign, by = ("SURVIVES", "") if outcome.alive else ("killed  ", f"    by {outcome.why[:150]}")
         print(f"{sign} {outcome.seconds:5.1f} s  {fault}{by}", flush=True)
         return outcome.alive
