@@ -641,3 +641,17 @@ def test_the_verifier_refuses_turns_that_meet() -> None:
     refused("each must touch one part of its own", loop, arena)
     whole = Launch(copy_kernel(float64, (gx.dim("n"),)), (0, 1))
     refused("each must touch one part of its own", replace(loop, steps=(*loop.steps, whole)))
+
+
+@pytest.mark.parametrize(("size", "turns"), [(10, 1), (15, 1), (20, 2), (21, 3), (25, 3), (30, 3), (99, 10)])
+def test_the_last_turn_may_not_reach_into_the_one_before(size: int, turns: int) -> None:
+    """Parts of ten elements, of which the last is moved to the end of the array."""
+    buffers = [Buffer(float64, (size,), "output"), Buffer(float64, (10,), "output", alias=0)]
+    fill = Launch(pointwise(lambda: sc.const(1.0, float64), 0, 10), (1,))
+    start = OUTER * 10 if size == 10 * turns else dims.minimum(OUTER * 10, size - 10)
+    made = program(buffers, [Loop(OUTER, turns, (View(1, start), fill), parallel=True)], [])
+    if size == 10 * turns or turns == 1:
+        verify_program(made)
+    else:
+        with pytest.raises(CompileError, match="parts of %0 that overlap"):
+            verify_program(made)
