@@ -85,7 +85,10 @@ def run_tests(tree: Path, tests: list[str], limit: float | None) -> Outcome:
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return Outcome(False, "hangs", time.monotonic() - begin)
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))] or [f"exit status {done.returncode}"]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))] or [
+        f"exit status {done.returncode}",
+        *done.stderr.splitlines(),
+    ]
     return Outcome(done.returncode == 0, lines[-1], time.monotonic() - begin)
 
 

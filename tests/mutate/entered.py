@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,9 +56,21 @@ class Entered:
         wanted = set(tests)
         return sum(seconds for test, seconds in self.seconds.items() if test in wanted or test.partition("::")[0] in wanted)
 
+    def of_row(self, text: str) -> list[str]:
+        """The tests that have the name of a row of a table in theirs: test_exact[expm1-float32] for Rule("expm1", exp(x) - 1, ..)."""
+        row = re.match(r"\w*\(?\"([^\"]+)\"", text)
+        if row is None:
+            return []
+        return [t for t in self.seconds if re.search(rf"[\[-]{re.escape(row[1])}[-\]]", t)]
+
     def chosen(self, fault: Fault, source: str, near: list[str]) -> list[str]:
         """The tests to run, those of the files in `near` before others; none where the map knows nothing."""
-        tests = sorted(self.tests[f"{fault.path} {function_at(source, fault.line)}"], key=self.seconds.__getitem__)
+        name = function_at(source, fault.line)
+        if not name or name.startswith("<lambda>:"):
+            tests = self.of_row(fault.text) or self.tests[f"{fault.path} {name}"]
+        else:
+            tests = self.tests[f"{fault.path} {name}"]
+        tests = sorted(tests, key=self.seconds.__getitem__)
         turn: Counter[str] = Counter()
         order = []
         for test in tests:
