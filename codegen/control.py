@@ -9,12 +9,14 @@ for turn in n:               store 0 to the counter          The counters lie in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphc import dims
 from graphc.codegen.frame import FINISHED
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.parts import Contents, Part
 from graphc.codegen.placing import Placing, placings
+from graphc.codegen.runtime.signals import write_begin, write_look, write_turn
 from graphc.dims import Size
 from graphc.program import Branch, HostCall, Launch, Loop, Step, View
 
@@ -32,13 +34,16 @@ class Control:
         self.number = 0
         self.names = 0
         self.parts: list[str] = []
-        self.resumed: list[int] = []  # the host calls behind which it can be entered
+        self.resumed: list[int] = []  # the host calls behind which, and the loops at whose turn, it can be entered
         self.stretch: list[tuple[int, Step]] = []  # steps of the part being collected
         self.arguments = 0
 
     def write(self) -> list[str]:
         """Add `run` to the module; the names of its parts."""
         self.steps(self.contents.program.steps)
+        if self.contents.program.interruptible:
+            write_look(self.module, self.contents.frame)
+            self.lines[:0] = write_begin(self.contents.frame)
         targets = " ".join(f"i64 {k}, label %resume{k}" for k in self.resumed)
         begin = [f"  switch i64 %from, label %begin [ {targets} ]", "begin:"] if targets else []
         lines = [*begin, *self.lines, f"  ret i64 {FINISHED}"]
@@ -63,7 +68,7 @@ class Control:
                     self.parallel(number, step)
                 case Loop():
                     self.flush()
-                    self.loop(step)
+                    self.loop(number, step)
                 case Branch():
                     self.flush()
                     self.branch(step)
@@ -98,8 +103,8 @@ class Control:
         return self.names - 1
 
     def asked(self, name: str, function: Function) -> str:
-        """The value of a function of its own."""
-        self.module.add(function)
+        """The value of a function of its own, for which LLVM puts its few instructions."""
+        self.module.add(replace(function, attributes=("alwaysinline",)))
         self.lines.append(f"  %{name} = call i64 @{name}(ptr %slots, ptr %sizes)")
         return f"%{name}"
 
@@ -116,7 +121,7 @@ class Control:
         self.lines += [f"  %{name}.holds = icmp ne i64 {value}, 0", f"  br i1 %{name}.holds, label %{yes}, label %{no}"]
 
     # -- loops and branches ---------------------------------------------------------------------------------------
-    def loop(self, step: Loop) -> None:
+    def loop(self, number: int, step: Loop) -> None:
         k, outer = self.name(), self.placing
         (symbol,) = dims.symbols(step.counter)
         place = self.contents.frame.place[symbol]
@@ -132,7 +137,8 @@ class Control:
             self.holds(step.condition, f"body{k}", f"done{k}")
         else:
             self.lines.append(f"  br label %body{k}")
-        self.lines.append(f"body{k}:")
+        self.lines += [f"body{k}:", *write_turn(k, number, self.contents.frame)]
+        self.resumed.append(number)
         self.lengths(step)
         self.steps(step.steps)
         self.lines += [

@@ -5,9 +5,10 @@ sizes   n, m, ..        the size symbols, in order
         turn, ..        what the turns of loops bind: it outlives a call of Python in a loop, after which `run` goes on
         position, value what a failed check found
         own             how far behind the first thread's scratch that of this thread lies: workers have frames of their own
+        left, every, asked, looked     see `graphc.codegen.runtime.signals`
         status          for whoever is handed the sizes alone
-from    FINISHED: begin; else the number of the host call to go on behind
-gives   FINISHED, or the number of the step to look at: a check that failed, or a host call to be made
+from    FINISHED: begin; else the number of the host call to go on behind, or of the loop to go on in
+gives   FINISHED, or the number of the step to look at: a check that failed, a host call to be made, a loop in which to look for signals
 """
 
 from __future__ import annotations
@@ -44,8 +45,13 @@ class Frame:
         return self.found + 2
 
     @property
+    def signals(self) -> int:
+        """Where it stands when to look for signals, in four words."""
+        return self.found + 3
+
+    @property
     def words(self) -> int:
-        return self.found + 4
+        return self.found + 8
 
 
 def frame_of(program: Program) -> Frame:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphc.dims import Dim, Size
-from graphc.program import Loop, Program, Step, View
+from graphc.program import Loop, Program, Step
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class Placing:
 
     def inside(self, program: Program, step: Step) -> Placing:
         """For the inner lists of a step."""
-        if not isinstance(step, Loop):
-            return self
-        swaps = {b: (partner, step.counter) for old, new in program.swapped(step) for b, partner in ((old, new), (new, old))}
-        parallel = self.parallel or step.parallel
-        return replace(self, swaps={**self.swaps, **swaps}, parallel=parallel) if swaps or parallel is not self.parallel else self
+        match step:
+            case Loop():
+                swaps = {b: (partner, step.counter) for old, new in program.swapped(step) for b, partner in ((old, new), (new, old))}
+                parallel = self.parallel or step.parallel
+                return replace(self, swaps={**self.swaps, **swaps}, parallel=parallel) if swaps or parallel is not self.parallel else self
+            case _:
+                return self
 
 
 def placings(program: Program) -> list[Placing]:
@@ -32,8 +34,8 @@ def placings(program: Program) -> list[Placing]:
 
     def visit(steps: Sequence[Step], placing: Placing) -> None:
         for step in steps:
-            if isinstance(step, View):
-                placing = replace(placing, views={**placing.views, step.buffer: step.offset})
+            if step.placed:
+                placing = replace(placing, views={**placing.views, **dict(step.placed)})
             found.append(placing)
             for inside in step.inner:
                 visit(inside, placing.inside(program, step))

@@ -13,6 +13,7 @@ Declare       tensor, scalar, vector, matrix, like, shared, dim
 Write         NumPy's names and operators: exp, sum, where, x @ y, x[1:, ::2], x.at[i].add(v), ...; np.exp(x) works as well
 Differentiate grad, value_and_grad, jvp, vjp, hvp, jacobian, hessian, stop_gradient, check_grad; vmap
 Repeat        scan, map, fori_loop, while_loop, turn_index; cond, switch
+Your own      custom_vjp, custom_jvp, checkpoint, callback
 Compile       function, jit; node.eval({x: array}) evaluates without compiling
 Inspect       print(node); f.graph, f.explain(), f.program, f.loops, f.llvm, f.asm, f.cost(n=64), f.memory(n=64) of a compiled f
 Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache
@@ -22,7 +23,10 @@ help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and 
 # ruff: noqa: I001 - several names a line
 
 from graphc import cache, tree
+from graphc.control.callback import callback
+from graphc.control.checkpoint import checkpoint
 from graphc.control.counted import fori_loop, map
+from graphc.control.custom import custom_jvp, custom_vjp
 from graphc.control.scan import scan
 from graphc.control.switch import cond, switch
 from graphc.control.tracing import turn_index
@@ -34,7 +38,7 @@ from graphc.derivatives.matrices import hessian, hvp, jacobian
 from graphc.dims import Dim, dim
 from graphc.errors import (
     ArgumentError, CompileError, ConvergenceError, DisconnectedError, DTypeError, GraphcError, IndexOutOfRange, LinAlgError,
-    NotDifferentiableError, NumericError, ShapeError,
+    NotDifferentiableError, NumericError, ShapeError, StateInUseError,
 )  # fmt: skip
 from graphc.derivatives.forward import jvp
 from graphc.derivatives.grad import grad, value_and_grad, vjp
@@ -72,6 +76,7 @@ from graphc.ops.spread import astype, broadcast_to
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
 from graphc.show import show as _show  # noqa: F401 - binds print(node)
+from graphc.pickling import FORMAT as _FORMAT  # noqa: F401 - tells pickle about nodes and sizes
 from graphc.graphs import to_networkx
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
@@ -88,7 +93,7 @@ __all__ = [
     # derivatives and maps
     "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
     # loops and branches
-    "cond", "fori_loop", "map", "scan", "switch", "turn_index", "while_loop",
+    "callback", "checkpoint", "cond", "custom_jvp", "custom_vjp", "fori_loop", "map", "scan", "switch", "turn_index", "while_loop",
     # elementwise
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "bitwise_and", "bitwise_or",
     "bitwise_xor", "ceil", "clip", "cos", "cosh", "divide", "divmod", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor",
@@ -109,7 +114,7 @@ __all__ = [
     "arange", "eye", "full", "full_like", "identity", "linspace", "meshgrid", "one_hot", "ones", "ones_like", "tri", "zeros", "zeros_like",
     # errors
     "ArgumentError", "CompileError", "ConvergenceError", "DTypeError", "DisconnectedError", "GraphcError", "IndexOutOfRange", "LinAlgError",
-    "NotDifferentiableError", "NumericError", "ShapeError",
+    "NotDifferentiableError", "NumericError", "ShapeError", "StateInUseError",
 ]
 
 

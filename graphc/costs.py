@@ -55,6 +55,7 @@ _LINES = {
 }
 COSTS: dict[str, Cost] = {op: line for line, ops in _LINES.values() for op in ops}
 MATH = Cost(Kind.MATH, 20, 45, 0.73)  # of a function at the least; it keeps the ports busy by itself
+_CHEAP = frozenset(op for op, line in COSTS.items() if line.kind < Kind.SLOW)
 MULTIPLY_ADD_NS = 0.02  # a step of a product, whose operands are used many times
 
 
@@ -77,9 +78,21 @@ def nanoseconds(body: Scalar) -> float:
     return sum(cost(s).ns for s in order((body,)))
 
 
+CYCLE_NS = 0.3
+LONG_STRETCH = 1 << 20  # ns: scalar code that may take longer stops so often, for the user may have interrupted it
+
+
+def serial_nanoseconds(bodies: Iterable[Scalar]) -> float:
+    """The time of a turn that the next one waits for: the longest way from what it reads to what it gives, or all its instructions."""
+    at: dict[Scalar, int] = {}
+    for s in order(bodies):
+        at[s] = cost(s).latency + max([at[a] for a in s.args], default=0)
+    return CYCLE_NS * max(max(at.values(), default=0), sum(cost(s).uops for s in at) / 4)
+
+
 def is_dear(s: Scalar) -> bool:
     """Whether an op should not be computed twice."""
-    return kind(s) >= Kind.SLOW
+    return s.op not in _CHEAP
 
 
 ONE_BODY = 64  # Scalars; larger bodies are kept apart, so that building them stays linear
@@ -104,10 +117,14 @@ class Limits:
     """Functions of mathlib inlined in one loop body, 40 to 100 instructions each."""
     columns: int = 8
     """Fewer columns leave vectors along them half empty."""
+    carried: int = 64
+    """Scalars that a loop keeps from turn to turn: two for each register, half of them then lie in the first cache."""
+    turn: int = 800
+    """Instructions of a turn of scalar code, some 0.2 us; beyond, vectors are worth launches of their own."""
 
 
 def limits(target: Target | None) -> Limits:
     """The limits for a processor; without one those of 32 registers of 64 bytes."""
     if target is None:
         return Limits()
-    return Limits(loop=target.registers + target.registers // 2, columns=max(target.vector_bytes // 8, 2))
+    return Limits(loop=target.registers + target.registers // 2, columns=max(target.vector_bytes // 8, 2), carried=2 * target.registers)

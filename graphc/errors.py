@@ -47,6 +47,10 @@ class ConvergenceError(GraphcError, RuntimeError):
     """An iteration that did not converge."""
 
 
+class StateInUseError(GraphcError, RuntimeError):
+    """A callback or a handler of signals changes state that the call which it interrupts works with."""
+
+
 class CompileError(GraphcError, RuntimeError):
     """A graph or program that breaks an invariant, or code that cannot be generated."""
 

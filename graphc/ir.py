@@ -150,10 +150,6 @@ class Node(Operators):
         state: dict[Node, Node] = {n: copy.deepcopy(n, memo) for n in toposort([self]) if n.op.traits.leaf == "shared"}
         return replace([self], state)[0] if state else self
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        hint = "pickle arrays, gx.get_values(state) for those of state, and build the graph again from them"
-        fail(ArgumentError, "a node cannot be pickled", self, hint=hint)
-
     def __repr__(self) -> str:
         shown = ", ".join(i.name or i.op.name for i in self.inputs[:4]) + (", ..." if len(self.inputs) > 4 else "")
         return f"<{self.name}: {self.type}>" if self.name else f"<{self.op.name}({shown}): {self.type}>"
@@ -274,20 +270,19 @@ def toposort(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
     done: set[Node] = set()
     held = set(stop)
     order: list[Node] = []
-    stack: list[Node] = list(roots)[::-1]
-    while stack:
-        node = stack[-1]
-        if node not in done:
-            if node.inputs and node not in held:
-                height = len(stack)
-                for i in node.inputs[::-1]:
-                    if i not in done:
-                        stack.append(i)
-                if len(stack) > height:
-                    continue
-            done.add(node)
-            order.append(node)
-        stack.pop()
+    path: list[Node] = []
+    waiting = [iter(roots)]  # of each node of the path the inputs that have not been looked at
+    while waiting:
+        for i in waiting[-1]:
+            if i not in done:
+                path.append(i)
+                waiting.append(iter(() if i in held else i.inputs))
+                break
+        else:
+            waiting.pop()
+            if path:
+                done.add(path[-1])
+                order.append(path.pop())
     return order
 
 

@@ -102,10 +102,14 @@ def close(outputs: Sequence[Node], over: Sequence[Node], since: int | None = Non
         elif is_free(node) or any(i in free for i in node.inputs):
             free.add(node)
     captured.update(dict.fromkeys([node for node in outputs if node in free]))
-    leaves = [*over, *captured]
+    return bind(outputs, [*over, *captured]), list(captured)
+
+
+def bind(outputs: Sequence[Node], leaves: Sequence[Node]) -> Region:
+    """The region of `outputs`, whose input k is what `leaves[k]` was."""
     types = [leaf.tensor for leaf in leaves]
     held = {leaf: bound(k, t) for k, (leaf, t) in enumerate(zip(leaves, types))}
-    return Region(types, replace(outputs, held)), list(captured)
+    return Region(types, replace(outputs, held))
 
 
 # -- walks that enter bodies ------------------------------------------------------------------------------------------

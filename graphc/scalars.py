@@ -238,7 +238,11 @@ def shift_right(a: Scalar, n: Operand, arithmetic: bool = True) -> Scalar:
     return binary("ashr" if arithmetic else "lshr", a, n)
 
 
-TOGETHER = {"sin": "sin cos", "cos": "sin cos"}  # functions that share most of their work for one argument
+# functions of graphc.codegen.mathlib that share most of their work for one argument: each family's name by its members
+TOGETHER = {name: " ".join(family) for family in (
+    ("sin", "cos"), ("sinh", "cosh"), ("exp", "expm1"), ("tanh", "tanh_slope"), ("sigmoid", "sigmoid_slope", "softplus"),
+    ("erfc", "erf_slope"),
+) for name in family}  # fmt: skip
 
 
 def math(name: str, *args: Scalar) -> Scalar:
@@ -255,20 +259,22 @@ def order(roots: Iterable[Scalar]) -> list[Scalar]:
     """Every Scalar that `roots` need, arguments before users."""
     done: set[Scalar] = set()
     result: list[Scalar] = []
-    stack = list(roots)[::-1]
-    while stack:
-        s = stack[-1]
-        if s not in done:
-            if s.args:
-                height = len(stack)
-                for a in s.args[::-1]:
-                    if a not in done:
-                        stack.append(a)
-                if len(stack) > height:
-                    continue
-            done.add(s)
-            result.append(s)
-        stack.pop()
+    path: list[Scalar] = []
+    waiting = [iter(roots)]  # of each Scalar of the path the arguments that have not been looked at
+    while waiting:
+        for s in waiting[-1]:
+            if s not in done:
+                if s.args:
+                    path.append(s)
+                    waiting.append(iter(s.args))
+                    break
+                done.add(s)
+                result.append(s)
+        else:
+            waiting.pop()
+            if path:
+                done.add(path[-1])
+                result.append(path.pop())
     return result
 
 

@@ -51,6 +51,9 @@ class Traits:
     stops: derivatives do not pass, by definition.
     keeps_zeros: of elementwise ops, a cotangent that is 0 gives 0, whatever the operands.
     masks: (out, *inputs, **params) -> for each input where a cotangent can be other than 0, or None; see `derivatives.grad`.
+    through: (cotangents of the outputs with their masks, whether an input has use for a mask, outputs, *inputs, **params) -> cotangents of
+        the inputs with their masks: the vjp of an op with bodies, inside of which masks arise and matter.
+    reads: (node, k) -> the operands on which output k depends, of an op with bodies; None: on all of them.
     instruction: costly, but an instruction of the machine, not a function of the math library.
     together: ops of one such name share most of their work where they have the same argument.
     """
@@ -70,6 +73,8 @@ class Traits:
     stops: bool = False
     keeps_zeros: bool = False
     masks: Callable[..., Sequence[Node | None]] | None = None
+    through: Callable[..., Sequence[Any]] | None = None
+    reads: Callable[[Node, int], Sequence[int]] | None = None
     instruction: bool = False
     together: str | None = None
 

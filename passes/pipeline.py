@@ -18,6 +18,7 @@ from graphc.passes.fusion.cluster import Fused
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.fusion.split_reductions import split_reductions
 from graphc.passes.fusion.verify_clusters import verify_clusters
+from graphc.passes.inline import inline
 from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
 from graphc.passes.storage.kernel_scratch import Needs, declare_scratch
@@ -40,8 +41,8 @@ class Log:
 GraphPass = Callable[[Graph, Log], Graph]
 
 LEVELS: dict[str, tuple[GraphPass, ...]] = {
-    "none": (),
-    "default": (simplify,),
+    "none": (inline,),
+    "default": (inline, simplify),
 }
 
 

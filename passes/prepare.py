@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from graphc.ir import Node, make, replace
 from graphc.ops.derived import settled
 from graphc.ops.registry import INPUT, SHARED
+from graphc.passes.loops.simplify_loops import simplify_loops
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
 from graphc.passes.rules.algebra import ALGEBRA
@@ -27,7 +28,16 @@ def prepare(outputs: Sequence[Node], keep: Collection[Node] = (), log: Fired | N
     outputs = settled(outputs, keep)
     interior = [node for node in keep if node.op is not INPUT and node.op is not SHARED and isinstance(node.type, TensorType)]
     if not interior:
-        return rewrite(outputs, PREPARE, log, memo=True)
+        return _normal(outputs, (), log)
     hidden = {node: make(INPUT, (), ("held", -1 - k, node.dtype, node.shape)) for k, node in enumerate(interior)}
-    prepared = rewrite(replace(outputs, hidden), PREPARE, log, avoid=interior)
+    prepared = _normal(replace(outputs, hidden), interior, log)
     return replace(prepared, {leaf: node for node, leaf in hidden.items()})
+
+
+def _normal(outputs: Sequence[Node], avoid: Collection[Node], log: Fired | None) -> list[Node]:
+    """The normal forms of the outputs, and of their loops: what leaves a loop meets what is outside of it."""
+    made = rewrite(outputs, PREPARE, log, memo=not avoid, avoid=avoid)
+    simpler = simplify_loops(made)
+    if all(a is b for a, b in zip(made, simpler)):
+        return made
+    return simplify_loops(rewrite(simpler, PREPARE, log, memo=not avoid, avoid=avoid))

@@ -198,16 +198,21 @@ def _run(s: Statement, arrays: Sequence[np.ndarray], at: dict[Symbol, int], know
                 _run(body, arrays, at, known, best)
         case Let(name, root):
             known[name] = value(root)
-        case Alloc(name, dtype, combine):
-            known[name], best[name] = (_LAST if combine.startswith("arg") else _start(combine, dtype)), None
+        case Alloc(name, dtype, combine, _, beside):
+            known[name], best[name] = (_LAST if combine.startswith("arg") else _start(combine, dtype)), (None, beside)
+            if beside is not None:
+                known[beside[0]] = _start(combine.removeprefix("arg"), beside[1])
         case Accumulate(name, combine, root, other):
             new, old = value(root), known[name]
             if combine == "recur":
                 known[name] = value(other) * old + new
             elif combine.startswith("arg"):
-                ahead = best[name] is None or (new > best[name] if combine == "argmax" else new < best[name])
-                if ahead or (new == best[name] and value(other) < old):
-                    known[name], best[name] = value(other), new
+                most, beside = best[name]
+                ahead = most is None or (new > most if combine == "argmax" else new < most)
+                if ahead or (new == most and value(other) < old):
+                    known[name], best[name] = value(other), (new, beside)
+                    if beside is not None:
+                        known[beside[0]] = new
             else:
                 known[name] = _COMBINED[combine](old, new)
         case Store(slot, dynamic, static, root, mode):

@@ -43,7 +43,8 @@ REAL: dict[str, Callable[..., Any]] = {
     "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "arcsinh": mp.asinh, "arccosh": mp.acosh, "arctanh": mp.atanh,
     "sigmoid": _sigmoid, "softplus": lambda x: mp.log1p(mp.exp(x)), "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
     "erf": mp.erf, "erfc": mp.erfc,
-    "sigmoid_slope": lambda x: _sigmoid(x) * _sigmoid(-x), "erf_slope": lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
+    "tanh_slope": lambda x: mp.sech(x) ** 2, "sigmoid_slope": lambda x: _sigmoid(x) * _sigmoid(-x),
+    "erf_slope": lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
     "arcsin_slope": lambda x: 1 / mp.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / mp.sqrt(1 + x * x), "arccosh_slope": lambda x: 1 / mp.sqrt((x - 1) * (x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
@@ -112,7 +113,9 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": scipy.special.expit, "log_sigmoid": scipy.special.log_expit,
     "softplus": lambda x: np.logaddexp(x, 0), "xlogy": scipy.special.xlogy, "erf": scipy.special.erf, "erfc": scipy.special.erfc,
     "relu": lambda x: np.maximum(x, np.zeros_like(x)), "clip": np.clip, "round": lambda x: np.round(x),
-    "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x), "erf_slope": lambda x: 2 / np.sqrt(np.pi) * np.exp(-x * x),
+    "tanh_slope": lambda x: 4 * scipy.special.expit(2 * x) * scipy.special.expit(-2 * x),
+    "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x),
+    "erf_slope": lambda x: np.exp(-x * x) * float(2 / np.sqrt(np.pi)),
     "arcsin_slope": lambda x: 1 / np.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / np.hypot(1, x), "arccosh_slope": lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
@@ -120,7 +123,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
 # ... and the NumPy function whose dtypes theirs follow
 DTYPES_OF: dict[str, Callable[..., Any]] = {
     "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
-    **{f"{name}_slope": np.exp for name in ("sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
+    **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
     "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
 }  # fmt: skip
 
@@ -164,7 +167,8 @@ MATHLIB: dict[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (np.exp, np.expm1, np.exp2, np.log, np.log1p, np.log2, np.log10, np.sin, np.cos, np.tan)},
     **{f.__name__: f for f in (np.sinh, np.cosh, np.tanh, np.logaddexp, np.fmod)},
     **{"a" + f.__name__[3:]: f for f in (np.arcsin, np.arccos, np.arctan, np.arctan2, np.arcsinh, np.arccosh, np.arctanh)},
-    **{name: OTHERS[name] for name in ("sigmoid", "sigmoid_slope", "log_sigmoid", "softplus", "erf", "erfc")}, "pow": np.power,
+    **{name: OTHERS[name] for name in ("tanh_slope", "sigmoid", "sigmoid_slope", "log_sigmoid", "softplus", "erf", "erf_slope", "erfc")},
+    "pow": np.power,
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -112,7 +112,35 @@ STRUCTURAL = {
         Example(lambda a, b, r=r, e=e: cumulate.recur(a, b, 0, r, e), (values(4, 2), values(4, 2, seed=1)))
         for r, e in itertools.product([False, True], repeat=2)
     ],
+    "scan": [
+        Example(lambda c, x, w: gx.scan(lambda c, x: (gx.sin(c * w) + x, c * x), c, x)[1], (values(2), values(3, 2), values(2, seed=1))),
+        Example(lambda c, x: gx.scan(lambda c, x: (x, c), c, x, reverse=True)[0] ** 2, (values(2), values(3, 2))),
+    ],
+    "while": [
+        Example(lambda x: gx.while_loop(lambda v: gx.sum(v * v) < 9, lambda v: v * 1.7 + gx.sin(v), x, max_steps=6), (values(3),)),
+    ],
+    "switch": [
+        Example(lambda x, y: gx.cond(gx.sum(x) < 5, lambda x: x * y, lambda x: x**2, x), (values(3), values(3, seed=1))),
+        Example(lambda i, x: gx.switch(i[0, 1], [gx.sin, lambda x: x**3], x), (INTEGER, values(3))),
+    ],
+    "checkpoint": [Example(lambda x, y: gx.checkpoint(lambda x: gx.sin(x * y) * x)(x) ** 2, (values(3), values(3, seed=1)))],
+    "custom_vjp": [Example(lambda x, y: stated(gx.custom_vjp(lambda x, y: gx.sin(x) * y))(x, y) * y, (values(3), values(3, seed=1)))],
+    "custom_jvp": [Example(lambda x, y: stated(gx.custom_jvp(lambda x, y: gx.sin(x) * y))(x, y) * y, (values(3), values(3, seed=1)))],
+    "callback": [Example(lambda x: host_sin(x) * x, (values(3),))],
 }
+
+
+def stated(f: Any) -> Any:
+    """f(x, y) = sin(x) y with its derivative, stated."""
+    if isinstance(f, gx.custom_vjp):
+        f.defvjp(lambda x, y: (gx.sin(x) * y, (x, y)), lambda r, g: (g * gx.cos(r[0]) * r[1], g * gx.sin(r[0])))
+    else:
+        f.defjvp(lambda p, t: (gx.sin(p[0]) * p[1], gx.cos(p[0]) * p[1] * t[0] + gx.sin(p[0]) * t[1]))
+    return f
+
+
+host_sin = gx.callback(np.sin, lambda x: x, vjp=lambda g, out, x: (g * host_cos(x),))
+host_cos = gx.callback(np.cos, lambda x: x, vjp=lambda g, out, x: (-g * host_sin(x),))
 
 
 def row_example(op: Op) -> Example:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc import dims
 from graphc import scalars as sc
 from graphc.costs import Limits
 from graphc.dtypes import float64, int64
 from graphc.errors import CompileError
 from graphc.passes.storage import cache_blocks as blocking
-from graphc.program import Axis, Kernel, Launch, Operand, Piece, Program, Stage, Store, format_program, loop_index
+from graphc.program import Axis, Kernel, Launch, Loop, Operand, Program, Stage, Step, Store, View, format_program, loop_index, loop_length
 from graphc.verify.program import verify_program
 from tests.stages import TARGET, assembled, text_of
 
@@ -55,15 +56,21 @@ def close(got: np.ndarray, wanted: np.ndarray, steps: int = STEPS) -> None:
     np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance * np.abs(wanted).max(initial=1))
 
 
-def runs(program: Program) -> list[Kernel]:
-    return [s.kernel for s in program.steps if isinstance(s, Launch) and s.kernel.kind == "blocks"]
+def runs(program: Program) -> list[Loop]:
+    return [s for s in program.steps if isinstance(s, Loop) and s.parallel]
 
 
-def run_of(f: gx.Function) -> Kernel:
+def run_of(f: gx.Function) -> Loop:
     """The one run that the program of a function is."""
     assert f._program is not None and len(f._program.steps) == 1
-    (kernel,) = runs(f._program)
-    return kernel
+    (run,) = runs(f._program)
+    return run
+
+
+def block_of(run: Loop) -> int:
+    """The elements of a block, but for the last."""
+    ((_, length),) = run.lengths
+    return dims.evaluate(length, run.at(0, dict.fromkeys(dims.symbols(length), 10**9)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -83,10 +90,10 @@ def test_gradient_of_a_chain_of_known_length_needs_rows_and_no_arrays() -> None:
     n = 20_011
     y = gx.tensor("y", (n,), "float32")
     f = gx.function([y], gx.grad(gx.sum(chain(gx, y)), y), threads=1)
-    kernel = run_of(f)
-    assert kernel.blocks is not None and kernel.blocks.size % 64 == 0
+    size = block_of(run_of(f))
+    assert size % 64 == 0
     memory = f.memory()
-    assert memory["arena"] < 41 * 4 * (blocking.LARGEST + 64) and memory["arena"] == memory["largest"]
+    assert memory["largest"] == 4 * size + blocking.LINE and memory["arena"] < 41 * memory["largest"]
     close(f(data(n, "float32")), slope(data(n, "float32")))
 
 
@@ -107,8 +114,7 @@ def test_runs_are_not_taken_into_runs() -> None:
     slopes = gx.grad(gx.sum(chain(gx, y)), y)
     again = y * gx.sum(slopes)  # of the same length, and later than the sum
     program = blocking.block(assembled([y], [slopes, gx.grad(gx.sum(chain(gx, again)), again)]), TARGET.l2 // 2)
-    kernels = [s.kernel for s in program.steps if isinstance(s, Launch) and s.kernel.kind == "blocks"]
-    assert len(kernels) > 1 and all(blocking._pointwise(kernel) is None for kernel in kernels)
+    assert len(runs(program)) > 1
     assert format_program(blocking.block(program, TARGET.l2 // 2)) == format_program(program)
 
 
@@ -254,10 +260,11 @@ def test_a_run_whose_rows_do_not_fit_is_cut(monkeypatch: pytest.MonkeyPatch) -> 
     verify_program(program)
     made = runs(program)
     assert len(made) >= 2
-    for kernel in made:
-        assert kernel.blocks is not None and kernel.blocks.size >= blocking.SMALLEST
-        rows = sum(o.dtype.itemsize * int(o.shape[0]) for o in kernel.operands if isinstance(o.shape[0], int))
-        assert rows <= 60 * 8 * (blocking.SMALLEST + blocking.LINE)
+    for run in made:
+        assert block_of(run) >= blocking.SMALLEST
+        touched = {program.roots[b] for step in run.steps for b in step.own}
+        rows = sum(b.dtype.itemsize * int(b.shape[0]) for b in map(program.buffers.__getitem__, touched) if b.role == "scratch")
+        assert 0 < rows <= 60 * 8 * (blocking.SMALLEST + blocking.LINE)
     host = gx.function([y], graph[1][0])
     monkeypatch.setattr(blocking, "block", lambda program, cache: program)
     x = data(3000, "float64")
@@ -277,35 +284,34 @@ def test_text_of_a_run(golden: Callable[[str, str], None], monkeypatch: pytest.M
 
 
 # -- the verifier -----------------------------------------------------------------------------------------------------
-def _broken() -> Iterator[tuple[str, Callable[[Kernel], Kernel], str]]:
-    def pieces(kernel: Kernel, change: Callable[[list[Piece]], list[Piece]]) -> Kernel:
-        assert kernel.blocks is not None
-        return replace(kernel, blocks=replace(kernel.blocks, pieces=tuple(change(list(kernel.blocks.pieces)))))
+def _broken() -> Iterator[tuple[str, Callable[[list[Step]], list[Step]], str]]:
+    def moved(steps: list[Step], which: int, offset: Any) -> list[Step]:
+        """With the view of another place in the loop."""
+        return [replace(s, offset=offset(s.offset)) if k == which and isinstance(s, View) else s for k, s in enumerate(steps)]
 
-    def moved(p: Piece, k: int, at: Any) -> Piece:
-        return replace(p, at=(*p.at[:k], at, *p.at[k + 1 :]))
+    def last_view(steps: list[Step]) -> int:
+        return max(k for k, s in enumerate(steps) if isinstance(s, View))
 
-    def rows(p: Piece, written: bool) -> list[int]:
-        return [k for k, o in enumerate(p.kernel.operands) if isinstance(p.at[k], int) and o.shape != () and o.written is written]
-
-    yield "order", lambda k: pieces(k, lambda p: p[::-1]), "which no earlier one has filled"
-    yield "overlap", lambda k: pieces(k, lambda p: [moved(p[0], rows(p[0], True)[-1], 5), *p[1:]]), "rows of b0 overlap|no earlier one"
-    yield "outside", lambda k: pieces(k, lambda p: [moved(p[0], rows(p[0], True)[-1], 10**9), *p[1:]]), "takes _block"
-    yield "array", lambda k: pieces(k, lambda p: [*p[:-1], replace(p[-1], slots=(*p[-1].slots[:-1], 0))]), "elements of b0|marked"
-    yield "slots", lambda k: pieces(k, lambda p: [replace(p[0], slots=(99,) * len(p[0].slots)), *p[1:]]), "at slots"
-    yield "axes", lambda k: replace(k, axes=()), "one axis"
-    yield "kind", lambda k: replace(k, kind="loops"), "with blocks"
+    yield (
+        "order",
+        lambda s: [*(v for v in s if isinstance(v, View)), *[v for v in s if isinstance(v, Launch)][::-1]],
+        "before it is written",
+    )
+    yield "row", lambda s: moved(s, 0, lambda at: at + 17), "places %"
+    yield "array", lambda s: moved(s, last_view(s), lambda at: at + 1), "places %|touch one part"
+    yield "overlap", lambda s: moved(s, last_view(s), lambda at: at - at // 64), "overlap|touch one part|places %"
+    yield "whole", lambda s: moved(s, last_view(s), lambda at: 0), "must touch one part of its own"
+    yield "placed", lambda s: [v for k, v in enumerate(s) if k != last_view(s)], "must touch one part of its own"
 
 
 @pytest.mark.parametrize(("change", "message"), [c[1:] for c in _broken()], ids=[c[0] for c in _broken()])
-def test_broken_blocks_are_found(change: Callable[[Kernel], Kernel], message: str) -> None:
+def test_broken_blocks_are_found(change: Callable[[list[Step]], list[Step]], message: str) -> None:
     y = gx.tensor("y", ("n",), "float32")
     program = blocking.block(assembled([y], [gx.grad(gx.sum(chain(gx, y)), y)]), TARGET.l2 // 2)
     verify_program(program)
-    (step,) = program.steps
-    assert isinstance(step, Launch)
+    (run,) = runs(program)
     with pytest.raises(CompileError, match=message):
-        verify_program(replace(program, steps=(replace(step, kernel=change(step.kernel)),)))
+        verify_program(replace(program, steps=(replace(run, steps=tuple(change(list(run.steps)))),)))
 
 
 def test_a_run_does_not_draw_a_write_to_state_before_a_check() -> None:
@@ -320,8 +326,8 @@ def test_a_run_does_not_draw_a_write_to_state_before_a_check() -> None:
         if k == 30:
             j = gx.floor(y * 0).astype("int64") + i
     f = gx.function([i, x, z, a, b], [gx.take(z, j[:50]), y], updates={w: w - 0.1 * (a @ b)})
-    steps = [line for line in f.program.splitlines() if line.startswith(("  blocks", "check", "--", "  contract"))]
-    assert [s.split()[0] for s in steps] == ["blocks", "check", "--", "contract"]
+    steps = [line for line in f.program.splitlines() if line.startswith(("parallel", "check", "--", "  contract"))]
+    assert [s.split()[0] for s in steps] == ["parallel", "check", "--", "contract"]
     arrays = np.zeros(n), np.ones(10), np.ones((5, 7)), np.ones((7, 5))
     f(np.zeros(n, "int64"), *arrays)
     np.testing.assert_allclose(w.get_value(), np.full((5, 5), 0.3))
@@ -337,6 +343,6 @@ def test_a_kernel_that_also_combines_is_no_run() -> None:
     times = Stage((), sc.load(1, here, float64), float64, stores=(Store(2, here),))
     sums = Stage((), sc.load(0, (sc.const(0, int64),), float64), float64, (Axis(r, 3),), "sum")
     operands = (Operand(float64, (1,)), Operand(float64, (1000,)), Operand(float64, (1000,), True))
-    assert blocking._pointwise(Kernel((axis,), (times,), operands)) is not None
+    assert blocking._pointwise(Kernel((axis,), (times,), operands), loop_length(0)) is not None
     product = replace(times, body=times.body * sc.local(0, (), float64))
-    assert blocking._pointwise(Kernel((axis,), (sums, product), operands)) is None
+    assert blocking._pointwise(Kernel((axis,), (sums, product), operands), loop_length(0)) is None

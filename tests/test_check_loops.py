@@ -59,6 +59,7 @@ RECUR = [Alloc(0, float64, "recur"), loop(I1, 4, Accumulate(0, "recur", X, X * 0
         [loop(I0, 3, Store(1, None, I0, fetch(0, 0, float64, fetch(2, I0, int64), dynamic=True), "add"), kind="unroll")],
         [loop(I0, N, Let(0, fetch(1, I0)), Store(1, None, I0, local(0) + fetch(1, I0)))],
         [Alloc(0, float64, "sum"), loop(I0, N, Accumulate(0, "sum", fetch(1, I0)), kind="vector", lanes=4), Let(1, local(0) + local(0))],
+        [Alloc(0, float64, "sum", True), loop(I0, N, Accumulate(0, "sum", fetch(1, I0)), Let(1, local(0)), kind="vector", lanes=4)],
         [Call("gemm", 3)],
     ],
 )
@@ -70,6 +71,8 @@ LEAST = Accumulate(0, "argmin", fetch(1, I0), sc.index(I0))
 
 
 PLUS, OLD = Accumulate(0, "sum", fetch(1, I0)), Let(0, fetch(1, I0))
+TIMES, NOW, RUNS = Accumulate(0, "prod", fetch(1, I0)), Let(1, local(0)), Alloc(0, float64, "sum", True)
+FOUR = loop(I0, N, PLUS, Let(2, local(0)), kind="vector", lanes=4)
 MIXED = Accumulate(0, "recur", fetch(2, I0, int64), fetch(1, I0))
 RECUR_STEP = Accumulate(0, "recur", fetch(0, I1), fetch(0, I1))
 ADD = Store(1, None, 4 * I0 + I1, sc.const(1.0, float64), "add")
@@ -126,6 +129,15 @@ def inside(*body: Statement) -> list[Statement]:
         ("adds to places .* that are not in a row", [loop(I0, 3, loop(I1, 4, ADD), kind="vector", lanes=4)]),
         ("t0 takes its steps in order, not 8 of i1 at once", [RECUR[0], loop(I1, 4, RECUR_STEP, kind="vector", lanes=4, unroll=2)]),
         ("t0 takes its steps in order, not 2 of i1 at once", [RECUR[0], loop(I1, 4, RECUR_STEP, unroll=2)]),
+        ("t1 is to be given beside t0, which has no position", [Alloc(0, float64, "sum", False, (1, float64))]),
+        ("t0 is defined twice", [Alloc(0, int64, "argmin", False, (0, float64))]),
+        ("t1 is defined twice", [Let(1, sc.const(0.0, float64)), Alloc(0, int64, "argmin", False, (1, float64))]),
+        ("t1 holds int32, the value is float64", [Alloc(0, int64, "argmin", False, (1, int32)), *inside(LEAST)]),
+        ("t1 is read inside a loop", [Alloc(0, int64, "argmin", False, (1, float64)), *inside(LEAST, Let(2, local(1)))]),
+        ("t1 is one float64, read as int64", [Alloc(0, int64, "argmin", False, (1, float64)), *inside(LEAST), Let(2, local(1, int64))]),
+        ("t0 takes its steps in order, not 4 of i0 at once", [Alloc(0, float64, "prod", True), loop(I0, N, TIMES, kind="vector", lanes=4)]),
+        ("t0 is read before the lanes are taken in", [RUNS, loop(I0, N, NOW, PLUS, kind="vector", lanes=4)]),
+        ("t0 is read before the lanes are taken in", [RUNS, FOUR, loop(I0, N, NOW, PLUS, kind="vector", lanes=4)]),
         ("t0 takes its steps in order, not 2 of i0 at once", [Alloc(0, float64, "sum", True), loop(I0, N, PLUS, unroll=2)]),
         ("t0 is updated by the turns of a parallel loop", [SUM[0], loop(I0, N, PLUS, parallel=True)]),
         ("t0 is updated over different numbers of lanes", [SUM[0], *[loop(I0, N, PLUS, kind="vector", lanes=k) for k in (4, 8)]]),

@@ -1,4 +1,4 @@
-"""`copy` and `pickle` of nodes, sizes, state and compiled functions: a copy has state of its own, shared where it was shared."""
+"""`copy` of nodes, sizes, state and compiled functions: a copy has state of its own, shared where it was shared."""
 
 from __future__ import annotations
 
@@ -106,14 +106,6 @@ def test_a_model_with_traced_methods() -> None:
     b = copy.deepcopy(a)
     b.w.set_value(np.full(3, 5.0))
     assert b.run(X).tolist() == [0, 5, 10] and a.run(X).tolist() == [0, 1, 2]
-
-
-@pytest.mark.parametrize("what", [gx.tensor("x"), gx.shared(1.0), gx.dim("n"), counter()[1], [gx.exp(gx.tensor("x"))]])
-def test_pickling_says_that_it_does_not_work(what: Any) -> None:
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(gx.ArgumentError, match="cannot be pickled"):
-            pickle.dumps(what, protocol)
-    assert issubclass(gx.ArgumentError, TypeError)
 
 
 def test_sizes_called_as_parameters_are() -> None:

@@ -24,6 +24,7 @@ from graphc.errors import (
     NotDifferentiableError,
     NumericError,
     ShapeError,
+    StateInUseError,
     compose,
     fail,
 )
@@ -239,7 +240,7 @@ def test_classes_are_pythons_too() -> None:
     parents = {
         ShapeError: ValueError, DTypeError: TypeError, ArgumentError: TypeError, IndexOutOfRange: IndexError,
         NotDifferentiableError: TypeError, DisconnectedError: ValueError,
-        NumericError: FloatingPointError, LinAlgError: np.linalg.LinAlgError, ConvergenceError: RuntimeError,
+        NumericError: FloatingPointError, LinAlgError: np.linalg.LinAlgError, ConvergenceError: RuntimeError, StateInUseError: RuntimeError,
         CompileError: RuntimeError,
     }  # fmt: skip
     assert all(issubclass(ours, GraphcError) and issubclass(ours, theirs) for ours, theirs in parents.items())

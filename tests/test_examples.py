@@ -248,5 +248,61 @@ def test_a_users_kernel_is_right(example: Callable[[str], ModuleType], dtype: st
         np.testing.assert_allclose(got, exact, **tolerance)
 
 
+# -- loops ------------------------------------------------------------------------------------------------------------------
+def test_the_pendulum_stands(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    """Upright and at rest after 200 steps, also by SciPy's integrator; with a motor that could not lift it; by one kernel each way."""
+    pendulum = example("pendulum")
+    found = pendulum.main()
+    angle, speed = found["end"]
+    assert abs(math.cos(angle) + 1) < 1e-3 and abs(speed) < 0.1
+    assert found["exact"] == pytest.approx((angle, speed), abs=1e-3)
+    assert np.abs(found["torques"]).max() < pendulum.GRAVITY / 3
+    assert found["costs"][-1] < 2 < found["costs"][0]
+    assert "180: upright" in capsys.readouterr().out
+    step, _ = pendulum.build()
+    assert step.graph.count("= scan(") == 2, "there and back"
+
+
+def test_the_gradient_of_the_pendulum_is_that_of_its_unrolled_twin(example: Callable[[str], ModuleType]) -> None:
+    pendulum = example("pendulum")
+    torques = gx.vector("torques", 5)
+    (angle, speed), _ = gx.scan(pendulum.runge_kutta, (0.1, 0.2), torques)
+    state = (gx.asarray(0.1), gx.asarray(0.2))
+    for k in range(5):
+        state, _ = pendulum.runge_kutta(state, torques[k])
+    at = np.random.default_rng(0).normal(size=5)
+    results = [gx.grad(a**2 * b, torques) for a, b in ((angle, speed), state)]
+    a, b = gx.function([torques], results)(at)
+    np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_the_character_model_falls_below_three_bits(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    bits, written = example("char_rnn").main(steps=380)
+    assert bits[0] > 6 and np.mean(bits[-40:]) < 3
+    assert len(written) == 500 and "bits a character" in capsys.readouterr().out
+
+
+def test_the_character_model_equals_a_numpy_twin(example: Callable[[str], ModuleType]) -> None:
+    """Two windows: the second begins with the state that the first has left."""
+    rnn = example("char_rnn")
+    text, alphabet = rnn.corpus()
+    initial, data = rnn.initial_parameters(len(alphabet)), rnn.windows(text)
+    assert data.shape[1:] == (rnn.WINDOW + 1, rnn.BATCH) and (data[0][-1] == data[1][0]).all()
+    step, _ = rnn.build(initial)
+    h = c = np.zeros((rnn.BATCH, rnn.HIDDEN), "float32")
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))
+    total = 0.0
+    for t in range(rnn.WINDOW):
+        gates = initial["read"][data[0][t]] + h @ initial["recur"] + initial["bias"]
+        i, f, g, o = np.split(gates, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        scores = h @ initial["write"] + initial["prior"]
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        total -= scores[np.arange(rnn.BATCH), data[0][t + 1]].mean()
+    assert float(step(data[0])) == pytest.approx(total / rnn.WINDOW / np.log(2), rel=1e-5)
+    assert float(step(data[1])) < 6.6
+
+
 def test_every_example_is_tested_here() -> None:
-    assert NAMES == ["add_your_own_kernel", "add_your_own_op", "digits", "look_inside", "newton_cg", "xor"]
+    assert NAMES == ["add_your_own_kernel", "add_your_own_op", "char_rnn", "digits", "look_inside", "newton_cg", "pendulum", "xor"]

@@ -18,6 +18,8 @@ from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH, coefficients, error, expand, reduction
 from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
+from graphc.ops.registry import OPS
+from graphc.scalars import Scalar
 from graphc.target import Target
 from tests import ulp
 from tests.fit_coefficients import FITS, quality, solve
@@ -195,11 +197,58 @@ def test_bodies_stay_small() -> None:
     assert sizes["exp"] <= 25 and sizes["tanh"] <= 35 and sizes["sin"] <= 35, sizes
 
 
+def body(names: list[str], dtype: np.dtype, x: Scalar | None = None) -> list[Scalar]:
+    """What these functions of one argument are made of, each thing once."""
+    x = sc.arg(0, dtype) if x is None else x
+    return [s for s in sc.order([expand(sc.math(n, x), host()) for n in names]) if s.op not in ("const", "arg")]
+
+
 def test_sine_and_cosine_of_one_argument_share_their_work() -> None:
     for dtype, alone in ((float32, 35), (float64, 60)):
+        one, two = body(["sin"], dtype), body(["sin", "cos"], dtype)
+        assert len(one) <= alone + 15 and len(two) <= len(one) + 20, (len(one), len(two))
+
+
+# value and derivative: what the second may add to the first, and quotients of both
+SHARED = {
+    ("tanh", "tanh_slope"): (5, 1), ("sigmoid", "sigmoid_slope"): (2, 1), ("softplus", "sigmoid"): (6, 2), ("sinh", "cosh"): (7, 2),
+    ("expm1", "exp"): (5, 0), ("erfc", "erf_slope"): (2, 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", SHARED, ids="-".join)
+def test_a_value_and_its_derivative_share_their_work(pair: tuple[str, str]) -> None:
+    """One exponential, and as few quotients as there can be: the two expansions hold the same Scalars."""
+    extra, quotients = SHARED[pair]
+    for dtype in (float64,) if pair[0] == "erfc" else FLOATS:  # in f32 erfc is computed in f64
+        value, both = body([pair[0]], dtype), body(list(pair), dtype)
+        assert len(both) - len(value) <= extra, len(both) - len(value)
+        assert sum(s.op == "div" for s in both) <= quotients
+
+
+def test_rows_of_a_family_are_computed_together() -> None:
+    """Where the argument is at hand, so that the derivative is stored and not what it is computed from."""
+    seen = set()
+    for op in OPS.values():
+        if op.elementwise and op.row is not None and op.arity == 1 and "f" in op.row.kinds:
+            made = op.row.emit(sc, sc.arg(0, float64))
+            assert op.traits.together == sc.TOGETHER.get(made.op), op.name
+            seen.add(made.op)
+    assert seen >= sc.TOGETHER.keys()
+
+
+def test_functions_of_half_an_argument_share_its_exponential() -> None:
+    """The derivative of sigmoid_slope(x) is made of tanh(x / 2); of -x as of x."""
+    for dtype in FLOATS:
         x = sc.arg(0, dtype)
-        one, two = (sc.order([expand(sc.math(n, x), host()) for n in names]) for names in (["sin"], ["sin", "cos"]))
-        assert len(one) <= alone + 30 and len(two) <= len(one) + 20, (len(one), len(two))
+        for half in (0.5 * x, x * 0.5, x * -0.5):
+            both = sc.order([expand(sc.math("sigmoid_slope", x), host()), expand(sc.math("tanh", half), host())])
+            assert len([s for s in both if s.op not in ("const", "arg")]) <= len(body(["tanh"], dtype)) + 6
+        for name in ("tanh_slope", "sigmoid_slope"):
+            assert expand(sc.math(name, -x), host()) is expand(sc.math(name, x), host())
+    wide = sc.arg(0, float64) * float(np.finfo(np.float64).max)  # twice the factor is inf: of x = 0 that would be nan
+    assert Vectorised({"f": (lambda x: sc.math("tanh", x * 1.7e308), (float64,))})["f"](np.zeros(8)).tolist() == [0.0] * 8
+    assert expand(sc.math("tanh", wide), host()) is not expand(sc.math("tanh", sc.arg(0, float64)), host())
 
 
 def test_many_functions_share_one_module() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import graphc as gx
 import graphc.codegen.runtime.parallel_loops
-from graphc.ops.cumulate import recur
+from graphc.ops.cumulate import cumulate, recur
 from graphc.passes.fusion.split_reductions import CHUNK
 
 Build = Callable[[gx.Node, int], gx.Node | list[gx.Node]]
@@ -137,3 +137,73 @@ def test_nan_and_infinities_stay_where_they_belong() -> None:
     array[2 * CHUNK] = np.nan
     got = gx.function([x], gx.cumsum(x), threads=3)(array)
     assert np.isposinf(got[CHUNK + 7 : 2 * CHUNK]).all() and np.isnan(got[2 * CHUNK :]).all()
+
+
+# -- lanes take the turns of a scan together ------------------------------------------------------------------------------
+LENGTHS = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 131]
+RUNNING = {"sum": np.cumsum, "max": np.maximum.accumulate, "min": np.minimum.accumulate, "prod": np.cumprod}
+
+
+def running(x: gx.Node, name: str, axis: int = 0) -> gx.Node:
+    return cumulate(x, axis, name, False, False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int32", "int64", "uint16"])
+@pytest.mark.parametrize("name", RUNNING)
+def test_every_length(name: str, dtype: str) -> None:
+    """Small whole numbers, so that sums are exact in any order: every element has what those up to it come to, and nothing else."""
+    x, rows = gx.tensor("x", ("n",), dtype), gx.tensor("r", ("m", "n"), dtype)
+    f = gx.function([x, rows], [running(x, name), running(rows, name, 1), running(rows, name, 0)], threads=1)
+    turns = [line for line in gx.function([x], running(x, name), threads=1).loops.splitlines() if "for" in line]
+    assert ("vector" in turns[0]) == (name != "prod")
+    for n in LENGTHS:
+        low, high = (1, 3) if name == "prod" else (0 if dtype == "uint16" else -9, 10)
+        X = np.random.default_rng(n).integers(low, high, (3, n)).astype(dtype)
+        for got, (array, axis) in zip(f(X[1], X), ((X[1], 0), (X, 1), (X, 0)), strict=True):
+            kept = {"dtype": got.dtype} if name in ("sum", "prod") else {}
+            with np.errstate(over="ignore"):
+                np.testing.assert_array_equal(got, RUNNING[name](array, axis=axis, **kept))
+
+
+@pytest.mark.parametrize("n", [1, 4, 8, 9, 33])
+def test_lanes_of_known_lengths(n: int) -> None:
+    x = gx.tensor("x", (5, n))
+    X = np.random.default_rng(n).integers(-9, 10, (5, n)).astype(float)
+    f = gx.function([x], [gx.cumsum(x, axis=1) * 2.0 + x, running(x, "max", 1), gx.cumsum(gx.cumsum(x, axis=1), axis=1)])
+    sums = np.cumsum(X, axis=1)
+    for got, want in zip(f(X), [sums * 2 + X, np.maximum.accumulate(X, axis=1), np.cumsum(sums, axis=1)], strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "min"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_and_infinity_reach_what_lies_behind_them(name: str, dtype: str) -> None:
+    x = gx.tensor("x", ("n",), dtype)
+    f = gx.function([x], running(x, name))
+    for n in (1, 9, 40):
+        for place in range(n):
+            for special in (np.nan, np.inf, -np.inf):
+                X = np.random.default_rng(place).integers(-9, 10, n).astype(dtype)
+                X[place] = special
+                X[n - 1] = -np.inf
+                with np.errstate(invalid="ignore"):
+                    np.testing.assert_array_equal(f(X), RUNNING[name](X))
+
+
+def test_sums_on_the_way_are_no_less_accurate() -> None:
+    """Against exact sums: as good as one after the other, over many chunks and in one."""
+    x = gx.tensor("x", ("n",), "float32")
+    f = gx.function([x], gx.cumsum(x))
+    for n in (1000, 30_000, 300_000):
+        X = np.abs(numbers((n,), "float32", seed=n))
+        exact = np.cumsum(X.astype("float64"))
+        assert np.max(np.abs(f(X) - exact) / exact) <= np.max(np.abs(np.cumsum(X, dtype="float32") - exact) / exact)
+
+
+def test_turns_that_lanes_do_not_take() -> None:
+    """Backwards in memory, exclusive, products of floats, recurrences: one turn after the other."""
+    x = gx.tensor("x", ("n",))
+    for build in (lambda: gx.flip(gx.cumsum(gx.flip(x))), lambda: gx.cumprod(x)):
+        text = gx.function([x], build(), threads=1).loops
+        first = text[text.index("running neutral") :]
+        assert "(serial)" in first.splitlines()[1]

@@ -9,9 +9,12 @@ import pytest
 
 import graphc as gx
 import graphc.codegen.runtime.parallel_loops
+from graphc.passes.fusion import split_reductions
 from graphc.passes.fusion.split_reductions import CHUNK, FEW_COLUMNS, LEAST
+from graphc.program import Below, Branch
+from tests.stages import assembled
 
-SIZES = [0, 1, 2, 100, CHUNK - 1, CHUNK, CHUNK + 1, LEAST, 3 * CHUNK + 7]
+SIZES = [0, 1, 2, 100, LEAST - 1, LEAST, LEAST + 1, 3 * CHUNK - 1, 3 * CHUNK, 3 * CHUNK + 7]
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +183,89 @@ def test_state_is_updated_in_place_and_after_the_checks() -> None:
     with pytest.raises(gx.IndexOutOfRange):
         f(n)
     np.testing.assert_array_equal(s.get_value(), kept)
+
+
+# -- sizes known only at the call: the whole kernel below LEAST -----------------------------------------------------------
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_short_arrays_have_a_kernel_of_their_own(axis: int | None) -> None:
+    """Elements count, not turns: (n, 4) has 4 n."""
+    n = gx.dim("n")
+    x = gx.tensor("x", (n, 4))
+    (branch, *others) = assembled([x], [gx.sum(x, axis=axis)]).steps
+    if axis == 1:  # many rows, which threads share as they are
+        assert not isinstance(branch, Branch) and not others
+        return
+    assert isinstance(branch, Branch) and not others
+    assert branch.predicate == Below(4 * n, LEAST) and len(branch.then) == 1 < len(branch.otherwise)
+
+
+def test_the_longest_nest_decides() -> None:
+    """A nest over n and one over m, side by side: the grids pay as soon as one of them is long. A long one of known size decides alone."""
+    x, y, z = gx.tensor("x", ("n",)), gx.tensor("y", ("m",)), gx.tensor("z", (LEAST,))
+    steps = assembled([x, y, z], [gx.sum(x) * gx.sum(y), gx.sum(x) * gx.sum(z)]).steps
+    asked = [step.predicate for step in steps if isinstance(step, Branch)]
+    assert all(isinstance(below, Below) and below.limit == LEAST for below in asked)
+    f = gx.function([x, y, z], [gx.sum(x) * gx.sum(y), gx.sum(x) * gx.sum(z)], threads=2)
+    for n, m in ((3, 5), (3, LEAST + 1), (LEAST + 1, 3), (LEAST, LEAST)):
+        a, b, c = np.ones(n), np.ones(m), np.ones(LEAST)
+        assert [float(v) for v in f(a, b, c)] == [n * m, n * LEAST]
+
+
+@pytest.mark.parametrize("build", [normalised, lambda s: s - gx.mean(s), lambda s: s * 2.0 + gx.max(s) * gx.sum(s)])
+def test_state_of_any_size_is_updated_in_place(build: Callable[[gx.Node], gx.Node]) -> None:
+    """Both by the whole kernel, which reduces before it stores, and by the grids: the arena holds partial results alone."""
+    s = gx.shared(np.zeros(4), "s", shape=("n",))
+    functions = [gx.function([], updates={s: build(s)}, threads=k) for k in range(1, 5)]
+    x = gx.tensor("x", ("n",))
+    want = gx.function([x], build(x), mode="interpret")
+    for n in (1, 2, 100, LEAST - 1, LEAST, LEAST + 1, 3 * CHUNK + 7):
+        start, ends = numbers(n), []
+        for f in functions:
+            assert f.memory(n=n)["largest"] <= 8 * (n // CHUNK + 1)
+            s.set_value(start)
+            f()
+            ends.append(s.get_value())
+            np.testing.assert_array_equal(ends[-1], ends[0])
+        np.testing.assert_allclose(ends[0], want(start), rtol=1e-11, atol=1e-11)
+
+
+def test_state_that_is_read_backwards_is_not_updated_in_place() -> None:
+    s = gx.shared(np.zeros(4), "s", shape=("n",))
+    f = gx.function([], updates={s: s[::-1] / gx.norm(s)}, threads=2)
+    for n in (5, LEAST + 5):
+        start = numbers(n)
+        s.set_value(start)
+        f()
+        np.testing.assert_allclose(s.get_value(), start[::-1] / np.linalg.norm(start), rtol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_updates_around_the_threshold(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """States that reductions of themselves and others replace, with a threshold of eight elements: each list of each branch runs."""
+    monkeypatch.setattr(split_reductions, "CHUNK", 4)
+    monkeypatch.setattr(split_reductions, "LEAST", 8)
+    rng = np.random.default_rng(seed)
+    x = gx.tensor("x", ("n",))
+    states = [gx.shared(np.zeros(2), f"s{k}", shape=("n",)) for k in range(3)]
+    pool = [*states, x]
+
+    def value() -> gx.Node:
+        a, b, c = (pool[k] for k in rng.integers(0, len(pool), 3))
+        return [
+            a - gx.mean(b), a / (1.0 + gx.norm(a)), gx.where(a > gx.max(b) * 0.5, a, c), gx.cumsum(a) * 0.1 + gx.min(b),
+            b[::-1] * gx.sum(a * c), a * gx.asarray(gx.argmax(b), "float64"), softmax(a) + b, a + c,
+        ][rng.integers(8)]  # fmt: skip
+
+    pool += [value() for _ in range(3)]
+    updates = [(s, value()) for s in states]
+    outputs = [gx.sum(value()), *states]
+    functions = [gx.function([x], outputs, updates=updates, mode=mode, threads=2) for mode in ("interpret", "default", "none")]
+    for n in (1, 2, 3, 7, 8, 9, 12, 25):
+        start = [numbers(n, seed=k) for k in range(4)]
+        results = []
+        for f in functions:
+            gx.set_values(states, start[:3])
+            results.append([*f(start[3]), *gx.get_values(states)])
+        for got in results[1:]:
+            for a, want in zip(got, results[0], strict=True):
+                np.testing.assert_allclose(a, want, rtol=1e-9, atol=1e-9)

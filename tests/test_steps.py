@@ -572,7 +572,7 @@ def test_a_parallel_loop_of_chunks(threads: int) -> None:
 def test_a_parallel_loop_reads_well() -> None:
     text = format_program(ready(in_chunks(64)))
     assert "parallel for turn0 in (n + 63)//64, length0 = min(n - 64*turn0, 64):" in text and "%2: f64[64] scratch + 0" in text
-    assert "  %3 begins at element 64*turn0" in text
+    assert "  place %3 at 64*turn0, %4 at 64*turn0, %5 at 0" in text
 
 
 def test_the_work_and_the_cost_of_chunks() -> None:

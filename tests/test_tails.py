@@ -83,7 +83,7 @@ DERIVATIVES: dict[str, Exact] = {
     "sigmoid": lambda x: (_slope(x), *_slope_derivatives(x)[:3]),
     "softplus": lambda x: (_sigmoid(x), _slope(x), *_slope_derivatives(x)[:2]),
     "log_sigmoid": lambda x: (_sigmoid(-x), -_slope(x), *[-v for v in _slope_derivatives(x)[:2]]),
-    "sigmoid_slope": _slope_derivatives,
+    "tanh_slope": lambda x: _sech2(x)[1:], "sigmoid_slope": _slope_derivatives,
     "erf": lambda x: (g := C() * mp.exp(-x * x), -2 * x * g, (4 * x * x - 2) * g, (12 - 8 * x * x) * x * g),
     "erfc": lambda x: tuple(-v for v in DERIVATIVES["erf"](x)),
     "erf_slope": lambda x: (*DERIVATIVES["erf"](x)[1:], (24 * x * x - 12 - 8 * (x * x - 1.5) * 2 * x * x) * C() * mp.exp(-x * x)),

@@ -188,12 +188,15 @@ def test_lookup(name: str, lanes: int, index: np.dtype) -> None:
 
 
 @pytest.mark.skipif(not host().has_ldexp, reason="this machine has no such instruction")
-@pytest.mark.parametrize("lanes", [1, None])
-def test_ldexp(lanes: int | None) -> None:
-    f = Vectorised({"f": (lambda x, n: sc.scalar("ldexp", (x, n), x.dtype), (d.float32, d.int32))}, lanes=lanes)
-    x, n = [a.ravel() for a in np.meshgrid(edges(d.float32), np.arange(-300, 300, 7, np.int32))]
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32, 64])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_ldexp(dtype: np.dtype, lanes: int) -> None:
+    """In lanes less than a register, one register, and several."""
+    f = Vectorised({"f": (lambda x, n: sc.scalar("ldexp", (x, n), x.dtype), (dtype, dtype))}, lanes=lanes)
+    span = 300 if dtype == d.float32 else 2200
+    x, n = [a.ravel() for a in np.meshgrid(edges(dtype), np.arange(-span, span, span // 40))]
     with np.errstate(all="ignore"):
-        np.testing.assert_array_equal(f["f"](x, n), np.ldexp(x, n))
+        np.testing.assert_array_equal(f["f"](x, n.astype(dtype)), np.ldexp(x, n))
 
 
 @pytest.mark.parametrize("lanes", [1, 4, 16])

@@ -331,7 +331,12 @@ def test_the_commit_point_is_a_place_among_the_steps() -> None:
 
 # what is read of an array in the launch that replaces it: the element stored at the end of each outer point, and nothing else
 def in_place(stages: Sequence[Stage], shape: tuple[dims.Size, ...]) -> Program:
-    kernel = Kernel((ROWS,), tuple(stages), (Operand(float64, shape), Operand(float64, shape, True)))
+    return replacing(Kernel((ROWS,), tuple(stages), (Operand(float64, shape), Operand(float64, shape, True))))
+
+
+def replacing(kernel: Kernel) -> Program:
+    """The one step of this program reads the state and writes it."""
+    shape = kernel.operands[0].shape
     buffers = (Buffer(float64, shape, "shared", 0),)
     return Program(buffers, (Launch(kernel, (0, 0)),), (), (variable(SHARED, "v", float64, shape),), (), (), commit=0)
 
@@ -354,6 +359,39 @@ def test_in_place() -> None:
 def test_not_in_place(stages: Sequence[Stage], shape: tuple[dims.Size, ...]) -> None:
     with pytest.raises(CompileError, match="writes %0 while it reads other elements of it"):
         verify_program(in_place(stages, shape))
+
+
+# without outer axes one nest begins when those before are over: what they read may lie anywhere
+TOTAL = Stage((), load(0, R0), float64, (REDUCED,), "sum")
+SCALED = Stage((COLUMNS,), load(0, I1) * sc.local(0, (), float64), float64, stores=put(1, I1))
+
+
+def nested(*stages: Stage, kind: str = "loops", axes: tuple[Axis, ...] = ()) -> Program:
+    return replacing(Kernel(axes, stages, (Operand(float64, (4,)), Operand(float64, (4,), True)), kind))
+
+
+def test_nests_in_place() -> None:
+    verify_program(nested(TOTAL, SCALED))
+    verify_program(nested(replace(TOTAL, body=load(0, 3 - R0)), Stage((), load(0, 2), float64), SCALED))
+    verify_program(nested(TOTAL, SCALED, Stage((COLUMNS,), sc.local(1, (sc.index(I1),), float64) + 1.0, float64)))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        nested(TOTAL, replace(SCALED, body=load(0, 3 - I1) * sc.local(0, (), float64))),
+        nested(TOTAL, SCALED, replace(TOTAL, nest=1)),
+        nested(TOTAL, SCALED, Stage((COLUMNS,), load(0, 0), float64)),
+        nested(TOTAL, SCALED, Stage((), load(0, 0), float64)),
+        nested(TOTAL, SCALED, kind="contract"),
+        nested(TOTAL, SCALED, SCALED),
+        nested(replace(TOTAL, scan="inclusive"), replace(SCALED, body=load(0, I1))),
+    ],
+    ids=["backwards", "read again", "another element beside", "another element behind", "not loops", "two stores", "a scan before"],
+)
+def test_nests_not_in_place(made: Program) -> None:
+    with pytest.raises(CompileError, match="writes %0 while it reads other elements of it"):
+        verify_program(made)
 
 
 def with_scratch(role: str = "scratch", **changed: Any) -> Program:

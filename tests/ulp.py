@@ -87,6 +87,9 @@ REFERENCES: dict[str, Reference] = {
     "sinh": Reference(_clipped(mp.sinh, 2000), np.sinh, ((-90, 90), (-1, 1), (-711, 711))),
     "cosh": Reference(_clipped(mp.cosh, 2000), np.cosh, ((-90, 90), (-1, 1), (-711, 711))),
     "tanh": Reference(_clipped(mp.tanh, 2000), np.tanh, ((-20, 20), (-1, 1), (-0.3, 0.3))),
+    "tanh_slope": Reference(
+        lambda x: mp.sech(min(abs(x), 2000)) ** 2, oracle.OTHERS["tanh_slope"], ((-20, 20), (-1, 1), (-55, -40), (350, 380)),
+    ),
     "sigmoid": Reference(lambda x: 1 / (1 + mp.exp(-max(min(x, 2000), -2000))), special.expit, ((-110, 40), (-3, 3), (-750, -700))),
     "sigmoid_slope": Reference(
         lambda x: 1 / (2 + mp.exp(min(abs(x), 2000)) + mp.exp(-min(abs(x), 2000))), oracle.OTHERS["sigmoid_slope"],
@@ -110,6 +113,10 @@ REFERENCES: dict[str, Reference] = {
     "asin": Reference(_nan_below(mp.asin, -1, 1), np.arcsin, ((-1, 1), (-0.1, 0.1), (0.9, 1.1))),
     "acos": Reference(_nan_below(mp.acos, -1, 1), np.arccos, ((-1, 1), (-0.1, 0.1), (0.9, 1.1))),
     "erf": Reference(_clipped(mp.erf, 30), special.erf, ((-6.5, 6.5), (-1, 1), (-0.05, 0.05))),
+    "erf_slope": Reference(
+        lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-(min(abs(x), 2000) ** 2)), oracle.OTHERS["erf_slope"],
+        ((-6, 6), (-1, 1), (8, 11), (-28, -20)),
+    ),
     "erfc": Reference(_clipped(mp.erfc, 40), special.erfc, ((-6, 11), (-1, 1), (5, 28))),
     "pow": Reference(_pow, np.power, ((0, 3), (-20, 20), (0, 200), (0.9, 1.1))),
     "fmod": Reference(_fmod, np.fmod, ((-3, 3), (-1000, 1000))),

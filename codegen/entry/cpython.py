@@ -32,12 +32,14 @@ _FUNCTIONS = (
     "PyDict_Next",
     "PyDict_SetItem",
     "PyDict_Size",
+    "PyErr_CheckSignals",
     "PyEval_RestoreThread",
     "PyEval_SaveThread",
     "PyList_New",
     "PyLong_AsLongLongAndOverflow",
     "PyLong_FromLongLong",
     "PyMethod_New",
+    "PyThread_get_thread_ident",
     "PyTuple_New",
 )
 OBJECTS: dict[str, object] = {

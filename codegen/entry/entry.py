@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.entry import cpython
-from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FAULT, FIXED, TAKEN
+from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FAULT
 from graphc.codegen.entry.objects import readable
-from graphc.codegen.entry.parameters import ParameterEmitter
+from graphc.codegen.entry.run import INTERRUPTED, RunEmitter
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import Function
@@ -29,7 +29,7 @@ from graphc.codegen.llvm.values import Scope
 from graphc.codegen.runtime.binding import Binding
 from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
-from graphc.program import HostCall, Layout, Program
+from graphc.program import Layout, Program
 from graphc.user.state import ADDRESS, NATIVE, QUEUE
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
@@ -39,7 +39,7 @@ PARAMETERS = ("ptr %f", "ptr %args", "i64 %nargsf", "ptr %kwnames")
 Place = tuple[str, str]  # the address and the number of bytes of an array
 
 
-class EntryEmitter(ParameterEmitter):
+class EntryEmitter(RunEmitter):
     """Writes the entry of one program. `objects` collects the Python objects that it refers to, see `Context`."""
 
     def __init__(self, unit: Unit, program: Program, binding: Binding, layout: Layout, objects: list[object], arena_bytes: Size) -> None:
@@ -138,10 +138,6 @@ class EntryEmitter(ParameterEmitter):
         self.require(self.entry.emit(f"icmp sle i64 {self.size(self.arena_bytes).text}, {self.word(CAPACITY, 'i64')}"))
         return self.word(ARENA)
 
-    def cell(self, k: int) -> str:
-        """The cell of the k-th state variable."""
-        return self.word(FIXED + k)
-
     def idle(self) -> None:
         """No other thread is inside a call that reads or writes the same state."""
         e, busy = self.entry, "0"
@@ -226,67 +222,6 @@ class EntryEmitter(ParameterEmitter):
                 self.apart(place, other)
             others.append(place)
 
-    def run(self, long: str, arena: str, outputs: Sequence[str]) -> str:
-        """Call the native code, without the GIL if the work is long; its status."""
-        e, program = self.entry, self.program
-        state = [self.field(self.cell(k), ADDRESS) for k in range(len(program.shared))]
-        constants = [self.word(FIXED + len(program.shared) + k) for k in range(len(program.constants))]
-        pointers = [*self.arrays, *state, *constants, *[self.field(o, cpython.DATA) for o in outputs], arena]
-        slots = self.slot(f"[{len(pointers)} x ptr]")
-        for k, p in enumerate(pointers):
-            self.put_field(slots, 8 * k, "ptr", p)
-        frame = frame_of(program)
-        self.words = sizes = self.slot(f"[{frame.words} x i64]")
-        for k, s in enumerate(frame.symbols):
-            self.put_field(sizes, 8 * k, "i64", self.axis(s).text)
-        straight = all(not step.inner for step in program.steps) and len(self.module.functions.keys() & {"part0", "part1"}) == 1
-        call = f"call i64 @part0(ptr {slots}, ptr {sizes})" if straight else f"call i64 @run(ptr {slots}, ptr {sizes}, i64 {FINISHED})"
-        if long == "false":
-            return e.emit(call)
-        before = e.current
-        release, go, back, ran = self.label("release"), self.label("run"), self.label("back"), self.label("ran")
-        e.line(f"br i1 {long}, label %{release}, label %{go}")
-        e.label(release)
-        held = self.mark(outputs)
-        thread = self.api("ptr", "PyEval_SaveThread")
-        e.line(f"br label %{go}")
-        e.label(go)
-        saved = e.emit(f"phi ptr [ null, %{before} ], [ {thread}, %{release} ]")
-        capacity = e.emit(f"phi i64 [ 0, %{before} ], [ {held}, %{release} ]")
-        status = e.emit(call)
-        e.line(f"br i1 {e.emit(f'icmp eq ptr {saved}, null')}, label %{ran}, label %{back}")
-        e.label(back)
-        self.api("void", "PyEval_RestoreThread", f"ptr {saved}")
-        self.unmark(outputs, capacity)
-        e.line(f"br label %{ran}")
-        e.label(ran)
-        return status
-
-    def mark(self, outputs: Sequence[str]) -> str:
-        """Take the arena, the state, and what other threads might drop from containers meanwhile; the arena's capacity."""
-        for o in self.borrowed(outputs):
-            self.own(o)
-        for k in range(len(self.program.shared)):
-            self.put_field(self.cell(k), NATIVE, "i64", 1)
-        if self.arena_bytes == 0:
-            return "0"
-        capacity = self.word(CAPACITY, "i64")
-        self.put_field("@context", 8 * CAPACITY, "i64", TAKEN)
-        return capacity
-
-    def unmark(self, outputs: Sequence[str], capacity: str) -> None:
-        for k in range(len(self.program.shared)):
-            self.put_field(self.cell(k), NATIVE, "i64", 0)
-        if self.arena_bytes != 0:
-            self.put_field("@context", 8 * CAPACITY, "i64", capacity)
-        for o in self.borrowed(outputs):
-            self.disown(o)
-
-    def borrowed(self, outputs: Sequence[str]) -> list[str]:
-        """Arrays that only a container may hold. The caller holds the arguments themselves."""
-        inside = [*self.inputs] if any(s.cls is not None for s in self.layout.inputs) else []
-        return inside + ([*outputs] if self.layout.outputs.cls is not None else [])
-
     def finish(self, status: str, out: str, outputs: Sequence[str]) -> None:
         e = self.entry
         if not any(step.can_fail for step in self.program.steps):
@@ -302,6 +237,12 @@ class EntryEmitter(ParameterEmitter):
         e.line(f"br label %{told}")
         e.label(told)
         self.bury()
+        if self.program.interruptible:
+            raised, checked = self.label("raised"), self.label("checked")
+            e.line(f"br i1 {e.emit(f'icmp eq i64 {status}, {INTERRUPTED}')}, label %{raised}, label %{checked}")
+            e.label(raised)
+            e.line("ret ptr null")
+            e.label(checked)
         self.fault(status)
         e.label(good)
         self.finished(out, outputs)
@@ -347,7 +288,7 @@ def misfit(program: Program, binding: Binding, layout: Layout | None) -> str:
         return fault
     if layout is None or binding.given:
         return "sizes are among the arguments"
-    if any(isinstance(step, HostCall) for step in program.numbered):
+    if any(step.calls_python for step in program.numbered):
         return "it calls Python"
     count = len(program.inputs) + len(program.shared) + len(program.outputs)
     if count > MOST_ARRAYS:

@@ -4,6 +4,7 @@
     memory         loads and stores                                                            graphc.codegen.llvm.access
     accumulators   registers that loops carry                                                  graphc.codegen.llvm.accumulate
     loops          counted, unrolled, over lanes                                               graphc.codegen.llvm.loops
+    recurrences    loops that carry values from turn to turn, and branches between scalars     graphc.codegen.llvm.recurrence
 
 A strategy gets the emitter and writes its kernel with these parts, see `graphc.codegen.strategy.door`.
 """
@@ -12,22 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from graphc import dims
-from graphc.codegen.llvm.access import Memory, memory_type
+from graphc.codegen.llvm.access import Memory
 from graphc.codegen.llvm.accumulate import Accumulators
 from graphc.codegen.llvm.fill import Fill, write_fill
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.loops import Loops
 from graphc.codegen.llvm.module import Unit
+from graphc.codegen.llvm.recurrence import Recurrences
 from graphc.codegen.llvm.values import Value, Values
-from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, walk
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, Choose, For, If, Let, Repeat, Statement, Store, walk
 from graphc.codegen.loops.straight_line import write_values
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import CompileError, fail
-from graphc.program import BLOCK, Kernel, Piece
+from graphc.program import Kernel
 
 LO, HI = (dims.axis(x) for x in ("lo", "hi"))  # the part of the parallel loop that a call of the kernel runs
 
@@ -41,11 +41,12 @@ class Emitter:
     def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, shared: bool = False, numbers: Sequence[Dim] = ()) -> None:
         self.unit, self.module, self.target = unit, unit.module, unit.target
         self.kernel, self.name, self.body, self.shared = kernel, name, body, shared
-        straight = not any(isinstance(s, For) for s in walk(body))
+        straight = not any(isinstance(s, (For, Repeat)) for s in walk(body))
         self.values = Values(unit, name, kernel.sizes(), outline=straight)
         self.memory = Memory(self.values, kernel)
         self.accumulators = Accumulators(self.values)
         self.loops = Loops(self.values, self.accumulators, self.statement, (LO, HI) if shared else None)
+        self.recurrences = Recurrences(self.values, self.statement)
         self.numbers = [symbol_of(x) for x in numbers]
         outermost = self.values.scopes[0].axis
         for index in (LO, HI) if shared else ():
@@ -84,51 +85,23 @@ class Emitter:
             case Store(slot, dynamic, static, value, mode):
                 self.memory.store(slot, dynamic, static, value, mode)
             case Alloc():
-                self.accumulators.registers[s.name] = self.accumulators.new_register(s, around)
+                self.accumulators.new_register(s, around)
             case Accumulate(name, _, value, other):
                 self.accumulators.accumulate(name, value, other, 0)
             case For():
                 self.loops.loop(s)
+            case Repeat():
+                self.recurrences.repeat(s)
+            case Choose():
+                self.recurrences.choose(s)
             case Call(_, plan, Strategy(write=write)):
                 write(self, plan)
-            case Call("piece", Piece() as piece):
-                self.piece(piece)
-            case Call("pieces", Block() as block):
-                self.pieces(block)
             case Call("fill", Fill() as fill):
                 write_fill(self.values, fill)
             case Call():
                 fail(CompileError, f"{s.name} has no emission in kernel {self.name}")
             case If():
                 fail(CompileError, "If has no emission yet")
-
-    def piece(self, piece: Piece) -> None:
-        """Another kernel on the block that the loop around is at."""
-        blocks, inner = self.kernel.blocks, piece.kernel
-        assert blocks is not None
-        places = zip(piece.slots, inner.operands, piece.at, strict=True)
-        given = [f"ptr {self.beginning(slot, operand.dtype, at)}" for slot, operand, at in places]
-        given += [f"i64 {self.values.size(blocks.length if s in dims.symbols(BLOCK) else dims.of_symbol(s)).text}" for s in inner.sizes()]
-        self.values.here.lines.line(f"call void @{self.unit.names[inner]}({', '.join(given)})")
-
-    def pieces(self, block: Block) -> None:
-        """Some of the pieces as a function of their own."""
-        (axis,) = self.kernel.axes
-        symbol = symbol_of(axis.index)
-        name = f"{self.name}.{self.values.label('run')}"
-        part = Emitter(self.unit, self.kernel, name, block)
-        part.values.scopes[0].axis[symbol] = Value("%block", 1, 0)
-        part.statement(block, block)
-        part.values.entry.line("ret void")
-        given = [*part.parameters(), "i64 %block"]
-        self.module.add(Function(name, tuple(given), part.values.entry.lines, ("nounwind",)))
-        self.values.here.lines.line(f"call void @{name}({', '.join([*given[:-1], f'i64 {self.values.size(axis.index).text}'])})")
-
-    def beginning(self, slot: int, dtype: np.dtype, at: Size) -> str:
-        """An address written where it is used: hundreds of rows kept from outside the loop would be LLVM's work for seconds."""
-        if at == 0:
-            return f"%b{slot}"
-        return self.values.here.lines.emit(f"getelementptr {memory_type(dtype, 1)}, ptr %b{slot}, i64 {self.values.size(at).text}")
 
 
 def symbol_of(index: Dim) -> Symbol:

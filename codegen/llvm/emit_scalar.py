@@ -267,8 +267,47 @@ def _lookup(e: _Emission, at: str) -> str:
 
 
 def _ldexp(e: _Emission, a: str, n: str) -> str:
-    """a * 2**n; only mathlib writes it, and only where the target has the instruction."""
-    return e.call("ldexp", (e.dtype, a), (e.s.args[1].dtype, n), overloads=(e.dtype, e.s.args[1].dtype))
+    """a * 2**n with a whole float n: an instruction of AVX-512, for each register; only mathlib writes it, where the target has that."""
+    bits, width = 8 * e.dtype.itemsize, e.lanes * 8 * e.dtype.itemsize
+    parts = []
+    for first in range(0, e.lanes, 512 // bits):
+        lanes = max(min(e.lanes, 512 // bits), 128 // bits)
+        one, two = (_lanes_of(e, x, first, lanes) for x in (a, n))
+        parts.append(_scalef(e, one, two, lanes))
+    if width < 128:
+        short = llvm_type(e.dtype, 128 // bits)
+        if e.lanes == 1:
+            return e.block.emit(f"extractelement {short} {parts[0]}, i64 0")
+        return e.block.emit(f"shufflevector {short} {parts[0]}, {short} poison, {_picked(range(e.lanes))}")
+    while len(parts) > 1:
+        half = llvm_type(e.dtype, e.lanes // len(parts))
+        every = _picked(range(2 * e.lanes // len(parts)))
+        parts = [e.block.emit(f"shufflevector {half} {x}, {half} {y}, {every}") for x, y in zip(parts[::2], parts[1::2])]
+    return parts[0]
+
+
+def _picked(lanes: Sequence[int]) -> str:
+    return f"<{len(lanes)} x i32> <{', '.join(f'i32 {k}' for k in lanes)}>"
+
+
+def _lanes_of(e: _Emission, x: str, first: int, lanes: int) -> str:
+    """As many lanes of x from the first on; those that it has not are poison."""
+    if lanes == e.lanes:
+        return x
+    if e.lanes == 1:
+        return e.block.emit(f"insertelement {llvm_type(e.dtype, lanes)} poison, {llvm_type(e.dtype, 1)} {x}, i64 0")
+    picked = ", ".join(f"i32 {k}" if k < e.lanes else "i32 poison" for k in range(first, first + lanes))
+    return e.block.emit(f"shufflevector {e.type(e.dtype)} {x}, {e.type(e.dtype)} poison, <{lanes} x i32> <{picked}>")
+
+
+def _scalef(e: _Emission, a: str, n: str, lanes: int) -> str:
+    vector, width = llvm_type(e.dtype, lanes), lanes * 8 * e.dtype.itemsize
+    name = f"@llvm.x86.avx512.mask.scalef.{'ps' if e.dtype == float32 else 'pd'}.{width}"
+    mask = f"i{max(lanes, 8)}"
+    rounding = [("i32", " 4")] if width == 512 else []  # 4: as the control register says
+    given = [(vector, f" {a}"), (vector, f" {n}"), (vector, " zeroinitializer"), (mask, " -1"), *rounding]
+    e.module.declare(f"declare {vector} {name}({', '.join([kind for kind, _ in given])})")
+    return e.block.emit(f"call {vector} {name}({', '.join([kind + value for kind, value in given])})")
 
 
 def _rare(e: _Emission, wanted: str, usual: str, *inputs: str) -> str:

@@ -10,7 +10,6 @@ from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import Function, Module, evaluate_all, llvm_type
 from graphc.codegen.mathlib import expand
-from graphc.program import Kernel
 from graphc.target import Target
 
 
@@ -26,7 +25,6 @@ class Unit:
         self.target = target
         self.product_target = target if fma else replace(target, has_fma=False)  # products write their multiply-adds themselves
         self.module = Module()
-        self.names: dict[Kernel, str] = {}  # of the kernels' functions, for kernels that call others
         self.kernel_attributes = ("nounwind", f'"prefer-vector-width"="{8 * target.vector_bytes}"')
         self.math_functions: dict[tuple[tuple[str, ...], tuple[np.dtype, ...], int], str] = {}
 

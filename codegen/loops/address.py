@@ -7,7 +7,7 @@ The static part is a polynomial of loop indices and sizes, the dynamic one is wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Dim, Size
-from graphc.program import Axis, Kernel, Stage
+from graphc.program import Axis, Kernel, Put, ScalarCode, Stage
 from graphc.scalars import Scalar
 
 Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and static offset, mode
@@ -28,6 +28,7 @@ class Loaded:
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]
     stores: tuple[tuple[Placed, ...], ...]
+    code: ScalarCode | None = None  # stores of scalar code have one index, the offset
 
 
 def address(at: Sequence[Scalar], shape: Sequence[Size]) -> tuple[Scalar | None, Size]:
@@ -69,7 +70,19 @@ def linear(kernel: Kernel) -> Loaded:
             at = [sc.replace_leaves(i, leaf, known=known) for i in store.at]
             placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
         stores.append(tuple(placed))
-    return Loaded(kernel.axes, tuple(stages), tuple(stores))
+    code = None if kernel.code is None else _code(kernel.code, shapes, lambda s: sc.replace_leaves(s, leaf, known=known))
+    return Loaded(kernel.axes, tuple(stages), tuple(stores), code)
+
+
+def _code(code: ScalarCode, shapes: Sequence[Sequence[Size]], moved: Callable[[Scalar], Scalar]) -> ScalarCode:
+    """Scalar code with linear offsets: its stores are where the loops alone say."""
+
+    def stored(put: Put) -> tuple[Put]:
+        dynamic, static = address(tuple(map(moved, put.at)), shapes[put.slot])
+        offset = sc.index(static) if dynamic is None else dynamic + sc.index(static)
+        return (Put(put.slot, (offset,), moved(put.value)),)
+
+    return code.mapped(moved, stored)
 
 
 def fetch(slot: int, dynamic: Scalar | None, static: Size, dtype: np.dtype, mask: Scalar | None = None) -> Scalar:

@@ -17,7 +17,22 @@ from typing import NoReturn
 import numpy as np
 
 from graphc import dims
-from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, format_loops, walk
+from graphc.codegen.loops.loopir import (
+    TOGETHER,
+    Accumulate,
+    Alloc,
+    Block,
+    Call,
+    Choose,
+    For,
+    If,
+    Let,
+    Repeat,
+    Statement,
+    Store,
+    format_loops,
+    walk,
+)
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT, bool_, int64
 from graphc.errors import CompileError
@@ -48,7 +63,7 @@ class _Scope:
     def changed(self, s: Statement) -> None:
         """What a statement updates is no longer what was read of it."""
         for read, seen in self.seen.items():
-            if isinstance(s, Accumulate) and read.op == "local" and read.param == s.name:
+            if isinstance(s, Accumulate) and read.op == "local" and self.registers.get(read.param) is self.registers.get(s.name, s):
                 seen.stale = True
             if isinstance(s, Store) and read.op == "fetch" and read.param[0] == s.slot:
                 seen.stale = True
@@ -66,6 +81,7 @@ class _Register:
     alloc: Alloc
     loops: int  # how many are around it
     lanes: int = 0  # of the vector loops that update it from inside
+    taken_in: For | None = None  # the last of these
 
 
 def check_loops(block: Block, kernel: Kernel) -> None:
@@ -105,6 +121,10 @@ class _Checker:
                 if condition.dtype != bool_:
                     _broken(f"the condition is {condition.dtype}", s, scope)
                 self.block(body, scope.inner(f"if {show(condition)}"))
+            case Repeat():
+                self.repeat(s, scope)
+            case Choose():
+                self.choose(s, scope)
             case Let(name, value):
                 self.value(value, s, scope)
                 self.define(name, s, scope)
@@ -115,6 +135,8 @@ class _Checker:
                 self.define(name, s, scope)
                 scope.registers[name] = _Register(s, len(scope.loops))
                 scope.locals[name] = dtype
+                if s.value is not None:
+                    self.beside(s, *s.value, scope)
             case Accumulate():
                 self.accumulate(s, scope)
             case Store():
@@ -151,9 +173,60 @@ class _Checker:
         lanes = symbol if s.kind == "vector" else scope.lanes
         return replace(inner, axes={**scope.axes, symbol: s.extent}, lanes=lanes, loops=(*scope.loops, s))
 
+    def repeat(self, s: Repeat, scope: _Scope) -> None:
+        symbol = dims.as_symbol(s.index)
+        if symbol is None or symbol.kind != "axis" or symbol in scope.axes:
+            _broken(f"a loop over {s.index}, which is no index of its own", s, scope)
+        if (s.extent is None and s.condition is None) or s.unroll < 1 or (s.condition is not None and s.unroll > 1):
+            _broken(f"a loop over {s.index} without an end, or of {s.unroll} turns at once", s, scope)
+        if s.extent is not None:
+            self.bound(s.extent, s, scope)
+        for _, initial, _ in s.carries:
+            self.value(initial, s, scope)
+        for name, initial, after in s.carries:
+            if after.dtype != initial.dtype:
+                _broken(f"t{name} goes in as {initial.dtype} and comes out as {after.dtype}", s, scope)
+            self.define(name, s, scope)
+            scope.locals[name] = initial.dtype
+        within = scope.inner(f"for {s.index} in {s.extent} (carries)")
+        # an index without an end is below anything: no address is said to leave its operand because of it
+        within = replace(within, axes={**scope.axes, symbol: 0 if s.extent is None else s.extent})
+        if s.condition is not None:
+            self.value(s.condition, s, within)
+            if s.condition.dtype != bool_:
+                _broken(f"the condition is {s.condition.dtype}", s, scope)
+        self.block(s.body, within)
+        for _, _, after in s.carries:
+            self.value(after, s, within)
+        if s.count is not None:
+            self.define(s.count, s, scope)
+            scope.locals[s.count] = np.dtype(np.int64)
+
+    def choose(self, s: Choose, scope: _Scope) -> None:
+        self.value(s.chosen, s, scope)
+        kinds = [[x.dtype for x in values] for _, values in s.branches]
+        if s.chosen.dtype != int64 or not kinds or any(k != kinds[0] or len(k) != len(s.results) for k in kinds):
+            _broken(f"one of {len(kinds)} branches chosen by {s.chosen.dtype}, or of different values", s, scope)
+        for k, (body, values) in enumerate(s.branches):
+            within = scope.inner(f"branch {k} of {show(s.chosen)}")
+            self.block(body, within)
+            for x in values:
+                self.value(x, s, within)
+        for name, dtype in zip(s.results, kinds[0], strict=True):
+            self.define(name, s, scope)
+            scope.locals[name] = dtype
+
     def define(self, name: int, s: Statement, scope: _Scope) -> None:
         if name in scope.locals:
             _broken(f"t{name} is defined twice", s, scope)
+
+    def beside(self, s: Alloc, value: int, dtype: np.dtype, scope: _Scope) -> None:
+        """The extreme that an arg combine gives beside its position."""
+        if s.combine not in ("argmax", "argmin") or s.running:
+            _broken(f"t{value} is to be given beside t{s.name}, which has no position", s, scope)
+        self.define(value, s, scope)
+        scope.registers[value] = scope.registers[s.name]
+        scope.locals[value] = dtype
 
     def accumulate(self, s: Accumulate, scope: _Scope) -> None:
         self.value(s.value, s, scope)
@@ -174,10 +247,13 @@ class _Checker:
         result = (s.value if s.other is None or not arg else s.other).dtype  # an arg combine keeps positions
         if result != alloc.dtype or (s.other is not None and s.other.dtype != alloc.dtype) or (arg and result != int64):
             _broken(f"t{s.name} holds {alloc.dtype}, the value is {result}", s, scope)
+        if alloc.value is not None and alloc.value[1] != s.value.dtype:
+            _broken(f"t{alloc.value[0]} holds {alloc.value[1]}, the value is {s.value.dtype}", s, scope)
 
     def updates(self, register: _Register, loop: For, s: Accumulate, scope: _Scope) -> None:
         """Whether the turns of a loop inside the block of an accumulator can update it: several at once only where any order will do."""
-        if loop.kind != "unroll" and loop.step > 1 and (register.alloc.running or s.combine == "recur"):
+        together = register.alloc.running and loop.kind == "vector" and s.combine in TOGETHER
+        if loop.kind != "unroll" and loop.step > 1 and (register.alloc.running or s.combine == "recur") and not together:
             _broken(f"t{s.name} takes its steps in order, not {loop.step} of {loop.index} at once", s, scope)
         if loop.parallel:
             _broken(f"t{s.name} is updated by the turns of a parallel loop", s, scope)
@@ -185,6 +261,7 @@ class _Checker:
             if loop.tail not in (0, loop.lanes) or register.lanes not in (0, loop.lanes):
                 _broken(f"t{s.name} is updated over different numbers of lanes", s, scope)
             register.lanes = loop.lanes
+            register.taken_in = loop
 
     def again(self, read: Scalar, what: str, s: Statement, scope: _Scope) -> None:
         """A value is read: not once more after it was changed, as what it was at first is kept."""
@@ -233,9 +310,12 @@ class _Checker:
         if register is None:
             return
         inside = [a for loop in scope.loops[register.loops :] for a in walk(loop.body)]
-        updating = any(isinstance(a, Accumulate) and a.name == x.param for a in inside)
+        updating = any(isinstance(a, Accumulate) and a.name == register.alloc.name for a in inside)
         if updating and not register.alloc.running:
             _broken(f"t{x.param} is read inside a loop that updates it", s, scope)
+        own = [loop for loop in scope.loops[register.loops :] if loop.kind == "vector"]
+        if updating and own and register.taken_in is not own[-1]:
+            _broken(f"t{x.param} is read before the lanes are taken in", s, scope)
         self.again(x, f"t{x.param}", s, scope)
 
     def bound(self, size: Size, s: Statement, scope: _Scope) -> None:
@@ -285,7 +365,7 @@ def _computed(statement: Statement, turns: Size, within: tuple[str, ...]) -> Ite
 
 
 def _broken(what: str, s: Statement, scope: _Scope) -> NoReturn:
-    known = isinstance(s, (Block, For, Let, Store, Alloc, Accumulate, If, Call))
+    known = isinstance(s, (Block, For, Let, Store, Alloc, Accumulate, If, Repeat, Choose, Call))
     text = format_loops(s).splitlines()[:6] if known else [repr(s)]
     around = [f"  in  {line}" for line in scope.within[::-1]]
     raise CompileError("\n".join([f"loops: {what}", *(f"  {'>' if k == 0 else ' '} {line}" for k, line in enumerate(text)), *around]))

@@ -15,11 +15,12 @@ def fuse_multiply_add(kernel: Kernel) -> Kernel:
 
     Not where both addends are products: a*b + c*d would round its halves differently, and a*b - a*b must be 0.
     """
-    uses = Counter(stage.body for stage in kernel.stages)
+    roots = [stage.body for stage in kernel.stages] + ([] if kernel.code is None else list(kernel.code.scalars()))
+    uses = Counter(roots)
     for s in kernel.parts:
         uses.update(s.args)
     new: dict[Scalar, Scalar] = {}
-    for s in sc.order([stage.body for stage in kernel.stages]):
+    for s in sc.order(roots):
         args = tuple([new[a] for a in s.args]) if s.args else s.args
         made = s if args == s.args else sc.scalar(s.op, args, s.dtype, s.param)
         if s.op in ("add", "sub") and s.dtype.kind == "f":
@@ -31,6 +32,7 @@ def fuse_multiply_add(kernel: Kernel) -> Kernel:
                 x, y = args[1].args
                 made = sc.fma(x if s.op == "add" else -x, y, args[0])
         new[s] = made
-    if all(new[stage.body] is stage.body for stage in kernel.stages):
+    if all(new[root] is root for root in roots):
         return kernel
-    return replace(kernel, stages=tuple([replace(stage, body=new[stage.body]) for stage in kernel.stages]))
+    code = None if kernel.code is None else kernel.code.mapped(new.__getitem__)
+    return replace(kernel, stages=tuple([replace(stage, body=new[stage.body]) for stage in kernel.stages]), code=code)

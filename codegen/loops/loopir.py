@@ -1,4 +1,4 @@
-"""The loop language: eight frozen statements. Their values are the Scalars of `graphc.scalars`, lowered so that
+"""The loop language: ten frozen statements. Their values are the Scalars of `graphc.scalars`, lowered so that
 
 load   takes one linear element offset: (dynamic part, static part), see `linear`
 local  is `Let` or `Alloc` number `param`, without index
@@ -14,7 +14,6 @@ import numpy as np
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
-from graphc.program import Piece
 from graphc.scalars import Scalar, format_scalar
 
 
@@ -63,17 +62,23 @@ class Store:
     mode: str = "set"
 
 
+TOGETHER = ("sum", "max", "min")  # running combines whose turns the lanes of a vector loop may take together; products overflow on the way
+
+
 @dataclass(frozen=True)
 class Alloc:
     """A register accumulator `name`, set to the neutral element of `combine`; `Accumulate`s in loops inside this block update it.
 
-    A `running` one is read inside the loop, between its updates; any other when its loop is over.
+    A `running` one is read inside the loop, between its updates, or in a vector loop behind its update, where each lane has what the
+    lanes up to it came to; any other when its loop is over. An arg combine may give the extreme
+    itself, too: `value` is the number and the dtype of that local.
     """
 
     name: int
     dtype: np.dtype
     combine: str
     running: bool = False
+    value: tuple[int, np.dtype] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,34 @@ class If:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """for index in 0..extent, while condition: body; then every carry at once: local `name` = after. Before the loop it is `initial`.
+
+    carries: (name, initial, after) each; after the loop a local is its last value, and `count` the number of turns. The condition is
+    looked at before each turn; None always holds, an extent of None has no end. `unroll` turns are written one behind the other.
+    """
+
+    index: Dim
+    extent: Size | None
+    condition: Scalar | None
+    carries: tuple[tuple[int, Scalar, Scalar], ...]
+    body: Block
+    count: int | None = None
+    unroll: int = 1
+
+
+@dataclass(frozen=True)
+class Choose:
+    """The block of branch number `chosen`, the ends for what lies beyond; locals `results` are then its values."""
+
+    chosen: Scalar
+    branches: tuple[tuple[Block, tuple[Scalar, ...]], ...]
+    results: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Call:
-    """What is written as a whole: the plan of a strategy, or some of the pieces that a kernel of blocks runs."""
+    """What is written as a whole: the plan of a strategy."""
 
     name: str
     params: object
@@ -110,7 +141,7 @@ class Block:
     body: tuple[Statement, ...]
 
 
-Statement = For | Let | Store | Alloc | Accumulate | If | Call | Block
+Statement = For | Let | Store | Alloc | Accumulate | If | Repeat | Choose | Call | Block
 
 
 def walk(statement: Statement) -> Iterator[Statement]:
@@ -121,8 +152,10 @@ def walk(statement: Statement) -> Iterator[Statement]:
         yield s
         if isinstance(s, Block):
             stack.extend(s.body[::-1])
-        elif isinstance(s, (For, If)):
+        elif isinstance(s, (For, If, Repeat)):
             stack.append(s.body)
+        elif isinstance(s, Choose):
+            stack.extend([block for block, _ in s.branches[::-1]])
 
 
 def format_loops(statement: Statement, depth: int = 0) -> str:
@@ -142,16 +175,26 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
         case Store(slot, dynamic, static, value, mode):
             at = f"{format_scalar(dynamic)} + {static}" if dynamic is not None else f"{static}"
             return f"{pad}b{slot}[{at}] {'+=' if mode == 'add' else '='} {format_scalar(value)}"
-        case Alloc(name, dtype, combine, running):
-            return f"{pad}t{name}: {SHORT[dtype]} = {'running ' * running}neutral({combine})"
+        case Alloc(name, dtype, combine, running, value):
+            beside = "" if value is None else f", t{value[0]}: {SHORT[value[1]]}"
+            return f"{pad}t{name}: {SHORT[dtype]}{beside} = {'running ' * running}neutral({combine})"
         case Accumulate(name, combine, value, _):
             return f"{pad}t{name} = {combine}(t{name}, {format_scalar(value)})"
         case If(condition, body):
             return f"{pad}if {format_scalar(condition)}:\n{format_loops(body, depth + 1)}"
-        case Call(_, Block() as block, None):
-            return f"{pad}in a function:\n{format_loops(block, depth + 1)}"
-        case Call(name, Piece(_, slots, at), None):
-            return f"{pad}{name}({', '.join(f'b{slot} + {first}' for slot, first in zip(slots, at, strict=True))})"
+        case Repeat(index, extent, condition, carries, body, count, unroll):
+            lines = [f"{pad}t{k}: {SHORT[x.dtype]} = {format_scalar(x)}" for k, x, _ in carries]
+            among = "" if extent is None else f" in {extent}"
+            until = "" if condition is None else f" while {format_scalar(condition)}"
+            lines += [f"{pad}for {index}{among}{until} (serial{f' x {unroll}' if unroll > 1 else ''}):", format_loops(body, depth + 1)]
+            lines += [f"{pad}  next t{k} = {format_scalar(x)}" for k, _, x in carries]
+            return "\n".join([line for line in (*lines, f"{pad}t{count} = turns" if count is not None else "") if line])
+        case Choose(chosen, branches, results):
+            lines = []
+            for k, (body, values) in enumerate(branches):
+                lines += [f"{pad}branch {k} of {format_scalar(chosen)}:", format_loops(body, depth + 1)]
+                lines += [f"{pad}  t{n}: {SHORT[x.dtype]} = {format_scalar(x)}" for n, x in zip(results, values, strict=True)]
+            return "\n".join([line for line in lines if line])
         case Call(name, params, _):
             return f"{pad}{name}({params})"
     raise AssertionError(statement)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, linear, replace_indices
-from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, Let, Statement, Store
+from graphc.codegen.loops.loopir import TOGETHER, Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from graphc.codegen.strategy.loops import (
     CHEAP_MASKS,
     UNROLL_FEW,
@@ -24,38 +24,19 @@ from graphc.codegen.strategy.loops import (
 )
 from graphc.codegen.strategy.table import STRATEGIES
 from graphc.dims import Dim, Size
-from graphc.program import Axis, Kernel, Piece, Stage
+from graphc.program import Axis, Kernel, Stage, nests
 from graphc.scalars import Scalar
 from graphc.target import Target
-
-ARGUMENTS = 400  # of the kernels that one function calls, some two instructions each
 
 
 def lower(kernel: Kernel, target: Target) -> Block:
     """The loops of a kernel."""
-    if kernel.blocks is not None:
-        return Block((For(kernel.axes[0].index, kernel.axes[0].extent, "serial", _pieces(kernel.blocks.pieces), parallel=True),))
     flat = collapse(linear(kernel))
     for strategy in STRATEGIES.values():
         plan = strategy.plan(flat, target) if strategy.accepts(kernel) else None
         if plan is not None:
             return plan if isinstance(plan, Block) else Block((Call(strategy.name, plan, strategy),))
     return _parallel(_Nests(flat, target).block(), flat.axes)
-
-
-def _pieces(pieces: Sequence[Piece]) -> Block:
-    """Calls of the pieces, at most so many arguments in one function that LLVM's time stays linear."""
-    groups: list[list[Call]] = [[]]
-    count = 0
-    for piece in pieces:
-        count += len(piece.slots)
-        if count > ARGUMENTS and groups[-1]:
-            groups.append([])
-            count = len(piece.slots)
-        groups[-1].append(Call("piece", piece))
-    if len(groups) == 1:
-        return Block(tuple(groups[0]))
-    return Block(tuple([Call("pieces", Block(tuple(group))) for group in groups]))
 
 
 def _parallel(block: Block, axes: Sequence[Axis]) -> Block:
@@ -159,12 +140,12 @@ class _Nests:
         vector = axes.pop(self._lanes_along(axes, self._looping() or range(len(self.kernel.stages))))
         if self.has_inner:
             # around inner loops wider vectors do what unrolling does elsewhere: one loop feeds several accumulators
-            nests: dict[int, list[Stage]] = {}
+            looping: dict[int, list[Stage]] = {}
             for s in self.kernel.stages:
                 if _over(s):
-                    nests.setdefault(s.nest, []).append(s)
-            reductions = max(sum(bool(s.reduce) for s in nest) for nest in nests.values())
-            tile = column_tile([[s.body for s in nest] for nest in nests.values()], vector.extent, self.lanes, reductions, self.target)
+                    looping.setdefault(s.nest, []).append(s)
+            reductions = max(sum(bool(s.reduce) for s in nest) for nest in looping.values())
+            tile = column_tile([[s.body for s in nest] for nest in looping.values()], vector.extent, self.lanes, reductions, self.target)
             self.rows = tile.rows
             body = Block(tuple(self._statements(vector=False)))
             body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)
@@ -198,8 +179,19 @@ class _Nests:
 
     def _looping(self) -> list[int]:
         """The stages with loops of their own, but for those of nests that must take their steps in order."""
-        ordered = {(s.nest, _over(s)) for s in self.kernel.stages if s.scan}
-        return [k for k, s in enumerate(self.kernel.stages) if _over(s) and (s.nest, _over(s)) not in ordered]
+        return [k for nest in nests(self.kernel.stages) if not self._ordered(nest) for k in nest if _over(self.kernel.stages[k])]
+
+    def _ordered(self, nest: Sequence[int]) -> bool:
+        """Whether the turns of a nest must come one after the other: of a scan, unless lanes can take them together, side by side."""
+        stages = self.kernel.stages
+        scans = [stages[k] for k in nest if stages[k].scan]
+        if not scans or any(s.scan != "inclusive" or s.combine not in TOGETHER or s.dtype.kind not in "fiu" for s in scans):
+            return bool(scans)
+        (axis,) = _over(scans[0])
+        symbol = dims.as_symbol(axis.index)
+        assert symbol is not None
+        splits = [(access.dynamic, dims.affine(access.static, symbol)) for access in self._accesses(nest)]
+        return any(dynamic or split is None or split[0] not in (0, 1) for dynamic, split in splits)
 
     def _apart(self, axis: Axis) -> bool:
         """Whether different points along an outer axis write different elements: a scratch row is the same for all."""
@@ -219,38 +211,31 @@ class _Nests:
     def _statements(self, vector: bool) -> list[Statement]:
         result: list[Statement] = []
         stages = self.kernel.stages
-        nest: list[int] = []
         pending = [k for k, s in enumerate(stages) if not s.axes and not s.scan and self.kernel.stores[k]]
         reads = [[s.body, *(d for _, d, _, _ in self.kernel.stores[k] if d is not None)] for k, s in enumerate(stages)]
         reading = max([k for k, roots in enumerate(reads) if any(x.op == "fetch" for x in sc.order(roots))], default=-1)
-        for k, stage in enumerate(stages):
-            over = _over(stage)
-            if nest and (over != _over(stages[nest[0]]) or stage.nest != stages[nest[0]].nest or self._reads_result(k, nest)):
+        for nest in nests(stages):
+            if _over(stages[nest[0]]):
                 result += self._nest(nest, vector)
-                nest = []
-            if over:
-                nest.append(k)
-            else:
-                result.append(Let(k, stage.body))
-            # values per point are stored when all is read: an updated array is written where the old one has been
-            while not self.has_inner and k >= reading and pending and pending[0] <= k:
-                result += self._stored(pending.pop(0))
-        if nest:
-            result += self._nest(nest, vector)
+                continue
+            for k in nest:
+                result.append(Let(k, stages[k].body))
+                # values per point are stored when all is read: an updated array is written where the old one has been
+                while not self.has_inner and k >= reading and pending and pending[0] <= k:
+                    result += self._stored(pending.pop(0))
         return [*result, *(store for k in pending for store in self._stored(k))]
-
-    def _reads_result(self, k: int, nest: Sequence[int]) -> bool:
-        results = {j for j in nest if self.kernel.stages[j].reduce and not self.kernel.stages[j].scan}
-        return any(s.op == "local" and s.param in results for s in sc.order((self.kernel.stages[k].body,)))
 
     def _nest(self, nest: Sequence[int], vector: bool) -> list[Statement]:
         stages = self.kernel.stages
-        ordered = any(stages[k].scan for k in nest)
+        scans, ordered = any(stages[k].scan for k in nest), self._ordered(nest)
         result: list[Statement] = []
         inside: list[Statement] = []
         stores: list[Statement] = []
+        extremes = self._extremes(nest)
         for k in nest:
             stage = stages[k]
+            if k in extremes.values():
+                continue
             if not stage.reduce:
                 inside.append(Let(k, stage.body))
                 stores += self._stored(k)
@@ -258,7 +243,8 @@ class _Nests:
             if stage.axes:
                 raise AssertionError("a reduction that keeps inner axes has no lowering")
             name = len(stages) + k if stage.scan else k
-            result.append(Alloc(name, stage.dtype, _accumulated(stage), running=stage.scan is not None))
+            beside = (extremes[k], stages[extremes[k]].dtype) if k in extremes else None
+            result.append(Alloc(name, stage.dtype, _accumulated(stage), stage.scan is not None, beside))
             other = _position(stage) if stage.combine in ("argmax", "argmin") else stage.factor
             step: list[Statement] = [Accumulate(name, _accumulated(stage), stage.body, other)]
             if stage.scan:
@@ -269,16 +255,27 @@ class _Nests:
         over = list(_over(stages[nest[0]]))
         body: Statement = Block((*inside, *stores))
         few = len(over) == 1 and is_few(over[0].extent) and all(stages[k].reduce for k in nest)
-        if vector and few and not ordered:
+        if vector and few and not scans:
             body = For(over[0].index, over.pop().extent, "serial", _block(body), unroll=UNROLL_FEW)
         elif vector and not ordered:
             chosen = over.pop(self._lanes_along(over, nest))
             unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
             body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
         for axis in reversed(over):
-            innermost = axis is over[-1] and not vector and not ordered
+            innermost = axis is over[-1] and not vector and not scans
             body = For(axis.index, axis.extent, "serial", _block(body), unroll=self.rows if innermost else 1)
         return [*result, body]
+
+    def _extremes(self, nest: Sequence[int]) -> dict[int, int]:
+        """The stages of positions, and those of the values there: one accumulator has both."""
+        stages = self.kernel.stages
+        found: dict[int, int] = {}
+        for k in nest:
+            value = {"argmax": "max", "argmin": "min"}.get(_accumulated(stages[k]))
+            same = [j for j in nest if stages[j].combine == value and stages[j].body is stages[k].body and not stages[j].scan]
+            if value is not None and same and same[0] not in found.values():
+                found[k] = same[0]
+        return found
 
     def _stored(self, k: int) -> list[Statement]:
         value = sc.local(k, (), self.kernel.stages[k].dtype)

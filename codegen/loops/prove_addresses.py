@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from graphc import dims
-from graphc.codegen.loops.loopir import Accumulate, Block, For, If, Let, Statement, Store, format_loops
+from graphc.codegen.loops.loopir import Accumulate, Block, Choose, For, If, Let, Repeat, Statement, Store, format_loops
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Kernel
 from graphc.scalars import Scalar, order
@@ -52,6 +52,18 @@ def _statements(statement: Statement, kernel: Kernel, axes: Mapping[Symbol, Size
         case If(condition, body):
             yield from _values((condition,), statement, kernel, axes, facts)
             yield from _statements(body, kernel, axes, (*facts, *_facts(condition)))
+        case Repeat(index, extent, condition, carries, body):
+            symbol = dims.as_symbol(index)
+            assert symbol is not None
+            yield from _values(tuple([initial for _, initial, _ in carries]), statement, kernel, axes, facts)
+            inside = axes if extent is None else {**axes, symbol: extent}  # nothing is known of an index without an end
+            turned = [after for _, _, after in carries] + ([] if condition is None else [condition])
+            yield from _values(tuple(turned), statement, kernel, inside, facts)
+            yield from _statements(body, kernel, inside, facts)
+        case Choose(chosen, branches):
+            yield from _values((chosen, *(x for _, values in branches for x in values)), statement, kernel, axes, facts)
+            for body, _ in branches:
+                yield from _statements(body, kernel, axes, facts)
         case Let(_, value) | Accumulate(_, _, value, None):
             yield from _values((value,), statement, kernel, axes, facts)
         case Accumulate(_, _, value, other):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from math import isqrt
+from math import isqrt, pi, sqrt
 
 from graphc.codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F64, ERFC_SHORT
 from graphc.codegen.mathlib.exponential import exp_of_negative, exp_short
@@ -82,6 +82,18 @@ def _pi(unit: int) -> int:
     return 16 * arctan_inverse(5) - 4 * arctan_inverse(239)
 
 
+def _gauss(a: Scalar, target: Target) -> Scalar:
+    """exp(-a^2), a >= 0, with what a^2 loses in rounding: exp(-high) (1 - low)"""
+    high, low = two_product(a, a, target)
+    e = exp_of_negative(-high, target)
+    return fma(e, -low, e)
+
+
+def erf_slope(x: Scalar, target: Target) -> Scalar:
+    """2 / sqrt(pi) exp(-x^2)"""
+    return _gauss(clamp(abs(x), high=28.0), target) * (2 / sqrt(pi))
+
+
 def erfc(x: Scalar, target: Target) -> Scalar:
     return _erfc_short(x) if x.dtype == float32 else _erfc_wide(x, target)
 
@@ -89,9 +101,7 @@ def erfc(x: Scalar, target: Target) -> Scalar:
 def _erfc_wide(x: Scalar, target: Target) -> Scalar:
     """1 - erf(x) near 0; exp(-a^2) P(q) / (1 + 2a), a = |x|, q = (a - 4)/(a + 4) elsewhere; 2 less that for x < 0"""
     a = clamp(abs(x), high=28.0)
-    high, low = two_product(a, a, target)
-    ratio = poly((a - 4.0) / (a + 4.0), ERFC_F64) / fma(a, 2.0, 1.0)
-    y = fma(ratio, -low, ratio) * exp_of_negative(-high, target)
+    y = poly((a - 4.0) / (a + 4.0), ERFC_F64) / fma(a, 2.0, 1.0) * _gauss(a, target)
     near = 1.0 - fma(x, poly(x * x, ERF_NEAR_F64), x)
     return select(a < 0.5, near, select(x < 0.0, 2.0 - y, y))
 

@@ -6,7 +6,7 @@ x = n log(2) + r with an integer n and |r| <= log(2)/2, so exp(x) = 2**n exp(r) 
 from __future__ import annotations
 
 from graphc.codegen.mathlib.coefficients import EXP_F32, EXP_F64, EXP_SHORT
-from graphc.codegen.mathlib.kit import clamp, fast_two_sum, nearest, negative_size, poly, power_of_two, scale
+from graphc.codegen.mathlib.kit import clamp, nearest, negative_size, poly, power_of_two, scale, twice
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, copysign, fma, maximum, select
 from graphc.target import Target
@@ -15,6 +15,7 @@ LOG2 = {  # high + low; the high part has few enough bits that n * high is exact
     float32: (0.693145751953125, 1.4286068203094173e-06),
     float64: (0.693147180559663, 2.8235290563031577e-13),
 }
+LEAST = {float32: -106.0, float64: -748.0}  # 4 exp(x) is 0 from here down
 PER_LOG2 = 1.4426950408889634  # 1 / log(2)
 
 
@@ -22,11 +23,11 @@ def _coefficients(x: Scalar) -> tuple[float, ...]:
     return EXP_F32 if x.dtype == float32 else EXP_F64
 
 
-def reduce(x: Scalar) -> tuple[Scalar, Scalar]:
-    """(r, n)"""
-    n, whole = nearest(x, PER_LOG2)
+def reduce(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """(r, n, n as a float)"""
+    n, whole = nearest(x.args[0], -PER_LOG2) if x.op == "neg" else nearest(x, PER_LOG2)
     high, low = LOG2[x.dtype]
-    return fma(whole, -low, fma(whole, -high, x)), n
+    return fma(whole, -low, fma(whole, -high, x)), n, whole
 
 
 def _above_one(r: Scalar, coefficients: tuple[float, ...] | None = None) -> Scalar:
@@ -35,29 +36,29 @@ def _above_one(r: Scalar, coefficients: tuple[float, ...] | None = None) -> Scal
 
 
 def exp(x: Scalar, target: Target) -> Scalar:
-    r, n = reduce(_in_range(x))
-    return scale(_above_one(r) + 1.0, n, target)
+    r, n, whole = reduce(_in_range(x))
+    return scale(_above_one(r) + 1.0, n, target, whole)
 
 
 def _in_range(x: Scalar) -> Scalar:
     """Bounds beyond which exp is 0 or inf, and within which n is small enough for `scale`."""
-    return clamp(x, -104.0, 89.0) if x.dtype == float32 else clamp(x, -746.0, 710.0)
+    return clamp(x, LEAST[x.dtype], 89.0 if x.dtype == float32 else 710.0)
 
 
-def _reduced_negative(x: Scalar) -> tuple[Scalar, Scalar]:
+def _reduced_negative(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """`reduce` for x <= 0, bounded where exp(x) is 0"""
-    return reduce(clamp(x, -104.0 if x.dtype == float32 else -746.0))
+    return reduce(clamp(x, LEAST[x.dtype]))
 
 
 def exp_of_negative(x: Scalar, target: Target) -> Scalar:
     """exp(x) for x <= 0"""
-    r, n = _reduced_negative(x)
-    return scale(_above_one(r) + 1.0, n, target)
+    r, n, whole = _reduced_negative(x)
+    return scale(_above_one(r) + 1.0, n, target, whole)
 
 
 def exp_short(x: Scalar) -> Scalar:
     """exp(x) for f64 and |x| < 700, to 2**-34: enough for an f32 result."""
-    r, n = reduce(x)
+    r, n, _ = reduce(x)
     return (_above_one(r, EXP_SHORT) + 1.0) * power_of_two(n)
 
 
@@ -65,11 +66,12 @@ def exp2(x: Scalar, target: Target) -> Scalar:
     """2**x: r = (x - n) log(2)"""
     x = clamp(x, -151.0, 129.0) if x.dtype == float32 else clamp(x, -1076.0, 1025.0)
     n, whole = nearest(x, 1.0)
-    return scale(_above_one((x - whole) * 0.6931471805599453) + 1.0, n, target)
+    return scale(_above_one((x - whole) * 0.6931471805599453) + 1.0, n, target, whole)
 
 
 def expm1(x: Scalar, target: Target) -> Scalar:
-    return _tiny_itself(x, _quarter_expm1(x) * 4.0)
+    r, n, _ = reduce(_in_range(x))
+    return _tiny_itself(x, _quarter_expm1(r, n) * 4.0)
 
 
 def _tiny_itself(x: Scalar, y: Scalar) -> Scalar:
@@ -77,55 +79,66 @@ def _tiny_itself(x: Scalar, y: Scalar) -> Scalar:
     return select(abs(x) < (2.0**-30 if x.dtype == float32 else 2.0**-60), x, y)
 
 
-def _quarter_expm1(x: Scalar) -> Scalar:
-    """(exp(x) - 1) / 4: 2**(n-2) stays finite where sinh still is."""
-    r, n = reduce(clamp(x, -25.0, 89.6) if x.dtype == float32 else clamp(x, -50.0, 710.6))
-    power = power_of_two(n - 2)
+def _quarter_expm1(r: Scalar, n: Scalar) -> Scalar:
+    """(exp(x) - 1) / 4 of a reduced x: 2**(n-2) stays finite where sinh still is; from n = -64 down exp(x) is nothing beside 1."""
+    power = power_of_two(maximum(n, -64) - 2)
     return fma(power, _above_one(r), power - 0.25)
+
+
+def _reduced_size(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """`reduce` of |x|, bounded where exp(|x|) / 2 is inf"""
+    return reduce(clamp(abs(x), high=89.6 if x.dtype == float32 else 710.6))
 
 
 def sinh(x: Scalar, target: Target) -> Scalar:
     """h + h / (2h + 1) with h = expm1(|x|) / 2; h may be inf, the divisor not"""
-    h = _quarter_expm1(abs(x)) * 2.0
+    r, n, _ = _reduced_size(x)
+    h = _quarter_expm1(r, n) * 2.0
     return _tiny_itself(x, copysign(h + h / fma(clamp(h, high=2.0**100), 2.0, 1.0), x))
 
 
 def cosh(x: Scalar, target: Target) -> Scalar:
     """h + 1 / 4h with h = exp(|x|) / 2"""
-    r, n = reduce(clamp(abs(x), high=89.6 if x.dtype == float32 else 710.6))
-    h = scale(_above_one(r) + 1.0, n - 1, target)
+    r, n, whole = _reduced_size(x)
+    h = scale(_above_one(r) + 1.0, n - 1, target, whole - 1.0)
     return h + 0.25 / h
 
 
-def tanh(x: Scalar, target: Target) -> Scalar:
-    """t = (1 - e) / (1 + e) with e = exp(-2|x|), taken apart as in the derivative 4 e / (1 + e)**2, which so shares it
+# -- sigmoids: functions of e = exp(-|x|), or of exp(-2|x|), and of one quotient of it, which value and slope of an argument share --
+def _tanh_parts(x: Scalar) -> tuple[Scalar, Scalar]:
+    """(m, m / (2 + m) = -tanh|x| but for roundings) with m = exp(-2|x|) - 1"""
+    r, n, _ = _reduced_negative(negative_size(twice(x)))
+    power = power_of_two(maximum(n, -64))  # beyond, m is -1
+    m = fma(power, _above_one(r), power - 1.0)
+    return m, m / (m + 2.0)
 
-    1 - e is taken from exp(r) - 1 and keeps its digits where x is small. t is corrected by what 1 + e lost in rounding, and in f64 1 - e,
-    over 1 + e: 1 / (1 + e) = (1 + t) / 2.
-    """
-    r, n = _reduced_negative(negative_size(2.0 * x))
-    above = _above_one(r)
-    power = power_of_two(maximum(n, -64))  # beyond, 1 - e and 1 + e are 1
-    below, lost = fast_two_sum(x.like(1.0), fma(power, above, power))
-    if x.dtype == float32:
-        t = fma(-power, above, 1.0 - power) / below
-        lost = t * -lost
-    else:
-        top, rest = fast_two_sum(1.0 - power, -(power * above))
-        t = top / below
-        lost = fma(t, -lost, rest)
-    return copysign(fma(lost, fma(t, 0.5, 0.5), t), x)
+
+def tanh(x: Scalar, target: Target) -> Scalar:
+    """-t for t = m / (2 + m), and what is missing to m = t (2 + m), where m - 2t is exact, times 1 / (2 + m) = (1 - t) / 2"""
+    m, t = _tanh_parts(x)
+    return copysign(fma(fma(-t, m, fma(t, -2.0, m)), fma(t, -0.5, 0.5), t), x)
+
+
+def tanh_slope(x: Scalar, target: Target) -> Scalar:
+    """4 e / (1 + e)**2 = e (1 - t)**2 with e = exp(-2|x|) and t as above"""
+    e, (_, t) = exp_of_negative(negative_size(twice(x)), target), _tanh_parts(x)
+    q = fma(e, -t, e)
+    return fma(q, -t, q)
+
+
+def _smaller_sigmoid(x: Scalar, target: Target) -> Scalar:
+    """sigmoid(-|x|) = e / (1 + e)"""
+    e = exp_of_negative(negative_size(x), target)
+    return e / (1.0 + e)
 
 
 def sigmoid(x: Scalar, target: Target) -> Scalar:
-    """1 / (1 + exp(-x)); for x < 0 as exp(x) / (1 + exp(x)), which keeps small results"""
-    e = exp_of_negative(negative_size(x), target)
-    top = select(x < 0.0, e, 1.0)
-    return top / (1.0 + e)
+    """p = sigmoid(-|x|), which keeps small results, or 1 - p"""
+    p = _smaller_sigmoid(x, target)
+    return select(x < 0.0, p, 1.0 - p)
 
 
 def sigmoid_slope(x: Scalar, target: Target) -> Scalar:
-    """e / (1 + e)**2 with e = exp(-|x|), which the sigmoid beside it needs too"""
-    e = exp_of_negative(negative_size(x), target)
-    below = 1.0 + e
-    return e / (below * below)
+    """p (1 - p)"""
+    p = _smaller_sigmoid(x, target)
+    return fma(p, -p, p)

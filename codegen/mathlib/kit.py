@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
 from graphc.dtypes import bool_, float32, float64, int32, int64
-from graphc.scalars import Operand, Scalar, arg, fma, scalar, select
+from graphc.scalars import Operand, Scalar, arg, const_value, fma, scalar, select
 from graphc.target import Target
 
 
@@ -71,10 +72,10 @@ def power_of_two(n: Scalar) -> Scalar:
     return ((n + f.bias) << f.bits).bitcast(f.dtype)
 
 
-def scale(y: Scalar, n: Scalar, target: Target) -> Scalar:
-    """y * 2**n for |n| up to twice the exponent range, rounded once."""
+def scale(y: Scalar, n: Scalar, target: Target, whole: Scalar | None = None) -> Scalar:
+    """y * 2**n for |n| up to twice the exponent range, rounded once; `whole` is n as a float, where that is at hand."""
     if target.has_ldexp:
-        return scalar("ldexp", (y, n), y.dtype)
+        return scalar("ldexp", (y, n.cast(y.dtype) if whole is None else whole), y.dtype)
     half = scalar("ashr", (n, n.like(1)), n.dtype)
     return y * power_of_two(half) * power_of_two(n - half)
 
@@ -87,15 +88,43 @@ def nearest(x: Scalar, factor: float) -> tuple[Scalar, Scalar]:
 
 
 def clamp(x: Scalar, low: float | None = None, high: float | None = None) -> Scalar:
-    """x between bounds; nan stays nan."""
-    if low is not None:
+    """x between bounds on both sides of 0; nan stays nan. Of -y as -(y between bounds), for FMA negates at no cost."""
+    if x.op == "neg":
+        return -clamp(x.args[0], None if high is None else -high, None if low is None else -low)
+    side = _side(x)
+    if low is not None and side < 1:
         x = select(x < low, low, x)
-    return x if high is None else select(x > high, high, x)
+    return x if high is None or side < 0 else select(x > high, high, x)
+
+
+def _side(x: Scalar, depth: int = 3) -> int:
+    """1 where x is never below 0, -1 where it is never above, as far as its form shows; else 0."""
+    if x.op == "const":
+        return 1 if const_value(x) >= 0 else -1
+    if x.op in ("abs", "sqrt") or (x.op == "mul" and x.args[0] is x.args[1]):
+        return 1
+    if depth and x.op in ("neg", "mul"):
+        product = -1 if x.op == "neg" else 1
+        for a in x.args:
+            product *= _side(a, depth - 1)
+        return product
+    return 0
 
 
 def negative_size(x: Scalar) -> Scalar:
     """-|x|; of -y as of y, so that what is made of it is one value for both"""
     return -abs(x.args[0] if x.op == "neg" else x)
+
+
+def twice(x: Scalar) -> Scalar:
+    """2x; of c y with a constant c as of 2c y, which has the same bits, so that what is made of y / 2 meets what is made of y"""
+    if x.op == "neg":
+        return -twice(x.args[0])
+    if x.op == "mul":
+        for factor, rest in (x.args, x.args[::-1]):
+            if factor.op == "const" and isfinite(doubled := 2.0 * const_value(factor)):
+                return rest if doubled == 1.0 else -rest if doubled == -1.0 else rest * doubled
+    return x * 2.0
 
 
 # -- pairs (high, low) whose exact sum is the value -------------------------------------------------------------------

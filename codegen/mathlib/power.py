@@ -83,7 +83,7 @@ def _exp_of_pair(p: Pair, target: Target) -> Scalar:
     r, r_low = two_sum(r, fma(whole, -tail, low))
     total, rest = fast_two_sum(r.like(1.0), r)
     y = total + (rest + fma(r * r, poly(r, EXP_F64), fma(r_low, r, r_low)))
-    return scale(y, n, target)
+    return scale(y, n, target, whole)
 
 
 def fmod(x: Scalar, y: Scalar, target: Target) -> Scalar:

@@ -10,7 +10,7 @@ from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
-from graphc.program import Below, Branch, Program
+from graphc.program import Program
 from graphc.scalars import order
 from graphc.types import too_large
 
@@ -141,8 +141,9 @@ def size_values(program: Program) -> list[Size]:
     Indices along loops are not among them.
     """
     bodies = [root for kernel in program.kernels() for stage in kernel.stages for root in (stage.body, stage.factor) if root is not None]
+    bodies += [root for kernel in program.kernels() if kernel.code is not None for root in kernel.code.scalars()]
     found = [s.param for s in order(bodies) if s.op == "index" and isinstance(s.param, Dim)]
-    compared = [step.predicate for step in program.numbered if isinstance(step, Branch) and isinstance(step.predicate, Below)]
+    compared = [below for step in program.numbered for below in step.compared]
     found += [size for below in compared for size in (below.size, below.limit) if isinstance(size, Dim)]
     turning = {*program.counters}
     return [size for size in dict.fromkeys(found) if all(s.kind == "size" and s not in turning for s in dims.symbols(size))]

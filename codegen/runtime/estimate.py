@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.values import size_scalar
-from graphc.costs import MULTIPLY_ADD_NS, nanoseconds
-from graphc.dims import Size, Symbol
+from graphc.costs import MULTIPLY_ADD_NS, nanoseconds, serial_nanoseconds
+from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import float64
-from graphc.program import Branch, Kernel, Launch, Loop, Program, Step
+from graphc.program import Axis, Branch, Kernel, Launch, Loop, Program, Step
 from graphc.scalars import Scalar
 
 Work = dict[Size, float]
@@ -20,15 +20,43 @@ Known = tuple[tuple[Symbol, Size], ...]
 """What sizes that loops bind come to."""
 
 
+def _points(axes: Sequence[Axis]) -> Size:
+    """Turns of nested loops. Chunks of c turns, of the length min(c, n - c*i), are as long as the loop of n turns that they cut up."""
+    extents = {a.index: a.extent for a in axes}
+    for axis in axes:
+        for chunk in [a for a in axes if dims.symbols(a.index) <= dims.symbols(axis.extent)]:
+            whole = _cut_up(axis.extent, chunk.index)
+            if whole is not None:
+                extents[axis.index], extents[chunk.index] = whole, 1
+    size = dims.product(list(extents.values()))
+    return dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # any others are as long as the first
+
+
+def _cut_up(extent: Size, chunk: Dim) -> Size | None:
+    """n, of an extent min(c, n - c*chunk)."""
+    symbol, atoms = dims.as_symbol(chunk), extent.terms[0][0] if isinstance(extent, Dim) and len(extent.terms) == 1 else ()
+    call = atoms[0][0] if len(atoms) == 1 else None
+    if symbol is None or not isinstance(call, dims.Call) or call.fn != "min" or extent != dims.minimum(*call.args):
+        return None
+    for step, rest in (call.args, call.args[::-1]):
+        split = dims.affine(rest, symbol)
+        if split is not None and split[0] == -step:
+            return split[1]
+    return None
+
+
 def kernel_work(kernel: Kernel) -> Work:
     """What one launch takes on one thread."""
     total: Work = {}
-    for (part, inside), count in Counter((part, tuple(inside.items())) for part, inside in kernel.computed()).items():
-        for stage in part.stages:
-            size = dims.substitute(dims.product([a.extent for a in (*part.axes, *stage.axes, *stage.reduce)]), dict(inside))
-            size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
-            each = MULTIPLY_ADD_NS if part.kind == "contract" and stage.reduce else nanoseconds(stage.body)
-            total[size] = total.get(size, 0.0) + count * each
+    for stage in kernel.stages:
+        size = _points((*kernel.axes, *stage.axes, *stage.reduce))
+        each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
+        total[size] = total.get(size, 0.0) + each
+    for loops, values in () if kernel.code is None else kernel.code.by_loops():
+        # a loop that asks a condition is taken to end soon: where it does not, the call is left, and goes on as a long one
+        known = [loop.extent for loop in loops if loop.condition is None and loop.extent is not None]
+        size = dims.product(known)
+        total[size] = total.get(size, 0.0) + serial_nanoseconds(values)
     return total
 
 
@@ -44,8 +72,11 @@ def steps_work(steps: Sequence[Step], inside: Known = (), turns: Size = 1) -> Wo
     as one turn.
     """
     total: Work = {}
+    launched: Counter[Kernel] = Counter()
     for step in steps:
         match step:
+            case Launch():
+                launched[step.kernel] += 1
             case Loop(extent=extent):
                 (counter,) = dims.symbols(step.counter)
                 most = 1 if extent is None else dims.substitute(extent, dict(inside))
@@ -55,7 +86,7 @@ def steps_work(steps: Sequence[Step], inside: Known = (), turns: Size = 1) -> Wo
             case Branch():
                 first_list, second = [steps_work(steps, inside, turns) for steps in step.inner]
                 _add(total, {size: max(first_list.get(size, 0.0), second.get(size, 0.0)) for size in first_list | second})
-    for kernel, count in Counter([step.kernel for step in steps if isinstance(step, Launch)]).items():
+    for kernel, count in launched.items():
         for size, each in kernel_work(kernel).items():
             _add(total, {turns * dims.substitute(size, dict(inside)): count * each})
     return total

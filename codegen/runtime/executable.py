@@ -21,6 +21,7 @@ from graphc.codegen.entry.context import CALLABLE, FAULT, Context
 from graphc.codegen.entry.entry import EntryEmitter, misfit
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
+from graphc.codegen.runtime import signals
 from graphc.codegen.runtime.binding import Binding, not_negative, size_values
 from graphc.codegen.runtime.canaries import Canaries
 from graphc.codegen.runtime.parallel_loops import arena_bytes, threads_for
@@ -82,6 +83,8 @@ class Executable:
             symbols = {**cpython.addresses(), "context": self.context.address}
         if f"@{RUN}(" in self.text:
             symbols |= pool_symbols()
+        if f"@{signals.CLOCK}(" in self.text:
+            symbols |= signals.symbols()
         self.code = jit.load(cache.compiled(self.text, self.target), symbols)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(self.code.address("run"))
         self.outputs = [program.buffers[b] for b in program.outputs]

@@ -1,4 +1,4 @@
-"""What is done where native code stops before its end: a failed check becomes an error, a host call is made."""
+"""What is done where native code stops before its end: a failed check becomes an error, a host call is made, signals are seen to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphc.codegen.frame import Frame, slot_of
 from graphc.codegen.placing import placings
 from graphc.dims import Symbol
 from graphc.errors import CompileError, DTypeError, IndexOutOfRange, ShapeError, compose, fail
-from graphc.program import Check, HostCall, Program, Step
+from graphc.program import Check, HostCall, Loop, Program, Step
 
 Words = ctypes.Array[ctypes.c_int64]
 
@@ -26,12 +26,14 @@ class Stops:
         self.places = frame.place
 
     def attend(self, status: int, words: Words, arrays: Sequence[np.ndarray], arena: np.ndarray) -> None:
-        """Make the host call of this number, or raise what the check of this number found."""
-        step = self.step(status)
-        if isinstance(step, HostCall):
-            self.call(status, step, self.known(words), arrays, arena)
-            return
-        self.fault(status, words)
+        """Make the host call of this number, or raise what the check of this number found. At a loop Python has seen to signals by now."""
+        match self.step(status):
+            case HostCall() as step:
+                self.call(status, step, self.known(words), arrays, arena)
+            case Loop(parallel=False):
+                pass
+            case _:
+                self.fault(status, words)
 
     def step(self, status: int) -> Step | None:
         """The step of this number, if there is one."""
@@ -39,9 +41,11 @@ class Stops:
 
     def fault(self, status: int, words: Words) -> None:
         """Raise IndexOutOfRange for the check of this number: nothing is run again, the words of the call say it all."""
-        check = self.step(status)
-        if not isinstance(check, Check):
-            fail(CompileError, f"the native code stopped with an unknown status {status}")
+        match self.step(status):
+            case Check() as check:
+                pass
+            case _:
+                fail(CompileError, f"the native code stopped with an unknown status {status}")
         env = self.known(words)
         position, value = words[self.frame.found], words[self.frame.found + 1]
         shape = tuple([dims.evaluate(s, env) for s in self.program.buffers[check.indices].shape])

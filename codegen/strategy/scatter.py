@@ -1,4 +1,4 @@
-"""Scatters: loops that copy the array, then write or add the updates where the indices say."""
+"""Scatters: loops that copy the array, unless it is updated in place, then write or add the updates where the indices say."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ UNROLL_DIAGONAL = 64  # elements stored at known places far apart: a load and a 
 
 
 def _plan(kernel: Loaded, target: Target) -> Block:
-    """Copy, then one update after the other, of each stage: equal indices meet in order."""
+    """Of each stage one point after the other, as equal indices meet in order; lanes where the points lie side by side, as in a copy."""
     lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
     result: list[Statement] = []
     for k, stage in enumerate(kernel.stages):
         ((slot, dynamic, static, mode),) = kernel.stores[k]
         axes = list(stage.axes)
-        if k == 0 and len(axes) == 1 and fill.suits(stage.body, axes[0].extent, target) and static == axes[0].index:
+        if k == 0 and mode == "set" and len(axes) == 1 and fill.suits(stage.body, axes[0].extent, target) and static == axes[0].index:
             result.append(Call("fill", fill.Fill(slot, int(axes[0].extent), stage.body)))
             continue
         body = Block((Let(k, stage.body), Store(slot, dynamic, static, sc.local(k, (), stage.dtype), mode)))
         last = axes[-1] if axes else None
-        if last is not None and (k == 0 or _apart(dynamic, static, last)):
+        if last is not None and _apart(dynamic, static, last):
             axes.pop()
             body = Block((For(last.index, last.extent, "vector", body, lanes, 1),))
         elif last is not None and dynamic is None and isinstance(last.extent, int) and last.extent <= UNROLL_DIAGONAL:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.product import PRODUCT
+from graphc.codegen.strategy.scalar import SCALAR
 from graphc.codegen.strategy.scatter import SCATTER
 
-STRATEGIES: dict[str, Strategy] = {row.name: row for row in (SCATTER, PRODUCT)}
+STRATEGIES: dict[str, Strategy] = {row.name: row for row in (SCATTER, PRODUCT, SCALAR)}

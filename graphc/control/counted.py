@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc import dims
-from graphc.control.scan import scan
-from graphc.control.tracing import same_shape, turn_index
-from graphc.control.while_loop import while_loop
+from graphc.control.scan import loop_over
+from graphc.control.tracing import turn_index
+from graphc.control.while_loop import loop_while
 from graphc.dims import Dim
+from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.registry import asarray
 from graphc.tree import Tree
@@ -21,7 +22,7 @@ def map(f: Callable[..., Any], xs: Tree) -> Tree:
 
     f takes a tree of rows as xs is one of arrays. Raises as `scan` does.
     """
-    return scan(lambda _, x: (None, f(x)), None, xs)[1]
+    return loop_over("map", lambda _, x: (None, f(x)), None, xs)[1]
 
 
 def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Tree) -> Tree:
@@ -31,13 +32,19 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Tre
     has those of forward mode. i is a 0-d int64. Raises as `scan` does.
     """
     if isinstance(lower, Node) or isinstance(upper, Node):
-        first, last = asarray(lower).astype("int64"), asarray(upper).astype("int64")
-        for bound, name in ((first, "lower"), (last, "upper")):
-            same_shape(f"fori_loop: {name} has {bound.ndim} dimensions, and must have none", bound.shape, (), bound)
-        return while_loop(lambda v: v[0] < last, lambda v: (v[0] + 1, body(v[0], v[1])), (first, init))[1]
+        first, last = _bound(lower, "lower"), _bound(upper, "upper")
+        return loop_while("fori_loop", lambda v: v[0] < last, lambda v: (v[0] + 1, body(v[0], v[1])), (first, init))[1]
     begin, end = (b if isinstance(b, Dim) else whole_number(b, "fori_loop: a bound") for b in (lower, upper))
 
     def turn(value: Any, _: Any) -> tuple[Any, None]:
         return body(turn_index() + begin, value), None
 
-    return scan(turn, init, length=dims.maximum(end - begin, 0))[0]
+    return loop_over("fori_loop", turn, init, None, dims.maximum(end - begin, 0))[0]
+
+
+def _bound(value: Any, name: str) -> Node:
+    """A bound of a loop as an int64."""
+    bound = asarray(value)
+    if bound.ndim or bound.dtype.kind not in "iu":
+        fail(ShapeError if bound.ndim else DTypeError, f"fori_loop: {name} is {bound.tensor}, not one integer", bound)
+    return bound.astype("int64")

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
+from graphc.control.bodies import plain_vjp
+from graphc.control.switch_rules import switch_batch, switch_jvp, switch_vjp
 from graphc.control.tracing import INDEX, Leaves, Traced, fits, leaves_of, same_shape, trace
 from graphc.dtypes import bool_, int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
-from graphc.ir import Node, make, replace
+from graphc.ir import Node, make, replace, toposort
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import asarray, structural
 from graphc.ops.spread import astype
 from graphc.region import Region, close
+from graphc.traits import Traits
 from graphc.tree import Tree
 from graphc.types import TensorType
 
@@ -41,9 +44,18 @@ def _switch_ref(index: np.ndarray, *arrays: np.ndarray, branches: Sequence[Any])
     return branches[min(max(int(index), 0), len(branches) - 1)](*arrays)
 
 
+def _reads(k: int, branches: Sequence[Region]) -> list[int]:
+    read = set(toposort([branch.outputs[k] for branch in branches]))
+    return [0, *[i + 1 for i, x in enumerate(branches[0].inputs) if x in read]]
+
+
 SWITCH = structural(
     "switch", None, "The outputs of branch number `index`, clipped to the ends; the others do not run.", params=("branches",),
     type_rule=_switch_type, ref=_switch_ref, regions=("branches",),
+    vjp=plain_vjp(lambda *args, **params: switch_vjp(switch_node, *args, **params)),
+    traits=Traits(reads=lambda node, k: _reads(k, **node.attrs), through=lambda *args, **params: switch_vjp(switch_node, *args, **params)),
+    jvp=lambda *args, **params: switch_jvp(switch_node, *args, **params),
+    batch=lambda *args, **params: switch_batch(switch_node, *args, **params),
 )  # fmt: skip
 
 
@@ -121,6 +133,13 @@ def _alike(what: str, names: Sequence[str], found: Sequence[Leaves]) -> list[Lea
                 node = astype(node, strong.dtype)
             if node.dtype != strong.dtype:
                 fail(DTypeError, f"{what}: {path} is {strong.dtype}, and {node.dtype} from {name}", strong, node, hint="cast one of them")
-            same_shape(f"{what}: {path} is {strong.tensor}, and {node.tensor} from {name}", strong.shape, node.shape, strong, node)
+            same_shape(
+                f"{what}: {path} is {strong.tensor}, and {node.tensor} from {name}",
+                strong.shape,
+                node.shape,
+                strong,
+                node,
+                hint="all give one shape",
+            )
             made[place].append(node)
     return [Leaves(tuple(nodes), f.paths, f.structure, f.weak) for nodes, f in zip(made, found)]

@@ -21,7 +21,7 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.registry import INPUT, asarray, variable
 from graphc.tree import Tree, TreeDef
-from graphc.types import TensorType, same_size, tensor_type
+from graphc.types import TensorType, as_size, same_size, tensor_type
 
 INDEX = tensor_type(int64, ())
 
@@ -55,14 +55,37 @@ def leaves_of(what: str, name: str, value: Tree) -> Leaves:
     for leaf, path in zip(values, paths):
         if callable(leaf) and not isinstance(leaf, Node):
             fail(ArgumentError, f"{what}: {path} is a function, not an array", hint="functions are captured, not carried")
-        nodes.append(asarray(leaf))
+        nodes.append(_array(what, path, leaf))
     weak = tuple([isinstance(leaf, (int, float)) and not isinstance(leaf, bool) for leaf in values])
     return Leaves(tuple(nodes), paths, structure, weak)
 
 
+def _array(what: str, path: str, leaf: Any) -> Node:
+    try:
+        return asarray(leaf)
+    except (ArgumentError, DTypeError) as reason:
+        raise type(reason)(f"{what}: {path}: {reason}") from None
+
+
+def size_of(what: str, name: str, value: Any) -> Size:
+    """A number of turns: an int, a Dim, the name of a size."""
+    if isinstance(value, Node):
+        hint = "a number of turns that is a value is a bound of fori_loop, or the condition of while_loop"
+        fail(ShapeError, f"{what}: {name} is a size, which cannot come from a value", value, hint=hint)
+    try:
+        return as_size(value)
+    except ShapeError as reason:
+        raise ShapeError(f"{what}: {name}: {reason}") from None
+
+
+def stand_in(type: TensorType, name: str = "x") -> Node:
+    """A new variable of the type."""
+    return variable(INPUT, name or "x", type.dtype, type.shape)
+
+
 def stand_ins(like: Sequence[TensorType], names: Sequence[str]) -> list[Node]:
     """A new variable for each type."""
-    return [variable(INPUT, name or "x", t.dtype, t.shape) for t, name in zip(like, names, strict=True)]
+    return [stand_in(t, name) for t, name in zip(like, names, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +102,7 @@ def trace(what: str, f: Callable[..., Any], arguments: Sequence[Tree], loop: boo
     """f called on stand-ins for trees of nodes; of a `loop`, `turn_index` is known inside."""
     if not callable(f):
         fail(ArgumentError, f"{what}: {f!r:.60} is no function")
-    index = variable(INPUT, "turn", INDEX.dtype, INDEX.shape)
+    index = stand_in(INDEX, "turn")
     inside: list[Node] = []
     given = []
     for argument in arguments:
@@ -118,6 +141,25 @@ def turn_index() -> Node:
     return turns[-1]
 
 
+def with_numbers(carry: Leaves, init: Tree, body: Callable[[Tree], Tree]) -> Leaves:
+    """The carry with its Python numbers in the dtype that one turn of `body` gives them, called on the numbers themselves.
+
+    0.0 + x is of the dtype of x. A body that takes no plain numbers leaves them in their own dtypes, and `settle` has the last word.
+    """
+    if not any(carry.weak):
+        return carry
+    values = [v if w else stand_in(n.tensor, n.name or "x") for v, w, n in zip(tree.leaves(init), carry.weak, carry.nodes)]
+    try:
+        with _turn(stand_in(INDEX, "turn")):
+            found = tree.leaves(body(tree.unflatten(carry.structure, values)))
+    except Exception:
+        return carry
+    if len(found) != len(values):
+        return carry
+    nodes = [n.astype(f.dtype) if w and isinstance(f, Node) else n for n, w, f in zip(carry.nodes, carry.weak, found)]
+    return Leaves(tuple(nodes), carry.paths, carry.structure, carry.weak)
+
+
 def settle(what: str, carry: Leaves, found: Leaves) -> tuple[TensorType, ...] | None:
     """The types of a carry that a body gives back as it takes it; None where it does. Python numbers take the dtype of the result.
 
@@ -144,7 +186,7 @@ def settle(what: str, carry: Leaves, found: Leaves) -> tuple[TensorType, ...] | 
     return tuple(types) if changed else None
 
 
-def same_shape(text: str, a: Sequence[Size], b: Sequence[Size], *operands: Node) -> None:
+def same_shape(text: str, a: Sequence[Size], b: Sequence[Size], *operands: Node, hint: str = "its shape may not change") -> None:
     """ShapeError unless the shapes may be equal."""
     if len(a) != len(b) or not all(map(same_size, a, b)):
-        fail(ShapeError, text, *operands, hint="its shape may not change")
+        fail(ShapeError, text, *operands, hint=hint)

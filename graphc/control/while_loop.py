@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from graphc import tree
-from graphc.control.tracing import INDEX, Leaves, fits, leaves_of, settle, trace
+from graphc.control.bodies import loop_reads, plain_vjp
+from graphc.control.tracing import INDEX, Leaves, fits, leaves_of, settle, size_of, trace, with_numbers
+from graphc.control.while_rules import while_batch, while_jvp, while_vjp
 from graphc.dims import Size
 from graphc.dtypes import bool_
-from graphc.errors import DTypeError, ShapeError, fail
+from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import asarray, structural
 from graphc.region import Region, close
+from graphc.traits import Traits
 from graphc.tree import Tree
-from graphc.types import TensorType, as_size, tensor_type
+from graphc.types import TensorType, tensor_type
 
 
 # -- the op -----------------------------------------------------------------------------------------------------------
@@ -54,9 +57,18 @@ def _while_ref(*arrays: np.ndarray, carries: int, max_steps: int | None, conditi
     return [*carry, np.array(turn, np.int64)]
 
 
+def _reads(k: int, carries: int, max_steps: Size | None, condition: Region, body: Region) -> list[int]:
+    holds = condition(*body.inputs)
+    return loop_reads(body if k < carries else body.with_outputs(body.outputs[:carries]), carries, k, holds)
+
+
 WHILE = structural(
     "while", None, "The body as long as the condition holds, max_steps times at most: the last carries, and the number of turns.",
     params=("carries", "max_steps", "condition", "body"), type_rule=_while_type, ref=_while_ref, regions=("condition", "body"),
+    vjp=plain_vjp(lambda *args, **params: while_vjp(*args, **params)),
+    traits=Traits(reads=lambda node, k: _reads(k, **node.attrs), through=lambda *args, **params: while_vjp(*args, **params)),
+    jvp=lambda *args, **params: while_jvp(while_node, *args, **params),
+    batch=lambda *args, **params: while_batch(while_node, *args, **params),
 )  # fmt: skip
 
 
@@ -68,10 +80,11 @@ def while_node(
     max_steps: Size | None = None,
     since: int | None = None,
 ) -> tuple[Node, ...]:
-    """The outputs of the loop of the bodies holds(over) and after(over): `over` is the turn and the carries, which begin as `operands`."""
+    """The outputs of the loop of the bodies holds(over) and after(over): `over` is the turn, the carries, which begin as `operands`, and
+    perhaps what is captured."""
     both, captured = close([holds, *after], over, since)
     condition, body = both.with_outputs(both.outputs[:1]), both.with_outputs(both.outputs[1:])
-    return outputs(make(WHILE, (*operands, *captured), (len(operands), max_steps, condition, body)))
+    return outputs(make(WHILE, (*operands, *captured), (len(after), max_steps, condition, body)))
 
 
 # -- what users call ----------------------------------------------------------------------------------------------------
@@ -85,19 +98,27 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
 
     Raises ArgumentError, ShapeError, DTypeError: they name the leaf that changes.
     """
-    carry = leaves_of("while_loop", "init", init)
-    steps = None if max_steps is None else as_size(max_steps)
+    return loop_while("while_loop", cond_fun, body_fun, init, max_steps)
+
+
+def loop_while(what: str, cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init: Tree, max_steps: Any = None) -> Tree:
+    """`while_loop`, whose errors speak of `what`."""
+    for f in (cond_fun, body_fun):
+        if not callable(f):
+            fail(ArgumentError, f"{what}: {f!r:.60} is no function")
+    carry = with_numbers(leaves_of(what, "init", init), init, body_fun)
+    steps = None if max_steps is None else size_of(what, "max_steps", max_steps)
     for _ in range(3):
         value = tree.unflatten(carry.structure, carry.nodes)
-        traced = trace("while_loop", lambda v: (cond_fun(v), body_fun(v)), (value,), loop=True)
-        state = leaves_of("while_loop", "value", traced.result[1])
-        types = settle("while_loop", carry, state)
+        traced = trace(what, lambda v: (cond_fun(v), body_fun(v)), (value,), loop=True)
+        state = leaves_of(what, "value", traced.result[1])
+        types = settle(what, carry, state)
         if types is None:
             break
         carry = Leaves(tuple([asarray(n).astype(t.dtype) for n, t in zip(carry.nodes, types)]), carry.paths, carry.structure, carry.weak)
     holds = asarray(traced.result[0])
     if holds.ndim or holds.dtype != bool_:
         kind = ShapeError if holds.dtype == bool_ else DTypeError
-        fail(kind, f"while_loop: the condition is {holds.tensor}, not one boolean", holds, hint="reduce it with gx.all or gx.any")
+        fail(kind, f"{what}: the condition is {holds.tensor}, not one boolean", holds, hint="reduce it with gx.all or gx.any")
     made = while_node(holds, state.nodes, (traced.index, *traced.arguments), carry.nodes, steps, traced.since)
     return tree.unflatten(state.structure, made[:-1])

@@ -15,6 +15,7 @@ structurally 0, and must stay 0 when a derivative downstream is infinite: 0 * in
     one that `keeps_zeros` maps 0 to 0 by itself    (g, m) through add: (g, m)
     an op that only moves and adds elements carries (g, m) through op: (vjp(g), vjp(m as 0s and 1s) > 0)
     an op that mixes in operands (products) drops   (g, m) through a @ b: (g @ b.T, None)
+    an op with bodies carries them through these    by the trait `through`
     a sum is masked by `or`, and not at all if one of its parts is not
 """
 
@@ -34,7 +35,7 @@ from graphc.ir import Node, origin, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import derived
 from graphc.ops.outputs import GET, listed, outputs
-from graphc.ops.overlay import total
+from graphc.ops.overlay import any_of, positive, total
 from graphc.ops.spread import astype
 from graphc.tree import Tree
 
@@ -107,13 +108,28 @@ def reverse(
     found = pull_back([(node, u) for node, (_, u) in zip(ready, seeds)], sources, constant, known)
     if disconnected == "error" and len(found) < len(sources):
         # of the graph as written: a path that `prepare` found to cancel, or that a derivative has lost (`derived`), is zero, not missing
-        reached = set(toposort(roots))
+        reached = reached_from(roots)
         lost = [(node, path) for node, path in zip(wrt.nodes, wrt.paths) if node not in reached]
         if lost:
             paths = ", ".join(path for _, path in lost)
             hint = 'leave it out of wrt, or ask for zeros with disconnected="zero"'
             fail(DisconnectedError, f"{what}: the outputs do not depend on {paths}", *[node for node, _ in lost], hint=hint)
     return wrt.unflatten(derived([found[node] if node in found else zeros_like(node) for node in wrt.nodes], roots, sources))
+
+
+def reached_from(roots: Sequence[Node]) -> set[Node]:
+    """The nodes on which the roots depend: of what a loop carries beside each other, only what they read."""
+    seen: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        source = node.inputs[0] if node.op is GET else node
+        reads = source.op.traits.reads
+        stack += node.inputs if reads is None else [source.inputs[i] for i in reads(source, node.params[0])]
+    return seen
 
 
 def prepared(outputs: Sequence[Node], keep: Collection[Node]) -> list[Node]:
@@ -148,19 +164,31 @@ class Cotangent(NamedTuple):
     mask: Node | None
 
 
-@collector_paused()
 def pull_back(
     seeds: Sequence[Seed], sources: AbstractSet[Node], constant: AbstractSet[Node] = frozenset(), known: Mapping[Node, Node] | None = None
 ) -> dict[Node, Node]:
     """The cotangent of each source that the seeds reach; linear in the arcs, and only paths from sources to seeds are built."""
+    found = pull_back_masked([(node, Cotangent(u, None)) for node, u in seeds], sources, constant, known)
+    return {node: cotangent.value for node, cotangent in found.items()}
+
+
+@collector_paused()
+def pull_back_masked(
+    seeds: Sequence[tuple[Node, Cotangent]],
+    sources: AbstractSet[Node],
+    constant: AbstractSet[Node] = frozenset(),
+    known: Mapping[Node, Node] | None = None,
+    selecting: AbstractSet[Node] = frozenset(),
+) -> dict[Node, Cotangent]:
+    """As `pull_back`, of seeds with their masks; `selecting`: the sources of which masks are asked too."""
     known = known or {}
     order = toposort([node for node, _ in seeds] + list(known), stop=constant)
-    through, wanted = _paths(order, sources, constant)
+    through, wanted = _paths(order, sources, constant, selecting)
     arrived: dict[Node, list[Cotangent]] = {}
     several: dict[Node, list[Cotangent | None]] = {}  # of a node of several outputs, what each of them gets
-    for node, u in seeds:
-        arrived.setdefault(node, []).append(Cotangent(u, None))
-    result: dict[Node, Node] = {}
+    for node, cotangent in seeds:
+        arrived.setdefault(node, []).append(cotangent)
+    result: dict[Node, Cotangent] = {}
     for node in reversed(order):
         totals = several.pop(node, None)
         parts = [Cotangent(known[node], None)] if node in known else arrived.pop(node, [])
@@ -170,7 +198,7 @@ def pull_back(
             if totals is None:
                 total = parts[0] if len(parts) == 1 else _sum(parts)
                 if node in sources:
-                    result[node] = total.value
+                    result[node] = total
                 totals = [total]
             if node not in through:
                 continue
@@ -184,10 +212,12 @@ def pull_back(
     return result
 
 
-def _paths(order: Sequence[Node], sources: AbstractSet[Node], constant: AbstractSet[Node]) -> tuple[set[Node], set[Node]]:
+def _paths(
+    order: Sequence[Node], sources: AbstractSet[Node], constant: AbstractSet[Node], selecting: AbstractSet[Node]
+) -> tuple[set[Node], set[Node]]:
     """(the nodes through which a derivative passes on to a source, those of them where a mask may be of use further down)."""
     through: set[Node] = set()
-    wanted: set[Node] = set()
+    wanted: set[Node] = set(selecting)
     opaque: set[Node] = set()  # of several outputs, without a derivative: right as long as no float one is on a path
     for node in order:
         if not node.inputs or node in constant:
@@ -197,14 +227,18 @@ def _paths(order: Sequence[Node], sources: AbstractSet[Node], constant: Abstract
                 no_derivative(node.inputs[0])
         elif passes(node):
             through.add(node)
-            selects = node.op.elementwise and not node.op.traits.keeps_zeros
-            if selects or (not _is_product(node) and any(i in wanted for i in node.inputs)):
+            if selects(node) or (not _is_product(node) and any(i in wanted for i in node.inputs)):
                 wanted.add(node)
         elif node.op.vjp is None and not node.op.traits.stops and has_float(node):
             if not isinstance(node.type, tuple):
                 no_derivative(node)
             opaque.add(node)
     return through, wanted
+
+
+def selects(node: Node) -> bool:
+    """Whether a mask of its cotangent is of use to the derivative of a node: that is not 0 wherever the cotangent is."""
+    return (node.op.elementwise and not node.op.traits.keeps_zeros) or node.op.traits.through is not None
 
 
 def _is_product(node: Node) -> bool:
@@ -230,10 +264,7 @@ def no_derivative(node: Node) -> NoReturn:
 
 
 def _sum(parts: Sequence[Cotangent]) -> Cotangent:
-    mask = parts[0].mask
-    for part in parts[1:]:
-        mask = None if mask is None or part.mask is None else _either(mask, part.mask)
-    return Cotangent(total([part.value for part in parts]), mask)
+    return Cotangent(total([part.value for part in parts]), _any([part.mask for part in parts]))
 
 
 def _transposed(node: Node, totals: Sequence[Cotangent | None], wanted: AbstractSet[Node]) -> list[Cotangent | None]:
@@ -241,6 +272,10 @@ def _transposed(node: Node, totals: Sequence[Cotangent | None], wanted: Abstract
 
     Of several outputs, those of one mask go through the vjp together; the vjp is linear, so what the masks give adds up.
     """
+    if node.op.traits.through is not None:
+        wants = [i in wanted for i in node.inputs]
+        found_through = node.op.traits.through(totals, wants, outputs(node), *node.inputs, **node.attrs)
+        return list(listed(found_through, node, "derivative", len(node.inputs), "input"))
     if len(totals) == 1 and (alone := totals[0]) is not None and not isinstance(node.type, tuple):
         return _passed(node, alone.value, alone.mask, node, wanted)
     out = outputs(node)
@@ -281,11 +316,13 @@ def _each(values: Values) -> tuple[Node | None, ...]:
     return values if isinstance(values, tuple) else (values,)
 
 
-def _either(a: Node, b: Node) -> Node | None:
-    if a is b:
-        return a
-    invert = FUNCTIONS["logical_not"]
-    return None if invert(a) is b or invert(b) is a else a | b  # the two branches of a `where` together: nothing is masked
+def _any(masks: Sequence[Node | None]) -> Node | None:
+    """Where one of the masks is True; None where one is not known, or two are the branches of a `where`: nothing is masked."""
+    several = dict.fromkeys(masks)
+    known = [m for m in several if m is not None]
+    if len(known) < len(several) or (len(known) > 1 and any([FUNCTIONS["logical_not"](m) in several for m in known])):
+        return None
+    return any_of(known)
 
 
 def _both(a: Node | None, b: Node | None) -> Node | None:
@@ -307,5 +344,5 @@ def _carried(node: Node, ones: Values, out: Values, new: Sequence[Node | None]) 
         if shadow is None or (selects is None and not operands.isdisjoint(toposort([shadow], stop=held))):
             masks.append(None)
         else:
-            masks.append(shadow > 0)
+            masks.append(positive(shadow))
     return masks

@@ -10,12 +10,12 @@ from graphc.derivatives.batch import batch, lift
 from graphc.derivatives.colours import coloured
 from graphc.derivatives.entries import Entries, dense
 from graphc.derivatives.forward import push_forward
-from graphc.derivatives.grad import grad, prepared, pull_back
+from graphc.derivatives.grad import grad, prepared, pull_back, reached_from
 from graphc.derivatives.patterns import patterns_of
 from graphc.derivatives.user_trees import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.dims import Size
 from graphc.errors import ArgumentError, DisconnectedError, fail
-from graphc.ir import Node, toposort
+from graphc.ir import Node
 from graphc.ops.create import iota
 from graphc.ops.derived import derived
 from graphc.ops.registry import INPUT, variable
@@ -53,7 +53,7 @@ def jacobian(outputs: Tree, wrt: Tree, *, mode: str | None = None, consider_cons
     out, sources = floats_of("jacobian", "outputs", outputs), floats_of("jacobian", "wrt", wrt)
     if mode not in (None, "reverse", "forward"):
         fail(ArgumentError, f"jacobian: mode={mode!r}", hint='it is "reverse", "forward" or None')
-    reached = set(toposort(out.nodes))
+    reached = reached_from(out.nodes)
     lost = [(node, path) for node, path in zip(sources.nodes, sources.paths) if node not in reached]
     if lost:
         fail(DisconnectedError, f"jacobian: the outputs do not depend on {', '.join(p for _, p in lost)}", *[node for node, _ in lost])

@@ -12,6 +12,7 @@ import operator
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, NoReturn
 
 from graphc.dims.comparison import decided, inside, no_value
@@ -98,9 +99,6 @@ class Dim:
         return self  # immutable, and its symbols are what they are by identity
 
     __copy__ = __deepcopy__
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        fail(ArgumentError, f"the symbolic size {self} cannot be pickled")
 
     def __hash__(self) -> int:
         return self._hash
@@ -260,16 +258,16 @@ def _monomial_range(m: Monomial) -> Range:
     return out
 
 
+@lru_cache(maxsize=4096)
 def _low(a: Size, relaxations: int = 3) -> Bound:
-    """Term by term; where that is unbounded, again with a call replaced by an affine bound of it."""
+    """Term by term; where that is unbounded, again with a call replaced by an affine bound of it. All orders lead to the same few."""
     total = sum(c if not m else _scale(c, _monomial_range(m)[c < 0]) for m, c in _terms(a))
     if total > -math.inf or not relaxations:
         return total
     for m, c in _terms(a):
         if len(m) == 1 and m[0][1] == 1 and isinstance(m[0][0], Call):
-            rest = a - c * _monomial(m)
             for x, k in _relaxed(m[0][0], c > 0):
-                total = max(total, -_floor(-_low(k * rest + c * x, relaxations - 1), k))
+                total = max(total, -_floor(-_low(k * (a - c * _monomial(m)) + c * x, relaxations - 1), k))
     return total
 
 

@@ -29,7 +29,12 @@ def fresh(name: str = "d") -> Dim:
 
 def fresh_of(variable: str, axis: int) -> Dim:
     """A new size symbol for an axis that a variable leaves open, printed as what a user writes for it: `x.shape[0]`."""
-    return _symbol(f"{variable}.shape[{axis}]", "size", next(_serials), "_d")
+    return anonymous(f"{variable}.shape[{axis}]")
+
+
+def anonymous(name: str) -> Dim:
+    """A new size symbol that is printed by this name, as one of `fresh` or `fresh_of` is; no other one is equal to it."""
+    return _symbol(name, "size", next(_serials), "_d")
 
 
 def axis(name: str) -> Dim:

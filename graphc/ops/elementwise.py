@@ -109,9 +109,11 @@ power = elementwise(
 )  # fmt: skip
 
 # -- exponentials and logarithms ------------------------------------------------------------------------------------------
-exp = elementwise("exp", 1, "e**x.", ref=np.exp, vjp=lambda g, out, x: (g * out,), emit=_math("exp"), costly=True)
+exp = elementwise("exp", 1, "e**x.", ref=np.exp, vjp=lambda g, out, x: (g * out,), emit=_math("exp"), costly=True,
+                  together=TOGETHER["exp"])  # fmt: skip
 expm1 = elementwise(
     "expm1", 1, "e**x - 1, accurate near 0.", ref=np.expm1, emit=_math("expm1"), costly=True, vjp=lambda g, out, x: (g * exp(x),),
+    together=TOGETHER["expm1"],
 )  # fmt: skip  # not out + 1, which loses all digits for x << 0
 exp2 = elementwise("exp2", 1, "2**x.", ref=np.exp2, vjp=lambda g, out, x: (g * (out * LN2),), emit=_math("exp2"), costly=True)
 log = elementwise(
@@ -170,9 +172,19 @@ def _logistic_ref(x: np.ndarray) -> Any:
     return e / np.square(1 + e)
 
 
+def _sech2_ref(x: np.ndarray) -> Any:
+    e = np.exp(-2 * np.abs(x))
+    return 4 * e / np.square(1 + e)
+
+
+tanh_slope: Callable[..., Node] = elementwise(
+    "tanh_slope", 1, "The derivative of tanh, 1 / cosh(x)**2: even, accurate in both tails.", ref=_sech2_ref, emit=_math("tanh_slope"),
+    vjp=lambda g, out, x: (g * (-2 * (out * tanh(x))),), costly=True, together=TOGETHER["tanh_slope"],
+)  # fmt: skip
 sigmoid_slope = elementwise(
     "sigmoid_slope", 1, "The derivative of sigmoid, sigmoid(x) * sigmoid(-x): even, accurate in both tails.", ref=_logistic_ref,
     vjp=lambda g, out, x: (-(g * (out * tanh(0.5 * x))),), emit=_math("sigmoid_slope"), costly=True,
+    together=TOGETHER["sigmoid_slope"],
 )  # fmt: skip
 arcsin_slope = elementwise(
     "arcsin_slope", 1, "The derivative of arcsin, 1 / sqrt(1 - x**2).", ref=lambda x: 1 / np.sqrt((1 - x) * (1 + x)), costly=True,
@@ -200,8 +212,8 @@ arctanh_slope = elementwise(
 erf_slope = elementwise(
     "erf_slope", 1, "The derivative of erf, 2 / sqrt(pi) * e**-x**2.",
     ref=lambda x: x.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-(x * x)),
-    vjp=lambda g, out, x: (g * where(out == 0, 0.0, -2 * (x * out)),), emit=lambda s, x: s.math("exp", -(x * x)) * (2 / math.sqrt(math.pi)),
-    costly=True,
+    vjp=lambda g, out, x: (g * where(out == 0, 0.0, -2 * (x * out)),), emit=_math("erf_slope"), costly=True,
+    together=TOGETHER["erf_slope"],
 )  # fmt: skip  # where: from |x| = 28 on, for -2x overflows beyond half the largest number
 
 # -- circular functions -----------------------------------------------------------------------------------------------------
@@ -243,13 +255,15 @@ arctan2 = elementwise(
 )  # fmt: skip
 
 # -- hyperbolic functions ---------------------------------------------------------------------------------------------------
-sinh = elementwise("sinh", 1, "(e**x - e**-x) / 2.", ref=np.sinh, vjp=lambda g, out, x: (g * cosh(x),), emit=_math("sinh"), costly=True)
+sinh = elementwise("sinh", 1, "(e**x - e**-x) / 2.", ref=np.sinh, vjp=lambda g, out, x: (g * cosh(x),), emit=_math("sinh"), costly=True,
+                   together=TOGETHER["sinh"])  # fmt: skip
 cosh: Callable[..., Node] = elementwise(
-    "cosh", 1, "(e**x + e**-x) / 2.", ref=np.cosh, vjp=lambda g, out, x: (g * sinh(x),), emit=_math("cosh"), costly=True
-)
+    "cosh", 1, "(e**x + e**-x) / 2.", ref=np.cosh, vjp=lambda g, out, x: (g * sinh(x),), emit=_math("cosh"), costly=True,
+    together=TOGETHER["cosh"],
+)  # fmt: skip
 tanh: Callable[..., Node] = elementwise(
     "tanh", 1, "sinh(x) / cosh(x): odd, saturating.", ref=np.tanh, emit=_math("tanh"), costly=True,
-    vjp=lambda g, out, x: (g * (4 * sigmoid_slope(2 * x)),),
+    vjp=lambda g, out, x: (g * tanh_slope(x),), together=TOGETHER["tanh"],
 )  # fmt: skip
 arcsinh = elementwise(
     "arcsinh", 1, "The inverse of sinh.", ref=np.arcsinh, vjp=lambda g, out, x: (g * arcsinh_slope(x),), emit=_math("asinh"), costly=True,
@@ -276,11 +290,11 @@ def _softplus_ref(x: np.ndarray) -> Any:
 
 sigmoid = elementwise(
     "sigmoid", 1, "1 / (1 + e**-x), accurate in both tails.", ref=_sigmoid_ref, vjp=lambda g, out, x: (g * sigmoid_slope(x),),
-    emit=_math("sigmoid"), costly=True,
+    emit=_math("sigmoid"), costly=True, together=TOGETHER["sigmoid"],
 )  # fmt: skip
 softplus = elementwise(
     "softplus", 1, "log(1 + e**x), never overflowing.", ref=_softplus_ref, vjp=lambda g, out, x: (g * sigmoid(x),), emit=_math("softplus"),
-    costly=True,
+    costly=True, together=TOGETHER["softplus"],
 )  # fmt: skip
 log_sigmoid = elementwise(
     "log_sigmoid", 1, "log(sigmoid(x)) = -softplus(-x).", ref=lambda x: -_softplus_ref(-x), vjp=lambda g, out, x: (g * sigmoid(-x),),
@@ -300,5 +314,5 @@ erf = elementwise(
 )  # fmt: skip
 erfc = elementwise(
     "erfc", 1, "1 - erf(x), accurate for large x.", ref=_each(math.erfc), vjp=lambda g, out, x: (-(g * erf_slope(x)),), emit=_math("erfc"),
-    costly=True,
+    costly=True, together=TOGETHER["erfc"],
 )  # fmt: skip

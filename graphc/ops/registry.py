@@ -53,13 +53,18 @@ DIM = structural("size", 0, "The value of a symbolic size.", params=("dim",), ty
                  loop=lambda node: LoopForm(lambda read, at, r: scalars.index(node.params[0]), view=True))  # fmt: skip
 
 
+def new_serial() -> int:
+    """A number that no variable has had."""
+    return next(_variables)
+
+
 def variable(op: Op, name: str, dtype: object, shape: object, cls: type[Node] = Node) -> Node:
     """A new variable; two calls never give the same one."""
     if not isinstance(name, str) or not name:
         fail(ArgumentError, f"the name of a variable must be a non-empty string, got {name!r}")
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     named = [dims.fresh_of(name, k) if s is None else s for k, s in enumerate(sizes)]
-    return make(op, (), (name, next(_variables), as_dtype(dtype), as_shape(named)), cls)
+    return make(op, (), (name, new_serial(), as_dtype(dtype), as_shape(named)), cls)
 
 
 def tensor(name: str, shape: object = (), dtype: object = "float64") -> Node:

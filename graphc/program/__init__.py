@@ -1,19 +1,19 @@
 """What the passes hand to code generation: kernels, steps, buffers, and their text."""
 
 from graphc.program.kernel import (
-    BLOCK,
     NEUTRAL_COMBINES,
     Axis,
-    Blocks,
     Kernel,
     Operand,
-    Piece,
     Stage,
     Store,
     copy_kernel,
     loop_index,
+    nests,
+    stores_where_it_loads,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
+from graphc.program.scalar_code import Choice, Put, ScalarCode, Turns
 from graphc.program.steps import (
     NO_FAULT,
     Asked,
@@ -28,33 +28,35 @@ from graphc.program.steps import (
     launches,
     loop_counter,
     loop_length,
+    mapped,
     walk,
 )
 from graphc.program.text import format_kernel, format_program
 
 __all__ = [
-    "BLOCK",
     "NEUTRAL_COMBINES",
     "NO_FAULT",
     "PLANNED",
     "Asked",
     "Axis",
     "Below",
-    "Blocks",
     "Branch",
     "Buffer",
     "Check",
+    "Choice",
     "HostCall",
     "Kernel",
     "Launch",
     "Layout",
     "Loop",
     "Operand",
-    "Piece",
     "Program",
+    "Put",
+    "ScalarCode",
     "Stage",
     "Step",
     "Store",
+    "Turns",
     "View",
     "copy_kernel",
     "format_kernel",
@@ -64,5 +66,8 @@ __all__ = [
     "loop_counter",
     "loop_index",
     "loop_length",
+    "mapped",
+    "nests",
+    "stores_where_it_loads",
     "walk",
 ]

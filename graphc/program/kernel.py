@@ -7,7 +7,7 @@ kernel names its operands by slot and knows nothing of buffers, so equal kernels
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ import numpy as np
 from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Dim, Size, Symbol
+from graphc.program.scalar_code import ScalarCode, Turns
 from graphc.scalars import Scalar, order
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
@@ -29,11 +30,13 @@ class Axis:
     extent: Size
 
 
-_INDEX: dict[str, list[Dim]] = {"i": [], "r": []}
+_INDEX: dict[str, list[Dim]] = {"i": [], "r": [], "j": []}
 
 
 def loop_index(position: int, kind: str = "i") -> Dim:
-    """The process-wide index symbol of an axis position, so that equal kernels are equal: `i0, i1, ...`, reduced `r0, ...`."""
+    """The process-wide index symbol of an axis position, so that equal kernels are equal: `i0, i1, ...`, reduced `r0, ...`,
+    turns of scalar code `j0, ...`.
+    """
     pool = _INDEX[kind]
     while len(pool) <= position:
         pool.append(dims.axis(f"{kind}{len(pool)}"))
@@ -68,6 +71,24 @@ class Stage:
     factor: Scalar | None = None  # combine "recur": value = factor * value + body
 
 
+def nests(stages: Sequence[Stage]) -> list[tuple[int, ...]]:
+    """The stages that share a loop nest, in order: neighbours over the same inner axes, unless one reads what another reduces.
+
+    Those without inner axes, values that are computed once per outer point, are groups of their own.
+    """
+    found: list[tuple[int, ...]] = []
+    for k, stage in enumerate(stages):
+        over, last = (*stage.axes, *stage.reduce), found[-1] if found else ()
+        first = stages[last[0]] if last else stage
+        results = {j for j in last if stages[j].reduce and not stages[j].scan}
+        apart = over and (stage.nest != first.nest or any(s.op == "local" and s.param in results for s in order((stage.body,))))
+        if last and over == (*first.axes, *first.reduce) and not apart:
+            found[-1] = (*last, k)
+        else:
+            found.append((k,))
+    return found
+
+
 @dataclass(frozen=True)
 class Operand:
     """An array argument of a kernel: contiguous, of this dtype and shape."""
@@ -77,45 +98,16 @@ class Operand:
     written: bool = False
 
 
-BLOCK = dims.fresh("block")  # the elements that a kernel inside a block runs over: bound by the kernel around it, not by a call
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A kernel that runs on each block in turn: its operand k is operand slots[k] of the kernel around it, from element at[k] on."""
-
-    kernel: Kernel
-    slots: tuple[int, ...]
-    at: tuple[Size, ...]
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """for block in 0..ceil(total / size): every piece in order, over min(size, total - size * block) elements."""
-
-    total: Size
-    size: int
-    pieces: tuple[Piece, ...]
-
-    @property
-    def axis(self) -> Axis:
-        return Axis(loop_index(0), dims.floordiv(self.total + (self.size - 1), self.size))
-
-    @property
-    def length(self) -> Size:
-        return dims.minimum(self.size, self.total - self.size * loop_index(0))
-
-
 @dataclass(frozen=True)
 class Kernel:
-    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "blocks"."""
+    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "scalar"."""
 
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]
     operands: tuple[Operand, ...]
     kind: str = "loops"
-    blocks: Blocks | None = None  # kind "blocks", which has no stages of its own
     scratch: tuple[tuple[np.dtype, Size], ...] = ()  # dtype and elements of what code generation keeps beside: no stage names it
+    code: ScalarCode | None = None  # kind "scalar", which has neither axes nor stages
 
     def scalars(self) -> Iterator[Scalar]:
         for stage in self.stages:
@@ -124,13 +116,15 @@ class Kernel:
                 yield stage.factor
             for store in stage.stores:
                 yield from store.at
+        if self.code is not None:
+            yield from self.code.scalars()
 
     def __hash__(self) -> int:
         return self._hash
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.axes, self.stages, self.operands, self.kind, self.blocks, self.scratch))
+        return hash((self.axes, self.stages, self.operands, self.kind, self.scratch, self.code))
 
     @cached_property
     def parts(self) -> list[Scalar]:
@@ -139,11 +133,21 @@ class Kernel:
 
     @cached_property
     def loaded(self) -> frozenset[int]:
-        """The operands whose elements it loads or adds to."""
-        if self.blocks is not None:
-            return frozenset(p.slots[k] for p in self.blocks.pieces for k in p.kernel.loaded)
+        """The operands whose elements it loads, adds to, or keeps where it writes to others."""
         added = {store.slot for stage in self.stages for store in stage.stores if store.mode == "add"}
-        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added)
+        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added | self.updated)
+
+    @cached_property
+    def updated(self) -> frozenset[int]:
+        """The operands of which a scatter writes some elements, and begins with what they hold."""
+        if self.kind != "scatter":
+            return frozenset()
+        first, filled = self.stages[0], set[int]()
+        for store in first.stores:
+            along = [(i, n) for i, n in zip(store.at, self.operands[store.slot].shape, strict=True) if n != 1]
+            if along == [(sc.index(a.index), a.extent) for a in first.axes]:
+                filled.add(store.slot)
+        return frozenset(k for k, o in enumerate(self.operands) if o.written and k not in filled)
 
     def sizes(self) -> tuple[Symbol, ...]:
         """The size symbols the code needs as arguments, in a fixed order."""
@@ -157,16 +161,10 @@ class Kernel:
                 found |= dims.symbols(s.param)
         for extent in [a.extent for a in self.all_axes()] + [s for o in self.operands for s in o.shape] + [n for _, n in self.scratch]:
             found |= dims.symbols(extent)
-        for piece in () if self.blocks is None else self.blocks.pieces:
-            found |= {*piece.kernel.sizes()} - dims.symbols(BLOCK)
+        for step in () if self.code is None else self.code.walk():
+            if isinstance(step, Turns) and step.extent is not None:
+                found |= dims.symbols(step.extent)
         return tuple(sorted(s for s in found if s.kind == "size"))
-
-    def computed(self) -> list[tuple[Kernel, dict[Symbol, Size]]]:
-        """The kernels that hold the stages: itself, or those of its blocks with what `BLOCK` is in all blocks together."""
-        if self.blocks is None:
-            return [(self, {})]
-        total = dict.fromkeys(dims.symbols(BLOCK), self.blocks.total)
-        return [(piece.kernel, total) for piece in self.blocks.pieces]
 
     def all_axes(self) -> list[Axis]:
         return [*self.axes, *(a for s in self.stages for a in (*s.axes, *s.reduce))]
@@ -178,3 +176,24 @@ def copy_kernel(dtype: np.dtype, shape: tuple[Size, ...]) -> Kernel:
     at = tuple([sc.index(loop_index(p)) for p in range(len(shape))])
     stage = Stage((), sc.load(0, at, dtype), dtype, stores=(Store(1, at),))
     return Kernel(tuple([Axis(loop_index(p), s) for p, s in enumerate(shape)]), (stage,), from_to)
+
+
+def stores_where_it_loads(kernel: Kernel, stored: Collection[int], loaded: Collection[int]) -> bool:
+    """Whether the operands `loaded` may be the array that the kernel stores to as `stored`: none is read after its new value is there.
+
+    Values per outer point are stored at its end: all loads must be of the same element. Without outer axes a nest begins when those
+    before it are over: what they load may lie anywhere.
+    """
+    places = [(k, store) for k, stage in enumerate(kernel.stages) for store in stage.stores if store.slot in stored]
+    inner = any(stage.axes for stage in kernel.stages)
+    nested = inner and (kernel.axes or kernel.kind != "loops")
+    if len(places) != 1 or kernel.kind == "scatter" or nested or any(stage.scan for stage in kernel.stages):
+        return False
+    ((last, store),) = places
+    group = next(g for g in nests(kernel.stages) if last in g)
+    first = group[0] if kernel.stages[last].axes else 0  # the stages before are over when something is stored
+    values = [(s.body, *((s.factor,) if s.factor is not None else ()), *(i for x in s.stores for i in x.at)) for s in kernel.stages[first:]]
+    loads = [s for s in order([v for each in values for v in each]) if s.op == "load" and s.param[0] in loaded]
+    shape = kernel.operands[store.slot].shape
+    at = [id(i) for i in store.at]
+    return all(kernel.operands[s.param[0]].shape == shape and [id(i) for i in s.args[: len(at)]] == at for s in loads)

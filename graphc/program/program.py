@@ -92,9 +92,14 @@ class Program:
         return tuple([step for step in self.numbered if isinstance(step, Loop)])
 
     @cached_property
+    def interruptible(self) -> tuple[int, ...]:
+        """The numbers of the loops at whose turns a call may be left for signals to be seen to."""
+        return tuple([k for k, step in enumerate(self.numbered) if step.bound and step.can_fail])
+
+    @cached_property
     def viewed(self) -> frozenset[int]:
         """The aliases that a `View` places."""
-        return frozenset(b for step in self.numbered for b in step.placed)
+        return frozenset(b for step in self.numbered for b, _ in step.placed)
 
     @cached_property
     def counters(self) -> tuple[Symbol, ...]:
@@ -111,13 +116,10 @@ class Program:
         return copy_kernel(old.dtype, old.shape)
 
     def kernels(self) -> dict[Kernel, str]:
-        """Every different kernel once, with a stable name; those inside blocks before the kernel around them."""
+        """Every different kernel once, with a stable name."""
         named: dict[Kernel, str] = {}
         for step in launches(self.steps):
-            if step.kernel not in named:
-                for piece in () if step.kernel.blocks is None else step.kernel.blocks.pieces:
-                    named.setdefault(piece.kernel, f"k{len(named)}")
-                named[step.kernel] = f"k{len(named)}"
+            named.setdefault(step.kernel, f"k{len(named)}")
         for loop in self.loops:
             for pair in self.swapped(loop):
                 named.setdefault(self.moved_back(pair), f"k{len(named)}")

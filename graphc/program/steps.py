@@ -10,7 +10,7 @@ Whoever asks for lifetimes, order or costs asks these questions, or `walk`s the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,11 @@ class Asked:
         """The lists of steps that it runs."""
         return ()
 
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        """The same step with other steps inside."""
+        assert not inner, "it holds no steps"
+        return self  # type: ignore[return-value]
+
     @property
     def symbols(self) -> frozenset[Symbol]:
         """The sizes and counters that it names."""
@@ -62,9 +67,19 @@ class Asked:
         return frozenset()
 
     @property
-    def placed(self) -> tuple[int, ...]:
-        """The aliases that lie elsewhere from here on."""
+    def placed(self) -> tuple[tuple[int, Size], ...]:
+        """The aliases that lie elsewhere from here on, and at which element."""
         return ()
+
+    @property
+    def compared(self) -> tuple[Below, ...]:
+        """The comparisons of sizes that it makes."""
+        return ()
+
+    @property
+    def calls_python(self) -> bool:
+        """Whether native code is left for a function of the user's."""
+        return False
 
     @property
     def made(self) -> tuple[Node, ...]:
@@ -127,8 +142,8 @@ class View(Asked):
     offset: Size
 
     @property
-    def placed(self) -> tuple[int, ...]:
-        return (self.buffer,)
+    def placed(self) -> tuple[tuple[int, Size], ...]:
+        return ((self.buffer, self.offset),)
 
     @property
     def symbols(self) -> frozenset[Symbol]:
@@ -176,6 +191,10 @@ class HostCall(Asked):
     @property
     def made(self) -> tuple[Node, ...]:
         return () if self.node is None else (self.node,)
+
+    @property
+    def calls_python(self) -> bool:
+        return True
 
     @property
     def own_reads(self) -> tuple[int, ...]:
@@ -228,6 +247,10 @@ class Loop(Asked):
     @property
     def inner(self) -> tuple[tuple[Step, ...], ...]:
         return (self.steps,)
+
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        (steps,) = inner
+        return replace(self, steps=tuple(steps))
 
     @property
     def symbols(self) -> frozenset[Symbol]:
@@ -283,11 +306,19 @@ class Branch(Asked):
 
     @property
     def symbols(self) -> frozenset[Symbol]:
-        return self.predicate.symbols if isinstance(self.predicate, Below) else frozenset()
+        return frozenset().union(*[below.symbols for below in self.compared])
+
+    @property
+    def compared(self) -> tuple[Below, ...]:
+        return () if isinstance(self.predicate, int) else (self.predicate,)
 
     @property
     def inner(self) -> tuple[tuple[Step, ...], ...]:
         return (self.then, self.otherwise)
+
+    def holding(self, *inner: Sequence[Step]) -> Step:
+        then, otherwise = inner
+        return replace(self, then=tuple(then), otherwise=tuple(otherwise))
 
 
 Step = Launch | View | Check | HostCall | Loop | Branch
@@ -320,6 +351,11 @@ def walk(steps: Sequence[Step]) -> Iterator[Step]:
         yield step
         for inside in reversed(step.inner):
             stack += reversed(inside)
+
+
+def mapped(steps: Sequence[Step], change: Callable[[Step], Step]) -> tuple[Step, ...]:
+    """Every step changed, wherever it stands; those inside first."""
+    return tuple([change(step.holding(*[mapped(inside, change) for inside in step.inner])) for step in steps])
 
 
 def launches(steps: Sequence[Step]) -> Iterator[Launch]:

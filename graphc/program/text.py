@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 
 from graphc import dims
 from graphc.dtypes import SHORT
-from graphc.program.kernel import BLOCK, Kernel
+from graphc.program.kernel import Kernel
 from graphc.program.program import PLANNED, Program
-from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step, View
+from graphc.program.scalar_code import ScalarCode, Turns
+from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step
 from graphc.scalars import format_index, format_scalar
 
 
-def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, str] | None = None) -> str:
+def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
     """The kernel as text: one line a stage."""
     operands = ", ".join(
         f"b{k}: {SHORT[o.dtype]}[{dims.format_shape(o.shape)}]{'!' if o.written else ''}" for k, o in enumerate(kernel.operands)
@@ -20,18 +22,41 @@ def format_kernel(kernel: Kernel, name: str = "kernel", names: Mapping[Kernel, s
     lines = [f"{kernel.kind} {name}({operands})"]
     lines += [f"  scratch {SHORT[dtype]}[{count}]" for dtype, count in kernel.scratch]
     lines += [f"  for {a.index} in {a.extent}" for a in kernel.axes]
-    if kernel.blocks is not None:
-        lines[-1] += f": {BLOCK} = {kernel.blocks.length}"
-        for piece in kernel.blocks.pieces:
-            places = [f"b{slot}" + (f" + {at}" if at != 0 else "") for slot, at in zip(piece.slots, piece.at, strict=True)]
-            lines.append(f"    {(names or {}).get(piece.kernel, 'piece')}({', '.join(places)})")
     for k, stage in enumerate(kernel.stages):
         over = "".join(f" {a.index}:{a.extent}" for a in stage.axes)
         reduced = f"{stage.combine}[{', '.join(f'{a.index}:{a.extent}' for a in stage.reduce)}] " if stage.combine else ""
         where = "".join(f" -> b{s.slot}[{', '.join(format_index(i) for i in s.at)}]{'+=' if s.mode == 'add' else ''}" for s in stage.stores)
         scan = f"{stage.scan} scan " if stage.scan else ""
         lines.append(f"    t{k}: {SHORT[stage.dtype]}{over} = {scan}{reduced}{format_scalar(stage.body)}{where}")
+    if kernel.code is not None:
+        lines += _code(kernel.code, "  ")
     return "\n".join(lines)
+
+
+def _code(code: ScalarCode, pad: str) -> list[str]:
+    """Scalar code, a line for each thing that it does."""
+    lines: list[str] = []
+    for step in code.steps:
+        if isinstance(step, Turns):
+            lines += [f"{pad}t{k}: {SHORT[x.dtype]} = {format_scalar(x)}" for k, x in zip(step.carries, step.initial, strict=True)]
+            lines.append(f"{pad}for {turns_of(step)}:")
+            lines += _code(step.body, pad + "  ")
+            lines += [f"{pad}  next t{k} = {format_scalar(x)}" for k, x in zip(step.carries, step.after, strict=True)]
+            lines += [f"{pad}t{step.count} = turns"] * (step.count is not None)
+            continue
+        for k, (inside, values) in enumerate(step.branches):
+            lines.append(f"{pad}branch {k} of {format_scalar(step.chosen)}:")
+            lines += _code(inside, pad + "  ")
+            lines += [f"{pad}  t{n}: {SHORT[x.dtype]} = {format_scalar(x)}" for n, x in zip(step.results, values, strict=True)]
+    lines += [f"{pad}b{p.slot}[{', '.join(map(format_index, p.at))}] = {format_scalar(p.value)}" for p in code.puts]
+    return lines
+
+
+def turns_of(step: Turns) -> str:
+    """`j0 in n while t3 < 1.0, 4 at once`."""
+    among = "" if step.extent is None else f" in {step.extent}"
+    until = "" if step.condition is None else f" while {format_scalar(step.condition)}"
+    return f"{step.index}{among}{until}" + (f", {step.unroll} at once" if step.unroll > 1 else "")
 
 
 def format_program(program: Program) -> str:
@@ -59,8 +84,13 @@ class _Steps:
         self.names, self.shown, self.lines = program.kernels(), set[Kernel](), list[str]()
 
     def write(self, steps: Sequence[Step], indent: str) -> None:
-        for step in steps:
-            self.step(step, indent)
+        """The steps of a list; views that stand together in one line."""
+        for placed, together in groupby(steps, lambda step: bool(step.placed)):
+            if placed:
+                self.lines.append(indent + "place " + ", ".join(f"%{b} at {offset}" for step in together for b, offset in step.placed))
+            else:
+                for step in together:
+                    self.step(step, indent)
 
     def step(self, step: Step, indent: str) -> None:
         def line(text: str) -> None:
@@ -70,8 +100,6 @@ class _Steps:
             case Launch():
                 line(f"{self.names[step.kernel]}({_listed(step.own)})")
                 self.kernel(step.kernel, indent)
-            case View():
-                line(f"%{step.buffer} begins at element {step.offset}")
             case Check():
                 line(f"check %{step.buffer} (indices %{step.indices} into {step.axis_size})")
             case HostCall():
@@ -98,12 +126,9 @@ class _Steps:
 
     def kernel(self, kernel: Kernel, indent: str) -> None:
         """The text of a kernel, the first time it is met."""
-        if kernel in self.shown:
-            return
-        inside = [part for part, _ in kernel.computed() if part not in self.shown and part is not kernel]
-        for part in [kernel, *dict.fromkeys(inside)]:
-            self.shown.add(part)
-            self.lines += [f"{indent}  {line}" for line in format_kernel(part, self.names[part], self.names).splitlines()]
+        if kernel not in self.shown:
+            self.shown.add(kernel)
+            self.lines += [f"{indent}  {line}" for line in format_kernel(kernel, self.names[kernel]).splitlines()]
 
 
 def _condition(predicate: int | Below) -> str:

@@ -11,6 +11,7 @@ from graphc import scalars as sc
 from graphc.costs import Kind, kind
 from graphc.dims import Size, Symbol
 from graphc.program import PLANNED, Axis, Below, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, walk
+from graphc.scalars import Scalar
 
 
 def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
@@ -19,50 +20,62 @@ def count_cost(program: Program, env: Mapping[Symbol, int]) -> dict[str, int]:
     What several stages of a loop nest share is counted once, as it is computed once. A branch counts as the list of steps that the sizes
     choose, or else as the dearer one, a loop without an end as one turn.
     """
-    total = _steps(program.steps, env)
+    total = _Count(program).steps(program.steps, env)
     return {what: total[what] for what in ("operations", "transcendental", "bytes", "kernels")}
 
 
-def _steps(steps: Sequence[Step], env: Mapping[Symbol, int]) -> Counter[str]:
-    """What the steps of a list take together."""
-    total: Counter[str] = Counter()
-    for step in steps:
-        match step:
-            case Launch():
-                total += _launch(step.kernel, env)
-            case Loop():
-                total += _turns(step, env)
-            case Branch(predicate=Below() as sizes):
-                total += _steps(step.then if sizes.holds(env) else step.otherwise, env)
-            case Branch():
-                first, second = [_steps(inside, env) for inside in step.inner]
-                total += first if _weight(first) >= _weight(second) else second
-    return total
+class _Count:
+    """What steps of a program take."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def steps(self, steps: Sequence[Step], env: Mapping[Symbol, int]) -> Counter[str]:
+        """What the steps of a list take together."""
+        total: Counter[str] = Counter()
+        for step in steps:
+            match step:
+                case Launch():
+                    total += _launch(step.kernel, env)
+                case Loop():
+                    total += self.turns(step, env)
+                case Branch(predicate=Below() as sizes):
+                    total += self.steps(step.then if sizes.holds(env) else step.otherwise, env)
+                case Branch():
+                    first, second = [self.steps(inside, env) for inside in step.inner]
+                    total += first if _weight(first) >= _weight(second) else second
+        return total
+
+    def turns(self, loop: Loop, env: Mapping[Symbol, int]) -> Counter[str]:
+        """All turns of a loop, each by itself only where a step that is no view names what it binds."""
+        count = 1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0)
+        named = {s for step in walk(loop.steps) if not step.placed for s in step.symbols} & loop.bound
+        alike: Counter[tuple[tuple[Symbol, int], ...]] = Counter()
+        for turn in range(count if named else min(count, 1)):
+            alike[tuple((s, v) for s, v in loop.at(turn, env).items() if s in named or s not in loop.bound)] += 1 if named else count
+        total: Counter[str] = Counter()
+        for inside, times in alike.items():
+            once = self.together(loop, dict(inside)) if loop.parallel else self.steps(loop.steps, dict(inside))
+            total += Counter({what: times * each for what, each in once.items()})
+        return total | Counter(kernels=min(count, 1)) if loop.parallel else total
+
+    def together(self, loop: Loop, env: Mapping[Symbol, int]) -> Counter[str]:
+        """A turn of a parallel loop, which meets each array once; threads share the loop as one kernel."""
+        total = self.steps(loop.steps, env)
+        buffers = [self.program.buffers[b] for b in {b for step in walk(loop.steps) for b in step.own}]
+        total["bytes"] = sum(_elements(b.shape, env) * b.dtype.itemsize for b in buffers if b.role != "scratch")
+        del total["kernels"]
+        return total
 
 
 def _weight(cost: Counter[str]) -> tuple[int, int]:
     return cost["operations"], cost["bytes"]
 
 
-def _turns(loop: Loop, env: Mapping[Symbol, int]) -> Counter[str]:
-    """All turns of a loop; each by itself only where the steps name its counter."""
-    count = 1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0)
-    (counter,) = dims.symbols(loop.counter)
-    if not any(counter in step.symbols for step in walk(loop.steps)):
-        once = _steps(loop.steps, {**env, counter: 0})
-        return Counter({what: count * each for what, each in once.items()})
-    total: Counter[str] = Counter()
-    for turn in range(count):
-        total += _steps(loop.steps, {**env, counter: turn})
-    return total
-
-
 def _launch(kernel: Kernel, env: Mapping[Symbol, int]) -> Counter[str]:
-    total = Counter(kernels=1, bytes=sum(_elements(o.shape, env) * o.dtype.itemsize for o in kernel.operands))
-    for part, inside in kernel.computed():
-        done, hard = _operations(part, {**env, **{s: dims.evaluate(size, env) for s, size in inside.items()}})
-        total += Counter(operations=done, transcendental=hard)
-    return total
+    done, hard = _operations(kernel, env)
+    size = sum(_elements(o.shape, env) * o.dtype.itemsize for o in kernel.operands)
+    return Counter(kernels=1, bytes=size, operations=done, transcendental=hard)
 
 
 def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
@@ -73,13 +86,21 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
         nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
     for axes, stages in nests.items():
         points = _points((*kernel.axes, *axes), env)
-        body = sc.order([stage.body for stage in stages])
-        kinds = [kind(s) for s in body]
-        hard = kinds.count(Kind.MATH)
-        simple = kinds.count(Kind.LIGHT) + kinds.count(Kind.SLOW) + sum(s.op == "fma" for s in body)
+        simple, hard = _counted([stage.body for stage in stages])
         operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
         transcendental += points * hard
+    for loops, values in () if kernel.code is None else kernel.code.by_loops():
+        turns = math.prod([1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0) for loop in loops])
+        simple, hard = _counted(values)
+        operations, transcendental = operations + turns * (simple + hard), transcendental + turns * hard
     return operations, transcendental
+
+
+def _counted(bodies: Iterable[Scalar]) -> tuple[int, int]:
+    """Operations that are instructions, and those that are functions."""
+    body = sc.order(bodies)
+    kinds = [kind(s) for s in body]
+    return kinds.count(Kind.LIGHT) + kinds.count(Kind.SLOW) + sum(s.op == "fma" for s in body), kinds.count(Kind.MATH)
 
 
 def _points(axes: Sequence[Axis], env: Mapping[Symbol, int]) -> int:

@@ -29,7 +29,7 @@ from graphc.types import assumed_sizes, same_size
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
-from graphc.user.state import Shared, hold, write_values
+from graphc.user.state import Shared, hold, replace_values
 from graphc.user.vectorcall import callable_class, entry_of, is_kept, set_entry
 from graphc.verify.graph import assuming, size_assumptions
 
@@ -93,7 +93,8 @@ class Function:
                 _check_update(s, v)
         self._graph = Graph(tuple(self._arguments.variables), tuple(settled((*self._outputs, *values))))
         self._size_checks = [*size_assumptions(self._graph.outputs), *assumed]
-        self._shared = _check_variables(self._graph, self._arguments, [s for s, _ in self._updates])
+        self._replaced = [s for s, _ in self._updates]
+        self._shared = _check_variables(self._graph, self._arguments, self._replaced)
         self._log: Log | None = None
         with collector_paused():
             self._optimised, self._program, self._executable = self._compile()
@@ -141,7 +142,7 @@ class Function:
         run = self._interpret if self._executable is None else self._run
         held = None
         try:
-            held = hold(self._shared)
+            held = hold(self._shared, self._replaced)
             results = run(arrays, given, out)
         finally:
             held = None  # noqa: F841
@@ -170,7 +171,7 @@ class Function:
             if value.shape != s.value.shape:
                 fail(ShapeError, f"updates: the new value has shape {value.shape}, the state {s.value.shape}", s, new)
         targets = None if out is None else self._targets(out, [r.shape for r in outputs])
-        write_values([s for s, _ in self._updates], values)
+        replace_values(self._replaced, values)
         return outputs if targets is None else _write(outputs, targets)
 
     def _targets(self, out: Any, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
@@ -277,11 +278,17 @@ class Function:
         return made
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        hint = "pickle gx.get_values(state), and build and set it in the other process; compiled code comes from the object cache"
-        fail(ArgumentError, f"the compiled function {self.name!r} cannot be pickled", hint=hint)
+        """What `function` was given; it is compiled again where it is read, with machine code from the object cache."""
+        outputs = tree.unflatten(self._structure, self._outputs)
+        how = {"name": self.name, "threads": self.threads, "casting": self.casting, "mode": self.mode}
+        return _read, (self.inputs, outputs, list(self._updates), self._arguments.defaults, how)
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
+
+
+def _read(inputs: Any, outputs: Any, updates: Any, defaults: Any, how: dict[str, Any]) -> Function:
+    return function(inputs, outputs, updates=updates, defaults=defaults, **how)
 
 
 def _as_updates(updates: Any) -> list[tuple[Shared, Node]]:

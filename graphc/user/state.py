@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from graphc import dims, tree
 from graphc.dims import Symbol
 from graphc.dtypes import as_dtype
-from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
-from graphc.ir import Node
+from graphc.errors import ArgumentError, DTypeError, ShapeError, StateInUseError, fail
+from graphc.ir import Node, Site, origin
 from graphc.ops.registry import SHARED, tensor, variable
 from graphc.types import Shape, as_shape
 from graphc.user.arguments import as_argument
@@ -25,8 +25,8 @@ ADDRESS, QUEUE, NATIVE = 0, 8, 16  # bytes from the beginning of a cell
 
 
 class Cell(ctypes.Structure):
-    """What native code reads and marks of a state variable: the address of the array, that of the list of who uses it, and 1 while
-    native code works on the array without the GIL."""
+    """What native code reads and marks of a state variable: the address of the array, that of the list of who uses it, and while
+    native code works on the array without the GIL 1, or its thread where that looks for signals."""
 
     address: int
     queue: int
@@ -47,8 +47,12 @@ class _Place(weakref.ref[Hold]):
     thread: int
 
 
-def hold(state: Sequence[Shared]) -> Hold:
+def hold(state: Sequence[Shared], changed: Collection[Shared] = ()) -> Hold:
     """Wait until no other thread works with any of these variables; none does then until the answer is dropped.
+
+    StateInUseError if one of those to be `changed` is held by a call of this very thread, which made a callback or was interrupted by a
+    handler of signals: its update would be lost, or it would see half of ours. To read what such a call works with is fine: it has
+    changed nothing yet.
 
         held = None
         try:
@@ -64,6 +68,10 @@ def hold(state: Sequence[Shared]) -> Hold:
     Python path. All queue up in the order of the variables, so nobody waits in a circle.
     """
     mine, thread = Hold(), threading.get_ident()
+    for s in changed:
+        if s.cell.native == thread or any(place.thread == thread for place in s.queue):
+            what = f"{s.name!r} cannot be changed now: a call that this thread has not come back from works with it"
+            fail(StateInUseError, what, s, hint="change it when that call has returned")
     try:
         for s in sorted(state, key=lambda s: s.serial):
             place = _Place(mine, s.queue.remove)
@@ -79,7 +87,7 @@ def hold(state: Sequence[Shared]) -> Hold:
 def _wait(s: Shared, thread: int) -> None:
     """Wait until this thread is first in the queue, here or further down its stack, and until native code without the GIL is done."""
     pause = 0.0
-    while s.queue[0].thread != thread or s.cell.native:
+    while s.cell.native != thread and (s.queue[0].thread != thread or s.cell.native):
         time.sleep(pause)
         pause = min(1.2 * pause + 1e-5, 1e-3)  # a fifth late, or 1 ms
 
@@ -127,19 +135,26 @@ class Shared(Node):
             held = None  # noqa: F841
 
     def set_value(self, value: Any) -> None:
-        """Replace the value by a copy of `value`. Raises ArgumentError, DTypeError (arrays are cast if that is safe), ShapeError."""
+        """Replace the value by a copy of `value`. Raises ArgumentError, DTypeError (arrays are cast if that is safe), ShapeError,
+        and StateInUseError inside a callback of a call that works with it.
+        """
         write_values([self], [value])
 
 
 def write_values(state: Sequence[Shared], values: Sequence[Any]) -> None:
-    """Set each variable to a copy of its value; all of them or, where one does not fit, none."""
+    """Set each variable to a copy of its value; all of them or, where one does not fit, none. StateInUseError: see `hold`."""
     fresh = [_fitting(s, v) for s, v in zip(state, values, strict=True)]
     held = None
     try:
-        held = hold(state)
+        held = hold(state, state)
         _own(state, fresh)
     finally:
         held = None  # noqa: F841
+
+
+def replace_values(state: Sequence[Shared], values: Sequence[Any]) -> None:
+    """The same for whoever holds them."""
+    _own(state, [_fitting(s, v) for s, v in zip(state, values, strict=True)])
 
 
 def _own(state: Sequence[Shared], arrays: Sequence[np.ndarray]) -> None:
@@ -202,6 +217,12 @@ def _made(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray) -> Shared
     _SHARED.add(node)
     _own([node], [_fitting(node, value)])
     return node
+
+
+def restored(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray, site: Site) -> Shared:
+    """A variable as it was written by `graphc.pickling`."""
+    with origin(site or ("", 0)):
+        return _made(name, dtype, shape, value)
 
 
 def get_values(state: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from graphc import dims
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Branch, Kernel, Launch, Loop, Program, Step, View
+from graphc.program import PLANNED, Branch, Kernel, Launch, Loop, Program, Step, View, launches, stores_where_it_loads
 from graphc.scalars import order
 from graphc.verify.fault import broken
 from graphc.verify.kernel import still, values_of
@@ -139,14 +139,14 @@ class _Flow:
     def _branch(self, k: int, step: Branch) -> None:
         for b in step.own_reads:
             self._read(b, k, step)
-        before = set(self.written), set(self.replaced), set(self.renewed)
+        before = self.written, self.replaced, self.renewed, self.overwritten
         ends = []
         for inside in step.inner:
-            self.written, self.replaced, self.renewed = map(set, before)
+            self.written, self.replaced, self.renewed, self.overwritten = map(set, before)
             self.inner(inside)
-            ends.append((self.written, self.replaced, self.renewed))
-        (w1, r1, n1), (w2, r2, n2) = ends
-        self.written, self.replaced, self.renewed = w1 & w2, r1 | r2, n1 & n2
+            ends.append((self.written, self.replaced, self.renewed, self.overwritten))
+        (w1, r1, n1, o1), (w2, r2, n2, o2) = ends
+        self.written, self.replaced, self.renewed, self.overwritten = w1 & w2, r1 | r2, n1 & n2, o1 | o2
 
     def _view(self, k: int, step: View) -> None:
         b = self.program.buffers[step.buffer]
@@ -212,7 +212,7 @@ class _Flow:
     def _read(self, buffer: int, k: int, step: Step) -> None:
         root = self._use(buffer, k, step)
         self._seen(buffer, False)
-        kernel = step.kernel if isinstance(step, Launch) else None
+        kernel = None if step.inner else next((launch.kernel for launch in launches((step,))), None)
         part = root in self.parts and self._moving(buffer) >= self.parts[root]
         if self.program.buffers[root].role in (*PLANNED, "output") and root not in self.written and not part:
             broken(f"reads %{buffer} before it is written", kernel, k, step)
@@ -229,28 +229,30 @@ class _Flow:
         roots = [self._use(b, k, step) for b in step.buffers]
         inside: set[int] = set()  # what this kernel has stored itself
         loaded: set[int] = set()
-        slots = [range(len(step.buffers))] if kernel.blocks is None else [piece.slots for piece in kernel.blocks.pieces]
-        for part, named in zip([part for part, _ in kernel.computed()], slots):
-            self._values(part, named, roots, inside, loaded, k, step)
+        self._values(kernel, roots, inside, loaded, k, step)
         for slot, operand in enumerate(kernel.operands):
             if operand.written:
                 self._write(slot, loaded, [self.carried.get(root, root) for root in roots], k, step)
 
-    def _values(
-        self, kernel: Kernel, slots: Sequence[int], roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch
-    ) -> None:
-        """What the stages of `kernel` read and store; its operand s is slots[s] of the launch."""
+    def _values(self, kernel: Kernel, roots: Sequence[int], inside: set[int], loaded: set[int], k: int, step: Launch) -> None:
+        """What the stages, or the scalar code, of a launch read and store."""
+        for slot in sorted(kernel.updated):
+            self._read(step.buffers[slot], k, step)
+        for s in () if kernel.code is None else kernel.parts:
+            if s.op == "load":
+                loaded.add(s.param[0])
+                self._read(step.buffers[s.param[0]], k, step)
         for stage in kernel.stages:
             for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
                 if s.op == "load":
-                    slot = slots[s.param[0]]
+                    slot = s.param[0]
                     loaded.add(slot)
                     if roots[slot] not in inside:
                         self._read(step.buffers[slot], k, step)
             for store in stage.stores:
-                if store.mode == "add" and roots[slots[store.slot]] not in inside:
-                    self._read(step.buffers[slots[store.slot]], k, step)
-                inside.add(roots[slots[store.slot]])
+                if store.mode == "add" and roots[store.slot] not in inside:
+                    self._read(step.buffers[store.slot], k, step)
+                inside.add(roots[store.slot])
 
     def _write(self, slot: int, loaded: set[int], roots: list[int], k: int, step: Launch) -> None:
         program, kernel, root = self.program, step.kernel, roots[slot]
@@ -259,7 +261,8 @@ class _Flow:
         twins = [other for other in loaded if other != slot and roots[other] == root]
         self._seen(step.buffers[slot], True)
         places = {self._offset(step.buffers[other]) for other in (slot, *twins)}
-        if twins and (len(places) > 1 or not _same_place(kernel, slot, twins)):
+        in_place = stores_where_it_loads(kernel, (slot,), twins)
+        if twins and (len(places) > 1 or not in_place):
             broken(f"writes %{root} while it reads other elements of it", kernel, k, step)
         if program.buffers[root].role == "shared":
             if not all(loop.parallel for loop in self.loops):
@@ -277,29 +280,9 @@ class _Flow:
             self.written.add(program.roots[step.buffers[slot]])
             if self.carried.get(program.roots[step.buffers[slot]]) == root:
                 self.overwritten.add(root)
-        if kernel.blocks is not None:
-            rows = any(isinstance(at, int) for p in kernel.blocks.pieces for s, at in zip(p.slots, p.at) if s == slot)
-            if rows is not (program.buffers[root].role == "scratch"):
-                broken(f"stores {'rows' if rows else 'arrays'} of all blocks to %{root}", kernel, k, step)
-            if rows:
-                self.scratch.add(root)
-            return
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
         once = any(still(store, kernel.axes) for store in stores)
         if program.buffers[root].role == "scratch":
             (self.scratch.discard if self.uses and not once else self.scratch.add)(root)  # in a turn it holds an array as any other
         elif kernel.kind != "scatter" and once:
             broken(f"stores all points of an outer loop to one element of %{root}", kernel, k, step)
-
-
-def _same_place(kernel: Kernel, slot: int, twins: Sequence[int]) -> bool:
-    """Whether a kernel loads from `twins`, the same array as `slot`, only the element that it stores at the end of each outer point."""
-    if kernel.blocks is not None:  # each piece is at one place in all arrays
-        return True
-    stages = [(stage, store) for stage in kernel.stages for store in stage.stores if store.slot == slot]
-    if kernel.kind == "scatter" or len(stages) != 1 or stages[0][0].axes or stages[0][0].scan:
-        return False
-    at = stages[0][1].at
-    loads = [s for s in order(kernel.scalars()) if s.op == "load" and s.param[0] in twins]
-    same_shape = all(kernel.operands[t].shape == kernel.operands[slot].shape for t in twins)
-    return same_shape and all(tuple(map(id, s.args[: len(at)])) == tuple(map(id, at)) for s in loads)

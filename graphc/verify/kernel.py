@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import NoReturn
 
 from graphc import dims
@@ -12,9 +11,10 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError
 from graphc.ops.registry import OPS
-from graphc.program import BLOCK, NEUTRAL_COMBINES, Axis, Blocks, Kernel, Operand, Stage, Store, format_kernel, loop_index
+from graphc.program import NEUTRAL_COMBINES, Axis, Kernel, Put, ScalarCode, Stage, Store, format_kernel
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
+from graphc.verify.scalar_code import code_fault
 
 COMBINES = (*NEUTRAL_COMBINES, "recur")
 POSITIONS = ("argmax", "argmin")
@@ -23,16 +23,15 @@ POSITIONS = ("argmax", "argmin")
 @lru_cache(maxsize=4096)
 def verify_kernel(kernel: Kernel) -> None:
     """Raise CompileError unless a kernel is well formed by itself."""
-    if kernel.kind not in ("loops", "blocks") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
+    if kernel.kind not in ("loops", "scalar") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
         _broken(f"a kernel of the unknown kind {kernel.kind!r}", kernel)
-    if (kernel.kind == "blocks") != (kernel.blocks is not None):
-        _broken(f"a kernel of kind {kernel.kind!r} {'without' if kernel.blocks is None else 'with'} blocks", kernel)
-    if kernel.blocks is not None:
-        _blocks(kernel, kernel.blocks)
-        return
+    if (kernel.kind == "scalar") != (kernel.code is not None):
+        _broken(f"a kernel of kind {kernel.kind!r} {'without' if kernel.code is None else 'with'} scalar code", kernel)
     outer = _bind({}, kernel.axes, "the kernel", kernel)
     stored: set[int] = set()
     loaded: set[int] = set()
+    if kernel.code is not None:
+        stored, loaded = _code(kernel, kernel.code)
     for k, stage in enumerate(kernel.stages):
         name = f"stage t{k}"
         own = _bind(outer, stage.axes, name, kernel)
@@ -53,55 +52,29 @@ def verify_kernel(kernel: Kernel) -> None:
             _broken(f"operand b{slot} is neither read nor written", kernel)
 
 
-def _blocks(kernel: Kernel, blocks: Blocks) -> None:
-    """Pieces read and write their own block of arrays, and rows apart from each other that an earlier piece has filled."""
-    if kernel.stages or kernel.axes != (blocks.axis,) or blocks.size < 1:
-        _broken("blocks have one axis, that of the blocks, and no stages of their own", kernel)
-    filled: set[tuple[int, Size]] = set()
-    starts: dict[int, set[Size]] = {}
-    stored: set[int] = set()
-    good: set[Kernel] = set()
-    for number, piece in enumerate(blocks.pieces):
-        what, inner = f"piece {number}", piece.kernel
-        if inner not in good:
-            verify_kernel(inner)
-            good.add(inner)
-        if not len(piece.slots) == len(piece.at) == len(inner.operands) or not all(0 <= k < len(kernel.operands) for k in piece.slots):
-            _broken(f"{what} has {len(inner.operands)} operands, at slots {piece.slots} from {piece.at} on", kernel)
-        for slot, at, operand in zip(piece.slots, piece.at, inner.operands):
-            if operand.dtype != kernel.operands[slot].dtype:
-                _broken(f"{what} takes b{slot} for {operand.dtype}, but it holds {kernel.operands[slot].dtype}", kernel)
-            if not _placed(kernel.operands[slot], at, operand, blocks):
-                _broken(f"{what} takes {dims.format_shape(operand.shape)} elements of b{slot} from {at} on", kernel)
-            starts.setdefault(slot, set()).add(at)
-        rows = [(slot, at, operand.written) for slot, at, operand in zip(piece.slots, piece.at, inner.operands) if _is_row(at, operand)]
-        for k, (slot, at, written) in enumerate(rows):
-            if not written and kernel.operands[slot].written and (slot, at) not in filled:
-                _broken(f"{what} reads the row of b{slot} at {at}, which no earlier one has filled", kernel)
-            if written and any(other == (slot, at, True) for other in rows[:k]):
-                _broken(f"{what} writes the row of b{slot} at {at} twice", kernel)
-        filled |= {(slot, at) for slot, at, written in rows if written}
-        stored |= {slot for slot, operand in zip(piece.slots, inner.operands) if operand.written}
-    for slot, operand in enumerate(kernel.operands):
-        if operand.written != (slot in stored) or slot not in starts:
-            _broken(f"operand b{slot} is marked {'written' if operand.written else 'read-only'}, which it is not, or not used", kernel)
-        fixed = sorted(at for at in starts[slot] if isinstance(at, int)) if operand.written else []
-        if any(b - a < blocks.size for a, b in pairwise(fixed)) or (fixed and len(fixed) < len(starts[slot])):
-            _broken(f"rows of b{slot} overlap", kernel)
+def _code(kernel: Kernel, code: ScalarCode) -> tuple[set[int], set[int]]:
+    """The operands that scalar code stores and loads: none is both, for what it loads may be kept in a register."""
+    if kernel.stages or kernel.axes:
+        _broken("scalar code has neither axes nor stages beside it", kernel)
 
+    def load_fault(s: Scalar, bound: Mapping[Symbol, Size]) -> str:
+        return _load_fault(s, bound, kernel)
 
-def _is_row(at: Size, operand: Operand) -> bool:
-    return isinstance(at, int) and operand.shape == (BLOCK,)
+    def put_fault(put: Put, bound: Mapping[Symbol, Size]) -> str:
+        if not 0 <= put.slot < len(kernel.operands):
+            return f"a store to b{put.slot}, which is no operand"
+        if kernel.operands[put.slot].dtype != put.value.dtype:
+            return f"{put.value.dtype} is stored to b{put.slot}, which holds {kernel.operands[put.slot].dtype}"
+        fault = _place_fault(put.slot, put.at, bound, kernel)
+        return f"a store out of place: {fault}" if fault else ""
 
-
-def _placed(outer: Operand, at: Size, operand: Operand, blocks: Blocks) -> bool:
-    """Whether what a piece takes lies inside: a block of an array of all elements, a row of scratch, or the whole."""
-    if operand.shape != (BLOCK,):
-        return at == 0 and operand.shape == outer.shape and not operand.written
-    if isinstance(at, int):
-        length = outer.shape[0] if len(outer.shape) == 1 else None
-        return isinstance(length, int) and at >= 0 and at + blocks.size <= length
-    return at == blocks.size * loop_index(0) and outer.shape == (blocks.total,)
+    fault = code_fault(code, load_fault, put_fault)
+    if fault:
+        _broken(fault, kernel)
+    stored, loaded = {put.slot for put in code.stored}, {s.param[0] for s in kernel.parts if s.op == "load"}
+    if stored & loaded:
+        _broken(f"b{min(stored & loaded)} is loaded and stored by scalar code", kernel)
+    return stored, loaded
 
 
 def values_of(stage: Stage) -> tuple[Scalar, ...]:
@@ -158,18 +131,22 @@ def _leaf_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kern
         loose = unbound(s.param, bound)
         return f"the loop index {loose[0]} is not bound here" if loose else ""
     if s.op == "load":
-        slot, masked = s.param
-        if not 0 <= slot < len(kernel.operands):
-            return f"there is no operand b{slot}"
-        at = s.args[:-1] if masked else s.args
-        if masked and s.args[-1].dtype != bool_:
-            return f"the mask is {s.args[-1].dtype}"
-        if s.dtype != kernel.operands[slot].dtype:
-            return f"b{slot} holds {kernel.operands[slot].dtype}, not {s.dtype}"
-        return _place_fault(slot, at, {} if masked else bound, kernel)
+        return _load_fault(s, bound, kernel)
     if s.op == "local":
         return _local_fault(s, bound, stage, k, kernel)
     return f"{s.op} has no meaning in a kernel" if s.op in ("fetch", "arg") else ""
+
+
+def _load_fault(s: Scalar, bound: Mapping[Symbol, Size], kernel: Kernel) -> str:
+    slot, masked = s.param
+    if not 0 <= slot < len(kernel.operands):
+        return f"there is no operand b{slot}"
+    at = s.args[:-1] if masked else s.args
+    if masked and s.args[-1].dtype != bool_:
+        return f"the mask is {s.args[-1].dtype}"
+    if s.dtype != kernel.operands[slot].dtype:
+        return f"b{slot} holds {kernel.operands[slot].dtype}, not {s.dtype}"
+    return _place_fault(slot, at, {} if masked else bound, kernel)
 
 
 def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
@@ -190,7 +167,7 @@ def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, ker
     return ""
 
 
-def _place_fault(slot: int, at: Sequence[Scalar], bound: dict[Symbol, Size], kernel: Kernel) -> str:
+def _place_fault(slot: int, at: Sequence[Scalar], bound: Mapping[Symbol, Size], kernel: Kernel) -> str:
     """What is wrong with an index of operand `slot`; reach is checked where `bound` gives the loops."""
     shape = kernel.operands[slot].shape
     if len(at) != len(shape):

@@ -26,7 +26,7 @@ def verify_program(program: Program) -> None:
     _buffers(program)
     good: set[Kernel] = set()
     for k, step in enumerate(program.numbered):
-        for number in (*step.own, *step.placed):
+        for number in (*step.own, *(b for b, _ in step.placed)):
             if not 0 <= number < len(program.buffers):
                 broken(f"names %{number}, which is no buffer", None, k, step)
         match step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
@@ -9,10 +10,10 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.costs import Limits
 from graphc.dims import Size, Symbol
-from graphc.ir import Node
+from graphc.ir import Graph, Node
 from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import Loops, in_order
-from graphc.program import loop_index
+from graphc.program import ScalarCode, loop_index
 from graphc.scalars import Scalar
 
 
@@ -41,6 +42,11 @@ class Member:
         """The Scalars of the body, arguments before users."""
         return sc.order((self.body,))
 
+    @property
+    def everything(self) -> list[Scalar]:
+        """The Scalars of all that is read, arguments before users."""
+        return self.parts if self.scalars() == [self.body] else sc.order(self.scalars())
+
 
 @dataclass
 class Cluster:
@@ -56,8 +62,11 @@ class Cluster:
     costly: int = 0
     reads: set[Node] = field(default_factory=set)  # arrays, if the loops are turned
     loops: Loops = ()  # of each axis of a full element the position of its loop
+    bodies: dict[object, Scalar] = field(default_factory=dict)  # elements of values that are substituted, as read in its loops
     scans: bool = False  # whether the inner loops must take their steps in order
     limits: Limits = field(default_factory=Limits)
+    code: ScalarCode | None = None  # kind "scalar": what it computes, Put(k) to member k
+    control: Control | None = None  # kind "control": a loop, a branch or a call, which has no members
 
     def __post_init__(self) -> None:
         self.loops = self.loops or in_order(len(self.domain))
@@ -75,6 +84,11 @@ class Cluster:
     def full(self) -> bool:
         limit = self.limits.loop if self.domain else self.limits.straight
         return self.closed or len(self.members) >= limit or (bool(self.domain) and self.costly >= self.limits.functions)
+
+
+def indices(at: Sequence[Size | Scalar]) -> tuple[Scalar, ...]:
+    """An index as Scalars."""
+    return tuple([i if isinstance(i, Scalar) else sc.index(i) for i in at])
 
 
 @cache
@@ -104,3 +118,27 @@ class Fused:
     aliases: dict[Node, Node]  # a reshape that is only another view of a stored value
     pieces: dict[Node, list[Piece]]  # where members are stored as parts of a whole, which has no member of its own
     joined: dict[Node, int]  # such wholes, and the cluster with the last part
+
+
+# -- loops and branches -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Inside:
+    """A body of a loop or branch as a graph, and its clusters."""
+
+    graph: Graph
+    fused: Fused
+
+
+@dataclass(frozen=True)
+class Control:
+    """A node with bodies that becomes steps with steps inside, or a call of Python; `graphc.passes.fusion.bodies` makes it.
+
+    reads: what stands in the bodies for each input of the node's regions: a variable for what has a place in memory when they run, or
+    the value itself where kernels hold it as a number.
+    """
+
+    node: Node
+    gets: Mapping[int, Node]  # its outputs that somebody reads
+    reads: tuple[Node, ...]
+    bodies: tuple[Inside, ...]
+    asked: tuple[Node, ...] = ()  # booleans that choose among the bodies of a switch

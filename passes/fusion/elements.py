@@ -14,7 +14,7 @@ from graphc.dims import Size
 from graphc.ir import Node
 from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import CONSTANT
-from graphc.passes.fusion.cluster import Cluster, Fused, loop_indices
+from graphc.passes.fusion.cluster import Cluster, Fused, indices, loop_indices
 from graphc.passes.fusion.loop_order import own_index, squeezed
 from graphc.passes.fusion.several import form_of, operands
 from graphc.scalars import Scalar
@@ -93,13 +93,16 @@ class Elements:
         if fixed is not None and (mask is None or fixed.op != "load"):
             return fixed
         if node in self.weight:
-            form = self.form(node)
-            assert form is not None
-            return form.body(self.reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
+            key = (node, index, depth, mask, cluster.loops)
+            if (body := cluster.bodies.get(key)) is None:
+                form = self.form(node)
+                assert form is not None
+                body = cluster.bodies[key] = form.body(self.reader(cluster, node, depth, mask), index, ())  # type: ignore[arg-type]
+            return body
         source = self.fused.aliases.get(node, node)
         if (source is not node and self.fused.home.get(source) is cluster) or self.fused.joined.get(source) == cluster.index:
             raise NotHere  # another view of what this kernel is still writing, or what it writes a part of
-        return sc.load(self.number(node), tuple([_index(i) for i in index]), node.dtype, mask)
+        return sc.load(self.number(node), indices(index), node.dtype, mask)
 
     def _own(self, cluster: Cluster, place: int, node: Node, index: Index, depth: int) -> Scalar:
         """The element of a member of the same cluster: only the one that the loops are at."""
@@ -113,7 +116,3 @@ class Elements:
         if len(cluster.members[place].shape) < depth:
             raise NotHere
         return sc.local(place, loop_indices(inner), node.dtype)
-
-
-def _index(i: Size | Scalar) -> Scalar:
-    return i if isinstance(i, Scalar) else sc.index(i)

@@ -15,10 +15,11 @@ decision takes constant time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from graphc import scalars as sc
-from graphc.costs import Limits, limits
+from graphc.costs import limits
 from graphc.dims import Size
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
@@ -26,6 +27,7 @@ from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
 from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
+from graphc.passes.fusion.bodies import asked, control, is_control, stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
 from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.elements import Elements, NotHere
@@ -33,31 +35,36 @@ from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
 from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
-from graphc.passes.fusion.several import computed_by, operands, siblings, values
+from graphc.passes.fusion.scalar_loops import over_values, scalar_code
+from graphc.passes.fusion.several import checked_indices, computed_by, operands, siblings, values
 from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
 from graphc.target import Target
 
 
-def checked_indices(node: Node) -> list[tuple[Node, Size]]:
-    """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
-    checked = node.op.traits.checked
-    return [] if checked is None else checked(node)
+def fuse(graph: Graph, target: Target | None = None, depth: int = 0) -> Fused:
+    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold.
 
-
-def fuse(graph: Graph, target: Target | None = None) -> Fused:
-    """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold."""
-    return _Fuser(graph, limits(target)).run()
+    The bodies of loops and branches are fused by themselves; `depth` is the number of loops around.
+    """
+    return _Fuser(graph, target, depth).run()
 
 
 class _Fuser:
-    def __init__(self, graph: Graph, allowed: Limits) -> None:
-        self.limits = allowed
+    def __init__(self, graph: Graph, target: Target | None, depth: int) -> None:
+        self.target, self.depth = target, depth
+        self.limits = allowed = limits(target)
+        codes = {node: scalar_code(node, allowed) for node in graph.order if node.op.regions}
+        self.codes = {node: code for node, code in codes.items() if code is not None}  # loops and branches that are a kernel each
+        chosen = [boolean for node, code in codes.items() if code is None for boolean in asked(node)]
         checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
-        self.order = by_level(values(toposort((*checked, *graph.outputs)) if checked else graph.order))
+        self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)
-        self.onward = onward(self.order, {*graph.outputs, *checked})
-        self.required = self._required(graph)
+        self.siblings = siblings(self.order)
+        controls = {source for node in self.order if is_control(source := computed_by(node)) and source not in self.codes}
+        kept = {*graph.outputs, *checked, *(i for node in controls for i in stored_operands(node))}  # loops and branches read by address
+        self.onward = onward(self.order, kept)
+        self.required = self._required(kept)
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {}, {}, {})
         self.elements = Elements(self.fused, self.checked)
@@ -69,12 +76,20 @@ class _Fuser:
         for node in self.order:
             if node in self.fused.home:
                 continue
-            self.latest[node] = max(map(self.latest.__getitem__, operands(node)), default=-1)
+            self.latest[node] = self._newest(node)
             if node.op.traits.leaf is None and node not in self.onward and not self._virtual(node):
                 self._place(node)
                 for twin in twins.get(node, ()):
                     self._beside(node, twin)
         return self.fused
+
+    def _newest(self, node: Node) -> int:
+        """The newest cluster that a value reads; -1 where it reads leaves alone."""
+        newest, latest = -1, self.latest
+        for i in operands(node):
+            if latest[i] > newest:
+                newest = latest[i]
+        return newest
 
     def _twins(self) -> dict[Node, list[Node]]:
         """To each value those of the same argument that share most of its work, as sin and cos do; the other outputs to each of a node."""
@@ -83,7 +98,7 @@ class _Fuser:
             if (group := node.op.traits.together) is not None:
                 together.setdefault((group, node.inputs), []).append(node)
         found = {n: [other for other in group if other is not n] for group in together.values() for n in group if len(group) > 1}
-        return found | siblings(self.order)
+        return found | self.siblings
 
     def _beside(self, node: Node, twin: Node) -> None:
         """Put the twin where its argument is at hand, if that had to be computed; from a leaf it may be computed when it is wanted."""
@@ -95,9 +110,9 @@ class _Fuser:
             self._join(cluster, twin, form, cluster.depth)
 
     # -- what is computed and what is substituted ---------------------------------------------------------------
-    def _required(self, graph: Graph) -> set[Node]:
+    def _required(self, kept: Iterable[Node]) -> set[Node]:
         """Values that must be stored whatever they cost: outputs, and operands that are read by address."""
-        found: set[Node] = {o for o in (*graph.outputs, *self.checked) if o.op.traits.leaf is None}
+        found: set[Node] = {o for o in kept if o.op.traits.leaf is None}
         for node in self.order[::-1]:
             for k in (0,) if self._relabelled(node) else node.op.traits.stored:
                 base = node.inputs[k]
@@ -125,21 +140,24 @@ class _Fuser:
             return False
         if op.traits.repeats and (number := elements.constant(node.inputs[0])) is not None:
             elements.numbers[node] = number
-        ops, loads, depth = (0 if form.view else 1), frozenset[Node](), 1
+        ops, loads, depth = (0 if form.view else 1), set[Node](), 1
         for i in inputs:
-            none = i.ndim == 0 or elements.constant(i) is not None
-            o, n, d = elements.weight.get(i) or (0, frozenset(() if none else (i,)), 0)
-            ops, loads, depth = ops + o, loads | n, max(depth, d + 1)
+            if (known := elements.weight.get(i)) is not None:
+                ops += known[0]
+                loads |= known[1]
+                depth = max(depth, known[2] + 1)
+            elif i.ndim and elements.constant(i) is None:
+                loads.add(i)
         if op.traits.repeats:
-            loads = frozenset()  # of few elements, read often: they stay in registers or the first cache
+            loads = set()  # of few elements, read often: they stay in registers or the first cache
         elif form.view and loads:
-            loads = frozenset((node,))
+            loads = {node}
         if depth > self.limits.inline_depth:
             return False
         cheap = ops <= self.limits.inline_ops and len(loads) <= self.limits.inline_loads
         if not form.view and not cheap and not (node in self.only and ops <= self.limits.column_ops):
             return False
-        elements.weight[node] = (ops, loads, depth)
+        elements.weight[node] = (ops, frozenset(loads), depth)
         return True
 
     # -- where it is computed -----------------------------------------------------------------------------------
@@ -149,6 +167,9 @@ class _Fuser:
             self.fused.aliases[node] = self.fused.aliases.get(source, source)
             self.elements.number(node)
             self.elements.number(self.fused.aliases[node])
+            return
+        if is_control(computed_by(node)):
+            self._control(node)
             return
         if (kind := node.op.traits.kernel) is not None:
             {"scatter": self._scatter, "scan": self._cumulate}.get(kind, self._alone)(node)
@@ -276,6 +297,28 @@ class _Fuser:
             cluster.reads |= self._reads(member.node)
         self.fused.home[member.node] = cluster
         self.latest[member.node] = cluster.index
+
+    # -- loops and branches -------------------------------------------------------------------------------------
+    def _control(self, node: Node) -> None:
+        """A loop, a branch or a call, with all of its outputs that are read: a cluster of its own without members."""
+        gets, source = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}, computed_by(node)
+        if source in self.codes:
+            self._coded(source, gets)
+            return
+        cluster = self._new((), 0, "control", closed=True)
+        cluster.control = control(source, gets, self.depth, lambda graph, depth: fuse(graph, self.target, depth))
+        for k, get in gets.items():
+            cluster.place[get] = k
+            self.fused.home[get] = cluster
+            self.latest[get] = cluster.index
+
+    def _coded(self, source: Node, gets: Mapping[int, Node]) -> None:
+        """One of scalar code: a kernel of its own."""
+        cluster = self._new((), 0, "scalar", closed=True)
+        read = lambda k, at, mask: self.elements.element(cluster, source.inputs[k], at, 0, mask)
+        cluster.code = over_values(self.codes[source], read, dict(zip(gets, range(len(gets)))))
+        for get in gets.values():
+            self._add(cluster, Member(get, sc.const(0, get.dtype), ()))
 
     # -- the ops with a kernel of their own ---------------------------------------------------------------------
     def _alone(self, node: Node) -> None:

@@ -6,7 +6,7 @@ x.at[i].add(u)                    u[i0] added at [i[i0]], one after the other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from graphc import scalars as sc
 from graphc.dims import Size
@@ -14,7 +14,7 @@ from graphc.dtypes import int64
 from graphc.ir import Node
 from graphc.ops.cumulate import RECUR
 from graphc.ops.registry import constant
-from graphc.passes.fusion.cluster import Member
+from graphc.passes.fusion.cluster import Member, indices
 from graphc.passes.fusion.constant_scatters import flat_places, progression
 from graphc.passes.fusion.loop_order import Loops, own_index, squeezed
 from graphc.program import loop_index
@@ -39,25 +39,25 @@ def lone_scan(node: Node, element: Element) -> Member:
     rest = iter(own_index(others))
     at = tuple([along if k == axis else next(rest) for k in range(node.ndim)])
     body, factor = _scanned(node, at, step, element)
-    return Member(node, body, squeezed(others), (n,), _combine(node), scan=_kind(node), at=_indices(at), factor=factor)
+    return Member(node, body, squeezed(others), (n,), _combine(node), scan=_kind(node), at=indices(at), factor=factor)
 
 
 def update_member(node: Node, part: Node, initial: Scalar, element: Element) -> Member:
     """The updates of `part`, as a step towards `node`."""
-    x, updates, *indices = part.inputs
+    x, updates, *places = part.inputs
     axes, batch, mode = part.attrs["axes"], part.attrs["batch"], part.attrs["mode"]
     own = own_index(updates.shape)
-    nb = indices[0].ndim
+    nb = places[0].ndim
     body = element(updates, own)
     flat = flat_places(part) if initial.op == "const" else None
     if flat is not None:
         first, step = progression(flat)
         at: list[Size | Scalar] = [first + own[0] * step if step is not None else element(constant(flat), own[:nb])]
     else:
-        selected = [element(i, own[:nb]).cast(int64) for i in indices]
+        selected = [element(i, own[:nb]).cast(int64) for i in places]
         rest = iter(own[nb:])
         at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
-    return Member(node, body, squeezed(updates.shape), at=_indices(at), mode=mode, initial=initial)
+    return Member(node, body, squeezed(updates.shape), at=indices(at), mode=mode, initial=initial)
 
 
 def _scanned(node: Node, at: tuple[Size, ...], step: Size, element: Element) -> tuple[Scalar, Scalar | None]:
@@ -72,7 +72,3 @@ def _combine(node: Node) -> str:
 
 def _kind(node: Node) -> str:
     return "exclusive" if node.attrs["exclusive"] else "inclusive"
-
-
-def _indices(at: Sequence[Size | Scalar]) -> tuple[Scalar, ...]:
-    return tuple([i if isinstance(i, Scalar) else sc.index(i) for i in at])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphc.dims import Size
 from graphc.errors import CompileError, fail
 from graphc.ir import Node
 from graphc.loopform import LoopForm
@@ -35,6 +36,12 @@ def readers(order: Sequence[Node]) -> dict[Node, list[Node]]:
         for i in operands(node):
             result[i].append(node)
     return result
+
+
+def checked_indices(node: Node) -> list[tuple[Node, Size]]:
+    """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
+    checked = node.op.traits.checked
+    return [] if checked is None else checked(node)
 
 
 def siblings(order: Sequence[Node]) -> dict[Node, list[Node]]:

@@ -21,7 +21,7 @@ from graphc import scalars as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.passes.fusion.stages import Slots
-from graphc.program import Axis, Buffer, Kernel, Launch, Program, Stage, Step, Store, loop_index
+from graphc.program import Axis, Below, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index, nests
 from graphc.scalars import Scalar
 
 CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside which its turn of the grid's loop costs nothing
@@ -41,14 +41,31 @@ def split_reductions(program: Program) -> Program:
     for k, step in enumerate(program.steps):
         if k == program.commit:
             commit = len(steps)
-        nests = _nests(step.kernel) if isinstance(step, Launch) else None
-        if isinstance(step, Launch) and nests is not None and _pays(step.kernel, nests):
-            steps += _Splitter(buffers, step).launches(nests)
-        else:
-            steps.append(step)
+        steps += _split(buffers, step)
     if program.commit >= len(program.steps):
         commit = len(steps)
     return replace(program, buffers=tuple(buffers), steps=tuple(steps), commit=commit)
+
+
+def _split(buffers: list[Buffer], step: Step) -> Sequence[Step]:
+    """A step with its launches as grids, those of its inner lists too; threads share the turns of a parallel loop already."""
+    match step:
+        case Launch():
+            return _grids(buffers, step)
+        case Loop(parallel=True):
+            return [step]
+        case _:
+            return [step.holding(*[[s for old in inside for s in _split(buffers, old)] for inside in step.inner])]
+
+
+def _grids(buffers: list[Buffer], launch: Launch) -> Sequence[Step]:
+    """A launch, or the grids that it becomes; both where only the call tells whether these pay: small arrays have no time for them."""
+    parts = _nests(launch.kernel)
+    size = 0 if parts is None else _most(launch.kernel, parts)
+    if parts is None or (isinstance(size, int) and size < LEAST):
+        return [launch]
+    split = _Splitter(buffers, launch).launches(parts)
+    return split if isinstance(size, int) else [Branch(Below(size, LEAST), (launch,), tuple(split))]
 
 
 # -- which kernels --------------------------------------------------------------------------------------------------
@@ -70,35 +87,35 @@ def _nests(kernel: Kernel) -> list[_Nest] | None:
         or any(s.reduce and (s.axes or s.combine == "recur") for s in kernel.stages)
     ):
         return None
-    nests: list[_Nest] = []
-    number: list[int] = []
+    found = [_Nest((*kernel.stages[group[0]].axes, *kernel.stages[group[0]].reduce), group) for group in nests(kernel.stages)]
+    number = [at for at, nest in enumerate(found) for _ in nest.stages]
     for k, stage in enumerate(kernel.stages):
-        over = (*stage.axes, *stage.reduce)
         reads = {s.param for s in sc.order((stage.body,)) if s.op == "local"}
-        scanned = [j for j in reads if kernel.stages[j].scan]
-        result = any(kernel.stages[j].reduce and number[j] == len(nests) - 1 for j in reads.difference(scanned))
-        if nests and nests[-1].over == over and not result and not (over and kernel.stages[k - 1].nest != stage.nest):
-            nests[-1] = _Nest(over, (*nests[-1].stages, k))
-        else:
-            nests.append(_Nest(over, (k,)))
-        number.append(len(nests) - 1)
+        scanned = any(kernel.stages[j].scan for j in reads)
         if any(number[j] != number[k] for j in reads if kernel.stages[j].axes or kernel.stages[j].scan) or (scanned and stage.reduce):
             return None
-    for nest in nests:  # a nest of scans has no other reductions, and theirs can be combined from those of chunks
+    for nest in found:  # a nest of scans has no other reductions, and theirs can be combined from those of chunks
         stages = [kernel.stages[k] for k in nest.stages if kernel.stages[k].reduce]
         if any(s.scan for s in stages) and not all(s.scan and s.combine in JOINS and s.dtype.kind in "fiu" for s in stages):
             return None
-    return nests
+    return found
 
 
-def _pays(kernel: Kernel, nests: Sequence[_Nest]) -> bool:
-    """Whether the reductions are over enough, at few outer points."""
+def _most(kernel: Kernel, over: Sequence[_Nest]) -> Size:
+    """The elements of the largest nest at all outer points; 0 where there are too many of these. From `LEAST` on a split pays."""
     rows = dims.product([a.extent for a in kernel.axes])
     few = FEW_COLUMNS if _beside_each_other(kernel) else FEW_ROWS
     if not isinstance(rows, int) or not 0 < rows <= few:
-        return False
-    sizes = [dims.product([a.extent for a in nest.over]) for nest in nests if nest.over]
-    return any(not isinstance(size, int) or size * rows >= LEAST for size in sizes)
+        return 0
+    sizes = {dims.product([a.extent for a in nest.over]) * rows for nest in over if nest.over}
+    known = max([size for size in sizes if isinstance(size, int)], default=0)
+    unknown: list[Size] = [size for size in sizes if not isinstance(size, int)]
+    if known >= LEAST or not unknown:
+        return known
+    most, *others = sorted(unknown, key=str)
+    for size in others:
+        most = dims.maximum(most, size)
+    return most
 
 
 def _beside_each_other(kernel: Kernel) -> bool:
@@ -169,12 +186,12 @@ class _Splitter:
         deepest = max(len(self.outer) + len(s.axes) + len(s.reduce) for s in self.kernel.stages)
         self.index = loop_index(deepest)
 
-    def launches(self, nests: Sequence[_Nest]) -> list[Launch]:
+    def launches(self, parts: Sequence[_Nest]) -> list[Launch]:
         result: list[Launch] = []
         open_: tuple[_Grid, list[_Partial]] | None = None
-        later = self._read_later(nests)
+        later = self._read_later(parts)
         self._widen()
-        for nest in nests:
+        for nest in parts:
             if nest.over and open_ is not None:
                 result.append(self._once((), open_, later))
                 open_ = None
@@ -191,12 +208,12 @@ class _Splitter:
                 result.append(self._points(nest))
         return result if open_ is None else [*result, self._once((), open_, later)]
 
-    def _read_later(self, nests: Sequence[_Nest]) -> set[int]:
+    def _read_later(self, parts: Sequence[_Nest]) -> set[int]:
         """Values per outer point that another launch reads."""
         home: dict[int, int] = {}  # the nest in whose launch a value per outer point is: results of chunks are ready in the one behind
         found: set[int] = set()
-        for number, nest in enumerate(nests):
-            behind = number + 1 if number + 1 < len(nests) and not nests[number + 1].over else -1
+        for number, nest in enumerate(parts):
+            behind = number + 1 if number + 1 < len(parts) and not parts[number + 1].over else -1
             for k in nest.stages:
                 stage = self.kernel.stages[k]
                 if not stage.axes:
@@ -205,10 +222,12 @@ class _Splitter:
         return found
 
     def _widen(self) -> None:
-        for slot, b in enumerate(self.launch.buffers):
+        listed = list(self.launch.buffers)
+        for slot, b in enumerate(listed):
             if self.buffers[b].role == "scratch":
                 self.wide[slot] = tuple([a.extent for a in self.outer])
-                self.buffers[b] = replace(self.buffers[b], role="arena", shape=(*self.wide[slot], *self.buffers[b].shape))
+                listed[slot] = self._buffer(self.buffers[b].dtype, (*self.wide[slot], *self.buffers[b].shape))
+        self.launch = replace(self.launch, buffers=tuple(listed))
 
     # -- pieces ---------------------------------------------------------------------------------------------------
     def _chunks(self, nest: _Nest) -> tuple[Launch, tuple[_Grid, list[_Partial]]]:

@@ -61,7 +61,7 @@ class StageBuilder:
         self.cluster, self.slots, self.load, self.stored_in, self.buffer = cluster, slots, load, stored_in, buffer
         self.pieces = pieces
         self.members, self.depth = cluster.members, cluster.depth
-        self.reads = [[s.param for s in sc.order(m.scalars()) if s.op == "local"] for m in self.members]
+        self.reads = [[s.param for s in m.everything if s.op == "local"] for m in self.members]
         self.places = places(self.members, self.reads, self.depth)
         self.inlined = self._single_use()
         self.crossing = {
@@ -70,11 +70,11 @@ class StageBuilder:
         }  # fmt: skip
         self.number: dict[int, int] = {}  # member -> its stage
         self.kept: dict[int, Store] = {}  # where a later nest reads a member back
-        self.bodies: dict[tuple[int, Place], Scalar] = {}
+        self.known: dict[Place, dict[Scalar, Scalar]] = {}  # what Scalars of bodies have become at each place
 
     def build(self) -> list[Stage]:
         stages: list[Stage] = []
-        repeats = costly(self.members, self.reads, self.depth)
+        repeats = costly(self.members, self.reads, self.depth) if self.crossing else []
         for k in sorted(range(len(self.members)), key=lambda k: (self.places[k], k)):
             if k in self.inlined:
                 continue
@@ -99,13 +99,11 @@ class StageBuilder:
     # -- bodies ---------------------------------------------------------------------------------------------------
     def body(self, k: int, place: Place) -> Scalar:
         """The body of member k as it reads at `place`: earlier inner values recomputed or loaded back."""
-        if (k, place) not in self.bodies:
-            self.bodies[k, place] = self._scalar(self.members[k].body, place)
-        return self.bodies[k, place]
+        return self._scalar(self.members[k].body, place)
 
     def _scalar(self, root: Scalar, place: Place) -> Scalar:
         leaf = lambda s, args: self.load(s, args) if s.op == "load" else self._local(s, args, place) if s.op == "local" else None
-        return replace_leaves(root, leaf)
+        return replace_leaves(root, leaf, known=self.known.setdefault(place, {}))
 
     def _local(self, s: Scalar, args: tuple[Scalar, ...], place: Place) -> Scalar:
         """Member s.param, read at `place`."""

@@ -15,7 +15,7 @@ from graphc.errors import CompileError
 from graphc.ir import Graph, Node
 from graphc.passes.fusion.cluster import Cluster, Fused, Member
 from graphc.passes.fusion.loop_order import in_order, squeezed
-from graphc.program import loop_index
+from graphc.program import ScalarCode, loop_index
 from graphc.scalars import order
 from graphc.verify.scalar import scalar_fault, show, unbound
 
@@ -37,8 +37,15 @@ def verify_clusters(graph: Graph, fused: Fused) -> None:
             _broken(f"loops {cluster.loops} are no order of the axes of ({dims.format_shape(cluster.domain)})", cluster)
         if not 0 <= cluster.depth <= len(cluster.domain):
             _broken(f"{cluster.depth} outer loops of {len(cluster.domain)}", cluster)
+        if (cluster.kind == "scalar") != (cluster.code is not None):
+            _broken(f"of kind {cluster.kind!r} {'without' if cluster.code is None else 'with'} scalar code", cluster)
+        if cluster.code is not None:
+            _code(fused, cluster, cluster.code)
+            continue
         for k, member in enumerate(cluster.members):
             _member(fused, cluster, k, member)
+        for body in () if cluster.control is None else cluster.control.bodies:
+            verify_clusters(body.graph, body.fused)
 
 
 def _homes(fused: Fused) -> None:
@@ -96,6 +103,20 @@ def _member(fused: Fused, cluster: Cluster, k: int, member: Member) -> None:
                 fault = f"t{s.param} is no earlier value of {s.dtype}"
             if fault:
                 _broken(f"{fault}, in {show(s)}", cluster, member.node)
+
+
+def _code(fused: Fused, cluster: Cluster, code: ScalarCode) -> None:
+    """Scalar code loads what earlier clusters store, and stores members; the rest is seen when it is a kernel."""
+    for s in order(code.scalars()):
+        fault = scalar_fault(s) or (_load_fault(fused, cluster, s.param[0]) if s.op == "load" else "")
+        if fault:
+            _broken(f"{fault}, in {show(s)}", cluster)
+    for put in code.stored:
+        if not 0 <= put.slot < len(cluster.members):
+            _broken(f"stores to member {put.slot}", cluster)
+        node = cluster.members[put.slot].node
+        if put.value.dtype != node.dtype or len(put.at) != node.ndim:
+            _broken(f"stores {put.value.dtype} at {len(put.at)} indices", cluster, node)
 
 
 def _bound(cluster: Cluster, member: Member) -> dict[Symbol, Size]:

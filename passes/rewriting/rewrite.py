@@ -62,7 +62,7 @@ class Table:
     ) -> None:
         """after: the table whose normal forms the nodes remember; one that is its own normal form is offered only what `after` lacks."""
         self.rules = tuple([r for r in rules if r.floats in floats])
-        self._rest = None if after is None else Table([r for r in self.rules if r not in after.rules], floats)
+        self._late = self if after is None else Table([r for r in self.rules if r not in after.rules], floats)
         self._of = {r.root: tuple([s for s in self.rules if s.root in (r.root, None)]) for r in self.rules}
         self._everywhere = self._of.get(None, ())
         self._literals = frozenset([token(i) for r in self.rules if isinstance(r, Rule) for i in r.before.inputs])
@@ -70,16 +70,17 @@ class Table:
 
     def candidates(self, node: Node) -> tuple[AnyRule, ...]:
         """The rules that may match `node`."""
-        inputs = node.inputs
-        if self._rest is not None and node.normal is _ITSELF:
-            return self._rest.candidates(node)
-        rules = self._of.get(node.op.name, self._everywhere)
-        if not inputs or not rules:
+        table = self._late if node.normal is _ITSELF else self
+        rules = table._of.get(node.op.name, table._everywhere)
+        if not rules or not node.inputs:
             return ()
         if isinstance(node.type, tuple):  # rules on every op are written for one array
             return tuple([r for r in rules if r.root is not None])
-        if len(inputs) > MAX_ARITY:
-            return rules
+        return rules if len(node.inputs) > MAX_ARITY else table._at_a_glance(node, rules)
+
+    def _at_a_glance(self, node: Node, rules: tuple[AnyRule, ...]) -> tuple[AnyRule, ...]:
+        """Those of the rules that may match what a look at a node and its inputs shows."""
+        inputs = node.inputs
         first = inputs[0].type
         kind = first.dtype.kind if isinstance(first, TensorType) else ""
         glance: list[object] = [node.op, kind, inputs[0] is inputs[-1]]
@@ -146,54 +147,69 @@ class _Rewriting:
         self.bodies: dict[Region, Region] = {}
 
     def run(self, roots: Sequence[Node]) -> list[Node]:
-        normal, learned, pending, memo = self.normal, self.learned, self.pending, self.memo
-        stack = list(roots)[::-1]
-        while stack:
-            node = stack[-1]
-            if node in normal:
-                stack.pop()
-                continue
-            if node in pending:
-                if pending[node] not in normal:
-                    _not_terminating(node, self.log)
-                normal[node] = learned[node] = normal[pending.pop(node)]
-                continue
-            if memo and (known := node.normal) is not None:
-                normal[node] = node if known[0] is None else known[0]
-                if self.log is not None:
-                    _replay(node, self.log, self.reported)
-                continue
-            height, changed = len(stack), False
-            for i in node.inputs[::-1]:
-                form = normal.get(i)
-                if form is None:
-                    stack.append(i)
-                elif form is not i:
-                    changed = True
-            if len(stack) > height:
-                continue
-            made = self._step(node, changed)
-            if made is node:
-                normal[node] = learned[node] = self._first_of_twins(node) if self.twins and node.op.commutative else node
+        """The normal forms of `roots`."""
+        normal, pending, memo = self.normal, self.pending, self.memo
+        path: list[Node] = []
+        waiting = [iter(roots)]  # of each node of the path the inputs that have not been looked at
+        while waiting:
+            for i in waiting[-1]:
+                if i not in normal and not (memo and self._recalled(i)):
+                    path.append(i)
+                    waiting.append(iter(i.inputs))
+                    break
             else:
-                pending[node] = made
-                stack.append(made)
-                if len(pending) > MAX_PENDING:
-                    _not_terminating(node, self.log)
+                waiting.pop()
+                if not path:
+                    break
+                node = path[-1]
+                form = self._resolved(node) if node in pending else self._step(node)
+                if form is None:  # that of what the node was rewritten to
+                    waiting.append(iter((pending[node],)))
+                    if len(pending) > MAX_PENDING:
+                        _not_terminating(node, self.log)
+                    continue
+                normal[node] = form
+                if memo:
+                    self.learned[node] = form
+                path.pop()
         if memo:
-            _remember(learned, self.notes)
+            _remember(self.learned, self.notes)
         return [normal[r] for r in roots]
 
-    def _step(self, node: Node, changed: bool) -> Node:
-        """What becomes of a node whose inputs are known: itself on their normal forms, or what a rule makes of it; itself at the end."""
+    def _recalled(self, node: Node) -> bool:
+        """Whether the node remembers its normal form."""
+        if node.normal is None:
+            return False
+        form, _ = node.normal
+        self.normal[node] = node if form is None else form
+        if self.log is not None:
+            _replay(node, self.log, self.reported)
+        return True
+
+    def _resolved(self, node: Node) -> Node:
+        """The normal form of a node that was rewritten."""
+        made = self.pending.pop(node)
+        if made not in self.normal:
+            _not_terminating(node, self.log)
+        return self.normal[made]
+
+    def _step(self, node: Node) -> Node | None:
+        """The normal form of a node whose inputs are known; None where that is that of what it is on their normal forms, or by a rule."""
+        normal = self.normal
         made = node
-        if changed:
-            made = rebuild(node, tuple([self.normal[i] for i in node.inputs]))
-        elif node.op.regions:
-            made = self._in_bodies(node)
+        for i in node.inputs:
+            if normal[i] is not i:
+                made = rebuild(node, tuple([normal[i] for i in node.inputs]))
+                break
+        else:
+            if node.op.regions:
+                made = self._in_bodies(node)
         if made is node and (rules := self.table.candidates(node)):
             made = self._fire(node, rules)
-        return node if made in self.avoid else made
+        if made is not node and made not in self.avoid:
+            self.pending[node] = made
+            return None
+        return self._first_of_twins(node) if self.twins and node.op.commutative else node
 
     def _fire(self, node: Node, rules: Sequence[AnyRule]) -> Node:
         """What the first rule that matches makes of the node, itself where none does.

@@ -1,17 +1,19 @@
 """Runs of elementwise kernels go through memory in blocks that stay in the cache.
 
-    k0(%0, %1)    %1: f32[n] in the arena          blocks(%0, %4, rows)       for each block of 1024 elements:
-    k1(%1, %2)                               ->                                    k0 on it, to a row
-    k2(%2, %4)                                                                     k1 from that row to another
-                                                                                   k2 from that row
+    k0(%0, %1)    %1: f32[n] in the arena          parallel for turn0 in ceil(n / 1024), length0 = min(1024, n - 1024 * turn0):
+    k1(%1, %2)                               ->      k0 on that part of %0, to a row
+    k2(%2, %4)                                       k1 from that row to another
+                                                     k2 from that row to that part of %4
 
 A run is any set of launches over one number of elements, each of which reads and writes every array at the element its loop
 is at, and which can stand side by side. Values that only the run uses become rows of one block, used again when they are dead.
+Every list of steps has its runs: that of a loop's body or of a branch, too.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,8 +21,23 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalars as sc
-from graphc.dims import Size
-from graphc.program import BLOCK, Axis, Blocks, Buffer, Kernel, Launch, Operand, Piece, Program, Stage, Store, launches, loop_index
+from graphc.dims import Dim, Size
+from graphc.program import (
+    Axis,
+    Buffer,
+    Kernel,
+    Launch,
+    Loop,
+    Program,
+    Stage,
+    Step,
+    Store,
+    View,
+    loop_counter,
+    loop_index,
+    loop_length,
+    walk,
+)
 from graphc.scalars import Scalar
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
@@ -32,7 +49,7 @@ LINE = 64  # bytes between rows, so that those of a power of two do not meet in 
 
 @dataclass(frozen=True)
 class _Pointwise:
-    """A kernel over the elements of arrays taken flat: `kernel` on `BLOCK` of all the `total`; `along[k]`: operand k is such an array."""
+    """A kernel over the elements of arrays taken flat: `kernel` on a part of all the `total`; `along[k]`: operand k is such an array."""
 
     kernel: Kernel
     total: Size
@@ -41,27 +58,60 @@ class _Pointwise:
 
 def block(program: Program, cache: int) -> Program:
     """The program with its runs in blocks whose rows fit in `cache` bytes."""
-    return _Blocker(program, cache).run()
+    blocker = _Blocker(program, cache)
+    steps = blocker.steps(program.steps, 0)
+    if not blocker.found:
+        return program
+    state = [k for k, s in enumerate(steps) if any(blocker.buffers[b].role == "shared" for b in s.writes)]
+    return replace(program, buffers=tuple(blocker.buffers), steps=tuple(steps), commit=min(state, default=len(steps)))
 
 
 class _Blocker:
-    def __init__(self, program: Program, cache: int) -> None:
-        self.program, self.cache = program, cache
-        self.buffers = list(program.buffers)
-        self.roots = list(program.roots)
-        self.viewed = {b.alias for b in program.buffers}
-        self.known: dict[Kernel, _Pointwise | None] = {}
-        self.forms = [self._form(s) if isinstance(s, Launch) else None for s in program.steps]
-        self.touched: dict[int, list[int]] = {}  # root -> the steps that read or write it
-        for k, step in enumerate(program.steps):
-            for b in dict.fromkeys((*step.own, *step.reads, *step.writes)):
-                self.touched.setdefault(self.roots[b], []).append(k)
+    """One program. `buffers` grow, `found` counts the runs."""
 
-    def run(self) -> Program:
+    def __init__(self, program: Program, cache: int) -> None:
+        self.program, self.cache, self.found = program, cache, 0
+        self.buffers = list(program.buffers)
+        self.everywhere = self._touching(program.steps)
+
+    def steps(self, steps: Sequence[Step], depth: int) -> list[Step]:
+        """A list of steps, inside so many loops, with its runs in blocks."""
+        inside = self._touching(steps)
+        outside = frozenset(r for r, count in self.everywhere.items() if count > inside[r])
+        return _Runs(self, [self.inner(step, depth) for step in steps], outside, depth).run()
+
+    def inner(self, step: Step, depth: int) -> Step:
+        """A step with its inner lists in blocks; turns that threads share are short enough."""
+        match step:
+            case Loop(parallel=True):
+                return step
+            case _:
+                return step.holding(*[self.steps(steps, depth + bool(step.bound)) for steps in step.inner])
+
+    def _touching(self, steps: Sequence[Step]) -> Counter[int]:
+        """How many steps touch each storage by themselves."""
+        return Counter(r for step in walk(steps) for r in {self.program.roots[b] for b in step.own})
+
+
+class _Runs:
+    """The runs of one list of steps. `outside`: the storages that other steps than these touch, too."""
+
+    def __init__(self, blocker: _Blocker, steps: Sequence[Step], outside: frozenset[int], depth: int) -> None:
+        self.blocker, self.steps, self.depth = blocker, steps, depth
+        self.buffers, self.cache = blocker.buffers, blocker.cache
+        self.outside = outside | {b.alias for b in blocker.program.buffers if b.alias is not None}
+        self.known: dict[Kernel, _Pointwise | None] = {}
+        self.forms = [self._form(s) if isinstance(s, Launch) else None for s in steps]
+        self.touched: dict[int, list[int]] = {}  # root -> the steps that read or write it
+        for k, step in enumerate(steps):
+            for r in dict.fromkeys(self._root(b) for b in (*step.own, *step.reads, *step.writes)):
+                self.touched.setdefault(r, []).append(k)
+
+    def run(self) -> list[Step]:
         if sum(f is not None for f in self.forms) < 2:
-            return self.program
+            return list(self.steps)
         needs = self._needs()
-        made: dict[int, Launch] = {}  # the last step of a run -> the run
+        made: dict[int, Step] = {}  # the last step of a run -> the run
         member: dict[int, int] = {}  # step -> the last step of its run
         for group in self._groups(needs):
             while len(group) > 1:
@@ -70,15 +120,26 @@ class _Blocker:
                     made[run[-1]] = made_of
                     member |= dict.fromkeys(run, run[-1])
                 group = group[len(run) :]
-        if not made:
-            return self.program
-        steps = [made.get(k, self.program.steps[k]) for k in _ordered(needs, member)]
-        state = [k for k, s in enumerate(steps) if any(self.buffers[b].role == "shared" for b in s.writes)]
-        return replace(self.program, buffers=tuple(self.buffers), steps=tuple(steps), commit=min(state, default=len(steps)))
+        self.blocker.found += len(made)
+        return [made.get(k, self.steps[k]) for k in (_ordered(needs, member) if made else range(len(self.steps)))]
+
+    def _root(self, buffer: int) -> int:
+        while (alias := self.buffers[buffer].alias) is not None:
+            buffer = alias
+        return buffer
+
+    def _places(self, buffer: int) -> list[int]:
+        """Keys of the views that say where a buffer is: who moves one comes behind those that use it."""
+        found = []
+        at: int | None = buffer
+        while at is not None:
+            found += [-1 - at] if at in self.blocker.program.viewed else []
+            at = self.buffers[at].alias
+        return found
 
     def _form(self, step: Launch) -> _Pointwise | None:
         if step.kernel not in self.known:
-            self.known[step.kernel] = _pointwise(step.kernel)
+            self.known[step.kernel] = _pointwise(step.kernel, loop_length(self.depth))
         return self.known[step.kernel]
 
     # -- what can stand side by side ------------------------------------------------------------------------------
@@ -88,10 +149,13 @@ class _Blocker:
         readers: dict[int, list[int]] = {}
         checks: list[int] = []
         result: list[set[int]] = []
-        for k, step in enumerate(self.program.steps):
-            read, written = ([self.roots[b] for b in buffers] for buffers in (step.reads, step.writes))
+        for k, step in enumerate(self.steps):
+            read, written = ([self._root(b) for b in buffers] for buffers in (step.reads, step.writes))
+            read += [key for b in (*step.reads, *step.writes) for key in self._places(b)]
+            read += [key for b, _ in step.placed for key in self._places(b)[1:]]
+            written += [-1 - b for b, _ in step.placed]
             needs = {writer[r] for r in (*read, *written) if r in writer} | {q for r in written for q in readers.get(r, ())}
-            if self.forms[k] is None or any(self.buffers[r].role == "shared" for r in written):
+            if self.forms[k] is None or any(self.buffers[b].role == "shared" for b in step.writes):
                 needs |= set(checks[-1:])  # what it reads by index has been checked, and nothing fails after a write to state
             if step.can_fail:
                 checks.append(k)
@@ -126,8 +190,8 @@ class _Blocker:
         return groups
 
     # -- one run --------------------------------------------------------------------------------------------------
-    def _run(self, group: list[int]) -> tuple[list[int], Launch | None]:
-        """A long beginning of a group that fits, and the launch that it becomes, if that pays."""
+    def _run(self, group: list[int]) -> tuple[list[int], Step | None]:
+        """A long beginning of a group that fits, and the loop that it becomes, if that pays."""
         low = min(len(group), LONGEST)
         high = low + 1
         while low > 1 and not self._fits(group[:low]):
@@ -141,7 +205,7 @@ class _Blocker:
         total = self._total(run)
         size = LARGEST if width == 0 else max(min(self.cache // width, LARGEST) // LINE * LINE, SMALLEST)
         fits = isinstance(total, int) and total <= size
-        return run, None if fits or not self._passes(run) else self._launch(run, rows, widest, size)
+        return run, None if fits or not self._passes(run) else self._loop(run, rows, widest, size)
 
     def _total(self, run: Sequence[int]) -> Size:
         form = self.forms[run[0]]
@@ -152,16 +216,16 @@ class _Blocker:
         """Whether a value passes from one kernel of a run to another."""
         written: set[int] = set()
         for k in run:
-            step = self.program.steps[k]
-            if any(self.roots[b] in written for b in step.reads):
+            step = self.steps[k]
+            if any(self._root(b) in written for b in step.reads):
                 return True
-            written |= {self.roots[b] for b in step.writes}
+            written |= {self._root(b) for b in step.writes}
         return False
 
     def _fits(self, run: Sequence[int]) -> bool:
         """Whether the smallest rows stay in the cache, and LLVM gets not too many arguments."""
         rows, widest = self._rows(run)
-        arrays = {b for k in run for b in self._buffers(k) if self.roots[b] not in rows}
+        arrays = {b for k in run for b in self._buffers(k) if self._root(b) not in rows}
         return sum(dtype.itemsize * n for dtype, n in widest.items()) * SMALLEST <= self.cache and len(arrays) <= MOST_ARRAYS
 
     def _rows(self, run: Sequence[int]) -> tuple[dict[int, int], dict[np.dtype, int]]:
@@ -172,13 +236,13 @@ class _Blocker:
         inside = set(run)
         own = {
             r for k in run for b in self._buffers(k)
-            if self.buffers[r := self.roots[b]].role == "arena" and r not in self.viewed and inside.issuperset(self.touched[r])
+            if self.buffers[r := self._root(b)].role == "arena" and r not in self.outside and inside.issuperset(self.touched[r])
         }  # fmt: skip
         rows: dict[int, int] = {}
         count: dict[np.dtype, int] = {}
         free: dict[np.dtype, list[int]] = {}
         for k in run:
-            roots = [r for b in self._buffers(k) if (r := self.roots[b]) in own]
+            roots = [r for b in self._buffers(k) if (r := self._root(b)) in own]
             last = [r for r in dict.fromkeys(roots) if self.touched[r][-1] == k]
             for r in last:
                 if r in rows:
@@ -193,42 +257,38 @@ class _Blocker:
         return rows, count
 
     def _buffers(self, k: int) -> tuple[int, ...]:
-        return self.program.steps[k].own
+        return self.steps[k].own
 
-    def _launch(self, run: Sequence[int], rows: dict[int, int], widest: dict[np.dtype, int], size: int) -> Launch:
-        total = self._total(run)
-        listed: list[int] = []
-        operands: list[Operand] = []
-        slots: dict[int, int] = {}  # buffer -> slot
-        scratch: dict[np.dtype, tuple[int, int]] = {}  # the slot of the rows, and elements from one to the next
-        for dtype, count in widest.items():
-            stride = size + LINE // dtype.itemsize
-            scratch[dtype] = len(listed), stride
-            self.buffers.append(Buffer(dtype, (count * stride,), "scratch"))
-            listed.append(len(self.buffers) - 1)
-            operands.append(Operand(dtype, (count * stride,), True))
-        pieces: list[Piece] = []
+    def _loop(self, run: Sequence[int], rows: dict[int, int], widest: dict[np.dtype, int], size: int) -> Step:
+        """The run, a block of all arrays in each turn."""
+        total, counter, length = self._total(run), loop_counter(self.depth), loop_length(self.depth)
+        views: list[Step] = []
+
+        def placed(buffer: int, offset: Size) -> int:
+            self.buffers.append(replace(self.buffers[buffer], shape=(length,), alias=buffer))
+            views.append(View(len(self.buffers) - 1, offset))
+            return len(self.buffers) - 1
+
+        def row(dtype: np.dtype) -> int:
+            self.buffers.append(Buffer(dtype, (size + LINE // dtype.itemsize,), "scratch"))
+            return placed(len(self.buffers) - 1, 0)
+
+        made = {(dtype, k): row(dtype) for dtype, count in widest.items() for k in range(count)}
+        parts: dict[int, int] = {}  # buffer -> the part of it that a turn is at
+        inside: list[Step] = []
         for k in run:
-            step, form = self.program.steps[k], self.forms[k]
+            step, form = self.steps[k], self.forms[k]
             assert isinstance(step, Launch) and form is not None
-            places: list[tuple[int, Size]] = []
+            at: list[int] = []
             for b, operand, along in zip(step.buffers, form.kernel.operands, form.along, strict=True):
-                row = rows.get(self.roots[b])
-                if row is not None:
-                    slot, stride = scratch[operand.dtype]
-                    places.append((slot, row * stride))
-                    continue
-                if b not in slots:
-                    slots[b] = len(listed)
-                    listed.append(b)
-                    operands.append(Operand(operand.dtype, (total,) if along else operand.shape))
-                if operand.written:
-                    operands[slots[b]] = replace(operands[slots[b]], written=True)
-                places.append((slots[b], size * loop_index(0) if along else 0))
-            pieces.append(Piece(form.kernel, tuple([s for s, _ in places]), tuple([at for _, at in places])))
-        blocks = Blocks(total, size, tuple(pieces))
-        nodes = tuple([n for step in launches([self.program.steps[k] for k in run]) for n in step.nodes])
-        return Launch(Kernel((blocks.axis,), (), tuple(operands), "blocks", blocks), tuple(listed), nodes)
+                number = rows.get(self._root(b))
+                if number is None and along and b not in parts:
+                    parts[b] = placed(b, size * counter)
+                at.append(made[operand.dtype, number] if number is not None else parts[b] if along else b)
+            inside.append(replace(step, kernel=form.kernel, buffers=tuple(at)))
+        blocks = dims.floordiv(total + (size - 1), size)
+        lengths = ((length, dims.minimum(size, total - size * counter)),)
+        return Loop(counter, blocks, (*views, *inside), parallel=True, lengths=lengths)
 
 
 def _ordered(needs: Sequence[set[int]], member: dict[int, int]) -> list[int]:
@@ -256,8 +316,8 @@ def _ordered(needs: Sequence[set[int]], member: dict[int, int]) -> list[int]:
 
 
 # -- one kernel -----------------------------------------------------------------------------------------------------
-def _pointwise(kernel: Kernel) -> _Pointwise | None:
-    """The kernel over flat arrays, if it reads and writes every array at the element its loops are at, or has one element of it."""
+def _pointwise(kernel: Kernel, length: Dim) -> _Pointwise | None:
+    """The kernel over flat arrays of this length, if it reads and writes each at the element its loops are at, or has one element of it."""
     if kernel.kind != "loops" or any(s.axes or s.reduce or s.scan for s in kernel.stages):
         return None
     extents = tuple([a.extent for a in kernel.axes])
@@ -293,8 +353,8 @@ def _pointwise(kernel: Kernel) -> _Pointwise | None:
     def stage(s: Stage) -> Stage:
         return replace(s, body=sc.replace_leaves(s.body, leaf), stores=tuple([Store(store.slot, here) for store in s.stores]))
 
-    operands = [replace(o, shape=(BLOCK,)) if full else o for o, full in zip(kernel.operands, along, strict=True)]
-    flat = Kernel((Axis(loop_index(0), BLOCK),), tuple([stage(s) for s in kernel.stages]), tuple(operands))
+    operands = [replace(o, shape=(length,)) if full else o for o, full in zip(kernel.operands, along, strict=True)]
+    flat = Kernel((Axis(loop_index(0), length),), tuple([stage(s) for s in kernel.stages]), tuple(operands))
     return _Pointwise(flat, total, tuple([bool(full) for full in along]))
 
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 from operator import itemgetter
 
 from graphc import dims
-from graphc import scalars as sc
 from graphc.dims import Size
-from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, lifetimes
+from graphc.program import Branch, Buffer, Launch, Program, Step, lifetimes, stores_where_it_loads
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
@@ -42,7 +41,8 @@ def _late_sinks(program: Program) -> Program:
     needed: set[int] = set()
     for step in reversed(program.steps[: program.commit]):
         writes = {roots[b] for b in step.writes}
-        if not step.can_fail and writes and not writes & needed and writes & replaced.keys():
+        moved = any(b in program.viewed for b in step.own)
+        if not step.can_fail and not moved and writes and not writes & needed and writes & replaced.keys():
             late.append(step)
             continue
         early.append(step)
@@ -85,7 +85,8 @@ def _update_in_place(program: Program) -> Program:
         for b in step.reads:
             readers.setdefault(roots[b], []).append(k)
         for b in step.writes:
-            writers.setdefault(roots[b], []).append(k)
+            if k not in writers.setdefault(roots[b], []):
+                writers[roots[b]].append(k)
     renamed: dict[int, int] = {}
     viewed = {b.alias for b in program.buffers}
     dropped: set[int] = set()
@@ -118,28 +119,27 @@ def _update_in_place(program: Program) -> Program:
 def _same_place(program: Program, step: Step, source: int, target: int) -> bool:
     """True when a kernel reads `target` only at the element it then writes of `source`: old and new may share bytes.
 
-    That holds for values per point of the outer axes, also after a reduction: they are stored last.
+    That holds for values per point of the outer axes, also after a reduction: they are stored last. What one loop nest after the
+    other does may be read anywhere in those before the one that stores. Of a branch both lists must be so.
     """
-    if not isinstance(step, Launch):
+    match step:
+        case Branch():
+            return all(_all_in_place(program, inside, source, target) for inside in step.inner)
+        case Launch():
+            slots = {k for k, b in enumerate(step.buffers) if program.roots[b] == target}
+            stored = {k for k, b in enumerate(step.buffers) if b == source}
+            return stores_where_it_loads(step.kernel, stored, slots)
+        case _:
+            return False
+
+
+def _all_in_place(program: Program, steps: Sequence[Step], source: int, target: int) -> bool:
+    """Whether one step of a list writes `source`, where it reads `target`, and none behind reads that."""
+    writers = [k for k, step in enumerate(steps) if any(program.roots[b] == source for b in step.writes)]
+    readers = [k for k, step in enumerate(steps) if any(program.roots[b] == target for b in step.reads)]
+    if len(writers) != 1 or any(k > writers[0] for k in readers):
         return False
-    kernel = step.kernel
-    if kernel.kind == "scatter" or any(stage.axes or stage.scan for stage in kernel.stages):
-        return False
-    stores = [store.at for stage in kernel.stages for store in stage.stores if step.buffers[store.slot] == source]
-    slots = {k for k, b in enumerate(step.buffers) if program.roots[b] == target}
-    loads = [s for s in sc.order(kernel.scalars()) if s.op == "load" and s.param[0] in slots]
-    return len(stores) == 1 and all(
-        _same(s.args[: len(stores[0])], stores[0]) and kernel.operands[s.param[0]].shape == kernel.operands[_slot(kernel, stores[0])].shape
-        for s in loads
-    )
-
-
-def _same(a: Sequence[object], b: Sequence[object]) -> bool:
-    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
-
-
-def _slot(kernel: Kernel, at: tuple[sc.Scalar, ...]) -> int:
-    return next(store.slot for stage in kernel.stages for store in stage.stores if store.at is at)
+    return writers[0] not in readers or _same_place(program, steps[writers[0]], source, target)
 
 
 def _offsets(program: Program, role: str, apart: bool = False) -> tuple[tuple[Buffer, ...], Size]:
@@ -193,17 +193,9 @@ def _carried_in_place(program: Program) -> dict[int, int]:
     found: dict[int, int] = {}
     for loop in program.loops:
         for old, new in loop.carried:
-            if program.buffers[old].shape == program.buffers[new].shape and not _read_late(program, loop, old, new):
+            if program.buffers[old].shape == program.buffers[new].shape and _all_in_place(program, loop.steps, new, old):
                 found[new] = old
     return found
-
-
-def _read_late(program: Program, loop: Loop, old: int, new: int) -> bool:
-    """Whether a step of the loop's own list reads `old` where `new` is written, but for the same element, or later, or in a loop."""
-    roots = program.roots
-    at = min([k for k, step in enumerate(loop.steps) if new in {roots[b] for b in step.writes}], default=-1)
-    late = [k for k, step in enumerate(loop.steps) if k >= at and old in {roots[b] for b in step.reads}]
-    return at < 0 or any(k > at or not _same_place(program, loop.steps[k], new, old) for k in late) or bool(loop.steps[at].inner)
 
 
 def _aligned(buffer: Buffer) -> Size:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from graphc import scalars as sc
-from graphc.program import Buffer, Kernel, Launch, Operand, Program, Stage, Step, Store
+from graphc.program import Buffer, Kernel, Launch, Operand, Program, Stage, Step, Store, mapped
 from graphc.scalars import Scalar
 
 FEWEST = 4  # values; below that nothing is gained
@@ -35,18 +35,17 @@ def pack(program: Program) -> Program:
         buffers.append(Buffer(program.buffers[group[0]].dtype, (len(group),), "arena"))
         home |= {b: (len(buffers) - 1, k) for k, b in enumerate(group)}
     known: Known = {}
-    steps = [_moved(s, home, buffers, known) if isinstance(s, Launch) else s for s in program.steps]
-    return replace(program, buffers=tuple(buffers), steps=tuple(steps))
+    steps = mapped(program.steps, lambda step: _moved(step, home, buffers, known))
+    return replace(program, buffers=tuple(buffers), steps=steps)
 
 
 def _places(program: Program) -> list[list[int]]:
     """The buffers that become one, in order."""
-    kept = {b.alias for b in program.buffers} | {b for s in program.steps if not isinstance(s, Launch) for b in (*s.reads, *s.writes)}
+    kept = {b.alias for b in program.buffers}
     made: dict[int, int] = {}  # buffer -> the step that writes it
     straight: dict[Kernel, bool] = {}
-    for k, step in enumerate(program.steps):
-        if not isinstance(step, Launch):
-            continue
+
+    def launched(k: int, step: Launch) -> None:
         if step.kernel not in straight:
             straight[step.kernel] = _is_straight(step.kernel)
         for b, operand in zip(step.buffers, step.kernel.operands, strict=True):
@@ -54,6 +53,13 @@ def _places(program: Program) -> list[list[int]]:
                 kept.add(b)
             elif operand.written:
                 made[b] = k
+
+    for k, step in enumerate(program.numbered):
+        match step:
+            case Launch():
+                launched(k, step)
+            case _:
+                kept.update(step.own)
     groups: dict[tuple[int, object], list[int]] = {}
     for b, k in made.items():
         buffer = program.buffers[b]
@@ -66,9 +72,15 @@ def _is_straight(kernel: Kernel) -> bool:
     return kernel.kind == "loops" and not kernel.axes and not any(s.axes or s.reduce or s.scan for s in kernel.stages)
 
 
-def _moved(step: Launch, home: dict[int, tuple[int, int]], buffers: Sequence[Buffer], known: Known) -> Step:
-    if not any(b in home for b in step.buffers):
-        return step
+def _moved(step: Step, home: dict[int, tuple[int, int]], buffers: Sequence[Buffer], known: Known) -> Step:
+    match step:
+        case Launch() if any(b in home for b in step.buffers):
+            return _with_vectors(step, home, buffers, known)
+        case _:
+            return step
+
+
+def _with_vectors(step: Launch, home: dict[int, tuple[int, int]], buffers: Sequence[Buffer], known: Known) -> Launch:
     listed: list[int] = []
     slots: dict[int, int] = {}  # new buffer -> new slot, for the vectors
     places: list[Place] = []

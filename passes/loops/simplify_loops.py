@@ -1,0 +1,74 @@
+"""Loops and branches of a graph made fewer and smaller: the passes of this room, in order, until nothing changes.
+
+    prune    what nobody reads, and what does not change from turn to turn
+    merge    scans that repeat each other
+    move     products out of loops, before or behind them
+
+Bodies first, then what holds them: invariant work climbs out of all loops that it lies in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc.control.scan import SCAN
+from graphc.ir import Node, make, origin, rebuild, toposort
+from graphc.ops.outputs import GET
+from graphc.passes.loops.merge import merge
+from graphc.passes.loops.move import moved
+from graphc.passes.loops.prune import prune
+from graphc.region import Region, map_regions
+
+ROUNDS = 8  # a pass may make work for another one, in practice once
+
+
+def simplify_loops(roots: Sequence[Node], known: dict[Region, Region] | None = None) -> list[Node]:
+    """The roots with simpler loops; the same nodes where there is none to simplify."""
+    result = list(roots)
+    if not any([node.op.regions for node in toposort(result)]):
+        return result
+    bodies = {} if known is None else known
+    for _ in range(ROUNDS):
+        before = result
+        result = merge(prune(_in_bodies(result, bodies)))
+        result = _moved(result)
+        if all(a is b for a, b in zip(before, result)):
+            break
+    return result
+
+
+def _in_bodies(roots: Sequence[Node], known: dict[Region, Region]) -> list[Node]:
+    """The roots with simpler bodies."""
+
+    def simpler(region: Region) -> Region:
+        if region not in known:
+            found = region.with_outputs(simplify_loops(region.outputs, known))
+            known[region] = known[found] = found
+        return known[region]
+
+    new: dict[Node, Node] = {}
+    for node in toposort(roots):
+        inputs = tuple([new[i] for i in node.inputs])
+        if node.op.regions and (params := map_regions(node, simpler)) != node.params:
+            with origin(node.site):
+                new[node] = make(node.op, inputs, params)
+        else:
+            new[node] = rebuild(node, inputs)
+    return [new[root] for root in roots]
+
+
+def _moved(roots: Sequence[Node]) -> list[Node]:
+    """The roots with products out of their scans."""
+    new: dict[Node, Node] = {}
+    several: dict[Node, Sequence[Node]] = {}
+    for node in toposort(roots):
+        if node.op is GET and node.inputs[0] in several:
+            new[node] = several[node.inputs[0]][node.params[0]]
+            continue
+        new[node] = rebuild(node, tuple([new[i] for i in node.inputs]))
+        if node.op is SCAN:
+            with origin(node.site):
+                made = moved(new[node])
+            if made is not None:
+                several[node] = made
+    return [new[root] for root in roots]

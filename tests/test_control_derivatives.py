@@ -1,0 +1,139 @@
+"""Loops and branches against their unrolled twins: values, derivatives of orders 1 to 3 in both modes, lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from tests.twins import check
+
+RNG = np.random.default_rng(5)
+W = RNG.normal(size=(3, 3)) * 0.6
+XS = RNG.normal(size=(4, 3))
+H = RNG.normal(size=3)
+
+
+# -- scans ----------------------------------------------------------------------------------------------------------------
+def rnn(L: Any, h: Any, xs: Any, w: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        h = gx.tanh(w @ h + x)
+        return h, gx.sum(h * h)
+
+    return L.scan(step, h, xs)
+
+
+def two_carries(L: Any, h: Any, xs: Any, w: Any) -> Any:
+    """The second carry reaches the result through the first, two turns late; the third is never read."""
+
+    def step(c: Any, x: Any) -> Any:
+        return {"a": gx.sin(c["a"]) + c["b"], "b": c["c"] * x, "c": gx.cos(w @ x), "d": c["d"] * 2 + c["a"]}, None
+
+    return L.scan(step, {"a": h, "b": h * 2, "c": gx.zeros(3), "d": h}, xs)[0]["a"]
+
+
+def reversed_rows(L: Any, h: Any, xs: Any) -> Any:
+    return L.scan(lambda c, x: (c * gx.exp(-x) + x, c * x), h, xs, reverse=True)
+
+
+def counted(L: Any, h: Any, w: Any) -> Any:
+    """The turn, integer and boolean carries."""
+
+    def step(c: Any, _: Any) -> Any:
+        k, even, v = c
+        v = gx.where(even, v * L.turn_index(), v / (k + 1)) + gx.sin(v) @ w
+        return (k + 2, ~even, v), (v[0], k)
+
+    return L.scan(step, (1, True, h), None, 4)
+
+
+def constants(L: Any, h: Any, xs: Any) -> Any:
+    """A carry that is replaced by a row, one that stays, ys that do not depend on the carry, and a captured result."""
+    return L.scan(lambda c, x: ((x, c[1], h * x), (gx.exp(x), h)), (h, h, gx.ones(3)), xs)
+
+
+def nested(L: Any, h: Any, xs: Any, w: Any) -> Any:
+    """A scan in a scan, which captures the carry, the row and the turn of the outer one."""
+
+    def outer(c: Any, x: Any) -> Any:
+        t = L.turn_index()
+        inner = lambda d, y: (gx.tanh(w @ d + c * y * (t + 1)), d * x)
+        d, ys = L.scan(inner, c + x, xs[:2], reverse=True)
+        return d, gx.sum(ys, axis=0)
+
+    return L.scan(outer, h, xs)
+
+
+def rows_of_rows(L: Any, h: Any, xs: Any) -> Any:
+    """map, fori_loop, and a scan over what another has given."""
+    ys = L.map(lambda x: gx.tanh(x * h) * x[0], xs)
+    back = L.scan(lambda c, y: (c * y + 1, c), h, {"y": ys}["y"], reverse=True)[1]
+    return L.fori_loop(1, 4, lambda i, v: v * gx.cos(v * i), gx.sum(back, axis=0))
+
+
+# -- branches and while loops ----------------------------------------------------------------------------------------------
+def branches(L: Any, h: Any, w: Any) -> Any:
+    a = L.cond(h[0] < 0.5, lambda v: {"p": gx.sin(v) @ w, "q": v[0]}, lambda v: {"p": v**3, "q": gx.sum(w) * v[1]}, h)
+    b = L.switch(gx.astype(gx.floor(h[1] * 3), "int64"), [lambda v: v, lambda v: v * v * h, lambda v: gx.exp(v) @ w], a["p"])
+    return a, b
+
+
+def newton(L: Any, h: Any) -> Any:
+    """A root by a while loop with an end."""
+    target = gx.abs(h) + 1
+    return L.while_loop(lambda v: gx.max(gx.abs(v * v - target)) > 1e-3, lambda v: (v + target / v) / 2, target, max_steps=6)
+
+
+def branch_in_scan(L: Any, h: Any, xs: Any, w: Any) -> Any:
+    def step(c: Any, x: Any) -> Any:
+        c = L.cond(gx.sum(c) > 0, lambda c, x: gx.tanh(w @ c) + x, lambda c, x: c * c - x * h, c, x)
+        return c, c[0] * x
+
+    return L.scan(step, h, xs)
+
+
+def while_in_branch_in_scan(L: Any, h: Any, xs: Any) -> Any:
+    def step(c: Any, x: Any) -> Any:
+        grow = lambda c: L.while_loop(lambda v: gx.sum(v * v) < 4, lambda v: v * 1.5 + x, c, 4)
+        c = L.cond(c[0] < x[0], grow, lambda c: gx.sin(c) + x, c)
+        return c, gx.sum(c)
+
+    return L.scan(step, h, xs)
+
+
+def scan_in_while(L: Any, h: Any, xs: Any) -> Any:
+    """With a carry that only counts, and the rows of a scan inside summed."""
+    body = lambda v: (v[0] + 1, L.scan(lambda c, x: (c * 0.5 + x, c * x), v[1], xs)[1][-1])
+    return L.while_loop(lambda v: v[0] < 3, body, (0, h), max_steps=5)[1]
+
+
+PROGRAMS = {
+    "rnn": (rnn, (H, XS, W)),
+    "two_carries": (two_carries, (H, XS, W)),
+    "reversed_rows": (reversed_rows, (H, XS)),
+    "counted": (counted, (H, W)),
+    "constants": (constants, (H, XS)),
+    "nested": (nested, (H, XS[:2], W)),
+    "rows_of_rows": (rows_of_rows, (H, XS[:3])),
+    "branches": (branches, (np.array([0.3, 0.4, -1.0]), W)),
+    "other branches": (branches, (np.array([0.7, 0.9, -1.0]), W)),
+    "newton": (newton, (H,)),
+    "branch_in_scan": (branch_in_scan, (H, XS, W)),
+    "while_in_branch_in_scan": (while_in_branch_in_scan, (H, XS)),
+    "scan_in_while": (scan_in_while, (H, XS[:2])),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_equals_its_twin(name: str) -> None:
+    program, arrays = PROGRAMS[name]
+    check(program, *arrays)
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_short_loops(length: int) -> None:
+    for name in ("rnn", "reversed_rows", "constants", "branch_in_scan"):
+        program, (h, xs, *rest) = PROGRAMS[name]
+        check(program, h, xs[:length], *rest, orders=2, lanes=False)
