@@ -20,6 +20,7 @@ import numpy as np
 from graphc import dims
 from graphc import scalars as sc
 from graphc.control.callback import CALLBACK, Called
+from graphc.control.checkpoint import CHECKPOINT
 from graphc.control.scan import SCAN
 from graphc.control.switch import SWITCH
 from graphc.control.while_loop import WHILE
@@ -73,7 +74,8 @@ def in_place(control: Control, k: int) -> bool:
 def steps_of(control: Control, old: Sequence[int], stored: Mapping[int, int], around: Around) -> list[Step]:
     """The steps; `old`: where the carries lie, with what they begin as; `stored`: where other outputs that are read shall lie."""
     builder = _Builder(control, old, stored, around)
-    return {SCAN: builder.scan, WHILE: builder.while_loop, SWITCH: builder.switch, CALLBACK: builder.call}[control.node.op]()
+    kinds = {SCAN: builder.scan, WHILE: builder.while_loop, SWITCH: builder.switch, CHECKPOINT: builder.again, CALLBACK: builder.call}
+    return kinds[control.node.op]()
 
 
 class _Builder:
@@ -121,10 +123,7 @@ class _Builder:
 
     def switch(self) -> list[Step]:
         given = self._captured(self.control.reads, 0, 1)
-        branches = [
-            tuple(self.around.inside(body, given, [(v, b) for v, (_, b) in zip(body.graph.outputs, sorted(self.stored.items()))], 0, {}))
-            for body in self.control.bodies
-        ]
+        branches = [tuple(self._stored(body, given)) for body in self.control.bodies]
 
         def among(first: int, last: int) -> tuple[Step, ...]:
             """Branches first to last: whether the index is that of the second half or beyond, and so on."""
@@ -134,6 +133,9 @@ class _Builder:
             return (Branch(self.around.home(self.control.asked[middle - 1]), among(middle, last), among(first, middle - 1)),)
 
         return list(among(0, len(branches) - 1))
+
+    def again(self) -> list[Step]:
+        return self._stored(self.control.bodies[0], self._captured(self.control.reads, 0))
 
     def call(self) -> list[Step]:
         types: tuple[TensorType, ...] = self.attrs["types"]
@@ -154,6 +156,11 @@ class _Builder:
             if stand_in is not operand:
                 given[stand_in] = self.around.home(operand)
         return given
+
+    def _stored(self, body: Inside, given: Places) -> list[Step]:
+        """A body that is not in a loop of its own, its values where they are read."""
+        wanted = [(value, buffer) for value, (_, buffer) in zip(body.graph.outputs, sorted(self.stored.items()), strict=True)]
+        return self.around.inside(body, given, wanted, 0, {})
 
     def _row(self, whole: int, dtype: np.dtype, shape: tuple[Size, ...], at: Size, views: list[Step]) -> int:
         """A buffer that is row `at` of another one."""
