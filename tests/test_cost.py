@@ -58,3 +58,11 @@ def test_sizes_by_name() -> None:
         gx.function([], 1.0).cost(n=1)
     fixed = gx.function([gx.vector("x", 3)], 1.0)
     assert fixed.cost()["operations"] == 0
+
+
+def test_a_masked_softmax_and_its_gradient_compute_one_exponential_each() -> None:
+    """The derivative is masked as well, which must not make another exponential of what is not masked."""
+    x, mask = gx.tensor("x", (8, 16)), gx.tensor("mask", (8, 16), "bool")
+    p = gx.softmax(gx.where(mask, x, -np.inf), axis=1)
+    f = gx.function([x, mask], [p, gx.grad(gx.sum(p * p), x)])
+    assert f.cost()["transcendental"] == 8 * 16

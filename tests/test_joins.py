@@ -303,10 +303,13 @@ def sliced(x: Node | np.ndarray, kind: str) -> object:
         return m.sum(x[:3, :2] ** 3) + m.sum(m.sin(x[2:, 1:])) + m.sum(x[1:5, 3:] ** 2) + x[0, 0] * x[5, 3]
     if kind == "strides":
         return m.sum(x[::2] * x[1::2]) + m.sum(m.sin(x[::-1][:2])) + m.sum(x[4:1:-2, ::-3] ** 3) + m.sum(x[0] ** 2) + m.sum(x[1] * x[5])
+    if kind == "interleaved":
+        pairs = m.sum(x[::2] * x[1::2] ** 2) + m.sum(x[:, ::3] * x[:, 0:1]) + m.sum(m.sin(x[1::4, ::2] * x[::4, 1::2]))
+        return pairs + m.sum(x[3::2] ** 2) + m.sum(x[4::2] ** 3) + m.sum(x[:4:3] ** 3) + m.sum(x[2::3] * x[1::3])
     return m.sum(x[:0]) + m.sum(x[6:] ** 2) + m.sum(x[2:3] ** 2) + m.sum(x[3:4] ** 3) + m.sum(x[5:] ** 4)  # empty ones too
 
 
-KINDS = ["heads", "neighbours", "overlapping", "boxes", "strides", "empty"]
+KINDS = ["heads", "neighbours", "overlapping", "boxes", "strides", "interleaved", "empty"]
 
 
 def slope(f: Callable[[np.ndarray], object], x: np.ndarray) -> np.ndarray:
@@ -371,3 +374,76 @@ def test_infinities_stay_where_they_are() -> None:
     cost = gx.sqrt(x[0]) + x[1] ** 2 + gx.log(x[2]) + x[3] ** 3
     got = run([x], gx.grad(cost, x), np.array([0.0, 1.0, 0.0, 2.0]))
     np.testing.assert_array_equal(got, [np.inf, 2.0, np.inf, 12.0])
+
+
+def pads_of(f: Node) -> int:
+    return sum(n.op is PAD for n in toposort([f]))
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 7])
+def test_rows_side_by_side_leave_no_pads(n: int) -> None:
+    """Slices in steps of one length: also where the last row is not full, and where a part is missing."""
+    x = gx.tensor("x", (n, 3))
+    cost = gx.sum(x[::3] ** 2) + gx.sum(gx.sin(x[1::3])) + gx.sum(x[2::3] ** 3)
+    first = gx.grad(cost, x)
+    a = DRAW.normal(size=(n, 3))
+    want = np.empty_like(a)
+    want[::3], want[1::3], want[2::3] = 2 * a[::3], np.cos(a[1::3]), 3 * a[2::3] ** 2
+    assert pads_of(first) == 0
+    np.testing.assert_allclose(run([x], first, a), want, rtol=1e-14)
+    short = gx.grad(gx.sum(x[::3] ** 2) + gx.sum(x[2::3] ** 3), x)  # nothing lies over 1, 4, ..: zeros
+    want[1::3] = 0
+    np.testing.assert_allclose(run([x], short, a), want, rtol=1e-14)
+
+
+def test_symbolic_parts_are_put_together() -> None:
+    """Where it is known in which order they begin and end; also those of no elements."""
+    m = gx.dim("m")
+    x = gx.tensor("x", (2, 3 * m + 1))
+    q, k, v, last = x[:, :m], x[:, m : 2 * m], x[:, 2 * m : 3 * m], x[:, 3 * m]
+    cost = gx.sum(q * k * gx.sin(v)) + gx.sum(last**2)
+    first = gx.grad(cost, x)
+    assert pads_of(first) == 0
+    rows = gx.tensor("rows", (4 * m, 2))
+    second = gx.grad(gx.sum(rows[::4] * rows[1::4] ** 2) + gx.sum(rows[3::4] ** 3), rows)
+    assert pads_of(second) == 0
+    f, g = gx.function([x], first), gx.function([rows], second)
+    for size in (0, 1, 2, 5):
+        a = DRAW.normal(size=(2, 3 * size + 1))
+        q, k, v, last = np.split(a, [size, 2 * size, 3 * size], axis=1)
+        np.testing.assert_allclose(f(a), np.concatenate([k * np.sin(v), q * np.sin(v), q * k * np.cos(v), 2 * last], axis=1), rtol=1e-13)
+        b = DRAW.normal(size=(4 * size, 2))
+        want = np.zeros_like(b)
+        want[::4], want[1::4], want[3::4] = b[1::4] ** 2, 2 * b[::4] * b[1::4], 3 * b[3::4] ** 2
+        np.testing.assert_allclose(g(b), want, rtol=1e-13)
+    apart = gx.tensor("y", ("n", 2))  # whether 1 lies before n - 1 depends on n
+    third = gx.grad(gx.sum(apart[1:] * apart[:-1]) + gx.sum(apart[:1] ** 3), apart)
+    for size in (1, 2, 5):
+        b = DRAW.normal(size=(size, 2))
+        want = np.zeros_like(b)
+        want[1:] += b[:-1]
+        want[:-1] += b[1:]
+        want[:1] += 3 * b[:1] ** 2
+        np.testing.assert_allclose(run([apart], third, b), want, rtol=1e-13)
+
+
+def test_masks_above_slices_are_put_together() -> None:
+    """What is masked stays 0 where the derivative below is infinite, at every order; the masks are joined as their values are."""
+    x = gx.tensor("x", (2, 12))
+    y = gx.sqrt(x)
+    masked = [gx.where(p > 0.5, p**k, 0) for k, p in enumerate([y[:, 3 * k : 3 * k + 3] for k in range(4)], start=2)]
+    first = gx.grad(sum(gx.sum(z) for z in masked), x)
+    second = gx.grad(gx.sum(first), x)
+    assert pads_of(first) == 0
+    a = DRAW.uniform(0, 2, size=(2, 12))
+    a[:, ::2] = 0
+    power = np.repeat([2, 3, 4, 5], 3)
+    taken = np.sqrt(a) > 0.5
+    safe = np.where(taken, a, 1)
+    want = np.where(taken, power / 2 * safe ** (power / 2 - 1), 0)
+    again = np.where(taken, power / 2 * (power / 2 - 1) * safe ** (power / 2 - 2), 0)
+    got = gx.function([x], [first, second], mode="verify")(a)
+    np.testing.assert_allclose(got[0], want, rtol=1e-13)
+    np.testing.assert_allclose(got[1], again, rtol=1e-12, atol=1e-14)
+    both = gx.grad(gx.sum(gx.where(y > 0.5, y, 0)) + gx.sum(gx.where(y > 0.5, 0, y)), x)  # the two branches: nothing is masked
+    np.testing.assert_array_equal(run([x], both, np.zeros((2, 12))), np.full((2, 12), np.inf))

@@ -18,6 +18,7 @@ from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH, coefficients, error, expand, reduction
 from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
+from graphc.ops.registry import OPS
 from graphc.scalars import Scalar
 from graphc.target import Target
 from tests import ulp
@@ -223,6 +224,17 @@ def test_a_value_and_its_derivative_share_their_work(pair: tuple[str, str]) -> N
         value, both = body([pair[0]], dtype), body(list(pair), dtype)
         assert len(both) - len(value) <= extra, len(both) - len(value)
         assert sum(s.op == "div" for s in both) <= quotients
+
+
+def test_rows_of_a_family_are_computed_together() -> None:
+    """Where the argument is at hand, so that the derivative is stored and not what it is computed from."""
+    seen = set()
+    for op in OPS.values():
+        if op.elementwise and op.row is not None and op.arity == 1 and "f" in op.row.kinds:
+            made = op.row.emit(sc, sc.arg(0, float64))
+            assert op.traits.together == sc.TOGETHER.get(made.op), op.name
+            seen.add(made.op)
+    assert seen >= sc.TOGETHER.keys()
 
 
 def test_functions_of_half_an_argument_share_its_exponential() -> None:

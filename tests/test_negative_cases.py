@@ -118,6 +118,7 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
         lambda: gx.where(x > 0, gx.where(x >= 0, 1.0, 2.0), gx.where(x < 0, 3.0, 4.0)),  # at nan and 0 neither is known
         lambda: gx.where(x > 0, gx.cumsum(gx.where(x > 0, x, 0.0), axis=1), 0.0),  # other elements are seen too
         lambda: gx.where(x == y[:, None][:3], gx.where(x != w.T, 1.0, 2.0), 0.0),  # a test of other operands
+        lambda: gx.where(x > 0, gx.exp(gx.where(x > 0, x, 0.0)), 0.0),  # others may read the exponential, which would be computed twice
     ],
     "division by what is repeated": [lambda: x / ROW, lambda: x / gx.broadcast_to(gx.square(y), (3, 4))],  # 1 / y may overflow
     "log before a view": [lambda: gx.log(w.T), lambda: gx.log((w + 1).T)],

@@ -14,8 +14,6 @@ from graphc.dtypes import float64
 from graphc.program import Branch, Kernel, Launch, Loop, Program, Step
 from graphc.scalars import Scalar
 
-UNKNOWN = 1 << 16  # turns of a loop whose end only the data tell: so many that the GIL is released, as they may be more
-
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
 Known = tuple[tuple[Symbol, Size], ...]
@@ -31,8 +29,9 @@ def kernel_work(kernel: Kernel) -> Work:
         each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
         total[size] = total.get(size, 0.0) + each
     for loops, values in () if kernel.code is None else kernel.code.by_loops():
-        endless = [loop for loop in loops if loop.extent is None]
-        size = dims.product([loop.extent for loop in loops if loop.extent is not None]) * (UNKNOWN if endless else 1)
+        # a loop that asks a condition is taken to end soon: where it does not, the call is left, and goes on as a long one
+        known = [loop.extent for loop in loops if loop.condition is None and loop.extent is not None]
+        size = dims.product(known)
         total[size] = total.get(size, 0.0) + serial_nanoseconds(values)
     return total
 

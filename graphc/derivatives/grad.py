@@ -35,7 +35,7 @@ from graphc.ir import Node, origin, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import derived
 from graphc.ops.outputs import GET, listed, outputs
-from graphc.ops.overlay import total
+from graphc.ops.overlay import any_of, positive, total
 from graphc.ops.spread import astype
 from graphc.tree import Tree
 
@@ -264,10 +264,7 @@ def no_derivative(node: Node) -> NoReturn:
 
 
 def _sum(parts: Sequence[Cotangent]) -> Cotangent:
-    mask = parts[0].mask
-    for part in parts[1:]:
-        mask = None if mask is None or part.mask is None else _either(mask, part.mask)
-    return Cotangent(total([part.value for part in parts]), mask)
+    return Cotangent(total([part.value for part in parts]), _any([part.mask for part in parts]))
 
 
 def _transposed(node: Node, totals: Sequence[Cotangent | None], wanted: AbstractSet[Node]) -> list[Cotangent | None]:
@@ -319,11 +316,13 @@ def _each(values: Values) -> tuple[Node | None, ...]:
     return values if isinstance(values, tuple) else (values,)
 
 
-def _either(a: Node, b: Node) -> Node | None:
-    if a is b:
-        return a
-    invert = FUNCTIONS["logical_not"]
-    return None if invert(a) is b or invert(b) is a else a | b  # the two branches of a `where` together: nothing is masked
+def _any(masks: Sequence[Node | None]) -> Node | None:
+    """Where one of the masks is True; None where one is not known, or two are the branches of a `where`: nothing is masked."""
+    several = dict.fromkeys(masks)
+    known = [m for m in several if m is not None]
+    if len(known) < len(several) or (len(known) > 1 and any([FUNCTIONS["logical_not"](m) in several for m in known])):
+        return None
+    return any_of(known)
 
 
 def _both(a: Node | None, b: Node | None) -> Node | None:
@@ -345,5 +344,5 @@ def _carried(node: Node, ones: Values, out: Values, new: Sequence[Node | None]) 
         if shadow is None or (selects is None and not operands.isdisjoint(toposort([shadow], stop=held))):
             masks.append(None)
         else:
-            masks.append(shadow > 0)
+            masks.append(positive(shadow))
     return masks

@@ -93,7 +93,10 @@ def cast_of_cast(node: Node) -> Node | None:
 
 
 def choice_under_choice(node: Node) -> Node | None:
-    """where(m, f(where(m, a, b)), g(where(m, c, d))) -> where(m, f(a), g(d)): f, g elementwise, m or its negation below."""
+    """where(m, f(where(m, a, b)), g(where(m, c, d))) -> where(m, f(a), g(d)): f, g elementwise, m or its negation below.
+
+    f and g are cheap: the exponentials of a masked softmax, which its derivative reads under the mask, would be computed a second time.
+    """
     mask, taken, other = node.inputs
     new = _Assuming(mask, True).of(taken), _Assuming(mask, False).of(other)
     return None if new[0] is taken and new[1] is other else make(SELECT, (mask, *new))
@@ -125,7 +128,7 @@ class _Assuming:
                 return node
             inner = _Assuming(self.mask.inputs[0], self.value).of(node.inputs[0], level)
             return node if inner is node.inputs[0] else make(BROADCAST, (inner,), params(node))
-        if not node.op.elementwise:
+        if not node.op.elementwise or (node.op.costly and not node.op.traits.instruction):
             return node
         inputs = tuple([self.of(i, level + 1) for i in node.inputs])
         return node if all(map(is_, inputs, node.inputs)) else make(node.op, inputs, node.params)
