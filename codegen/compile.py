@@ -21,6 +21,7 @@ from graphc.options import Options
 from graphc.program import Kernel, Launch, Loop, Program, Step
 
 SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
+FEW_PARTS = 8  # of `run`, each called at one place: more are left as functions, as LLVM's time is super-linear in the length of one
 
 
 class _Entry(Protocol):
@@ -51,8 +52,8 @@ def write_module(
             teams[kernel] = team
         unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function()))
     parts = Control(Contents(unit, program, frame_of(program), names, teams, threads)).write()
-    if len(parts) == 1:
-        unit.module.add(_inlined_if_short(unit.module.functions["part0"]))
+    for part in parts if len(parts) <= FEW_PARTS else ():
+        unit.module.add(_inlined_if_short(unit.module.functions[part]))
     if entry is not None:
         for function in entry(unit).functions():
             unit.module.add(function)

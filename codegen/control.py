@@ -9,6 +9,7 @@ for turn in n:               store 0 to the counter          The counters lie in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphc import dims
 from graphc.codegen.frame import FINISHED
@@ -102,8 +103,8 @@ class Control:
         return self.names - 1
 
     def asked(self, name: str, function: Function) -> str:
-        """The value of a function of its own."""
-        self.module.add(function)
+        """The value of a function of its own, for which LLVM puts its few instructions."""
+        self.module.add(replace(function, attributes=("alwaysinline",)))
         self.lines.append(f"  %{name} = call i64 @{name}(ptr %slots, ptr %sizes)")
         return f"%{name}"
 

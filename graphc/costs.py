@@ -79,6 +79,7 @@ def nanoseconds(body: Scalar) -> float:
 
 
 CYCLE_NS = 0.3
+LONG_STRETCH = 1 << 20  # ns: scalar code that may take longer stops so often, for the user may have interrupted it
 
 
 def serial_nanoseconds(bodies: Iterable[Scalar]) -> float:

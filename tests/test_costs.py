@@ -7,20 +7,23 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-import graphc.ops  # noqa: F401
+import graphc as gx
+import graphc.ops
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH as FUNCTIONS
 from graphc.codegen.mathlib import expand
 from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work
-from graphc.codegen.strategy.loops import column_tile
+from graphc.codegen.strategy.loops import abreast, column_tile
 from graphc.codegen.target import named
 from graphc.costs import COSTS, MATH, MULTIPLY_ADD_NS, Kind, cost, instructions, is_dear, limits, nanoseconds
 from graphc.dtypes import float32, float64
 from graphc.operators import FUNCTIONS as FUNCTIONS_OF_NODES
 from graphc.ops.registry import tensor
+from graphc.program import Axis, Branch, Kernel, Operand, Stage, Store, launches, loop_index
 from tests.loop_eval import run_scalar
+from tests.stages import assembled
 from tests.test_contract_kernels import program
 
 OWN_OF_MATHLIB = {"ldexp", "rare", "detour"}  # only expansions hold them
@@ -75,11 +78,48 @@ def test_accumulators_of_columns_take_half_the_registers(name: str, reductions: 
         assert reductions * tile.rows * (tile.lanes // lanes) <= max(target.registers // 2, reductions)
 
 
+@pytest.mark.parametrize("name", ["x86-64", "x86-64-v3", "x86-64-v4", "aarch64"])
+def test_chains_run_abreast_and_what_does_not_wait_alone(name: str) -> None:
+    """A chain of 64 multiply-adds waits for itself; 64 chains of one have enough to do meanwhile. A short axis has no room for either."""
+    target, chain = named(name), X
+    for _ in range(64):
+        chain = sc.fma(chain, X, X)
+    lanes = target.lanes(float64)
+    assert abreast([chain], 1000, lanes, target) > 1 == abreast([chain], lanes, lanes, target)
+    assert abreast([chain], 2 * lanes, lanes, target) == 2
+    assert abreast([sc.fma(sc.arg(k, float64), X, X) for k in range(64)], 1000, lanes, target) == 1
+    split = [chain, sc.fma(sc.local(0, (), float64), X, X)]  # the second body waits for the first
+    assert abreast(split, 1000, lanes, target) == abreast([chain], 1000, lanes, target)
+
+
 def test_estimates_ask_the_table() -> None:
     x = tensor("x", (1000,))
     (kernel,) = program((x,), (x + 1.0,)).kernels()
     (work,) = kernel_work(kernel).items()
     assert work == (1000, pytest.approx(nanoseconds(kernel.stages[0].body)))
+
+
+@pytest.mark.parametrize("columns", [(), (8,)])
+def test_chunks_are_as_long_as_the_loop_they_cut_up(columns: tuple[int, ...]) -> None:
+    """A grid of chunks counts as the whole kernel beside it: what is done does not depend on how it is shared."""
+    n = dims.dim("n")
+    x = gx.tensor("x", (n, *columns))
+    (branch,) = assembled([x], [gx.sum(x * x, axis=0)]).steps
+    assert isinstance(branch, Branch)
+    (whole,), (chunks, *_) = ([s.kernel for s in launches(steps)] for steps in branch.inner)
+    ((size, each),) = kernel_work(whole).items()
+    assert size == (8 * n if columns else n)
+    assert kernel_work(chunks) == {size: pytest.approx(each)}
+
+
+def test_lengths_that_are_no_chunks_count_as_the_first() -> None:
+    """min(c, n - d*i) with another d, and a length that only resembles one."""
+    n, i, r = dims.dim("n"), loop_index(0), loop_index(0, "r")
+    four = dims.minimum(4, n)
+    for length, want in ((dims.minimum(4, n - 3 * i), four), (n - i, n), (2 * dims.minimum(4, n - 4 * i), 2 * four)):
+        stage = Stage((), sc.const(1.0, float64), float64, (Axis(r, length),), "sum", (Store(0, (sc.index(i),)),))
+        kernel = Kernel((Axis(i, n),), (stage,), (Operand(float64, (n,), True),))
+        assert list(kernel_work(kernel)) == [n * want]
 
 
 def test_work_in_double_is_the_work_for_any_sizes() -> None:

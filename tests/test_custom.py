@@ -21,9 +21,11 @@ POINT = {X: np.array([0.5, -1.5, 2.0]), Y: np.array([1.0, 2.0, -0.5])}
 
 
 def value(*nodes: Node, env: dict[Any, Any] | None = None) -> list[np.ndarray]:
-    """The values, as they are, prepared and inlined: all the same."""
+    """The values, as they are, prepared, inlined, and as native code: all the same."""
     env = POINT if env is None else env
     found = evaluate(nodes, env)
+    for a, b in zip(found, gx.function(list(env), list(nodes), mode="verify")(*env.values())):
+        np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-13)
     for other in (prepare(nodes), inlined(nodes)):
         for a, b in zip(found, evaluate(other, env)):
             np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-14)

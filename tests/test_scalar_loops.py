@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,17 +11,20 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc import dims
 from graphc.costs import Limits
 from graphc.passes.fusion.scalar_loops import scalar_code
+from graphc.program import Loop, launches
 
 FLOATS = ("float32", "float64")
 EXTREMES = np.array([0.0, -0.0, 1.5, -2.0, np.inf, -np.inf, np.nan, 1e-310])
 
 
 def compiled(inputs: Any, outputs: Any) -> Any:
-    """The function, with every stage verified; loops and branches are kernels, not steps."""
+    """The function, with every stage verified; loops and branches are kernels, or long ones stretches of a kernel."""
     f = gx.function(inputs, outputs, mode="verify")
-    assert not any(step.inner for step in f._native().program.numbered)
+    for step in f._native().program.steps:
+        assert not step.inner or (isinstance(step, Loop) and [s.kernel.kind for s in launches(step.steps)] == ["scalar"])
     return f
 
 
@@ -122,10 +127,10 @@ def test_functions_in_turns(name: str, dtype: str) -> None:
 
 def test_what_nobody_reads_is_not_stored() -> None:
     x, c = gx.tensor("x", ("n",)), gx.tensor("c")
-    last, _ = gx.scan(lambda s, t: (s + t, s * t), c, x)
+    last, _ = gx.scan(lambda s, t: (0.5 * s + t, s * t), c, x)
     f = compiled([c, x], [last])
-    assert f.memory(n=1000)["arena"] == 0
-    assert f(np.array(1.0), np.ones(10))[0] == 11.0
+    assert f.memory(n=1000)["arena"] <= 128
+    assert f(np.array(1.0), np.ones(10))[0] == 2.0 - 2.0**-10
 
 
 # -- while loops --------------------------------------------------------------------------------------------------------
@@ -162,7 +167,7 @@ def test_loops_inside_loops() -> None:
 
     def turn(s: Any, row: Any) -> tuple[Any, Any]:
         once = inner(s, row)
-        halved = gx.while_loop(lambda v: abs(v) > 0.1, lambda v: v * 0.5, once)
+        halved = gx.while_loop(lambda v: abs(v) > 0.1, lambda v: v * 0.5, once, max_steps=60)
         return once + halved, (halved, s)
 
     last, ys = gx.scan(turn, c, x, reverse=True)
@@ -188,7 +193,7 @@ def test_branches_in_turns(cheap: bool) -> None:
 
 def test_a_branch_by_itself() -> None:
     x, i = gx.tensor("x"), gx.tensor("i", (), "int32")
-    longer = lambda u: gx.while_loop(lambda v: v < 10.0, lambda v: 2 * v + 1, u)
+    longer = lambda u: gx.while_loop(lambda v: v < 10.0, lambda v: 2 * v + 1, u, max_steps=40)
     (y,) = [gx.switch(i, [lambda u: gx.sin(u), longer, lambda u: gx.exp(gx.sin(u) * gx.log(u * u + 2))], x)]
     agree([i, x], [y], *[(np.int32(k), np.array(v)) for k in (-5, 0, 1, 2, 7) for v in (0.5, -0.25, 3.0)])
 
@@ -201,3 +206,76 @@ def test_long_bodies_are_no_scalar_code() -> None:
     n = gx.tensor("n", ("n",))
     last, _ = gx.scan(lambda s, _: (s * 2, None), n, None, length=4)
     assert scalar_code(last.inputs[0], Limits()) is None
+
+
+# -- long ones --------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("unroll", [1, 3])
+def test_stretches_meet(reverse: bool, unroll: int) -> None:
+    """Lengths around one and two stretches, of which a turn must neither be missing nor done twice."""
+    x, c = gx.tensor("x", ("n", 2)), gx.tensor("c", (), "int64")
+    (a, b), ys = gx.scan(
+        lambda s, t: ((s[0] ^ gx.turn_index() * 5, gx.maximum(s[1], t[0])), (s[0], gx.stack([t[1], s[1]]))), (c, 0.25), x,
+        reverse=reverse, unroll=unroll,
+    )  # fmt: skip
+    f = agree([c, x], [a, b, *ys])
+    (loop,) = [step for step in f._native().program.steps if step.inner]
+    n = dims.symbols(x.shape[0])
+    size = dims.evaluate(loop.lengths[0][1], {s: 1 << 40 if s in n else 0 for s in dims.symbols(loop.lengths[0][1])})
+    for count in (size - 1, size, size + 1, 2 * size, 2 * size + 5):
+        data, order = np.random.default_rng(1).normal(size=(count, 2)), np.arange(count)[:: -1 if reverse else 1]
+        u = np.bitwise_xor.accumulate(np.concatenate([[7], order * 5]))
+        v = np.maximum.accumulate(np.concatenate([[0.25], data[order, 0]]))
+        have = f(np.array(7), data)
+        assert have[0] == u[-1] and have[1] == v[-1]
+        np.testing.assert_array_equal(have[2][order], u[:-1])
+        np.testing.assert_array_equal(have[3][order], np.stack([data[order, 1], v[:-1]], axis=1))
+
+
+def test_while_of_many_stretches() -> None:
+    k = gx.tensor("k", (), "int64")
+    step = lambda v: (v[0] + 1, v[1] * 3 + gx.turn_index())
+    i, h = gx.while_loop(lambda v: v[0] < k, step, (np.int64(0), np.int64(1)))
+    j, _ = gx.while_loop(lambda v: v[0] < k, step, (np.int64(0), np.int64(1)), max_steps=1_500_001)
+    f = compiled([k], [i, h])
+    g = compiled([k], [j])
+    for n in (0, 1, 65535, 65536, 131072, 1_048_576, 1_500_000, 1_500_001, 3_000_000):
+        assert f(np.array(n))[0] == n
+        assert g(np.array(n))[0] == min(n, 1_500_001)
+    want = 1
+    for t in range(200_000):
+        want = (want * 3 + t) % (1 << 64)
+    assert f(np.array(200_000))[1] == want - (1 << 64 if want >= 1 << 63 else 0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+@pytest.mark.parametrize("endless", [True, False])
+def test_a_long_loop_can_be_interrupted(endless: bool) -> None:
+    """Within a moment, with state untouched and the function usable again."""
+    state, k = gx.shared(1.0, "state"), gx.tensor("k")
+    if endless:
+        new = gx.while_loop(lambda s: s < k, lambda s: s * 0.5 + 0.5, state)
+    else:
+        new = gx.scan(lambda s, _: (s * 0.5 + k, None), state, None, length=10**11)[0]
+    f = gx.function([k], new, updates={state: new})
+
+    class Stop(Exception):
+        pass
+
+    def stop(*_: Any) -> None:
+        raise Stop
+
+    old = signal.signal(signal.SIGALRM, stop)
+    try:
+        for _ in range(2):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            start = time.perf_counter()
+            with pytest.raises(Stop):
+                f(np.array(2.0))
+            assert time.perf_counter() - start < 5.0  # some 0.12 s on a machine that does nothing else
+            assert state.get_value() == 1.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    if endless:
+        assert f(np.array(0.5)) == 1.0

@@ -9,12 +9,10 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.values import size_scalar
 from graphc.costs import MULTIPLY_ADD_NS, nanoseconds, serial_nanoseconds
-from graphc.dims import Size, Symbol
+from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import float64
-from graphc.program import Branch, Kernel, Launch, Loop, Program, Step
+from graphc.program import Axis, Branch, Kernel, Launch, Loop, Program, Step
 from graphc.scalars import Scalar
-
-UNKNOWN = 1 << 16  # turns of a loop whose end only the data tell: so many that the GIL is released, as they may be more
 
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
@@ -22,17 +20,42 @@ Known = tuple[tuple[Symbol, Size], ...]
 """What sizes that loops bind come to."""
 
 
+def _points(axes: Sequence[Axis]) -> Size:
+    """Turns of nested loops. Chunks of c turns, of the length min(c, n - c*i), are as long as the loop of n turns that they cut up."""
+    extents = {a.index: a.extent for a in axes}
+    for axis in axes:
+        for chunk in [a for a in axes if dims.symbols(a.index) <= dims.symbols(axis.extent)]:
+            whole = _cut_up(axis.extent, chunk.index)
+            if whole is not None:
+                extents[axis.index], extents[chunk.index] = whole, 1
+    size = dims.product(list(extents.values()))
+    return dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # any others are as long as the first
+
+
+def _cut_up(extent: Size, chunk: Dim) -> Size | None:
+    """n, of an extent min(c, n - c*chunk)."""
+    symbol, atoms = dims.as_symbol(chunk), extent.terms[0][0] if isinstance(extent, Dim) and len(extent.terms) == 1 else ()
+    call = atoms[0][0] if len(atoms) == 1 else None
+    if symbol is None or not isinstance(call, dims.Call) or call.fn != "min" or extent != dims.minimum(*call.args):
+        return None
+    for step, rest in (call.args, call.args[::-1]):
+        split = dims.affine(rest, symbol)
+        if split is not None and split[0] == -step:
+            return split[1]
+    return None
+
+
 def kernel_work(kernel: Kernel) -> Work:
     """What one launch takes on one thread."""
     total: Work = {}
     for stage in kernel.stages:
-        size = dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)])
-        size = dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # every chunk is as long as the first
+        size = _points((*kernel.axes, *stage.axes, *stage.reduce))
         each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
         total[size] = total.get(size, 0.0) + each
     for loops, values in () if kernel.code is None else kernel.code.by_loops():
-        endless = [loop for loop in loops if loop.extent is None]
-        size = dims.product([loop.extent for loop in loops if loop.extent is not None]) * (UNKNOWN if endless else 1)
+        # a loop that asks a condition is taken to end soon: where it does not, the call is left, and goes on as a long one
+        known = [loop.extent for loop in loops if loop.condition is None and loop.extent is not None]
+        size = dims.product(known)
         total[size] = total.get(size, 0.0) + serial_nanoseconds(values)
     return total
 

@@ -21,9 +21,11 @@ from graphc.passes.fusion.bodies import stored_operands
 from graphc.passes.fusion.cluster import Cluster, Control, Fused, Inside
 from graphc.passes.fusion.control_steps import Places, carries, in_place, steps_of
 from graphc.passes.fusion.loop_order import own_index, squeezed
+from graphc.passes.fusion.scalar_steps import scalar_steps
 from graphc.passes.fusion.several import checked_indices
 from graphc.passes.fusion.stages import Slots, StageBuilder
-from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Put, ScalarCode, Stage, Step, Store, loop_index
+from graphc.passes.rewriting.views import lies_in
+from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, View, loop_index
 from graphc.scalars import Scalar, replace_leaves
 
 
@@ -182,6 +184,16 @@ class _Assembler:
             self.storage[node] = self.buffer(Buffer(node.dtype, node.shape, role, index, alias=base))
         return self.storage[node] if node in self.storage else self._leaf(node)
 
+    def operand(self, node: Node) -> int:
+        """The buffer of a value that may be a piece of another one, of which it becomes a view."""
+        base, offset = lies_in(node)
+        if base is not node and node not in self.storage:
+            whole = self.home(base)
+            role, index = self.role_of(whole)
+            self.storage[node] = self.buffer(Buffer(node.dtype, node.shape, role, index, alias=whole))
+            self.steps.append(View(self.storage[node], offset))
+        return self.home(node)
+
     def _readers(self, node: Node) -> int:
         """How many read a value, outputs and views among them; a loop that begins with it twice counts twice."""
         if self.read_by is None:
@@ -222,20 +234,22 @@ class _Assembler:
     # -- one cluster ---------------------------------------------------------------------------------------------
     def _launch(self, cluster: Cluster) -> None:
         slots = Slots()
-        stages: Sequence[Stage] = ()
-        code = None if cluster.code is None else self._code(cluster, cluster.code, slots)
-        if code is not None:
-            pass
-        elif cluster.kind == "scatter":
+        if cluster.code is not None:
+            self.steps += scalar_steps(cluster, self.fused.values, self.stored_in, self)
+            return
+        if cluster.kind == "scatter":
             stages = self._scatter(cluster, slots)
         else:
             parts = [m.node for m in cluster.members if m.node in self.fused.pieces]
             pieces = {node: [(self.storage[p.whole], p) for p in self.fused.pieces[node]] for node in parts}
             stages = StageBuilder(cluster, slots, self._load(slots), self.stored_in, pieces, self.buffer).build()
         axes = tuple([Axis(loop_index(p), s) for p, s in enumerate(cluster.domain[: cluster.depth])])
-        kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind, code=code)
+        kernel = Kernel(axes, tuple(stages), tuple(slots.operands), cluster.kind)
+        self.steps.append(self.launch(kernel, slots.buffers, [m.node for m in cluster.members]))
+
+    def launch(self, kernel: Kernel, buffers: Sequence[int], nodes: Sequence[Node]) -> Launch:
         kernel = self.tables.kernels.setdefault(kernel, kernel)  # equal ones are the same object: whoever looks one up compares no bodies
-        self.steps.append(Launch(kernel, tuple(slots.buffers), tuple([m.node for m in cluster.members])))
+        return Launch(kernel, tuple(buffers), tuple(nodes))
 
     def _load(self, slots: Slots) -> Callable[[Scalar, tuple[Scalar, ...]], Scalar]:
         def load(s: Scalar, args: tuple[Scalar, ...]) -> Scalar:
@@ -245,21 +259,6 @@ class _Assembler:
             return sc.load(slot, args[:-1] if masked else args, s.dtype, args[-1] if masked else None)
 
         return load
-
-    def _code(self, cluster: Cluster, code: ScalarCode, slots: Slots) -> ScalarCode:
-        """Scalar code over operands; what nobody reads is not stored."""
-        load, known = self._load(slots), dict[Scalar, Scalar]()
-        leaf = lambda s, args: load(s, args) if s.op == "load" else None
-
-        def operands(s: Scalar) -> Scalar:
-            return replace_leaves(s, leaf, known=known)
-
-        def stored(put: Put) -> tuple[Put, ...]:
-            node = cluster.members[put.slot].node
-            at, value = tuple(map(operands, put.at)), operands(put.value)
-            return tuple([Put(slots.slot(b, node.dtype, node.shape, True), at, value) for b in self.stored_in.get(node, ())])
-
-        return code.mapped(operands, stored)
 
     def _scatter(self, cluster: Cluster, slots: Slots) -> list[Stage]:
         node, load = cluster.members[0].node, self._load(slots)

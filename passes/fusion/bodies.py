@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from graphc.control.callback import CALLBACK
+from graphc.control.checkpoint import CHECKPOINT
 from graphc.control.scan import SCAN
 from graphc.control.switch import SWITCH
 from graphc.control.while_loop import WHILE
@@ -22,6 +23,7 @@ from graphc.ops.outputs import GET
 from graphc.ops.registry import CONSTANT, DIM, INPUT, asarray, constant, variable
 from graphc.ops.spread import CAST
 from graphc.passes.fusion.cluster import Control, Fused, Inside
+from graphc.passes.rewriting.views import lies_in
 from graphc.program import loop_counter
 from graphc.region import Region, everywhere
 from graphc.types import TensorType
@@ -35,7 +37,7 @@ def control(node: Node, gets: Mapping[int, Node], depth: int, fuse: Fuse) -> Con
     make = _MAKERS.get(node.op)
     if make is None:
         fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
-    inner = depth if node.op is SWITCH else depth + 1
+    inner = depth + (node.op in (SCAN, WHILE))
     return make(node, gets, loop_counter(depth), lambda graph: fuse(graph, inner))
 
 
@@ -55,8 +57,10 @@ def asked(node: Node) -> tuple[Node, ...]:
 
 
 def stored_operands(node: Node) -> tuple[Node, ...]:
-    """What must have a place in memory before the node runs."""
-    return (*asked(node), *node.inputs[1:]) if node.op is SWITCH else node.inputs
+    """What must have a place in memory before the node runs: what its operands lie in, but for carries, which get places of their own."""
+    count = node.attrs.get("carries", 0)
+    first = 1 if node.op is SWITCH else 0
+    return (*asked(node), *node.inputs[first:count], *[lies_in(i)[0] for i in node.inputs[max(first, count) :]])
 
 
 def _scan(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> Control:
@@ -96,12 +100,20 @@ def _switch(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> 
     return Control(node, gets, reads, tuple([_inside(made, reads, fuse) for made in kept]), asked(node))
 
 
+def _checkpoint(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> Control:
+    """A body apart from the graph around: what it computes again is not taken from there."""
+    body: Region = node.attrs["body"]
+    reads = _stand_ins(body.types, node.inputs, 0)
+    made = body(*reads)
+    return Control(node, gets, reads, (_inside([made[k] for k in sorted(gets)], reads, fuse),))
+
+
 def _callback(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> Control:
     return Control(node, gets, (), ())
 
 
 _MAKERS: dict[object, Callable[[Node, Mapping[int, Node], Dim, Inner], Control]] = {
-    SCAN: _scan, WHILE: _while, SWITCH: _switch, CALLBACK: _callback,
+    SCAN: _scan, WHILE: _while, SWITCH: _switch, CHECKPOINT: _checkpoint, CALLBACK: _callback,
 }  # fmt: skip
 
 

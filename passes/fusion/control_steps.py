@@ -20,6 +20,7 @@ import numpy as np
 from graphc import dims
 from graphc import scalars as sc
 from graphc.control.callback import CALLBACK, Called
+from graphc.control.checkpoint import CHECKPOINT
 from graphc.control.scan import SCAN
 from graphc.control.switch import SWITCH
 from graphc.control.while_loop import WHILE
@@ -52,6 +53,10 @@ class Around(Protocol):
         """The buffer that a value is read from."""
         ...
 
+    def operand(self, node: Node) -> int:
+        """The buffer of a value that may be a piece of another one, of which it becomes a view."""
+        ...
+
     def inside(self, body: Inside, given: Places, wanted: Sequence[tuple[Node, int]], deeper: int, built: Places) -> list[Step]:
         """The steps of a body inside `deeper` more loops.
 
@@ -73,7 +78,8 @@ def in_place(control: Control, k: int) -> bool:
 def steps_of(control: Control, old: Sequence[int], stored: Mapping[int, int], around: Around) -> list[Step]:
     """The steps; `old`: where the carries lie, with what they begin as; `stored`: where other outputs that are read shall lie."""
     builder = _Builder(control, old, stored, around)
-    return {SCAN: builder.scan, WHILE: builder.while_loop, SWITCH: builder.switch, CALLBACK: builder.call}[control.node.op]()
+    kinds = {SCAN: builder.scan, WHILE: builder.while_loop, SWITCH: builder.switch, CHECKPOINT: builder.again, CALLBACK: builder.call}
+    return kinds[control.node.op]()
 
 
 class _Builder:
@@ -87,7 +93,7 @@ class _Builder:
         at: Size = turn.attrs["dim"] if turn.op is DIM else turn.attrs["value"].array.item()
         given, views = self._captured(reads, rows.stop), list[Step]()
         for stand_in, sequence in zip(reads[rows], self.node.inputs[rows], strict=True):
-            given[stand_in] = self._row(self.around.home(sequence), stand_in.dtype, stand_in.shape, at, views)
+            given[stand_in] = self._row(self.around.operand(sequence), stand_in.dtype, stand_in.shape, at, views)
         made = self.control.bodies[0].graph.outputs
         pairs, wanted, built = self._carry(self.control.bodies[0], made[len(self.stored) :])
         for (_, y), value in zip(sorted(self.stored.items()), made):
@@ -121,10 +127,7 @@ class _Builder:
 
     def switch(self) -> list[Step]:
         given = self._captured(self.control.reads, 0, 1)
-        branches = [
-            tuple(self.around.inside(body, given, [(v, b) for v, (_, b) in zip(body.graph.outputs, sorted(self.stored.items()))], 0, {}))
-            for body in self.control.bodies
-        ]
+        branches = [tuple(self._stored(body, given)) for body in self.control.bodies]
 
         def among(first: int, last: int) -> tuple[Step, ...]:
             """Branches first to last: whether the index is that of the second half or beyond, and so on."""
@@ -135,11 +138,14 @@ class _Builder:
 
         return list(among(0, len(branches) - 1))
 
+    def again(self) -> list[Step]:
+        return self._stored(self.control.bodies[0], self._captured(self.control.reads, 0))
+
     def call(self) -> list[Step]:
         types: tuple[TensorType, ...] = self.attrs["types"]
         unread = {k: self.around.buffer(Buffer(t.dtype, t.shape, "arena")) for k, t in enumerate(types) if k not in self.stored}
         results = [unread[k] if k in unread else self.stored[k] for k in range(len(types))]
-        arguments = tuple([self.around.home(i) for i in self.node.inputs])
+        arguments = tuple([self.around.operand(i) for i in self.node.inputs])
         return [HostCall(Called(self.attrs["host"], types), arguments, tuple(results), self.node)]
 
     # -- pieces ---------------------------------------------------------------------------------------------------
@@ -152,8 +158,13 @@ class _Builder:
         given = dict(zip(reads, self.old))
         for stand_in, operand in zip(reads[first:], self.node.inputs[skipped + first :], strict=True):
             if stand_in is not operand:
-                given[stand_in] = self.around.home(operand)
+                given[stand_in] = self.around.operand(operand)
         return given
+
+    def _stored(self, body: Inside, given: Places) -> list[Step]:
+        """A body that is not in a loop of its own, its values where they are read."""
+        wanted = [(value, buffer) for value, (_, buffer) in zip(body.graph.outputs, sorted(self.stored.items()), strict=True)]
+        return self.around.inside(body, given, wanted, 0, {})
 
     def _row(self, whole: int, dtype: np.dtype, shape: tuple[Size, ...], at: Size, views: list[Step]) -> int:
         """A buffer that is row `at` of another one."""

@@ -76,12 +76,20 @@ class _Fuser:
         for node in self.order:
             if node in self.fused.home:
                 continue
-            self.latest[node] = max(map(self.latest.__getitem__, operands(node)), default=-1)
+            self.latest[node] = self._newest(node)
             if node.op.traits.leaf is None and node not in self.onward and not self._virtual(node):
                 self._place(node)
                 for twin in twins.get(node, ()):
                     self._beside(node, twin)
         return self.fused
+
+    def _newest(self, node: Node) -> int:
+        """The newest cluster that a value reads; -1 where it reads leaves alone."""
+        newest, latest = -1, self.latest
+        for i in operands(node):
+            if latest[i] > newest:
+                newest = latest[i]
+        return newest
 
     def _twins(self) -> dict[Node, list[Node]]:
         """To each value those of the same argument that share most of its work, as sin and cos do; the other outputs to each of a node."""
@@ -132,21 +140,24 @@ class _Fuser:
             return False
         if op.traits.repeats and (number := elements.constant(node.inputs[0])) is not None:
             elements.numbers[node] = number
-        ops, loads, depth = (0 if form.view else 1), frozenset[Node](), 1
+        ops, loads, depth = (0 if form.view else 1), set[Node](), 1
         for i in inputs:
-            none = i.ndim == 0 or elements.constant(i) is not None
-            o, n, d = elements.weight.get(i) or (0, frozenset(() if none else (i,)), 0)
-            ops, loads, depth = ops + o, loads | n, max(depth, d + 1)
+            if (known := elements.weight.get(i)) is not None:
+                ops += known[0]
+                loads |= known[1]
+                depth = max(depth, known[2] + 1)
+            elif i.ndim and elements.constant(i) is None:
+                loads.add(i)
         if op.traits.repeats:
-            loads = frozenset()  # of few elements, read often: they stay in registers or the first cache
+            loads = set()  # of few elements, read often: they stay in registers or the first cache
         elif form.view and loads:
-            loads = frozenset((node,))
+            loads = {node}
         if depth > self.limits.inline_depth:
             return False
         cheap = ops <= self.limits.inline_ops and len(loads) <= self.limits.inline_loads
         if not form.view and not cheap and not (node in self.only and ops <= self.limits.column_ops):
             return False
-        elements.weight[node] = (ops, loads, depth)
+        elements.weight[node] = (ops, frozenset(loads), depth)
         return True
 
     # -- where it is computed -----------------------------------------------------------------------------------

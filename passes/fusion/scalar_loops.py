@@ -25,6 +25,7 @@ from graphc.loopform import LoopForm
 from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.cluster import indices
 from graphc.passes.fusion.fold_scalars import Folder
+from graphc.passes.fusion.scalar_steps import stretch
 from graphc.passes.fusion.several import computed_by, form_of, operands
 from graphc.program import Choice, Put, ScalarCode, Turns, loop_index
 from graphc.region import Region
@@ -54,8 +55,17 @@ def scalar_code(node: Node, limits: Limits) -> ScalarCode | None:
         code = _Coder(limits).whole(node)
     except _Declined:
         return None
-    carried = max([len(step.carries) for step in code.walk() if isinstance(step, Turns)], default=0)
+    loops = [step for step in code.walk() if isinstance(step, Turns)]
+    # a call can be left between the turns of the outermost loop, and must not stay inside for ever
+    inner = loops if len(code.steps) != 1 or not loops or loops[0] is not code.steps[0] else loops[1:]
+    if any(step.extent is None for step in inner) or (inner is loops and any(not _short(step) for step in loops)):
+        return None
+    carried = max([len(step.carries) for step in loops], default=0)
     return code if carried <= limits.carried and instructions(code.scalars()) <= limits.turn else None
+
+
+def _short(step: Turns) -> bool:
+    return stretch(step) is None
 
 
 def over_values(code: ScalarCode, read: Callable[[int, Index, Scalar | None], Scalar], members: Mapping[int, int]) -> ScalarCode:
