@@ -11,7 +11,7 @@ import graphc as gx
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.loops.check_loops import check_loops
-from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, For, If, Let, Statement, Store, format_loops
 from graphc.codegen.loops.lower import lower
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, float32, float64, int32, int64
@@ -180,6 +180,34 @@ def test_message() -> None:
         "  in  for i1 in 4 (serial)",
         "  in  for i0 in n (serial)",
     ]
+
+
+TEXT = """\
+for i0 in n (vector 4 x 2 masked, tail 2, parallel):
+  t0: f64 = running neutral(sum)
+  t2: f64 = neutral(recur)
+  for i1 in 4 (serial x 2):
+    t0 = sum(t0, b0[4*i0 + i1])
+    b1[i0] += t0
+  if (t0 > 0.0):
+    t1: f64 = (t0 * 2.0)
+    b1[b2[i0] + i1] = t1
+for i0 in 3 (vector 4 x 1):
+  gemm(3)
+in a function:
+  for i0 in 3 (unroll):
+    t3: f64 = b0[4*i0 + i1]"""
+
+
+def test_text() -> None:
+    """Each kind of statement, and everything that is said only where it is not as usual."""
+    updates = For(I1, 4, "serial", Block((Accumulate(0, "sum", X), Store(1, None, I0, local(0), "add"))), unroll=2)
+    guarded = If(local(0) > 0.0, Block((Let(1, local(0) * 2.0), Store(1, fetch(2, I0, int64), I1, local(1)))))
+    registers = (Alloc(0, float64, "sum", True), Alloc(2, float64, "recur"))
+    first = For(I0, N, "vector", Block((*registers, updates, guarded)), 4, 2, True, True, 2)
+    plain = For(I0, 3, "vector", Block((Call("gemm", 3),)), 4, tail=4)
+    inner = Call("inner", Block((For(I0, 3, "unroll", Block((Let(3, X),))),)), None)
+    assert format_loops(Block((first, plain, inner))) == TEXT
 
 
 # -- stages and points ----------------------------------------------------------------------------------------------

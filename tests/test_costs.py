@@ -15,7 +15,7 @@ from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH as FUNCTIONS
 from graphc.codegen.mathlib import expand
 from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work
-from graphc.codegen.strategy.loops import column_tile
+from graphc.codegen.strategy.loops import abreast, column_tile
 from graphc.codegen.target import named
 from graphc.costs import COSTS, MATH, MULTIPLY_ADD_NS, Kind, cost, instructions, is_dear, limits, nanoseconds
 from graphc.dtypes import float32, float64
@@ -76,6 +76,20 @@ def test_accumulators_of_columns_take_half_the_registers(name: str, reductions: 
     for extent in (1, 7, 64, 1000, 1024):
         tile = column_tile([[X, X * X]], extent, lanes, reductions, target)
         assert reductions * tile.rows * (tile.lanes // lanes) <= max(target.registers // 2, reductions)
+
+
+@pytest.mark.parametrize("name", ["x86-64", "x86-64-v3", "x86-64-v4", "aarch64"])
+def test_chains_run_abreast_and_what_does_not_wait_alone(name: str) -> None:
+    """A chain of 64 multiply-adds waits for itself; 64 chains of one have enough to do meanwhile. A short axis has no room for either."""
+    target, chain = named(name), X
+    for _ in range(64):
+        chain = sc.fma(chain, X, X)
+    lanes = target.lanes(float64)
+    assert abreast([chain], 1000, lanes, target) > 1 == abreast([chain], lanes, lanes, target)
+    assert abreast([chain], 2 * lanes, lanes, target) == 2
+    assert abreast([sc.fma(sc.arg(k, float64), X, X) for k in range(64)], 1000, lanes, target) == 1
+    split = [chain, sc.fma(sc.local(0, (), float64), X, X)]  # the second body waits for the first
+    assert abreast(split, 1000, lanes, target) == abreast([chain], 1000, lanes, target)
 
 
 def test_estimates_ask_the_table() -> None:

@@ -213,17 +213,22 @@ def test_a_failed_check_of_the_new_state_itself_changes_nothing() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("k", [5, 256, 257, 600])
-def test_a_product_that_updates_in_place_sums_in_several_blocks(dtype: str, k: int) -> None:
-    """W -= 0.1 * (X @ Y): where k takes several blocks, the sums of the first ones must not wait in W, which is still read."""
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_product_that_updates_in_place_sums_in_several_blocks(dtype: str, k: int, beside: bool) -> None:
+    """W -= r * (X @ Y): where k takes several blocks, the sums of the first ones must not wait in W, which is still read.
+
+    `beside`: r is a row, which is read as well, but from somewhere else.
+    """
     rng = np.random.default_rng(k)
     x, y = rng.normal(size=(9, k)).astype(dtype), rng.normal(size=(k, 33)).astype(dtype)
-    start = rng.normal(size=(9, 33)).astype(dtype)
+    start, row = rng.normal(size=(9, 33)).astype(dtype), rng.normal(size=33).astype(dtype)
+    rate = row if beside else np.asarray(0.1, dtype)
     for shapes in (((9, k), (k, 33)), (("m", "k"), ("k", "n"))):
         a, b = gx.tensor("a", shapes[0], dtype), gx.tensor("b", shapes[1], dtype)
         w = gx.shared(start, "w", shape=None if isinstance(shapes[0][0], int) else ("m", "n"))
-        f = gx.function([a, b], [], updates={w: w - 0.1 * (a @ b)})
+        f = gx.function([a, b], [], updates={w: w - (gx.asarray(row) if beside else 0.1) * (a @ b)})
         f(x, y)
-        want = start - 0.1 * (x.astype("f8") @ y)
+        want = start - rate * (x.astype("f8") @ y)
         np.testing.assert_allclose(w.get_value(), want, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-13) * k)
 
 

@@ -108,7 +108,7 @@ def test_the_function_around_a_line(line: int, name: str) -> None:
 
 def test_tests_that_enter_a_function_come_cheapest_first(tmp_path: Path) -> None:
     rows = [
-        ("tests/test_a.py::test_slow", True, 9.0), ("tests/test_a.py::test_each[1]", True, 0.2),
+        ("tests/test_a.py::test_slow", True, 5.0), ("tests/test_a.py::test_each[1]", True, 0.2),
         ("tests/test_a.py::test_each[2]", True, 0.1),
         ("tests/test_b.py::test_far", True, 0.01), ("tests/test_a.py::test_fails", False, 0.01), ("tests/test_a.py::test_gone", True, 0.01),
         ("tests/test_a.py::test_too_slow", True, 90.0),
@@ -119,8 +119,10 @@ def test_tests_that_enter_a_function_come_cheapest_first(tmp_path: Path) -> None
     (fault,) = [x for x in faults("f.py", NESTED) if x.line == 4 and x.before == ">"]
     names = [t.partition("::test_")[2] for t in entered.chosen(fault, NESTED, ["tests/test_a.py"])]
     assert names == ["each[2]", "slow", "each[1]", "far"]
+    assert entered.time(["tests/test_a.py"]) == pytest.approx(95.3) and entered.time(["tests/test_b.py::test_far", "tests/no.py"]) == 0.01
     (other,) = [x for x in faults("f.py", NESTED) if x.line == 10 and x.before == "+"]
     assert entered.chosen(other, NESTED, []) == []
+    assert entered.of_row('Rule("2", exp(x) - 1),') == ["tests/test_a.py::test_each[2]"] and entered.of_row('f("3")') == []
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")

@@ -16,7 +16,7 @@ from graphc.errors import CompileError
 from graphc.ir import Graph, Node
 from graphc.options import Options, default_options, set_default_options
 from graphc.passes import pipeline
-from graphc.passes.fusion.cluster import Fused
+from graphc.passes.fusion.cluster import Cluster, Fused, Member
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.fusion.verify_clusters import verify_clusters
 from graphc.passes.pipeline import PROGRAM, Log, ProgramPass, optimise, plan
@@ -200,3 +200,12 @@ def test_an_output_that_nobody_computes() -> None:
     graph, other = softmax_of_product(), gx.sin(gx.tensor("o"))
     with pytest.raises(CompileError, match="no cluster computes the output"):
         verify_clusters(Graph(graph.inputs, (*graph.outputs, other)), fuse(graph))
+
+
+def test_when_a_cluster_is_full() -> None:
+    """By its members, of which straight code takes more, or by the functions that loops inline; or because its last member ends it."""
+    one, limits = Member(gx.tensor("x", ("n",)), sc.arg(0, np.dtype("float64")), ()), Cluster(0, (), 0).limits
+    for domain, most in (((4,), limits.loop), ((), limits.straight)):
+        assert [Cluster(0, domain, 0, members=[one] * k).full for k in (0, most - 1, most)] == [False, False, True]
+        assert [Cluster(0, domain, 0, costly=k).full for k in (limits.functions - 1, limits.functions)] == [False, bool(domain)]
+        assert Cluster(0, domain, 0, closed=True).full

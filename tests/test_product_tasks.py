@@ -13,8 +13,9 @@ from graphc.codegen.llvm.loops import Loops
 from graphc.codegen.loops.loopir import Call, walk
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.executable import Executable
-from graphc.codegen.strategy.contract import Product
+from graphc.codegen.strategy.contract import K_BLOCK, Product, may_pack
 from graphc.codegen.strategy.grid import column_panels, groups, row_blocks, tasks
+from graphc.codegen.strategy.operands import depth, panel_bytes
 from graphc.codegen.strategy.product import TASK
 from graphc.codegen.target import host
 from graphc.dims import Dim, Size
@@ -120,3 +121,16 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
     want = np.einsum(spec, x.astype("f8"), y)
     bound = np.einsum(spec, abs(x).astype("f8"), abs(y)) * 700 * np.finfo("f4").eps
     assert (abs(forwards[0] - want) <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scratch_does_not_grow_with_what_is_summed(dtype: str) -> None:
+    """Copies hold one block of k, so a product of a hundred thousand steps needs no more than one of a thousand; few steps need less."""
+    sizes = []
+    for k in (8, 64, K_BLOCK, 1000, 100_000):
+        p = product_of((512, k, 512), dtype)
+        assert p is not None
+        assert depth(p) == min(k, p.k_block)
+        sizes.append(panel_bytes(p) if may_pack(p) else 0)
+    few, more, *blocks = sizes
+    assert few <= more <= blocks[0] and len(set(blocks[1:])) == 1 and blocks[-1] > 0

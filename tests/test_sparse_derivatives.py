@@ -84,6 +84,20 @@ def test_what_does_not_depend_is_0_whatever_the_values() -> None:
     assert np.isfinite(h[6:, 6:]).all()
 
 
+@pytest.mark.parametrize("hole", [0, 5, N - 1])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_row_with_a_hole_adds_nothing_there(hole: int, first: bool) -> None:
+    """Where x is left out, its factor may be infinite: 0 * inf is no part of the derivative."""
+    x, a, b = gx.vector("x", N), gx.vector("a", N), gx.vector("b", N)
+    holed = gx.concatenate([x[:hole], gx.zeros(1), x[hole + 1 :]]) * a
+    out = holed + x * b if first else x * b + holed
+    factor = np.linspace(1, 2, N)
+    factor[hole] = np.inf
+    for mode in ("forward", "reverse"):
+        got = gx.function([x, a, b], gx.jacobian(out, x, mode=mode))(np.ones(N), factor, np.full(N, 3.0))
+        np.testing.assert_array_equal(got, np.diag(np.where(np.arange(N) == hole, 3.0, 3.0 + factor)))
+
+
 def test_few_operations() -> None:
     x = gx.vector("x", 200)
     f = gx.function([x], gx.hessian(rosenbrock(x), x))

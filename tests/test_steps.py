@@ -423,6 +423,17 @@ def test_a_call_of_python_gets_parts_and_other_shapes_of_arrays() -> None:
     assert len(seen) == 3
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_parts_that_begin_at_any_element(size: int) -> None:
+    """Element 1 is the first that differs from the array itself; no loop around tells the compiler where."""
+    x, place = gx.tensor("x", (size,)), Buffer(float64, (1,), "input", alias=0)
+    for at in range(size):
+        buffers = [Buffer(float64, (size,), "input"), place, Buffer(float64, (1,), "output")]
+        move = copy_kernel(float64, (1,))
+        (got,) = run(program(buffers, [View(1, at), Launch(move, (1, 2))], [x]), [np.arange(size) + 5.0])
+        assert got.tolist() == [at + 5.0]
+
+
 @pytest.mark.parametrize("status", [-7, -2, 1, 5, 6, 100])  # none of these five steps but 0 is a call, none but 2 a check
 def test_a_status_that_no_step_gives_is_an_error_of_the_compiler(status: int) -> None:
     made, _ = with_state(lambda a: a)
@@ -630,3 +641,17 @@ def test_the_verifier_refuses_turns_that_meet() -> None:
     refused("each must touch one part of its own", loop, arena)
     whole = Launch(copy_kernel(float64, (gx.dim("n"),)), (0, 1))
     refused("each must touch one part of its own", replace(loop, steps=(*loop.steps, whole)))
+
+
+@pytest.mark.parametrize(("size", "turns"), [(10, 1), (15, 1), (20, 2), (21, 3), (25, 3), (30, 3), (99, 10)])
+def test_the_last_turn_may_not_reach_into_the_one_before(size: int, turns: int) -> None:
+    """Parts of ten elements, of which the last is moved to the end of the array."""
+    buffers = [Buffer(float64, (size,), "output"), Buffer(float64, (10,), "output", alias=0)]
+    fill = Launch(pointwise(lambda: sc.const(1.0, float64), 0, 10), (1,))
+    start = OUTER * 10 if size == 10 * turns else dims.minimum(OUTER * 10, size - 10)
+    made = program(buffers, [Loop(OUTER, turns, (View(1, start), fill), parallel=True)], [])
+    if size == 10 * turns or turns == 1:
+        verify_program(made)
+    else:
+        with pytest.raises(CompileError, match="parts of %0 that overlap"):
+            verify_program(made)

@@ -153,6 +153,7 @@ KERNELS: list[tuple[str, Callable[[], Kernel]]] = [
     ("combines by recur, without a factor", stage(0, combine="recur")),
     ("combines by sum, with a factor", stage(0, factor=LOCAL)),
     ("is a recurrence of float64 and float64, scan=None", stage(0, combine="recur", factor=load(0, I0, R0))),
+    ("is a recurrence of float32 and float64, scan=inclusive", stage(0, combine="recur", scan="inclusive", factor=sc.const(1.0, float32))),
     ("is a 'backward' scan", stage(0, scan="backward")),
     ("combines float64 by any", stage(0, combine="any")),
     ("t0 is float64, but its value is int64", stage(0, combine="argmax")),
@@ -195,6 +196,12 @@ KERNELS: list[tuple[str, Callable[[], Kernel]]] = [
 def test_broken_kernels(match: str, make: Callable[[], Kernel]) -> None:
     with pytest.raises(CompileError, match=match):
         verify_kernel(make())
+
+
+def test_a_recurrence_is_a_scan_with_a_factor_of_its_dtype() -> None:
+    recur = replace(SCAN, combine="recur", factor=load(0, I0, R0))
+    rows = tuple([Operand(float64, (N, 4), written) for written in (False, True)])
+    verify_kernel(replace(KERNEL, stages=(recur,), operands=rows))
 
 
 def test_masked_loads_may_leave() -> None:

@@ -5,7 +5,8 @@
     python -m tests.mutate --all graphc/ops/ranges.py     every fault of a file
     python -m tests.mutate --again survivors.txt          the survivors of an earlier run, by their lines
 
-    python -m tests.mutate --map map.jsonl                the tests that enter a fault's function come first (see `trace.py`)
+    python -m tests.mutate --map map.jsonl                by the quickest tests that enter a fault's function (see `trace.py`):
+                                                          seconds a fault; plant what survives `--again` without the map
 
 A fault is killed when a test fails that passes without it, or hangs. Survivors are either a missing test or an equivalent
 program; the latter are listed with the reason in `equivalents.txt` and are not planted again. The tree itself is never
@@ -84,7 +85,10 @@ def run_tests(tree: Path, tests: list[str], limit: float | None) -> Outcome:
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return Outcome(False, "hangs", time.monotonic() - begin)
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))] or [f"exit status {done.returncode}"]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))] or [
+        f"exit status {done.returncode}",
+        *done.stderr.splitlines(),
+    ]
     return Outcome(done.returncode == 0, lines[-1], time.monotonic() - begin)
 
 
@@ -105,8 +109,10 @@ class Campaign:
             self.trees.put(tree)
         self.everything = tracked()
         self.usual: dict[tuple[str, ...], float] = {}
-        self.innocent: dict[str, bool] = {}  # test -> passes without a fault
         self.entered = None if known is None else Entered(known, collected(trees[0]))
+        self.innocent: dict[str, bool] = (
+            {} if self.entered is None else dict.fromkeys(self.entered.seconds, True)
+        )  # test -> passes without a fault
 
     def baseline(self, tests: list[str]) -> float:
         """The time that they take without a fault; they must pass."""
@@ -124,14 +130,18 @@ class Campaign:
 
     def survives(self, fault: Fault) -> bool:
         tests = tests_of(fault.path, self.everything)
-        outcome = Outcome(True, "", 0.0)
-        if self.entered is not None and (quick := self.entered.chosen(fault, (ROOT / fault.path).read_text(), tests)):
-            outcome = self.planted(fault, quick, 10 * sum(map(self.entered.seconds.__getitem__, quick)) + 60)
-        if outcome.alive:
-            outcome = self.planted(fault, tests, PATIENCE * self.baseline(tests) + 30)
+        if self.entered is not None:
+            tests = self.entered.chosen(fault, (ROOT / fault.path).read_text(), tests) or tests
+        outcome = self.planted(fault, tests, self.limit(tests))
         sign, by = ("SURVIVES", "") if outcome.alive else ("killed  ", f"    by {outcome.why[:150]}")
         print(f"{sign} {outcome.seconds:5.1f} s  {fault}{by}", flush=True)
         return outcome.alive
+
+    def limit(self, tests: list[str]) -> float:
+        """The time after which they hang: by the map where it knows them, else by a run without a fault."""
+        if self.entered is None:
+            return PATIENCE * self.baseline(tests) + 30
+        return 10 * self.entered.time(tests) + 120  # the machine may be busier than when the map was drawn
 
     def planted(self, fault: Fault, tests: list[str], limit: float) -> Outcome:
         """What the tests say of the fault; one that fails without it as well is asked no more."""

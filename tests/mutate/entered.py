@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests.mutate.faults import Fault
 
-SECONDS = 15.0  # what the tests of one fault may take, by the map
+SECONDS = 8.0  # what the tests of one fault may take, by the map
 FILES = 12  # so many test files at most: each has to be imported
 MOST = 400  # so many tests at most: a command line ends somewhere
 
@@ -50,9 +51,26 @@ class Entered:
                 for name in row["functions"]:
                     self.tests[name].append(row["test"])
 
+    def time(self, tests: Iterable[str]) -> float:
+        """What these tests and files of tests take."""
+        wanted = set(tests)
+        return sum(seconds for test, seconds in self.seconds.items() if test in wanted or test.partition("::")[0] in wanted)
+
+    def of_row(self, text: str) -> list[str]:
+        """The tests that have the name of a row of a table in theirs: test_exact[expm1-float32] for Rule("expm1", exp(x) - 1, ..)."""
+        row = re.match(r"\w*\(?\"([^\"]+)\"", text)
+        if row is None:
+            return []
+        return [t for t in self.seconds if re.search(rf"[\[-]{re.escape(row[1])}[-\]]", t)]
+
     def chosen(self, fault: Fault, source: str, near: list[str]) -> list[str]:
         """The tests to run, those of the files in `near` before others; none where the map knows nothing."""
-        tests = sorted(self.tests[f"{fault.path} {function_at(source, fault.line)}"], key=self.seconds.__getitem__)
+        name = function_at(source, fault.line)
+        if not name or name.startswith("<lambda>:"):
+            tests = self.of_row(fault.text) or self.tests[f"{fault.path} {name}"]
+        else:
+            tests = self.tests[f"{fault.path} {name}"]
+        tests = sorted(tests, key=self.seconds.__getitem__)
         turn: Counter[str] = Counter()
         order = []
         for test in tests:

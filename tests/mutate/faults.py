@@ -4,7 +4,7 @@
     if not empty:           ->  if empty:                      x + y   ->  x - y           any(..)  ->  all(..)
     "icmp slt i64"          ->  "icmp sle i64"                 mode == "add"  ->  mode == "set"
 
-Docstrings, annotations, decorators and the texts of errors are left alone: a fault there changes no result. So are the
+Docstrings, annotations, decorators, assertions and the texts of errors are left alone: a fault there changes no result. So are the
 numbers of a module, `MOST = 1 << 20`: they are sizes and thresholds, and what holds for one holds for the next.
 """
 
@@ -96,8 +96,8 @@ def _compiles(text: str) -> bool:
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
     """What is executed and shows in results: no docstrings, annotations, decorators, default error texts."""
-    if isinstance(node, (ast.Raise, ast.Assert)):
-        return
+    if isinstance(node, (ast.Raise, ast.Assert)) or (isinstance(node, ast.keyword) and node.arg == "strict"):
+        return  # what only asserts
     if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
         if name in SILENT_CALLS:
