@@ -19,7 +19,15 @@ import graphc as gx
 from graphc.interp import evaluate
 from tests.fuzz.compare import Case
 
-SIZES = ((1, 1, 1), (3, 257, 2), (7, 9, 40), (16, 16, 16), (65, 300, 33), (129, 64, 100))  # m, k, n
+SIZES = (
+    (1, 1, 1),
+    (3, 257, 2),
+    (7, 9, 40),
+    (16, 16, 16),
+    (65, 300, 33),
+    (129, 64, 100),
+    (257, 1100, 1003),
+)  # m, k, n; the last pays for strips
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
