@@ -18,6 +18,7 @@ ONE_THREAD: tuple[tuple[str, float], ...] = (
     ("products/*/f64/*", 0.95),
     ("training/*", 1.5),
     ("derivatives/*", 1.2),
+    ("loops/*", 1.0),
     ("small/*", 1.0),
     ("deep/*", 3.0),
     ("compile/cold-*", 1.0),

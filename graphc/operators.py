@@ -84,7 +84,8 @@ class Operators:
         fail(ArgumentError, f"{what} of a symbolic value", self, hint=hint)
 
     def __bool__(self) -> bool:
-        hint = "use gx.where(condition, a, b) for a choice, `is` to compare nodes; values exist only when a compiled function is called"
+        choice = "gx.where(condition, a, b) for a choice, gx.cond to run one of two functions, `is` to compare nodes"
+        hint = f"use {choice}; values exist only when a compiled function is called"
         self._no("the truth value", hint)
 
     def __float__(self) -> float:

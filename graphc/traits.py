@@ -38,6 +38,7 @@ class Traits:
     permutes: of views, those whose index is the result's, reordered or in part: nothing is computed to find an element.
     repeats: of views, those that may read one element for many of the result.
     relabels: of views, the same elements in the same order in memory: a stored operand is the stored result.
+    piece: of views, node -> the element of the operand from which on the result lies in memory as it is; None where it lies scattered.
     affine: of views, whether addresses move evenly along the loops; None: they always do.
     starts: of joins, node -> for each operand the index of the result at which it begins.
 
@@ -63,6 +64,7 @@ class Traits:
     permutes: bool = False
     repeats: bool = False
     relabels: bool = False
+    piece: Callable[[Node], Size | None] | None = None
     affine: Callable[[Node], bool] | None = None
     starts: Callable[[Node], list[tuple[Size, ...]]] | None = None
     by_address: tuple[int, ...] = ()

@@ -112,6 +112,22 @@ def test_chunks_are_as_long_as_the_loop_they_cut_up(columns: tuple[int, ...]) ->
     assert kernel_work(chunks) == {size: pytest.approx(each)}
 
 
+def test_the_number_of_chunks_has_no_term_of_its_own() -> None:
+    """ceil(n / c) counts as n/c and one where c is large; what only resembles it, as it is."""
+    n = dims.dim("n")
+    for size, want in (
+        (dims.floordiv(n + 4095, 4096), {n: 1 / 4096, 1: 1.0}),
+        (dims.floordiv(n * n + 4097, 4096), {n * n + 2: 1 / 4096, 1: 1.0}),
+        (dims.floordiv(n + 3, 4), {dims.floordiv(n + 3, 4): 1.0}),
+        (2 * dims.floordiv(n + 4095, 4096), {2 * dims.floordiv(n + 4095, 4096): 1.0}),
+        (dims.mod(n, 4096), {dims.mod(n, 4096): 1.0}),
+    ):
+        stage = Stage((), sc.const(1.0, float64), float64, stores=(Store(0, (sc.index(loop_index(0)),)),))
+        made = kernel_work(Kernel((Axis(loop_index(0), size),), (stage,), (Operand(float64, (size,), True),)))
+        each = nanoseconds(stage.body)
+        assert made == {part: pytest.approx(weight * each) for part, weight in want.items()}
+
+
 def test_lengths_that_are_no_chunks_count_as_the_first() -> None:
     """min(c, n - d*i) with another d, and a length that only resembles one."""
     n, i, r = dims.dim("n"), loop_index(0), loop_index(0, "r")

@@ -394,6 +394,20 @@ def test_rows_side_by_side_leave_no_pads(n: int) -> None:
     short = gx.grad(gx.sum(x[::3] ** 2) + gx.sum(x[2::3] ** 3), x)  # nothing lies over 1, 4, ..: zeros
     want[1::3] = 0
     np.testing.assert_allclose(run([x], short, a), want, rtol=1e-14)
+    late = gx.grad(gx.sum(x[1:3:3] ** 2) + gx.sum(x[2:3:3] ** 3), x)  # nothing lies over the rows from 3 on
+    want = np.zeros_like(a)
+    want[1], want[2] = 2 * a[1], 3 * a[2] ** 2
+    np.testing.assert_allclose(run([x], late, a), want, rtol=1e-14)
+
+
+def test_single_columns_of_many_rows_are_put_together_if_they_are_many() -> None:
+    """Each of their elements is written alone, which costs more than to look at a few parts."""
+    for rows, columns, apart in ((4096, 3, True), ("n", 3, True), (4096, 16, False), (4, 3, False)):
+        x = gx.tensor("x", (rows, columns))
+        first = gx.grad(sum(gx.sum(x[:, k] ** 2) * (k + 1) for k in range(columns)), x)
+        assert (pads_of(first) > 0) is apart
+        a = DRAW.normal(size=(7 if rows == "n" else rows, columns))
+        np.testing.assert_allclose(run([x], first, a), 2 * a * np.arange(1, columns + 1), rtol=1e-14)
 
 
 def test_symbolic_parts_are_put_together() -> None:
@@ -446,4 +460,5 @@ def test_masks_above_slices_are_put_together() -> None:
     np.testing.assert_allclose(got[0], want, rtol=1e-13)
     np.testing.assert_allclose(got[1], again, rtol=1e-12, atol=1e-14)
     both = gx.grad(gx.sum(gx.where(y > 0.5, y, 0)) + gx.sum(gx.where(y > 0.5, 0, y)), x)  # the two branches: nothing is masked
+    assert not any(n.dtype == np.bool_ and n.op.arity == 2 and n.inputs[0].dtype == np.bool_ for n in toposort([both]))
     np.testing.assert_array_equal(run([x], both, np.zeros((2, 12))), np.full((2, 12), np.inf))

@@ -12,7 +12,7 @@ import graphc as gx
 from graphc.control.scan import SCAN
 from graphc.control.switch import SWITCH
 from graphc.control.while_loop import WHILE
-from graphc.errors import IndexOutOfRange
+from graphc.errors import ArgumentError, IndexOutOfRange
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, toposort
 from graphc.ops.contract import CONTRACT
@@ -199,3 +199,11 @@ def test_equal_carries_are_found_by_refuting() -> None:
     assert equal_carries([Carry(zero, a, a + 1), Carry(zero, b, b + 1), Carry(one, c, c + 1)]) == [0, 0, 2]
     assert equal_carries([Carry(zero, a, b), Carry(zero, b, a), Carry(zero, c, a * b)]) == [0, 0, 2]  # a, b swap: always equal
     assert equal_carries([Carry(zero, a, b + 1), Carry(zero, b, c + 1), Carry(zero, c, c)]) == [0, 1, 2]  # refuted one after the other
+
+
+# -- what leaves a body but by its result ---------------------------------------------------------------------------------------
+def test_what_leaks_from_a_body_is_named() -> None:
+    leaked: list[Node] = []
+    gx.scan(lambda c, x: (leaked.append(x) or c, None), 0.0, XS)  # type: ignore[func-returns-value]
+    with pytest.raises(ArgumentError, match=r"'xs', which stands for a value inside the body"):
+        gx.function([XS], leaked[0] + 1)

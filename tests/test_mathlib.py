@@ -226,6 +226,17 @@ def test_a_value_and_its_derivative_share_their_work(pair: tuple[str, str]) -> N
         assert sum(s.op == "div" for s in both) <= quotients
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_logaddexp_and_its_derivatives_share_one_exponential(dtype: np.dtype) -> None:
+    """Sigmoids of the difference, as the row's derivative writes it, and of its negative."""
+    a, b = sc.arg(0, dtype), sc.arg(1, dtype)
+    gap = sc.select(a.eq(b) & abs(a).eq(float("inf")), 0.0, a - b)
+    value = expand(sc.math("logaddexp", a, b), host())
+    both = [value, *[expand(sc.math("sigmoid", d), host()) for d in (gap, -gap)]]
+    added = len(sc.order(both)) - len(sc.order([value]))
+    assert added <= 10, added
+
+
 def test_rows_of_a_family_are_computed_together() -> None:
     """Where the argument is at hand, so that the derivative is stored and not what it is computed from."""
     seen = set()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.families import call, chain, compiling, deep, derivatives, products, reductions, small, training, whole
+from benchmarks.families import call, chain, compiling, deep, derivatives, loops, products, reductions, run_time, small, training, whole
 
-FAMILIES = (call, chain, reductions, whole, products, training, derivatives, small, deep, compiling)
+FAMILIES = (call, chain, reductions, run_time, whole, products, training, derivatives, loops, small, deep, compiling)

@@ -77,6 +77,8 @@ class Ops:
     mean: Callable[..., Any]
     max: Callable[..., Any]
     pick: Callable[..., Any]  # (x, y) -> x[i, y[i]]
+    scan: Callable[..., Any]  # (f, init, xs, length) -> (carry, ys), of those that have loops
+    while_loop: Callable[..., Any]  # (condition, body, init)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.module, name)
@@ -103,6 +105,24 @@ class Ops:
 
     def cross_entropy(self, logits: Any, y: Any) -> Any:
         return self.mean(self.logsumexp(logits) - self.pick(logits, y), 0, False)
+
+    def zero(self, x: Any) -> Any:
+        """0, of the dtype of x."""
+        return self.sum(x[:0])
+
+    def lstm(self, w: Any, u: Any, b: Any, x: Any) -> Any:
+        """The states of all turns, which begin with zeros: x is (time, batch, width), the gates are input, forget, new, output."""
+        size, zeros = u.shape[0], 0.0 * (x[0] @ w)[:, : u.shape[0]]
+
+        def turn(state: Any, row: Any) -> Any:
+            h, c = state
+            gates = row @ w + h @ u + b
+            i, f, g, o = (gates[:, k * size : (k + 1) * size] for k in range(4))
+            c = self.sigmoid(f) * c + self.sigmoid(i) * self.tanh(g)
+            h = self.sigmoid(o) * self.tanh(c)
+            return (h, c), h
+
+        return self.scan(turn, (zeros, zeros), x)[1]
 
     def parts(self, x: Any) -> list[Any]:
         """The elements of a vector."""

@@ -21,6 +21,7 @@ if os.environ.get("BENCHMARKS_THREADS") == "1":
 
 class JaxOps(Ops):
     module = jnp
+    scan, while_loop, sigmoid = staticmethod(jax.lax.scan), staticmethod(jax.lax.while_loop), staticmethod(jax.nn.sigmoid)
     erf, relu = staticmethod(jax.scipy.special.erf), staticmethod(jax.nn.relu)
 
     def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:

@@ -41,6 +41,11 @@ class TorchOps(Ops):
     def parts(self, x: Any) -> list[Any]:
         return list(x.unbind())
 
+    def lstm(self, w: Any, u: Any, b: Any, x: Any) -> Any:
+        zeros = x.new_zeros(1, x.shape[1], u.shape[0])
+        weights = [w.T.contiguous(), u.T.contiguous(), b, torch.zeros_like(b)]
+        return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, False, False, False)[0]
+
 
 class Torch(Peer):
     def __init__(self, variant: str) -> None:

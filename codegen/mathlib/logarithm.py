@@ -150,7 +150,7 @@ def _log1p_exp(x: Scalar, target: Target) -> Scalar:
 
 def logaddexp(a: Scalar, b: Scalar, target: Target) -> Scalar:
     """log(exp(a) + exp(b)) = max + log1p(exp(-|a - b|))"""
-    difference = select(a.eq(b), 0.0, a - b)  # inf - inf
+    difference = select(a.eq(b) & abs(a).eq(INF), 0.0, a - b)  # inf - inf; as in the derivative, which shares the exponential
     top = select(a > b, a, b)
     return select(difference.eq(difference), top, difference) + _log1p_exp(negative_size(difference), target)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.values import size_scalar
+from graphc.codegen.strategy.loops import FEW
 from graphc.costs import MULTIPLY_ADD_NS, nanoseconds, serial_nanoseconds
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import float64
@@ -32,6 +33,17 @@ def _points(axes: Sequence[Axis]) -> Size:
     return dims.substitute(size, {s: 0 for s in dims.symbols(size) if s.kind == "axis"})  # any others are as long as the first
 
 
+def _chunks(size: Size, each: float) -> Work:
+    """Of ceil(n / c), the chunks of a grid: n/c and one. The entry, which asks this of every call, then has no term of its own for it."""
+    atoms = size.terms[0][0] if isinstance(size, Dim) and len(size.terms) == 1 else ()
+    call = atoms[0][0] if len(atoms) == 1 else None
+    if isinstance(call, dims.Call) and call.fn == "floordiv" and isinstance(step := call.args[1], int) and step >= FEW:
+        whole = call.args[0] - (step - 1)
+        if size == dims.floordiv(whole + (step - 1), step):
+            return {whole: each / step, 1: each}
+    return {size: each}
+
+
 def _cut_up(extent: Size, chunk: Dim) -> Size | None:
     """n, of an extent min(c, n - c*chunk)."""
     symbol, atoms = dims.as_symbol(chunk), extent.terms[0][0] if isinstance(extent, Dim) and len(extent.terms) == 1 else ()
@@ -51,7 +63,7 @@ def kernel_work(kernel: Kernel) -> Work:
     for stage in kernel.stages:
         size = _points((*kernel.axes, *stage.axes, *stage.reduce))
         each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
-        total[size] = total.get(size, 0.0) + each
+        _add(total, _chunks(size, each))
     for loops, values in () if kernel.code is None else kernel.code.by_loops():
         # a loop that asks a condition is taken to end soon: where it does not, the call is left, and goes on as a long one
         known = [loop.extent for loop in loops if loop.condition is None and loop.extent is not None]

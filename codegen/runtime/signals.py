@@ -95,9 +95,9 @@ def write_turn(k: int, number: int, frame: Frame) -> list[str]:
 
 
 def write_begin(frame: Frame) -> list[str]:
-    """At the beginning of a call: ask the clock at the first turn."""
+    """At the beginning of a call: ask the clock at the second turn."""
     lines = []
-    for k, value in enumerate((0, 1, 0, 0)):
+    for k, value in enumerate((1, 1, 0, 0)):
         lines += [
             f"  %signals{k} = getelementptr i64, ptr %sizes, i64 {frame.signals + k}",
             f"  store i64 {value}, ptr %signals{k}, align 8",

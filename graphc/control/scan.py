@@ -18,12 +18,12 @@ from graphc.control.blocks import block_length, scan_in_blocks
 from graphc.control.bodies import loop_reads, plain_vjp
 from graphc.control.scan_batch import scan_batch
 from graphc.control.scan_derivatives import scan_jvp, scan_vjp
-from graphc.control.tracing import INDEX, Leaves, Traced, fits, leaves_of, settle, size_of, trace, with_numbers
+from graphc.control.tracing import INDEX, Leaves, Traced, fits, leaves_of, settle, size_of, stand_in, trace, with_numbers
 from graphc.dims import Size
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
-from graphc.ops.registry import INPUT, asarray, structural, variable
+from graphc.ops.registry import asarray, structural
 from graphc.region import Region, close
 from graphc.traits import Traits
 from graphc.tree import Tree
@@ -141,7 +141,7 @@ def loop_over(
     """`scan` of checked options, whose errors speak of `what`."""
     rows, carry = leaves_of(what, "xs", xs), leaves_of(what, "init", init)
     size = _length(what, rows, length)
-    elements = [variable(INPUT, n.name or "x", n.dtype, n.shape[1:]) for n in rows.nodes]
+    elements = [stand_in(tensor_type(n.dtype, n.shape[1:]), n.name or "x") for n in rows.nodes]
     row = tree.unflatten(rows.structure, elements)
     carry = with_numbers(carry, init, lambda c: f(c, row)[0])
     traced, carry, state, ys = _traced(what, f, carry, row)

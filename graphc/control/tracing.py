@@ -18,8 +18,8 @@ from graphc import tree
 from graphc.dims import Size
 from graphc.dtypes import int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
-from graphc.ir import Node
-from graphc.ops.registry import INPUT, asarray, variable
+from graphc.ir import Node, make
+from graphc.ops.registry import INPUT, asarray, new_serial
 from graphc.tree import Tree, TreeDef
 from graphc.types import TensorType, as_size, same_size, tensor_type
 
@@ -78,9 +78,17 @@ def size_of(what: str, name: str, value: Any) -> Size:
         raise ShapeError(f"{what}: {name}: {reason}") from None
 
 
+STAND_IN = -(1 << 40)  # the numbers of stand-ins lie below it: those of a user's variables are positive
+
+
 def stand_in(type: TensorType, name: str = "x") -> Node:
-    """A new variable of the type."""
-    return variable(INPUT, name or "x", type.dtype, type.shape)
+    """A new variable of the type, for use in a body."""
+    return make(INPUT, (), (name or "x", STAND_IN - new_serial(), type.dtype, type.shape))
+
+
+def is_stand_in(variable: Node) -> bool:
+    """Whether a variable means nothing outside of the body that it was made for."""
+    return variable.op is INPUT and bool(variable.params[1] < STAND_IN)
 
 
 def stand_ins(like: Sequence[TensorType], names: Sequence[str]) -> list[Node]:

@@ -52,11 +52,23 @@ def _slice_vjp(g: Node, out: Node, x: Node, starts: Sizes, sizes: Sizes, steps: 
     return (pad_with(g, number(0, g.dtype), starts, after, tuple([s - 1 for s in steps])),)
 
 
+def _slice_piece(node: Node) -> Size | None:
+    """Rows of a leading axis, of which those before it are cut to one."""
+    offset: Size = 0
+    inside = False  # the axes before are cut to more than one
+    for n, start, size, step in zip(node.inputs[0].shape, *node.params):
+        if (step != 1 and size != 1) or (inside and (start != 0 or size != n)):
+            return None
+        inside = inside or size != 1
+        offset = offset * n + start
+    return offset
+
+
 SLICE = structural(
     "slice", 1, "out[i] = x[starts + i * steps] for i < sizes, an axis each; steps > 0.", params=("starts", "sizes", "steps"),
     type_rule=_slice_type, ref=_slice_ref, loop=_slice_loop, vjp=_slice_vjp, linear_in=(0,),
     batch=lambda inputs, mapped, starts, sizes, steps: cut(inputs[0], (0, *starts), (inputs[0].shape[0], *sizes), (1, *steps)),
-    traits=Traits(moves="view"),
+    traits=Traits(moves="view", piece=_slice_piece),
 )  # fmt: skip
 
 

@@ -89,6 +89,16 @@ def nests(stages: Sequence[Stage]) -> list[tuple[int, ...]]:
     return found
 
 
+def _scalars_of(stages: Sequence[Stage]) -> Iterator[Scalar]:
+    """What the stages compute, and where they store it."""
+    for stage in stages:
+        yield stage.body
+        if stage.factor is not None:
+            yield stage.factor
+        for store in stage.stores:
+            yield from store.at
+
+
 @dataclass(frozen=True)
 class Operand:
     """An array argument of a kernel: contiguous, of this dtype and shape."""
@@ -110,12 +120,7 @@ class Kernel:
     code: ScalarCode | None = None  # kind "scalar", which has neither axes nor stages
 
     def scalars(self) -> Iterator[Scalar]:
-        for stage in self.stages:
-            yield stage.body
-            if stage.factor is not None:
-                yield stage.factor
-            for store in stage.stores:
-                yield from store.at
+        yield from _scalars_of(self.stages)
         if self.code is not None:
             yield from self.code.scalars()
 
@@ -190,10 +195,11 @@ def stores_where_it_loads(kernel: Kernel, stored: Collection[int], loaded: Colle
     if len(places) != 1 or kernel.kind == "scatter" or nested or any(stage.scan for stage in kernel.stages):
         return False
     ((last, store),) = places
-    group = next(g for g in nests(kernel.stages) if last in g)
-    first = group[0] if kernel.stages[last].axes else 0  # the stages before are over when something is stored
-    values = [(s.body, *((s.factor,) if s.factor is not None else ()), *(i for x in s.stores for i in x.at)) for s in kernel.stages[first:]]
-    loads = [s for s in order([v for each in values for v in each]) if s.op == "load" and s.param[0] in loaded]
+    first = 0
+    if kernel.stages[last].axes:  # the stages before the nest are over when something is stored
+        first = next(g for g in nests(kernel.stages) if last in g)[0]
+    behind = kernel.parts if first == 0 else order(_scalars_of(kernel.stages[first:]))
+    loads = [s for s in behind if s.op == "load" and s.param[0] in loaded]
     shape = kernel.operands[store.slot].shape
     at = [id(i) for i in store.at]
     return all(kernel.operands[s.param[0]].shape == shape and [id(i) for i in s.args[: len(at)]] == at for s in loads)

@@ -38,16 +38,16 @@ def _code(code: ScalarCode, pad: str) -> list[str]:
     lines: list[str] = []
     for step in code.steps:
         if isinstance(step, Turns):
-            lines += [f"{pad}t{k}: {SHORT[x.dtype]} = {format_scalar(x)}" for k, x in zip(step.carries, step.initial, strict=True)]
+            lines += [f"{pad}t{k}: {SHORT[x.dtype]} = {format_scalar(x)}" for k, x in zip(step.carries, step.initial)]
             lines.append(f"{pad}for {turns_of(step)}:")
             lines += _code(step.body, pad + "  ")
-            lines += [f"{pad}  next t{k} = {format_scalar(x)}" for k, x in zip(step.carries, step.after, strict=True)]
+            lines += [f"{pad}  next t{k} = {format_scalar(x)}" for k, x in zip(step.carries, step.after)]
             lines += [f"{pad}t{step.count} = turns"] * (step.count is not None)
             continue
         for k, (inside, values) in enumerate(step.branches):
             lines.append(f"{pad}branch {k} of {format_scalar(step.chosen)}:")
             lines += _code(inside, pad + "  ")
-            lines += [f"{pad}  t{n}: {SHORT[x.dtype]} = {format_scalar(x)}" for n, x in zip(step.results, values, strict=True)]
+            lines += [f"{pad}  t{n}: {SHORT[x.dtype]} = {format_scalar(x)}" for n, x in zip(step.results, values)]
     lines += [f"{pad}b{p.slot}[{', '.join(map(format_index, p.at))}] = {format_scalar(p.value)}" for p in code.puts]
     return lines
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphc import dims, tree
+from graphc.control.tracing import is_stand_in
 from graphc.derivatives.grad import collector_paused
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
@@ -357,12 +358,11 @@ def _check_variables(graph: Graph, arguments: Signature, updated: Sequence[Share
     shared: set[Shared] = set(updated)
     for node in toposort(graph.outputs):
         if node.op.traits.leaf == "input" and node not in listed:
-            fail(
-                ArgumentError,
-                f"the outputs depend on {node.name!r}, which is not among the inputs",
-                node,
-                hint="list it, give it a value with givens=, or make it gx.shared",
-            )
+            if is_stand_in(node):
+                what = f"the outputs depend on {node.name!r}, which stands for a value inside the body of a loop or a branch"
+                fail(ArgumentError, what, node, hint="what leaves a body is what its function returns")
+            hint = "list it, give it a value with givens=, or make it gx.shared"
+            fail(ArgumentError, f"the outputs depend on {node.name!r}, which is not among the inputs", node, hint=hint)
         if isinstance(node, Shared):
             shared.add(node)
     return sorted(shared, key=lambda s: s.serial)

@@ -50,6 +50,8 @@ class _Flow:
         self.program = program
         self.number = 0
         self.committed = False
+        self.samples = samples(program)
+        self.rows = {r for r, b in enumerate(program.buffers) if b.role == "scratch"}
         self.loops: list[Loop] = []  # those around
         self.uses: list[list[Use]] = []  # in each parallel loop around
         self.written: set[int] = set()  # roots, arena and outputs
@@ -119,18 +121,17 @@ class _Flow:
 
     def _turns_apart(self, k: int, step: Loop) -> None:
         """The steps of a parallel loop. What they write is scratch, filled anew by each turn, or a part that no other turn touches."""
-        rows = {r for r, b in enumerate(self.program.buffers) if b.role == "scratch"}
-        self.written -= rows
+        self.written -= self.rows
         self.uses.append([])
         self.inner(step.steps)
         used = self.uses.pop()
-        self.written -= rows
-        for root in dict.fromkeys(use.root for use in used if use.written and use.root not in rows):
+        self.written -= self.rows
+        for root in dict.fromkeys(use.root for use in used if use.written and use.root not in self.rows):
             parts = {(use.offset, use.count) for use in used if use.root == root}
             ((offset, count), *others) = parts
             if others or not dims.symbols(offset) & dims.symbols(step.counter):
                 broken(f"writes %{root} in turns at the same time, of which each must touch one part of its own", None, k, step)
-            for env in (env for sample in samples(self.program) for env in self._turns(sample, self.loops[:-1])):
+            for env in (env for sample in self.samples for env in self._turns(sample, self.loops[:-1])):
                 turns = 0 if step.extent is None else dims.evaluate(step.extent, env)
                 for one, two in ((step.at(t, env), step.at(t + 1, env)) for t in {0, turns - 2} if 0 <= t < turns - 1):
                     if dims.evaluate(offset, one) + dims.evaluate(count, one) > dims.evaluate(offset, two):
@@ -153,7 +154,7 @@ class _Flow:
         if b.alias is None:
             broken(f"places %{step.buffer}, which is an alias of no buffer", None, k, step)
         inside = dims.product(self.program.buffers[b.alias].shape) - dims.product(b.shape)
-        for env in (env for sample in samples(self.program) for env in self._turns(sample, self.loops)):
+        for env in (env for sample in self.samples for env in self._turns(sample, self.loops)):
             offset, limit = dims.evaluate(step.offset, env), dims.evaluate(inside, env)
             if not 0 <= offset <= limit:
                 broken(f"places %{step.buffer} at element {offset}, of 0 to {limit}", None, k, step)

@@ -117,8 +117,9 @@ class _Walk:
                 loose = unbound(s.param, dict.fromkeys(around.loops, 0))
                 fault = f"the loop index {loose[0]} is not bound here" if loose else ""
             elif not fault and s.op == "local":
-                if around.locals.get(s.param) != s.dtype or s.args:
-                    fault = f"t{s.param} is {around.locals.get(s.param, 'not defined here')}, read as {s.dtype} with {len(s.args)} indices"
+                known = around.locals.get(s.param)
+                if known is None or known != s.dtype or s.args:  # NumPy takes None for float64
+                    fault = f"t{s.param} is {known or 'not defined here'}, read as {s.dtype} with {len(s.args)} indices"
             elif not fault and s.op == "load":
                 fault = self.load_fault(s, around.bound)
             elif not fault and s.op in ("fetch", "arg"):

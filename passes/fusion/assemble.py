@@ -24,7 +24,8 @@ from graphc.passes.fusion.loop_order import own_index, squeezed
 from graphc.passes.fusion.scalar_steps import scalar_steps
 from graphc.passes.fusion.several import checked_indices
 from graphc.passes.fusion.stages import Slots, StageBuilder
-from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, loop_index
+from graphc.passes.rewriting.views import lies_in
+from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, View, loop_index
 from graphc.scalars import Scalar, replace_leaves
 
 
@@ -182,6 +183,16 @@ class _Assembler:
             role, index = self.role_of(base)
             self.storage[node] = self.buffer(Buffer(node.dtype, node.shape, role, index, alias=base))
         return self.storage[node] if node in self.storage else self._leaf(node)
+
+    def operand(self, node: Node) -> int:
+        """The buffer of a value that may be a piece of another one, of which it becomes a view."""
+        base, offset = lies_in(node)
+        if base is not node and node not in self.storage:
+            whole = self.home(base)
+            role, index = self.role_of(whole)
+            self.storage[node] = self.buffer(Buffer(node.dtype, node.shape, role, index, alias=whole))
+            self.steps.append(View(self.storage[node], offset))
+        return self.home(node)
 
     def _readers(self, node: Node) -> int:
         """How many read a value, outputs and views among them; a loop that begins with it twice counts twice."""

@@ -23,6 +23,7 @@ from graphc.ops.outputs import GET
 from graphc.ops.registry import CONSTANT, DIM, INPUT, asarray, constant, variable
 from graphc.ops.spread import CAST
 from graphc.passes.fusion.cluster import Control, Fused, Inside
+from graphc.passes.rewriting.views import lies_in
 from graphc.program import loop_counter
 from graphc.region import Region, everywhere
 from graphc.types import TensorType
@@ -56,8 +57,10 @@ def asked(node: Node) -> tuple[Node, ...]:
 
 
 def stored_operands(node: Node) -> tuple[Node, ...]:
-    """What must have a place in memory before the node runs."""
-    return (*asked(node), *node.inputs[1:]) if node.op is SWITCH else node.inputs
+    """What must have a place in memory before the node runs: what its operands lie in, but for carries, which get places of their own."""
+    count = node.attrs.get("carries", 0)
+    first = 1 if node.op is SWITCH else 0
+    return (*asked(node), *node.inputs[first:count], *[lies_in(i)[0] for i in node.inputs[max(first, count) :]])
 
 
 def _scan(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> Control:

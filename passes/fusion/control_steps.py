@@ -53,6 +53,10 @@ class Around(Protocol):
         """The buffer that a value is read from."""
         ...
 
+    def operand(self, node: Node) -> int:
+        """The buffer of a value that may be a piece of another one, of which it becomes a view."""
+        ...
+
     def inside(self, body: Inside, given: Places, wanted: Sequence[tuple[Node, int]], deeper: int, built: Places) -> list[Step]:
         """The steps of a body inside `deeper` more loops.
 
@@ -89,7 +93,7 @@ class _Builder:
         at: Size = turn.attrs["dim"] if turn.op is DIM else turn.attrs["value"].array.item()
         given, views = self._captured(reads, rows.stop), list[Step]()
         for stand_in, sequence in zip(reads[rows], self.node.inputs[rows], strict=True):
-            given[stand_in] = self._row(self.around.home(sequence), stand_in.dtype, stand_in.shape, at, views)
+            given[stand_in] = self._row(self.around.operand(sequence), stand_in.dtype, stand_in.shape, at, views)
         made = self.control.bodies[0].graph.outputs
         pairs, wanted, built = self._carry(self.control.bodies[0], made[len(self.stored) :])
         for (_, y), value in zip(sorted(self.stored.items()), made):
@@ -141,7 +145,7 @@ class _Builder:
         types: tuple[TensorType, ...] = self.attrs["types"]
         unread = {k: self.around.buffer(Buffer(t.dtype, t.shape, "arena")) for k, t in enumerate(types) if k not in self.stored}
         results = [unread[k] if k in unread else self.stored[k] for k in range(len(types))]
-        arguments = tuple([self.around.home(i) for i in self.node.inputs])
+        arguments = tuple([self.around.operand(i) for i in self.node.inputs])
         return [HostCall(Called(self.attrs["host"], types), arguments, tuple(results), self.node)]
 
     # -- pieces ---------------------------------------------------------------------------------------------------
@@ -154,7 +158,7 @@ class _Builder:
         given = dict(zip(reads, self.old))
         for stand_in, operand in zip(reads[first:], self.node.inputs[skipped + first :], strict=True):
             if stand_in is not operand:
-                given[stand_in] = self.around.home(operand)
+                given[stand_in] = self.around.operand(operand)
         return given
 
     def _stored(self, body: Inside, given: Places) -> list[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphc.dims import Size
 from graphc.ir import Node
 
 
@@ -26,6 +27,17 @@ def affine(node: Node) -> bool:
     """Whether the addresses of a view move evenly along its loops."""
     test = node.op.traits.affine
     return True if test is None else test(node)
+
+
+def lies_in(node: Node) -> tuple[Node, Size]:
+    """(the value that holds a node as one piece of its memory, the element at which it begins): the node itself where none does."""
+    offset: Size = 0
+    while True:
+        traits = node.op.traits
+        start = 0 if traits.relabels else None if traits.piece is None else traits.piece(node)
+        if start is None:
+            return node, offset
+        node, offset = node.inputs[0], offset + start
 
 
 def is_splat(node: Node) -> bool:

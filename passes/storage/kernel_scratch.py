@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from graphc.dims import Size
-from graphc.program import Branch, Buffer, Kernel, Launch, Loop, Program, Step, launches
+from graphc.program import Buffer, Kernel, Launch, Program, Step, launches, mapped
 
 Needs = Callable[[Kernel], tuple[tuple[np.dtype, Size], ...]]
 """The dtype and the elements of each piece of scratch that a kernel's code uses."""
@@ -44,12 +44,8 @@ def declare_scratch(program: Program, needs: Needs) -> Program:
                 wanted = made[kernel].scratch
                 places = [place(dtype, count, wanted[:k].count((dtype, count))) for k, (dtype, count) in enumerate(wanted)]
                 return replace(step, kernel=made[kernel], scratch=tuple(places))
-            case Loop():
-                return replace(step, steps=tuple(map(changed, step.steps)))
-            case Branch():
-                return replace(step, then=tuple(map(changed, step.then)), otherwise=tuple(map(changed, step.otherwise)))
             case _:
                 return step
 
-    steps = tuple(map(changed, program.steps))
+    steps = mapped(program.steps, changed)
     return replace(program, buffers=tuple(buffers), steps=steps)
