@@ -193,11 +193,19 @@ def test_an_index_that_may_leave_an_axis_needs_a_check() -> None:
 
 def test_too_much_for_registers() -> None:
     c = gx.tensor("c", (8,))
-    last, _ = gx.scan(lambda s, _: (gx.sin(s) * 0.5, None), c, None, length=9)
+    last, _ = gx.scan(lambda s, _: (s * s * 0.5 + 1.0, None), c, None, length=9)
     node = last.inputs[0]
     assert scalar_code(node, Limits(carried=8)) is not None
     assert scalar_code(node, Limits(carried=7)) is None
-    assert scalar_code(node, Limits(turn=100)) is None
+    assert scalar_code(node, Limits(turn=10)) is None
+
+
+@pytest.mark.parametrize(("size", "scalar"), [(1, True), (4, True), (8, False), (64, False)])
+def test_vectors_of_functions_are_worth_steps(size: int, scalar: bool) -> None:
+    """Measured with 64-byte vectors, ns a turn as scalars and as steps: 27 and 34 of tanh of 4 f64, 50 and 31 of 8, 764 and 69 of 64."""
+    c = gx.tensor("c", (size,))
+    last, _ = gx.scan(lambda s, _: (gx.tanh(s * 0.9), None), c, None, length=9)
+    assert (scalar_code(last.inputs[0], Limits(turn=10000)) is not None) is scalar
 
 
 def test_unused_repeat_is_a_statement() -> None:
