@@ -68,21 +68,21 @@ def sorted_by(h: Any, x: Any) -> Any:
 BODIES = [cumulative, product, softmax, gathers, scatters, joins, untouched, old_row, sorted_by]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("dtype", "reverse"), [("float64", True), ("float32", False)])
 @pytest.mark.parametrize("body", BODIES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("size", [4, "m"])
-def test_bodies_of_vectors(size: int | str, body: Callable[..., Any], reverse: bool, dtype: str) -> None:
+def test_bodies_of_vectors(size: int | str, body: Callable[..., Any], dtype: str, reverse: bool) -> None:
     """Of a known size, which may become one kernel, and of one known at the call."""
     x, h = gx.tensor("x", ("n", size), dtype), gx.tensor("h", (size,), dtype)
     scanned = gx.scan(body, h, x, reverse=reverse)
+    native = gx.function([x, h], scanned)
     for length in LENGTHS:
         X, H = numbers(length, 4, dtype=dtype), numbers(4, dtype=dtype, seed=1)
         both([x, h], scanned, X, H)
         rows = gx.tensor("rows", (length, 4), dtype)
         carry, ys = unrolled(body, h, [rows[t] for t in range(length)], reverse)
         want = gx.function([rows, h], [carry, ys], mode="interpret")(X, H)
-        found = gx.function([x, h], scanned)(X, H)
+        found = native(X, H)
         if length:
             stacked = [np.stack(column) for column in zip(*[gx.tree.flatten(y)[0] for y in want[1]])]
             same(gx.tree.flatten(found[1])[0], stacked)
