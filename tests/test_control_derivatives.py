@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from tests.twins import check
+from graphc.ir import Graph
+from graphc.passes.simplify import simplify
+from graphc.region import everywhere
+from tests.twins import check, total
 
 RNG = np.random.default_rng(5)
 W = RNG.normal(size=(3, 3)) * 0.6
@@ -137,3 +140,25 @@ def test_short_loops(length: int) -> None:
     for name in ("rnn", "reversed_rows", "constants", "branch_in_scan"):
         program, (h, xs, *rest) = PROGRAMS[name]
         check(program, h, xs[:length], *rest, orders=2, lanes=False)
+
+
+def test_no_swell() -> None:
+    """Nodes of all bodies of the gradient of a gated net, and the loops they are in, by order: each costs a few times the one before."""
+    p = {name: gx.tensor(name, (3, 3)) for name in "ifoc"}
+
+    def step(state: Any, x: Any) -> Any:
+        h, c = state
+        i, f, o = (gx.sigmoid(p[k] @ h + x) for k in "ifo")
+        c = f * c + i * gx.tanh(p["c"] @ h + x)
+        h = o * gx.tanh(c)
+        return (h, c), h
+
+    cost = gx.sum(gx.scan(step, (gx.zeros(3), gx.zeros(3)), gx.asarray(XS))[1] ** 2)
+    counts = []
+    for _ in range(3):
+        gradient = gx.tree.leaves(gx.grad(cost, p))
+        nodes = list(everywhere(simplify(Graph(tuple(p.values()), tuple(gradient))).outputs))
+        counts.append((len(nodes), sum(node.op.name == "scan" for node in nodes)))
+        cost = total([gx.sin(g) for g in gradient])
+    assert [loops for _, loops in counts] == [2, 4, 8]
+    assert counts[0][0] < 160 and all(b < 4 * a for (a, _), (b, _) in zip(counts, counts[1:])), counts  # noqa: RUF007
