@@ -213,12 +213,14 @@ def test_when_a_cluster_is_full() -> None:
 
 
 @pytest.mark.parametrize("before", range(3))
-def test_an_inner_value_stands_in_the_nest_that_reads_it(before: int) -> None:
-    """exp(x), the sum of other values along the rows, and what reads both: in the second nest, as is exp(x), whatever stands before."""
+@pytest.mark.parametrize("behind", range(2))
+def test_an_inner_value_stands_in_the_nest_that_reads_it(before: int, behind: int) -> None:
+    """exp(x), the sum of other values along the rows, and what reads both: in the second nest, as is exp(x), whatever stands around."""
     other, value = gx.tensor("x", ("n", "m")), sc.arg(0, np.dtype("float64"))
     inner, row = Member(other, value, other.shape), Member(other, value, other.shape[:1], other.shape[1:], "sum", rows=True)
-    members = [*[row] * before, inner, row, inner]
-    reads = [*[[] for _ in range(before)], [], [], [before, before + 1]]
+    members = [*[row] * before, inner, row, inner, *[row] * behind]
+    reads = [*[[] for _ in range(before)], [], [], [before, before + 1], *[[] for _ in range(behind)]]
     first, second = Place(0, Phase.INSIDE), Place(1, Phase.INSIDE)
-    assert places(members, reads, 1) == [*[first] * before, second, first, second]
-    assert places(members[:-1], reads[:-1], 1) == [first] * (before + 2)  # read by nobody: it is stored where it can be
+    assert places(members, reads, 1) == [*[first] * before, second, first, second, *[first] * behind]
+    known = before + 2
+    assert places(members[:known], reads[:known], 1) == [first] * known  # read by nobody: it is stored where it can be
