@@ -129,3 +129,20 @@ def test_memory_of_native_code(length: Any) -> None:
 
     plain = arena(None)
     assert plain >= 2 * 10_000 * 4 * 16 * 4 and arena("sqrt") <= 0.05 * plain
+
+
+def test_native_code_of_every_length_to_order_2() -> None:
+    """One compiled function, unknown sizes, blocks that divide the length and that do not."""
+    h, xs, w = gx.tensor("h", ("k",)), gx.tensor("xs", ("n", "k")), gx.tensor("w", ("k", "k"))
+
+    def numbers(checkpoint: Any) -> list[Node]:
+        last, ys = net(gx, h, xs, w, checkpoint)
+        first = gx.grad(gx.sum(last) + gx.sum(ys), [h, xs, w])
+        return [*first, *gx.grad(gx.sum(gx.sin(first[0])), [h, xs, w])]
+
+    f, plain = gx.function([h, xs, w], numbers("sqrt")), numbers(None)
+    for length in (0, 1, 2, 3, 64, 70):
+        for k in (1, 3):
+            env = {h: H[:k], xs: rows(length)[:, :k], w: W[:k, :k]}
+            for ours, theirs in zip(f(*env.values()), evaluate(plain, env)):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)

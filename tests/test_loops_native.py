@@ -326,3 +326,41 @@ def test_a_piece_of_an_array_is_not_copied() -> None:
     ]
     for n in (2, 5):
         both([x, h, w], others, numbers(n, 6, 40), numbers(40), numbers(3, 40, 40) * 0.1)
+
+
+def test_the_cost_of_a_loop_is_that_of_its_turns() -> None:
+    """The body times the turns, also where it computes with the turn; a while loop is max_steps turns, or one."""
+    x = gx.tensor("x", ("n", "m"))
+    add = lambda turns, **more: gx.while_loop(lambda v: v[0] < 9.0, lambda v: gx.tanh(v + gx.turn_index()), x[0], **more)
+    scanned = gx.function([x], gx.scan(lambda h, r: (gx.tanh(h * gx.turn_index() + r), None), x[0], x)[0])
+    assert scanned.cost(n=10**7, m=80)["transcendental"] == 80 * 10**7
+    assert gx.function([x], add(0)).cost(n=3, m=80)["transcendental"] == 80
+    assert gx.function([x], add(0, max_steps=50)).cost(n=3, m=80)["transcendental"] == 80 * 50
+    assert "for turn0 in n:" in scanned.program and "scan(" in scanned.graph and "for i0 in m" in scanned.loops
+    chosen = gx.function([x], gx.cond(x[0, 0] > 0, lambda: gx.tanh(x), lambda: gx.sin(gx.tanh(x))))
+    assert chosen.cost(n=5, m=80)["transcendental"] == 2 * 5 * 80 and "if %" in chosen.program and "else:" in chosen.program
+
+
+def first_then_all(c: Any, r: Any) -> Any:
+    """Of the carry v, one nest stores the new value, and later ones read the old one."""
+    s, v = c
+    return (gx.sin(s) * r[0] * gx.max(v), gx.softmax(s) - gx.mean(r)), gx.sum(v)
+
+
+def softmax_of_the_other(c: Any, r: Any) -> Any:
+    s, v = c
+    return (v * r[0] + 1.0, gx.exp(s - gx.max(s)) / gx.sum(gx.exp(s - gx.max(s)))), s[0]
+
+
+def number_and_vector(c: Any, r: Any) -> Any:
+    s, v = c
+    return (s + gx.sum(v * v), v * v[0] - gx.max(v) * s[0]), v * s
+
+
+@pytest.mark.parametrize("size", [70, "m"])
+@pytest.mark.parametrize("body", [first_then_all, softmax_of_the_other, number_and_vector], ids=lambda f: f.__name__)
+def test_an_old_value_is_read_before_the_new_one_takes_its_place(body: Callable[..., Any], size: Any) -> None:
+    x, h, g = gx.tensor("x", ("n", size)), gx.tensor("h", (size,)), gx.tensor("g", (size,))
+    result = gx.scan(body, (h, g), x)
+    for n in (1, 4):
+        both([x, h, g], result, numbers(n, 70), numbers(70), numbers(70, seed=1))
