@@ -365,8 +365,7 @@ def _position(combine: str, values: Sequence[Scalar]) -> Scalar:
     for k, value in enumerate(values[1:], start=1):
         better = value > best if combine == "argmax" else value < best
         if value.dtype.kind == "f":
-            better = better | (value.ne(value) & best.eq(best))
-            better = better & best.eq(best)
+            better = better | (value.ne(value) & best.eq(best))  # nothing compares with a nan that is the best
         best, position = sc.select(better, value, best), sc.select(better, sc.const(k, int64), position)
     return position
 
