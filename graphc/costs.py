@@ -13,7 +13,7 @@ it is decided whether threads pay. Fusion, the choice of loops, estimates and `F
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -79,15 +79,33 @@ def nanoseconds(body: Scalar) -> float:
 
 
 CYCLE_NS = 0.3
+UOP_NS = 0.12  # of an instruction among many of one turn
+SERIAL_MATH = 2  # times the least latency and instructions of a function: what a turn of a recurrence waits for on average
+STEP_NS = 8.0  # of a turn of steps with one short kernel; measured 5 to 8 for sums of 2 to 32 elements
+KERNEL_NS = 26.0  # of each kernel more in it: a turn of W @ c for 3 to 8 elements takes 34
 LONG_STRETCH = 1 << 20  # ns: scalar code that may take longer stops so often, for the user may have interrupted it
 
 
-def serial_nanoseconds(bodies: Iterable[Scalar]) -> float:
+def serial_nanoseconds(bodies: Sequence[Scalar]) -> float:
     """The time of a turn that the next one waits for: the longest way from what it reads to what it gives, or all its instructions."""
+    return max(serial_latency(bodies), UOP_NS * serial_instructions(bodies))
+
+
+def serial_latency(bodies: Iterable[Scalar]) -> float:
+    """ns of the longest way."""
     at: dict[Scalar, int] = {}
     for s in order(bodies):
-        at[s] = cost(s).latency + max([at[a] for a in s.args], default=0)
-    return CYCLE_NS * max(max(at.values(), default=0), sum(cost(s).uops for s in at) / 4)
+        at[s] = cost(s).latency * _times(s) + max([at[a] for a in s.args], default=0)
+    return CYCLE_NS * max(at.values(), default=0)
+
+
+def serial_instructions(bodies: Iterable[Scalar]) -> int:
+    """Instructions of a turn of a recurrence."""
+    return sum(cost(s).uops * _times(s) for s in order(bodies))
+
+
+def _times(s: Scalar) -> int:
+    return SERIAL_MATH if kind(s) == Kind.MATH else 1
 
 
 def is_dear(s: Scalar) -> bool:
@@ -120,11 +138,18 @@ class Limits:
     carried: int = 64
     """Scalars that a loop keeps from turn to turn: two for each register, half of them then lie in the first cache."""
     turn: int = 800
-    """Instructions of a turn of scalar code, some 0.2 us; beyond, vectors are worth launches of their own."""
+    """Instructions of a turn of scalar code, some 0.1 us."""
+    vector_bytes: int = 64
+    """Of what a turn as steps would use."""
 
 
 def limits(target: Target | None) -> Limits:
     """The limits for a processor; without one those of 32 registers of 64 bytes."""
     if target is None:
         return Limits()
-    return Limits(loop=target.registers + target.registers // 2, columns=max(target.vector_bytes // 8, 2), carried=2 * target.registers)
+    return Limits(
+        loop=target.registers + target.registers // 2,
+        columns=max(target.vector_bytes // 8, 2),
+        carried=2 * target.registers,
+        vector_bytes=target.vector_bytes,
+    )

@@ -118,3 +118,19 @@ def test_arguments() -> None:
     assert check_grad(gx.exp(x), x, {x: [0.1, 2]}, eps=1e-4, rtol=1e-6) < 1e-6
     empty = gx.tensor("e", 0)
     assert check_grad(gx.sum(empty), empty, {empty: np.zeros(0)}) == 0.0
+
+
+def test_the_step_follows_the_entry_that_moves() -> None:
+    """Beside an entry of 1 one of 1e8 is moved by as much more: rounding would hide that its derivative is wrong by a hundredth."""
+    x = gx.tensor("x", 2)
+    squares = gx.sum(gx.square(x))
+    for at in ([1e8, 1.0], [1.0, 1e8]):
+        with pytest.raises(gx.NumericError, match=rf"wrong at wrt\[{at.index(1e8)}\]"):
+            check_grad(squares + 0.01 * gx.stop_gradient(squares), x, {x: np.array(at)})
+        assert check_grad(squares, x, {x: np.array(at)}) < 1e-6
+
+
+def test_the_worst_error_is_returned() -> None:
+    x = gx.tensor("x", 3)
+    y = gx.sum(gx.sin(x))
+    assert 0.005 < check_grad(y + 0.01 * gx.stop_gradient(y), x, {x: np.array([0.3, 0.1, 0.7])}, rtol=0.1) < 0.02

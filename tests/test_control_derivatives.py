@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from tests.twins import check
+from graphc.interp import evaluate
+from graphc.ir import Graph
+from graphc.passes.simplify import simplify
+from graphc.region import everywhere
+from tests.twins import UNROLLED, check, total, values
 
 RNG = np.random.default_rng(5)
 W = RNG.normal(size=(3, 3)) * 0.6
@@ -137,3 +141,75 @@ def test_short_loops(length: int) -> None:
     for name in ("rnn", "reversed_rows", "constants", "branch_in_scan"):
         program, (h, xs, *rest) = PROGRAMS[name]
         check(program, h, xs[:length], *rest, orders=2, lanes=False)
+
+
+def again(L: Any, h: Any, xs: Any, w: Any) -> Any:
+    """`gx.checkpoint` in a loop, and a loop in it, in a loop."""
+    kept = gx.checkpoint if L is gx else lambda f: f
+    cell = kept(lambda h, x: gx.tanh(w @ h + x) * gx.exp(-h))
+    inner = kept(lambda h: L.scan(lambda c, x: (cell(c, x), c), h, xs)[0])
+    return L.while_loop(lambda v: gx.sum(v * v) < 5, lambda v: inner(v) + v * 1.2, h, max_steps=3)
+
+
+def mixed(L: Any, h: Any, xs: Any) -> Any:
+    """Carries of two dtypes that feed each other."""
+
+    def step(c: Any, x: Any) -> Any:
+        a, b = c
+        return (a * 0.5 + gx.sin(x).astype("float32"), b + a.astype("float64") * b), b * x
+
+    return L.scan(step, (h.astype("float32"), h), xs)
+
+
+def test_dtypes_and_recomputation() -> None:
+    check(again, H, XS[:2], W, orders=2)
+    check(mixed, H, XS, orders=2, rtol=1e-4)
+    check(rnn, H.astype("float32"), XS.astype("float32"), W.astype("float32"), orders=2, rtol=2e-3, lanes=False)
+
+
+@pytest.mark.parametrize("checkpoint", [None, "sqrt", "full", 0])
+def test_lanes_of_derivatives_and_derivatives_of_lanes(checkpoint: Any) -> None:
+    hs, xs, w = gx.tensor("hs", (5, 3)), gx.tensor("xs", (4, 3)), gx.tensor("w", (3, 3))
+    env = {hs: np.linspace(-1, 1, 15).reshape(5, 3), xs: XS, w: W}
+
+    def numbers(L: Any) -> list[np.ndarray]:
+        def cost(h: Any) -> Any:
+            last, ys = L.scan(lambda h, x: (gx.tanh(w @ h + x), gx.sum(h * x)), h, xs, checkpoint=checkpoint)
+            return gx.sum(last) + gx.sum(ys * ys)
+
+        slopes = gx.vmap(lambda h: gx.grad(cost(h), h))(hs)
+        twice = gx.vmap(gx.vmap(lambda a, h: cost(a * h), (0, None)), (None, 0))(gx.asarray([1.0, 2.0]), hs)
+        return evaluate([slopes, gx.vmap(lambda h: gx.hessian(cost(h), h))(hs), twice, gx.grad(gx.sum(slopes**2), w)], env)
+
+    for ours, theirs in zip(numbers(gx), numbers(UNROLLED)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_lanes_end_each_in_its_own_turn() -> None:
+    """Of a while loop whose condition asks the turn: a lane that has ended does not begin again."""
+    xs, ks = gx.tensor("xs", (3,)), gx.tensor("ks", (3,), "int64")
+    ends = gx.vmap(lambda x, k: gx.while_loop(lambda v: gx.turn_index() != k, lambda v: v + gx.turn_index() * 1.0, x))(xs, ks)
+    (found,) = values([ends], {xs: np.zeros(3), ks: np.array([0, 2, 4])})
+    np.testing.assert_array_equal(found, [0, 1, 6])
+
+
+def test_no_swell() -> None:
+    """Nodes of all bodies of the gradient of a gated net, and the loops they are in, by order: each costs a few times the one before."""
+    p = {name: gx.tensor(name, (3, 3)) for name in "ifoc"}
+
+    def step(state: Any, x: Any) -> Any:
+        h, c = state
+        i, f, o = (gx.sigmoid(p[k] @ h + x) for k in "ifo")
+        c = f * c + i * gx.tanh(p["c"] @ h + x)
+        h = o * gx.tanh(c)
+        return (h, c), h
+
+    cost = gx.sum(gx.scan(step, (gx.zeros(3), gx.zeros(3)), gx.asarray(XS))[1] ** 2)
+    counts = []
+    for _ in range(3):
+        gradient = gx.tree.leaves(gx.grad(cost, p))
+        nodes = list(everywhere(simplify(Graph(tuple(p.values()), tuple(gradient))).outputs))
+        counts.append((len(nodes), sum(node.op.name == "scan" for node in nodes)))
+        cost = total([gx.sin(g) for g in gradient])
+    assert [loops for _, loops in counts] == [2, 4, 8]
+    assert counts[0][0] < 160 and all(b < 4 * a for (a, _), (b, _) in zip(counts, counts[1:])), counts  # noqa: RUF007

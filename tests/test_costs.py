@@ -15,7 +15,7 @@ from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH as FUNCTIONS
 from graphc.codegen.mathlib import expand
 from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static_work
-from graphc.codegen.strategy.loops import abreast, column_tile
+from graphc.codegen.strategy.loops import abreast, column_tile, is_few
 from graphc.codegen.target import named
 from graphc.costs import COSTS, MATH, MULTIPLY_ADD_NS, Kind, cost, instructions, is_dear, limits, nanoseconds
 from graphc.dtypes import float32, float64
@@ -164,3 +164,13 @@ def test_reductions_cost_their_body_and_products_a_multiply_add() -> None:
     assert kernel_work(product) == {60 * 50 * 70: pytest.approx(MULTIPLY_ADD_NS)}
     (total,) = program((x,), (FUNCTIONS_OF_NODES["sum"](FUNCTIONS_OF_NODES["sin"](x), axis=1),)).kernels()
     assert total.stages[-1].reduce and sum(kernel_work(total).values()) >= MATH.ns > MULTIPLY_ADD_NS
+
+
+def test_which_sizes_count_long_parts() -> None:
+    """Those of a grid, at least 1 of them or not: 4096 elements each, say. Not what is doubled, squared, or of two factors."""
+    n, m = dims.dim("n"), dims.dim("m")
+    parts = dims.floordiv(n, 4096)
+    few = [parts, dims.maximum(1, parts)]
+    many = [1, 7, n, 2 * parts, parts + 1, parts * parts, parts * m, n * m, dims.floordiv(n, 2), dims.maximum(2, parts), dims.maximum(1, n)]
+    many += [dims.floordiv(n, m), dims.minimum(1, parts), dims.mod(n, 4096), -parts]
+    assert [is_few(s) for s in few] == [True] * len(few) and [is_few(s) for s in many] == [False] * len(many)

@@ -211,3 +211,10 @@ def test_consider_constant_in_second_derivatives(x: Node) -> None:
     H = gx.hessian(gx.sum(h * x**2), x, consider_constant=h)
     np.testing.assert_allclose(value(H, x=V), np.diag(2 * np.sin(V)))
     np.testing.assert_allclose(value(gx.hvp(gx.sum(h * x**2), x, x, consider_constant=h), x=V), 2 * np.sin(V) * V)
+
+
+def test_a_variable_named_twice_moves_by_both_tangents() -> None:
+    x = gx.tensor("x", 3)
+    u, v = np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.0, -1.0])
+    got = gx.function([x], gx.jvp(gx.square(x), [x, x], [u, v]))(np.arange(3.0))
+    np.testing.assert_array_equal(got, 2 * np.arange(3.0) * (u + v))

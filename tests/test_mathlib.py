@@ -16,6 +16,7 @@ from graphc import scalars as sc
 from graphc.codegen import jit
 from graphc.codegen.llvm.emit_scalar import PRIMITIVES
 from graphc.codegen.mathlib import MATH, coefficients, error, expand, reduction
+from graphc.codegen.mathlib.balanced import balanced
 from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
 from graphc.ops.registry import OPS
@@ -55,6 +56,38 @@ def test_error_is_within_the_bound(name: str, dtype: np.dtype, functions: Vector
 @pytest.mark.parametrize("name", MATH)
 def test_error_is_within_the_bound_without_fma(name: str, dtype: np.dtype, plain_functions: Vectorised) -> None:
     check(name, dtype, plain_functions, COUNT // 3)
+
+
+@pytest.fixture(scope="module")
+def serial_functions() -> Vectorised:
+    """As recurrences have them."""
+    row = lambda name, d: (lambda *x: expand(sc.math(name, *x), host(), serial=True), (d,) * MATH[name].arity)
+    return Vectorised({f"{name}.{d.name}": row(name, d) for name in MATH for d in FLOATS})
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", MATH)
+def test_error_is_within_the_bound_where_polynomials_are_trees(name: str, dtype: np.dtype, serial_functions: Vectorised) -> None:
+    check(name, dtype, serial_functions, COUNT)
+
+
+def test_polynomials_become_trees() -> None:
+    x, y = sc.arg(0, float64), sc.arg(1, float64)
+    c = [sc.const(k, float64) for k in range(1, 8)]
+
+    def horner(coefficients: list[Scalar]) -> Scalar:
+        total = coefficients[-1]
+        for k in coefficients[-2::-1]:
+            total = sc.fma(total, x, k)
+        return total
+
+    x2 = x * x
+    low, high = sc.fma(sc.fma(c[4], x, c[3]), x2, sc.fma(c[2], x, c[1])), sc.fma(c[6], x, c[5])
+    assert balanced(horner(c)) is sc.fma(sc.fma(high, x2 * x2, low), x, c[0])
+    assert balanced(horner(c) + y) is balanced(horner(c)) + y
+    assert balanced(horner(c[:4])) is horner(c[:4])
+    read_twice = horner(c[:5]) * horner(c[1:5])
+    assert balanced(read_twice) is read_twice
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)

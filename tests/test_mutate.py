@@ -122,7 +122,8 @@ def test_tests_that_enter_a_function_come_cheapest_first(tmp_path: Path) -> None
     assert entered.time(["tests/test_a.py"]) == pytest.approx(95.3) and entered.time(["tests/test_b.py::test_far", "tests/no.py"]) == 0.01
     (other,) = [x for x in faults("f.py", NESTED) if x.line == 10 and x.before == "+"]
     assert entered.chosen(other, NESTED, []) == []
-    assert entered.of_row('Rule("2", exp(x) - 1),') == ["tests/test_a.py::test_each[2]"] and entered.of_row('f("3")') == []
+    assert entered.of_row('Rule("2", exp(x) - 1),', ["tests/test_a.py"]) == ["tests/test_a.py::test_each[2]"]
+    assert entered.of_row('f("3")', ["tests/test_a.py"]) == entered.of_row('f("2")', ["tests/test_b.py"]) == []
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")

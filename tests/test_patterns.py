@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.derivatives import matrices, stencils
+from graphc.derivatives import matrices, patterns, stencils
 from graphc.derivatives.colours import colours
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import prepared, pull_back
@@ -130,6 +130,18 @@ def test_large_patterns_are_not_made() -> None:
     assert patterns_of([gx.sum(v)], v, most=100) is None
     found = patterns_of([gx.sum(v), v * 2], v)
     assert found is not None and found[0].counts.tolist() == [2000] and colours(found, 1999) is None
+
+
+def test_patterns_that_take_long_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All patterns on the way count, not the last one alone."""
+    v = variable(INPUT, "v", "float64", (10,))
+    y = v
+    for _ in range(7):
+        y = gx.cumsum(y * 2)[::-1] * 1.0
+    counted = 10 + 27 * 100  # the first product; from the running sum on, every element depends on all ten
+    for most, made in ((counted, True), (counted - 1, False), (300, False)):
+        monkeypatch.setattr(patterns, "MOST_WORK", most)
+        assert (patterns_of([y], v) is not None) is made
 
 
 @pytest.mark.parametrize("mode", ["forward", "reverse"])

@@ -18,6 +18,7 @@ from graphc.options import Options, default_options, set_default_options
 from graphc.passes import pipeline
 from graphc.passes.fusion.cluster import Cluster, Fused, Member
 from graphc.passes.fusion.fuse import fuse
+from graphc.passes.fusion.stage_order import Phase, Place, places
 from graphc.passes.fusion.verify_clusters import verify_clusters
 from graphc.passes.pipeline import PROGRAM, Log, ProgramPass, optimise, plan
 from graphc.program import loop_index
@@ -209,3 +210,17 @@ def test_when_a_cluster_is_full() -> None:
         assert [Cluster(0, domain, 0, members=[one] * k).full for k in (0, most - 1, most)] == [False, False, True]
         assert [Cluster(0, domain, 0, costly=k).full for k in (limits.functions - 1, limits.functions)] == [False, bool(domain)]
         assert Cluster(0, domain, 0, closed=True).full
+
+
+@pytest.mark.parametrize("before", range(3))
+@pytest.mark.parametrize("behind", range(2))
+def test_an_inner_value_stands_in_the_nest_that_reads_it(before: int, behind: int) -> None:
+    """exp(x), the sum of other values along the rows, and what reads both: in the second nest, as is exp(x), whatever stands around."""
+    other, value = gx.tensor("x", ("n", "m")), sc.arg(0, np.dtype("float64"))
+    inner, row = Member(other, value, other.shape), Member(other, value, other.shape[:1], other.shape[1:], "sum", rows=True)
+    members = [*[row] * before, inner, row, inner, *[row] * behind]
+    reads = [*[[] for _ in range(before)], [], [], [before, before + 1], *[[] for _ in range(behind)]]
+    first, second = Place(0, Phase.INSIDE), Place(1, Phase.INSIDE)
+    assert places(members, reads, 1) == [*[first] * before, second, first, second, *[first] * behind]
+    known = before + 2
+    assert places(members[:known], reads[:known], 1) == [first] * known  # read by nobody: it is stored where it can be

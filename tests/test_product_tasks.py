@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -60,6 +61,21 @@ def test_blocks_and_panels_cover_the_output(m: int, k: int) -> None:
         assert unknown is not None
         at_sizes = {s: m if s.name == "m" else n for s in dims.symbols(tasks(unknown))}
         assert (dims.evaluate(tasks(unknown), at_sizes) == 0) == (m == 0 or n == 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_blocks_of_rows_known_when_called_cover_them(dtype: str) -> None:
+    """Both heights: that of small products, and that of large ones, where strips are packed."""
+    p = product_of(("m", "k", "n"), dtype)  # type: ignore[arg-type]
+    assert p is not None
+    rows, heights = row_blocks(p), set()
+    for m, k, n in itertools.product((0, 1, 63, 64, 257, 1000, 5003), (3, 900), (4, 5000)):
+        env = {s: {"m": m, "k": k, "n": n}[s.name] for s in dims.symbols(rows.count) | dims.symbols(rows.height)}
+        count, height = dims.evaluate(rows.count, env), dims.evaluate(rows.height, env)
+        assert (count - 1) * height < m <= count * height or m == count == 0
+        assert height <= rows.most
+        heights.add(height)
+    assert len(heights) == 2
 
 
 def test_enough_tasks_for_threads() -> None:

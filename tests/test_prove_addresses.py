@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.loops.loopir import Block, For, If, Let, Statement, Store
 from graphc.codegen.loops.lower import lower
-from graphc.codegen.loops.prove_addresses import unproved
+from graphc.codegen.loops.prove_addresses import _holds, unproved
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, float64, int64
 from graphc.errors import GraphcError
@@ -135,3 +137,37 @@ def test_kernels_of_random_graphs(block: int) -> None:
             loops = lower(kernel, TARGET)
             assert not [str(u) for u in unproved(loops, kernel) if not u.dynamic], f"seed {seed}"
             assert not outside_addresses(loops, kernel, dict.fromkeys(kernel.sizes(), 3)), f"seed {seed}"
+
+
+def mixed(rng: random.Random, terms: Sequence[Size]) -> Size:
+    return sum((rng.choice((-4, -2, -1, 1, 1, 2, 3)) * rng.choice(terms) for _ in range(rng.randint(1, 3))), 0)
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_what_is_concluded_from_facts_is_true(block: int) -> None:
+    """Random goals, facts and loops: where goal >= 0 is concluded it holds at all small sizes and turns that satisfy the facts."""
+    n, m, i, j = dims.dim("n"), dims.dim("m"), loop_index(0), loop_index(1)
+    symbols = [dims.as_symbol(s) for s in (n, m, i, j)]
+    concluded = 0
+    for seed in range(block * 150, block * 150 + 150):
+        rng = random.Random(seed)
+        terms = [1, n, m, i, j, 4 * i, n * i, m * j, n * j, i // 2, i * j, j // 3]
+        axes = {symbols[2]: rng.choice((3, n, m, n + 1)), symbols[3]: rng.choice((2, m, i + 1, n - i))}
+        facts = tuple([mixed(rng, terms) for _ in range(rng.randint(0, 2))])
+        goal = (
+            mixed(rng, terms)
+            if rng.random() < 0.3
+            else sum((rng.choice((1, 1, 2, n)) * f for f in facts), rng.choice((0, -1, i, n - 1 - i, m - j)))
+        )
+        if not _holds(goal, axes, facts):
+            continue
+        concluded += 1
+        for sizes in itertools.product(range(4), repeat=2):
+            env = dict(zip(symbols, sizes))
+            for x in range(dims.evaluate(axes[symbols[2]], env)):
+                env[symbols[2]] = x
+                for y in range(dims.evaluate(axes[symbols[3]], env)):
+                    env[symbols[3]] = y
+                    if all(dims.evaluate(f, env) >= 0 for f in facts):
+                        assert dims.evaluate(goal, env) >= 0, (seed, goal, facts, axes, env)
+    assert concluded > 15

@@ -216,6 +216,10 @@ def test_verified_inside() -> None:
         (broken,) = call(lambda v, region=region: outputs(make(CALL, (v,), (region,)))[0], x)
         with pytest.raises(CompileError, match=f"verify: .*{text}"):
             verify([broken])
+        shared = Region([t], [leaf * 2.0])
+        first, second = [call(lambda v, k=k, body=shared: outputs(make(CALL, (v + float(k),), (body,)))[0], x)[0] for k in range(2)]
+        with pytest.raises(CompileError, match=f"verify: .*{text}"):
+            verify([broken, first, second])  # a body that is there twice is looked at once, and the others after it
     with pytest.raises(CompileError, match="the input of a region lies outside of it"):
         verify([gx.exp(leaf)])
     with pytest.raises(CompileError, match="is no region"):

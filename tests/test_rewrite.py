@@ -164,6 +164,15 @@ def test_the_first_rule_of_the_table_wins() -> None:
     assert rewrite([gx.sin(a)], Table([two, one]))[0] is gx.tan(a)
 
 
+def test_a_glance_takes_the_kind_of_the_first_input_for_no_other() -> None:
+    m = hole("m", "bool")
+    mask = gx.tensor("mask", ("n", 4), "bool")
+    assert rewrite([gx.where(mask, gx.sin(a), a)], Table([Rule("chosen sine", gx.where(m, gx.sin(x), x), x)]))[0] is a
+    either = Rule("either way", gx.where(m, x, y) * 2, x)  # holes of two kinds below the root
+    assert rewrite([gx.where(mask, a, b) * 2], Table([either]))[0] is a
+    assert rewrite([gx.where(mask, a, b)], Table([Rule("first", gx.where(m, x, y), x)]))[0] is a
+
+
 def test_honesty_selects_rules() -> None:
     rule = Rule("cancel", x - x, 0, floats="fast")
     assert rewrite([a - a], Table([rule]))[0] is a - a

@@ -65,6 +65,13 @@ def values(name: str, dtype: np.dtype, kind: str) -> list[Any]:
     return [named.get(v, v) if isinstance(v, str) else v for v in SPECIAL]
 
 
+def literals(rule: Rule) -> list[float]:
+    """The numbers in a rule, where what it says may be another thing than around them."""
+    sides = [s for s in (rule.before, rule.after) if isinstance(s, Node)]
+    arrays = [n.params[0].array for n in toposort(sides) if n.op.name == "constant"]  # type: ignore[union-attr]
+    return sorted({float(a.flat[0]) for a in arrays if a.size == 1 and a.dtype.kind in "fiu"} - {0.0})
+
+
 def fill(
     rule: Rule, dtype: np.dtype, pick: Callable[[Node], list[Any]], numbers_from: Sequence[float] = tuple(NUMBERS)
 ) -> Iterator[tuple[dict[str, Any], dict[Node, np.ndarray]]]:
@@ -166,7 +173,7 @@ def test_on_integers(dtype: str) -> None:
 def test_reassoc(rule: Rule, dtype: str) -> None:
     """Equal up to rounding for ordinary numbers, nan where the original is nan."""
     kind, held = np.dtype(dtype), 0
-    for bound, env in fill(rule, kind, lambda h: [*ORDINARY, 0.0, -0.0, math.nan]):
+    for bound, env in fill(rule, kind, lambda h: [*ORDINARY, 0.0, -0.0, math.nan, *literals(rule)]):
         pair = both(rule, bound)
         if pair is not None:
             held += 1
@@ -268,7 +275,7 @@ def test_stable(rule: Rule, dtype: str) -> None:
     )
     far = [float(np.finfo(kind).max / 3), float(np.sqrt(np.finfo(kind).max) / 3), float(np.finfo(kind).tiny * 1.25)] if calm else []
     few = [0.7, 4.0, -30.0, 1000.0, -1000.0]  # for each of several holes
-    points = [*ORDINARY, *EXTREME, *far, 0.0] if count == 1 else few if count > 2 else [*few, *ORDINARY[::2], 1e-20, 200.0]
+    points = [*ORDINARY, *EXTREME, *far, 0.0, *literals(rule)] if count == 1 else few if count > 2 else [*few, *ORDINARY[::2], 1e-20, 200.0]
     for bound, env in fill_lifted(rule, kind) if lifted(rule) else fill(rule, kind, lambda h: points):
         pair = both(rule, bound)
         if pair is None:

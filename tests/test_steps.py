@@ -655,3 +655,44 @@ def test_the_last_turn_may_not_reach_into_the_one_before(size: int, turns: int) 
     else:
         with pytest.raises(CompileError, match="parts of %0 that overlap"):
             verify_program(made)
+
+
+def test_arrays_of_turns_at_the_same_time_lie_apart() -> None:
+    """In each turn one is dead before the other is written; but another turn may be further behind."""
+    n = gx.dim("n")
+    x = gx.tensor("x", (n,))
+    whole, part = Buffer(float64, (n,), "arena"), one("arena")
+    buffers = [Buffer(float64, (n,), "input"), whole, whole, Buffer(float64, (n,), "output"), Buffer(float64, (n,), "output", 1)]
+    buffers += [one("input", alias=0), replace(part, alias=1), replace(part, alias=2), one("output", alias=3), one("output", 1, alias=4)]
+    body = (
+        *[View(b, OUTER) for b in range(5, 10)],
+        Launch(DOUBLE, (5, 6)), Launch(DOUBLE, (6, 8)), Launch(ADD, (5, 5, 7)), Launch(ADD, (7, 5, 9)),
+    )  # fmt: skip
+    made = program(buffers, [Loop(OUTER, n, body, parallel=True)], [x])
+    planned = ready(made)
+    assert [str(b.offset) for b in planned.buffers[1:3]] == ["0", "64*((8*n + 63)//64)"]
+    for threads in (1, 3):
+        X = np.random.default_rng(threads).normal(size=50_000)
+        first, second = Executable(planned, Options(verify=True, threads=threads))([X], [])
+        np.testing.assert_array_equal(first, 4 * X)
+        np.testing.assert_allclose(second, 3 * X, rtol=1e-15)
+    shared = replace(planned.buffers[2], offset=planned.buffers[1].offset)
+    with pytest.raises(CompileError, match="live at the same time"):
+        verify_program(replace(planned, buffers=(*planned.buffers[:2], shared, *planned.buffers[3:])))
+
+
+def test_a_loop_that_may_be_left_stands_before_the_commit() -> None:
+    """State is replaced when no handler of signals can end the call any more: by the last value of the carry, after the loop."""
+    s = variable(SHARED, "s", "float64", (1,))
+    buffers = [one("shared"), one("arena"), one("arena")]
+    loop = Loop(OUTER, 5, (Launch(DOUBLE, (1, 2)),), ((1, 2),))
+    steps = [Launch(MOVE, (0, 1)), loop, Launch(MOVE, (1, 0))]
+    made = program(buffers, steps, [], [s], commit=2)
+    state = np.array([3.0])
+    run(made, [], [state])
+    assert state == 96
+    with pytest.raises(CompileError, match="step 1 could fail after the commit point 1"):
+        verify_program(replace(made, commit=1))
+    inside = Loop(OUTER, 5, (Launch(DOUBLE, (1, 2)), Launch(MOVE, (2, 0))), ((1, 2),))
+    with pytest.raises(CompileError, match="writes the state %0 in a loop"):
+        verify_program(replace(made, steps=(steps[0], inside, steps[2])))

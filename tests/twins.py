@@ -34,7 +34,11 @@ def _scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None =
         carry, found[t] = f(carry, tree.unflatten(structure, [x[t] for x in rows]))
         _turns.pop()
     ys = [found[t] for t in range(turns)]
-    assert ys, "the twin of a loop without turns has no ys to look at"
+    if not ys:  # a turn that is not there says what its row would be
+        _turns.append(asarray(0))
+        row = tree.map(asarray, f(carry, tree.unflatten(structure, [gx.zeros(x.shape[1:], x.dtype) for x in rows]))[1])
+        _turns.pop()
+        return carry, tree.map(lambda y: gx.zeros((0, *y.shape), y.dtype), row)
     stacked = [gx.stack(column) for column in zip(*[[asarray(v) for v in tree.leaves(y)] for y in ys])]
     return carry, tree.unflatten(tree.structure(ys[0]), stacked)
 
@@ -80,14 +84,14 @@ def total(result: Any) -> Node:
     return cost
 
 
-def values(outputs: Sequence[Node], env: Mapping[Node, np.ndarray], native: bool = True) -> list[np.ndarray]:
+def values(outputs: Sequence[Node], env: Mapping[Node, np.ndarray], native: bool = True, room: float = 1e-11) -> list[np.ndarray]:
     """By the interpreter; and natively the same, where there is native code for all of it."""
     found = evaluate(outputs, env)
     if native:
         with contextlib.suppress(gx.CompileError):
             compiled = gx.function(list(env), list(outputs))
             for ours, theirs in zip(compiled(*env.values()), found):
-                np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12, err_msg="native code and interpreter")
+                np.testing.assert_allclose(ours, theirs, rtol=room, atol=room, err_msg="native code and interpreter")
     return found
 
 
@@ -136,7 +140,7 @@ def check_lanes(program: Program, data: Sequence[np.ndarray], rtol: float) -> No
 
 
 def compare(pairs: Sequence[tuple[Node, Node]], env: Mapping[Node, np.ndarray], rtol: float, what: str, native: bool) -> None:
-    ours = values([a for a, _ in pairs], env, native)
+    ours = values([a for a, _ in pairs], env, native, rtol / 100)
     theirs = evaluate([b for _, b in pairs], env)
     for k, (a, b) in enumerate(zip(ours, theirs)):
         assert a.dtype == b.dtype, f"{what} {k}: {a.dtype} and {b.dtype}"

@@ -41,8 +41,8 @@ class Emitter:
     def __init__(self, unit: Unit, kernel: Kernel, name: str, body: Block, shared: bool = False, numbers: Sequence[Dim] = ()) -> None:
         self.unit, self.module, self.target = unit, unit.module, unit.target
         self.kernel, self.name, self.body, self.shared = kernel, name, body, shared
-        straight = not any(isinstance(s, (For, Repeat)) for s in walk(body))
-        self.values = Values(unit, name, kernel.sizes(), outline=straight)
+        kinds = {type(s) for s in walk(body)}
+        self.values = Values(unit, name, kernel.sizes(), outline=not kinds & {For, Repeat}, serial=Repeat in kinds)
         self.memory = Memory(self.values, kernel)
         self.accumulators = Accumulators(self.values)
         self.loops = Loops(self.values, self.accumulators, self.statement, (LO, HI) if shared else None)

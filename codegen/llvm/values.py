@@ -50,9 +50,10 @@ class Values:
     `sizes` are the symbols that the function is told, as `%n0`, `%n1`, ..
     """
 
-    def __init__(self, unit: Unit, name: str, sizes: Sequence[Symbol] = (), outline: bool = True) -> None:
+    def __init__(self, unit: Unit, name: str, sizes: Sequence[Symbol] = (), outline: bool = True, serial: bool = False) -> None:
         self.unit, self.module, self.target, self.name = unit, unit.module, unit.target, name
         self.outline = outline  # call math functions instead of inlining them
+        self.serial = serial  # the next turn waits for what this one computes
         self.expanded: dict[Scalar, Scalar] = {}  # with math functions inlined: unrolled copies ask again
         self.lanes = 1  # of the vector loop we are in
         self.labels = 0
@@ -107,7 +108,7 @@ class Values:
         if not self.outline:
             expanded = self.expanded.get(root)
             if expanded is None:
-                expanded = self.expanded[root] = expand(root, self.target)
+                expanded = self.expanded[root] = expand(root, self.target, self.serial)
             root = expanded
         found = self.find(root)
         if found is not None:

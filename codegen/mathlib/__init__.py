@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, trigonometric
+from graphc.codegen.mathlib.balanced import balanced
 from graphc.dtypes import float32, float64
-from graphc.scalars import Scalar, order, scalar
+from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
 from graphc.target import Target
 
 
@@ -66,13 +68,22 @@ MATH: dict[str, Function] = {f.name: f for f in (
 )}  # fmt: skip
 
 
-def expand(root: Scalar, target: Target) -> Scalar:
-    """`root` with every function of `MATH` in it written out in primitives."""
+def expand(root: Scalar, target: Target, serial: bool = False) -> Scalar:
+    """`root` with every function of `MATH` in it written out in primitives; `serial`: for code that waits for them, see `balanced`."""
     new: dict[int, Scalar] = {}
     for s in order((root,)):
         args = tuple([new[id(a)] for a in s.args])
-        if s.op in MATH:
+        if s.op in MATH and serial:
+            body = _serial(s.op, tuple([a.dtype for a in args]), target)
+            new[id(s)] = replace_leaves(body, lambda leaf, _, args=args: args[leaf.param])  # type: ignore[misc]
+        elif s.op in MATH:
             new[id(s)] = MATH[s.op].build(*args, target)
         else:
             new[id(s)] = s if all(a is b for a, b in zip(args, s.args)) else scalar(s.op, args, s.dtype, s.param)
     return new[id(root)]
+
+
+@lru_cache(maxsize=128)
+def _serial(name: str, dtypes: tuple[np.dtype, ...], target: Target) -> Scalar:
+    """A function of `arg`s, with little that waits for each other."""
+    return balanced(MATH[name].build(*[arg(k, dtype) for k, dtype in enumerate(dtypes)], target))

@@ -79,8 +79,9 @@ def is_few(extent: Size) -> bool:
     ((monomial, coefficient),) = extent.terms
     if coefficient != 1 or len(monomial) != 1 or monomial[0][1] != 1 or not isinstance(call := monomial[0][0], dims.Call):
         return False
-    if call.fn == "max" and isinstance(call.args[0], int) and call.args[0] == 1:
-        return is_few(call.args[1])
+    if call.fn == "max":  # at least one part
+        parts = [a for a in call.args if not (isinstance(a, int) and a == 1)]
+        return len(parts) == 1 < len(call.args) and is_few(parts[0])
     return call.fn == "floordiv" and isinstance(call.args[1], int) and call.args[1] >= FEW
 
 

@@ -16,7 +16,7 @@ from graphc.codegen.loops.address import fetch
 from graphc.codegen.loops.loopir import Block, For, Store
 from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
 from graphc.codegen.strategy.grid import Panel, row_blocks
-from graphc.codegen.strategy.packing import SQUARE, overrun, write_copy, write_rows, write_transpose
+from graphc.codegen.strategy.packing import overrun, square_of, write_copy, write_rows, write_transpose
 from graphc.dims import Size
 from graphc.program import Kernel, Operand
 
@@ -137,7 +137,7 @@ class Operands:
         outer = self.v.size(p.b.outer).text
         if p.b.inner == 1:
             name = write_transpose(self.e.module, p.dtype, p.lanes, p.width, unit.kernel_attributes)
-            square = min(p.lanes, SQUARE)
+            square = square_of(p.lanes)
             self.v.here.lines.line(f"call void @{name}(ptr {source}, i64 {outer}, ptr {self.panel}, i64 {kc}, i64 {cols}, i64 {square})")
             return
         inner = self.v.size(p.b.inner).text

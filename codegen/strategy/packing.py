@@ -25,16 +25,21 @@ def write_transpose(module: Module, dtype: np.dtype, lanes: int, width: int, att
     in the panel. Panel rows after row kc, one less than a square has, are overwritten, and columns of a group after `cols`
     hold copies of the last one.
     """
-    square = min(lanes, SQUARE)
+    square = square_of(lanes)
     name = f"pack.columns.{dtype.name}.{width}" + (f".{height}" if height else "")
     if name not in module.functions:
         module.add(_transpose_function(module, name, dtype, square, width, height or square, attributes))
     return name
 
 
+def square_of(lanes: int) -> int:
+    """Rows and columns of the squares that are transposed in registers."""
+    return min(lanes, SQUARE)
+
+
 def overrun(lanes: int, width: int, height: int) -> int:
     """How many elements behind the last group `write_transpose` may write."""
-    square = min(lanes, SQUARE)
+    square = square_of(lanes)
     return (square - 1) * width + -height % square
 
 

@@ -117,8 +117,8 @@ def scan(
     the first. unroll: turns at once. A Python number in init takes the dtype that f gives it. The result has O(1) memory besides ys.
 
     checkpoint: what a reverse derivative keeps of each turn: None, all that it reads; "full", the carry alone, the rest is computed
-    again; "sqrt", the carry of every sqrt(length)-th turn, the turns between are run again: O(sqrt(length)) memory; an int, the
-    bytes that may be kept. The numbers are the same.
+    again; "sqrt", the carry of every sqrt(length)-th turn, the turns between are run again: O(sqrt(length)) memory; a number of bytes,
+    the first of the three that keeps no more, or "sqrt". The numbers are the same, up to the order of sums over turns.
 
         _, ys = gx.scan(lambda s, x: (s + x, s + x), 0.0, xs)           cumsum(xs)
 

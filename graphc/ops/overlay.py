@@ -184,9 +184,10 @@ def _most(parts: Sequence[Part]) -> int:
 
 
 def _pays(parts: Sequence[Part], sizes: Sequence[Size], run: int) -> bool:
-    """Whether the pieces are few, and hold few elements beside those that sums of pads look at: the parts times the whole."""
-    if 0 in sizes:
-        return False
+    """Whether the pieces are few, and hold few elements beside those that sums of pads look at: the parts times the whole.
+
+    No size is 0: along each of these axes somebody is padded.
+    """
     todo: list[tuple[Sequence[Part], int, Size]] = [(parts, 0, 1)]
     pieces = 0
     elements: Size = 0

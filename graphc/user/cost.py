@@ -49,7 +49,7 @@ class _Count:
     def turns(self, loop: Loop, env: Mapping[Symbol, int]) -> Counter[str]:
         """All turns of a loop, each by itself only where a step that is no view names what it binds."""
         count = 1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0)
-        named = {s for step in walk(loop.steps) if not step.placed for s in step.symbols} & loop.bound
+        named = {s for step in walk(loop.steps) for s in _decisive(step)} & loop.bound
         alike: Counter[tuple[tuple[Symbol, int], ...]] = Counter()
         for turn in range(count if named else min(count, 1)):
             alike[tuple((s, v) for s, v in loop.at(turn, env).items() if s in named or s not in loop.bound)] += 1 if named else count
@@ -66,6 +66,16 @@ class _Count:
         total["bytes"] = sum(_elements(b.shape, env) * b.dtype.itemsize for b in buffers if b.role != "scratch")
         del total["kernels"]
         return total
+
+
+def _decisive(step: Step) -> frozenset[Symbol]:
+    """The symbols that what a step takes depends on: those of sizes, not of where it reads or of numbers that it computes with."""
+    if not isinstance(step, Launch):
+        return frozenset() if step.placed else step.symbols
+    kernel = step.kernel
+    code = () if kernel.code is None else kernel.code.by_loops()
+    extents = [a.extent for a in kernel.all_axes()] + [loop.extent for loops, _ in code for loop in loops if loop.extent is not None]
+    return frozenset().union(*map(dims.symbols, extents), *[dims.symbols(n) for o in kernel.operands for n in o.shape])
 
 
 def _weight(cost: Counter[str]) -> tuple[int, int]:

@@ -230,6 +230,7 @@ class Function:
     def cost(self, sizes: Mapping[str | Dim, int] | None = None, /, **named: int) -> dict[str, int]:
         """Counted work of one call: `operations`, `transcendental` (of those), `bytes` read and written, `kernels`.
 
+        A scan counts as all its turns, a branch as its dearer side, a while loop as `max_steps` turns, without these as one turn.
         Sizes by name, f.cost(n=64), or where they have none of their own, f.cost({x.shape[0]: 64}).
         """
         program = self._native().program

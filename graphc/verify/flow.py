@@ -51,6 +51,7 @@ class _Flow:
         self.number = 0
         self.committed = False
         self.samples = samples(program)
+        self.known: set[tuple[object, ...]] = set()  # sizes, and the loops around, that were right
         self.rows = {r for r, b in enumerate(program.buffers) if b.role == "scratch"}
         self.loops: list[Loop] = []  # those around
         self.uses: list[list[Use]] = []  # in each parallel loop around
@@ -110,14 +111,14 @@ class _Flow:
         for b in (new for _, new in step.carried):
             if b not in self.written - before:
                 broken(f"carries %{b}, which its steps do not write", None, k, step)
+        self.overwritten = overwritten
         runs = isinstance(step.extent, int) and step.extent > 0 and step.condition is None
         self.written = (self.written if runs else before) - {new for _, new in step.carried}
         for root, counters in list(self.parts.items()):
             counters -= step.bound
             if not counters:
-                self.written.add(root)
+                self._is_written(root)
                 del self.parts[root]
-        self.overwritten = overwritten
 
     def _turns_apart(self, k: int, step: Loop) -> None:
         """The steps of a parallel loop. What they write is scratch, filled anew by each turn, or a part that no other turn touches."""
@@ -126,11 +127,15 @@ class _Flow:
         self.inner(step.steps)
         used = self.uses.pop()
         self.written -= self.rows
-        for root in dict.fromkeys(use.root for use in used if use.written and use.root not in self.rows):
-            parts = {(use.offset, use.count) for use in used if use.root == root}
-            ((offset, count), *others) = parts
+        parts: dict[int, set[tuple[Size, Size]]] = {use.root: set() for use in used if use.written and use.root not in self.rows}
+        for use in used:
+            if use.root in parts:
+                parts[use.root].add((use.offset, use.count))
+        for root, ((offset, count), *others) in parts.items():
             if others or not dims.symbols(offset) & dims.symbols(step.counter):
                 broken(f"writes %{root} in turns at the same time, of which each must touch one part of its own", None, k, step)
+            if self._is_known("apart", offset, count):
+                continue
             for env in (env for sample in self.samples for env in self._turns(sample, self.loops[:-1])):
                 turns = 0 if step.extent is None else dims.evaluate(step.extent, env)
                 for one, two in ((step.at(t, env), step.at(t + 1, env)) for t in {0, turns - 2} if 0 <= t < turns - 1):
@@ -153,12 +158,21 @@ class _Flow:
         b = self.program.buffers[step.buffer]
         if b.alias is None:
             broken(f"places %{step.buffer}, which is an alias of no buffer", None, k, step)
+        self.placed[step.buffer] = step.offset
         inside = dims.product(self.program.buffers[b.alias].shape) - dims.product(b.shape)
+        if self._is_known("inside", step.offset, inside):
+            return
         for env in (env for sample in self.samples for env in self._turns(sample, self.loops)):
             offset, limit = dims.evaluate(step.offset, env), dims.evaluate(inside, env)
             if not 0 <= offset <= limit:
                 broken(f"places %{step.buffer} at element {offset}, of 0 to {limit}", None, k, step)
-        self.placed[step.buffer] = step.offset
+
+    def _is_known(self, what: str, *sizes: Size) -> bool:
+        """Whether these have been looked at for all turns of such loops before: the rows of runs are as many as they are alike."""
+        key = (what, *sizes, *((loop.counter, loop.extent, loop.lengths) for loop in self.loops))
+        known = key in self.known
+        self.known.add(key)
+        return known
 
     def _turns(self, env: dict[Symbol, int], loops: Sequence[Loop]) -> Iterator[dict[Symbol, int]]:
         """The sizes in the first and the last turn of each of these loops."""
@@ -224,6 +238,12 @@ class _Flow:
         if root in self.overwritten:
             broken(f"reads %{buffer} after what is carried to it was written in its place", kernel, k, step)
 
+    def _is_written(self, root: int) -> None:
+        """All of a buffer has its value now, perhaps in the bytes of what it is carried to."""
+        self.written.add(root)
+        if (old := self.carried.get(root)) is not None:
+            self.overwritten.add(old)
+
     # -- launches -------------------------------------------------------------------------------------------------
     def _launch(self, k: int, step: Launch) -> None:
         kernel = step.kernel
@@ -276,11 +296,9 @@ class _Flow:
             self.renewed |= self._names(step.buffers[slot])
         elif moving := self._moving(step.buffers[slot]):
             if program.roots[step.buffers[slot]] not in self.written:
-                self.parts.setdefault(root, set()).update(moving)
+                self.parts.setdefault(program.roots[step.buffers[slot]], set()).update(moving)
         else:
-            self.written.add(program.roots[step.buffers[slot]])
-            if self.carried.get(program.roots[step.buffers[slot]]) == root:
-                self.overwritten.add(root)
+            self._is_written(program.roots[step.buffers[slot]])
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
         once = any(still(store, kernel.axes) for store in stores)
         if program.buffers[root].role == "scratch":

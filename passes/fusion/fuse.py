@@ -37,7 +37,7 @@ from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
 from graphc.passes.fusion.scalar_loops import over_values, scalar_code
 from graphc.passes.fusion.several import checked_indices, computed_by, operands, siblings, values
-from graphc.passes.rewriting.views import is_splat, relabelled, sees_through
+from graphc.passes.rewriting.views import relabelled, sees_through
 from graphc.target import Target
 
 
@@ -118,7 +118,7 @@ class _Fuser:
                 base = node.inputs[k]
                 while base not in found and sees_through(node, k, base):
                     base = base.inputs[0]
-                if base.op.traits.leaf is None and base not in self.onward and not (node.op is SCATTER and is_splat(base)):
+                if base.op.traits.leaf is None and base not in self.onward and not (node.op is SCATTER and base.ndim == 0):
                     found.add(base)
         return found
 

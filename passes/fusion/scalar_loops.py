@@ -17,7 +17,7 @@ from graphc import scalars as sc
 from graphc.control.scan import SCAN
 from graphc.control.switch import SWITCH
 from graphc.control.while_loop import WHILE
-from graphc.costs import Limits, instructions
+from graphc.costs import KERNEL_NS, MATH, STEP_NS, UOP_NS, Limits, instructions, serial_instructions, serial_latency
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.ir import Node, toposort
@@ -26,9 +26,9 @@ from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.cluster import indices
 from graphc.passes.fusion.fold_scalars import Folder
 from graphc.passes.fusion.scalar_steps import stretch
-from graphc.passes.fusion.several import computed_by, form_of, operands
+from graphc.passes.fusion.several import computed_by, form_of, operands, values
 from graphc.program import Choice, Put, ScalarCode, Turns, loop_index
-from graphc.region import Region
+from graphc.region import BOUND, Region, regions_of
 from graphc.scalars import Scalar
 from graphc.verify.scalar import reach, unbound
 
@@ -58,14 +58,33 @@ def scalar_code(node: Node, limits: Limits) -> ScalarCode | None:
     loops = [step for step in code.walk() if isinstance(step, Turns)]
     # a call can be left between the turns of the outermost loop, and must not stay inside for ever
     inner = loops if len(code.steps) != 1 or not loops or loops[0] is not code.steps[0] else loops[1:]
-    if any(step.extent is None for step in inner) or (inner is loops and any(not _short(step) for step in loops)):
+    if any(step.extent is None for step in inner) or (inner is loops and any(stretch(step) is not None for step in loops)):
         return None
     carried = max([len(step.carries) for step in loops], default=0)
-    return code if carried <= limits.carried and instructions(code.scalars()) <= limits.turn else None
+    if carried > limits.carried or instructions(code.scalars()) > limits.turn:
+        return None
+    return code if len(loops) != 1 or _pays(node, code, limits) else None
 
 
-def _short(step: Turns) -> bool:
-    return stretch(step) is None
+def _pays(node: Node, code: ScalarCode, limits: Limits) -> bool:
+    """Whether a turn is shorter as scalars than as steps: vectors need fewer instructions, but kernels have to be called."""
+    bodies = [x for around, listed in code.by_loops() if around for x in listed]
+    work, waits = UOP_NS * serial_instructions(bodies), serial_latency(bodies)
+    scalars = vectors = 0.0
+    calls = STEP_NS
+    for _, region in regions_of(node):
+        for inside in values(toposort(region.outputs)):
+            op = computed_by(inside).op
+            if op.traits.leaf is not None or op is BOUND or op.traits.moves is not None or (form := form_of(inside)) is None:
+                continue
+            count = dims.product([*inside.shape, *form.reduce])
+            if not isinstance(count, int):
+                continue  # of which the code reads an element or two
+            each = MATH.uops if op.costly and not op.traits.instruction else 1
+            scalars += count * each
+            vectors += -(-count // (limits.vector_bytes // inside.dtype.itemsize)) * each
+            calls += KERNEL_NS * (op.traits.kernel is not None or op.traits.reduces)
+    return max(work, waits) <= calls + max(work * vectors / max(scalars, 1.0), waits)
 
 
 def over_values(code: ScalarCode, read: Callable[[int, Index, Scalar | None], Scalar], members: Mapping[int, int]) -> ScalarCode:
@@ -289,6 +308,10 @@ class _Body:
 
     def _combined(self, form: LoopForm, node: Node, at: Index) -> Scalar:
         """An element by its loop form, a reduction written out."""
+        op = computed_by(node).op
+        plain = op.elementwise or op.traits.permutes or op.traits.repeats or op.traits.reduces or op.traits.moves == "data"
+        if not plain and any(isinstance(i, Scalar) for i in at):
+            raise _Declined  # it computes with sizes where the index is data
         read = self._read(node)
         if form.combine is None:
             return form.body(read, at, ())  # type: ignore[arg-type]
@@ -342,8 +365,7 @@ def _position(combine: str, values: Sequence[Scalar]) -> Scalar:
     for k, value in enumerate(values[1:], start=1):
         better = value > best if combine == "argmax" else value < best
         if value.dtype.kind == "f":
-            better = better | (value.ne(value) & best.eq(best))
-            better = better & best.eq(best)
+            better = better | (value.ne(value) & best.eq(best))  # nothing compares with a nan that is the best
         best, position = sc.select(better, value, best), sc.select(better, sc.const(k, int64), position)
     return position
 

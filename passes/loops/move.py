@@ -22,6 +22,7 @@ from graphc.ir import Node
 from graphc.ir import replace as replaced
 from graphc.ops.contract import CONTRACT, contract
 from graphc.ops.create import iota
+from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
 from graphc.ops.spread import REDUCE, reduce
 from graphc.passes.loops.opened import Carry, OpenScan, Row, close_scan, depends, open_scan, stand_in
@@ -137,7 +138,9 @@ def _summed(carry: Carry, term: Node, lanes: dict[Node, Node]) -> Node:
 def _late(scan: OpenScan, y: Node, nexts: Collection[Node]) -> list[Node] | None:
     """What must be kept of each turn to compute the rows y behind the loop; None where y is better computed in it."""
     over, changing = set(scan.over), depends(scan.order([y]), scan.over)
-    late = [n for n in scan.order([y]) if n in changing and n not in nexts and n not in over]
+    # one of several outputs is kept, not all of them
+    known = {n for n in scan.order([y]) if n in nexts or n in over or (n.op is GET and n.inputs[0] in nexts)}
+    late = [n for n in scan.order([y]) if n in changing and n not in known]
     products = [n for n in late if n.op is CONTRACT and not all(i in changing for i in n.inputs)]
     if not products or any(n.op.regions or n.op.traits.checked for n in late):
         return None

@@ -147,8 +147,9 @@ def _costs_nothing(node: Node) -> bool:
     traits = node.op.traits
     if not node.inputs:
         return not is_free(node)
-    whole = traits.repeats or traits.relabels or node.size == node.inputs[0].size
-    return traits.moves in ("same", "view") and whole
+    if traits.moves not in ("same", "view"):
+        return False
+    return traits.repeats or traits.relabels or node.size == node.inputs[0].size
 
 
 def depends(order: Sequence[Node], on: Collection[Node]) -> set[Node]:

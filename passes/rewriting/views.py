@@ -38,10 +38,3 @@ def lies_in(node: Node) -> tuple[Node, Size]:
         if start is None:
             return node, offset
         node, offset = node.inputs[0], offset + start
-
-
-def is_splat(node: Node) -> bool:
-    """Whether all elements are one number."""
-    while node.op.traits.repeats:
-        node = node.inputs[0]
-    return node.ndim == 0

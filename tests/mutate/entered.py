@@ -56,18 +56,18 @@ class Entered:
         wanted = set(tests)
         return sum(seconds for test, seconds in self.seconds.items() if test in wanted or test.partition("::")[0] in wanted)
 
-    def of_row(self, text: str) -> list[str]:
-        """The tests that have the name of a row of a table in theirs: test_exact[expm1-float32] for Rule("expm1", exp(x) - 1, ..)."""
+    def of_row(self, text: str, near: list[str]) -> list[str]:
+        """The tests of `near` with the name of a row of a table in theirs: test_exact[expm1-float32] for Rule("expm1", exp(x) - 1, ..)."""
         row = re.match(r"\w*\(?\"([^\"]+)\"", text)
         if row is None:
             return []
-        return [t for t in self.seconds if re.search(rf"[\[-]{re.escape(row[1])}[-\]]", t)]
+        return [t for t in self.seconds if t.partition("::")[0] in near and re.search(rf"[\[-]{re.escape(row[1])}[-\]]", t)]
 
     def chosen(self, fault: Fault, source: str, near: list[str]) -> list[str]:
         """The tests to run, those of the files in `near` before others; none where the map knows nothing."""
         name = function_at(source, fault.line)
         if not name or name.startswith("<lambda>:"):
-            tests = self.of_row(fault.text) or self.tests[f"{fault.path} {name}"]
+            tests = self.of_row(fault.text, near) or self.tests[f"{fault.path} {name}"]
         else:
             tests = self.tests[f"{fault.path} {name}"]
         tests = sorted(tests, key=self.seconds.__getitem__)

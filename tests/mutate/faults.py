@@ -31,7 +31,7 @@ IN_TEXT = {  # words of LLVM text inside a literal
     "ogt": "oge", "eq": "ne", "ne": "eq", "add": "sub", "sub": "add", "fadd": "fsub", "fsub": "fadd", "zext": "sext", "sext": "zext",
     "umin": "umax", "smin": "smax", "smax": "smin", "lshr": "ashr",
 }  # fmt: skip
-SILENT_CALLS = ("fail", "fault", "TypeVar", "NewType", "namedtuple", "note")  # their arguments are texts for people
+SILENT_CALLS = ("fail", "fault", "broken", "_broken", "TypeVar", "NewType", "namedtuple", "note")  # their arguments are texts for people
 
 
 @dataclass(frozen=True)
