@@ -193,10 +193,7 @@ for i0 in n (vector 4 x 2 masked, tail 2, parallel):
     t1: f64 = (t0 * 2.0)
     b1[b2[i0] + i1] = t1
 for i0 in 3 (vector 4 x 1):
-  gemm(3)
-in a function:
-  for i0 in 3 (unroll):
-    t3: f64 = b0[4*i0 + i1]"""
+  gemm(3)"""
 
 
 def test_text() -> None:
@@ -206,8 +203,7 @@ def test_text() -> None:
     registers = (Alloc(0, float64, "sum", True), Alloc(2, float64, "recur"))
     first = For(I0, N, "vector", Block((*registers, updates, guarded)), 4, 2, True, True, 2)
     plain = For(I0, 3, "vector", Block((Call("gemm", 3),)), 4, tail=4)
-    inner = Call("inner", Block((For(I0, 3, "unroll", Block((Let(3, X),))),)), None)
-    assert format_loops(Block((first, plain, inner))) == TEXT
+    assert format_loops(Block((first, plain))) == TEXT
 
 
 # -- stages and points ----------------------------------------------------------------------------------------------

@@ -262,7 +262,7 @@ def test_rows_that_disagree_at_the_call() -> None:
 def test_a_value_that_left_its_body() -> None:
     kept: list[Node] = []
     gx.scan(lambda c, v: (kept.append(c) or c + v, None), X, XS)
-    with pytest.raises(gx.ArgumentError, match=here("depend on 'x', which stands for a value inside the body of a loop")):
+    with pytest.raises(gx.ArgumentError, match=here("depend on 'x', which stands for a value inside the body")):
         gx.function([XS], kept[0] * 2)
 
 

@@ -25,6 +25,7 @@ INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uin
 DTYPES = (*FLOATS, *INTEGERS, "bool")
 ROWS = [name for name, op in OPS.items() if op.row is not None]
 OF_SEVERAL = ("get", "divmod", "modf", "frexp", "extreme")  # compiled by tests/test_several.py
+pytestmark = pytest.mark.xdist_group("kernels")  # the last test asks what the others have compiled: one process runs them all
 SEEN: set[str] = set()  # ops that some test of this file compiled
 
 
@@ -461,7 +462,7 @@ def test_rows_in_fused_kernels_are_the_same(dtype: str) -> None:
 def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
     if len(request.session.items) < 40:
         pytest.skip("only when the whole file runs")
-    with_bodies = {name for name, op in OPS.items() if op.regions}  # tests/test_loops_native.py
+    with_bodies = {name for name, op in OPS.items() if op.regions} | {"callback"}  # tests/test_loops_native.py, tests/test_callbacks.py
     missing = set(OPS) - SEEN - {"input", "shared", "constant", "bound", "derived", *OF_SEVERAL} - with_bodies
     assert not missing, f"no kernel test compiles {sorted(missing)}"
 

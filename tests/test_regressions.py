@@ -114,7 +114,7 @@ def test_sizes_whose_product_wraps_are_refused_by_the_entry_too() -> None:
     square = gx.outer(x, x)
     f = gx.function([x], gx.sum(gx.sqrt(gx.cumsum(gx.tensordot(square, square, axes=0), axis=0))))
     f(np.ones(2))
-    with pytest.raises(MemoryError):
+    with pytest.raises((MemoryError, gx.ShapeError)):
         f(np.ones(65536))  # 65536**4 elements are 0 in 64 bits
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from graphc import tree
 from graphc.control.called import mapped_body, pulled, pushed
-from graphc.control.tracing import fits, leaves_of, trace
-from graphc.errors import ArgumentError, ShapeError, fail
+from graphc.control.tracing import called, fits, leaves_of, trace
+from graphc.errors import ShapeError, fail
 from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import structural
@@ -64,8 +64,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Tree]:
 
     f takes trees of arrays and returns one; what it captures counts as an argument. Raises ArgumentError.
     """
-    if not callable(f):
-        fail(ArgumentError, f"checkpoint: {f!r:.60} is no function")
+    called("checkpoint", f)
 
     @functools.wraps(f)
     def remembered(*args: Any, **kwargs: Any) -> Tree:

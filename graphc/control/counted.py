@@ -7,7 +7,7 @@ from typing import Any
 
 from graphc import dims
 from graphc.control.scan import loop_over
-from graphc.control.tracing import turn_index
+from graphc.control.tracing import called, turn_index
 from graphc.control.while_loop import loop_while
 from graphc.dims import Dim
 from graphc.errors import DTypeError, ShapeError, fail
@@ -22,6 +22,7 @@ def map(f: Callable[..., Any], xs: Tree) -> Tree:
 
     f takes a tree of rows as xs is one of arrays. Raises as `scan` does.
     """
+    called("map", f)
     return loop_over("map", lambda _, x: (None, f(x)), None, xs)[1]
 
 
@@ -31,6 +32,7 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Tre
     Bounds that are ints or sizes make a scan, which has derivatives of both modes; a bound that is a node makes a while loop, which
     has those of forward mode. i is a 0-d int64. Raises as `scan` does.
     """
+    called("fori_loop", body)
     if isinstance(lower, Node) or isinstance(upper, Node):
         first, last = _bound(lower, "lower"), _bound(upper, "upper")
         return loop_while("fori_loop", lambda v: v[0] < last, lambda v: (v[0] + 1, body(v[0], v[1])), (first, init))[1]

@@ -14,7 +14,7 @@ from typing import Any
 
 from graphc import tree
 from graphc.control.called import mapped_body, zeros_for
-from graphc.control.tracing import Leaves, fits, leaves_of, stand_in, trace
+from graphc.control.tracing import Leaves, called, fits, leaves_of, stand_in, trace
 from graphc.derivatives.batch import vmap
 from graphc.derivatives.check_grad import check_grad
 from graphc.derivatives.grad import pull_back
@@ -204,8 +204,7 @@ class _Custom:
     _defines: str
 
     def __init__(self, f: Callable[..., Any]) -> None:
-        if not callable(f):
-            fail(ArgumentError, f"{self._kind}: {f!r:.60} is no function")
+        called(self._kind, f)
         functools.update_wrapper(self, f)
         self.f, self.signature = f, inspect.signature(f)
         self.rules: dict[str, Callable[..., Any]] = {}

@@ -78,6 +78,12 @@ def size_of(what: str, name: str, value: Any) -> Size:
         raise ShapeError(f"{what}: {name}: {reason}") from None
 
 
+def called(what: str, f: Any) -> None:
+    """ArgumentError unless f can be called."""
+    if not callable(f):
+        fail(ArgumentError, f"{what}: {f!r:.60} is no function")
+
+
 STAND_IN = -(1 << 40)  # the numbers of stand-ins lie below it: those of a user's variables are positive
 
 
@@ -108,8 +114,7 @@ class Traced:
 
 def trace(what: str, f: Callable[..., Any], arguments: Sequence[Tree], loop: bool) -> Traced:
     """f called on stand-ins for trees of nodes; of a `loop`, `turn_index` is known inside."""
-    if not callable(f):
-        fail(ArgumentError, f"{what}: {f!r:.60} is no function")
+    called(what, f)
     index = stand_in(INDEX, "turn")
     inside: list[Node] = []
     given = []

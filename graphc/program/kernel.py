@@ -187,7 +187,7 @@ def stores_where_it_loads(kernel: Kernel, stored: Collection[int], loaded: Colle
     """Whether the operands `loaded` may be the array that the kernel stores to as `stored`: none is read after its new value is there.
 
     Values per outer point are stored at its end: all loads must be of the same element. Without outer axes a nest begins when those
-    before it are over: what they load may lie anywhere.
+    before it are over: what they load may lie anywhere; what comes behind the store, in its nest or in later ones, finds the new value.
     """
     places = [(k, store) for k, stage in enumerate(kernel.stages) for store in stage.stores if store.slot in stored]
     inner = any(stage.axes for stage in kernel.stages)
@@ -195,6 +195,9 @@ def stores_where_it_loads(kernel: Kernel, stored: Collection[int], loaded: Colle
     if len(places) != 1 or kernel.kind == "scatter" or nested or any(stage.scan for stage in kernel.stages):
         return False
     ((last, store),) = places
+    after = order(_scalars_of(kernel.stages[last + 1 :])) if inner else []
+    if any(s.op == "load" and s.param[0] in loaded for s in after):
+        return False
     first = 0
     if kernel.stages[last].axes:  # the stages before the nest are over when something is stored
         first = next(g for g in nests(kernel.stages) if last in g)[0]

@@ -111,14 +111,14 @@ class _Flow:
         for b in (new for _, new in step.carried):
             if b not in self.written - before:
                 broken(f"carries %{b}, which its steps do not write", None, k, step)
+        self.overwritten = overwritten
         runs = isinstance(step.extent, int) and step.extent > 0 and step.condition is None
         self.written = (self.written if runs else before) - {new for _, new in step.carried}
         for root, counters in list(self.parts.items()):
             counters -= step.bound
             if not counters:
-                self.written.add(root)
+                self._is_written(root)
                 del self.parts[root]
-        self.overwritten = overwritten
 
     def _turns_apart(self, k: int, step: Loop) -> None:
         """The steps of a parallel loop. What they write is scratch, filled anew by each turn, or a part that no other turn touches."""
@@ -238,6 +238,12 @@ class _Flow:
         if root in self.overwritten:
             broken(f"reads %{buffer} after what is carried to it was written in its place", kernel, k, step)
 
+    def _is_written(self, root: int) -> None:
+        """All of a buffer has its value now, perhaps in the bytes of what it is carried to."""
+        self.written.add(root)
+        if (old := self.carried.get(root)) is not None:
+            self.overwritten.add(old)
+
     # -- launches -------------------------------------------------------------------------------------------------
     def _launch(self, k: int, step: Launch) -> None:
         kernel = step.kernel
@@ -290,11 +296,9 @@ class _Flow:
             self.renewed |= self._names(step.buffers[slot])
         elif moving := self._moving(step.buffers[slot]):
             if program.roots[step.buffers[slot]] not in self.written:
-                self.parts.setdefault(root, set()).update(moving)
+                self.parts.setdefault(program.roots[step.buffers[slot]], set()).update(moving)
         else:
-            self.written.add(program.roots[step.buffers[slot]])
-            if self.carried.get(program.roots[step.buffers[slot]]) == root:
-                self.overwritten.add(root)
+            self._is_written(program.roots[step.buffers[slot]])
         stores = [store for stage in kernel.stages for store in stage.stores if store.slot == slot]
         once = any(still(store, kernel.axes) for store in stores)
         if program.buffers[root].role == "scratch":

@@ -178,9 +178,8 @@ def _branch(program: Program, k: int, step: Branch) -> None:
     for size in (step.predicate.size, step.predicate.limit):
         if type(size) is not int and not isinstance(size, Dim):
             broken(f"compares {size!r:.40}, which is no size", None, k, step)
-    bound = {s for v in (*program.inputs, *program.shared) for size in v.shape for s in dims.symbols(size)}
-    if loose := sorted(s.name for s in step.symbols - bound - {*program.counters}):
-        broken(f"compares {step.predicate}, but no argument has the size {loose[0]}", None, k, step)
+    if loose := sorted(s.name for s in step.symbols - {*program.counters} if s.kind != "size"):
+        broken(f"compares {step.predicate}, but {loose[0]} is no size of a call", None, k, step)
 
 
 def _is_truth(program: Program, buffer: int, k: int, step: Step) -> None:

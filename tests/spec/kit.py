@@ -17,7 +17,7 @@ from graphc.ir import Graph, Node, toposort
 from graphc.passes.pipeline import Log, optimise
 
 DATA = Path(__file__).parents[2] / "examples" / "data" / "digits.npz"
-PER_LOG2 = "0x3FF71547652B82FE"  # 1 / log(2), which each exponential of the emitted code multiplies with
+PER_LOG2 = "71547652B82FE"  # the digits of 1 / log(2), which each exponential of the emitted code multiplies with or a multiple
 
 
 # -- running ---------------------------------------------------------------------------------------

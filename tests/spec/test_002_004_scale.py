@@ -77,13 +77,13 @@ def test_R19_chain_compiled(kind: str, length: int) -> None:
 
 
 def test_R19_chain_and_gradient_compiled() -> None:
-    """25,000 tanh, whose value and gradient are 100,000 nodes."""
+    """25,000 tanh, whose value and gradient are 75,000 nodes: each has a value, a slope, a product."""
     x = gx.scalar("x")
     u = x
     for _ in range(25_000):
         u = gx.tanh(u)
     g = gx.grad(u, x)
-    assert nodes(u, g) > LONG - 4
+    assert nodes(u, g) > 75_000
     f = gx.function([x], [u, g])
     want, slope = 0.5, 1.0
     for _ in range(25_000):
