@@ -19,6 +19,7 @@ from graphc.codegen.target import host, named
 from graphc.ir import Graph, Node
 from graphc.operators import FUNCTIONS as F
 from graphc.ops.contract import contract
+from graphc.ops.create import iota
 from graphc.ops.registry import tensor
 from graphc.options import Options
 from graphc.program import Program
@@ -385,3 +386,17 @@ def test_few_columns(dtype: str, columns: int, known: bool) -> None:
         eps = np.finfo(dtype).eps if dtype.startswith("f") else 0
         for got, right, scale in zip(run([x, y, r], []), (want, np.maximum(want + r, 0), want.T), (size, size, size.T), strict=True):
             assert got.shape == right.shape and (abs(got - right) <= scale * (k + 2) * eps).all()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_epilogue_that_reads_the_number_of_its_matrix(known: bool) -> None:
+    """The index of a loop around the product is a value in what follows it, the same in all lanes; so are row and column."""
+    a, b = (tensor(name, shape if known else (*"p", *names)) for name, shape, names in (("a", (3, 9, 5), "mk"), ("b", (3, 5, 21), "kn")))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3, 9, 5)), rng.normal(size=(3, 5, 21))
+    out = a @ b
+    for axis in range(3):
+        made = program((a, b), (out * iota(out.shape, axis).astype("float64"),))
+        assert len(made.kernels()) == 1 and is_product(made)
+        (got,) = executable((a, b), (out * iota(out.shape, axis).astype("float64"),))([x, y], [])
+        close(got, (x @ y) * np.indices((3, 9, 21))[axis], "float64")

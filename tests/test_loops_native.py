@@ -364,3 +364,26 @@ def test_an_old_value_is_read_before_the_new_one_takes_its_place(body: Callable[
     result = gx.scan(body, (h, g), x)
     for n in (1, 4):
         both([x, h, g], result, numbers(n, 70), numbers(70), numbers(70, seed=1))
+
+
+# -- found by drawing programs ---------------------------------------------------------------------------------------------------
+def test_a_loop_as_long_as_no_array_is() -> None:
+    """Its length is a size of which no buffer has a shape."""
+    h, x = gx.tensor("h", ("m",)), gx.tensor("x", ("n",))
+    lots = gx.scan(lambda c, _: (gx.sin(c), None), h, length=x.shape[0] * 2 + 1)[0]
+    for n in (0, 1, 4):
+        both([h, x], lots, numbers(90), numbers(n))
+
+
+def test_a_scan_of_what_a_scan_gave() -> None:
+    """Through another value, along an axis that would be split for threads."""
+    x = gx.tensor("x", ("n",))
+    twice = gx.cumsum(gx.cumsum(x) * 0.5 + gx.cumsum(gx.sin(x)))
+    both([x], (twice, gx.scan(lambda c, _: (gx.cumsum(gx.tanh(gx.cumsum(c))) * 0.1, None), x, length=2)[0]), numbers(50))
+
+
+def test_an_index_from_data_into_what_was_padded_or_reshaped() -> None:
+    x, i = gx.tensor("x", ("n", 3)), gx.tensor("i", (), "int64")
+    body = lambda c, r: (gx.pad(c, 1)[i % 3] + gx.concatenate([c, r]).reshape((3, 2))[i % 3, 1] * gx.flip(c), c)
+    for index in (0, 1, 5):
+        both([x, i], gx.scan(body, gx.ones((3,)), x), numbers(4, 3), index)

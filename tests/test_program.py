@@ -74,7 +74,15 @@ def columns() -> Case:
     return [x], [x.sum(axis=0), x.max(axis=1), gx.argmax(x)], []
 
 
-CASES = [chain, softmax, layer_norm, dense, scatter_add, cumsum, scalars, momentum, columns]
+def recurrence() -> Case:
+    """Few turns are one kernel; a length that nobody knows is cut into stretches."""
+    x, y, s = gx.tensor("x", ("n",)), gx.tensor("y", (3,)), gx.tensor("s")
+    last, ys = gx.scan(lambda c, v: (gx.tanh(c) * v, c), s, x, reverse=True)
+    few, _ = gx.scan(lambda c, v: (gx.where(v > c, v * c, 1.0 - c), None), s, y)
+    return [x, y, s], [last, ys, few], []
+
+
+CASES = [chain, softmax, layer_norm, dense, scatter_add, cumsum, scalars, momentum, columns, recurrence]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda f: f.__name__)

@@ -130,7 +130,7 @@ def test_what_nobody_reads_is_not_stored() -> None:
     x, c = gx.tensor("x", ("n",)), gx.tensor("c")
     last, _ = gx.scan(lambda s, t: (0.5 * s + t, s * t), c, x)
     f = compiled([c, x], [last])
-    assert f.memory(n=1000)["arena"] <= 128
+    assert f.memory(n=1000)["arena"] == f.memory(n=1)["arena"]
     assert f(np.array(1.0), np.ones(10))[0] == 2.0 - 2.0**-10
 
 

@@ -133,7 +133,7 @@ class _Nests:
         axes = list(self.kernel.axes)
         inner = self._inner_is_vector() or all(dims.as_symbol(a.index) in self.paces for a in axes)
         if not axes or inner:
-            body: Statement = Block(tuple(self._statements(vector=inner or not axes)))
+            body: Statement = Block(tuple(self._statements(vector=True)))
             for axis in reversed(axes):
                 body = For(axis.index, axis.extent, "serial", _block(body))
             return _block(body)

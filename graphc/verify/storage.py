@@ -65,6 +65,7 @@ def samples(program: Program) -> list[dict[Symbol, int]]:
     for b in program.buffers:
         for s in (*b.shape, 0 if b.offset is None else b.offset):
             found |= dims.symbols(s)
+    found |= {s for step in program.numbered for s in step.symbols}  # a loop may be as long as no array is
     symbols = sorted((found | dims.symbols(program.arena) | dims.symbols(program.scratch)) - {*program.counters})
     if not symbols:
         return [{}]

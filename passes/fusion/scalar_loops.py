@@ -308,6 +308,10 @@ class _Body:
 
     def _combined(self, form: LoopForm, node: Node, at: Index) -> Scalar:
         """An element by its loop form, a reduction written out."""
+        op = computed_by(node).op
+        plain = op.elementwise or op.traits.permutes or op.traits.repeats or op.traits.reduces or op.traits.moves == "data"
+        if not plain and any(isinstance(i, Scalar) for i in at):
+            raise _Declined  # it computes with sizes where the index is data
         read = self._read(node)
         if form.combine is None:
             return form.body(read, at, ())  # type: ignore[arg-type]

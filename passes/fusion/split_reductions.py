@@ -89,9 +89,12 @@ def _nests(kernel: Kernel) -> list[_Nest] | None:
         return None
     found = [_Nest((*kernel.stages[group[0]].axes, *kernel.stages[group[0]].reduce), group) for group in nests(kernel.stages)]
     number = [at for at, nest in enumerate(found) for _ in nest.stages]
+    behind: set[int] = set()  # stages that are a scan, or read one, perhaps through others
     for k, stage in enumerate(kernel.stages):
         reads = {s.param for s in sc.order((stage.body,)) if s.op == "local"}
-        scanned = any(kernel.stages[j].scan for j in reads)
+        scanned = not behind.isdisjoint(reads)
+        if stage.scan or scanned:
+            behind.add(k)
         if any(number[j] != number[k] for j in reads if kernel.stages[j].axes or kernel.stages[j].scan) or (scanned and stage.reduce):
             return None
     for nest in found:  # a nest of scans has no other reductions, and theirs can be combined from those of chunks
