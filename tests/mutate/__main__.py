@@ -142,7 +142,7 @@ class Campaign:
         """The time after which they hang: by the map where it knows them, else by a run without a fault."""
         if self.entered is None:
             return PATIENCE * self.baseline(tests) + 30
-        return 10 * self.entered.time(tests) + 120  # the machine may be busier than when the map was drawn
+        return PATIENCE * self.entered.time(tests) + 30
 
     def planted(self, fault: Fault, tests: list[str], limit: float) -> Outcome:
         """What the tests say of the fault; one that fails without it as well is asked no more."""
