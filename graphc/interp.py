@@ -16,7 +16,6 @@ import numpy as np
 
 from graphc import dims, tree
 from graphc.dims import Dim, Size, Symbol
-from graphc.dtypes import int64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
@@ -191,9 +190,10 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
         fail(ArgumentError, "a variable without a value", node, hint="give it one: eval({variable: array})")
     params = {name: concrete.param(node, p) for name, p in zip(op.params, node.params)} if node.params else {}
     if op is DIM:
-        if abs(params["dim"]) > dims.MAX_INT64:
-            too_large(node.params[0], params["dim"])
-        return np.array(params["dim"], int64)
+        info, value = np.iinfo(node.dtype), params["dim"]
+        if not info.min <= value <= min(info.max, dims.MAX_INT64):
+            too_large(node.params[0], value, node.dtype)
+        return np.array(value, node.dtype)
     if op.ref is None:
         fail(ArgumentError, f"{op.name} has no reference function", node)
     expected = concrete.type(node, node.type)

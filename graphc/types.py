@@ -12,7 +12,7 @@ import numpy as np
 
 from graphc import dims
 from graphc.dims import Dim, Size
-from graphc.dtypes import SHORT
+from graphc.dtypes import SHORT, int64
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.intern import InternTable
 
@@ -91,10 +91,11 @@ def as_shape(shape: object) -> Shape:
 _assumed: ContextVar[list[tuple[Size, Size]] | None] = ContextVar("assumed", default=None)
 
 
-def too_large(size: Size, value: int) -> NoReturn:
-    """A size that is used as a value, and is no int64."""
+def too_large(size: Size, value: int, dtype: np.dtype = int64) -> NoReturn:
+    """A size that is used as a value, and is none of its dtype."""
     text = f"the size {size} is {value}" if isinstance(size, Dim) else f"a size is {value}"
-    fail(ShapeError, f"{text}, which no int64 holds", hint="where floats will do, multiply the sizes as floats")
+    hint = "where floats will do, multiply the sizes as floats" if dtype == int64 else "cast the array that it meets to a wider dtype"
+    fail(ShapeError, f"{text}, which no {dtype} holds", hint=hint)
 
 
 def same_size(a: Size, b: Size) -> bool:

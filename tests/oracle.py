@@ -48,6 +48,8 @@ REAL: dict[str, Callable[..., Any]] = {
     "arcsin_slope": lambda x: 1 / mp.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / mp.sqrt(1 + x * x), "arccosh_slope": lambda x: 1 / mp.sqrt((x - 1) * (x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
+    "power_slope": lambda x, y: x**y * mp.log(x), "power_curve": lambda x, y: x**y * mp.log(x) ** 2,
+    "arctan2_slope": lambda y, x: x / (x * x + y * y), "arctan2_curve": lambda y, x: (y * y - x * x) / (x * x + y * y) ** 2,
     "equal": operator.eq, "not_equal": operator.ne, "less": operator.lt, "less_equal": operator.le, "greater": operator.gt,
     "greater_equal": operator.ge, "isnan": mp.isnan, "isinf": mp.isinf, "isfinite": lambda x: not (mp.isnan(x) or mp.isinf(x)),
     "logical_and": lambda x, y: bool(x) and bool(y), "logical_or": lambda x, y: bool(x) or bool(y), "logical_not": lambda x: not x,
@@ -108,6 +110,12 @@ def derivative(name: str, point: Sequence[float], orders: Sequence[int]) -> floa
 
 
 # -- NumPy and SciPy: dtypes, and values at nan, infinities and zeros -----------------------------------------------------
+def _over_square(v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """v / (x**2 + y**2), 0 at infinity."""
+    far, r = np.isinf(np.maximum(abs(x), abs(y))), np.hypot(x, y)
+    return np.where(far, x.dtype.type(0), v / r / r)
+
+
 # ops that NumPy has not: the SciPy function, or the NumPy expression, that defines them
 OTHERS: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": scipy.special.expit, "log_sigmoid": scipy.special.log_expit,
@@ -119,11 +127,16 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "arcsin_slope": lambda x: 1 / np.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / np.hypot(1, x), "arccosh_slope": lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
+    "power_slope": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x)),
+    "power_curve": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x) * np.log(x)),
+    "arctan2_slope": lambda y, x: _over_square(x, y, x),
+    "arctan2_curve": lambda y, x: _over_square(y - x, y, x) * _over_square(y + x, y, x),
 }  # fmt: skip
 # ... and the NumPy function whose dtypes theirs follow
 DTYPES_OF: dict[str, Callable[..., Any]] = {
     "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
     **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
+    **dict.fromkeys(("power_slope", "power_curve", "arctan2_slope", "arctan2_curve"), np.arctan2),
     "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
 }  # fmt: skip
 

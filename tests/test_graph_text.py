@@ -52,7 +52,7 @@ def test_the_text() -> None:
     inner = call(lambda v: call(lambda u: u * 2.0, v)[0] + fraction, whole)[0]
     assert returns([inner, fraction]).splitlines() == [
         "input x: float64[n]",
-        "%0 = size(dim=n)",
+        '%0 = size(dim=n, dtype=dtype("int64"))',
         '%1 = cast(%0, dtype=dtype("float64"))',
         "%2 = broadcast(%1, shape=(n,), axes=())",
         "%3 = multiply(x, %2)",

@@ -100,11 +100,14 @@ class Binding:
         fail(ShapeError, what + self._shapes(others, arrays), v, *[self.variables[j] for j in others])
 
     def _unequal(self, a: Size, b: Size, env: dict[Symbol, int], arrays: Sequence[np.ndarray]) -> None:
+        node = self.assuming(a, b)
+        if node is not None and not node.inputs:  # a size as a value, in a dtype that does not hold it
+            too_large(node.params[0], dims.evaluate(node.params[0], env), node.dtype)
         if (least := _least(a, b)) is not None:
             owners = self._owners(b)
             what = f"the size {self._shown(b, env)} must be at least {least}" + self._shapes(owners, arrays)
             fail(ShapeError, what, *[self.variables[k] for k in owners], hint="an array is too short for what is done with it")
-        node, owners = self.assuming(a, b), sorted({*self._owners(a), *self._owners(b)})
+        owners = sorted({*self._owners(a), *self._owners(b)})
         who = "" if node is None else "updates: " if node.op.traits.leaf == "shared" else f"{node.op.name}: "
         what = f"{who}{self._shown(a, env)} and {self._shown(b, env)} must be equal" + self._shapes(owners, arrays)
         shown = [] if node is None else [node, *node.inputs]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, Turn, carried_along, read_of, vjp_of, with_lanes
+from graphc.control.bodies import Pair, Turn, along_lanes, carried_along, may_fail, read_of, vjp_of, with_lanes
 from graphc.control.scan import scan_node
 from graphc.control.switch import switch_node
 from graphc.control.tracing import stand_in
@@ -23,7 +23,6 @@ from graphc.ir import Node, replace
 from graphc.ops.compare import where
 from graphc.ops.reductions import any as any_of
 from graphc.ops.registry import asarray
-from graphc.ops.shape import reshape
 from graphc.ops.spread import astype
 from graphc.region import Region
 from graphc.types import tensor_type
@@ -109,16 +108,17 @@ def _while_some_run(
 ) -> list[Node]:
     """The loop of all lanes while one of them runs: carries (lanes that run, turns of each lane, the carries).
 
-    The condition is asked at the end of a turn for the next one, and only lanes that have not ended hear it.
+    A lane that has ended does not begin again, whatever the condition says of later turns. A body that may fail on a carry that it is
+    not meant for sees, of such a lane, the carry of its last turn: `before`.
     """
-    carries = len(after)
+    carries = [c for c, _ in pairs[: len(after)]]
     running, turns = stand_in(tensor_type(bool_, (size,))), stand_in(tensor_type(int64, (size,)))
-    kept = [where(reshape(running, (size, *[1] * (y.ndim - 1))), y, c) for (c, _), y in zip(pairs, after)]
-    now = dict(zip([turn.index, *[x for x, _ in pairs]], [turn.index + 1, *kept]))
-    (goes_on,) = replace([runs], now)
-    results = [running & goes_on, turns + astype(running, int64), *kept]
-    (first,) = replace([runs], {turn.index: asarray(0, int64), **dict(pairs)})
-    begin: list[Pair] = [(running, first), (turns, lift(asarray(0, int64), size)), *pairs[:carries]]
-    held = read_of(pairs[carries:], results)
-    _, count, *last = loop(any_of(running), results, *_split(turn.index, [*begin, *held]), max_steps)[:-1]
-    return [*last, count]
+    now = running & runs
+    before: list[Pair] = [(stand_in(c.tensor), begin) for c, begin in pairs[: len(after)]] if may_fail(after) else []
+    given = [where(along_lanes(now, c), c, b) for c, (b, _) in zip(carries, before)]
+    made = replace(after, dict(zip(carries, given))) if before else after
+    results = [now, turns + astype(now, int64), *[where(along_lanes(now, y), y, c) for y, c in zip(made, carries)], *given]
+    begin: list[Pair] = [(running, lift(asarray(True), size)), (turns, lift(asarray(0, int64), size)), *pairs[: len(after)], *before]
+    held = read_of(pairs[len(after) :], results)
+    _, count, *last = loop(any_of(now), results, *_split(turn.index, [*begin, *held]), max_steps)[:-1]
+    return [*last[: len(after)], count]

@@ -42,10 +42,10 @@ multiply = elementwise(
     "multiply", 2, "x * y; `and` for bool.", ref=np.multiply, vjp=lambda g, out, x, y: (g * y, g * x), dtype="same", commutative=True,
     emit=lambda s, x, y: x & y if x.dtype == bool_ else x * y,
 )  # fmt: skip
-# the derivative by y is written with the quotient, as x / (y * y) overflows and underflows long before it
+# The derivative by y is g * out / y: x / (y * y) overflows and underflows long before it, and so do the derivatives of (g / y) * out.
 divide = elementwise(
     "divide", 2, "x / y; integers give float64.", ref=np.true_divide, dtype="quotient", costly=True, instruction=True, domain=_NOT_ZERO,
-    vjp=lambda g, out, x, y: (g / y, -(g / y) * out), emit=lambda s, x, y: x / y,
+    vjp=lambda g, out, x, y: (g / y, -((g * out) / y)), emit=lambda s, x, y: x / y,
 )  # fmt: skip
 
 

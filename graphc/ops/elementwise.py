@@ -16,9 +16,9 @@ import numpy as np
 from graphc.dtypes import is_float
 from graphc.ir import Node
 from graphc.ops.arithmetic import *  # noqa: F403
-from graphc.ops.arithmetic import abs, maximum, reciprocal
+from graphc.ops.arithmetic import reciprocal, square
 from graphc.ops.compare import *  # noqa: F403
-from graphc.ops.compare import isfinite, isinf, stop_gradient, where, zeros_as
+from graphc.ops.compare import isfinite, isinf, where, zeros_as
 from graphc.ops.registry import CONSTANT
 from graphc.ops.rows import elementwise
 from graphc.ops.spread import BROADCAST, CAST
@@ -52,8 +52,38 @@ def _power_vjp(g: Node, out: Node, x: Node, y: Node) -> tuple[Node, Node | None]
     flat = (y == 0) & ~isfinite(reciprocal(x))  # elsewhere y x**(y-1) is right as it stands, also for d/dy of it at y = 0
     dx = g * (y * power(where(flat, 1.0, x), y - 1))
     base = splat_value(x)
-    known = x if base is not None and base > 0 else where((x == 0) & (y >= 0), 1.0, x)
-    return dx, g * (out * log(known))
+    return dx, g * (out * log(x) if base is not None and base > 0 else power_slope(x, y))
+
+
+def unless_origin(x: Node, y: Node) -> Node:
+    """x, but 1 where 0**y is constant in y: the log of it makes a derivative by y."""
+    return where((x == 0) & (y >= 0), 1.0, x)
+
+
+def _power_slope_vjp(g: Node, out: Node, x: Node, y: Node) -> tuple[Node, Node]:
+    return g * (power(x, y - 1) + y * power_slope(x, y - 1)), g * power_curve(x, y)
+
+
+def _power_curve_vjp(g: Node, out: Node, x: Node, y: Node) -> tuple[Node, Node]:
+    return g * (2 * power_slope(x, y - 1) + y * power_curve(x, y - 1)), g * (out * log(unless_origin(x, y)))
+
+
+def _power_slope_ref(x: np.ndarray, y: np.ndarray) -> Any:
+    return np.power(x, y) * np.log(np.where((x == 0) & (y >= 0), x.dtype.type(1), x))
+
+
+def _power_curve_ref(x: np.ndarray, y: np.ndarray) -> Any:
+    return _power_slope_ref(x, y) * np.log(np.where((x == 0) & (y >= 0), x.dtype.type(1), x))
+
+
+def _emit_power_log(k: int) -> Callable[..., Scalar]:
+    def emit(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
+        value, log_x = s.math("pow", x, y), s.math("log", s.select(x.eq(0.0) & (y >= 0.0), 1.0, x))
+        for _ in range(k):
+            value = value * log_x
+        return value  # type: ignore[no-any-return]
+
+    return emit
 
 
 def _constant_power_vjp(g: Node, x: Node, y: float) -> Node:
@@ -106,6 +136,16 @@ power = elementwise(
     "x**y: nan for x < 0 unless y is an integer; x**0 is 1 with derivative 0. Integers wrap; unlike NumPy, which raises, their "
     "x**-n is 1 / x**n rounded towards 0: x**-1 is 1, -1, else 0, and 0 for x = 0.",
     ref=_power_ref, vjp=_power_vjp, emit=_emit_power, dtype="number", costly=True, domain=((0.2, 3.0), (-3.0, 3.0)),
+)  # fmt: skip
+
+# The derivative of x**y log x by x, written with these products, loses x**y / x where x**y has underflowed or overflowed.
+power_slope: Callable[..., Node] = elementwise(
+    "power_slope", 2, "The derivative of x**y by y, x**y log x; 0 where x = 0 and y >= 0.", ref=_power_slope_ref, costly=True,
+    vjp=_power_slope_vjp, emit=_emit_power_log(1), domain=((0.2, 3.0), (-3.0, 3.0)),
+)  # fmt: skip
+power_curve: Callable[..., Node] = elementwise(
+    "power_curve", 2, "The second derivative of x**y by y, x**y log(x)**2; 0 where x = 0 and y >= 0.", ref=_power_curve_ref, costly=True,
+    vjp=_power_curve_vjp, emit=_emit_power_log(2), domain=((0.2, 3.0), (-3.0, 3.0)),
 )  # fmt: skip
 
 # -- exponentials and logarithms ------------------------------------------------------------------------------------------
@@ -167,6 +207,11 @@ def _wide_root(s: ModuleType, x: Scalar) -> Scalar:
     return s.select(far, size, s.sqrt(x * x + 1.0))  # type: ignore[no-any-return]
 
 
+def _held(x: Node, out: Node) -> Node:
+    """x, 0 where a slope `out` has vanished: the product of the two is 0 at infinity, not nan."""
+    return where(out == 0, 0.0, x)
+
+
 def _logistic_ref(x: np.ndarray) -> Any:
     e = np.exp(-np.abs(x))
     return e / np.square(1 + e)
@@ -192,18 +237,18 @@ arcsin_slope = elementwise(
 )  # fmt: skip
 arctan_slope = elementwise(
     "arctan_slope", 1, "The derivative of arctan, 1 / (1 + x**2).", ref=lambda x: 1 / (1 + x * x), costly=True,
-    vjp=lambda g, out, x: (g * (-2 * ((x * out) * out)),), emit=lambda s, x: 1.0 / (x * x + 1.0),
+    vjp=lambda g, out, x: (g * (-2 * ((_held(x, out) * out) * out)),), emit=lambda s, x: 1.0 / (x * x + 1.0),
 )  # fmt: skip
 arcsinh_slope = elementwise(
     "arcsinh_slope", 1, "The derivative of arcsinh, 1 / sqrt(1 + x**2), which does not overflow on the way.", costly=True,
-    ref=lambda x: 1 / np.hypot(np.ones_like(x), x), vjp=lambda g, out, x: (-(g * ((x * out) * (out * out))),),
+    ref=lambda x: 1 / np.hypot(np.ones_like(x), x), vjp=lambda g, out, x: (-(g * ((_held(x, out) * out) * (out * out))),),
     emit=lambda s, x: 1.0 / _wide_root(s, x),
 )  # fmt: skip
 arccosh_slope = elementwise(
     "arccosh_slope", 1, "The derivative of arccosh, 1 / sqrt(x**2 - 1); nan for x < 1.",
     ref=lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
-    vjp=lambda g, out, x: (-(g * ((x * out) * (out * out))),), emit=lambda s, x: 1.0 / (s.sqrt(x - 1.0) * s.sqrt(x + 1.0)), costly=True,
-    domain=(1.1, 5.0),
+    vjp=lambda g, out, x: (-(g * ((_held(x, out) * out) * (out * out))),), costly=True, domain=(1.1, 5.0),
+    emit=lambda s, x: 1.0 / (s.sqrt(x - 1.0) * s.sqrt(x + 1.0)),
 )  # fmt: skip
 arctanh_slope = elementwise(
     "arctanh_slope", 1, "The derivative of arctanh, 1 / (1 - x**2).", ref=lambda x: 1 / ((1 - x) * (1 + x)), costly=True,
@@ -241,17 +286,50 @@ arctan = elementwise(
 )  # fmt: skip
 
 
-def _arctan2_vjp(g: Node, out: Node, y: Node, x: Node) -> tuple[Node, Node]:
-    """(g x, -g y) / (x**2 + y**2), scaled by m = max(|x|, |y|) against overflow; it does not depend on m, which is therefore held."""
-    m = stop_gradient(maximum(abs(x), abs(y)))
-    u, v = y / m, x / m
-    r = m * (u * u + v * v)
-    return g * (v / r), -(g * (u / r))
+# With 1/z = p - iq for z = x + iy, p is the derivative by y, -q that by x, and q**2 - p**2 and -2pq are the derivatives of p. As
+# products of these all orders keep their digits where x or y is far smaller than the other, and overflow no sooner than they must.
+def _inverse(s: ModuleType, x: Scalar, y: Scalar) -> tuple[Scalar, Scalar]:
+    """p = x / (x**2 + y**2), q = y / (x**2 + y**2), by the larger operand m, as the squares may overflow; 0 at infinity."""
+    m = s.maximum(s.unary("abs", x), s.unary("abs", y))
+    u, v = x / m, y / m
+    r, far = m * (u * u + v * v), m.eq(math.inf)
+    return s.select(far, 0.0, u / r), s.select(far, 0.0, v / r)
 
 
+def _inverse_ref(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    m = np.maximum(np.abs(x), np.abs(y))
+    u, v = x / m, y / m
+    r, far, zero = m * (u * u + v * v), np.isinf(m), x.dtype.type(0)
+    return np.where(far, zero, u / r), np.where(far, zero, v / r)
+
+
+def _emit_arctan2_curve(s: ModuleType, y: Scalar, x: Scalar) -> Scalar:
+    p, q = _inverse(s, x, y)
+    return (q - p) * (q + p)
+
+
+def _arctan2_curve_ref(y: np.ndarray, x: np.ndarray) -> Any:
+    p, q = _inverse_ref(x, y)
+    return (q - p) * (q + p)
+
+
+def _arctan2_curve_vjp(g: Node, out: Node, y: Node, x: Node) -> tuple[Node, Node]:
+    p, q = arctan2_slope(y, x), arctan2_slope(x, y)
+    return g * (2 * q * (3 * square(p) - square(q))), g * (2 * p * (square(p) - 3 * square(q)))
+
+
+arctan2_slope: Callable[..., Node] = elementwise(
+    "arctan2_slope", 2, "The derivative of arctan2(y, x) by y, x / (x**2 + y**2).", ref=lambda y, x: _inverse_ref(x, y)[0], costly=True,
+    vjp=lambda g, out, y, x: (g * (-2 * (out * arctan2_slope(x, y))), g * arctan2_curve(y, x)), domain=((0.3, 3.0), (0.3, 3.0)),
+    emit=lambda s, y, x: _inverse(s, x, y)[0], instruction=True,
+)  # fmt: skip
+arctan2_curve: Callable[..., Node] = elementwise(
+    "arctan2_curve", 2, "The derivative of arctan2_slope(y, x) by x, (y**2 - x**2) / (x**2 + y**2)**2.", ref=_arctan2_curve_ref,
+    vjp=_arctan2_curve_vjp, emit=_emit_arctan2_curve, costly=True, domain=((0.3, 3.0), (0.3, 3.0)), instruction=True,
+)  # fmt: skip
 arctan2 = elementwise(
-    "arctan2", 2, "arctan2(y, x): the angle in [-pi, pi] of the point (x, y).", ref=np.arctan2, vjp=_arctan2_vjp, emit=_math("atan2"),
-    costly=True,
+    "arctan2", 2, "arctan2(y, x): the angle in [-pi, pi] of the point (x, y).", ref=np.arctan2, emit=_math("atan2"), costly=True,
+    vjp=lambda g, out, y, x: (g * arctan2_slope(y, x), -(g * arctan2_slope(x, y))),
 )  # fmt: skip
 
 # -- hyperbolic functions ---------------------------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from graphc import dims, scalars
-from graphc.dims import Dim, Undecided
-from graphc.dtypes import as_dtype, int64
+from graphc.dims import Dim, Size, Undecided
+from graphc.dtypes import as_dtype, int64, is_integer
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
 from graphc.loopform import LoopForm
 from graphc.region import BOUND
 from graphc.traits import Traits
-from graphc.types import TensorType, as_shape, tensor_type
+from graphc.types import TensorType, as_shape, same_size, tensor_type
 
 ArrayLike = Node | Dim | np.ndarray | np.generic | int | float | bool | Sequence[Any]
 
@@ -49,8 +49,21 @@ SHARED = structural("shared", 0, "State: a value kept between calls.", params=("
                     type_rule=lambda name, serial, dtype, shape: tensor_type(dtype, shape))  # fmt: skip
 CONSTANT = structural("constant", 0, "A fixed array.", params=("value",), ref=lambda value: value.array, traits=Traits(leaf="constant"),
                       type_rule=lambda value: tensor_type(as_dtype(value.array.dtype), value.array.shape))  # fmt: skip
-DIM = structural("size", 0, "The value of a symbolic size.", params=("dim",), type_rule=lambda dim: tensor_type(int64, ()),
-                 loop=lambda node: LoopForm(lambda read, at, r: scalars.index(node.params[0]), view=True))  # fmt: skip
+
+
+def _size_type(dim: Size, dtype: np.dtype) -> TensorType:
+    """A size wraps in no dtype: that it fits is assumed of what cannot be known before the call, and checked then."""
+    if dtype != int64:
+        info = np.iinfo(dtype)
+        ends = [dims.maximum(dim, int(info.min))] + [dims.minimum(dim, int(info.max))] * (info.max < dims.MAX_INT64)
+        if not all([same_size(end, dim) for end in ends]):
+            fail(DTypeError, f"the size {dim} is out of range for {dtype}", hint="cast the array to a wider dtype")
+    return tensor_type(dtype, ())
+
+
+DIM = structural("size", 0, "The value of a symbolic size, in an integer dtype that holds it.", params=("dim", "dtype"),
+                 type_rule=_size_type,
+                 loop=lambda node: LoopForm(lambda read, at, r: scalars.index(node.params[0]).cast(node.dtype), view=True))  # fmt: skip
 
 
 def new_serial() -> int:
@@ -90,7 +103,8 @@ _SMALL: dict[tuple[type, object, np.dtype], Node] = {}
 def asarray(value: ArrayLike, dtype: object = None) -> Node:
     """A node from anything array-like: nodes pass through, numbers and arrays become constants, a `Dim` its value.
 
-    With a `dtype` the result has it, cast as by `astype` where it has another: `asarray(x, "float32")`.
+    With a `dtype` the result has it, cast as by `astype` where it has another: `asarray(x, "float32")`. A number or a size that an
+    integer dtype does not hold is an error, where it is known, else at the call.
     """
     if isinstance(value, Node):
         if type(value.type) is not TensorType:
@@ -98,8 +112,9 @@ def asarray(value: ArrayLike, dtype: object = None) -> Node:
         return value if dtype is None or value.dtype == as_dtype(dtype) else value.astype(dtype)
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(value, Dim):
-        node = make(DIM, (), (value,))
-        return node if wanted is None else node.astype(wanted)
+        whole = wanted is not None and is_integer(wanted)
+        node = make(DIM, (), (value, wanted if whole else int64))
+        return node if wanted is None or whole else node.astype(wanted)
     if isinstance(value, Undecided):
         return asarray(value.of(asarray), wanted)
     if isinstance(value, (list, tuple)):

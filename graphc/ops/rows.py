@@ -11,7 +11,7 @@ import numpy as np
 
 from graphc import scalars
 from graphc.dims import Dim, Size
-from graphc.dtypes import bool_, int8, promote, to_float
+from graphc.dtypes import bool_, int8, int64, is_integer, promote, to_float, uint64
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm, Read
@@ -152,6 +152,8 @@ def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
     if len(args) == 2 and (made := _with_number(op, args[0], args[1])) is not None:
         return made
     common = promote(*[weak_dtype(a, op.name) for a in args])
+    if row.dtype == "compare" and is_integer(common) and common != uint64 and any([isinstance(a, Dim) for a in args]):
+        common = int64  # a size need not fit in what it is compared with
     compute, _ = DTYPE_RULES[row.dtype](common)
     if compute.kind not in row.kinds:
         _wrong_kind(op, args)

@@ -20,7 +20,7 @@ from graphc.dtypes import SHORT
 from graphc.errors import CompileError, GraphcError
 from graphc.ir import Frozen, Graph, Node, Op, Type, make, toposort
 from graphc.ops.outputs import GET
-from graphc.ops.registry import OPS
+from graphc.ops.registry import DIM, OPS
 from graphc.printer import format_node, format_site, format_type, node_names, roots_of
 from graphc.region import BOUND, Region, everywhere, is_free, regions_of
 from graphc.types import TensorType, assumed_sizes
@@ -182,7 +182,7 @@ def _assumptions(outputs: Iterable[Node]) -> Iterator[tuple[tuple[Size, Size], N
         for i in node.inputs:
             if i.type not in symbolic:
                 symbolic[i.type] = _symbolic(i.type)
-        if any([symbolic[i.type] for i in node.inputs]):
+        if any([symbolic[i.type] for i in node.inputs]) or node.op is DIM:
             with assumed_sizes() as noted:
                 node.op.type_rule(*[i.type for i in node.inputs], **dict(zip(node.op.params, node.params)))
             yield from [(pair, node) for pair in noted]

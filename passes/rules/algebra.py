@@ -12,7 +12,7 @@ import numpy as np
 from graphc.ir import Node, make
 from graphc.ops.arithmetic import abs, floor_divide, maximum, minimum, mod, negative, reciprocal, relu, sqrt, square
 from graphc.ops.compare import SELECT, logical_and, logical_not, logical_or, logical_xor, stop_gradient, where
-from graphc.ops.elementwise import exp, log, power
+from graphc.ops.elementwise import exp, log, power, power_curve, power_slope, unless_origin
 from graphc.ops.registry import DIM
 from graphc.ops.spread import BROADCAST, CAST, REDUCE, astype
 from graphc.passes.rewriting.match import Number, hole, number, params
@@ -204,6 +204,8 @@ ALGEBRA: tuple[AnyRule, ...] = (
     Rule("x**1", power(x, 1), x),
     Rule("x**2", power(x, 2), square(x)),
     Rule("x**-1", power(x, -1), reciprocal(x)),
+    Rule("slope of a power", power_slope(x, y), power(x, y) * log(unless_origin(x, y)), floats="reassoc"),  # the same bits; not before grad
+    Rule("curve of a power", power_curve(x, y), power_slope(x, y) * log(unless_origin(x, y)), floats="reassoc"),
     Rule("x**0.5", power(x, 0.5), sqrt(x), floats="reassoc"),  # at -inf and -0 the power is inf and 0
     Rule("x**-2", power(x, -2), reciprocal(square(x)), where=is_float, floats="reassoc"),
     Rule("x**4", power(x, 4), square(square(x)), where=is_float, floats="reassoc"),
