@@ -170,6 +170,7 @@ def test_disconnected() -> None:
     assert np.all(value_of(gx.grad(gx.sum(a["a"]), z, disconnected="zero"), {**ENV, z: np.ones(3)}) == 0)
     late, _ = gx.scan(lambda c, v: ((c[1], c[2], c[2] * v), None), (X, X, z), XS)
     gx.grad(gx.sum(late[0]), z)  # two turns late: connected
+    gx.jacobian(late[0], [X, z])
     branch = gx.cond(K > 0, lambda: {"p": X * 2, "q": z}, lambda: {"p": X, "q": X})
     with pytest.raises(gx.DisconnectedError):
         gx.grad(gx.sum(branch["p"]), z)
@@ -269,3 +270,50 @@ def test_a_value_that_left_its_body() -> None:
 def test_nothing_is_built_for_what_nobody_reads() -> None:
     last, ys = gx.scan(lambda c, v: (c + v, c * v), X, XS)
     assert not any(n.op.name == "scan" for n in toposort([X * 2])) and last.inputs[0] is ys.inputs[0]
+
+
+# -- lanes that are not meant for a body ------------------------------------------------------------------------------------------
+def test_lanes_look_up_only_what_they_would_alone() -> None:
+    """vmap of a branch that guards a lookup or a loop, and of loops of different lengths over one array: no lane fails for another."""
+    data, ks = gx.asarray([1.0, 10.0, 100.0]), gx.tensor("ks", ("m",), "int64")
+    xs = gx.tensor("v", ("m",))
+
+    def guarded(k: Node, x: Node) -> Node:
+        return gx.cond(k < 3, lambda: data[k] * x, lambda: x**2)
+
+    def endless(k: Node, x: Node) -> Node:
+        """Of x > 0 this ends; of others it never would."""
+        return gx.cond(x > 0, lambda: gx.while_loop(lambda v: v < 50, lambda v: v * 2, x), lambda: -x)
+
+    def summed(k: Node, x: Node) -> Node:
+        return gx.fori_loop(0, k, lambda i, v: v + data[i] * x, 0.0)
+
+    def rest(k: Node, x: Node) -> Node:
+        """A lane that has ended stands at an index that is none, while others run."""
+        return gx.fori_loop(k, 3, lambda i, v: v + data[i] * x, 0.0)
+
+    def chosen(k: Node, x: Node) -> Node:
+        return gx.switch(k, [lambda: x, lambda: data[k] * x, lambda: data[k - 1] + data[k] * x])
+
+    values = np.array([0, 3, 1, 2, 3])
+    points = np.array([0.5, -1.0, 3.0, -2.0, 60.0])
+    for f in (guarded, endless, summed, rest, chosen):
+        index = np.minimum(values, 2) if f is chosen else values
+        env = {ks: index, xs: points}
+        k, x = gx.scalar("k", "int64"), gx.scalar("x")
+        alone = [value_of([f(k, x), gx.jvp(f(k, x), x, 1.0)], {k: a, x: b}) for a, b in zip(index, points)]
+        found = value_of([gx.vmap(f)(ks, xs), gx.vmap(lambda k, x, f=f: gx.jvp(f(k, x), x, 1.0))(ks, xs)], env)
+        np.testing.assert_allclose(found, np.array(alone).T, rtol=1e-14, err_msg=f.__name__)
+        none = {ks: index[:0], xs: points[:0]}
+        assert value_of(gx.vmap(f)(ks, xs), none).shape == (0,)
+
+
+def test_derivatives_of_lanes_that_look_up() -> None:
+    data, ks, x = gx.tensor("data", (3,)), gx.tensor("ks", (4,), "int64"), gx.scalar("x")
+    f = lambda k: gx.cond(k < 3, lambda: data[k] * x, lambda: x**2)
+    lanes = gx.vmap(f)(ks)
+    env = {data: np.array([1.0, 2.0, 4.0]), ks: np.array([3, 0, 7, 2]), x: 1.5}
+    found = value_of([lanes, *gx.grad(gx.sum(lanes * np.arange(1.0, 5)), [data, x])], env)
+    np.testing.assert_allclose(found[0], [2.25, 1.5, 2.25, 6.0])
+    np.testing.assert_allclose(found[1], [3.0, 0.0, 6.0])
+    np.testing.assert_allclose(found[2], 3.0 + 2 * 1.0 + 9.0 + 4 * 4.0)

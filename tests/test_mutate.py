@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutate import targets
-from tests.mutate.__main__ import Campaign, equivalents, tracked
+from tests.mutate.__main__ import Campaign, collected, equivalents, tracked
 from tests.mutate.entered import Entered, function_at
 from tests.mutate.faults import faults
 
@@ -78,6 +78,11 @@ def test_a_fault_that_is_noticed_and_one_that_is_not(noticed: bool, tmp_path: Pa
     fault = next(x for x in faults("fold.py", files["fold.py"]) if x.before == "+")
     assert campaign.survives(fault) is not noticed
     assert (tmp_path / "trees/tree0/fold.py").read_text() == files["fold.py"]
+
+
+def test_where_no_test_can_run_nothing_is_called_killed(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="cannot be collected"):
+        collected(tmp_path)
 
 
 NESTED = """

@@ -131,6 +131,16 @@ def cases(floats: str) -> list[Any]:
     return [pytest.param(r, d, id=f"{r.name}-{d}") for r in RULES if r.floats == floats for d in dtypes(r)]
 
 
+def test_no_two_rules_of_a_table_have_one_pattern() -> None:
+    """The second would never be reached, and what it was meant for would have none."""
+    for table in (PREPARE.rules, SIMPLIFY.rules):
+        seen: set[tuple[int, object]] = set()
+        for rule in dict.fromkeys(table):
+            if isinstance(rule, Rule):
+                assert not seen & {(id(rule.before), None), (id(rule.before), rule.where)}, rule.name
+                seen.add((id(rule.before), rule.where))
+
+
 # -- exact ----------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("rule", "dtype"), cases("exact"))
 def test_exact(rule: Rule, dtype: str) -> None:

@@ -93,3 +93,21 @@ def test_inside_graphc_equality_is_that_of_normal_forms() -> None:
     assert eval("[n == m, n == 3, n != m, (n, 1) == (m, 1), n in (m, 3), n == n + 0]", scope) == [False, False, True, False, False, True]
     with pytest.raises(gx.ArgumentError):
         eval("(n, 1) == (m, 1)", {**scope, "__name__": "graphcs"})
+
+
+@pytest.mark.parametrize("mode", ["default", "interpret"])
+@pytest.mark.parametrize(("times", "plus"), [(1, 0), (1, 3), (1, -2), (2, 0), (2, 1), (2, -1), (3, 0), (3, -4), (7, 5)])
+def test_a_size_is_solved_from_what_an_axis_makes_of_it(times: int, plus: int, mode: str) -> None:
+    """An argument of times * n + plus elements: n is what gives its length; no n gives another length, nor one below 0."""
+    n = gx.dim("n")
+    x = gx.tensor("x", (times * n + plus,))
+    f = gx.function([x], [gx.asarray(n), gx.ones((n, 2)), gx.sum(x)], mode=mode)
+    for size in range(25):
+        given = np.ones(size)
+        found, rest = divmod(size - plus, times)
+        if rest == 0 and found >= 0:
+            value, made, total = f(given)
+            assert (value, made.shape, total) == (found, (found, 2), size)
+        else:
+            with pytest.raises(gx.ShapeError):
+                f(given)

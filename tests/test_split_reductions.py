@@ -10,8 +10,8 @@ import pytest
 import graphc as gx
 import graphc.codegen.runtime.parallel_loops
 from graphc.passes.fusion import split_reductions
-from graphc.passes.fusion.split_reductions import CHUNK, FEW_COLUMNS, LEAST
-from graphc.program import Below, Branch
+from graphc.passes.fusion.split_reductions import CHUNK, FEW_COLUMNS, LEAST, _grid
+from graphc.program import Axis, Below, Branch, loop_index
 from tests.stages import assembled
 
 SIZES = [0, 1, 2, 100, LEAST - 1, LEAST, LEAST + 1, 3 * CHUNK - 1, 3 * CHUNK, 3 * CHUNK + 7]
@@ -269,3 +269,24 @@ def test_random_updates_around_the_threshold(seed: int, monkeypatch: pytest.Monk
         for got in results[1:]:
             for a, want in zip(got, results[0], strict=True):
                 np.testing.assert_allclose(a, want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("extents", "at"),
+    [
+        ((5000,), 0),
+        ((3, 5000), 1),
+        ((3, 5000, 7), 1),
+        ((2, 3, 5000), 2),
+        ((5000, 3), 0),
+        ((3, "n", 7), 1),
+        (("n", 3), 0),
+        ((3, 2), 1),
+        ((1,), 0),
+    ],
+)
+def test_the_axis_that_is_cut_into_chunks(extents: tuple[int | str, ...], at: int) -> None:
+    """The first that is long, or not known, together with those before it; the last one where none is."""
+    over = [Axis(loop_index(k), gx.dim(n) if isinstance(n, str) else n) for k, n in enumerate(extents)]
+    found = _grid(over, 1, loop_index(9), False)
+    assert (found.at, found.whole) == (at, over[at])

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ import pytest
 import graphc as gx
 import graphc.codegen.runtime.parallel_loops
 from graphc.codegen import jit
-from graphc.codegen.runtime.pool_text import pool_text
+from graphc.codegen.runtime.pool import _Pool
+from graphc.codegen.runtime.pool_text import EXITED, pool_text
 from graphc.codegen.target import host as jit_host
 from graphc.codegen.target import named
 from graphc.errors import ArgumentError
@@ -346,3 +349,18 @@ def test_a_call_at_exit_runs_by_itself() -> None:
     print("done")
     """
     assert run(text) == "done\n"
+
+
+def test_the_end_of_a_process_waits_for_workers_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at all where they are home; at most a second where one never comes."""
+    count = ctypes.CFUNCTYPE(ctypes.c_int64)(lambda: 2)
+    pool, slept = _Pool.__new__(_Pool), []
+    pool.code = SimpleNamespace(address=lambda name: ctypes.cast(count, ctypes.c_void_p).value)  # type: ignore[assignment]
+    clock = iter(range(100))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock) * 0.3)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    for exited, naps in ((2, 0), (1, 3)):
+        pool.words = {EXITED: exited}  # type: ignore[assignment]
+        slept.clear()
+        pool.close()
+        assert len(slept) == naps

@@ -14,11 +14,16 @@ from graphc.derivatives.batch import lift
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import Cotangent, passes, pull_back_masked
 from graphc.dims import Size
-from graphc.dtypes import is_float
+from graphc.dtypes import int64, is_float
 from graphc.ir import Node, replace, toposort
+from graphc.ops.compare import where
+from graphc.ops.indexing import take
+from graphc.ops.reductions import cumsum
+from graphc.ops.reductions import sum as sum_of
 from graphc.ops.registry import asarray
-from graphc.ops.spread import broadcast_to
-from graphc.region import Region
+from graphc.ops.shape import reshape
+from graphc.ops.spread import astype, broadcast_to
+from graphc.region import Region, everywhere
 from graphc.types import tensor_type
 
 Pair = tuple[Node, Node]  # a stand-in in a body, and the operand that it stands for
@@ -157,3 +162,19 @@ def lifted(found: Iterable[tuple[Node, bool]], size: Size) -> list[Node]:
 def with_lanes(x: Node, size: Size) -> Node:
     """A stand-in for what x stands for, in all lanes."""
     return stand_in(tensor_type(x.dtype, (size, *x.shape)))
+
+
+def along_lanes(mask: Node, y: Node) -> Node:
+    """A boolean of each lane beside the elements of y, which has the lanes first."""
+    return reshape(mask, (mask.shape[0], *[1] * (y.ndim - 1)))
+
+
+def may_fail(results: Sequence[Node]) -> bool:
+    """Whether a body may fail, or not end, on values that it is not meant for: it looks something up, or holds a loop or a call."""
+    return any(n.op.traits.checked is not None or bool(n.op.regions) for n in everywhere(results))
+
+
+def of_some_lanes(mask: Node, lanes: Iterable[Node]) -> dict[Node, Node]:
+    """Values with lanes as the lanes of the mask see them; the others repeat the first of these, which there must be."""
+    first = sum_of(astype(cumsum(astype(mask, int64)) == 0, int64))  # how many lanes come before
+    return {x: where(along_lanes(mask, x), x, take(x, first, axis=0)) for x in lanes}

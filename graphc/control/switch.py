@@ -77,7 +77,8 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
 
     pred: one boolean. Both functions are called once on variables and return trees of equal structure, dtypes and shapes; a Python
     number takes the dtype of its counterpart. Derivatives are those of the branch that runs. Under `vmap` with a mapped `pred` both
-    run and `where` selects. Raises ArgumentError, ShapeError, DTypeError, naming the leaf that differs.
+    run and `where` selects; a branch that looks something up, or loops, sees only lanes that take it.
+    Raises ArgumentError, ShapeError, DTypeError, naming the leaf that differs.
     """
     chosen = asarray(pred)
     if chosen.ndim or chosen.dtype != bool_:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, lifted, never, opened, read_of, with_lanes
+from graphc.control.bodies import Pair, along_lanes, lifted, may_fail, never, of_some_lanes, opened, read_of, with_lanes
 from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import batch
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import Cotangent, pull_back_masked
 from graphc.derivatives.user_trees import zeros_like
 from graphc.dims import Size
-from graphc.dtypes import is_float
+from graphc.dtypes import int64, is_float
 from graphc.ir import Node, replace
 from graphc.ops.arithmetic import clip
 from graphc.ops.compare import where
+from graphc.ops.reductions import any as any_of
 from graphc.ops.registry import asarray
-from graphc.ops.shape import reshape
-from graphc.ops.spread import broadcast_to
+from graphc.ops.spread import astype, broadcast_to
 from graphc.region import Region
 
 MakeSwitch = Callable[..., tuple[Node, ...]]  # `graphc.control.switch.switch_node`
@@ -93,19 +93,34 @@ def switch_batch(switch: MakeSwitch, inputs: Sequence[Node], mapped: Sequence[bo
     size = next(x.shape[0] for x, m in zip(inputs, mapped) if m)
     xs, made = _opened(branches)
     if mapped[0]:
-        return _selected(inputs, mapped, size, xs, made)
+        return _selected(switch, inputs, mapped, size, xs, made)
     lanes = {x: with_lanes(x, size) for x, m in zip(xs, mapped[1:]) if m}
     results = [lifted(batch(ys, lanes, size), size) for ys in made]
     return _switched(switch, inputs[0], results, [(lanes.get(x, x), operand) for x, operand in zip(xs, inputs[1:])])
 
 
-def _selected(inputs: Sequence[Node], mapped: Sequence[bool], size: Size, xs: Sequence[Node], made: Sequence[Sequence[Node]]) -> list[Node]:
+def _selected(
+    switch: MakeSwitch, inputs: Sequence[Node], mapped: Sequence[bool], size: Size, xs: Sequence[Node], made: Sequence[Sequence[Node]]
+) -> list[Node]:
     """All branches, and of each lane the results of the branch that it is in."""
     index = clip(inputs[0], 0, len(made) - 1)
-    lanes = {x: operand for x, operand, m in zip(xs, inputs[1:], mapped[1:]) if m}
-    same = {x: operand for x, operand, m in zip(xs, inputs[1:], mapped[1:]) if not m}
-    results = [replace(lifted(batch(ys, lanes, size), size), same) for ys in made]
+    results = [_of_lanes(switch, index == k, inputs[1:], mapped[1:], size, xs, ys) for k, ys in enumerate(made)]
     chosen = list(results[0])
     for k, ys in enumerate(results[1:], 1):
-        chosen = [where(reshape(index == k, (size, *[1] * (y.ndim - 1))), y, before) for y, before in zip(ys, chosen)]
+        chosen = [where(along_lanes(index == k, y), y, before) for y, before in zip(ys, chosen)]
     return chosen
+
+
+def _of_lanes(
+    switch: MakeSwitch, taken: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size, xs: Sequence[Node], ys: Sequence[Node]
+) -> list[Node]:
+    """One branch, by all lanes at once. Where it may fail or not end on what it is not meant for, lanes that are not in it
+    repeat the first one that is, and it does not run if none is."""
+    lanes = {x: with_lanes(x, size) for x, m in zip(xs, mapped) if m}
+    pairs = [(lanes.get(x, x), operand) for x, operand in zip(xs, inputs)]
+    found = lifted(batch(ys, lanes, size), size)
+    if not may_fail(ys):
+        return replace(found, dict(pairs))
+    mask = stand_in(taken.tensor)
+    shown = replace(found, of_some_lanes(mask, lanes.values()))
+    return list(_switched(switch, astype(any_of(taken), int64), [[zeros_like(y) for y in found], shown], [*pairs, (mask, taken)]))

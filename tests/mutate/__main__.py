@@ -93,10 +93,11 @@ def run_tests(tree: Path, tests: list[str], limit: float | None) -> Outcome:
 
 
 def collected(tree: Path) -> list[str]:
-    """The name of every test."""
+    """The name of every test; there must be some: where none can run, every fault would pass for killed."""
     command = [sys.executable, "-m", "pytest", "-o", "addopts=", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return [line for line in done.stdout.splitlines() if "::" in line]
+    found = [line for line in done.stdout.splitlines() if "::" in line]
+    return found if found and done.returncode == 0 else sys.exit(f"the tests cannot be collected: {done.stdout[-500:]}{done.stderr[-500:]}")
 
 
 class Campaign:
@@ -141,7 +142,7 @@ class Campaign:
         """The time after which they hang: by the map where it knows them, else by a run without a fault."""
         if self.entered is None:
             return PATIENCE * self.baseline(tests) + 30
-        return 10 * self.entered.time(tests) + 120  # the machine may be busier than when the map was drawn
+        return PATIENCE * self.entered.time(tests) + 30
 
     def planted(self, fault: Fault, tests: list[str], limit: float) -> Outcome:
         """What the tests say of the fault; one that fails without it as well is asked no more."""
