@@ -1,7 +1,8 @@
 """The sign of a zero: native code, the interpreter and NumPy agree, or differ as documented.
 
 A sum whose terms are all -0.0 is 0.0, as NumPy's is: it starts from 0.0. But an axis of literal size 1 is dropped, so that its sum is
-its element, and sum(-x) is made -sum(x), which is -0.0 where that is 0.0. A running sum is taken in order and starts from 0.0, where NumPy's starts from the first element.
+its element, and sum(-x) is made -sum(x), which is -0.0 where that is 0.0.
+A running sum is taken in order and starts from 0.0, where NumPy's starts from the first element.
 """
 
 from __future__ import annotations
