@@ -170,6 +170,7 @@ def test_disconnected() -> None:
     assert np.all(value_of(gx.grad(gx.sum(a["a"]), z, disconnected="zero"), {**ENV, z: np.ones(3)}) == 0)
     late, _ = gx.scan(lambda c, v: ((c[1], c[2], c[2] * v), None), (X, X, z), XS)
     gx.grad(gx.sum(late[0]), z)  # two turns late: connected
+    gx.jacobian(late[0], [X, z])
     branch = gx.cond(K > 0, lambda: {"p": X * 2, "q": z}, lambda: {"p": X, "q": X})
     with pytest.raises(gx.DisconnectedError):
         gx.grad(gx.sum(branch["p"]), z)
@@ -287,12 +288,16 @@ def test_lanes_look_up_only_what_they_would_alone() -> None:
     def summed(k: Node, x: Node) -> Node:
         return gx.fori_loop(0, k, lambda i, v: v + data[i] * x, 0.0)
 
+    def rest(k: Node, x: Node) -> Node:
+        """A lane that has ended stands at an index that is none, while others run."""
+        return gx.fori_loop(k, 3, lambda i, v: v + data[i] * x, 0.0)
+
     def chosen(k: Node, x: Node) -> Node:
         return gx.switch(k, [lambda: x, lambda: data[k] * x, lambda: data[k - 1] + data[k] * x])
 
     values = np.array([0, 3, 1, 2, 3])
     points = np.array([0.5, -1.0, 3.0, -2.0, 60.0])
-    for f in (guarded, endless, summed, chosen):
+    for f in (guarded, endless, summed, rest, chosen):
         index = np.minimum(values, 2) if f is chosen else values
         env = {ks: index, xs: points}
         k, x = gx.scalar("k", "int64"), gx.scalar("x")

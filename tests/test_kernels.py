@@ -462,7 +462,9 @@ def test_rows_in_fused_kernels_are_the_same(dtype: str) -> None:
 def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
     if len(request.session.items) < 40:
         pytest.skip("only when the whole file runs")
-    with_bodies = {name for name, op in OPS.items() if op.regions} | {"callback"}  # tests/test_loops_native.py, tests/test_callbacks.py
+    with_bodies = {name for name, op in OPS.items() if op.regions} | {
+        "callback"
+    }  # tests/test_loops_native.py, tests/test_callbacks_native.py
     missing = set(OPS) - SEEN - {"input", "shared", "constant", "bound", "derived", *OF_SEVERAL} - with_bodies
     assert not missing, f"no kernel test compiles {sorted(missing)}"
 

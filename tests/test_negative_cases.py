@@ -167,8 +167,8 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
     ],
     "sum of negative": [lambda: gx.prod(-x, axis=1), lambda: gx.max(-x, axis=1), lambda: gx.min(-x, axis=1)],
     "sum of one-hot": [
-        lambda: one_hot(i),  # nobody checked the index: where it is outside the sum is 0
-        lambda: one_hot(i % 5), lambda: one_hot(i % 4, gx.prod), lambda: one_hot(i % 4, gx.max), lambda: one_hot(i % 4, elsewhere=1.0),
+        lambda: one_hot(i.astype("int8"), size=200),  # positions wrap in the dtype of the index
+        lambda: one_hot(i % 4, gx.prod), lambda: one_hot(i % 4, gx.max), lambda: one_hot(i % 4, elsewhere=1.0),
         lambda: gx.sum(gx.where(iota((3, 4), 1) <= broadcast(i % 4, (3, 4), (0,)), broadcast(x[:, 0], (3, 4), (0,)), 0.0), axis=1),
         lambda: gx.sum(gx.where(iota((3, 4), 1) == broadcast(i % 4, (3, 4), (0,)), x, 0.0), axis=1),
         lambda: gx.sum(gx.where(iota((3, 4), 1) == broadcast(i % 4, (3, 4), (0,)), broadcast(x[:, 0], (3, 4), (0,)), 0.0), axis=0),

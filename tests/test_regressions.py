@@ -137,3 +137,16 @@ def test_an_intermediate_of_negative_size_is_an_error() -> None:
     for few in (4, 1):
         with pytest.raises(gx.ShapeError, match="must be at least 0"):
             f(np.ones(few))
+
+
+def test_a_one_hot_by_hand_whose_index_lies_outside_is_zero() -> None:
+    """Nobody has checked an index that only looks like that of a lookup: where it hits nothing, the sum is 0."""
+    i, g = gx.tensor("i", ("k",), "int64"), gx.tensor("g", ("k",))
+    for index in (i, gx.where(i < 0, i + 5, i), i.astype("int32")):
+        y = gx.sum(gx.where(gx.arange(5)[None, :] == index[:, None], g[:, None], 0.0), axis=1)
+        at, values = np.array([0, 4, 5, -1, -6, 9]), np.arange(6.0) + 1
+        found = gx.function([i, g], [y, gx.grad(gx.sum(y**2), g)])
+        assert "iota" not in found.graph
+        want = gx.function([i, g], [y, gx.grad(gx.sum(y**2), g)], mode="interpret")(at, values)
+        for a, b in zip(found(at, values), want):
+            np.testing.assert_array_equal(a, b)

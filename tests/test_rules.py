@@ -215,6 +215,7 @@ TRUTH: dict[str, Any] = {name: _real(f) for name, f in {
     "cosh": lambda x: mp.cosh(x), "tanh": lambda x: mp.tanh(x),
     "erf": lambda x: mp.erf(x), "erfc": lambda x: mp.erfc(x), "sin": lambda x: mp.sin(x),
     "cos": lambda x: mp.cos(x), "maximum": lambda x, y: max(x, y), "isinf": lambda x: mp.isinf(x), "isfinite": lambda x: mp.isfinite(x),
+    "tanh_slope": lambda x: mp.sech(x) ** 2, "sigmoid_slope": lambda x: 1 / (2 + mp.exp(x) + mp.exp(-x)),
     "equal": lambda x, y: x == y, "greater": lambda x, y: x > y, "less": lambda x, y: x < y,
 }.items()}  # fmt: skip
 FOLDS = {

@@ -23,6 +23,8 @@ STEP = mp.mpf(10) ** -100
 WIDE = [-700.0, -90.0, -20.0, -5.0, -0.3, -1e-5, -1e-20, 0.0, 1e-20, 1e-5, 0.3, 5.0, 20.0, 90.0, 700.0]
 LEFT = [p for p in WIDE if p < 0]
 TAIL = [p for p in WIDE if abs(p) < 25]  # where erf and its relatives are in the range of f64
+RIGHT_ANGLES = [1.57, -1.5707, 1.5707963, 0.3, 11.0]  # near odd multiples of pi / 2 and elsewhere
+SMALL = [1e-18, -1e-8, 1e-3, 0.3]
 SQUARES = [-1e200, -1e-200, -5.0, 1e-20, 3.0, 1e200]
 
 
@@ -96,6 +98,42 @@ CASES: dict[str, Case] = {
     "log(cosh(x))": (lambda x: gx.log(gx.cosh(x)), log_cosh, WIDE),
     "log((exp(x) + exp(-x)) / 2)": (lambda x: gx.log((gx.exp(x) + gx.exp(-x)) / 2), log_cosh, [p for p in WIDE if abs(p) > 1e-4]),
     "log(1 - tanh(x)**2)": (lambda x: gx.log(1 - gx.tanh(x) ** 2), lambda x: -2 * log_cosh(x), WIDE),
+    # slopes written by hand (the names avoid what ABSOLUTE looks for: here each derivative is exact relative to its own value)
+    "1 - th(x)**2": (lambda x: 1 - gx.tanh(x) ** 2, lambda x: mp.sech(x) ** 2, WIDE),
+    "1 - th(x) * th(x)": (lambda x: 1 - gx.tanh(x) * gx.tanh(x), lambda x: mp.sech(x) ** 2, WIDE),
+    "th(x)**2 - 1": (lambda x: gx.tanh(x) ** 2 - 1, lambda x: -(mp.sech(x) ** 2), WIDE),
+    "1 / ch(x)**2": (lambda x: 1 / gx.cosh(x) ** 2, lambda x: mp.sech(x) ** 2, WIDE),
+    "3 / ch(x)**2": (lambda x: 3 / gx.cosh(x) ** 2, lambda x: 3 * mp.sech(x) ** 2, WIDE),
+    "ch(x)**-2": (lambda x: gx.cosh(x) ** -2, lambda x: mp.sech(x) ** 2, WIDE),
+    "th(x) - 1": (lambda x: gx.tanh(x) - 1, lambda x: -2 * s(-2 * x), WIDE),
+    "-1 - th(x)": (lambda x: -1 - gx.tanh(x), lambda x: -2 * s(2 * x), WIDE),
+    "s(x) * (1 - s(x))": (lambda x: gx.sigmoid(x) * (1 - gx.sigmoid(x)), lambda x: s(x) * s(-x), WIDE),
+    "s(x) - s(x)**2": (lambda x: gx.sigmoid(x) - gx.sigmoid(x) ** 2, lambda x: s(x) * s(-x), WIDE),
+    "s(x)**2 - s(x)": (lambda x: gx.sigmoid(x) ** 2 - gx.sigmoid(x), lambda x: -s(x) * s(-x), WIDE),
+    "log(s(x) * (1 - s(x)))": (
+        lambda x: gx.log(gx.sigmoid(x) * (1 - gx.sigmoid(x))),
+        lambda x: -softplus(x) - softplus(-x),
+        [p for p in WIDE if abs(p) > 1e-4],
+    ),
+    "-1 - erf(x)": (lambda x: -1 - gx.erf(x), lambda x: -mp.erfc(-x), TAIL),
+    "ch(x) - 1": (lambda x: gx.cosh(x) - 1, lambda x: 2 * mp.sinh(x / 2) ** 2, WIDE),
+    "1 - ch(x)": (lambda x: 1 - gx.cosh(x), lambda x: -2 * mp.sinh(x / 2) ** 2, WIDE),
+    "ch(x)**2 - 1": (lambda x: gx.cosh(x) ** 2 - 1, lambda x: mp.sinh(x) ** 2, [p for p in WIDE if abs(p) < 350]),
+    "1 - ch(x)**2": (lambda x: 1 - gx.cosh(x) ** 2, lambda x: -(mp.sinh(x) ** 2), [p for p in WIDE if abs(p) < 350]),
+    "1 - sin(x)**2": (lambda x: 1 - gx.sin(x) ** 2, lambda x: mp.cos(x) ** 2, RIGHT_ANGLES),
+    "sin(x)**2 - 1": (lambda x: gx.sin(x) ** 2 - 1, lambda x: -(mp.cos(x) ** 2), RIGHT_ANGLES),
+    "1 - cos(x)**2": (lambda x: 1 - gx.cos(x) ** 2, lambda x: mp.sin(x) ** 2, SMALL),
+    "cos(x)**2 - 1": (lambda x: gx.cos(x) ** 2 - 1, lambda x: -(mp.sin(x) ** 2), SMALL),
+    "exp(x)**2 - 1": (lambda x: gx.exp(x) ** 2 - 1, lambda x: mp.expm1(2 * x), WIDE),
+    "1 - exp(-x)**2": (lambda x: 1 - gx.exp(-x) ** 2, lambda x: -mp.expm1(-2 * x), WIDE),
+    "1 - sqrt(1 + x)": (lambda x: 1 - gx.sqrt(1 + x), lambda x: -x / (mp.sqrt(1 + x) + 1), [p for p in WIDE if p > -1]),
+    "1 - sqrt(1 - x)": (lambda x: 1 - gx.sqrt(1 - x), lambda x: x / (mp.sqrt(1 - x) + 1), [p for p in WIDE if p < 1]),
+    "sqrt(1 - x) - 1": (lambda x: gx.sqrt(1 - x) - 1, lambda x: -x / (mp.sqrt(1 - x) + 1), [p for p in WIDE if p < 1]),
+    "sqrt(x + 1) - sqrt(x)": (
+        lambda x: gx.sqrt(x + 1) - gx.sqrt(x),
+        lambda x: 1 / (mp.sqrt(x + 1) + mp.sqrt(x)),
+        [1e-300, 1e-20, 0.3, 5.0, 90.0, 1e10, 1e20],
+    ),
     # roots of squares
     "sqrt(x * x)": (lambda x: gx.sqrt(x * x), abs, SQUARES),
     "sqrt(x**2)": (lambda x: gx.sqrt(x**2), abs, SQUARES),
@@ -143,6 +181,29 @@ def test_value_and_derivatives(name: str, dtype: str) -> None:
             else:
                 room = 32 * float(info.eps) * max(abs(true), mp.mpf(floor if order else 0)) + 4 * float(info.tiny)
                 assert math.isfinite(got) and abs(mp.mpf(float(got)) - true) <= room, where
+
+
+NEAR_MISSES: dict[str, Callable[[Node, Node], Node]] = {
+    "two unknowns": lambda x, y: 1 - gx.tanh(x) * gx.tanh(y), "another number": lambda x, y: 2 - gx.tanh(x) ** 2 + 0 * y,
+    "not negated": lambda x, y: gx.sigmoid(x) * gx.sigmoid(x + y), "negated twice": lambda x, y: gx.sigmoid(-x) * gx.sigmoid(-y),
+    "another argument": lambda x, y: gx.sigmoid(x) - gx.sigmoid(y) ** 2, "another power": lambda x, y: 1 / gx.cosh(x) ** 3 + y,
+    "roots of two": lambda x, y: gx.sqrt(1 + x * x) - gx.sqrt(y * y + 2), "sum": lambda x, y: 1 + gx.sin(x) ** 2 - gx.cos(y) ** 2,
+    "another root": lambda x, y: 1 - gx.sqrt(2 + x * x) + y, "cube": lambda x, y: gx.exp(x) ** 3 - 1 + y,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEAR_MISSES)
+def test_near_misses_keep_their_meaning(name: str) -> None:
+    """What looks like a slope written by hand and is none."""
+    x, y = gx.tensor("x", (3,)), gx.tensor("y", (3,))
+    out, at = NEAR_MISSES[name](x, y), {x: np.array([-1.3, 0.4, 2.1]), y: np.array([0.7, -0.2, 1.9])}
+    graph = simplify(Graph((x, y), (out, *gx.grad(gx.sum(out), [x, y], disconnected="zero"))))
+    plain = lambda a, b: evaluate([out], {x: a, y: b})[0]
+    np.testing.assert_allclose(evaluate(graph.outputs[:1], at)[0], plain(*at.values()), rtol=1e-14)
+    for k, got in enumerate(evaluate(graph.outputs[1:], at)):
+        h = 1e-5 * np.array([k == 0, k == 1])
+        wanted = (plain(at[x] + h[0], at[y] + h[1]) - plain(at[x] - h[0], at[y] - h[1])) / 2e-5
+        np.testing.assert_allclose(got, wanted, rtol=1e-7, atol=1e-9)
 
 
 # -- over axes ----------------------------------------------------------------------------------------------------------------

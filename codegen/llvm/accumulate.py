@@ -73,7 +73,7 @@ def combined(v: Values, combine: str, dtype: np.dtype, a: str, b: str, lanes: in
     if dtype == bool_ and combine in ("max", "min", "sum", "prod"):
         combine = {"max": "any", "min": "all", "sum": "any", "prod": "all"}[combine]
     if dtype.kind == "f" and combine == "sum":
-        return v.here.lines.emit(f"fadd reassoc nsz {llvm_type(dtype, lanes)} {a}, {b}")
+        return v.here.lines.emit(f"fadd reassoc {llvm_type(dtype, lanes)} {a}, {b}")
     return v.op(sc.scalar(COMBINE_OPS[combine], (x, y), dtype), [a, b], lanes)
 
 

@@ -14,11 +14,15 @@ from graphc.derivatives.batch import lift
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import Cotangent, passes, pull_back_masked
 from graphc.dims import Size
-from graphc.dtypes import is_float
+from graphc.dtypes import int64, is_float
 from graphc.ir import Node, replace, toposort
+from graphc.ops.compare import where
+from graphc.ops.indexing import take
+from graphc.ops.reductions import cumsum
+from graphc.ops.reductions import sum as sum_of
 from graphc.ops.registry import asarray
 from graphc.ops.shape import reshape
-from graphc.ops.spread import broadcast_to
+from graphc.ops.spread import astype, broadcast_to
 from graphc.region import Region, everywhere
 from graphc.types import tensor_type
 
@@ -168,3 +172,9 @@ def along_lanes(mask: Node, y: Node) -> Node:
 def may_fail(results: Sequence[Node]) -> bool:
     """Whether a body may fail, or not end, on values that it is not meant for: it looks something up, or holds a loop or a call."""
     return any(n.op.traits.checked is not None or bool(n.op.regions) for n in everywhere(results))
+
+
+def of_some_lanes(mask: Node, lanes: Iterable[Node]) -> dict[Node, Node]:
+    """Values with lanes as the lanes of the mask see them; the others repeat the first of these, which there must be."""
+    first = sum_of(astype(cumsum(astype(mask, int64)) == 0, int64))  # how many lanes come before
+    return {x: where(along_lanes(mask, x), x, take(x, first, axis=0)) for x in lanes}

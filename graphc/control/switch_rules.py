@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, along_lanes, lifted, may_fail, never, opened, read_of, with_lanes
+from graphc.control.bodies import Pair, along_lanes, lifted, may_fail, never, of_some_lanes, opened, read_of, with_lanes
 from graphc.control.tracing import stand_in
 from graphc.derivatives.batch import batch
 from graphc.derivatives.forward import push_forward
@@ -19,10 +19,7 @@ from graphc.dtypes import int64, is_float
 from graphc.ir import Node, replace
 from graphc.ops.arithmetic import clip
 from graphc.ops.compare import where
-from graphc.ops.indexing import take
 from graphc.ops.reductions import any as any_of
-from graphc.ops.reductions import cumsum
-from graphc.ops.reductions import sum as sum_of
 from graphc.ops.registry import asarray
 from graphc.ops.spread import astype, broadcast_to
 from graphc.region import Region
@@ -125,6 +122,5 @@ def _of_lanes(
     if not may_fail(ys):
         return replace(found, dict(pairs))
     mask = stand_in(taken.tensor)
-    first = sum_of(astype(cumsum(astype(mask, int64)) == 0, int64))  # how many lanes come before
-    shown = replace(found, {x: where(along_lanes(mask, x), x, take(x, first, axis=0)) for x in lanes.values()})
+    shown = replace(found, of_some_lanes(mask, lanes.values()))
     return list(_switched(switch, astype(any_of(taken), int64), [[zeros_like(y) for y in found], shown], [*pairs, (mask, taken)]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.control.bodies import Pair, Turn, along_lanes, carried_along, may_fail, read_of, vjp_of, with_lanes
+from graphc.control.bodies import Pair, Turn, along_lanes, carried_along, may_fail, of_some_lanes, read_of, vjp_of, with_lanes
 from graphc.control.scan import scan_node
 from graphc.control.switch import switch_node
 from graphc.control.tracing import stand_in
@@ -97,28 +97,33 @@ def while_batch(
     pairs = [(lanes.get(x, x), v) for x, v in zip(turn.inputs, begin)]
     after = [lift(y, size) if x in lanes and not m else y for x, (y, m) in zip(turn.carries, found)]
     if differs:
-        return _while_some_run(loop, turn, pairs, after, runs, size, max_steps)
+        return _while_some_run(loop, turn, pairs, list(lanes.values()), after, runs, size, max_steps)
     held = read_of(pairs[carries:], [runs, *after])
     *made, turns = loop(runs, after, *_split(turn.index, [*pairs[:carries], *held]), max_steps)
     return [y if x in lanes else lift(y, size) for x, y in zip(turn.carries, made)] + [lift(turns, size)]
 
 
 def _while_some_run(
-    loop: MakeWhile, turn: Turn, pairs: Sequence[Pair], after: Sequence[Node], runs: Node, size: Size, max_steps: Size | None
+    loop: MakeWhile,
+    turn: Turn,
+    pairs: Sequence[Pair],
+    lanes: Sequence[Node],
+    after: Sequence[Node],
+    runs: Node,
+    size: Size,
+    max_steps: Size | None,
 ) -> list[Node]:
     """The loop of all lanes while one of them runs: carries (lanes that run, turns of each lane, the carries).
 
-    A lane that has ended does not begin again, whatever the condition says of later turns. A body that may fail on a carry that it is
-    not meant for sees, of such a lane, the carry of its last turn: `before`.
+    A lane that has ended does not begin again, whatever the condition says of later turns. Of a body that may fail on values that it is
+    not meant for, such a lane sees those of a lane that runs.
     """
-    carries = [c for c, _ in pairs[: len(after)]]
+    carries, count = [c for c, _ in pairs[: len(after)]], len(after)
     running, turns = stand_in(tensor_type(bool_, (size,))), stand_in(tensor_type(int64, (size,)))
     now = running & runs
-    before: list[Pair] = [(stand_in(c.tensor), begin) for c, begin in pairs[: len(after)]] if may_fail(after) else []
-    given = [where(along_lanes(now, c), c, b) for c, (b, _) in zip(carries, before)]
-    made = replace(after, dict(zip(carries, given))) if before else after
-    results = [now, turns + astype(now, int64), *[where(along_lanes(now, y), y, c) for y, c in zip(made, carries)], *given]
-    begin: list[Pair] = [(running, lift(asarray(True), size)), (turns, lift(asarray(0, int64), size)), *pairs[: len(after)], *before]
-    held = read_of(pairs[len(after) :], results)
-    _, count, *last = loop(any_of(now), results, *_split(turn.index, [*begin, *held]), max_steps)[:-1]
-    return [*last[: len(after)], count]
+    made = replace(after, of_some_lanes(now, lanes)) if may_fail(after) else after
+    results = [now, turns + astype(now, int64), *[where(along_lanes(now, y), y, c) for y, c in zip(made, carries)]]
+    begin: list[Pair] = [(running, lift(asarray(True), size)), (turns, lift(asarray(0, int64), size)), *pairs[:count]]
+    held = read_of(pairs[count:], results)
+    _, each, *last = loop(any_of(now), results, *_split(turn.index, [*begin, *held]), max_steps)[:-1]
+    return [*last, each]

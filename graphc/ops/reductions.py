@@ -65,7 +65,8 @@ def _inexact(x: ArrayLike, axis: Axis, dtype: object, what: str) -> tuple[Node, 
 def sum(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
     """The sum over `axis` (None: all). Integers narrower than 64 bits and bool add up in 64 bits. Raises ShapeError.
 
-    The terms may be added in any order, the same for each size; where all are -0.0, the sign of the zero is not specified.
+    The terms may be added in any order, the same for each size. Where all are -0.0 it is 0.0, as in NumPy, but -0.0 over an axis that is
+    declared as 1 and where sum(-x) has become -sum(x).
     """
     return _total(x, axis, dtype, keepdims, "sum")
 

@@ -10,18 +10,20 @@ import functools
 import operator
 from collections.abc import Sequence
 
+import numpy as np
+
 from graphc import dims
 from graphc.dims import Dim, Size
-from graphc.dtypes import is_float
+from graphc.dtypes import int64, is_float
 from graphc.ir import Node, make
-from graphc.ops.compare import SELECT
+from graphc.ops.compare import where
 from graphc.ops.create import IOTA, iota
 from graphc.ops.indexing import gather
 from graphc.ops.ranges import within
-from graphc.ops.registry import DIM, OPS, asarray
+from graphc.ops.registry import OPS, asarray
 from graphc.ops.shape import RESHAPE, permute, reshape
 from graphc.ops.slicing import cut, reverse
-from graphc.ops.spread import BROADCAST, CAST, broadcast, reduce
+from graphc.ops.spread import BROADCAST, CAST, astype, broadcast, reduce
 from graphc.passes.rewriting.match import params, splat
 from graphc.passes.rewriting.rule import AnyRule, Local
 from graphc.types import Shape
@@ -274,7 +276,7 @@ def sum_of_negative(node: Node) -> Node | None:
 
 
 def sum_of_one_hot(node: Node) -> Node | None:
-    """sum over axis a of where(iota(a) == i, g, 0) -> g, where i and g do not vary along a, and i was checked to lie in the axis."""
+    """sum over axis a of where(iota(a) == i, g, 0) -> where(0 <= i < n, g, 0), where i and g do not vary along a, of size n."""
     (chosen,), (axes, combine) = node.inputs, params(node)
     hit, g, zero = chosen.inputs
     if combine != "sum" or hit.op is not EQUAL or splat(zero) != 0 or g.op is not BROADCAST:
@@ -282,31 +284,33 @@ def sum_of_one_hot(node: Node) -> Node | None:
     for counter, index in (hit.inputs, hit.inputs[::-1]):
         if counter.op is IOTA and index.op is BROADCAST:
             a = params(counter)[1]
+            n = chosen.shape[a]
             still = a not in params(index)[1] and a not in params(g)[1]
-            if still and a in axes and _in_range(index.inputs[0], chosen.shape[a]):
+            if still and a in axes and _holds(index.dtype, n):
                 kept = [k for k in range(chosen.ndim) if k != a]
-                rest = broadcast(g.inputs[0], tuple([g.shape[k] for k in kept]), tuple([kept.index(k) for k in params(g)[1]]))
+                rest, at = _without(g, kept), _without(index, kept)
+                if not within(_bare(at), n):
+                    at = astype(at, int64)
+                    rest = where((at >= 0) & (at < n), rest, 0)
                 return reduce(rest, tuple([kept.index(k) for k in axes if k != a]), "sum")
     return None
 
 
-def _in_range(index: Node, n: Size) -> bool:
-    """Provably in [0, n), or counted from the end where negative: such an index is checked where it is used to gather."""
+def _without(x: Node, kept: Sequence[int]) -> Node:
+    """A broadcast without the axes that are not kept, along which it does not vary."""
+    return broadcast(x.inputs[0], tuple([x.shape[k] for k in kept]), tuple([kept.index(k) for k in params(x)[1]]))
+
+
+def _holds(dtype: np.dtype, n: Size) -> bool:
+    """Whether positions in an axis of this size do not wrap in an integer dtype."""
+    return n - 1 <= np.iinfo(dtype).max if isinstance(n, int) else dtype.itemsize >= 4
+
+
+def _bare(index: Node) -> Node:
+    """The index without what only moves or widens it."""
     while index.op in (RESHAPE, BROADCAST) or (index.op is CAST and index.inputs[0].dtype.kind in "iu"):
         index = index.inputs[0]
-    if index.op is not SELECT:
-        return within(index, n)
-    condition, wrapped, plain = index.inputs
-    if condition.op is not LESS or condition.inputs[0] is not plain or splat(condition.inputs[1]) != 0 or wrapped.op is not ADD:
-        return False
-    return any(a is plain and _is_size(b, n) for a, b in (wrapped.inputs, wrapped.inputs[::-1]))
-
-
-def _is_size(node: Node, n: Size) -> bool:
-    while node.op is BROADCAST or node.op is CAST:
-        node = node.inputs[0]
-    value = splat(node)
-    return params(node)[0] == n if node.op is DIM else value is not None and isinstance(n, int) and bool(value == n)
+    return index
 
 
 def gather_at_ones(node: Node) -> Node | None:

@@ -28,10 +28,12 @@ from graphc.ops.elementwise import (
     logaddexp,
     power,
     sigmoid,
+    sigmoid_slope,
     sin,
     sinh,
     softplus,
     tanh,
+    tanh_slope,
 )  # fmt: skip
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, supremum, var
 from graphc.ops.registry import OPS
@@ -227,6 +229,8 @@ def log_before_view(node: Node) -> Node | None:
 STABILITY: tuple[AnyRule, ...] = (
     # exponentials and logarithms near 0 and 1
     Rule("expm1", exp(x) - 1, expm1(x), floats="stable"),
+    Rule("expm1 of double", square(exp(x)) - 1, expm1(2 * x), floats="stable"),
+    Rule("1 - exp**2", 1 - square(exp(x)), -expm1(2 * x), floats="stable"),
     Rule("1 - exp", 1 - exp(x), -expm1(x), floats="stable"),
     Rule("log1p", log(1 + x), log1p(x), floats="stable"),
     Rule("log1p of negative", log(1 - x), log1p(-x), floats="stable"),
@@ -258,6 +262,17 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("minus tanh by sigmoid", 1 - 2 * sigmoid(x), -tanh(0.5 * x), floats="stable"),
     Rule("1 + tanh", 1 + tanh(x), 2 * sigmoid(2 * x), floats="stable"),
     Rule("1 - tanh", 1 - tanh(x), 2 * sigmoid(-2 * x), floats="stable"),
+    Rule("tanh - 1", tanh(x) - 1, -2 * sigmoid(-2 * x), floats="stable"),
+    Rule("-1 - tanh", -1 - tanh(x), -2 * sigmoid(2 * x), floats="stable"),
+    Rule("1 - tanh**2", 1 - square(tanh(x)), tanh_slope(x), floats="stable"),
+    Rule("tanh**2 - 1", square(tanh(x)) - 1, -tanh_slope(x), floats="stable"),
+    Rule("over cosh**2", y / square(cosh(x)), y * tanh_slope(x), floats="stable"),
+    Rule("reciprocal of cosh**2", reciprocal(square(cosh(x))), tanh_slope(x), floats="stable"),
+    Rule("cosh**-2", power(cosh(x), -2), tanh_slope(x), floats="stable"),
+    Rule("cosh - 1", cosh(x) - 1, 2 * square(sinh(0.5 * x)), floats="stable"),
+    Rule("1 - cosh", 1 - cosh(x), -2 * square(sinh(0.5 * x)), floats="stable"),
+    Rule("cosh**2 - 1", square(cosh(x)) - 1, square(sinh(x)), floats="stable"),
+    Rule("1 - cosh**2", 1 - square(cosh(x)), -square(sinh(x)), floats="stable"),
     # sigmoids
     Rule("softplus", log1p(exp(x)), softplus(x), floats="stable"),
     Rule("sigmoid of negative", reciprocal(1 + exp(x)), sigmoid(-x), floats="stable"),
@@ -266,6 +281,10 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("times sigmoid of negative", x / (1 + exp(y)), x * sigmoid(-y), floats="stable"),
     Rule("1 - sigmoid", 1 - sigmoid(x), sigmoid(-x), floats="stable"),
     Rule("sigmoid - 1", sigmoid(x) - 1, -sigmoid(-x), floats="stable"),
+    Rule("sigmoid slope", sigmoid(x) * sigmoid(-x), sigmoid_slope(x), floats="stable"),
+    Rule("sigmoid - sigmoid**2", sigmoid(x) - square(sigmoid(x)), sigmoid_slope(x), floats="stable"),
+    Rule("sigmoid**2 - sigmoid", square(sigmoid(x)) - sigmoid(x), -sigmoid_slope(x), floats="stable"),
+    Rule("log of sigmoid slope", log(sigmoid_slope(x)), -softplus(x) - softplus(-x), floats="stable"),
     Rule("log of sigmoid", log(sigmoid(x)), -softplus(-x), floats="stable"),
     Rule("log1p of -sigmoid", log1p(-sigmoid(x)), -softplus(x), floats="stable"),
     Rule("log sigmoid", log_sigmoid(x), -softplus(-x)),
@@ -275,10 +294,12 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("minus difference times", y * sigmoid(-x) - y * sigmoid(x), -(y * tanh(0.5 * x)), floats="stable"),
     Rule("exp of -softplus", exp(-softplus(x)), sigmoid(-x), floats="stable"),
     Rule("log of cosh", log(cosh(x)), log_cosh(x), floats="stable"),
-    Rule("log of 1 - tanh**2", log1p(-square(tanh(x))), -2 * log_cosh(x), floats="stable"),
+    Rule("log of 1 - tanh**2", log(tanh_slope(x)), -2 * log_cosh(x), floats="stable"),
+    Rule("log1p of -tanh**2", log1p(-square(tanh(x))), -2 * log_cosh(x), floats="stable"),
     # the error function
     Rule("erfc", 1 - erf(x), erfc(x), floats="stable"),
     Rule("erfc of negative", 1 + erf(x), erfc(-x), floats="stable"),
+    Rule("-1 - erf", -1 - erf(x), -erfc(-x), floats="stable"),
     Rule("erf - 1", erf(x) - 1, -erfc(x), floats="stable"),
     Rule("erf", 1 - erfc(x), erf(x), floats="stable"),
     Rule("erfc - 1", erfc(x) - 1, -erf(x), floats="stable"),
@@ -308,9 +329,17 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("exp of a multiple of log", exp(c * log(x)), lambda x, c: where(x < 0, sqrt(x), power(x, c)), where=nonzero, floats="stable"),
     # cancellation
     Rule("variance", mean(square(v)) - square(mean(v)), var(v), floats="stable"),
-    Rule("sqrt(1 + x) - 1", sqrt(1 + x) - 1, where(isinf(x), x, x / (sqrt(1 + x) + 1)), floats="stable"),
+    Rule("sqrt(1 + x) - 1", sqrt(1 + x) - 1, where(isinf(x), sqrt(1 + x), x / (sqrt(1 + x) + 1)), floats="stable"),
+    Rule("1 - sqrt(1 + x)", 1 - sqrt(1 + x), where(isinf(x), -sqrt(1 + x), -x / (sqrt(1 + x) + 1)), floats="stable"),
+    Rule("sqrt(1 - x) - 1", sqrt(1 - x) - 1, where(isinf(x), sqrt(1 - x), -x / (sqrt(1 - x) + 1)), floats="stable"),
+    Rule("1 - sqrt(1 - x)", 1 - sqrt(1 - x), where(isinf(x), -sqrt(1 - x), x / (sqrt(1 - x) + 1)), floats="stable"),
+    Rule("difference of roots", sqrt(1 + x) - sqrt(x), reciprocal(sqrt(1 + x) + sqrt(x)), floats="stable"),
     Rule("1 - cos", 1 - cos(x), 2 * square(sin(0.5 * x)), floats="stable"),
     Rule("cos - 1", cos(x) - 1, -2 * square(sin(0.5 * x)), floats="stable"),
+    Rule("1 - sin**2", 1 - square(sin(x)), square(cos(x)), floats="stable"),
+    Rule("sin**2 - 1", square(sin(x)) - 1, -square(cos(x)), floats="stable"),
+    Rule("1 - cos**2", 1 - square(cos(x)), square(sin(x)), floats="stable"),
+    Rule("cos**2 - 1", square(cos(x)) - 1, -square(sin(x)), floats="stable"),
 )  # fmt: skip
 
 ORIGIN: tuple[AnyRule, ...] = (  # before grad only: the value is the same, the derivative at the origin is 0 instead of nan
