@@ -161,6 +161,14 @@ def test_what_is_subtracted_from_is_no_sum() -> None:
     assert count(prepared(*signs), CONTRACT, inside=True) == 2
 
 
+def test_a_sum_in_either_order_but_of_the_carry_itself() -> None:
+    added = gx.scan(lambda c, x: ((step(c[0], x)[0], gx.outer(c[0], x) + c[1]), None), (H, W.T), XS)[0]
+    assert count(prepared(*added), CONTRACT, inside=True) == 1
+    for body in (lambda c, x: x + gx.sin(c), lambda c, x: gx.sin(c) + x):
+        last, _ = gx.scan(lambda c, x, body=body: (body(c, x), None), gx.zeros(4), XS)
+        assert scan_of(prepared(last)).attrs["carries"] == 1
+
+
 def test_a_sum_of_what_is_kept_anyway_comes_behind_the_loop() -> None:
     (h, total, rows), ys = gx.scan(lambda c, x: ((step(c[0], x)[0], c[1] + gx.sum(c[0]), c[2] - x), c[0]), (H, 2.0, XS[0] * 3), XS[1:])
     made = prepare([h, total, rows, ys])
