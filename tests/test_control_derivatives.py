@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.control.scan import SCAN
+from graphc.control.switch import SWITCH
 from graphc.interp import evaluate
-from graphc.ir import Graph
+from graphc.ir import Graph, toposort
 from graphc.passes.simplify import simplify
 from graphc.region import everywhere
 from tests.twins import UNROLLED, check, total, values
@@ -191,6 +193,27 @@ def test_lanes_end_each_in_its_own_turn() -> None:
     ends = gx.vmap(lambda x, k: gx.while_loop(lambda v: gx.turn_index() != k, lambda v: v + gx.turn_index() * 1.0, x))(xs, ks)
     (found,) = values([ends], {xs: np.zeros(3), ks: np.array([0, 2, 4])})
     np.testing.assert_array_equal(found, [0, 1, 6])
+
+
+@pytest.mark.parametrize("size", [3, "k"])
+def test_the_cheapest_cut_is_kept(size: int | str) -> None:
+    """Of a square of a sum of two products its root alone, for each turn: not both products; sizes that are not known change nothing."""
+    h, w, v = gx.tensor("h", (size,)), gx.tensor("w", (size, size)), gx.tensor("v", (size, size))
+
+    def step(c: Any, _: Any) -> Any:
+        s = w @ c + v @ (c * c)
+        return s * s, None
+
+    slope = gx.grad(gx.sum(gx.scan(step, h, None, 5)[0]), h)
+    forward, back = [node for node in toposort([slope]) if node.op is SCAN]
+    assert [len(node.type) - node.attrs["carries"] for node in (forward, back)] == [2, 0]  # the carry and the sum
+
+
+def test_a_branch_gives_no_masks_that_nobody_reads() -> None:
+    a, b = gx.tensor("a", (3,)), gx.tensor("b", (3,))
+    chosen = gx.cond(a[0] > 0, lambda a, b: a * b, lambda a, b: a, a, b)
+    (switch,) = [node for node in toposort(gx.grad(gx.sum(chosen), [a, b])) if node.op is SWITCH]
+    assert len(switch.type) == 2
 
 
 def test_no_swell() -> None:

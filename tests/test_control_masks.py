@@ -65,6 +65,11 @@ def masked_branch(L: Any, x: Any) -> Any:
     return gx.where(x > 0, y, 0)
 
 
+def both_branches(L: Any, x: Any) -> Any:
+    """Whichever branch runs, it takes what the other one takes, and not all of it."""
+    return L.cond(x[3] > 3, lambda v: gx.where(x > 0, v * v, 0), lambda v: gx.where(x > 0, v, 1), gx.sqrt(x))
+
+
 def nested(L: Any, x: Any) -> Any:
     def outer(c: Any, v: Any) -> Any:
         return L.scan(lambda d, u: (d + gx.where(u["x"] > 0, u["s"], 0) * v, d), c, {"x": x, "s": gx.sqrt(x)})
@@ -79,7 +84,20 @@ def bounded(L: Any, x: Any) -> Any:
     return L.while_loop(lambda v: gx.sum(v) < 9, lambda v: v + gx.where(x > 0, s, 1.0), x, max_steps=4)
 
 
-PROGRAMS = [behind, before, across, across_back, captured, last, other_branch, branch_in_loop, masked_branch, nested, bounded]
+PROGRAMS = [
+    behind,
+    before,
+    across,
+    across_back,
+    captured,
+    last,
+    other_branch,
+    branch_in_loop,
+    masked_branch,
+    both_branches,
+    nested,
+    bounded,
+]
 
 
 def derivatives(L: Any, program: Any, x: Node) -> list[Node]:

@@ -113,6 +113,12 @@ def test_branches_keep_what_is_read_of_them() -> None:
     assert count(prepared(gx.cond(H[0] > 0, lambda: H * 2, lambda: H * 2)), SWITCH) == 0
 
 
+def test_a_loop_that_chooses_a_branch_is_pruned_as_any_other() -> None:
+    last, _ = gx.scan(lambda c, x: (gx.sin(c) + x[0], c * 2), 0.0, XS)
+    made = prepared(gx.cond(last > 0, lambda: H * 2, lambda: H + 1))
+    assert len(scan_of(made).type) == 1
+
+
 # -- what does not change leaves --------------------------------------------------------------------------------------------
 def test_invariant_work_climbs_out_of_all_loops() -> None:
     def outer(c: Node, x: Node) -> tuple[Node, Node]:
@@ -148,6 +154,19 @@ def test_a_sum_of_outer_products_is_one_product() -> None:
     assert count(made, CONTRACT, inside=True) == 1
     less = gx.scan(lambda c, x: ((step(c[0], x)[0], c[1] - gx.outer(c[0], x)), None), (H, W.T), XS)[0]
     assert count(prepared(*less), CONTRACT, inside=True) == 1
+
+
+def test_what_is_subtracted_from_is_no_sum() -> None:
+    signs = gx.scan(lambda c, x: ((step(c[0], x)[0], gx.outer(c[0], x) - c[1]), None), (H, W.T), XS)[0]
+    assert count(prepared(*signs), CONTRACT, inside=True) == 2
+
+
+def test_a_sum_in_either_order_but_of_the_carry_itself() -> None:
+    added = gx.scan(lambda c, x: ((step(c[0], x)[0], gx.outer(c[0], x) + c[1]), None), (H, W.T), XS)[0]
+    assert count(prepared(*added), CONTRACT, inside=True) == 1
+    for body in (lambda c, x: x + gx.sin(c), lambda c, x: gx.sin(c) + x):
+        last, _ = gx.scan(lambda c, x, body=body: (body(c, x), None), gx.zeros(4), XS)
+        assert scan_of(prepared(last)).attrs["carries"] == 1
 
 
 def test_a_sum_of_what_is_kept_anyway_comes_behind_the_loop() -> None:

@@ -15,7 +15,7 @@ from graphc import dims
 from graphc.costs import Limits
 from graphc.ops.outputs import get
 from graphc.passes.fusion.scalar_loops import scalar_code
-from graphc.program import Loop, launches
+from graphc.program import Loop, Turns, launches
 
 FLOATS = ("float32", "float64")
 EXTREMES = np.array([0.0, -0.0, 1.5, -2.0, np.inf, -np.inf, np.nan, 1e-310])
@@ -215,6 +215,20 @@ def test_a_branch_by_itself() -> None:
     longer = lambda u: gx.while_loop(lambda v: v < 10.0, lambda v: 2 * v + 1, u, max_steps=40)
     (y,) = [gx.switch(i, [lambda u: gx.sin(u), longer, lambda u: gx.exp(gx.sin(u) * gx.log(u * u + 2))], x)]
     agree([i, x], [y], *[(np.int32(k), np.array(v)) for k in (-5, 0, 1, 2, 7) for v in (0.5, -0.25, 3.0)])
+
+
+def test_turns_are_written_out_as_asked_within_reason() -> None:
+    x = gx.tensor("x", ("n",))
+
+    def unrolled(unroll: int) -> int:
+        last, _ = gx.scan(lambda c, v: (gx.sin(c) * v + c, None), 0.0, x, unroll=unroll)
+        code = scalar_code(last.inputs[0], Limits())
+        assert code is not None
+        (turns,) = [step for step in code.steps if isinstance(step, Turns)]
+        return turns.unroll
+
+    assert [unrolled(1), unrolled(2)] == [1, 2]
+    assert 2 < unrolled(10**6) <= Limits().turn // 3
 
 
 # -- what is left to steps ------------------------------------------------------------------------------------------------
