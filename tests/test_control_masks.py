@@ -59,6 +59,11 @@ def branch_in_loop(L: Any, x: Any) -> Any:
     return L.scan(lambda c, r: (L.cond(r[0] > 0, lambda v: c + v, lambda v: c, r[1]), c), 0.0, (x, s))
 
 
+def forgotten(L: Any, x: Any) -> Any:
+    """A branch drops what a turn before it computed; nothing else selects."""
+    return L.scan(lambda c, v: (gx.sqrt(v), L.cond(v > 0, lambda a: v * v, lambda a: a * v, c)), gx.sqrt(x[0]), x)[1]
+
+
 def masked_branch(L: Any, x: Any) -> Any:
     """The mask goes into the branch."""
     y = L.cond(x[1] > 0, lambda v: gx.sqrt(v) * 2, lambda v: v, x)
