@@ -160,7 +160,7 @@ def test_loss_and_gradient_share_the_exponentials() -> None:
 def test_the_hessian_vector_product_of_softmax_cross_entropy() -> None:
     loss, _, W, _, _ = cross_entropy(SPELLINGS["log(softmax)"])
     counted = ops(*simplified(gx.hvp(loss, W, gx.tensor("v", W.shape, "float32"))))
-    assert (counted["exp"], counted["log"], counted["contract"], counted["select"]) == (1, 0, 3, 0)
+    assert (counted["exp"], counted["log"], counted["contract"], counted["select"]) == (1, 0, 3, 2)  # 0 of a label that hits nothing
 
 
 def test_cross_entropy_with_padding_labels() -> None:

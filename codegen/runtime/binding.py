@@ -10,6 +10,7 @@ from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
+from graphc.ops.registry import DIM
 from graphc.program import Program
 from graphc.scalars import order
 from graphc.types import too_large
@@ -101,7 +102,7 @@ class Binding:
 
     def _unequal(self, a: Size, b: Size, env: dict[Symbol, int], arrays: Sequence[np.ndarray]) -> None:
         node = self.assuming(a, b)
-        if node is not None and not node.inputs:  # a size as a value, in a dtype that does not hold it
+        if node is not None and node.op is DIM:  # a size as a value, in a dtype that does not hold it
             too_large(node.params[0], dims.evaluate(node.params[0], env), node.dtype)
         if (least := _least(a, b)) is not None:
             owners = self._owners(b)

@@ -146,7 +146,7 @@ def _load_fault(s: Scalar, bound: Mapping[Symbol, Size], kernel: Kernel) -> str:
         return f"the mask is {s.args[-1].dtype}"
     if s.dtype != kernel.operands[slot].dtype:
         return f"b{slot} holds {kernel.operands[slot].dtype}, not {s.dtype}"
-    return _place_fault(slot, at, {} if masked else bound, kernel)
+    return _place_fault(slot, at, None if masked else bound, kernel)
 
 
 def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> str:
@@ -167,16 +167,17 @@ def _local_fault(s: Scalar, bound: dict[Symbol, Size], stage: Stage, k: int, ker
     return ""
 
 
-def _place_fault(slot: int, at: Sequence[Scalar], bound: Mapping[Symbol, Size], kernel: Kernel) -> str:
-    """What is wrong with an index of operand `slot`; reach is checked where `bound` gives the loops."""
+def _place_fault(slot: int, at: Sequence[Scalar], bound: Mapping[Symbol, Size] | None, kernel: Kernel) -> str:
+    """What is wrong with an index of operand `slot`; reach is checked where `bound` gives the loops, and not below a mask."""
     shape = kernel.operands[slot].shape
     if len(at) != len(shape):
         return f"b{slot} has {len(shape)} axes, indexed with {len(at)}"
     for i, size in zip(at, shape):
         if i.dtype != int64:
             return f"b{slot} is indexed by {i.dtype}"
-        static = i.op == "const" or (i.op == "index" and bool(bound))
-        if static and not unbound(i.param, bound) and outside(i.param, size, bound):
+        if bound is None or not (i.op == "const" or (i.op == "index" and bound)):
+            continue
+        if not unbound(i.param, bound) and outside(i.param, size, bound):
             return f"the index {i.param} of b{slot} leaves the axis of size {size}"
     return ""
 

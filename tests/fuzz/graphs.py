@@ -334,6 +334,15 @@ def counted(pool: Pool, a: int, b: int, c: int) -> Node | None:
 
 
 NOT_BUILT = {"input", "shared", "constant", "bound", "derived"}  # leaves, and what is no computation
+NOT_BUILT |= {
+    "scan",
+    "while",
+    "switch",
+    "checkpoint",
+    "custom_vjp",
+    "custom_jvp",
+    "callback",
+}  # programs with bodies: tests/fuzz/control.py
 
 
 POOL = (1, 2, 2, 3, 3, 4, 4, 5, 0)  # sizes: few, so that those of different arrays coincide
