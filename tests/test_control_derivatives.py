@@ -211,6 +211,14 @@ def test_the_cheapest_cut_is_kept(size: int | str) -> None:
     assert sum(node.op is CONTRACT for node in toposort(back.attrs["body"].outputs)) == 4  # for c, c * c, w and v: neither product again
 
 
+def test_a_product_is_kept_and_not_computed_again() -> None:
+    h, w = gx.tensor("h", (3,)), gx.tensor("w", (3, 3))
+    slope = gx.grad(gx.sum(gx.scan(lambda c, _: ((w @ c) ** 2, None), h, None, 5)[0]), h)
+    forward, back = [node for node in toposort([slope]) if node.op is SCAN]
+    assert len(forward.type) == 3  # the last carry; of each turn the carry, for the cotangent of w, and the product
+    assert sum(node.op is CONTRACT for node in toposort(back.attrs["body"].outputs)) == 2  # for the carry and for w
+
+
 def test_a_branch_gives_no_masks_that_nobody_reads() -> None:
     a, b = gx.tensor("a", (3,)), gx.tensor("b", (3,))
     chosen = gx.cond(a[0] > 0, lambda a, b: a * b, lambda a, b: a, a, b)
