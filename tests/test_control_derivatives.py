@@ -12,6 +12,7 @@ from graphc.control.scan import SCAN
 from graphc.control.switch import SWITCH
 from graphc.interp import evaluate
 from graphc.ir import Graph, toposort
+from graphc.ops.contract import CONTRACT
 from graphc.passes.simplify import simplify
 from graphc.region import everywhere
 from tests.twins import UNROLLED, check, total, values
@@ -207,6 +208,15 @@ def test_the_cheapest_cut_is_kept(size: int | str) -> None:
     slope = gx.grad(gx.sum(gx.scan(step, h, None, 5)[0]), h)
     forward, back = [node for node in toposort([slope]) if node.op is SCAN]
     assert [len(node.type) - node.attrs["carries"] for node in (forward, back)] == [2, 0]  # the carry and the sum
+    assert sum(node.op is CONTRACT for node in toposort(back.attrs["body"].outputs)) == 4  # for c, c * c, w and v: neither product again
+
+
+def test_a_product_is_kept_and_not_computed_again() -> None:
+    h, w = gx.tensor("h", (3,)), gx.tensor("w", (3, 3))
+    slope = gx.grad(gx.sum(gx.scan(lambda c, _: ((w @ c) ** 2, None), h, None, 5)[0]), h)
+    forward, back = [node for node in toposort([slope]) if node.op is SCAN]
+    assert len(forward.type) == 3  # the last carry; of each turn the carry, for the cotangent of w, and the product
+    assert sum(node.op is CONTRACT for node in toposort(back.attrs["body"].outputs)) == 2  # for the carry and for w
 
 
 def test_a_branch_gives_no_masks_that_nobody_reads() -> None:

@@ -59,6 +59,13 @@ def branch_in_loop(L: Any, x: Any) -> Any:
     return L.scan(lambda c, r: (L.cond(r[0] > 0, lambda v: c + v, lambda v: c, r[1]), c), 0.0, (x, s))
 
 
+def replaced(L: Any, x: Any) -> Any:
+    """The last carry, all of which counts, but nothing before the turn that replaces it; by a branch and by a selection."""
+    either = lambda c, v: L.cond(v > 3, lambda a: v * v, lambda a: a * v, c)
+    step = lambda c, v: ((either(c[0], v), gx.where(v > 3, v * v, c[1] * v)), None)
+    return L.scan(step, (gx.sqrt(x[0]), gx.sqrt(x[2])), x)[0]
+
+
 def masked_branch(L: Any, x: Any) -> Any:
     """The mask goes into the branch."""
     y = L.cond(x[1] > 0, lambda v: gx.sqrt(v) * 2, lambda v: v, x)
@@ -93,6 +100,7 @@ PROGRAMS = [
     last,
     other_branch,
     branch_in_loop,
+    replaced,
     masked_branch,
     both_branches,
     nested,

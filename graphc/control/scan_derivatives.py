@@ -22,6 +22,7 @@ from graphc.derivatives.user_trees import zeros_like
 from graphc.dims import Size
 from graphc.dtypes import is_float
 from graphc.ir import Node, Op, replace
+from graphc.ops.compare import logical_not
 from graphc.region import Region, everywhere
 
 MakeScan = Callable[..., tuple[Node, ...]]  # `graphc.control.scan.scan_node`
@@ -81,7 +82,7 @@ def scan_vjp(
         back.carry((c, "value"), us[k], u.value if u is not None else zeros_like(out[k]), pulled.value)
         if k in masks:
             assert pulled.mask is not None
-            back.carry((c, "mask"), masks[k], u.mask if u is not None and u.mask is not None else never(out[k]), pulled.mask)
+            back.carry((c, "mask"), masks[k], _mask_at_the_end(u, out[k]), pulled.mask)
     operands = dict(zip(turn.inputs, inputs))
     for w in [w for w in turn.captured if w in found]:
         value, mask = found[w]
@@ -135,15 +136,19 @@ class _Reverse:
 def _pulled(turn: Turn, g: Cotangents, wanted: set[Node], own: Op) -> tuple[dict[int, Node], dict[int, Node], dict[Node, Cotangent]]:
     """One turn in reverse: (stand-ins for the cotangents of results, for the masks of some, the cotangents of the turn's inputs).
 
-    A carry has a cotangent if one arrives, at the end or from a later turn. It has a mask if the one that arrives at the end has, or
-    none arrives there, and if each turn gives it one again: all are taken to have one, until a turn refutes it.
+    A carry has a cotangent if one arrives, at the end or from a later turn. It has a mask if each turn gives it one again: all are
+    taken to have one, until a turn refutes it.
     """
     made, carries = [*turn.after, *turn.ys], turn.carries
     arriving = [k for k, u in enumerate(g) if u is not None and is_float(made[k].dtype)]
     pulled = carried_into([made[k] for k in arriving], carries, turn.after)
     us = {k: stand_in(made[k].tensor) for k in sorted({*pulled, *arriving})}
     sources = {x for x in turn.inputs if is_float(x.dtype)}
-    masked = {k for k in us if (u := g[k]) is None or u.mask is not None} if _masks_matter(made, g, wanted, own) else set()
+    masked = (
+        {k for k in us if k < len(carries) or ((u := g[k]) is not None and u.mask is not None)}
+        if _masks_matter(made, g, wanted, own)
+        else set()
+    )
     while True:
         masks = {k: stand_in(never(made[k]).tensor) for k in us if k in masked}
         seeds = [(made[k], Cotangent(u, masks.get(k))) for k, u in us.items()]
@@ -153,6 +158,13 @@ def _pulled(turn: Turn, g: Cotangents, wanted: set[Node], own: Op) -> tuple[dict
             asked = {*wanted, *carries}
             return us, masks, {x: c if x in asked else Cotangent(c.value, None) for x, c in found.items()}
         masked -= lost
+
+
+def _mask_at_the_end(u: Cotangent | None, like: Node) -> Node:
+    """Of the last carry: none of it where no cotangent arrives, all of it where one without a mask does."""
+    if u is None:
+        return never(like)
+    return logical_not(never(like)) if u.mask is None else u.mask
 
 
 def _masks_matter(made: Sequence[Node], g: Cotangents, wanted: set[Node], own: Op) -> bool:
