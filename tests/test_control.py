@@ -10,7 +10,7 @@ import pytest
 
 import graphc as gx
 from graphc.interp import eval as value_of
-from graphc.ir import Node, toposort
+from graphc.ir import Node, make, toposort
 
 X = gx.tensor("x", (3,))
 XS = gx.tensor("xs", ("n", 3))
@@ -317,3 +317,25 @@ def test_derivatives_of_lanes_that_look_up() -> None:
     np.testing.assert_allclose(found[0], [2.25, 1.5, 2.25, 6.0])
     np.testing.assert_allclose(found[1], [3.0, 0.0, 6.0])
     np.testing.assert_allclose(found[2], 3.0 + 2 * 1.0 + 9.0 + 4 * 4.0)
+
+
+def test_what_only_decides_is_connected_and_has_derivative_zero() -> None:
+    y = gx.vector("y", 3)
+    chosen = gx.cond(X[0] > 0, lambda: y, lambda: 2 * y)
+    by_x, by_y = gx.function([X, y], gx.grad(gx.sum(chosen), [X, y]))(np.ones(3), np.ones(3))
+    assert by_x.tolist() == [0, 0, 0] and by_y.tolist() == [1, 1, 1]
+
+
+def test_a_scan_with_too_few_operands_is_no_node() -> None:
+    node = gx.scan(lambda c, v: (c + v, c), X, XS)[0].inputs[0]
+    with pytest.raises(gx.ShapeError, match="a body of 3 inputs"):
+        make(node.op, node.inputs[:1], node.params)
+
+
+@pytest.mark.parametrize("k", [-2, 0, 1, 2, 3])
+def test_each_of_three_branches(k: int) -> None:
+    at, branches = gx.scalar("at", "int64"), [gx.sin, lambda v: v * 3, lambda v: v - 1]
+    want = [np.sin, lambda v: v * 3, lambda v: v - 1][min(max(k, 0), 2)](np.ones(3))
+    np.testing.assert_allclose(gx.function([at, X], gx.switch(at, branches, X))(k, np.ones(3)), want)
+    truth = gx.function([at, X], gx.switch((at > 0).astype("int64"), branches, X))(k, np.ones(3))
+    np.testing.assert_allclose(truth, np.ones(3) * 3 if k > 0 else np.sin(np.ones(3)))

@@ -11,9 +11,10 @@ import graphc as gx
 from graphc.control.checkpoint import CHECKPOINT
 from graphc.errors import ArgumentError, DTypeError, NotDifferentiableError, NumericError, ShapeError
 from graphc.interp import evaluate
-from graphc.ir import Node, toposort
+from graphc.ir import Node, make, toposort
 from graphc.passes.inline import inlined
 from graphc.passes.prepare import prepare
+from graphc.region import close
 
 rng = np.random.default_rng(11)
 X, Y = gx.vector("x", 3), gx.vector("y", 3)
@@ -219,6 +220,13 @@ def test_vmap_through_checkpoint() -> None:
         np.testing.assert_allclose(b, a, rtol=1e-12)
 
 
+def test_checkpoint_of_what_has_no_derivative_passes_none_on() -> None:
+    f = gx.checkpoint(lambda x: gx.stop_gradient(x) * 2)
+    np.testing.assert_array_equal(value(gx.grad(gx.sum(f(X) * X), X))[0], 2 * POINT[X])
+    with pytest.raises(ShapeError, match="checkpoint: the body takes"):
+        make(CHECKPOINT, (X, gx.scalar("t")), (False, close([X + Y], [X, Y])[0]))
+
+
 # -- Python in the graph --------------------------------------------------------------------------------------------------------
 def test_a_callback_gives_what_python_gives() -> None:
     calls: list[int] = []
@@ -248,6 +256,12 @@ def test_a_callback_with_a_derivative_has_all_of_them() -> None:
     np.testing.assert_allclose(found, np.cos(POINT[X]) * POINT[Y])
     with pytest.raises(NotDifferentiableError, match="callback sin has no derivative"):
         gx.grad(gx.sum(gx.callback(np.sin, X)(X)), X)
+
+
+def test_whole_numbers_stand_for_floats() -> None:
+    f = gx.callback(lambda x: np.array([1, 2, 3], "int32"), lambda x: x)
+    (found,) = evaluate([f(X)], POINT)
+    assert found.dtype == np.float64 and found.tolist() == [1, 2, 3]
 
 
 def test_vmap_calls_it_lane_by_lane() -> None:

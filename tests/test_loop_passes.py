@@ -220,6 +220,24 @@ def test_equal_carries_are_found_by_refuting() -> None:
     assert equal_carries([Carry(zero, a, b + 1), Carry(zero, b, c + 1), Carry(zero, c, c)]) == [0, 1, 2]  # refuted one after the other
 
 
+def test_a_value_that_is_simple_at_once_does_not_end_the_rounds() -> None:
+    prepared(XS, *gx.scan(lambda c, x: (gx.scan(lambda d, _: (d * gx.exp(W[0, 0]) + x[0], None), c, length=3)[0], c), 1.0, XS))
+
+
+def test_what_only_dead_carries_of_a_while_loop_read_goes_with_them() -> None:
+    (one, _), (other, _) = (gx.scan(lambda c, x, k=k: ((c[0] + x[k], c[1] * x[0]), None), (0.0, 1.0), XS)[0] for k in (1, 2))
+    a, _, c = gx.while_loop(lambda v: v[0] < 9, lambda v: (v[0] * 2 + 1, v[1] + one, v[2] + other), (gx.abs(H[0]), 0.0, 1.0))
+    assert count(prepared(a), SCAN) == 0 and count(prepared(c), SCAN) == 1
+    made = prepared(c, other)
+    assert made[0].inputs[0].inputs[-1] is made[1]
+
+
+def test_two_products_of_rows_are_two() -> None:
+    made = prepared(gx.scan(lambda h, x: (gx.tanh(h * (x @ W) + gx.sin(x @ (W + 1))), None), H, XS)[0])
+    assert count(made, CONTRACT) == 2 and count(made, CONTRACT, inside=True) == 0
+    assert scan_of(made).attrs["unroll"] == 1
+
+
 # -- what leaves a body but by its result ---------------------------------------------------------------------------------------
 def test_what_leaks_from_a_body_is_named() -> None:
     leaked: list[Node] = []
