@@ -333,9 +333,12 @@ def test_a_scan_with_too_few_operands_is_no_node() -> None:
 
 
 @pytest.mark.parametrize("k", [-2, 0, 1, 2, 3])
-def test_each_of_three_branches(k: int) -> None:
-    at, branches = gx.scalar("at", "int64"), [gx.sin, lambda v: v * 3, lambda v: v - 1]
-    want = [np.sin, lambda v: v * 3, lambda v: v - 1][min(max(k, 0), 2)](np.ones(3))
-    np.testing.assert_allclose(gx.function([at, X], gx.switch(at, branches, X))(k, np.ones(3)), want)
-    truth = gx.function([at, X], gx.switch((at > 0).astype("int64"), branches, X))(k, np.ones(3))
-    np.testing.assert_allclose(truth, np.ones(3) * 3 if k > 0 else np.sin(np.ones(3)))
+@pytest.mark.parametrize("n", [3, 500])
+def test_each_of_three_branches(k: int, n: int) -> None:
+    """As scalar code and as steps; chosen by a number, and by a truth, which can be 0 or 1 alone."""
+    at, x, branches = gx.scalar("at", "int64"), gx.vector("x", n), [gx.sin, lambda v: v * 3, lambda v: gx.cumsum(v) - 1]
+    values = [np.sin(np.ones(n)), np.ones(n) * 3, np.arange(float(n))]
+    f = gx.function([at, x], [gx.switch(at, branches, x), gx.switch((at > 0).astype("int64"), branches, x)])
+    by_number, by_truth = f(k, np.ones(n))
+    np.testing.assert_allclose(by_number, values[min(max(k, 0), 2)])
+    np.testing.assert_allclose(by_truth, values[int(k > 0)])
