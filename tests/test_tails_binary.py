@@ -37,7 +37,7 @@ def _power(x: Any, y: Any, i: int, j: int) -> Any:
     p = [mp.mpf(0)] * j + [mp.mpf(1)]
     for k in range(i):
         p = [(y - k) * c + (n + 1) * d for n, (c, d) in enumerate(zip(p, [*p[1:], mp.mpf(0)]))]
-    return mp.exp((y - i) * mp.log(x)) * mp.polyval(p[::-1], mp.log(x))
+    return mp.exp((y - i) * mp.log(x)) * sum(c * mp.log(x) ** k for k, c in enumerate(p))
 
 
 def _divide(x: Any, y: Any, i: int, j: int) -> Any:
