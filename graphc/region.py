@@ -15,7 +15,7 @@ from typing import Any
 
 from graphc.dims import Size, Symbol
 from graphc.errors import ArgumentError, fail
-from graphc.ir import Node, Op, Sized, make, map_sizes, origin, replace, toposort
+from graphc.ir import Node, Op, Sized, make, map_sizes, origin, rebuild, replace, toposort
 from graphc.types import TensorType, tensor_type
 
 BOUND = Op("bound", 0, ("k", "dtype", "shape"), "Input k of the region that it lies in.", lambda k, dtype, shape: tensor_type(dtype, shape))
@@ -123,6 +123,19 @@ def map_regions(node: Node, f: Callable[[Region], Region]) -> tuple[Any, ...]:
 
 def _mapped(param: Any, f: Callable[[Region], Region]) -> Any:
     return tuple([f(r) for r in param]) if isinstance(param, tuple) else f(param)
+
+
+def with_bodies(roots: Sequence[Node], f: Callable[[Region], Region]) -> list[Node]:
+    """The roots with every body in their graph replaced by f(body)."""
+    new: dict[Node, Node] = {}
+    for node in toposort(roots):
+        inputs = tuple([new[i] for i in node.inputs])
+        if node.op.regions and (params := map_regions(node, f)) != node.params:
+            with origin(node.site):
+                new[node] = make(node.op, inputs, params)
+        else:
+            new[node] = rebuild(node, inputs)
+    return [new[root] for root in roots]
 
 
 def regions_of(node: Node) -> list[tuple[str, Region]]:

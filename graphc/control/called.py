@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.control.bodies import lifted, opened, with_lanes
-from graphc.control.tracing import stand_in
+from graphc.control.tracing import fits, stand_in
 from graphc.derivatives.batch import batch
 from graphc.derivatives.forward import push_forward
 from graphc.derivatives.grad import pull_back
 from graphc.derivatives.user_trees import filled
 from graphc.dims import Size
 from graphc.dtypes import is_float
+from graphc.errors import ShapeError, fail
 from graphc.ir import Node
 from graphc.region import Region, bind
+from graphc.types import TensorType
 
 Parts = Sequence["Node | None"]
+
+
+def called_type(what: str, body: Region, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+    """The types of the outputs of a body that is called on inputs of these types; ShapeError where they do not fit."""
+    if len(inputs) != len(body.types) or not all(map(fits, inputs, body.types)):
+        fail(ShapeError, f"{what} takes {', '.join(map(str, body.types))}, given {', '.join(map(str, inputs))}")
+    return tuple([o.tensor for o in body.outputs])
 
 
 def pulled(body: Region, cotangents: Parts) -> tuple[Region, list[int], list[Node]]:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc import tree
-from graphc.control.called import mapped_body, pulled, pushed
-from graphc.control.tracing import called, fits, leaves_of, trace
-from graphc.errors import ShapeError, fail
+from graphc.control.called import called_type, mapped_body, pulled, pushed
+from graphc.control.tracing import called, leaves_of, trace
 from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import structural
@@ -25,9 +24,7 @@ Values = Sequence["Node | None"]
 
 
 def _type(*inputs: TensorType, again: bool, body: Region) -> tuple[TensorType, ...]:
-    if len(inputs) != len(body.types) or not all(map(fits, inputs, body.types)):
-        fail(ShapeError, f"checkpoint: the body takes {', '.join(map(str, body.types))}, given {', '.join(map(str, inputs))}")
-    return tuple([o.tensor for o in body.outputs])
+    return called_type("checkpoint: the body", body, inputs)
 
 
 def _vjp(g: Values, out: Sequence[Node], *inputs: Node, again: bool, body: Region) -> list[Node | None]:

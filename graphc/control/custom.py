@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc import tree
-from graphc.control.called import mapped_body, zeros_for
-from graphc.control.tracing import Leaves, called, fits, leaves_of, stand_in, trace
+from graphc.control.called import called_type, mapped_body, zeros_for
+from graphc.control.tracing import Leaves, called, leaves_of, stand_in, trace
 from graphc.derivatives.batch import vmap
 from graphc.derivatives.check_grad import check_grad
 from graphc.derivatives.grad import pull_back
@@ -22,7 +22,7 @@ from graphc.derivatives.user_trees import Leaves as Checked
 from graphc.derivatives.user_trees import floats_of, seeds_of
 from graphc.dims import Size
 from graphc.dtypes import is_float
-from graphc.errors import ArgumentError, NotDifferentiableError, ShapeError, fail
+from graphc.errors import ArgumentError, NotDifferentiableError, fail
 from graphc.ir import Node, Op, make, toposort
 from graphc.ops.outputs import outputs
 from graphc.ops.reductions import sum as sum_over
@@ -56,9 +56,7 @@ class Rule:
 
 # -- the ops ------------------------------------------------------------------------------------------------------------
 def _custom_type(*inputs: TensorType, rule: Rule, count: int, body: Region) -> tuple[TensorType, ...]:
-    if len(inputs) != len(body.types) or not all(map(fits, inputs, body.types)):
-        fail(ShapeError, f"{rule.name} takes {', '.join(map(str, body.types))}, given {', '.join(map(str, inputs))}")
-    return tuple([o.tensor for o in body.outputs])
+    return called_type(rule.name, body, inputs)
 
 
 def _custom_ref(*arrays: Any, rule: Rule, count: int, body: Any) -> Any:

@@ -23,7 +23,7 @@ from graphc.dims import Size
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
-from graphc.ops.registry import asarray, structural
+from graphc.ops.registry import structural
 from graphc.region import Region, close
 from graphc.traits import Traits
 from graphc.tree import Tree
@@ -163,10 +163,10 @@ def _traced(what: str, f: Callable[..., Any], carry: Leaves, elements: Tree) -> 
             got = type(traced.result).__name__
             fail(ArgumentError, f"{what}: f must return (carry, y), got {got}", hint="return (carry, None) where nothing is to be stacked")
         state = leaves_of(what, "carry", traced.result[0])
-        types = settle(what, carry, state)
-        if types is None:
+        settled = settle(what, carry, state)
+        if settled is None:
             break
-        carry = Leaves(tuple([asarray(n).astype(t.dtype) for n, t in zip(carry.nodes, types)]), carry.paths, carry.structure, carry.weak)
+        carry = settled
     return traced, carry, state, leaves_of(what, "y", traced.result[1])
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphc import tree
@@ -173,8 +173,8 @@ def with_numbers(carry: Leaves, init: Tree, body: Callable[[Tree], Tree]) -> Lea
     return Leaves(tuple(nodes), carry.paths, carry.structure, carry.weak)
 
 
-def settle(what: str, carry: Leaves, found: Leaves) -> tuple[TensorType, ...] | None:
-    """The types of a carry that a body gives back as it takes it; None where it does. Python numbers take the dtype of the result.
+def settle(what: str, carry: Leaves, found: Leaves) -> Leaves | None:
+    """The carry in the dtypes in which the body gives it back, which Python numbers take; None where it goes in as it comes out.
 
     ArgumentError, DTypeError or ShapeError names the leaf that changes.
     """
@@ -185,18 +185,16 @@ def settle(what: str, carry: Leaves, found: Leaves) -> tuple[TensorType, ...] | 
             f"{what}: the carry goes in and comes out with different structures, {difference}",
             hint="return a tree like init",
         )
-    changed = False
-    types = []
+    nodes = []
     for before, after, path, weak in zip(carry.nodes, found.nodes, carry.paths, carry.weak):
-        types.append(before.tensor)
-        if after.dtype != before.dtype:
-            if not weak:
-                hint = f"cast one of the two, as by .astype({before.dtype.name!r})"
-                fail(DTypeError, f"{what}: {path} goes in as {before.dtype} and comes out as {after.dtype}", before, after, hint=hint)
-            changed = True
-            types[-1] = tensor_type(after.dtype, before.shape)
+        nodes.append(before.astype(after.dtype))
+        if after.dtype != before.dtype and not weak:
+            hint = f"cast one of the two, as by .astype({before.dtype.name!r})"
+            fail(DTypeError, f"{what}: {path} goes in as {before.dtype} and comes out as {after.dtype}", before, after, hint=hint)
         same_shape(f"{what}: {path} goes in as {before.tensor} and comes out as {after.tensor}", before.shape, after.shape, before, after)
-    return tuple(types) if changed else None
+    if all(a is b for a, b in zip(nodes, carry.nodes)):
+        return None
+    return replace(carry, nodes=tuple(nodes))
 
 
 def same_shape(text: str, a: Sequence[Size], b: Sequence[Size], *operands: Node, hint: str = "its shape may not change") -> None:

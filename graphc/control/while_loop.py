@@ -13,11 +13,11 @@ import numpy as np
 
 from graphc import tree
 from graphc.control.bodies import loop_reads, plain_vjp
-from graphc.control.tracing import INDEX, Leaves, fits, leaves_of, settle, size_of, trace, with_numbers
+from graphc.control.tracing import INDEX, called, fits, leaves_of, settle, size_of, trace, with_numbers
 from graphc.control.while_rules import while_batch, while_jvp, while_vjp
 from graphc.dims import Size
 from graphc.dtypes import bool_
-from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import asarray, structural
@@ -104,18 +104,17 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
 def loop_while(what: str, cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init: Tree, max_steps: Any = None) -> Tree:
     """`while_loop`, whose errors speak of `what`."""
     for f in (cond_fun, body_fun):
-        if not callable(f):
-            fail(ArgumentError, f"{what}: {f!r:.60} is no function")
+        called(what, f)
     carry = with_numbers(leaves_of(what, "init", init), init, body_fun)
     steps = None if max_steps is None else size_of(what, "max_steps", max_steps)
     for _ in range(3):
         value = tree.unflatten(carry.structure, carry.nodes)
         traced = trace(what, lambda v: (cond_fun(v), body_fun(v)), (value,), loop=True)
         state = leaves_of(what, "value", traced.result[1])
-        types = settle(what, carry, state)
-        if types is None:
+        settled = settle(what, carry, state)
+        if settled is None:
             break
-        carry = Leaves(tuple([asarray(n).astype(t.dtype) for n, t in zip(carry.nodes, types)]), carry.paths, carry.structure, carry.weak)
+        carry = settled
     holds = asarray(traced.result[0])
     if holds.ndim or holds.dtype != bool_:
         kind = ShapeError if holds.dtype == bool_ else DTypeError

@@ -8,11 +8,11 @@ Everything that an op with k outputs states comes k at a time: `ref` returns k a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc.errors import ArgumentError, fail
-from graphc.ir import Node, Type, make
+from graphc.ir import Node, Type, make, origin, rebuild, toposort
 from graphc.ops.registry import structural
 from graphc.types import TensorType
 
@@ -38,6 +38,23 @@ def get(node: Node, index: int) -> Node:
 def outputs(node: Node) -> tuple[Node, ...]:
     """The values of a node: one `get` for each part of a tuple type, else the node itself."""
     return tuple([get(node, k) for k in range(len(node.type))]) if isinstance(node.type, tuple) else (node,)
+
+
+def exchanged(roots: Sequence[Node], change: Callable[[Node], Sequence[Node] | None]) -> list[Node]:
+    """The roots with change(node) in place of the outputs of a node of several, itself on what its inputs became; None keeps them."""
+    new: dict[Node, Node] = {}
+    several: dict[Node, Sequence[Node]] = {}
+    for node in toposort(roots):
+        if node.op is GET and node.inputs[0] in several:
+            new[node] = several[node.inputs[0]][node.params[0]]
+            continue
+        new[node] = rebuild(node, tuple([new[i] for i in node.inputs]))
+        if isinstance(node.type, tuple):
+            with origin(node.site):
+                made = change(new[node])
+            if made is not None:
+                several[node] = made
+    return [new[root] for root in roots]
 
 
 def listed(found: Any, node: Node, what: str, count: int, each: str) -> Sequence[Any]:

@@ -29,7 +29,7 @@ from graphc.ops.registry import CONSTANT, asarray
 from graphc.ops.shape import expand_dims
 from graphc.ops.spread import broadcast
 from graphc.passes.loops.opened import OpenScan, close_scan, depends, invariants, open_scan, stand_in
-from graphc.region import bind
+from graphc.region import Region, bind
 
 Given = Mapping[int, Node]  # of the outputs that are read what takes their place
 
@@ -88,10 +88,15 @@ def _alive(leaves: Sequence[Node], results: Sequence[Node], read: Collection[int
         alive |= found
 
 
+def _operands(body: Region, carries: int, results: Sequence[Node], read: Collection[int]) -> list[int]:
+    """The operands of a loop that the results which are read need: what live carries begin as, and what their turns read besides."""
+    alive, cone = _alive(body.inputs[1 : 1 + carries], results, read, toposort)
+    return [k for k, leaf in enumerate(body.inputs[1:]) if (k in alive if k < carries else leaf in cone)]
+
+
 def _scan_needs(node: Node, read: Collection[int]) -> list[int]:
     body, carries = node.attrs["body"], node.attrs["carries"]
-    alive, cone = _alive(body.inputs[1 : 1 + carries], body.outputs, read, toposort)
-    return [k for k in range(len(node.inputs)) if (k in alive if k < carries else body.inputs[1 + k] in cone)]
+    return _operands(body, carries, body.outputs, read)
 
 
 def _scan_pruned(node: Node, inputs: Sequence[Node], read: Sequence[int]) -> Given:
@@ -168,9 +173,7 @@ def _no_rows(like: Node) -> Node:
 # -- while ------------------------------------------------------------------------------------------------------------
 def _while_needs(node: Node, read: Collection[int]) -> list[int]:
     body, condition, carries = node.attrs["body"], node.attrs["condition"], node.attrs["carries"]
-    leaves, results = body.inputs[1 : 1 + carries], [*body.outputs, *condition.outputs]
-    alive, cone = _alive(leaves, results, {*[k for k in read if k < carries], carries}, toposort)
-    return [k for k in range(len(node.inputs)) if (k in alive if k < carries else body.inputs[1 + k] in cone)]
+    return _operands(body, carries, [*body.outputs, *condition.outputs], {*[k for k in read if k < carries], carries})
 
 
 def _while_pruned(node: Node, inputs: Sequence[Node], read: Sequence[int]) -> Given:

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.control.scan import SCAN
-from graphc.ir import Node, make, origin, rebuild, toposort
-from graphc.ops.outputs import GET
+from graphc.ir import Node, toposort
+from graphc.ops.outputs import exchanged
 from graphc.passes.loops.merge import merge
 from graphc.passes.loops.move import moved
 from graphc.passes.loops.prune import prune
-from graphc.region import Region, map_regions
+from graphc.region import Region, with_bodies
 
 ROUNDS = 8  # a pass may make work for another one, in practice once
 
@@ -31,7 +31,7 @@ def simplify_loops(roots: Sequence[Node], known: dict[Region, Region] | None = N
     for _ in range(ROUNDS):
         before = result
         result = merge(prune(_in_bodies(result, bodies)))
-        result = _moved(result)
+        result = exchanged(result, lambda node: moved(node) if node.op is SCAN else None)
         if all(a is b for a, b in zip(before, result)):
             break
     return result
@@ -46,29 +46,4 @@ def _in_bodies(roots: Sequence[Node], known: dict[Region, Region]) -> list[Node]
             known[region] = known[found] = found
         return known[region]
 
-    new: dict[Node, Node] = {}
-    for node in toposort(roots):
-        inputs = tuple([new[i] for i in node.inputs])
-        if node.op.regions and (params := map_regions(node, simpler)) != node.params:
-            with origin(node.site):
-                new[node] = make(node.op, inputs, params)
-        else:
-            new[node] = rebuild(node, inputs)
-    return [new[root] for root in roots]
-
-
-def _moved(roots: Sequence[Node]) -> list[Node]:
-    """The roots with products out of their scans."""
-    new: dict[Node, Node] = {}
-    several: dict[Node, Sequence[Node]] = {}
-    for node in toposort(roots):
-        if node.op is GET and node.inputs[0] in several:
-            new[node] = several[node.inputs[0]][node.params[0]]
-            continue
-        new[node] = rebuild(node, tuple([new[i] for i in node.inputs]))
-        if node.op is SCAN:
-            with origin(node.site):
-                made = moved(new[node])
-            if made is not None:
-                several[node] = made
-    return [new[root] for root in roots]
+    return with_bodies(roots, simpler)
