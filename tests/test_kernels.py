@@ -25,8 +25,7 @@ INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uin
 DTYPES = (*FLOATS, *INTEGERS, "bool")
 ROWS = [name for name, op in OPS.items() if op.row is not None]
 OF_SEVERAL = ("get", "divmod", "modf", "frexp", "extreme")  # compiled by tests/test_several.py
-pytestmark = pytest.mark.xdist_group("kernels")  # the last test asks what the others have compiled: one process runs them all
-SEEN: set[str] = set()  # ops that some test of this file compiled
+SEEN: set[str] = set()  # ops that some test of this file compiled; `--dist loadfile` keeps a file in one process
 
 
 # -- values -----------------------------------------------------------------------------------------------------------
