@@ -20,7 +20,7 @@ Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_
 
 help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and raises. Every error is a gx.GraphcError.
 """
-# ruff: noqa: I001 - several names a line
+# ruff: noqa: F403, I001 - several names a line; the functions of arrays are what their modules say is public
 
 from graphc import cache, tree
 from graphc.control.callback import callback
@@ -43,35 +43,22 @@ from graphc.errors import (
 from graphc.derivatives.forward import jvp
 from graphc.derivatives.grad import grad, value_and_grad, vjp
 from graphc.ir import Node
-from graphc.ops.arithmetic import (
-    abs, add, ceil, clip, divide, floor, floor_divide, maximum, minimum, mod, multiply, negative, reciprocal, relu, round, rsqrt, sign,
-    sqrt, square, subtract, trunc,
-)  # fmt: skip
-from graphc.ops.at import at
-from graphc.ops.compare import (
-    bitwise_and, bitwise_or, bitwise_xor, equal, greater, greater_equal, invert, isfinite, isinf, isnan, left_shift, less, less_equal,
-    logical_and, logical_not, logical_or, logical_xor, not_equal, right_shift, stop_gradient, where,
-)  # fmt: skip
-from graphc.ops.create import (
-    arange, eye, full, full_like, identity, linspace, meshgrid, one_hot, ones, ones_like, tri, tril, triu, zeros, zeros_like,
-)  # fmt: skip
-from graphc.ops.diagonals import diag, diagonal, trace
-from graphc.ops.elementwise import (
-    arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cos, cosh, erf, erfc, exp, exp2, expm1, log, log1p, log2, log10,
-    log_sigmoid, logaddexp, power, sigmoid, sin, sinh, softplus, tan, tanh, xlogy,
-)  # fmt: skip
-from graphc.ops.indexing import take, take_along_axis
-from graphc.ops.joining import array_split, column_stack, concatenate, hstack, repeat, roll, split, stack, tile, vstack
-from graphc.ops.products import dot, einsum, inner, matmul, outer, tensordot, vdot
-from graphc.ops.reductions import (
-    all, amax, amin, any, argmax, argmin, count_nonzero, cumprod, cumsum, log_softmax, logsumexp, max, mean, min, norm, prod, softmax,
-    std, sum, var,
-)  # fmt: skip
-from graphc.ops.registry import asarray, tensor
-from graphc.ops.several import divmod, frexp, max_with_index, min_with_index, modf
-from graphc.ops.shape import broadcast_arrays, expand_dims, flatten, moveaxis, ravel, reshape, squeeze, swapaxes, transpose
-from graphc.ops.slicing import flip, pad
-from graphc.ops.spread import astype, broadcast_to
+from graphc.ops import MODULES as _MODULES
+from graphc.ops.arithmetic import *
+from graphc.ops.at import *
+from graphc.ops.compare import *
+from graphc.ops.create import *
+from graphc.ops.diagonals import *
+from graphc.ops.elementwise import *
+from graphc.ops.indexing import *
+from graphc.ops.joining import *
+from graphc.ops.products import *
+from graphc.ops.reductions import *
+from graphc.ops.registry import *
+from graphc.ops.several import *
+from graphc.ops.shape import *
+from graphc.ops.slicing import *
+from graphc.ops.spread import *
 
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
@@ -87,34 +74,18 @@ __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "asarray", "cache", "dim", "matrix", "scalar", "tensor", "tree", "vector",
+    "Dim", "Node", "cache", "dim", "matrix", "scalar", "tree", "vector",
     "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
     "substitute", "to_networkx",
     # derivatives and maps
-    "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
+    "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
     # loops and branches
     "callback", "checkpoint", "cond", "custom_jvp", "custom_vjp", "fori_loop", "map", "scan", "switch", "turn_index", "while_loop",
-    # elementwise
-    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "ceil", "clip", "cos", "cosh", "divide", "divmod", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor",
-    "floor_divide", "frexp", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal",
-    "log", "log10", "log1p", "log2", "log_sigmoid", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
-    "minimum", "mod", "modf", "multiply", "negative", "not_equal", "power", "reciprocal", "relu", "right_shift", "round", "rsqrt",
-    "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where", "xlogy",
-    # reductions and products
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "log_softmax", "logsumexp", "max",
-    "max_with_index", "mean", "min", "min_with_index", "norm", "prod", "softmax", "std", "sum", "var",
-    "dot", "einsum", "inner", "matmul", "outer", "tensordot", "vdot",
-    # shapes
-    "array_split", "broadcast_arrays", "broadcast_to", "column_stack", "concatenate", "expand_dims", "flatten", "flip", "hstack",
-    "moveaxis", "pad", "ravel", "repeat", "reshape", "roll", "split", "squeeze", "stack", "swapaxes", "tile", "transpose", "vstack",
-    # indexing
-    "at", "diag", "diagonal", "take", "take_along_axis", "trace", "tril", "triu",
-    # new arrays
-    "arange", "eye", "full", "full_like", "identity", "linspace", "meshgrid", "one_hot", "ones", "ones_like", "tri", "zeros", "zeros_like",
     # errors
     "ArgumentError", "CompileError", "ConvergenceError", "DTypeError", "DisconnectedError", "GraphcError", "IndexOutOfRange", "LinAlgError",
     "NotDifferentiableError", "NumericError", "ShapeError", "StateInUseError",
+    # NumPy's and other functions of arrays
+    *[name for module in _MODULES for name in module.__all__],
 ]
 
 

@@ -1,5 +1,6 @@
 """The op tables. Importing them all binds the operators and methods of nodes, and what NumPy's functions do with a node."""
 
+# ruff: noqa: I001 - several names a line
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -8,27 +9,20 @@ from typing import Any
 import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
-from graphc.ops import at, create, diagonals, elementwise, indexing, joining, keys, products, reductions, several, shape, slicing, spread
-from graphc.ops.registry import OPS, asarray
+from graphc.ops import (
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
+    slicing, spread,
+)  # fmt: skip
+from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
-# the public functions of each module, by name
-_NAMES: dict[Any, str] = {
-    at: "at",
-    create: "arange eye full full_like identity linspace meshgrid one_hot ones ones_like tri tril triu zeros zeros_like",
-    diagonals: "diag diagonal trace",
-    indexing: "take take_along_axis",
-    joining: "array_split column_stack concatenate hstack repeat roll split stack tile vstack",
-    keys: "getitem",
-    products: " ".join(products.__all__),
-    reductions: " ".join(reductions.__all__),
-    several: " ".join(several.__all__),
-    shape: "broadcast_arrays expand_dims flatten moveaxis ndim ravel reshape shape size squeeze swapaxes transpose",
-    slicing: "flip pad",
-    spread: "astype broadcast_to",
-}
-FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module, names in _NAMES.items() for name in names.split()}
-FUNCTIONS["asarray"] = asarray
+# every module's public names are what users find in `graphc`
+MODULES = (
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
+    spread,
+)  # fmt: skip
+FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
+FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape, "size": shape.size}
 
 # what NumPy calls differently, or keeps in a namespace
 _ELSEWHERE: dict[str, Callable[..., Any]] = {

@@ -96,3 +96,6 @@ def _spread(part: Node, x: Node, s: Selection) -> Node:
     whole = reverse(reshape(part, sizes), s.reversed)
     after = tuple([n - (a + (m - 1) * k + 1) for n, a, m, k in zip(x.shape, s.starts, sizes, s.steps)])
     return pad_with(whole, number(0, part.dtype), s.starts, after, tuple([k - 1 for k in s.steps]))
+
+
+__all__ = ["at"]

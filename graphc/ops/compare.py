@@ -144,5 +144,4 @@ PUBLIC |= {"where": where, "stop_gradient": stop_gradient}
 __all__ = [
     "bitwise_and", "bitwise_or", "bitwise_xor", "equal", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "left_shift",
     "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift", "stop_gradient", "where",
-    "zeros_as",
 ]  # fmt: skip

@@ -226,3 +226,9 @@ def one_hot(indices: ArrayLike, n: object, dtype: object = float64, axis: int = 
     shape = (*node.shape[:place], *sizes, *node.shape[place:])
     spread = broadcast(astype(node, int64), shape, tuple([k for k in range(len(shape)) if k != place]))
     return astype(iota(shape, place) == spread, dtype)
+
+
+__all__ = [
+    "arange", "eye", "full", "full_like", "identity", "linspace", "meshgrid", "one_hot", "ones", "ones_like", "tri", "tril", "triu",
+    "zeros", "zeros_like",
+]  # fmt: skip

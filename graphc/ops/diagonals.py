@@ -89,3 +89,6 @@ def trace(x: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node
     if chosen.dtype.kind == "f":
         return reduce(chosen, (chosen.ndim - 1,), "sum")
     return FUNCTIONS["sum"](chosen, axis=-1)  # type: ignore[no-any-return]
+
+
+__all__ = ["diag", "diagonal", "trace"]

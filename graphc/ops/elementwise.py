@@ -394,3 +394,8 @@ erfc = elementwise(
     "erfc", 1, "1 - erf(x), accurate for large x.", ref=_each(math.erfc), vjp=lambda g, out, x: (-(g * erf_slope(x)),), emit=_math("erfc"),
     costly=True, together=TOGETHER["erfc"],
 )  # fmt: skip
+
+__all__ = [
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1",
+    "log", "log10", "log1p", "log2", "log_sigmoid", "logaddexp", "power", "sigmoid", "sin", "sinh", "softplus", "tan", "tanh", "xlogy",
+]  # fmt: skip

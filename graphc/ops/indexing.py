@@ -271,3 +271,6 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> 
     node, index = broadcast_to(node, (*lead, node.shape[-1])), broadcast_to(index, (*lead, index.shape[-1]))
     index = wrap(index, node.shape[-1], "take_along_axis", place, node)
     return moveaxis(gather(node, index, axes=(last,), batch=last), last, place)
+
+
+__all__ = ["take", "take_along_axis"]

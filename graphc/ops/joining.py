@@ -285,3 +285,6 @@ def _roll(x: Node, shift: object, axis: int) -> Node:
     if low == 0:
         return x
     return concat([along(x, axis, n - low, low), along(x, axis, 0, n - low)], axis)
+
+
+__all__ = ["array_split", "column_stack", "concatenate", "hstack", "repeat", "roll", "split", "stack", "tile", "vstack"]

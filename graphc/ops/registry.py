@@ -151,3 +151,6 @@ def number(value: int | float, dtype: np.dtype) -> Node:
         if len(_SMALL) < 4096:
             _SMALL[key] = node
     return node
+
+
+__all__ = ["asarray", "tensor"]

@@ -291,3 +291,6 @@ def size(x: ArrayLike, axis: int | None = None) -> Size:
     """The number of elements of x, or its size along `axis`: an int or a Dim."""
     node = asarray(x)
     return node.size if axis is None else node.shape[normal_axis(axis, node.ndim, "size", node)]
+
+
+__all__ = ["broadcast_arrays", "expand_dims", "flatten", "moveaxis", "ravel", "reshape", "squeeze", "swapaxes", "transpose"]

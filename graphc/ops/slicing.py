@@ -252,3 +252,6 @@ def _width(width: object, node: Node) -> Size:
     if value < 0:
         fail(ShapeError, f"pad: a width cannot be negative: {value}", node)
     return value
+
+
+__all__ = ["flip", "pad"]

@@ -200,3 +200,6 @@ def reduce(x: Node, axes: tuple[int, ...], combine: str) -> Node:
     if combine == "sup" and all([dims.less_equal(1, x.shape[a]) is True for a in axes]):
         combine = "max"
     return x if not axes else make(REDUCE, (x,), (axes, combine))
+
+
+__all__ = ["astype", "broadcast_to"]
