@@ -18,6 +18,7 @@ from graphc import scalars
 from graphc.dtypes import bool_
 from graphc.ops.spread import cast_array
 from graphc.scalars import Scalar
+from tests import piecewise_tables as tables
 
 DIGITS = 40
 
@@ -42,7 +43,8 @@ REAL: dict[str, Callable[..., Any]] = {
     "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "arctan2": mp.atan2,
     "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "arcsinh": mp.asinh, "arccosh": mp.acosh, "arctanh": mp.atanh,
     "sigmoid": _sigmoid, "softplus": lambda x: mp.log1p(mp.exp(x)), "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
-    "erf": mp.erf, "erfc": mp.erfc,
+    "erf": mp.erf, "erfc": mp.erfc, "erfcx": tables.erfcx,
+    **{f"erfcx_{name}": tables.erfcx_derivative(k) for k, name in ((1, "slope"), (2, "curve"), (3, "third"))},
     "tanh_slope": lambda x: mp.sech(x) ** 2, "sigmoid_slope": lambda x: _sigmoid(x) * _sigmoid(-x),
     "erf_slope": lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
     "arcsin_slope": lambda x: 1 / mp.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
@@ -116,6 +118,19 @@ def _over_square(v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(far, x.dtype.type(0), v / r / r)
 
 
+def _erfcx_derivative(k: int) -> Callable[..., Any]:
+    """By the recurrence, and the limits at infinity."""
+
+    def f(x: np.ndarray) -> np.ndarray:
+        wide = x.astype(np.float64)
+        before, last = scipy.special.erfcx(wide), 2 * wide * scipy.special.erfcx(wide) - 2 / np.sqrt(np.pi)
+        for n in range(1, k):
+            before, last = last, 2 * n * before + 2 * wide * last
+        return np.where(wide == np.inf, (-1) ** k * 0.0, last).astype(x.dtype)
+
+    return f
+
+
 # ops that NumPy has not: the SciPy function, or the NumPy expression, that defines them
 OTHERS: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": scipy.special.expit, "log_sigmoid": scipy.special.log_expit,
@@ -127,6 +142,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "arcsin_slope": lambda x: 1 / np.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / np.hypot(1, x), "arccosh_slope": lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
+    "erfcx": scipy.special.erfcx, **{f"erfcx_{name}": _erfcx_derivative(k) for k, name in ((1, "slope"), (2, "curve"), (3, "third"))},
     "power_slope": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x)),
     "power_curve": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x) * np.log(x)),
     "arctan2_slope": lambda y, x: _over_square(x, y, x),
@@ -136,6 +152,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
 DTYPES_OF: dict[str, Callable[..., Any]] = {
     "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
     **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
+    **dict.fromkeys(("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third"), np.exp),
     **dict.fromkeys(("power_slope", "power_curve", "arctan2_slope", "arctan2_curve"), np.arctan2),
     "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
 }  # fmt: skip
