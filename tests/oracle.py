@@ -6,6 +6,7 @@ that differs from the real function, before it is wrapped to a width. A new elem
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -118,17 +119,16 @@ def _over_square(v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(far, x.dtype.type(0), v / r / r)
 
 
-def _erfcx_derivative(k: int) -> Callable[..., Any]:
-    """By the recurrence, and the limits at infinity."""
+def by_mpmath(f: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
+    """A function of mpmath on the elements of an array, `low` at -inf and `high` at inf; for what neither NumPy nor SciPy has."""
 
-    def f(x: np.ndarray) -> np.ndarray:
-        wide = x.astype(np.float64)
-        before, last = scipy.special.erfcx(wide), 2 * wide * scipy.special.erfcx(wide) - 2 / np.sqrt(np.pi)
-        for n in range(1, k):
-            before, last = last, 2 * n * before + 2 * wide * last
-        return np.where(wide == np.inf, (-1) ** k * 0.0, last).astype(x.dtype)
+    def of_number(x: float) -> float:
+        if math.isfinite(x):
+            with mp.workdps(DIGITS):
+                return float(f(mp.mpf(x)))
+        return x if math.isnan(x) else low if x < 0 else high
 
-    return f
+    return lambda x: np.array([of_number(v) for v in x.ravel().tolist()]).astype(x.dtype).reshape(x.shape)
 
 
 # ops that NumPy has not: the SciPy function, or the NumPy expression, that defines them
@@ -142,7 +142,10 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "arcsin_slope": lambda x: 1 / np.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / np.hypot(1, x), "arccosh_slope": lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
-    "erfcx": scipy.special.erfcx, **{f"erfcx_{name}": _erfcx_derivative(k) for k, name in ((1, "slope"), (2, "curve"), (3, "third"))},
+    "erfcx": scipy.special.erfcx, **{
+        f"erfcx_{name}": by_mpmath(tables.erfcx_derivative(k), (-1) ** k * math.inf, (-1) ** k * 0.0)
+        for k, name in ((1, "slope"), (2, "curve"), (3, "third"))
+    },
     "power_slope": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x)),
     "power_curve": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x) * np.log(x)),
     "arctan2_slope": lambda y, x: _over_square(x, y, x),
@@ -197,6 +200,7 @@ MATHLIB: dict[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (np.exp, np.expm1, np.exp2, np.log, np.log1p, np.log2, np.log10, np.sin, np.cos, np.tan)},
     **{f.__name__: f for f in (np.sinh, np.cosh, np.tanh, np.logaddexp, np.fmod)},
     **{"a" + f.__name__[3:]: f for f in (np.arcsin, np.arccos, np.arctan, np.arctan2, np.arcsinh, np.arccosh, np.arctanh)},
+    **{name: OTHERS[name] for name in ("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third")},
     **{name: OTHERS[name] for name in ("tanh_slope", "sigmoid", "sigmoid_slope", "log_sigmoid", "softplus", "erf", "erf_slope", "erfc")},
     "pow": np.power,
 }  # fmt: skip
