@@ -106,6 +106,11 @@ STRUCTURAL = {
         Example(gx.outer, (values(3), values(2, seed=1))),
         Example(lambda a, b: contract.contract(a, b, ((0, 1, 2), (2, 1, 3), (3, 0, 1))), (values(2, 3, 4), values(4, 3, 2, seed=1))),
     ],
+    "sort": [
+        Example(lambda x, axis=axis, down=down: gx.sort(x, axis, descending=down) * x[:2, :3], (values(2, 3, 2),))
+        for axis, down in [(0, False), (1, True), (2, False)]
+    ]
+    + [Example(lambda x: gx.topk(x, 2, 0)[0] ** 2 * gx.topk(x, 2, 0, largest=False)[0], (values(4, 2),))],
     "arg_reduce": [Example(lambda x: gx.argmax(x, axis=1).astype("float64") + x[:, 0] ** 2, (values(3, 4),))],
     "cumulate": running("sum") + running("prod") + running("max"),
     "recur": [

@@ -8,7 +8,6 @@ for task in (outer.., rows in blocks of m, J in panels of n):        see `grid`;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 

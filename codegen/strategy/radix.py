@@ -63,21 +63,17 @@ def write_sort(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
     name = f"sort.{r.name}"
     if name not in module.functions:
         module.declare("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-        module.declare("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
         for part in (_insertion(r, attributes), _passes(r, attributes), _first(r, attributes)):
             module.add(part)
         module.add(_sort(r, name, attributes))
     return name
 
 
-def _function(name: str, parameters: tuple[str, ...], text: str, attributes: tuple[str, ...], result: str) -> Function:
-    """The lines of a text; labels are those that end in a colon. Lines after `?` are left out by `_only`."""
+def _function(r: Records, name: str, parameters: tuple[str, ...], text: str, attributes: tuple[str, ...], result: str) -> Function:
+    """The lines of a text; labels are those that end in a colon. Those after an `@` are of positions in an array of their own."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    lines = [line.removeprefix("@ ") for line in lines if r.apart or not line.startswith("@")]
     return Function(name, parameters, [line if line.endswith(":") else f"  {line}" for line in lines], attributes, result)
-
-
-def _only(condition: bool, text: str) -> str:
-    return text if condition else ""
 
 
 def _sort(r: Records, name: str, attributes: tuple[str, ...]) -> Function:
@@ -109,7 +105,7 @@ def _sort(r: Records, name: str, attributes: tuple[str, ...]) -> Function:
     %there = call i1 @sort.{r.name}.passes(ptr %a0, ptr %b0, ptr %p0, ptr %q0, i64 %n)
     ret i1 %there
     """
-    return _function(name, (*PARAMETERS, "i64 %count"), text, attributes, "i1")
+    return _function(r, name, (*PARAMETERS, "i64 %count"), text, attributes, "i1")
 
 
 def _insertion(r: Records, attributes: tuple[str, ...]) -> Function:
@@ -122,8 +118,8 @@ def _insertion(r: Records, attributes: tuple[str, ...]) -> Function:
     %i = phi i64 [ 1, %entry ], [ %i.next, %put ]
     %at = getelementptr {w}, ptr %a0, i64 %i
     %k = load {w}, ptr %at, align {size}
-    {_only(r.apart, '''%p.at = getelementptr i32, ptr %p0, i64 %i
-    %p = load i32, ptr %p.at, align 4''')}
+    @ %p.at = getelementptr i32, ptr %p0, i64 %i
+    @ %p = load i32, ptr %p.at, align 4
     br label %down
     down:
     %j = phi i64 [ %i, %each ], [ %j.low, %move ]
@@ -135,25 +131,25 @@ def _insertion(r: Records, attributes: tuple[str, ...]) -> Function:
     move:
     %to = getelementptr {w}, ptr %a0, i64 %j
     store {w} %other, ptr %to, align {size}
-    {_only(r.apart, '''%p.there = getelementptr i32, ptr %p0, i64 %j.low
-    %p.other = load i32, ptr %p.there, align 4
-    %p.to = getelementptr i32, ptr %p0, i64 %j
-    store i32 %p.other, ptr %p.to, align 4''')}
+    @ %p.there = getelementptr i32, ptr %p0, i64 %j.low
+    @ %p.other = load i32, ptr %p.there, align 4
+    @ %p.to = getelementptr i32, ptr %p0, i64 %j
+    @ store i32 %p.other, ptr %p.to, align 4
     %more = icmp sgt i64 %j.low, 0
     br i1 %more, label %down, label %put
     put:
     %j.end = phi i64 [ %j, %down ], [ 0, %move ]
     %place = getelementptr {w}, ptr %a0, i64 %j.end
     store {w} %k, ptr %place, align {size}
-    {_only(r.apart, '''%p.place = getelementptr i32, ptr %p0, i64 %j.end
-    store i32 %p, ptr %p.place, align 4''')}
+    @ %p.place = getelementptr i32, ptr %p0, i64 %j.end
+    @ store i32 %p, ptr %p.place, align 4
     %i.next = add nsw i64 %i, 1
     %again = icmp slt i64 %i.next, %n
     br i1 %again, label %each, label %end
     end:
     ret void
     """
-    return _function(f"sort.{r.name}.insertion", ("ptr noalias %a0", "ptr noalias %p0", "i64 %n"), text, attributes, "void")
+    return _function(r, f"sort.{r.name}.insertion", ("ptr noalias %a0", "ptr noalias %p0", "i64 %n"), text, attributes, "void")
 
 
 def _counting(r: Records) -> str:
@@ -229,10 +225,10 @@ def _passes(r: Records, attributes: tuple[str, ...]) -> Function:
     %place = zext i32 %start to i64
     %to = getelementptr {w}, ptr %b, i64 %place
     store {w} %k, ptr %to, align {size}
-    {_only(r.apart, '''%p.from = getelementptr i32, ptr %p, i64 %i
-    %p.value = load i32, ptr %p.from, align 4
-    %p.to = getelementptr i32, ptr %q, i64 %place
-    store i32 %p.value, ptr %p.to, align 4''')}
+    @ %p.from = getelementptr i32, ptr %p, i64 %i
+    @ %p.value = load i32, ptr %p.from, align 4
+    @ %p.to = getelementptr i32, ptr %q, i64 %place
+    @ store i32 %p.value, ptr %p.to, align 4
     %i.next = add nuw nsw i64 %i, 1
     %again = icmp slt i64 %i.next, %n
     br i1 %again, label %move, label %swap
@@ -251,7 +247,7 @@ def _passes(r: Records, attributes: tuple[str, ...]) -> Function:
     end:
     ret i1 %moved.new
     """
-    return _function(f"sort.{r.name}.passes", PARAMETERS, text, attributes, "i1")
+    return _function(r, f"sort.{r.name}.passes", PARAMETERS, text, attributes, "i1")
 
 
 def _first(r: Records, attributes: tuple[str, ...]) -> Function:
@@ -331,10 +327,10 @@ def _first(r: Records, attributes: tuple[str, ...]) -> Function:
     %k = load {w}, ptr %from, align {size}
     %to = getelementptr {w}, ptr %b0, i64 %m
     store {w} %k, ptr %to, align {size}
-    {_only(r.apart, '''%p.from = getelementptr i32, ptr %p0, i64 %i
-    %p = load i32, ptr %p.from, align 4
-    %p.to = getelementptr i32, ptr %q0, i64 %m
-    store i32 %p, ptr %p.to, align 4''')}
+    @ %p.from = getelementptr i32, ptr %p0, i64 %i
+    @ %p = load i32, ptr %p.from, align 4
+    @ %p.to = getelementptr i32, ptr %q0, i64 %m
+    @ store i32 %p, ptr %p.to, align 4
     %in = icmp ule {w} %k, %limit
     %one = zext i1 %in to i64
     %m.next = add nuw nsw i64 %m, %one
@@ -344,7 +340,7 @@ def _first(r: Records, attributes: tuple[str, ...]) -> Function:
     end:
     ret i64 %m.next
     """
-    return _function(f"sort.{r.name}.first", (*PARAMETERS, "i64 %count"), text, attributes, "i64")
+    return _function(r, f"sort.{r.name}.first", (*PARAMETERS, "i64 %count"), text, attributes, "i64")
 
 
 def _signed(word: int, bits: int) -> int:
@@ -389,7 +385,7 @@ def write_zeros(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
         none:
         ret i64 -1
         """
-        module.add(_function(name, ("ptr %a", "i64 %count"), text, attributes, "i64"))
+        module.add(_function(r, name, ("ptr %a", "i64 %count"), text, attributes, "i64"))
     return name
 
 
@@ -398,7 +394,6 @@ def write_mend(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
     name = f"sort.{r.name}.mend"
     if name not in module.functions:
         w, size, (low, high) = r.word, r.bits // 8, r.zeros
-        key = "%k" if not r.low else "%key"
         text = f"""
         br label %each
         each:
@@ -406,17 +401,17 @@ def write_mend(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
         %m = phi i64 [ %at, %entry ], [ %m.new, %next ]
         %from = getelementptr {w}, ptr %row, i64 %i
         %k = load {w}, ptr %from, align {size}
-        {_only(r.low > 0, f"%key = and {w} %k, {_signed((1 << r.bits) - (1 << 8 * r.low), r.bits)}")}
-        %low = icmp eq {w} {key}, {_signed(low, r.bits)}
-        %high = icmp eq {w} {key}, {_signed(high, r.bits)}
+        %key = and {w} %k, {_signed((1 << r.bits) - (1 << 8 * r.low), r.bits)}
+        %low = icmp eq {w} %key, {_signed(low, r.bits)}
+        %high = icmp eq {w} %key, {_signed(high, r.bits)}
         %zero = or i1 %low, %high
         br i1 %zero, label %put, label %next
         put:
         %to = getelementptr {w}, ptr %a, i64 %m
         store {w} %k, ptr %to, align {size}
-        {_only(r.apart, '''%p.to = getelementptr i32, ptr %p, i64 %m
-        %position = trunc i64 %i to i32
-        store i32 %position, ptr %p.to, align 4''')}
+        @ %p.to = getelementptr i32, ptr %p, i64 %m
+    @ %position = trunc i64 %i to i32
+    @ store i32 %position, ptr %p.to, align 4
         %m.more = add nuw nsw i64 %m, 1
         br label %next
         next:
@@ -430,5 +425,5 @@ def write_mend(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
         ret void
         """
         parameters = ("ptr %a", "ptr %p", "ptr %row", "i64 %n", "i64 %at", "i64 %count")
-        module.add(_function(name, parameters, text, attributes, "void"))
+        module.add(_function(r, name, parameters, text, attributes, "void"))
     return name

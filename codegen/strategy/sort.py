@@ -19,13 +19,14 @@ import numpy as np
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter, symbol_of
+from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.values import Scope
 from graphc.codegen.loops.address import Loaded, Placed, fetch
 from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.loops import digits, lanes_of
-from graphc.codegen.strategy.radix import RECORDS, Records, write_mend, write_sort, write_zeros
-from graphc.dims import Dim, Size, Symbol
+from graphc.codegen.strategy.radix import RECORDS, write_mend, write_sort, write_zeros
+from graphc.dims import Size
 from graphc.dtypes import bool_, int64
 from graphc.program import DOWN, POSITIONS, RANKED, Axis, Operand, Stage
 from graphc.scalars import Scalar
@@ -83,8 +84,8 @@ def _plan(kernel: Loaded, target: Target) -> Sort | None:
 def _room(p: Sort) -> tuple[Size, Size]:
     """The bytes of an array of records, and of one of their positions, in whole cache lines."""
     r, n = RECORDS[p.records], dims.maximum(p.row.extent, 1)
-    lines = lambda size: dims.floordiv(n * size + (ALIGN - 1), ALIGN) * ALIGN
-    return lines(r.bits // 8), lines(4) if r.apart else 0
+    words, places = [dims.floordiv(n * size + (ALIGN - 1), ALIGN) * ALIGN for size in (r.bits // 8, 4)]
+    return words, places if r.apart else 0
 
 
 def _scratch(p: Sort) -> Size:
@@ -144,8 +145,8 @@ class _Writer:
         """One row."""
         lines, p, r = self.v.here.lines, self.p, self.r
         scope = Scope(lines, self.v.here.depth)
-        for axis, at in zip(p.outer, digits(TASK, [a.extent for a in p.outer]), strict=True):
-            scope.axis[symbol_of(axis.index)] = self.v.size(at)
+        for axis, turn in zip(p.outer, digits(TASK, [a.extent for a in p.outer]), strict=True):
+            scope.axis[symbol_of(axis.index)] = self.v.size(turn)
         self.v.scopes.append(scope)
         words, places = (self.v.size(x).text for x in _room(p))
         a = f"%b{len(self.e.kernel.operands)}"
@@ -156,9 +157,7 @@ class _Writer:
         self._call("keys", a, at)
         name = write_sort(self.e.module, r, self.attributes)
         moved = lines.emit(f"call i1 @{name}(ptr {a}, ptr {b}, ptr {at}, ptr {to}, i64 {n}, i64 {count})")
-        row, free, found, spare = (
-            lines.emit(f"select i1 {moved}, ptr {x}, ptr {y}") for x, y in ((b, a), (a, b), (to, at), (at, to))
-        )
+        row, free, found, spare = (lines.emit(f"select i1 {moved}, ptr {x}, ptr {y}") for x, y in ((b, a), (a, b), (to, at), (at, to)))
         if p.element.dtype.kind == "f":
             self._mend(row, free, found, spare, n, count)
         self._call("finish", row, found)
@@ -181,7 +180,7 @@ class _Writer:
         numbers = [f"i64 {self.v.axis(s).text}" for s in self.e.kernel.sizes()] + [f"i64 {self.v.size(x).text}" for x in self.axes]
         self.v.here.lines.line(f"call void @{self.e.name}.{part}({', '.join(pointers + numbers)})")
 
-    def _function(self, part: str, body: Block) -> object:
+    def _function(self, part: str, body: Block) -> Function:
         return Emitter(self.e.unit, self.kernel, f"{self.e.name}.{part}", body, numbers=self.axes).function()
 
     # -- the loops around the sorted keys -----------------------------------------------------------------------

@@ -158,7 +158,8 @@ def topk(x: ArrayLike, k: int | Dim, axis: int = -1, *, largest: bool = True) ->
     if isinstance(count, int) and count < 0:
         fail(ArgumentError, f"topk: k must not be negative, got {count}", node)
     if not at_most(count, node.shape[place]):
-        fail(ShapeError, f"topk: k = {count} elements of an axis of size {node.shape[place]}", node, hint="k is at most the size of the axis")
+        what = f"topk: k = {count} elements of an axis of size {node.shape[place]}"
+        fail(ShapeError, what, node, hint="k is at most the size of the axis")
     return ordered(node, place, count, bool(largest))
 
 

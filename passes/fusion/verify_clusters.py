@@ -20,7 +20,6 @@ from graphc.scalars import order
 from graphc.verify.scalar import scalar_fault, show, unbound
 
 
-
 def verify_clusters(graph: Graph, fused: Fused) -> None:
     """Raise CompileError unless the clusters keep every invariant."""
     _homes(fused)
