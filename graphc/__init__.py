@@ -53,8 +53,11 @@ from graphc.ops.elementwise import *
 from graphc.ops.indexing import *
 from graphc.ops.joining import *
 from graphc.ops.products import *
+from graphc.ops.quantiles import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *
+from graphc.ops.running import *
+from graphc.ops.searching import *
 from graphc.ops.several import *
 from graphc.ops.shape import *
 from graphc.ops.sliding import *

@@ -11,7 +11,7 @@ import numpy as np
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
-    slicing, sliding, sorting, special, spread,
+    quantiles, running, searching, slicing, sliding, sorting, special, spread,
 )  # fmt: skip
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
@@ -19,7 +19,7 @@ from graphc.ops.rows import PUBLIC
 # every module's public names are what users find in `graphc`
 MODULES = (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
-    sliding, sorting, spread,
+    quantiles, running, searching, sliding, sorting, spread,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
