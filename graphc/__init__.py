@@ -55,6 +55,7 @@ from graphc.ops.joining import *
 from graphc.ops.products import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *
+from graphc.ops.selecting import *
 from graphc.ops.several import *
 from graphc.ops.shape import *
 from graphc.ops.slicing import *

@@ -8,9 +8,10 @@ import numpy as np
 
 from graphc import scalars
 from graphc.dtypes import bool_, promote
-from graphc.errors import DTypeError, ShapeError, fail
+from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm
+from graphc.ops.masked import Masked, lifted
 from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.ops.rows import PUBLIC, elementwise, fit, weak_dtype
 from graphc.ops.spread import astype, broadcast_to
@@ -107,7 +108,7 @@ SELECT = structural(
 )  # fmt: skip
 
 
-def where(c: ArrayLike, a: ArrayLike, b: ArrayLike) -> Node:
+def where(c: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) -> Node:
     """a where c, else b, elementwise, with NumPy's broadcasting and promotion of a and b; c counts as c != 0.
 
     The derivative with respect to the branch that is not taken is exactly 0, even where its own derivative is infinite or nan.
@@ -115,6 +116,10 @@ def where(c: ArrayLike, a: ArrayLike, b: ArrayLike) -> Node:
     """
     if isinstance(a, Node) and isinstance(b, Node) and isinstance(c, Node) and a.type is b.type and c.dtype == bool_ and c.shape == a.shape:
         return make(SELECT, (c, a, b))
+    if isinstance(a, Masked) or isinstance(b, Masked) or isinstance(c, Masked):
+        return lifted(where, (c, a, b))  # type: ignore[return-value]
+    if a is None or b is None:
+        fail(ArgumentError, "where takes three arguments", c, hint="gx.nonzero(c, size=n) gives the positions of the first n true elements")
     dtype = promote(weak_dtype(a, "where"), weak_dtype(b, "where"))
     branches = [astype(asarray(v, dtype if is_weak(v) else None), dtype) for v in (a, b)]
     return make(SELECT, tuple(fit([astype(asarray(c), bool_), *branches], None, "where")))

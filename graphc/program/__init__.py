@@ -2,6 +2,8 @@
 
 from graphc.program.kernel import (
     NEUTRAL_COMBINES,
+    SIGNS,
+    UPDATES,
     Axis,
     Kernel,
     Operand,
@@ -37,6 +39,8 @@ __all__ = [
     "NEUTRAL_COMBINES",
     "NO_FAULT",
     "PLANNED",
+    "SIGNS",
+    "UPDATES",
     "Asked",
     "Axis",
     "Below",
