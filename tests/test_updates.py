@@ -285,7 +285,7 @@ def test_errors_of_masks() -> None:
         (lambda: x.at[0].set(1.0, mode="bounce"), gx.ArgumentError, "at: mode is one of 'raise', 'clip', 'drop', 'fill'"),
         (lambda: x.at[0, 9].set(1.0), gx.IndexOutOfRange, "index 9 is out of range for axis 1 of size 3"),
         (lambda: x.astype("int32").at[0].divide(2), gx.DTypeError, "the result of a division is no int32"),
-        (lambda: gx.where(m), gx.ArgumentError, r"where takes three arguments .*gx.nonzero"),
+        (lambda: np.where(m), gx.ArgumentError, r"nonzero: how many elements are selected only values tell"),
         (lambda: np.nonzero(m), gx.ArgumentError, r"nonzero: how many elements are selected only values tell .*size=n"),
         (lambda: gx.compress(m, x, 1, size=2), gx.ShapeError, "a condition of 4 elements for an axis of size 3"),
     ]:

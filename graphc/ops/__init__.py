@@ -28,6 +28,7 @@ FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape,
 _ELSEWHERE: dict[str, Callable[..., Any]] = {
     "amax": FUNCTIONS["max"], "amin": FUNCTIONS["min"], "around": FUNCTIONS["round"], "concat": joining.concatenate,
     "permute_dims": shape.transpose, "matrix_transpose": lambda x: shape.swapaxes(x, -1, -2), "copy": lambda a, order="K": a,
+    "where": selecting.where_or_nonzero,
 }  # fmt: skip
 
 

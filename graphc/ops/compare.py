@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc import scalars
 from graphc.dtypes import bool_, promote
-from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm
 from graphc.ops.masked import Masked, lifted
@@ -108,7 +108,7 @@ SELECT = structural(
 )  # fmt: skip
 
 
-def where(c: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) -> Node:
+def where(c: ArrayLike, a: ArrayLike, b: ArrayLike) -> Node:
     """a where c, else b, elementwise, with NumPy's broadcasting and promotion of a and b; c counts as c != 0.
 
     The derivative with respect to the branch that is not taken is exactly 0, even where its own derivative is infinite or nan.
@@ -118,8 +118,6 @@ def where(c: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) 
         return make(SELECT, (c, a, b))
     if isinstance(a, Masked) or isinstance(b, Masked) or isinstance(c, Masked):
         return lifted(where, (c, a, b))  # type: ignore[return-value]
-    if a is None or b is None:
-        fail(ArgumentError, "where takes three arguments", c, hint="gx.nonzero(c, size=n) gives the positions of the first n true elements")
     dtype = promote(weak_dtype(a, "where"), weak_dtype(b, "where"))
     branches = [astype(asarray(v, dtype if is_weak(v) else None), dtype) for v in (a, b)]
     return make(SELECT, tuple(fit([astype(asarray(c), bool_), *branches], None, "where")))

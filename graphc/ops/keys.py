@@ -148,7 +148,8 @@ def select(x: Node, key: Any, mode: str = "raise") -> Selection:
 
 def _all_inside(inside: list[Node], where: Shape) -> Node:
     if all([i.op.name == "constant" for i in inside]):
-        return constant(np.broadcast_to(functools.reduce(np.logical_and, [i.params[0].array for i in inside]), where))
+        known = functools.reduce(np.logical_and, [i.params[0].array for i in inside])
+        return constant(np.broadcast_to(known, [int(n) for n in where]))
     return broadcast_to(functools.reduce(operator.and_, inside), where)
 
 

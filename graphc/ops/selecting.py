@@ -205,4 +205,9 @@ def extract(condition: ArrayLike, arr: ArrayLike, *, size: Size | None = None, f
     return compress(ravel(condition), ravel(arr), size=size, fill_value=fill_value)
 
 
+def where_or_nonzero(condition: ArrayLike, *branches: ArrayLike) -> Node | tuple[Node, ...]:
+    """NumPy's `where`, which without branches is `nonzero`."""
+    return where(condition, *branches) if branches else nonzero(condition)
+
+
 __all__ = ["argwhere", "compress", "extract", "flatnonzero", "nonzero"]

@@ -69,8 +69,8 @@ def _order(places: Node, indices: Sequence[Node], batch: int) -> Node:
     """The positions of the places from the lowest to the highest, of equal ones from the first to the last."""
     known = [i.attrs["value"].array.ravel() for i in indices if i.op.name == "constant"]
     if len(known) == len(indices):
-        grids = np.indices(indices[0].attrs["value"].array.shape)[:batch].reshape(batch, -1)
-        return constant(np.lexsort([*known[::-1], *grids[::-1]]), int64)
+        lead = [np.ravel(k) for k in np.indices(indices[0].attrs["value"].array.shape)[:batch]]
+        return constant(np.lexsort([*lead, *known]), int64)
     return astype(FUNCTIONS["argsort"](places), int64)
 
 
