@@ -10,17 +10,20 @@ import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, selecting, several,
-    shape, slicing, spread,
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
+    slicing, sliding, special, spread,
+    selecting,
 )  # fmt: skip
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, selecting, several, shape,
-    slicing, spread,
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
+    sliding, spread,
+    selecting,
 )  # fmt: skip
+assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
 FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape, "size": shape.size}
 
