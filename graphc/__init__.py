@@ -60,6 +60,7 @@ from graphc.ops.several import *
 from graphc.ops.shape import *
 from graphc.ops.sliding import *
 from graphc.ops.slicing import *
+from graphc.ops.sorting import *
 from graphc.ops.spread import *
 
 from graphc.user.state import Shared, get_values, like, set_values, shared

@@ -117,6 +117,11 @@ STRUCTURAL = {
         Example(gx.outer, (values(3), values(2, seed=1))),
         Example(lambda a, b: contract.contract(a, b, ((0, 1, 2), (2, 1, 3), (3, 0, 1))), (values(2, 3, 4), values(4, 3, 2, seed=1))),
     ],
+    "sort": [
+        Example(lambda x, axis=axis, down=down: gx.sort(x, axis, descending=down) * x[:2, :3], (values(2, 3, 2),))
+        for axis, down in [(0, False), (1, True), (2, False)]
+    ]
+    + [Example(lambda x: gx.topk(x, 2, 0)[0] ** 2 * gx.topk(x, 2, 0, largest=False)[0], (values(4, 2),))],
     "convolve": [
         Example(lambda x, w: gx.nn.conv1d(x, w, stride=2, padding=((1, 2),)), (values(1, 2, 5), values(2, 2, 3, seed=1))),
         Example(lambda x, w: gx.nn.conv2d(x, w, groups=2, dilation=2, flip=True), (values(1, 2, 3, 4), values(2, 1, 2, 2, seed=1))),

@@ -11,7 +11,7 @@ import numpy as np
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
-    slicing, sliding, special, spread,
+    slicing, sliding, sorting, special, spread,
     selecting,
 )  # fmt: skip
 from graphc.ops.registry import OPS
@@ -20,7 +20,7 @@ from graphc.ops.rows import PUBLIC
 # every module's public names are what users find in `graphc`
 MODULES = (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
-    sliding, spread,
+    sliding, sorting, spread,
     selecting,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
