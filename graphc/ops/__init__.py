@@ -13,13 +13,14 @@ from graphc.ops import (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
     slicing, spread,
 )  # fmt: skip
+from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
-    spread,
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
+    slicing, spread, structured,
 )  # fmt: skip
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
 FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape, "size": shape.size}
