@@ -15,7 +15,7 @@ from graphc.derivatives.check_grad import check_grad
 from graphc.derivatives.grad import has_float
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
-from graphc.ops import contract, cumulate, derived, indexing, slicing, spread
+from graphc.ops import contract, cumulate, derived, indexing, slicing, spread, windows
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import OPS
 from tests import audit_linalg
@@ -107,6 +107,19 @@ STRUCTURAL = {
         Example(gx.outer, (values(3), values(2, seed=1))),
         Example(lambda a, b: contract.contract(a, b, ((0, 1, 2), (2, 1, 3), (3, 0, 1))), (values(2, 3, 4), values(4, 3, 2, seed=1))),
     ],
+    "sort": [
+        Example(lambda x, axis=axis, down=down: gx.sort(x, axis, descending=down) * x[:2, :3], (values(2, 3, 2),))
+        for axis, down in [(0, False), (1, True), (2, False)]
+    ]
+    + [Example(lambda x: gx.topk(x, 2, 0)[0] ** 2 * gx.topk(x, 2, 0, largest=False)[0], (values(4, 2),))],
+    "convolve": [
+        Example(lambda x, w: gx.nn.conv1d(x, w, stride=2, padding=((1, 2),)), (values(1, 2, 5), values(2, 2, 3, seed=1))),
+        Example(lambda x, w: gx.nn.conv2d(x, w, groups=2, dilation=2, flip=True), (values(1, 2, 3, 4), values(2, 1, 2, 2, seed=1))),
+        Example(gx.nn.locally_connected, (values(1, 2, 3), values(1, 2, 2, 2, seed=1))),
+        Example(lambda g, w: gx.nn.conv_transpose1d(g, w, None, 3, 1), (values(1, 2, 2), values(2, 1, 4, seed=1))),
+    ],
+    "window": [Example(lambda x, v: windows.window(x, v, [windows.Sliding(1, 3, 2, 2, 1, 1)]), (values(2, 5), np.array(0.7)))],
+    "fold": [Example(lambda g, s=s: windows.fold(g, [windows.Sliding(0, 3, 2, s, 1, 1)], (4,)), (values(3, 2, 2),)) for s in (1, 2)],
     "arg_reduce": [Example(lambda x: gx.argmax(x, axis=1).astype("float64") + x[:, 0] ** 2, (values(3, 4),))],
     "cumulate": running("sum") + running("prod") + running("max"),
     "recur": [

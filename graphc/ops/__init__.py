@@ -11,7 +11,7 @@ import numpy as np
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
-    slicing, spread,
+    slicing, sliding, sorting, special, spread,
 )  # fmt: skip
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
@@ -20,8 +20,9 @@ from graphc.ops.rows import PUBLIC
 # every module's public names are what users find in `graphc`
 MODULES = (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
-    slicing, spread, structured,
+    slicing, sliding, sorting, spread, structured,
 )  # fmt: skip
+assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
 FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape, "size": shape.size}
 

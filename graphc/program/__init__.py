@@ -1,7 +1,10 @@
 """What the passes hand to code generation: kernels, steps, buffers, and their text."""
 
 from graphc.program.kernel import (
+    DOWN,
     NEUTRAL_COMBINES,
+    POSITIONS,
+    RANKED,
     Axis,
     Kernel,
     Operand,
@@ -34,9 +37,12 @@ from graphc.program.steps import (
 from graphc.program.text import format_kernel, format_program
 
 __all__ = [
+    "DOWN",
     "NEUTRAL_COMBINES",
     "NO_FAULT",
     "PLANNED",
+    "POSITIONS",
+    "RANKED",
     "Asked",
     "Axis",
     "Below",

@@ -20,6 +20,9 @@ from graphc.program.scalar_code import ScalarCode, Turns
 from graphc.scalars import Scalar, order
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
+DOWN = ("largest", "arglargest")  # the order is descending
+RANKED = ("smallest", "argsmallest", *DOWN)  # of kind "sort" alone: the element in place `factor` of the stable order, or its position
+POSITIONS = ("argmax", "argmin", "argsmallest", "arglargest")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Stage:
     stores: tuple[Store, ...] = ()
     scan: str | None = None  # None | "inclusive" | "exclusive"
     nest: int = 0  # stages over inner axes share a loop nest only within a number; later nests read what earlier ones reduced
-    factor: Scalar | None = None  # combine "recur": value = factor * value + body
+    factor: Scalar | None = None  # combine "recur": value = factor * value + body; ranked ones: the place in the order
 
 
 def nests(stages: Sequence[Stage]) -> list[tuple[int, ...]]:
@@ -110,7 +113,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class Kernel:
-    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "scalar"."""
+    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "scalar" | "sort"."""
 
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]

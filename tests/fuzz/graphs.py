@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 import graphc as gx
+from graphc import dims
 from graphc.ir import Node
 from graphc.ops.cumulate import recur
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from graphc.ops.sorting import ordered
 
 MAX_SIZE = 600  # elements; larger values are not extended
 
@@ -151,6 +153,17 @@ def extreme(pool: Pool, a: int, b: int, c: int) -> Node | None:
         return None
     value, index = (gx.max_with_index, gx.min_with_index)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim, keepdims=True)
     return value if c % 5 == 0 else index if c % 5 == 1 else x * (value - index.astype(x.dtype))
+
+
+@builder("sort", "get")
+def in_order(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fiub", ndim=1)
+    if x is None:
+        return None
+    axis, down = c % x.ndim, bool(b % 2)
+    some = x.shape[axis] if b % 3 else dims.minimum(x.shape[axis], 1 + a % 3)
+    value, place = ordered(x, axis, some, down)
+    return value if c % 3 else place if c % 2 else gx.sort(value + place.astype(x.dtype), axis) if x.dtype.kind != "b" else value
 
 
 @builder("divmod", "modf", "frexp")
