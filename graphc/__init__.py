@@ -52,6 +52,8 @@ from graphc.ops.diagonals import *
 from graphc.ops.elementwise import *
 from graphc.ops.indexing import *
 from graphc.ops.joining import *
+from graphc.ops.linalg.norms import *
+from graphc.ops.linalg.structured import *
 from graphc.ops.products import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *

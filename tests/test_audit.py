@@ -18,6 +18,7 @@ from graphc.ir import Node, Op, make, toposort
 from graphc.ops import contract, cumulate, derived, indexing, slicing, spread, updates, windows
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import OPS, constant
+from tests import audit_linalg
 
 SOURCES = {"input", "shared", "constant", "size", "iota", "bound"}  # nothing to differentiate, nothing to map
 OWN_TESTS = {"get": "tests/test_outputs.py"}
@@ -151,6 +152,11 @@ STRUCTURAL = {
     "custom_vjp": [Example(lambda x, y: stated(gx.custom_vjp(lambda x, y: gx.sin(x) * y))(x, y) * y, (values(3), values(3, seed=1)))],
     "custom_jvp": [Example(lambda x, y: stated(gx.custom_jvp(lambda x, y: gx.sin(x) * y))(x, y) * y, (values(3), values(3, seed=1)))],
     "callback": [Example(lambda x: host_sin(x) * x, (values(3),))],
+}
+
+STRUCTURAL |= {
+    name: [Example(f, tuple([values(*s, seed=k) for k, s in enumerate(shapes)])) for f, shapes in listed]
+    for name, listed in audit_linalg.EXAMPLES.items()
 }
 
 

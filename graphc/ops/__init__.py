@@ -14,13 +14,14 @@ from graphc.ops import (
     slicing, sliding, sorting, special, spread,
     selecting,
 )  # fmt: skip
+from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
-    sliding, sorting, spread,
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
+    slicing, sliding, sorting, spread, structured,
     selecting,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special

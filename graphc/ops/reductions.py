@@ -317,4 +317,4 @@ def _running(x: ArrayLike, axis: int | None, dtype: object, combine: str, what: 
 
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "log_softmax", "logsumexp", "max",
-           "mean", "min", "norm", "prod", "softmax", "std", "sum", "var"]  # fmt: skip
+           "mean", "min", "prod", "softmax", "std", "sum", "var"]  # fmt: skip
