@@ -12,7 +12,7 @@ from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
     slicing, sliding, sorting, special, spread,
-    selecting,
+    dynamic, lengths, positions, replaced, selecting,
 )  # fmt: skip
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
@@ -22,7 +22,7 @@ from graphc.ops.rows import PUBLIC
 MODULES = (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
     slicing, sliding, sorting, spread, structured,
-    selecting,
+    dynamic, lengths, positions, replaced, selecting,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
@@ -43,6 +43,7 @@ def _bind_numpy() -> None:
         if isinstance(theirs, np.ufunc) or hasattr(theirs, "__wrapped__"):  # __wrapped__: what an array-function dispatcher leaves
             NUMPY_FUNCTIONS[theirs] = function
     NUMPY_FUNCTIONS[np.linalg.norm] = FUNCTIONS["norm"]
+    NUMPY_FUNCTIONS.update({getattr(np, name): refuse for name, refuse in replaced.IN_PLACE.items()})
 
 
 _bind_numpy()
