@@ -57,6 +57,7 @@ from graphc.ops.linalg.structured import *
 from graphc.ops.products import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *
+from graphc.ops.selecting import *
 from graphc.ops.several import *
 from graphc.ops.shape import *
 from graphc.ops.sliding import *

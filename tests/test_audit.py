@@ -15,9 +15,9 @@ from graphc.derivatives.check_grad import check_grad
 from graphc.derivatives.grad import has_float
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
-from graphc.ops import contract, cumulate, derived, indexing, slicing, spread, windows
+from graphc.ops import contract, cumulate, derived, indexing, slicing, spread, updates, windows
 from graphc.ops.outputs import outputs
-from graphc.ops.registry import OPS
+from graphc.ops.registry import OPS, constant
 from tests import audit_linalg
 
 SOURCES = {"input", "shared", "constant", "size", "iota", "bound"}  # nothing to differentiate, nothing to map
@@ -96,6 +96,17 @@ STRUCTURAL = {
             lambda x, u, i: indexing.scatter(x, u, i, axes=(1,), batch=1, mode="set"),
             (values(2, 4), values(2, 2, seed=1), at([1, 1], [3, 0])),
         )
+    ],
+    "update": [
+        Example(lambda x, u, i, m=mode: updates.update(x, u, i, axes=(0,), mode=m), (values(4, 2), values(3, 2, seed=1), at([2, 0, 2])[0]))
+        for mode in ("min", "max")
+    ]
+    + [
+        Example(
+            lambda x, u, m=mode: updates.update(x, u, constant(at([3, 1], [3, 0])), axes=(1,), batch=1, mode=m),
+            (values(2, 4), values(2, 2, seed=1)),
+        )
+        for mode in ("multiply", "min")
     ],
     "slice": [Example(lambda x: x[1:, ::2], (values(3, 5),)), Example(lambda x: x[0:0], (values(3),))],
     "reverse": [Example(lambda x: gx.flip(x, (0, 2)), (values(2, 2, 3),))],
