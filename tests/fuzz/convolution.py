@@ -93,5 +93,5 @@ if __name__ == "__main__":
         try:
             check(number)
         except Exception as error:
-            print(f"seed {number}: {type(error).__name__}: {str(error):.300}")
+            print(f"seed {number}: {type(error).__name__}: {error!s:.300}")
     print("done")
