@@ -37,8 +37,8 @@ def test_dynamic_slices(sizes: tuple[int, int], symbolic: bool) -> None:
     x, i, j = gx.tensor("x", ("n", "m") if symbolic else (4, 3)), gx.scalar("i", "int32"), gx.scalar("j", "int64")
     u = gx.tensor("u", sizes)
     U = arrays([sizes], seed=1)[0]
-    outputs = [gx.dynamic_slice(x, (i, j), sizes), gx.dynamic_slice(x, (i, 1), sizes), gx.dynamic_slice(x, (-1, j), sizes),
-               gx.dynamic_update_slice(x, u, (i, j)), gx.dynamic_update_slice(x, u, (i, 0)), gx.dynamic_update_slice(x, u, (-2, 7))]  # fmt: skip
+    outputs = [gx.dynamic_slice(x, start, sizes) for start in ((i, j), (i, 1), (-1, j))]
+    outputs += [gx.dynamic_update_slice(x, u, start) for start in ((i, j), (i, 0), (-2, 7))]
     f = [gx.function([x, i, j, u], outputs, mode=mode) for mode in ("default", "interpret")]
     for a, b in itertools.product((0, 1, 3, 9, -1, -9), (0, 2, -1)):
         starts = [(a, b), (a, 1), (-1, b), (a, b), (a, 0), (-2, 7)]
@@ -98,7 +98,7 @@ def test_errors_of_stretches() -> None:
 def test_triangles(name: str) -> None:
     n = gx.dim("n")
     x = gx.tensor("x", (n,))
-    ks = range(-4, 5)
+    ks = (-4, -1, 0, 1, 4)
     for size, k, m in itertools.product((0, 1, 3), ks, (None, 2, 4)):
         for got, want in zip(getattr(gx, name)(size, k, m), getattr(np, name)(size, k, m)):
             np.testing.assert_array_equal(got.eval(), want)
@@ -157,16 +157,16 @@ def test_flat_positions(shape: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_put_along_axis(axis: int | None) -> None:
     X = arrays([(3, 4)])[0]
-    I = np.array([[0, -1, 2, 0]]) if axis == 0 else np.array([3, -2, 0]) if axis is None else np.array([[1, 0], [-1, 3], [2, 2]])
-    V = arrays([I.shape], seed=2)[0]
-    x, i, v = gx.tensor("x", (3, 4)), gx.tensor("i", I.shape, "int64"), gx.tensor("v", I.shape)
+    J = np.array([[0, -1, 2, 0]]) if axis == 0 else np.array([3, -2, 0]) if axis is None else np.array([[1, 0], [-1, 3], [2, 2]])
+    V = arrays([J.shape], seed=2)[0]
+    x, i, v = gx.tensor("x", (3, 4)), gx.tensor("i", J.shape, "int64"), gx.tensor("v", J.shape)
     want, number = X.copy(), X.copy()
-    np.put_along_axis(want, I, V, axis)
-    np.put_along_axis(number, I, 7.0, axis)
-    got = called([x, i, v], [gx.put_along_axis(x, i, v, axis), gx.put_along_axis(x, I, 7, axis)], X, I, V)
+    np.put_along_axis(want, J, V, axis)
+    np.put_along_axis(number, J, 7.0, axis)
+    got = called([x, i, v], [gx.put_along_axis(x, i, v, axis), gx.put_along_axis(x, J, 7, axis)], X, J, V)
     np.testing.assert_array_equal(got[0], want)
     np.testing.assert_array_equal(got[1], number)
-    check_derivatives(lambda x, v: gx.put_along_axis(x, I, v, axis) ** 2, X / 50, V / 50)
+    check_derivatives(lambda x, v: gx.put_along_axis(x, J, v, axis) ** 2, X / 50, V / 50)
 
 
 def test_what_numpy_does_in_place() -> None:
@@ -181,7 +181,7 @@ def test_what_numpy_does_in_place() -> None:
             outputs += [gx.place(x, m, values), gx.putmask(x, m, values), gx.put(x, places, values), gx.put(x, places * 3, values, "clip"),
                         gx.put(x, places * 3, values, "wrap")] if n or np.size(values) else []  # fmt: skip
             for f, *arguments in [(np.place, M, values), (np.putmask, M, values), (np.put, places, values),
-                                  (np.put, np.maximum(np.where(places < 0, places * 3 + n, places * 3), 0), values, "clip"),
+                                  (np.put, places * 3, values, "clip"),
                                   (np.put, places * 3, values, "wrap")] if n or np.size(values) else []:  # fmt: skip
                 want = X.copy()
                 f(want, *arguments)
