@@ -20,6 +20,7 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import settled
+from graphc.ops.host import refuse
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
 from graphc.region import Region
@@ -220,6 +221,7 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
         params |= {name: concrete.body(params[name]) for name in op.regions}
     result = op.ref(*inputs, **params)
     if isinstance(expected, tuple):
+        refuse(node, result)
         return tuple([_checked(node, r, t) for r, t in zip(listed(result, node, "reference", len(expected), "output"), expected)])
     return _checked(node, result, expected)
 
