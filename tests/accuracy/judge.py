@@ -120,7 +120,7 @@ def lost(x: float, value: float, true: Any, slope: Any, dtype: np.dtype) -> floa
     """Digits."""
     info = np.finfo(dtype)
     most, tiny, eps = float(info.max), float(info.tiny), float(info.eps)
-    if abs(true) > most / 4:
+    if abs(true) > most / 4 or eps * abs(x * slope) > abs(true):  # half an ulp in x leaves no digit
         return 0.0
     if not math.isfinite(value):
         return ALL
