@@ -11,15 +11,18 @@ import numpy as np
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
-    slicing, special, spread,
+    slicing, sliding, sorting, special, spread,
+    selecting,
 )  # fmt: skip
+from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
-    spread,
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
+    slicing, sliding, sorting, spread, structured,
+    selecting,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
@@ -29,6 +32,7 @@ FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape,
 _ELSEWHERE: dict[str, Callable[..., Any]] = {
     "amax": FUNCTIONS["max"], "amin": FUNCTIONS["min"], "around": FUNCTIONS["round"], "concat": joining.concatenate,
     "permute_dims": shape.transpose, "matrix_transpose": lambda x: shape.swapaxes(x, -1, -2), "copy": lambda a, order="K": a,
+    "where": selecting.where_or_nonzero,
 }  # fmt: skip
 
 
