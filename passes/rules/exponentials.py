@@ -28,7 +28,7 @@ from graphc.ops.special.hyperbolic import log_cosh, over_expm1, sech
 from graphc.passes.rewriting.match import hole
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 from graphc.passes.rules.forms import Linear, built, combined, filled, fraction, gap, linear, multiplied, product, scaled
-from graphc.passes.rules.logarithms import Log, added, logarithm, terms_of
+from graphc.passes.rules.logarithms import Log, added, known, logarithm, terms_of
 
 EXP, EXPM1, SIGMOID, SINH, COSH, TANH = (OPS[n] for n in ("exp", "expm1", "sigmoid", "sinh", "cosh", "tanh"))
 ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE = (OPS[n] for n in ("add", "subtract", "negative", "multiply", "divide"))
@@ -193,7 +193,7 @@ def _share(exponent: Node, logs: Sequence[Log]) -> Node:
     for k, own in enumerate(logs):
         left = combined(linear(exponent), linear(own.value))
         if set(left) <= {None}:  # the numerator is one of the terms, but for a factor
-            others = [Log(gap(t.value, exponent), opened=True) for j, t in enumerate(logs) if j != k]
+            others = [known(gap(t.value, exponent)) for j, t in enumerate(logs) if j != k]
             factor, total = math.exp(float(left.get(None, 0))), added(others)
             shift = float(left.get(None, 0))
             made = sigmoid(-(total + shift if shift else total))

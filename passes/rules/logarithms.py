@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from graphc.ir import Node, Op, make
 from graphc.ops.elementwise import (
@@ -26,7 +27,7 @@ from graphc.ops.elementwise import (
     softplus,
     tanh_slope,
 )  # fmt: skip
-from graphc.ops.registry import OPS
+from graphc.ops.registry import CONSTANT, OPS
 from graphc.ops.special.hyperbolic import log1mexp, log_cosh, sech
 from graphc.ops.spread import BROADCAST
 from graphc.passes.rewriting.match import hole, params
@@ -37,18 +38,25 @@ from graphc.passes.rules.stability import LN2
 EXP, EXPM1, SIGMOID, SINH, COSH, TANH = (OPS[n] for n in ("exp", "expm1", "sigmoid", "sinh", "cosh", "tanh"))
 ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE = (OPS[n] for n in ("add", "subtract", "negative", "multiply", "divide"))
 SQUARE, ROOT, POWER, RECIPROCAL = (OPS[n] for n in ("square", "sqrt", "power", "reciprocal"))
-DEEPEST = 6
+DEEPEST = 4
 x, y = hole("x"), hole("y")
 
 
 # -- logarithms ---------------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Log:
-    """The logarithm of an expression. positive: it is never negative, whatever its operands; opened: exponentials are gone from it."""
+    """The logarithm of an expression. positive: it is never negative, whatever its operands; opened: exponentials are gone from it.
 
-    value: Node
+    Nothing is built before somebody asks for the value: most expressions that are looked at are none.
+    """
+
+    build: Callable[[], Node]
     positive: bool = True
     opened: bool = True
+
+    @cached_property
+    def value(self) -> Node:
+        return self.build()
 
 
 POSITIVE: dict[Op, Callable[[Node], Node]] = {
@@ -66,38 +74,51 @@ SIGNED: dict[Op, Callable[[Node], Node]] = {
 }
 
 
+FACTORED = frozenset((MULTIPLY, DIVIDE, RECIPROCAL, SQUARE, ROOT, POWER))
+ROOTS = frozenset((*POSITIVE, ADD, MULTIPLY, DIVIDE))  # what a root or a fractional power is opened over
+
+
 def logarithm(x: Node, depth: int = 0) -> Log | None:
     """log(x), without the exponentials in x; None where x is not known to be positive and is no function of SIGNED either."""
     op = x.op
-    number = fraction(x)
-    if number is not None:
-        return Log(filled(math.log(number), x), opened=False) if number > 0 else None
+    if op in POSITIVE:
+        return Log(lambda: POSITIVE[op](x.inputs[0]))
+    if op in SIGNED:
+        return Log(lambda: SIGNED[op](x.inputs[0]), positive=False)
+    if op is CONSTANT or op is BROADCAST:
+        number = fraction(x)
+        if number is not None:
+            return Log(lambda: filled(math.log(number), x), opened=False) if number > 0 else None
+        inner = logarithm(x.inputs[0], depth + 1) if op is BROADCAST else None
+        return None if inner is None else Log(lambda: make(BROADCAST, (inner.value,), params(x)), inner.positive, inner.opened)
     if depth > DEEPEST:
         return None
-    if op is BROADCAST:
-        inner = logarithm(x.inputs[0], depth + 1)
-        return None if inner is None else Log(make(BROADCAST, (inner.value,), params(x)), inner.positive, inner.opened)
-    if op in POSITIVE:
-        return Log(POSITIVE[op](x.inputs[0]))
-    if op in SIGNED:
-        return Log(SIGNED[op](x.inputs[0]), positive=False)
     if op is ADD or op is SUBTRACT:
         return _log_of_sum(x, depth)
-    if op in (MULTIPLY, DIVIDE, RECIPROCAL, SQUARE, ROOT, POWER):
-        return _log_of_product(x, depth)
-    return None
+    return _log_of_product(x, depth) if op in FACTORED and _promises(x) else None
+
+
+def _promises(x: Node) -> bool:
+    """Whether there may be an exponential among the factors: a look at three levels."""
+    level = x.inputs
+    for _ in range(3):
+        if any([i.op in POSITIVE or i.op is ADD for i in level]):
+            return True
+        level = tuple([j for i in level if i.op in FACTORED for j in i.inputs])
+    return False
 
 
 def _log_of_sum(x: Node, depth: int) -> Log | None:
-    first, second = (logarithm(i, depth + 1) for i in x.inputs)
-    if first is None or second is None or not (first.positive and second.positive and (first.opened or second.opened)):
+    first = logarithm(x.inputs[0], depth + 1)
+    second = logarithm(x.inputs[1], depth + 1) if first is not None and first.positive else None
+    if first is None or second is None or not second.positive or not (first.opened or second.opened):
         return None
     if x.op is ADD:
-        return Log(_log_add(first, second))
+        return Log(lambda: _log_add(first, second))
     if not first.opened:  # c - exp(u): a constant next to 1 has a form of its own
         low = fraction(x.inputs[0])
-        return Log(log1mexp(second.value) if low == 1 else first.value + log1mexp(second.value - first.value), positive=False)
-    return Log(first.value + log1mexp(gap(second.value, first.value)), positive=False)
+        return Log(lambda: log1mexp(second.value) if low == 1 else first.value + log1mexp(second.value - first.value), positive=False)
+    return Log(lambda: first.value + log1mexp(gap(second.value, first.value)), positive=False)
 
 
 def _log_add(a: Log, b: Log) -> Node:
@@ -112,26 +133,39 @@ def _log_add(a: Log, b: Log) -> Node:
 
 def _log_of_product(x: Node, depth: int) -> Log | None:
     """The sum of the logarithms of the factors; those that are not known stay one product under one logarithm."""
-    found = product(x, frozenset({*POSITIVE, ADD, MULTIPLY, DIVIDE}))
+    found = product(x, ROOTS)
     if found.negative:
         return None
-    total: Node | None = None
+    known: list[tuple[Log, Fraction]] = []
     rest: dict[Node, Fraction] = {}
     for factor, p in found.powers.items():
         part = logarithm(factor, depth + 1) if factor is not x else None
         if part is None or not part.positive or not part.opened:
             rest[factor] = p
         else:
-            term = scaled(part.value, p)
-            total = term if total is None else total + term
-    if total is None:
-        return None
+            known.append((part, p))
     numbers = [(fraction(f), p) for f, p in rest.items()]
+    if not known:
+        return None
     if all(c is not None and c > 0 for c, _ in numbers):
         plus = math.fsum([float(p) * math.log(c) for c, p in numbers if c is not None])
-        return Log(total + plus if plus else total)
-    made = multiplied(rest)
-    return Log(total, True) if made is None else Log(total + log(made), False) if all(p.denominator == 1 for _, p in numbers) else None
+        return Log(lambda: _total(known) + plus if plus else _total(known))
+    if not all(p.denominator == 1 for _, p in numbers):
+        return None
+    return Log(lambda: _total(known) + log(_some(multiplied(rest))), positive=False)
+
+
+def _total(terms: Sequence[tuple[Log, Fraction]]) -> Node:
+    parts = [scaled(part.value, p) for part, p in terms]
+    made = parts[0]
+    for part in parts[1:]:
+        made = made + part
+    return made
+
+
+def _some(x: Node | None) -> Node:
+    assert x is not None
+    return x
 
 
 def log_of_exponentials(node: Node) -> Node | None:
@@ -180,10 +214,17 @@ def terms_of(x: Node) -> list[Log] | None:
 
 
 def added(logs: Sequence[Log]) -> Node:
+    """The logarithm of the sum."""
     total = logs[0]
     for t in logs[1:]:
-        total = Log(_log_add(total, t))
+        made = _log_add(total, t)
+        total = known(made)
     return total.value
+
+
+def known(value: Node) -> Log:
+    """The logarithm of something positive."""
+    return Log(lambda: value)
 
 
 # -- roots and powers ---------------------------------------------------------------------------------------------------------
