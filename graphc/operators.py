@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from graphc.dtypes import COMPLEX
 from graphc.errors import ArgumentError, fail
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Operators:
         self._no("use as an index", "gx.take(array, node) or symbolic_array[node] select by a symbolic index")
 
     def __complex__(self) -> complex:
-        self._no("complex()", "keep real and imaginary parts as two arrays")
+        self._no("complex()", COMPLEX)
 
     def __contains__(self, item: object) -> bool:
         self._no("`in`", "use gx.any(node == item) in the graph")
@@ -167,7 +168,7 @@ class Operators:
 
     @property
     def at(self) -> At:
-        """`x.at[index].set(value)`, `x.at[index].add(value)`: the array with that part replaced or increased."""
+        """`x.at[index].set(value)`, add, subtract, multiply, divide, power, min, max: the array with that part updated; get."""
         return _call("at", self)  # type: ignore[no-any-return]
 
     def astype(self, dtype: Any) -> Node:

@@ -11,15 +11,16 @@ import numpy as np
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
-    quantiles, running, searching, slicing, sliding, sorting, special, spread,
+    dynamic, lengths, positions, quantiles, replaced, running, searching, selecting, slicing, sliding, sorting, special, spread,
 )  # fmt: skip
+from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
-    quantiles, running, searching, sliding, sorting, spread,
+    arithmetic, at, compare, create, diagonals, dynamic, elementwise, indexing, joining, lengths, norms, positions, products,
+    quantiles, reductions, registry, replaced, running, searching, selecting, several, shape, slicing, sliding, sorting, spread, structured,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
@@ -29,6 +30,7 @@ FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape,
 _ELSEWHERE: dict[str, Callable[..., Any]] = {
     "amax": FUNCTIONS["max"], "amin": FUNCTIONS["min"], "around": FUNCTIONS["round"], "concat": joining.concatenate,
     "permute_dims": shape.transpose, "matrix_transpose": lambda x: shape.swapaxes(x, -1, -2), "copy": lambda a, order="K": a,
+    "where": selecting.where_or_nonzero,
 }  # fmt: skip
 
 
@@ -39,6 +41,7 @@ def _bind_numpy() -> None:
         if isinstance(theirs, np.ufunc) or hasattr(theirs, "__wrapped__"):  # __wrapped__: what an array-function dispatcher leaves
             NUMPY_FUNCTIONS[theirs] = function
     NUMPY_FUNCTIONS[np.linalg.norm] = FUNCTIONS["norm"]
+    NUMPY_FUNCTIONS.update({getattr(np, name): refuse for name, refuse in replaced.IN_PLACE.items()})
 
 
 _bind_numpy()

@@ -24,6 +24,7 @@ from graphc.ops.arithmetic import maximum, sqrt
 from graphc.ops.compare import isfinite, stop_gradient, where
 from graphc.ops.cumulate import arg_reduce, cumulate
 from graphc.ops.elementwise import exp, log, power
+from graphc.ops.masked import reduces
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import expand_dims, ravel
 from graphc.ops.spread import astype, broadcast, reduce
@@ -62,6 +63,7 @@ def _inexact(x: ArrayLike, axis: Axis, dtype: object, what: str) -> tuple[Node, 
 
 
 # -- sums and moments ---------------------------------------------------------------------------------------------
+@reduces
 def sum(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
     """The sum over `axis` (None: all). Integers narrower than 64 bits and bool add up in 64 bits. Raises ShapeError.
 
@@ -71,6 +73,7 @@ def sum(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool
     return _total(x, axis, dtype, keepdims, "sum")
 
 
+@reduces
 def prod(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
     """The product over `axis` (None: all), 1 for none; derivatives are right with any number of zeros. Raises ShapeError."""
     return _total(x, axis, dtype, keepdims, "prod")
@@ -82,18 +85,21 @@ def _total(x: ArrayLike, axis: Axis, dtype: object, keepdims: bool, combine: str
     return kept(reduce(astype(node, _accumulator(node.dtype) if dtype is None else dtype), axes, combine), axes, keepdims)
 
 
+@reduces
 def mean(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
     """sum(x) / n over `axis` (None: all), nan for n = 0. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "mean")
     return kept(reduce(node, axes, "sum") / _count(node, axes), axes, keepdims)
 
 
+@reduces
 def var(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
     """sum((x - mean(x))**2) / (n - ddof) over `axis` (None: all), in two passes. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "var")
     return kept(_variance(node, axes, ddof), axes, keepdims)
 
 
+@reduces
 def std(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
     """sqrt(var(x)), a norm: its derivatives where x is constant are 0. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "std")
@@ -116,11 +122,13 @@ def _root(square: Node, root: Callable[[Node], Node] = sqrt) -> Node:
 
 
 # -- extremes -----------------------------------------------------------------------------------------------------
+@reduces
 def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """The largest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too."""
     return _extreme(x, axis, keepdims, "max")
 
 
+@reduces
 def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """The smallest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too."""
     return _extreme(x, axis, keepdims, "min")
@@ -160,11 +168,13 @@ def _position(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
 
 
 # -- truth --------------------------------------------------------------------------------------------------------
+@reduces
 def any(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """True where some element over `axis` (None: all) is nonzero, False for none. Raises ShapeError."""
     return _truth(x, axis, keepdims, "any")
 
 
+@reduces
 def all(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """True where every element over `axis` (None: all) is nonzero, True for none. Raises ShapeError."""
     return _truth(x, axis, keepdims, "all")
@@ -180,6 +190,7 @@ def _nonzero(x: Node) -> Node:
     return x if x.dtype == bool_ else x != 0
 
 
+@reduces
 def count_nonzero(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """The int64 number of nonzero elements over `axis` (None: all). Raises ShapeError."""
     node = asarray(x)
@@ -197,6 +208,7 @@ def _shifted(x: ArrayLike, axis: Axis, what: str, finite: bool) -> tuple[Node, A
     return node, axes, stop_gradient(where(isfinite(m), m, 0.0) if finite else m)
 
 
+@reduces
 def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Node:
     """m + log(sum(exp(x - m))) over `axis` (None: all), m = max(x) held constant: no overflow. Raises ShapeError.
 
@@ -305,4 +317,4 @@ def _running(x: ArrayLike, axis: int | None, dtype: object, combine: str, what: 
 
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "log_softmax", "logsumexp", "max",
-           "mean", "min", "norm", "prod", "softmax", "std", "sum", "var"]  # fmt: skip
+           "mean", "min", "prod", "softmax", "std", "sum", "var"]  # fmt: skip

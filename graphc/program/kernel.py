@@ -46,9 +46,14 @@ def loop_index(position: int, kind: str = "i") -> Dim:
     return pool[position]
 
 
+# stores that update what is there -> how they combine it with the value
+UPDATES = {"add": "sum", "multiply": "prod", "min": "min", "max": "max"}
+SIGNS = {"add": "+=", "multiply": "*=", "min": "min=", "max": "max="}  # as they are shown
+
+
 @dataclass(frozen=True)
 class Store:
-    """Where a stage's value goes: an operand slot and one index per axis of it. mode: "set" | "add"."""
+    """Where a stage's value goes: an operand slot and one index per axis of it. mode: "set", or one of `UPDATES`."""
 
     slot: int
     at: tuple[Scalar, ...]
@@ -141,9 +146,9 @@ class Kernel:
 
     @cached_property
     def loaded(self) -> frozenset[int]:
-        """The operands whose elements it loads, adds to, or keeps where it writes to others."""
-        added = {store.slot for stage in self.stages for store in stage.stores if store.mode == "add"}
-        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added | self.updated)
+        """The operands whose elements it loads, updates, or keeps where it writes to others."""
+        read = {store.slot for stage in self.stages for store in stage.stores if store.mode in UPDATES}
+        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | read | self.updated)
 
     @cached_property
     def updated(self) -> frozenset[int]:

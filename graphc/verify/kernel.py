@@ -11,7 +11,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError
 from graphc.ops.registry import OPS
-from graphc.program import NEUTRAL_COMBINES, POSITIONS, RANKED, Axis, Kernel, Put, ScalarCode, Stage, Store, format_kernel
+from graphc.program import NEUTRAL_COMBINES, POSITIONS, RANKED, UPDATES, Axis, Kernel, Put, ScalarCode, Stage, Store, format_kernel
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 from graphc.verify.scalar_code import code_fault
@@ -204,7 +204,7 @@ def _place_fault(slot: int, at: Sequence[Scalar], bound: Mapping[Symbol, Size] |
 def _store(store: Store, stage: Stage, name: str, bound: dict[Symbol, Size], kernel: Kernel) -> None:
     if not 0 <= store.slot < len(kernel.operands):
         _broken(f"{name} stores to b{store.slot}, which is no operand", kernel)
-    if store.mode not in ("set", "add"):
+    if store.mode != "set" and store.mode not in UPDATES:
         _broken(f"{name} stores with the unknown mode {store.mode!r}", kernel)
     if kernel.operands[store.slot].dtype != stage.dtype:
         _broken(f"{name} stores {stage.dtype} to b{store.slot}, which holds {kernel.operands[store.slot].dtype}", kernel)

@@ -25,7 +25,6 @@ from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
-from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.bodies import asked, control, is_control, stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
@@ -118,7 +117,7 @@ class _Fuser:
                 base = node.inputs[k]
                 while base not in found and sees_through(node, k, base):
                     base = base.inputs[0]
-                if base.op.traits.leaf is None and base not in self.onward and not (node.op is SCATTER and base.ndim == 0):
+                if base.op.traits.leaf is None and base not in self.onward and not (node.op.traits.kernel == "scatter" and base.ndim == 0):
                     found.add(base)
         return found
 

@@ -333,6 +333,22 @@ def updated(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return x.at[where].add(part * 2) if c % 2 else x.at[where].set(part)
 
 
+@builder("update")
+def bounded(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    """Places multiplied, or bounded, by what lies at others; of ints and bools too, and out of range."""
+    x = pool.pick(a, "fiub" if c % 4 == 0 else "f", ndim=1)
+    if x is None:
+        return None
+    axis = c % x.ndim
+    to = _positions(pool, x, axis, b, c)
+    if to is None or x.ndim + to.ndim > 5:
+        return None
+    at, part = x.at[(*[slice(None)] * axis, to)], gx.take(x, to, axis=axis)
+    name = ("multiply", "min", "max")[(a + b) % 3] if x.dtype.kind != "f" or isinstance(to, Node) else ("min", "multiply")[b % 2]
+    part = gx.sin(part) if x.dtype.kind == "f" else part
+    return getattr(at, name)(part) if name != "multiply" or isinstance(to, np.ndarray) or x.dtype.kind != "f" else at.max(part)
+
+
 @builder("diagonal")
 def diagonals(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, ndim=2)
