@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, trigonometric
+from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, roots, trigonometric
 from graphc.codegen.mathlib.balanced import balanced
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
@@ -50,6 +50,7 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("softplus", 2.0, 2.0, logarithm.softplus),
     _row("log_sigmoid", 2.0, 2.0, logarithm.log_sigmoid),
     _row("logaddexp", 1.5, 1.5, logarithm.logaddexp, arity=2),
+    _row("logaddexp2", 1.8, 1.5, logarithm.logaddexp2, arity=2),
     _row("asinh", 0.51, 1.6, logarithm.asinh),
     _row("acosh", 0.51, 2.2, logarithm.acosh),
     _row("atanh", 0.51, 1.8, logarithm.atanh),
@@ -64,6 +65,8 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("erf_slope", 2.8, 2.3, error.erf_slope),
     _row("erfc", 0.7, 4.0, error.erfc),
     _row("pow", 0.51, 0.65, power.pow, arity=2),
+    _row("cbrt", 0.51, 0.51, roots.cbrt),
+    _row("hypot", 0.51, 0.51, roots.hypot, arity=2),
     _row("fmod", 0.0, 0.0, power.fmod, arity=2),
 )}  # fmt: skip
 

@@ -10,24 +10,24 @@ import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
-    slicing, spread,
+    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
+    indexing, joining, keys, ldexp, polynomials, products, reductions, registry, several, shape, sinc, slicing, spread, statistics, ufuncs,
+    vectors,
 )  # fmt: skip
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, products, reductions, registry, several, shape, slicing,
-    spread,
+    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
+    indexing, joining, ldexp, polynomials, products, reductions, registry, several, shape, sinc, slicing, spread, statistics, ufuncs,
+    vectors,
 )  # fmt: skip
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
 FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape, "size": shape.size}
 
 # what NumPy calls differently, or keeps in a namespace
 _ELSEWHERE: dict[str, Callable[..., Any]] = {
-    "amax": FUNCTIONS["max"], "amin": FUNCTIONS["min"], "around": FUNCTIONS["round"], "concat": joining.concatenate,
-    "permute_dims": shape.transpose, "matrix_transpose": lambda x: shape.swapaxes(x, -1, -2), "copy": lambda a, order="K": a,
 }  # fmt: skip
 
 
