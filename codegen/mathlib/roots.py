@@ -1,4 +1,4 @@
-"""cbrt and hypot, to little more than half an ulp: each ends with a correction by its own residual, so that exact results come out exact."""
+"""cbrt and hypot, to little more than half an ulp: a last step corrects each by its own residual, so that exact results are exact."""
 
 from __future__ import annotations
 

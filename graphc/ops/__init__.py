@@ -3,16 +3,13 @@
 # ruff: noqa: I001 - several names a line
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
-    indexing, joining, keys, ldexp, polynomials, products, reductions, registry, several, shape, sinc, slicing, spread, statistics, ufuncs,
-    vectors,
+    indexing, joining, keys, ldexp, polynomials, products, reductions, registry, several, shape, sinc, slicing, special, spread, statistics,
+    ufuncs, vectors,
 )  # fmt: skip
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
@@ -20,20 +17,17 @@ from graphc.ops.rows import PUBLIC
 # every module's public names are what users find in `graphc`
 MODULES = (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
-    indexing, joining, ldexp, polynomials, products, reductions, registry, several, shape, sinc, slicing, spread, statistics, ufuncs,
-    vectors,
+    indexing, joining, ldexp, polynomials, products, reductions, registry, several, shape, sinc, slicing, spread, statistics,
+    ufuncs, vectors,
 )  # fmt: skip
+assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
-FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape, "size": shape.size}
-
-# what NumPy calls differently, or keeps in a namespace
-_ELSEWHERE: dict[str, Callable[..., Any]] = {
-}  # fmt: skip
+FUNCTIONS["getitem"] = keys.getitem
 
 
 def _bind_numpy() -> None:
     """`np.f(node)` is our f for every function that NumPy has under the same name: ufuncs, and functions that dispatch on arrays."""
-    for name, function in (FUNCTIONS | _ELSEWHERE).items():
+    for name, function in FUNCTIONS.items():
         theirs = getattr(np, name, None)
         if isinstance(theirs, np.ufunc) or hasattr(theirs, "__wrapped__"):  # __wrapped__: what an array-function dispatcher leaves
             NUMPY_FUNCTIONS[theirs] = function

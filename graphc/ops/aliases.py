@@ -1,6 +1,6 @@
 """Other names of functions: those that NumPy and the array API have for one function, and the namespace's numbers and dtypes.
 
-    gx.acos is gx.arccos      gx.absolute is gx.abs      gx.pi      gx.float32      gx.newaxis
+gx.acos is gx.arccos      gx.absolute is gx.abs      gx.pi      gx.float32      gx.newaxis
 """
 # `bool` is NumPy's name of a dtype
 

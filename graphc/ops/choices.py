@@ -27,7 +27,9 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
     """
     conditions, choices = [asarray(c) for c in condlist], list(choicelist)
     if len(conditions) != len(choices) or not conditions:
-        fail(ArgumentError, f"select: {len(conditions)} conditions and {len(choices)} choices; as many of each are needed, and one at least")
+        fail(
+            ArgumentError, f"select: {len(conditions)} conditions and {len(choices)} choices; as many of each are needed, and one at least"
+        )
     for c in conditions:
         if c.dtype != bool_:
             fail(DTypeError, "select: a condition must be bool", c, hint="compare: c != 0")
@@ -41,8 +43,8 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
 def piecewise(x: ArrayLike, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Node:
     """funclist[i](x, *args, **kw) where condlist[i] is true, of several the last; else the one function more, or 0. In the dtype of x.
 
-    A number stands for itself. Every function is called once, with the whole x, and counts only where its condition holds: its value and its
-    derivative have no influence elsewhere, nan included. Raises ArgumentError, ShapeError.
+    A number stands for itself. Every function is called once, with the whole x, and counts only where its condition holds: its value and
+    its derivative have no influence elsewhere, nan included. Raises ArgumentError, ShapeError.
     """
     node, functions = asarray(x), list(funclist)
     conditions = [astype(asarray(c), bool_) for c in _conditions(condlist, node)]

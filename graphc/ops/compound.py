@@ -55,7 +55,7 @@ def degrees(x: ArrayLike) -> Node:
 
 
 def angle(z: ArrayLike, deg: bool = False) -> Node:
-    """The angle of a real number in the complex plane: 0, or pi (180 in degrees) where the sign bit is set; nan for nan. Its derivative is 0."""
+    """The angle of a real number: 0, or pi (180 in degrees) where the sign bit is set; nan for nan. Its derivative is 0."""
     node = _floats(z)
     return where(signbit(node), 180.0 if deg else math.pi, zeros_as(node) * sign(node))
 
@@ -116,7 +116,7 @@ def float_power(x1: ArrayLike, x2: ArrayLike) -> Node:
 
 
 def spacing(x: ArrayLike) -> Node:
-    """The distance from x to the next float away from 0, with the sign of x (positive for both zeros); nan at infinity. Its derivative is 0."""
+    """From x to the next float away from 0, with the sign of x (both zeros: positive); nan at infinity. Its derivative is 0."""
     node = _floats(x)
     return nextafter(node, where(node < 0, -math.inf, math.inf)) - node
 
@@ -185,9 +185,7 @@ def isneginf(x: ArrayLike) -> Node:
     return node == -math.inf if is_float(node.dtype) else isinf(node)
 
 
-def nan_to_num(
-    x: ArrayLike, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
-) -> Node:
+def nan_to_num(x: ArrayLike, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Node:
     """x with nan replaced by `nan`, inf by `posinf`, -inf by `neginf` (None: the largest and the lowest number of the dtype).
 
     The derivative is 0 where something was replaced. Integers stay. `copy` has no meaning here.
@@ -242,10 +240,12 @@ def array_equiv(a1: ArrayLike, a2: ArrayLike) -> Node:
 
 def _equal(x: Node, y: Node, equal_nan: bool) -> Node:
     same = x == y
-    return same | (isnan(x) & isnan(y)) if equal_nan else same  # type: ignore[return-value]
+    return same | (isnan(x) & isnan(y)) if equal_nan else same
 
 
-def isin(element: ArrayLike, test_elements: ArrayLike, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None) -> Node:
+def isin(
+    element: ArrayLike, test_elements: ArrayLike, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None
+) -> Node:
     """True where an element equals some test element; with `invert` where it equals none. Of the shape of `element`.
 
     Compares each with each, which is never stored. `assume_unique` and `kind` choose NumPy's method and have no meaning here.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.rows import weak_dtype
 from graphc.ops.shape import at_most, in_dtype, ravel, reshape
 from graphc.ops.spread import astype, broadcast_to
-from graphc.types import normal_axes, normal_axis, whole_number
+from graphc.types import normal_axes, normal_axis, same_size, whole_number
 
 
 def part(x: Node, axis: int, start: int | None, stop: int | None) -> Node:
@@ -50,7 +50,7 @@ def diff(a: ArrayLike, n: int = 1, axis: int = -1, prepend: ArrayLike | None = N
     node = concatenate([p for p in pieces if p is not None], place) if prepend is not None or append is not None else node
     for _ in range(times):
         after, before = part(node, place, 1, None), part(node, place, None, -1)
-        node = after != before if node.dtype == bool_ else after - before  # type: ignore[assignment]
+        node = after != before if node.dtype == bool_ else after - before
     return node
 
 
@@ -71,9 +71,7 @@ def ediff1d(ary: ArrayLike, to_end: ArrayLike | None = None, to_begin: ArrayLike
 
 
 # -- gradient -------------------------------------------------------------------------------------------------------------
-def gradient(
-    f: ArrayLike, *varargs: ArrayLike, axis: int | Sequence[int] | None = None, edge_order: int = 1
-) -> Node | tuple[Node, ...]:
+def gradient(f: ArrayLike, *varargs: ArrayLike, axis: int | Sequence[int] | None = None, edge_order: int = 1) -> Node | tuple[Node, ...]:
     """The derivative of samples f along each axis, to second order inside, to order `edge_order` (1 or 2) at the two ends.
 
     varargs: nothing (distances of 1), one distance for all axes, or for each axis a distance or the coordinates, 1-d, of its samples.
@@ -101,27 +99,36 @@ def _slope(f: Node, axis: int, spacing: ArrayLike, edge: int) -> Node:
     n = f.shape[axis]
     if not at_most(edge + 1, n):
         fail(ShapeError, f"gradient: axis {axis} has size {n}, and needs {edge + 1} samples for edge_order={edge}", f)
-    h = spacing if isinstance(spacing, (int, float)) else asarray(spacing)
-    if isinstance(h, Node) and h.ndim > 1:
+    h = in_dtype(spacing, f.dtype)
+    if h.ndim > 1:
         fail(ShapeError, "gradient: a spacing is a number or the 1-d coordinates", h)
-    even = not isinstance(h, Node) or h.ndim == 0
-    steps = None
-    if isinstance(h, Node) and h.ndim:
-        if h.shape[0] != n and not (at_most(h.shape[0], n) and at_most(n, h.shape[0])):
-            fail(ShapeError, f"gradient: {h.shape[0]} coordinates for {n} samples of axis {axis}", h, f)
-        d = diff(in_dtype(h, f.dtype) if is_float(h.dtype) else astype(h, f.dtype))
-        steps = reshape(d, tuple([d.shape[0] if k == axis else 1 for k in range(f.ndim)]))
-    take = lambda start, stop: part(f, axis, start, stop)
-    near = lambda start, stop: h if steps is None else part(steps, axis, start, stop)
-    inside = (take(2, None) - take(None, -2)) / (2.0 * h) if even else _uneven(f, axis, near(None, -1), near(1, None))
-    if edge == 1:
-        first, last = (take(1, 2) - take(0, 1)) / near(0, 1), (take(-1, None) - take(-2, -1)) / near(-1, None)
+    steps = _distances(f, axis, h) if h.ndim else None
+    if steps is None:
+        inside = (part(f, axis, 2, None) - part(f, axis, None, -2)) / (2.0 * h)
     else:
-        a, b, c = _edge(near(0, 1), near(1, 2))
-        first = -(a * take(0, 1)) + b * take(1, 2) - c * take(2, 3)
-        a, b, c = _edge(near(-1, None), near(-2, -1))
-        last = a * take(-1, None) - b * take(-2, -1) + c * take(-3, -2)
-    return concatenate([astype(v, f.dtype) for v in (first, inside, last)], axis)
+        inside = _uneven(f, axis, part(steps, axis, None, -1), part(steps, axis, 1, None))
+    first, last = _ends(f, axis, lambda start, stop: h if steps is None else part(steps, axis, start, stop), edge)
+    return concatenate([first, inside, last], axis)
+
+
+def _distances(f: Node, axis: int, coordinates: Node) -> Node:
+    """The differences of the coordinates along the axis of f."""
+    n, m = f.shape[axis], coordinates.shape[0]
+    if not same_size(n, m):
+        fail(ShapeError, f"gradient: {m} coordinates for {n} samples of axis {axis}", coordinates, f)
+    d = diff(coordinates)
+    return reshape(d, tuple([d.shape[0] if k == axis else 1 for k in range(f.ndim)]))
+
+
+def _ends(f: Node, axis: int, near: Callable[[int, int | None], Node], edge: int) -> tuple[Node, Node]:
+    """The derivatives at the first and the last sample, `near` giving distances."""
+    first, second, last, before = part(f, axis, 0, 1), part(f, axis, 1, 2), part(f, axis, -1, None), part(f, axis, -2, -1)
+    if edge == 1:
+        return (second - first) / near(0, 1), (last - before) / near(-1, None)
+    a, b, c = _edge(near(0, 1), near(1, 2))
+    begin = -(a * first) + b * second - c * part(f, axis, 2, 3)
+    a, b, c = _edge(near(-1, None), near(-2, -1))
+    return begin, a * last - b * before + c * part(f, axis, -3, -2)
 
 
 def _uneven(f: Node, axis: int, h: Node, k: Node) -> Node:
@@ -129,9 +136,8 @@ def _uneven(f: Node, axis: int, h: Node, k: Node) -> Node:
     return -(k / (h * (h + k))) * before + (k - h) / (h * k) * at + h / (k * (h + k)) * after
 
 
-def _edge(h: ArrayLike, k: ArrayLike) -> tuple[Node, Node, Node]:
+def _edge(h: Node, k: Node) -> tuple[Node, Node, Node]:
     """The weights at an end, and of its two neighbours at the distances h and h + k."""
-    h, k = asarray(h), asarray(k)
     return (2.0 * h + k) / (h * (h + k)), (h + k) / (h * k), h / (k * (h + k))
 
 
@@ -153,7 +159,7 @@ def trapezoid(y: ArrayLike, x: ArrayLike | None = None, dx: ArrayLike = 1.0, axi
             d = reshape(steps, tuple([steps.shape[0] if k == place else 1 for k in range(node.ndim)]))
         else:
             d = diff(at, axis=axis)
-    return total(d * (part(node, place, 1, None) + part(node, place, None, -1)) / 2.0, place)  # type: ignore[operator]
+    return total(d * (part(node, place, 1, None) + part(node, place, None, -1)) / 2.0, place)
 
 
 # -- unwrap -----------------------------------------------------------------------------------------------------------------

@@ -6,14 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.dtypes import float64, int64
-from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
-from graphc.operators import FUNCTIONS
 from graphc.ops.arithmetic import abs as size_of
 from graphc.ops.arithmetic import sign
 from graphc.ops.compare import where
@@ -21,7 +17,7 @@ from graphc.ops.create import full, iota, linspace, zeros, zeros_like
 from graphc.ops.elementwise import cos, log10, power
 from graphc.ops.joining import stack
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.ops.shape import in_dtype, known_shape, moveaxis, reshape
+from graphc.ops.shape import known_shape, moveaxis
 from graphc.ops.spread import astype
 from graphc.types import Shape
 from graphc.types import broadcast_shapes as common_shape
@@ -94,17 +90,17 @@ def broadcast_shapes(*shapes: object) -> Shape:
 
 
 # -- windows --------------------------------------------------------------------------------------------------------------
-def _steps(M: object, what: str) -> tuple[Node, Size]:  # noqa: N803
+def _steps(M: object, what: str) -> tuple[Node, Size]:
     """1 - M, 3 - M, .., M - 1, and M, which may be symbolic."""
-    if isinstance(M, float) and M == int(M):
-        M = int(M)  # noqa: N806
+    if isinstance(M, float) and int(M) == M:
+        M = int(M)
     (count,) = known_shape(M, what)
     if isinstance(count, int) and count < 1:
         return zeros((0,)), count
     return iota((count,), 0, float64) * 2.0 + asarray(1 - count, float64), count
 
 
-def _cosines(M: object, weights: Sequence[float], what: str) -> Node:  # noqa: N803
+def _cosines(M: object, weights: Sequence[float], what: str) -> Node:
     """The sum of weights[k] cos(pi k n / (M - 1)); ones for M = 1."""
     n, count = _steps(M, what)
     turns = n * (math.pi / asarray(dims.maximum(count - 1, 1), float64))
@@ -114,22 +110,22 @@ def _cosines(M: object, weights: Sequence[float], what: str) -> Node:  # noqa: N
     return where(count == 1, 1.0, result) if isinstance(count, Dim) else full((1,), 1.0) if count == 1 else result
 
 
-def hanning(M: object) -> Node:  # noqa: N803 - NumPy's name
+def hanning(M: object) -> Node:
     """0.5 + 0.5 cos(pi n / (M - 1)) for n = 1 - M, 3 - M, .., M - 1: the Hann window of M points, which may be symbolic."""
     return _cosines(M, (0.5, 0.5), "hanning")
 
 
-def hamming(M: object) -> Node:  # noqa: N803
+def hamming(M: object) -> Node:
     """0.54 + 0.46 cos(pi n / (M - 1)): the Hamming window of M points, see `hanning`."""
     return _cosines(M, (0.54, 0.46), "hamming")
 
 
-def blackman(M: object) -> Node:  # noqa: N803
+def blackman(M: object) -> Node:
     """0.42 + 0.5 cos(pi n / (M - 1)) + 0.08 cos(2 pi n / (M - 1)): the Blackman window of M points, see `hanning`."""
     return _cosines(M, (0.42, 0.5, 0.08), "blackman")
 
 
-def bartlett(M: object) -> Node:  # noqa: N803
+def bartlett(M: object) -> Node:
     """1 - |n| / (M - 1): the triangle of M points, see `hanning`."""
     n, count = _steps(M, "bartlett")
     below = size_of(n) / asarray(dims.maximum(count - 1, 1), float64)
@@ -137,5 +133,6 @@ def bartlett(M: object) -> Node:  # noqa: N803
 
 
 __all__ = [
-    "bartlett", "blackman", "broadcast_shapes", "empty", "empty_like", "fromfunction", "geomspace", "hamming", "hanning", "indices", "logspace",
+    "bartlett", "blackman", "broadcast_shapes", "empty", "empty_like", "fromfunction", "geomspace", "hamming", "hanning", "indices",
+    "logspace",
 ]  # fmt: skip

@@ -23,7 +23,13 @@ def _numbers(x: Node, mask: ArrayLike) -> ArrayLike:
 
 
 def nansum(
-    x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
+    x: ArrayLike,
+    axis: Axis = None,
+    dtype: object = None,
+    *,
+    keepdims: bool = False,
+    initial: ArrayLike | None = None,
+    where: ArrayLike = True,
 ) -> Node:
     """The sum over `axis` (None: all) of what is not nan, 0 for nothing; the derivative by a nan is 0. See `sum`. Raises ShapeError."""
     node = asarray(x)
@@ -31,7 +37,13 @@ def nansum(
 
 
 def nanprod(
-    x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
+    x: ArrayLike,
+    axis: Axis = None,
+    dtype: object = None,
+    *,
+    keepdims: bool = False,
+    initial: ArrayLike | None = None,
+    where: ArrayLike = True,
 ) -> Node:
     """The product over `axis` (None: all) of what is not nan, 1 for nothing. See `prod`. Raises ShapeError."""
     node = asarray(x)
@@ -47,7 +59,7 @@ def nanmean(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: 
 def nanvar(
     x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True
 ) -> Node:
-    """The variance over `axis` (None: all) of the n elements that are not nan, divided by n - ddof; nan where n <= ddof. Raises ShapeError."""
+    """The variance over `axis` (None: all) of the n elements that are not nan, by n - ddof; nan where n <= ddof. Raises ShapeError."""
     node = asarray(x)
     result = reductions.var(node, axis, dtype, ddof=ddof, keepdims=keepdims, where=_numbers(node, where))
     return _enough(node, result, axis, ddof, keepdims, where)
@@ -73,9 +85,7 @@ def _counted(x: Node, mask: ArrayLike) -> Node:
     return broadcast_to(astype(asarray(chosen), bool_), x.shape)
 
 
-def nanmax(
-    x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
-) -> Node:
+def nanmax(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
     """The largest element over `axis` (None: all) that is not nan, nan where all are; ties share the derivative. See `max`.
 
     Raises ShapeError, for an empty axis too.
@@ -83,9 +93,7 @@ def nanmax(
     return _extreme(x, axis, keepdims, initial, where, "max")
 
 
-def nanmin(
-    x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
-) -> Node:
+def nanmin(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
     """The smallest element over `axis` (None: all) that is not nan, nan where all are; ties share the derivative. See `min`.
 
     Raises ShapeError, for an empty axis too.
@@ -93,9 +101,7 @@ def nanmin(
     return _extreme(x, axis, keepdims, initial, where, "min")
 
 
-def _extreme(
-    x: ArrayLike, axis: Axis, keepdims: bool, initial: ArrayLike | None, mask: ArrayLike, combine: Literal["max", "min"]
-) -> Node:
+def _extreme(x: ArrayLike, axis: Axis, keepdims: bool, initial: ArrayLike | None, mask: ArrayLike, combine: Literal["max", "min"]) -> Node:
     node = asarray(x)
     of = reductions.max if combine == "max" else reductions.min
     if not is_float(node.dtype) or initial is not None or mask is not True:

@@ -9,7 +9,7 @@ import numpy as np
 from graphc import scalars
 from graphc.dtypes import float64, int32, int64, is_float, is_integer, to_float
 from graphc.errors import DTypeError, ShapeError, fail
-from graphc.ir import Node, make
+from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm
 from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.ops.rows import PUBLIC, fit
@@ -37,10 +37,11 @@ def _emit(s: ModuleType, x: Scalar, n: Scalar) -> Scalar:
         x = s.select(low, x * 2.0**-down, s.select(high, x * 2.0**bias, x))
         n = s.select(low, n + down, s.select(high, n - bias, n))
     n = s.select(n < -(bias - 1), n.like(-(bias - 1)), s.select(n > bias, n.like(bias), n))
-    return x * s.shift_left(n + bias, bits).bitcast(x.dtype)
+    power: Scalar = s.shift_left(n + bias, bits)
+    return x * power.bitcast(x.dtype)
 
 
-LDEXP = structural(
+LDEXP: Op = structural(
     "ldexp", 2, "x * 2**n, rounded once, for a float x and an int64 n.", type_rule=_ldexp_type, elementwise=True, linear_in=(0,),
     ref=lambda x, n: np.ldexp(x, np.clip(n, -5000, 5000).astype(int32)), vjp=lambda g, out, x, n: (make(LDEXP, (g, n)), None),
     loop=lambda node: LoopForm(lambda read, at, r: _emit(scalars, read(0, at), read(1, at))), traits=Traits(keeps_zeros=True),

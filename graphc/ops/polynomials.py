@@ -14,7 +14,6 @@ from graphc.operators import FUNCTIONS
 from graphc.ops.elementwise import power
 from graphc.ops.joining import concatenate, stack
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.ops.rows import weak_dtype
 from graphc.ops.shape import in_dtype, known_shape, reshape
 from graphc.ops.slicing import pad
 from graphc.ops.spread import astype, broadcast_to
@@ -47,7 +46,7 @@ def polyval(p: ArrayLike, x: ArrayLike) -> Node:
     node = asarray(x)
     value = broadcast_to(asarray(0, node.dtype), node.shape)
     for c in p if isinstance(p, (list, tuple)) else _coefficients(p, "polyval"):
-        value = value * node + c  # type: ignore[operator]
+        value = value * node + c
     return value
 
 
@@ -156,7 +155,7 @@ def poly(seq_of_zeros: ArrayLike) -> Node:
     return result
 
 
-def vander(x: ArrayLike, N: object = None, increasing: bool = False) -> Node:  # noqa: N803 - NumPy's name
+def vander(x: ArrayLike, N: object = None, increasing: bool = False) -> Node:
     """The matrix of powers x[i]**(N - 1 - j), or x[i]**j where `increasing`, of shape (len(x), N); N None: len(x).
 
     Dtypes as in NumPy: float64, int64 for integers. Raises ShapeError.
@@ -167,7 +166,9 @@ def vander(x: ArrayLike, N: object = None, increasing: bool = False) -> Node:  #
     columns = node.shape[0] if N is None else known_shape(N, "vander")[0]
     node = astype(node, promote(node.dtype, int64))
     if isinstance(columns, int) and columns <= 32:
-        powers = [broadcast_to(asarray(1, node.dtype), node.shape) if k == 0 else node if k == 1 else power(node, k) for k in range(columns)]
+        powers = [
+            broadcast_to(asarray(1, node.dtype), node.shape) if k == 0 else node if k == 1 else power(node, k) for k in range(columns)
+        ]
         if not powers:
             return broadcast_to(asarray(0, node.dtype), (node.shape[0], 0))
         return stack(powers if increasing else powers[::-1], axis=1)

@@ -66,7 +66,13 @@ def _inexact(x: ArrayLike, axis: Axis, dtype: object, what: str) -> tuple[Node, 
 
 # -- sums and moments ---------------------------------------------------------------------------------------------
 def sum(
-    x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
+    x: ArrayLike,
+    axis: Axis = None,
+    dtype: object = None,
+    *,
+    keepdims: bool = False,
+    initial: ArrayLike | None = None,
+    where: ArrayLike = True,
 ) -> Node:
     """initial + the sum over `axis` (None: all) of the elements where `where` is true. Integers narrower than 64 bits and bool add up in
     64 bits. Raises ShapeError.
@@ -78,7 +84,13 @@ def sum(
 
 
 def prod(
-    x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
+    x: ArrayLike,
+    axis: Axis = None,
+    dtype: object = None,
+    *,
+    keepdims: bool = False,
+    initial: ArrayLike | None = None,
+    where: ArrayLike = True,
 ) -> Node:
     """initial times the product over `axis` (None: all) of the elements where `where` is true, 1 for none. Raises ShapeError.
 
@@ -113,9 +125,7 @@ def _mean(node: Node, axes: Axes, where: ArrayLike) -> Node:
     return reduce(_only(node, where, 0), axes, "sum") / _number(node, axes, where)
 
 
-def var(
-    x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True
-) -> Node:
+def var(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True) -> Node:
     """sum((x - mean(x))**2) / (n - ddof) over the n elements of `axis` (None: all) where `where` is true, in two passes.
 
     Integers and bool give float64. Raises ShapeError.
@@ -124,9 +134,7 @@ def var(
     return kept(_variance(node, axes, ddof, where), axes, keepdims)
 
 
-def std(
-    x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True
-) -> Node:
+def std(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True) -> Node:
     """sqrt(var(x)), a norm: its derivatives where x is constant are 0. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "std")
     return kept(_root(_variance(node, axes, ddof, where)), axes, keepdims)
@@ -162,9 +170,7 @@ def _root(square: Node, root: Callable[[Node], Node] = sqrt) -> Node:
 
 
 # -- extremes -----------------------------------------------------------------------------------------------------
-def max(
-    x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
-) -> Node:
+def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
     """The largest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too.
 
     With `initial` it is at least that, and that of nothing; only then can `where` say which elements count.
@@ -172,9 +178,7 @@ def max(
     return _extreme(x, axis, keepdims, initial, where, "max")
 
 
-def min(
-    x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
-) -> Node:
+def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
     """The smallest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too.
 
     With `initial` it is at most that, and that of nothing; only then can `where` say which elements count.
@@ -185,9 +189,7 @@ def min(
 amax, amin = max, min
 
 
-def _extreme(
-    x: ArrayLike, axis: Axis, keepdims: bool, initial: ArrayLike | None, where: ArrayLike, combine: Literal["max", "min"]
-) -> Node:
+def _extreme(x: ArrayLike, axis: Axis, keepdims: bool, initial: ArrayLike | None, where: ArrayLike, combine: Literal["max", "min"]) -> Node:
     node = asarray(x)
     if initial is None:
         if where is not True:

@@ -17,7 +17,7 @@ import numpy as np
 from graphc import scalars
 from graphc.dtypes import float64, is_float
 from graphc.errors import DTypeError, fail
-from graphc.ir import Node, make
+from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm
 from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.ops.spread import astype
@@ -86,7 +86,7 @@ def _sinc_type(x: TensorType, order: int) -> TensorType:
     return x
 
 
-SINC = structural(
+SINC: Op = structural(
     "sinc", 1, "The derivative of sin(pi x) / (pi x) of order `order`; order 0 is the function.", params=("order",), type_rule=_sinc_type,
     ref=_sinc_ref, vjp=lambda g, out, x, order: (g * make(SINC, (x,), (order + 1,)),), elementwise=True, costly=True,
     loop=lambda node: LoopForm(lambda read, at, r: _emit(scalars, read(0, at), node.params[0])),

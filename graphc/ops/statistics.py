@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from graphc import dims
@@ -11,7 +10,6 @@ from graphc.dtypes import as_dtype, float64, is_float, promote
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import clip, maximum, sqrt
-
 from graphc.ops.diagonals import diag
 from graphc.ops.joining import concatenate
 from graphc.ops.products import matmul
@@ -40,7 +38,7 @@ def average(
     dtype = promote(node.dtype, w.dtype, *([] if is_float(node.dtype) else [float64]))
     w = astype(w, dtype)
     scale = sum(w, axes, keepdims=keepdims)
-    result = sum(astype(node, dtype) * w, axes, keepdims=keepdims) / scale  # type: ignore[assignment]
+    result = sum(astype(node, dtype) * w, axes, keepdims=keepdims) / scale
     return (result, scale) if returned else result
 
 
@@ -89,7 +87,7 @@ def cov(
     w, n = _frequencies(x, fweights, aweights, less)
     total: Node | Size = x.shape[1] if w is None else sum(w)
     centred = x - expand_dims(sum(x if w is None else x * w, 1) / total, 1)
-    result = matmul(centred, (centred if w is None else centred * w).T) * (1.0 / _positive(n))
+    result = matmul(centred, (centred if w is None else centred * w).T) * (1.0 / _positive(n, x.dtype))
     return reshape(result, ()) if x.shape[0] == 1 else result
 
 
@@ -101,8 +99,8 @@ def _variables(v: Node, rowvar: bool, dtype: np.dtype, second: int) -> Node:
     return astype(wide.T if turned else wide, dtype)
 
 
-def _positive(n: Node | Size) -> Node | Size:
-    return dims.maximum(n, 0) if isinstance(n, (int, Dim)) else maximum(n, 0.0)
+def _positive(n: Node | Size, dtype: np.dtype) -> Node:
+    return asarray(dims.maximum(n, 0), dtype) if isinstance(n, (int, Dim)) else maximum(n, 0.0)
 
 
 def _frequencies(x: Node, fweights: ArrayLike | None, aweights: ArrayLike | None, less: int) -> tuple[Node | None, Node | Size]:

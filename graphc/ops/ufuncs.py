@@ -1,4 +1,4 @@
-"""The rest of NumPy's ufuncs that are rows: cube root, hypotenuse, truncated remainder, signs and neighbours of floats, divisors of integers.
+"""The rest of NumPy's ufuncs that are rows: roots, the truncated remainder, signs and neighbours of floats, divisors of integers.
 
 Each derivative is finite wherever its function's is: all those of hypot at the origin are 0; that of cbrt at 0 is infinite.
 """
@@ -6,12 +6,13 @@ Each derivative is finite wherever its function's is: all those of hypot at the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from graphc.dtypes import bool_, float32, float64, int32, int64, uint8
+from graphc.dtypes import bool_, float64, int32, int64, uint8
 from graphc.ir import Node
 from graphc.ops.arithmetic import abs as size_of
 from graphc.ops.arithmetic import round as nearest
@@ -32,11 +33,11 @@ def _emit_cbrt_slope(s: ModuleType, x: Scalar) -> Scalar:
     return 1.0 / (root * root * 3.0)  # type: ignore[no-any-return]
 
 
-cbrt = elementwise(
-    "cbrt", 1, "The cube root, with the sign of x; exact for cubes. Its derivative at 0 is inf.", ref=np.cbrt, emit=lambda s, x: s.math("cbrt", x),
-    vjp=lambda g, out, x: (g * cbrt_slope(x),), costly=True, domain=(0.2, 4.0),
+cbrt: Callable[..., Node] = elementwise(
+    "cbrt", 1, "The cube root, with the sign of x; exact for cubes. Its derivative at 0 is inf.", ref=np.cbrt,
+    vjp=lambda g, out, x: (g * cbrt_slope(x),), emit=lambda s, x: s.math("cbrt", x), costly=True, domain=(0.2, 4.0),
 )  # fmt: skip
-cbrt_slope = elementwise(
+cbrt_slope: Callable[..., Node] = elementwise(
     "cbrt_slope", 1, "The derivative of cbrt, 1 / (3 cbrt(x)**2).", ref=lambda x: 1 / (3 * np.square(np.cbrt(x))), emit=_emit_cbrt_slope,
     vjp=lambda g, out, x: (g * (out / x * (-2 / 3)),), costly=True, domain=(0.2, 4.0),
 )  # fmt: skip
@@ -77,12 +78,12 @@ def _hypot_slope_vjp(g: Node, out: Node, x: Node, y: Node) -> tuple[Node, Node]:
     return g * (s * turn), -(g * (out * turn))
 
 
-hypot = elementwise(
-    "hypot", 2, "sqrt(x**2 + y**2), which does not overflow on the way; inf where x or y is, even beside nan. At (0, 0) its derivatives are 0.",
+hypot: Callable[..., Node] = elementwise(
+    "hypot", 2, "sqrt(x**2 + y**2), which does not overflow on the way; inf where x or y is, even beside nan. Its derivatives at 0 are 0.",
     ref=np.hypot, vjp=lambda g, out, x, y: (g * hypot_slope(x, y), g * hypot_slope(y, x)), emit=lambda s, x, y: s.math("hypot", x, y),
     commutative=True, costly=True, domain=_APART,
 )  # fmt: skip
-hypot_slope = elementwise(
+hypot_slope: Callable[..., Node] = elementwise(
     "hypot_slope", 2, "The derivative of hypot(x, y) by x, x / hypot(x, y); 0 at (0, 0).", ref=_hypot_slope_ref, vjp=_hypot_slope_vjp,
     emit=_emit_hypot_slope, costly=True, instruction=True, domain=_APART,
 )  # fmt: skip
@@ -106,7 +107,7 @@ def _emit_fmod(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
     if x.dtype.kind == "f":
         return s.math("fmod", x, y)  # type: ignore[no-any-return]
     r = x % y
-    return r if x.dtype.kind == "u" else s.select(r.ne(0) & ((x < 0) ^ (y < 0)), r - y, r)  # type: ignore[no-any-return]
+    return r if x.dtype.kind == "u" else s.select(r.ne(0) & ((x < 0) ^ (y < 0)), r - y, r)
 
 
 def _fmod_ref(x: np.ndarray, y: np.ndarray) -> Any:
@@ -124,7 +125,7 @@ fmod = elementwise(
 
 
 # -- signs and neighbours -----------------------------------------------------------------------------------------------
-copysign = elementwise(
+copysign: Callable[..., Node] = elementwise(
     "copysign", 2, "|x| with the sign of y, -0.0 and nan counting; the derivative by x is 0 at 0, that by y everywhere.", ref=np.copysign,
     vjp=lambda g, out, x, y: (g * (sign(x) * copysign(1.0, y)), zeros_as(y)), emit=lambda s, x, y: s.copysign(x, y),
 )  # fmt: skip
@@ -148,7 +149,7 @@ nextafter = elementwise(
 # -- integers -----------------------------------------------------------------------------------------------------------
 def _unsigned(s: ModuleType, x: Scalar) -> Scalar:
     """|x| in the unsigned dtype of the same width, which holds that of the smallest integer too."""
-    return (x if x.dtype.kind == "u" else s.unary("abs", x)).bitcast(np.dtype(f"u{x.dtype.itemsize}"))  # type: ignore[no-any-return]
+    return (x if x.dtype.kind == "u" else s.unary("abs", x)).bitcast(np.dtype(f"u{x.dtype.itemsize}"))
 
 
 def _emit_gcd(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
@@ -156,7 +157,8 @@ def _emit_gcd(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
 
     Each step takes a bit from a or b at least, of which the two have twice the width.
     """
-    a, b = _unsigned(s, x), _unsigned(s, y)
+    a: Scalar = _unsigned(s, x)
+    b: Scalar = _unsigned(s, y)
     both = a | b
     unit = both & (~both + 1)  # the lowest bit that is set
     even = (a & unit).eq(0)
@@ -179,16 +181,17 @@ def _emit_count(s: ModuleType, x: Scalar) -> Scalar:
     if x.dtype == bool_:
         return x.cast(uint8)
     v, width = _unsigned(s, x), 8 * x.dtype.itemsize
-    mask = lambda byte: v.like(int.from_bytes(bytes([byte]) * (width // 8), "little"))
-    down = lambda u, k: s.shift_right(u, k, arithmetic=False)
-    v = v - (down(v, 1) & mask(0x55))
-    v = (v & mask(0x33)) + (down(v, 2) & mask(0x33))
-    v = (v + down(v, 4)) & mask(0x0F)
-    return (down(v * mask(0x01), width - 8) if width > 8 else v).cast(uint8)
+    pairs, halves, digits, ones = [int.from_bytes(bytes([byte]) * (width // 8), "little") for byte in (0x55, 0x33, 0x0F, 0x01)]
+    v = v - (s.shift_right(v, 1, arithmetic=False) & pairs)
+    v = (v & halves) + (s.shift_right(v, 2, arithmetic=False) & halves)
+    v = (v + s.shift_right(v, 4, arithmetic=False)) & digits
+    total: Scalar = s.shift_right(v * ones, width - 8, arithmetic=False) if width > 8 else v
+    return total.cast(uint8)
 
 
 bitwise_count = elementwise(
-    "bitwise_count", 1, "The number of bits set in |x|, as uint8.", ref=np.bitwise_count, vjp=None, emit=_emit_count, dtype="count", kinds="iub",
+    "bitwise_count", 1, "The number of bits set in |x|, as uint8.", ref=np.bitwise_count, vjp=None, emit=_emit_count, dtype="count",
+    kinds="iub",
 )  # fmt: skip
 
 __all__ = [

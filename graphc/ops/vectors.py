@@ -35,7 +35,7 @@ def _components(v: Node, axis: int) -> list[Node]:
     if v.shape[place] not in (2, 3):
         fail(ShapeError, f"cross: vectors have 2 or 3 components, axis {place} has {v.shape[place]}", v)
     first = moveaxis(v, place, 0)
-    return [FUNCTIONS["getitem"](first, k) for k in range(int(first.shape[0]))]  # type: ignore[arg-type]
+    return [FUNCTIONS["getitem"](first, k) for k in range(int(first.shape[0]))]
 
 
 def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Node:
