@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
 from graphc.errors import ArgumentError, fail
+from graphc.protocol import NUMPY_FUNCTIONS, SPECIAL_FUNCTIONS, function_called, ufunc_called
 
 if TYPE_CHECKING:
     from graphc.ir import Node
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 Axis = int | Sequence[int] | None
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
-NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # a NumPy ufunc or function -> ours, for np.tanh(node) and np.sum(node)
-SPECIAL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # the name of a ufunc of scipy.special -> ours, filled by graphc.special
+
+__all__ = ["FUNCTIONS", "NUMPY_FUNCTIONS", "SPECIAL_FUNCTIONS", "Axis", "Operators"]
 
 
 def _call(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -127,23 +126,10 @@ class Operators:
         self._no("np.asarray", "a node has no values; compile it with gx.function or use node.eval({...})")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        ours = NUMPY_FUNCTIONS.get(ufunc)
-        theirs = f"np.{ufunc.__name__}"
-        if ours is None and getattr(np, ufunc.__name__, None) is not ufunc:  # SciPy's: its name is all that tells
-            ours, theirs = SPECIAL_FUNCTIONS.get(ufunc.__name__), f"scipy.special.{ufunc.__name__}"
-        if method != "__call__" or ours is None:
-            which = theirs + (f".{method}" if method != "__call__" else "")
-            fail(ArgumentError, f"{which} has no symbolic form", hint="see graphc's functions for what there is")
-        if kwargs:
-            hint = "use gx.where for `where=`, .astype for `dtype=`"
-            fail(ArgumentError, f"{theirs}: {', '.join(kwargs)} cannot be used with symbolic values", hint=hint)
-        return ours(*inputs)
+        return ufunc_called(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        ours = NUMPY_FUNCTIONS.get(func)
-        if ours is None:
-            fail(ArgumentError, f"np.{func.__name__} has no symbolic form", hint="see graphc's functions for what there is")
-        return ours(*args, **kwargs)
+        return function_called(func, args, kwargs)
 
     # -- text: `repr` is one line, see Node -------------------------------------------------------------------
     def __str__(self) -> str:

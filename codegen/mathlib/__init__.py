@@ -50,7 +50,7 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("softplus", 2.0, 2.0, logarithm.softplus),
     _row("log_sigmoid", 2.0, 2.0, logarithm.log_sigmoid),
     _row("logaddexp", 1.5, 1.5, logarithm.logaddexp, arity=2),
-    _row("logaddexp2", 1.8, 1.5, logarithm.logaddexp2, arity=2),
+    _row("logaddexp2", 0.51, 1.6, logarithm.logaddexp2, arity=2),
     _row("asinh", 0.51, 1.6, logarithm.asinh),
     _row("acosh", 0.51, 2.2, logarithm.acosh),
     _row("atanh", 0.51, 1.8, logarithm.atanh),

@@ -156,10 +156,12 @@ def logaddexp(a: Scalar, b: Scalar, target: Target) -> Scalar:
 
 
 def logaddexp2(a: Scalar, b: Scalar, target: Target) -> Scalar:
-    """log2(2**a + 2**b) = max + log1p(2**-|a - b|) / log(2)"""
+    """log2(2**a + 2**b) = max + log1p(2**-|a - b|) / log(2); no FMA, for then it is 0 for a = b = -1"""
+    if a.dtype == float32:
+        return logaddexp2(a.cast(float64), b.cast(float64), target).cast(float32)
     difference = select(a.eq(b) & abs(a).eq(INF), 0.0, a - b)
     top = select(a > b, a, b)
-    return fma(log1p_of_fraction(exp2(negative_size(difference), target)), 1 / LN2, select(difference.eq(difference), top, difference))
+    return select(difference.eq(difference), top, difference) + log1p_of_fraction(exp2(negative_size(difference), target)) * (1 / LN2)
 
 
 def asinh(x: Scalar, target: Target) -> Scalar:

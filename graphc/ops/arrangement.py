@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from graphc import dims
+from graphc.dims import Dim
+from graphc.dtypes import as_dtype, promote
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.operators import FUNCTIONS
 from graphc.ops.diagonals import diag
-from graphc.ops.joining import concatenate, split
-from graphc.ops.registry import ArrayLike, asarray
+from graphc.ops.joining import concatenate, split, stack
+from graphc.ops.registry import ArrayLike, asarray, flat
+from graphc.ops.rows import weak_dtype
 from graphc.ops.shape import expand_dims, in_dtype, known_shape, moveaxis, ravel, reshape, swapaxes
 from graphc.ops.slicing import flip
 from graphc.ops.spread import broadcast_to
@@ -119,16 +122,8 @@ def block(arrays: Any) -> Node:
     depth = _depth(arrays)
     pieces = list(_leaves(arrays))
     rank = max([depth, *[asarray(p).ndim for p in pieces]])
-    dtype = FUNCTIONS["concatenate"]([ravel(p) if not _weak(p) else p for p in map(_kept, pieces)], None).dtype
+    dtype = promote(*[weak_dtype(p, "block") for p in pieces])
     return _joined(arrays, depth, rank, dtype)
-
-
-def _weak(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, (bool, np.generic))
-
-
-def _kept(value: Any) -> Any:
-    return value if _weak(value) else asarray(value)
 
 
 def _depth(arrays: Any) -> int:
@@ -203,12 +198,42 @@ def resize(a: ArrayLike, new_shape: object) -> Node:
     return reshape(FUNCTIONS["take"](node, places, axis=0), shape)
 
 
+def array(object: Any, dtype: Any = None, *, copy: bool = True, ndmin: int = 0) -> Node:
+    """A node from anything array-like, and of nested lists that hold nodes: array([[x, 1.0], [0.0, y]]) stacks them.
+
+    ndmin: as many axes at least, those of size 1 put in front. Raises ShapeError where the items of a list have different shapes.
+    """
+    node = _stacked(object)
+    return _wide(node if dtype is None else in_dtype(node, as_dtype(dtype)), whole_number(ndmin, "array: ndmin"))
+
+
+def _stacked(value: Any) -> Node:
+    if isinstance(value, (list, tuple)) and any(isinstance(v, (Node, Dim)) for v in flat(value)):
+        return stack([_stacked(v) if isinstance(v, (list, tuple)) else v for v in value])
+    return asarray(value)
+
+
+def asanyarray(a: ArrayLike, dtype: Any = None) -> Node:
+    """As `asarray`: there is one class of nodes."""
+    return asarray(a, dtype)
+
+
+def ascontiguousarray(a: ArrayLike, dtype: Any = None) -> Node:
+    """a with one axis at least: how it lies in memory is for the compiler to say."""
+    return _wide(asarray(a, dtype), 1)
+
+
+def asfortranarray(a: ArrayLike, dtype: Any = None) -> Node:
+    """a with one axis at least, as `ascontiguousarray`."""
+    return ascontiguousarray(a, dtype)
+
+
 def copy(a: ArrayLike, order: str = "K") -> Node:
     """a itself: nodes are never written to. `order` has no meaning for them."""
     return asarray(a)
 
 
 __all__ = [
-    "atleast_1d", "atleast_2d", "atleast_3d", "block", "copy", "diagflat", "dsplit", "dstack", "fliplr", "flipud", "hsplit",
-    "matrix_transpose", "resize", "rollaxis", "rot90", "unstack", "vsplit",
+    "array", "asanyarray", "ascontiguousarray", "asfortranarray", "atleast_1d", "atleast_2d", "atleast_3d", "block", "copy", "diagflat",
+    "dsplit", "dstack", "fliplr", "flipud", "hsplit", "matrix_transpose", "resize", "rollaxis", "rot90", "unstack", "vsplit",
 ]  # fmt: skip

@@ -34,10 +34,12 @@ def _near(order: int) -> float:
 
 def _coefficients(order: int, dtype: np.dtype) -> list[float]:
     """Of u**k, u**(k+2), .. with u = pi x and k = order % 2: (-1)**((m + order)/2) pi**order / (m! (m + order + 1))."""
+    if order == 0:
+        return [1.0]  # at 0 alone
     last, eps, found = _near(order), float(np.finfo(dtype).eps), []
     for m in range(order % 2, 400, 2):
         found.append((-1) ** ((m + order) // 2) * PI**order / (math.factorial(m) * (m + order + 1)))
-        if abs(found[-1]) * last**m < eps / 8 * abs(found[0]) * min(1.0, last):
+        if abs(found[-1]) * last**m < eps / 8 * abs(found[0]):
             break
     return found
 

@@ -43,7 +43,7 @@ cbrt_slope: Callable[..., Node] = elementwise(
 )  # fmt: skip
 
 
-def _parts(s: ModuleType, x: Scalar) -> tuple[Scalar, Scalar]:
+def _size(s: ModuleType, x: Scalar) -> tuple[Scalar, Scalar]:
     """|x| and whether it is infinite."""
     size = s.unary("abs", x)
     return size, size.eq(math.inf)
@@ -51,24 +51,24 @@ def _parts(s: ModuleType, x: Scalar) -> tuple[Scalar, Scalar]:
 
 def _emit_hypot_slope(s: ModuleType, x: Scalar, y: Scalar) -> Scalar:
     """By the larger operand, as the hypotenuse may overflow; of two infinities as of two equal numbers."""
-    (a, far_x), (b, far_y) = _parts(s, x), _parts(s, y)
+    (a, far_x), (b, far_y) = _size(s, x), _size(s, y)
     m = s.maximum(a, b)
     far = far_x | far_y
     unit = s.select(m > 0.0, m, 1.0)
-    u = s.select(far, s.select(far_x, s.copysign(x.like(1.0), x), 0.0), x / unit)
+    u = s.select(far, s.select(far_x, x.like(1.0), 0.0), a / unit)
     v = s.select(far, s.select(far_y, x.like(1.0), 0.0), b / unit)
     r = s.sqrt(u * u + v * v)
-    slope = u / s.select(r > 0.0, r, 1.0)
+    slope = s.copysign(u / s.select(r > 0.0, r, 1.0), x)
     return s.select(x.ne(x) | y.ne(y), x + y, slope)  # type: ignore[no-any-return]
 
 
 def _hypot_slope_ref(x: np.ndarray, y: np.ndarray) -> Any:
     far, (a, b) = np.isinf(x) | np.isinf(y), (np.abs(x), np.abs(y))
     unit = np.where(np.maximum(a, b) > 0, np.maximum(a, b), x.dtype.type(1))
-    u = np.where(far, np.where(np.isinf(x), np.copysign(x.dtype.type(1), x), 0), x / unit)
+    u = np.where(far, np.isinf(x).astype(x.dtype), a / unit)
     v = np.where(far, np.isinf(y).astype(x.dtype), b / unit)
     r = np.sqrt(u * u + v * v)
-    return np.where(np.isnan(x) | np.isnan(y), x + y, u / np.where(r > 0, r, x.dtype.type(1)))
+    return np.where(np.isnan(x) | np.isnan(y), x + y, np.copysign(u / np.where(r > 0, r, x.dtype.type(1)), x))
 
 
 def _hypot_slope_vjp(g: Node, out: Node, x: Node, y: Node) -> tuple[Node, Node]:
