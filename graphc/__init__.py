@@ -22,7 +22,7 @@ help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and 
 """
 # ruff: noqa: F403, I001 - several names a line; the functions of arrays are what their modules say is public
 
-from graphc import cache, linalg, special, tree
+from graphc import cache, linalg, nn, special, tree
 from graphc.control.callback import callback
 from graphc.control.checkpoint import checkpoint
 from graphc.control.counted import fori_loop, map
@@ -61,14 +61,19 @@ from graphc.ops.ignoring_nan import *
 from graphc.ops.indexing import *
 from graphc.ops.joining import *
 from graphc.ops.ldexp import *
+from graphc.ops.linalg.norms import *
+from graphc.ops.linalg.structured import *
 from graphc.ops.polynomials import *
 from graphc.ops.products import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *
+from graphc.ops.selecting import *
 from graphc.ops.several import *
 from graphc.ops.shape import *
 from graphc.ops.sinc import *
 from graphc.ops.slicing import *
+from graphc.ops.sliding import *
+from graphc.ops.sorting import *
 from graphc.ops.spread import *
 from graphc.ops.statistics import *
 from graphc.ops.ufuncs import *
@@ -88,7 +93,7 @@ __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "cache", "dim", "linalg", "matrix", "scalar", "special", "tree", "vector",
+    "Dim", "Node", "cache", "dim", "linalg", "matrix", "nn", "scalar", "special", "tree", "vector",
     "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
     "substitute", "to_networkx",
     # derivatives and maps

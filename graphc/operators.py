@@ -153,7 +153,7 @@ class Operators:
 
     @property
     def at(self) -> At:
-        """`x.at[index].set(value)`, `x.at[index].add(value)`: the array with that part replaced or increased."""
+        """`x.at[index].set(value)`, add, subtract, multiply, divide, power, min, max: the array with that part updated; get."""
         return _call("at", self)  # type: ignore[no-any-return]
 
     @property

@@ -9,5 +9,6 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.product import PRODUCT
 from graphc.codegen.strategy.scalar import SCALAR
 from graphc.codegen.strategy.scatter import SCATTER
+from graphc.codegen.strategy.sort import SORT
 
-STRATEGIES: dict[str, Strategy] = {row.name: row for row in (SCATTER, PRODUCT, SCALAR)}
+STRATEGIES: dict[str, Strategy] = {row.name: row for row in (SCATTER, PRODUCT, SCALAR, SORT)}

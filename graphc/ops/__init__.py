@@ -3,31 +3,37 @@
 # ruff: noqa: I001 - several names a line
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
-    indexing, joining, keys, ldexp, polynomials, products, reductions, registry, several, shape, sinc, slicing, special, spread, statistics,
-    ufuncs, vectors,
+    indexing, joining, keys, ldexp, polynomials, products, reductions, registry, selecting, several, shape, sinc, slicing, sliding,
+    sorting, special, spread, statistics, ufuncs, vectors,
 )  # fmt: skip
+from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
-    indexing, joining, ldexp, polynomials, products, reductions, registry, several, shape, sinc, slicing, spread, statistics,
-    ufuncs, vectors,
+    indexing, joining, ldexp, norms, polynomials, products, reductions, registry, selecting, several, shape, sinc, slicing, sliding,
+    sorting, spread, statistics, structured, ufuncs, vectors,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
 FUNCTIONS["getitem"] = keys.getitem
 
+_ELSEWHERE: dict[str, Callable[..., Any]] = {"where": selecting.where_or_nonzero}  # what does more under NumPy's name
+
 
 def _bind_numpy() -> None:
     """`np.f(node)` is our f for every function that NumPy has under the same name: ufuncs, and functions that dispatch on arrays."""
-    for name, function in FUNCTIONS.items():
+    for name, function in (FUNCTIONS | _ELSEWHERE).items():
         theirs = getattr(np, name, None)
         if isinstance(theirs, np.ufunc) or hasattr(theirs, "__wrapped__"):  # __wrapped__: what an array-function dispatcher leaves
             NUMPY_FUNCTIONS[theirs] = function

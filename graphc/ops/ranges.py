@@ -53,10 +53,16 @@ def _fits(found: Size, operands: tuple[Size, Size], dtype: np.dtype) -> bool:
     return dtype == int64 and all(abs(k) < 1 << 62 for k in operands if isinstance(k, int))
 
 
+def _sorted_from(node: Node) -> Size | None:
+    """The size of the axis of which a sort tells positions."""
+    source = node.inputs[0] if node.op.name == "get" else node
+    return source.inputs[0].shape[source.attrs["axis"]] if source.op.name == "sort" and node.params[0] == 1 else None
+
+
 def never_negative(index: Node, n: Size) -> bool:
     """True where every element is provably >= 0, unless the axis of size n that it indexes is empty."""
     node = _source(index)
-    if node.dtype.kind in "ub" or node.op.name == "arg_reduce":
+    if node.dtype.kind in "ub" or node.op.name == "arg_reduce" or _sorted_from(node) is not None:
         return True
     if node.op.name == "iota":
         return node.dtype == int64 or dims.less_equal(_extent(node) - 1, np.iinfo(node.dtype).max) is True
@@ -85,6 +91,8 @@ def within(index: Node, n: Size) -> bool:
         return never_negative(node, n) and dims.less_equal(_extent(node), n) is True
     if node.op.name == "size":
         return never_negative(node, n) and dims.less_equal(node.params[0] + 1, n) is True
+    if (rows := _sorted_from(node)) is not None:
+        return dims.less_equal(rows, n) is True
     if dims.less_equal(1, n) is not True:
         return False  # an empty axis has no valid index, whatever the arithmetic says
     if node.op.name == "arg_reduce":

@@ -26,6 +26,7 @@ from graphc.ops.compare import isfinite, stop_gradient, where
 from graphc.ops.cumulate import arg_reduce, cumulate
 from graphc.ops.elementwise import exp, log, power
 from graphc.ops.joining import concat
+from graphc.ops.masked import reduces
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.rows import weak_dtype
 from graphc.ops.shape import expand_dims, in_dtype, ravel
@@ -65,6 +66,7 @@ def _inexact(x: ArrayLike, axis: Axis, dtype: object, what: str) -> tuple[Node, 
 
 
 # -- sums and moments ---------------------------------------------------------------------------------------------
+@reduces
 def sum(
     x: ArrayLike,
     axis: Axis = None,
@@ -83,6 +85,7 @@ def sum(
     return _total(x, axis, dtype, keepdims, initial, where, "sum")
 
 
+@reduces
 def prod(
     x: ArrayLike,
     axis: Axis = None,
@@ -112,6 +115,7 @@ def _total(
     return kept(total, axes, keepdims)
 
 
+@reduces
 def mean(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
     """sum(x) / n over the n elements of `axis` (None: all) where `where` is true, nan for n = 0. Integers and bool give float64.
 
@@ -125,6 +129,7 @@ def _mean(node: Node, axes: Axes, where: ArrayLike) -> Node:
     return reduce(_only(node, where, 0), axes, "sum") / _number(node, axes, where)
 
 
+@reduces
 def var(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True) -> Node:
     """sum((x - mean(x))**2) / (n - ddof) over the n elements of `axis` (None: all) where `where` is true, in two passes.
 
@@ -134,6 +139,7 @@ def var(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 
     return kept(_variance(node, axes, ddof, where), axes, keepdims)
 
 
+@reduces
 def std(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True) -> Node:
     """sqrt(var(x)), a norm: its derivatives where x is constant are 0. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "std")
@@ -170,6 +176,7 @@ def _root(square: Node, root: Callable[[Node], Node] = sqrt) -> Node:
 
 
 # -- extremes -----------------------------------------------------------------------------------------------------
+@reduces
 def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
     """The largest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too.
 
@@ -178,6 +185,7 @@ def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: Arr
     return _extreme(x, axis, keepdims, initial, where, "max")
 
 
+@reduces
 def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
     """The smallest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too.
 
@@ -231,11 +239,13 @@ def _position(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
 
 
 # -- truth --------------------------------------------------------------------------------------------------------
+@reduces
 def any(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
     """True where some element over `axis` (None: all) for which `where` is true is nonzero, False for none. Raises ShapeError."""
     return _truth(x, axis, keepdims, where, "any")
 
 
+@reduces
 def all(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
     """True where every element over `axis` (None: all) for which `where` is true is nonzero, True for none. Raises ShapeError."""
     return _truth(x, axis, keepdims, where, "all")
@@ -251,6 +261,7 @@ def _nonzero(x: Node) -> Node:
     return x if x.dtype == bool_ else x != 0
 
 
+@reduces
 def count_nonzero(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """The int64 number of nonzero elements over `axis` (None: all). Raises ShapeError."""
     node = asarray(x)
@@ -268,6 +279,7 @@ def _shifted(x: ArrayLike, axis: Axis, what: str, finite: bool) -> tuple[Node, A
     return node, axes, stop_gradient(where(isfinite(m), m, 0.0) if finite else m)
 
 
+@reduces
 def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Node:
     """m + log(sum(exp(x - m))) over `axis` (None: all), m = max(x) held constant: no overflow. Raises ShapeError.
 
@@ -376,4 +388,4 @@ def _running(x: ArrayLike, axis: int | None, dtype: object, combine: str, what: 
 
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "log_softmax", "logsumexp", "max",
-           "mean", "min", "norm", "prod", "softmax", "std", "sum", "var"]  # fmt: skip
+           "mean", "min", "prod", "softmax", "std", "sum", "var"]  # fmt: skip
