@@ -60,6 +60,7 @@ from graphc.ops.grids import *
 from graphc.ops.ignoring_nan import *
 from graphc.ops.indexing import *
 from graphc.ops.joining import *
+from graphc.ops.kinds import *
 from graphc.ops.ldexp import *
 from graphc.ops.linalg.norms import *
 from graphc.ops.linalg.structured import *

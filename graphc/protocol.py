@@ -1,7 +1,7 @@
 """What NumPy's and SciPy's functions do with nodes: `np.f(node)` is our f, found in a table; what is not there is refused by its full name.
 
 np.tanh(x), np.sum(x, axis=0), np.add.reduce(x), scipy.special.erfcx(x)   build nodes
-np.unique(x)                                                              ArgumentError, with what to use instead
+np.union1d(x, y)                                                           ArgumentError, with what to use instead
 """
 
 from __future__ import annotations

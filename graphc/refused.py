@@ -1,6 +1,6 @@
 """What of NumPy and SciPy has no symbolic form, and what to use instead: the one table that errors and tests read.
 
-np.unique(x)  ->  ArgumentError: np.unique has no symbolic form; hint: its size depends on values: ...
+np.union1d(x, y)  ->  ArgumentError: np.union1d has no symbolic form; hint: its size depends on values: ...
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CLASSES = "x.dtype tells the dtype of a node; gx.result_type, gx.can_cast and g
 
 # what to use, and the names of numpy of which it is said
 _NUMPY: tuple[tuple[str, str], ...] = (
-    (_VALUES, "unique unique_all unique_counts unique_inverse unique_values union1d intersect1d setdiff1d setxor1d trim_zeros"),
+    (_VALUES, "unique_all unique_counts unique_inverse unique_values union1d intersect1d setdiff1d setxor1d trim_zeros"),
     (_COMPLEX, "roots sort_complex"),
     (_PLACE, "copyto place put putmask"),
     (_TEXT, "array2string array_repr array_str base_repr binary_repr format_float_positional format_float_scientific info"),
@@ -65,5 +65,5 @@ REFUSED: dict[str, str] = {f"np.{name}": hint for hint, names in _NUMPY for name
 
 
 def hint_for(dotted: str) -> str:
-    """What to use instead of a function of this full name: `hint_for("np.unique")`."""
+    """What to use instead of a function of this full name: `hint_for("np.union1d")`."""
     return REFUSED.get(dotted, "see graphc's functions for what there is")

@@ -50,7 +50,7 @@ def test_numpys_functions_find_ours() -> None:
     """What NumPy dispatches and graphc has is bound, under every alias."""
     for name in callables(np):
         theirs = getattr(np, name)
-        if dispatches(theirs) and name in gx.__all__:
+        if dispatches(theirs) and name in gx.__all__ and name != "where":  # of one argument NumPy's is nonzero
             assert NUMPY_FUNCTIONS.get(theirs) is getattr(gx, name), name
 
 
@@ -97,7 +97,7 @@ def test_the_other_namespaces(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_hints() -> None:
-    assert hint_for("np.unique").startswith("its size depends on values")
+    assert hint_for("np.union1d").startswith("its size depends on values")
     assert hint_for("np.no_such_function") == "see graphc's functions for what there is"
 
 

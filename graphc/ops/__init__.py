@@ -11,7 +11,7 @@ import numpy as np
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
-    indexing, joining, keys, ldexp, polynomials, products, reductions, registry, selecting, several, shape, sinc, slicing, sliding,
+    indexing, joining, keys, kinds, ldexp, polynomials, products, reductions, registry, selecting, several, shape, sinc, slicing, sliding,
     sorting, special, spread, statistics, ufuncs, vectors,
 )  # fmt: skip
 from graphc.ops.linalg import norms, structured
@@ -21,7 +21,7 @@ from graphc.ops.rows import PUBLIC
 # every module's public names are what users find in `graphc`
 MODULES = (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
-    indexing, joining, ldexp, norms, polynomials, products, reductions, registry, selecting, several, shape, sinc, slicing, sliding,
+    indexing, joining, kinds, ldexp, norms, polynomials, products, reductions, registry, selecting, several, shape, sinc, slicing, sliding,
     sorting, spread, statistics, structured, ufuncs, vectors,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special

@@ -48,13 +48,12 @@ single, double = np.single, np.double
 dtype, finfo, iinfo = np.dtype, np.finfo, np.iinfo
 floating, generic, inexact, integer, number = np.floating, np.generic, np.inexact, np.integer, np.number
 signedinteger, unsignedinteger = np.signedinteger, np.unsignedinteger
-isdtype, issubdtype, promote_types = np.isdtype, np.issubdtype, np.promote_types
 
 __all__ = [
     "absolute", "acos", "acosh", "around", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_invert", "bitwise_left_shift",
     "bitwise_not", "bitwise_right_shift", "bool", "bool_", "byte", "concat", "double", "dtype", "e", "euler_gamma", "finfo", "fix",
     "float32", "float64", "floating", "generic", "iinfo", "inexact", "inf", "int16", "int32", "int64", "int8", "int_", "intc",
-    "integer", "intp", "isdtype", "issubdtype", "long", "longlong", "nan", "ndim", "newaxis", "number", "permute_dims", "pi", "pow",
-    "promote_types", "remainder", "row_stack", "shape", "short", "signedinteger", "single", "size", "trapz", "true_divide", "ubyte",
-    "uint", "uint16", "uint32", "uint64", "uint8", "uintc", "uintp", "ulong", "ulonglong", "unsignedinteger", "ushort",
+    "integer", "intp", "long", "longlong", "nan", "ndim", "newaxis", "number", "permute_dims", "pi", "pow", "remainder", "row_stack",
+    "shape", "short", "signedinteger", "single", "size", "trapz", "true_divide", "ubyte", "uint", "uint16", "uint32", "uint64", "uint8",
+    "uintc", "uintp", "ulong", "ulonglong", "unsignedinteger", "ushort",
 ]  # fmt: skip

@@ -47,6 +47,8 @@ def rot90(m: ArrayLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Node:
     rot90([[1, 2], [3, 4]]) = [[2, 4], [1, 3]]. Raises ShapeError, ArgumentError.
     """
     node = asarray(m)
+    if not isinstance(axes, (tuple, list)):
+        fail(ArgumentError, f"rot90: axes must be two different ones, got {axes!r:.60}", node)
     listed = tuple([normal_axis(a, node.ndim, "rot90", node) for a in axes])
     if len(listed) != 2 or listed[0] == listed[1]:
         fail(ShapeError, f"rot90: axes must be two different ones, got {tuple(axes)}", node)

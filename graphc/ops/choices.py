@@ -1,4 +1,4 @@
-"""Choices among several: select, piecewise; a function over axes one after the other; the dtype of a result."""
+"""Choices among several: select, piecewise; a function over axes one after the other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
     The derivative with respect to a choice that is not taken is exactly 0, as for `where`. Raises DTypeError for a condition that is not
     bool, ArgumentError for lists of different or no length, ShapeError.
     """
-    conditions, choices = [asarray(c) for c in condlist], list(choicelist)
+    conditions, choices = [asarray(c) for c in _listed(condlist, "select")], _listed(choicelist, "select")
     if len(conditions) != len(choices) or not conditions:
         fail(
             ArgumentError, f"select: {len(conditions)} conditions and {len(choices)} choices; as many of each are needed, and one at least"
@@ -40,13 +40,19 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
     return result
 
 
+def _listed(values: object, what: str) -> list[Any]:
+    if not isinstance(values, (list, tuple)):
+        fail(ArgumentError, f"{what} takes lists of conditions and of what is chosen, got {values!r:.60}")
+    return list(values)
+
+
 def piecewise(x: ArrayLike, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Node:
     """funclist[i](x, *args, **kw) where condlist[i] is true, of several the last; else the one function more, or 0. In the dtype of x.
 
     A number stands for itself. Every function is called once, with the whole x, and counts only where its condition holds: its value and
     its derivative have no influence elsewhere, nan included. Raises ArgumentError, ShapeError.
     """
-    node, functions = asarray(x), list(funclist)
+    node, functions = asarray(x), _listed(funclist, "piecewise")
     conditions = [astype(asarray(c), bool_) for c in _conditions(condlist, node)]
     if len(functions) not in (len(conditions), len(conditions) + 1):
         n = len(conditions)
@@ -74,6 +80,8 @@ def apply_over_axes(func: Callable[..., ArrayLike], a: ArrayLike, axes: Axis) ->
     """
     node = asarray(a)
     rank = node.ndim
+    if not callable(func):
+        fail(ArgumentError, f"apply_over_axes takes a function of an array and an axis, got {func!r:.60}", node)
     for axis in axes if isinstance(axes, (tuple, list)) else (axes,):
         place = normal_axis(axis, rank, "apply_over_axes", node)
         result = asarray(func(node, place))
@@ -84,23 +92,4 @@ def apply_over_axes(func: Callable[..., ArrayLike], a: ArrayLike, axes: Axis) ->
     return node
 
 
-def result_type(*arrays_and_dtypes: Any) -> np.dtype:
-    """NumPy's dtype of a result of these: nodes, arrays, dtypes, and Python numbers, which are weak. Raises DTypeError."""
-    if not arrays_and_dtypes:
-        fail(ArgumentError, "result_type needs at least one argument")
-    return promote(*[_dtype_of(v) for v in arrays_and_dtypes])
-
-
-def _dtype_of(value: Any) -> np.dtype | int | float:
-    if isinstance(value, (type, str, np.dtype)):
-        return np.dtype(value)
-    return weak_dtype(value, "result_type")
-
-
-def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
-    """Whether values of a dtype, or of the dtype of an array or node, can be cast to another: np.can_cast of the dtypes."""
-    source, target = [np.dtype(v) if isinstance(v, (type, str, np.dtype)) else asarray(v).dtype for v in (from_, to)]
-    return np.can_cast(source, target, casting)  # type: ignore[arg-type]
-
-
-__all__ = ["apply_over_axes", "can_cast", "piecewise", "result_type", "select"]
+__all__ = ["apply_over_axes", "piecewise", "select"]

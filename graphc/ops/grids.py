@@ -9,6 +9,7 @@ from typing import Any
 from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.dtypes import float64, int64
+from graphc.errors import ArgumentError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import abs as size_of
 from graphc.ops.arithmetic import sign
@@ -57,7 +58,7 @@ def indices(dimensions: Sequence[Size], dtype: object = int64, sparse: bool = Fa
 
     sparse: a tuple of one array for each axis, of size 1 along the others. Raises ShapeError.
     """
-    shape = known_shape(tuple(dimensions), "indices")
+    shape = known_shape(dimensions, "indices")
     if sparse:
         rank = len(shape)
         thin: list[Shape] = [tuple([n if j == k else 1 for j in range(rank)]) for k, n in enumerate(shape)]
@@ -68,7 +69,9 @@ def indices(dimensions: Sequence[Size], dtype: object = int64, sparse: bool = Fa
 
 def fromfunction(function: Callable[..., Any], shape: Sequence[Size], *, dtype: object = float64, **kwargs: Any) -> Any:
     """function(*indices(shape)), called once with a node for each axis: fromfunction(lambda i, j: i + j, (2, "n"))."""
-    return function(*indices(tuple(shape), dtype), **kwargs)
+    if not callable(function):
+        fail(ArgumentError, f"fromfunction takes a function of indices, got {function!r:.60}")
+    return function(*indices(shape, dtype), **kwargs)
 
 
 def empty(shape: object, dtype: object = float64) -> Node:
