@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from graphc.dtypes import COMPLEX
 from graphc.errors import ArgumentError, fail
 from graphc.protocol import NUMPY_FUNCTIONS, SPECIAL_FUNCTIONS, function_called, ufunc_called
 
@@ -100,7 +101,7 @@ class Operators:
         self._no("use as an index", "gx.take(array, node) or symbolic_array[node] select by a symbolic index")
 
     def __complex__(self) -> complex:
-        self._no("complex()", "keep real and imaginary parts as two arrays")
+        self._no("complex()", COMPLEX)
 
     def __contains__(self, item: object) -> bool:
         self._no("`in`", "use gx.any(node == item) in the graph")
