@@ -68,6 +68,10 @@ from graphc.ops.polynomials import *
 from graphc.ops.products import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *
+from graphc.ops.dynamic import *
+from graphc.ops.lengths import *
+from graphc.ops.positions import *
+from graphc.ops.replaced import *
 from graphc.ops.selecting import *
 from graphc.ops.several import *
 from graphc.ops.shape import *

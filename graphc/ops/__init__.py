@@ -10,9 +10,9 @@ import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
-    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
-    indexing, joining, keys, kinds, ldexp, polynomials, products, reductions, registry, selecting, several, shape, sinc, slicing, sliding,
-    sorting, special, spread, statistics, ufuncs, vectors,
+    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
+    ignoring_nan, indexing, joining, keys, kinds, ldexp, lengths, polynomials, positions, products, reductions, registry, replaced,
+    selecting, several, shape, sinc, slicing, sliding, sorting, special, spread, statistics, ufuncs, vectors,
 )  # fmt: skip
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
@@ -20,9 +20,9 @@ from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, elementwise, grids, ignoring_nan,
-    indexing, joining, kinds, ldexp, norms, polynomials, products, reductions, registry, selecting, several, shape, sinc, slicing, sliding,
-    sorting, spread, statistics, structured, ufuncs, vectors,
+    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
+    ignoring_nan, indexing, joining, kinds, ldexp, lengths, norms, polynomials, positions, products, reductions, registry, replaced,
+    selecting, several, shape, sinc, slicing, sliding, sorting, spread, statistics, structured, ufuncs, vectors,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
@@ -38,6 +38,7 @@ def _bind_numpy() -> None:
         if isinstance(theirs, np.ufunc) or hasattr(theirs, "__wrapped__"):  # __wrapped__: what an array-function dispatcher leaves
             NUMPY_FUNCTIONS[theirs] = function
     NUMPY_FUNCTIONS[np.linalg.norm] = FUNCTIONS["norm"]
+    NUMPY_FUNCTIONS.update({getattr(np, name): refuse for name, refuse in replaced.IN_PLACE.items()})
 
 
 _bind_numpy()
