@@ -23,7 +23,7 @@ def test_a_ufunc_of_scipy_on_a_node_is_ours(name: str) -> None:
 def test_what_is_refused_says_its_full_name() -> None:
     with pytest.raises(gx.ArgumentError, match=r"scipy\.special\.obl_rad1 has no symbolic form"):
         scipy.special.obl_rad1(X, 1, 1, 1)
-    with pytest.raises(gx.ArgumentError, match=r"scipy\.special\.erfcx: out cannot be used"):
+    with pytest.raises(gx.ArgumentError, match=r"scipy\.special\.erfcx: out= cannot be used"):
         scipy.special.erfcx(X, out=np.zeros(2))
     with pytest.raises(gx.ArgumentError, match=r"scipy\.special\.rel_entr\.accumulate"):
         scipy.special.rel_entr.accumulate(X)

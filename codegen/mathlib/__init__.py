@@ -22,6 +22,7 @@ from graphc.codegen.mathlib import (
     logarithm,
     normal,
     power,
+    roots,
     scaled_error,
     trigonometric,
 )
@@ -62,6 +63,7 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("softplus", 2.0, 2.0, logarithm.softplus),
     _row("log_sigmoid", 2.0, 2.0, logarithm.log_sigmoid),
     _row("logaddexp", 1.5, 1.5, logarithm.logaddexp, arity=2),
+    _row("logaddexp2", 0.51, 1.6, logarithm.logaddexp2, arity=2),
     _row("asinh", 0.51, 1.6, logarithm.asinh),
     _row("acosh", 0.51, 2.2, logarithm.acosh),
     _row("atanh", 0.51, 1.8, logarithm.atanh),
@@ -86,6 +88,8 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("logit", 4.0, 4.0, entropy.logit),
     *[_row(n, 4.0, 4.0, getattr(entropy, n), arity=2) for n in ("log_ratio", "rel_entr", "kl_div")],
     _row("pow", 0.51, 0.65, power.pow, arity=2),
+    _row("cbrt", 0.51, 0.51, roots.cbrt),
+    _row("hypot", 0.51, 0.51, roots.hypot, arity=2),
     _row("fmod", 0.0, 0.0, power.fmod, arity=2),
 )}  # fmt: skip
 
