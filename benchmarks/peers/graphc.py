@@ -46,6 +46,12 @@ class GraphcOps(Ops):
     def pick(self, x: Any, y: Any) -> Any:
         return gx.take_along_axis(x, y[:, None], axis=1)[:, 0]
 
+    def topk(self, x: Any, k: int) -> Any:
+        return gx.topk(x, k)[0]
+
+    def scatter_add(self, x: Any, i: Any, u: Any) -> Any:
+        return x.at[i].add(u)
+
     def cross_entropy(self, logits: Any, y: Any) -> Any:
         """Written naively; a pass makes it stable."""
         return -gx.mean(gx.take_along_axis(gx.log(gx.softmax(logits)), y[:, None], axis=1))

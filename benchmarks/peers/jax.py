@@ -42,6 +42,12 @@ class JaxOps(Ops):
     def gelu(self, x: Any) -> Any:
         return jax.nn.gelu(x, approximate=False)
 
+    def topk(self, x: Any, k: int) -> Any:
+        return jax.lax.top_k(x, k)[0]
+
+    def scatter_add(self, x: Any, i: Any, u: Any) -> Any:
+        return x.at[i].add(u)
+
     def pick(self, x: Any, y: Any) -> Any:
         return jnp.take_along_axis(x, y[:, None], axis=1)[:, 0]
 
