@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from benchmarks.families import (
-    call, chain, compiling, deep, derivatives, loops, ordering, products, reductions, run_time, small, training, whole,
+    call,
+    chain,
+    compiling,
+    deep,
+    derivatives,
+    loops,
+    ordering,
+    products,
+    reductions,
+    run_time,
+    small,
+    training,
+    whole,
 )  # fmt: skip
 
 FAMILIES = (call, chain, reductions, run_time, ordering, whole, products, training, derivatives, loops, small, deep, compiling)
