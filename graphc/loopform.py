@@ -39,9 +39,10 @@ class LoopForm:
 
 @dataclass(frozen=True)
 class Routine:
-    """What an op does for each example of a batch, as a procedure that codegen knows by name, where every size is at most `most`.
+    """What an op does for each example of a batch, as a procedure that codegen knows by name.
 
-    It takes the inputs `reads` of the op and gives its outputs; `operations` are those of one example.
+    It takes the inputs `reads` of the op and gives its outputs; `operations` are those of one example. It serves where every size is at
+    most `most`, and of few examples at most `alone`.
     """
 
     name: str
@@ -52,3 +53,4 @@ class Routine:
     reads: tuple[int, ...]
     operations: Size
     most: int = 64
+    alone: int = 16

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from graphc.codegen.strategy.lanes import Lanes, Number
 from graphc.dtypes import int64
 
 Arrays = Sequence[str]
+TOGETHER = 4  # rows of an update: the row that is taken from them is loaded once for all
 
 
 def cholesky(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str, reads: str) -> None:
@@ -27,11 +28,12 @@ def cholesky(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Seque
         after = t.add(k, 1)
         t.loop(after, n, lambda j: t.store(t.binary("fmul", t.load(row, j), inverse), row, j))
 
-        def below(i: str) -> None:
-            factor, own = t.load(row, i), t.place(area, t.mul(i, n))
-            t.loop(i, n, lambda j: t.store(t.minus_product(t.load(own, j), factor, t.load(row, j)), own, j))
+        def below(i: Number, count: int) -> None:
+            """Rows from i on; what lies left of the diagonal is nobody's."""
+            rows = [t.add(i, r) for r in range(count)]
+            update(t, [t.place(area, t.mul(r, n)) for r in rows], [t.negative(t.load(row, r)) for r in rows], row, i, n)
 
-        t.loop(after, n, below)
+        by_rows(t, after, n, below)
         return [t.both(good, fine)]
 
     (good,) = t.loop(0, n, column, (t.mask, "splat (i1 true)"))
@@ -52,6 +54,26 @@ def cholesky(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Seque
     t.write(area, out, size)
     bad = t.emit(f"xor {t.mask} {good}, splat (i1 true)")
     t.flags(bad, t.examples(arrays[2], first, last, 1, int64))
+
+
+def by_rows(t: Lanes, start: Number, stop: Number, body: Callable[[Number, int], None]) -> None:
+    """body(i, count) for all rows: `TOGETHER` at a time, then one."""
+    count = t.sub(stop, start)
+    rest = count % TOGETHER if isinstance(count, int) else t.emit(f"and i64 {count}, {TOGETHER - 1}")
+    whole = t.sub(stop, rest)
+    t.loop(start, whole, lambda i: body(i, TOGETHER), step=TOGETHER)
+    t.loop(whole, stop, lambda i: body(i, 1))
+
+
+def update(t: Lanes, rows: Sequence[str], factors: Sequence[str], source: str, start: Number, stop: Number) -> None:
+    """row[j] += factor * source[j] for several rows."""
+
+    def element(j: str) -> None:
+        value = t.load(source, j)
+        for row, factor in zip(rows, factors, strict=True):
+            t.store(t.function("fma", factor, value, t.load(row, j)), row, j)
+
+    t.loop(start, stop, element)
 
 
 def mirror(t: Lanes, area: str, n: Number, reads: str) -> None:
@@ -91,14 +113,16 @@ def lu(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Nu
         pivot = t.load(row, k)
         zero, after = t.compare("oeq", pivot, t.number(0.0)), t.add(k, 1)
 
-        def below(i: str) -> None:
-            own = t.place(area, t.mul(i, n))
-            value = t.load(own, k)
-            factor = t.choose(zero, value, t.binary("fdiv", value, pivot))
-            t.store(factor, own, k)
-            t.loop(after, n, lambda j: t.store(t.minus_product(t.load(own, j), factor, t.load(row, j)), own, j))
+        def below(i: Number, count: int) -> None:
+            rows, factors = [t.place(area, t.mul(t.add(i, r), n)) for r in range(count)], []
+            for own in rows:
+                value = t.load(own, k)
+                factor = t.choose(zero, value, t.binary("fdiv", value, pivot))
+                t.store(factor, own, k)
+                factors.append(t.negative(factor))
+            update(t, rows, factors, row, after, n)
 
-        t.loop(after, m, below)
+        by_rows(t, after, m, below)
         return [t.choose(moved, t.negative(parity), parity)]
 
     (parity,) = t.loop(0, t.least(m, n), column, (t.vector, t.number(1.0)))
@@ -154,20 +178,22 @@ def _exchange(t: Lanes, places: Sequence[str], kind: str) -> None:
 def substitute(t: Lanes, a: str, x: str, n: Number, k: Number, *, lower: bool, trans: bool, unit: bool) -> None:
     """x = a^-1 x, or a'^-1 x, in the area x of n rows of k, from one triangle of the area a."""
 
+    forward = lower != trans
+
     def row(i: Number) -> None:
         own = t.place(x, t.mul(i, k))
-
-        def from_row(j: str) -> None:
-            factor = t.load(a, t.add(t.mul(j, n), i) if trans else t.add(t.mul(i, n), j))
-            other = t.place(x, t.mul(j, k))
-            t.loop(0, k, lambda c: t.store(t.minus_product(t.load(own, c), factor, t.load(other, c)), own, c))
-
-        t.loop(*((0, i) if lower != trans else (t.add(i, 1), n)), from_row)
         if not unit:
             pivot = t.load(a, t.add(t.mul(i, n), i))
             t.loop(0, k, lambda c: t.store(t.binary("fdiv", t.load(own, c), pivot), own, c))
 
-    if lower != trans:
+        def others(j: Number, count: int) -> None:
+            rows = [t.add(j, r) for r in range(count)]
+            factors = [t.load(a, t.add(t.mul(i, n), r) if trans else t.add(t.mul(r, n), i)) for r in rows]
+            update(t, [t.place(x, t.mul(r, k)) for r in rows], [t.negative(f) for f in factors], own, 0, k)
+
+        by_rows(t, *((t.add(i, 1), n) if forward else (0, i)), others)
+
+    if forward:
         t.loop(0, n, row)
     else:
         t.loop(t.sub(n, 1), -1, row, step=-1)

@@ -5,7 +5,7 @@ A task is the examples of one vector. Its function is written once for a routine
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.loops.address import Loaded
 from graphc.codegen.strategy import elimination
 from graphc.codegen.strategy.door import Strategy
-from graphc.codegen.strategy.lanes import Lanes, Number
+from graphc.codegen.strategy.lanes import WRITTEN_OUT, Lanes, Number
 from graphc.dims import Size
 from graphc.loopform import Routine
 from graphc.target import Target
@@ -68,7 +68,7 @@ def _write(emitter: Emitter, plan: Plan) -> None:
     def task() -> None:
         first = v.size(TASK * plan.lanes).text
         last = v.size(plan.routine.batch - 1).text
-        sizes = [v.size(s).text for s in plan.routine.sizes]
+        sizes = [v.size(s).text for s in plan.routine.sizes if not _short(s)]
         pointers = [f"ptr %b{k}" for k in range(operands + 1)]
         v.here.lines.line(f"call void @{name}({', '.join([*pointers, *[f'i64 {x}' for x in (first, last, *sizes)]])})")
 
@@ -78,17 +78,27 @@ def _write(emitter: Emitter, plan: Plan) -> None:
 def _function(emitter: Emitter, plan: Plan) -> str:
     """The name of the function for the examples first to last, at most as many as there are lanes."""
     routine = plan.routine
-    words = [routine.name, *map(str, routine.params), str(plan.dtype), str(plan.lanes)]
+    own = [str(s) if _short(s) else "n" for s in routine.sizes]  # short loops are written out
+    words = [routine.name, *map(str, routine.params), str(plan.dtype), str(plan.lanes), *own]
     name = ".".join(words)
     if name not in emitter.module.functions:
         t = Lanes(emitter.unit, plan.dtype, plan.lanes)
         operands = len(emitter.kernel.operands)
-        sizes: Sequence[Number] = [f"%n{k}" for k in range(len(routine.sizes))]
+        sizes: list[Number] = [int(s) if _short(s) else f"%n{k}" for k, s in enumerate(routine.sizes)]
         ROUTINES[routine.name][0](t, [f"%a{k}" for k in range(operands)], "%first", "%last", sizes, "%s", *routine.params)
         t.block.line("ret void")
-        parameters = [f"ptr %a{k}" for k in range(operands)] + ["ptr %s", "i64 %first", "i64 %last", *[f"i64 {s}" for s in sizes]]
+        parameters = [f"ptr %a{k}" for k in range(operands)] + [
+            "ptr %s",
+            "i64 %first",
+            "i64 %last",
+            *[f"i64 {s}" for s in sizes if isinstance(s, str)],
+        ]
         emitter.module.add(Function(name, tuple(parameters), t.block.lines, emitter.unit.kernel_attributes))
     return name
+
+
+def _short(size: Size) -> bool:
+    return isinstance(size, int) and size <= WRITTEN_OUT
 
 
 MATRICES = Strategy("matrices", lambda kernel: kernel.kind == "matrices", _plan, _write, _tasks, _scratch)

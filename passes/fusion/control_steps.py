@@ -35,6 +35,7 @@ from graphc.passes.fusion.in_place import updates
 from graphc.program import Below, Branch, Buffer, HostCall, Kernel, Launch, Loop, Operand, Stage, Step, Store, View, loop_counter
 
 Places = Mapping[Node, int]
+FEW_EXAMPLES = 4  # of large matrices leave most lanes idle: Cholesky of one, n = 64: 60 us in lanes, 15 by LAPACK
 
 
 class Around(Protocol):
@@ -176,11 +177,13 @@ class _Builder:
         if asked is not None:
             failed = made[asked[0]]
             steps += self.around.checked(self.node, results[asked[0]], failed.dtype, failed.shape, 1)
-        for size in dict.fromkeys(routine.sizes):
-            if not isinstance(size, int):
-                steps = [Branch(Below(size, routine.most + 1), tuple(steps), (host,))]
-            elif size > routine.most:
+        large = [dims.maximum(size - routine.alone, 0) for size in routine.sizes]
+        few = dims.maximum(FEW_EXAMPLES - routine.batch, 0)
+        for size, limit in [*[(size, routine.most + 1) for size in routine.sizes], *[(size * few, 1) for size in large]]:
+            if isinstance(size, int) and size >= limit:
                 return [host]
+            if not isinstance(size, int):
+                steps = [Branch(Below(size, limit), tuple(steps), (host,))]
         return steps
 
     # -- pieces ---------------------------------------------------------------------------------------------------

@@ -52,14 +52,13 @@ def substituted(a: np.ndarray, b: np.ndarray, *, lower: bool, trans: bool = Fals
 def _block(a: np.ndarray, b: np.ndarray, unit: bool) -> np.ndarray:
     if unit:
         a = a + np.eye(a.shape[-1], dtype=a.dtype)
-    try:
+    if np.isfinite(a).all() and np.isfinite(b).all() and (np.diagonal(a, axis1=-2, axis2=-1) != 0).all():
         return np.linalg.solve(a, b)
-    except np.linalg.LinAlgError:
-        x = np.array(b)
-        for i in range(a.shape[-1] - 1, -1, -1):
-            x[..., i, :] /= a[..., i, i, None]
-            x[..., :i, :] -= a[..., :i, i, None] * x[..., None, i, :]
-        return x
+    x = np.array(b)  # elimination would take 0 * nan from other rows
+    for i in range(a.shape[-1] - 1, -1, -1):
+        x[..., i, :] /= a[..., i, i, None]
+        x[..., :i, :] -= a[..., :i, i, None] * x[..., None, i, :]
+    return x
 
 
 def _solve_type(a: TensorType, b: TensorType, **_: Any) -> tuple[TensorType, TensorType]:
