@@ -54,7 +54,7 @@ def _describe(triple: str, cpu: str, features: str, l1: int = 32 << 10, l2: int 
             triple, cpu, features,
             vector_bytes=64 if wide else 32 if "avx2" in on else 16,
             has_fma="fma" in on, has_ldexp=wide, has_round="sse4.1" in on, has_gather="avx2" in on,
-            registers=32 if wide else 16, l1=l1, l2=l2, cores=cores,
+            has_permute=wide, registers=32 if wide else 16, l1=l1, l2=l2, cores=cores,
         )  # fmt: skip
     arm = triple.startswith(("aarch64", "arm64"))
     return Target(

@@ -22,7 +22,7 @@ help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and 
 """
 # ruff: noqa: F403, I001 - several names a line; the functions of arrays are what their modules say is public
 
-from graphc import cache, tree
+from graphc import cache, linalg, special, tree
 from graphc.control.callback import callback
 from graphc.control.checkpoint import checkpoint
 from graphc.control.counted import fori_loop, map
@@ -74,7 +74,7 @@ __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "cache", "dim", "matrix", "scalar", "tree", "vector",
+    "Dim", "Node", "cache", "dim", "linalg", "matrix", "scalar", "special", "tree", "vector",
     "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
     "substitute", "to_networkx",
     # derivatives and maps

@@ -20,6 +20,7 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
 from graphc.ops.derived import settled
+from graphc.ops.host import refuse
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM, INPUT, SHARED, asarray
 from graphc.region import Region
@@ -40,11 +41,8 @@ def evaluate(outputs: Sequence[Node], env: Mapping[Any, Any], sizes: Sizes | Non
     given = {key: value for key, value in env.items() if isinstance(key, Node)}
     outputs = settled(outputs, given)
     order = toposort(outputs, stop=given)
-    values: dict[Node, Value] = {node: _given(node, value) for node, value in given.items()}
-    for node in order:
-        if node.op is SHARED and node not in values:
-            values[node] = _given(node, _state(node))
-    concrete = _Types(_bind(values, {key: value for key, value in env.items() if not isinstance(key, Node)}, sizes or {}))
+    values, bound = _begun(order, env, sizes or {})
+    concrete = _Types(bound)
     remaining = _count_uses(order, outputs)
     with np.errstate(all="ignore"):
         for node in order:
@@ -71,7 +69,21 @@ def eval(exprs: Any, givens: Mapping[Any, Any] | None = None) -> Any:
 FUNCTIONS["eval"] = eval
 
 
+def sizes_of(env: Mapping[Any, Any], order: Iterable[Node]) -> dict[Symbol, int]:
+    """The symbols of the sizes that the values given, and the state that the nodes of `order` read, bind. Raises as `evaluate`."""
+    return _begun(order, env, {})[1]
+
+
 # -- what is given ----------------------------------------------------------------------------------------------------
+def _begun(order: Iterable[Node], env: Mapping[Any, Any], sizes: Sizes) -> tuple[dict[Node, Value], dict[Symbol, int]]:
+    """What is known before the first op: the variables, and the symbols of their sizes."""
+    values: dict[Node, Value] = {node: _given(node, value) for node, value in env.items() if isinstance(node, Node)}
+    for node in order:
+        if node.op is SHARED and node not in values:
+            values[node] = _given(node, _state(node))
+    return values, _bind(values, {key: value for key, value in env.items() if not isinstance(key, Node)}, sizes)
+
+
 def _given(node: Node, value: Any) -> Value:
     """`value` as an array of the node's dtype and rank; Python numbers and lists are weak, arrays cast by NumPy's "safe"."""
     array, dtype = np.asarray(value), node.dtype
@@ -209,6 +221,7 @@ def _apply(node: Node, inputs: Sequence[Value], concrete: _Types) -> Value:
         params |= {name: concrete.body(params[name]) for name in op.regions}
     result = op.ref(*inputs, **params)
     if isinstance(expected, tuple):
+        refuse(node, result)
         return tuple([_checked(node, r, t) for r, t in zip(listed(result, node, "reference", len(expected), "output"), expected)])
     return _checked(node, result, expected)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
+
 from graphc.errors import ArgumentError, fail
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ Axis = int | Sequence[int] | None
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # a NumPy ufunc or function -> ours, for np.tanh(node) and np.sum(node)
+SPECIAL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # the name of a ufunc of scipy.special -> ours, filled by graphc.special
 
 
 def _call(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -125,12 +128,15 @@ class Operators:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         ours = NUMPY_FUNCTIONS.get(ufunc)
+        theirs = f"np.{ufunc.__name__}"
+        if ours is None and getattr(np, ufunc.__name__, None) is not ufunc:  # SciPy's: its name is all that tells
+            ours, theirs = SPECIAL_FUNCTIONS.get(ufunc.__name__), f"scipy.special.{ufunc.__name__}"
         if method != "__call__" or ours is None:
-            which = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+            which = theirs + (f".{method}" if method != "__call__" else "")
             fail(ArgumentError, f"{which} has no symbolic form", hint="see graphc's functions for what there is")
         if kwargs:
             hint = "use gx.where for `where=`, .astype for `dtype=`"
-            fail(ArgumentError, f"np.{ufunc.__name__}: {', '.join(kwargs)} cannot be used with symbolic values", hint=hint)
+            fail(ArgumentError, f"{theirs}: {', '.join(kwargs)} cannot be used with symbolic values", hint=hint)
         return ours(*inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:

@@ -27,6 +27,8 @@ class Target:
     """floor, ceil, trunc and rint are instructions; without them LLVM would call the C library."""
     has_gather: bool
     """A vector may be loaded from an address per lane (LLVM takes the lanes one by one elsewhere)."""
+    has_permute: bool = False
+    """A vector of indices picks from the elements of two registers in one instruction (AVX-512)."""
     registers: int = 32
     """Vector registers an inner loop can use."""
     latency: int = 4

@@ -47,6 +47,8 @@ class Traits:
     checked: node -> the indices to check before its kernel runs, each with the size that it must lie below.
     kernel: the kind of kernel that the op has alone, for a row of `graphc.codegen.strategy.table` to accept (what none accepts becomes
         loops, as its LoopForm says); None: it is a stage among others.
+    refusal: node -> the output with a number for each example that is 0 where its value is good, and what is wrong where it is not:
+        the call ends with LinAlgError there; None where such examples are the user's to find.
     reduces: combines over the axes of its parameter `axes`, which disappear: a reduction that may share loops with its producers.
 
     stops: derivatives do not pass, by definition.
@@ -71,6 +73,7 @@ class Traits:
     by_data: tuple[int, ...] = ()
     checked: Callable[[Node], list[tuple[Node, Size]]] | None = None
     kernel: str | None = None
+    refusal: Callable[[Node], tuple[int, str] | None] | None = None
     reduces: bool = False
     stops: bool = False
     keeps_zeros: bool = False

@@ -62,6 +62,11 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "divmod": [Example(lambda x, y: gx.divmod(x, y)[1] * x + gx.divmod(x, y)[0], (values(4) + 4, np.array([1.1, -0.7, 2.3, 1.9])))],
     "modf": [Example(lambda x: gx.modf(x)[0] * gx.modf(x)[1], (values(4) * 2,))],
     "frexp": [Example(lambda x: gx.frexp(x)[0] ** 2 * x, (values(4) + 0.05,))],
+    "iv": [Example(lambda x: gx.special.iv(2, x), (values(4),))],
+    "ive": [Example(lambda x: gx.special.ive(3, x), (values(4),))],
+    "i0e_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.i0e(x)), x), (values(4),))],
+    "k0e_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.k0e(x)), x), (values(4) + 2.0,))],
+    "jn": [Example(lambda x: gx.special.jn(3, x), (values(4),))],
     "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
 }
 STRUCTURAL = {

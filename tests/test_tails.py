@@ -21,6 +21,8 @@ import pytest
 import graphc as gx
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from tests import piecewise_tables as tables
+from tests import special_bessel
 
 DIGITS = 60
 ULPS = {1: 8, 2: 16, 3: 32}
@@ -88,6 +90,12 @@ DERIVATIVES: dict[str, Exact] = {
     "erfc": lambda x: tuple(-v for v in DERIVATIVES["erf"](x)),
     "erf_slope": lambda x: (*DERIVATIVES["erf"](x)[1:], (24 * x * x - 12 - 8 * (x * x - 1.5) * 2 * x * x) * C() * mp.exp(-x * x)),
 }  # fmt: skip
+DERIVATIVES |= special_bessel.DERIVATIVES
+# rows that are derivatives of others: how many more orders keep their digits
+ORDERS: dict[str, int] = {}
+for _k, _name in enumerate(("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third")):
+    DERIVATIVES[_name] = lambda x, k=_k: tuple(tables.erfcx_derivative(k + n)(x) for n in (1, 2, 3, 4))
+    ORDERS[_name] = 3 - _k
 for _name in ("arcsin", "arctan", "arctanh", "arcsinh", "arccosh"):  # two orders: the third is the fourth of the function itself
     DERIVATIVES[f"{_name}_slope"] = lambda x, f=DERIVATIVES[_name]: f(x)[1:]
 SINGULAR: dict[str, Sequence[float]] = {
@@ -96,7 +104,7 @@ SINGULAR: dict[str, Sequence[float]] = {
     **{f"{n}_slope": (-1, 1) for n in ("arcsin", "arctanh", "arccosh")}, "tan": (np.pi / 2, -np.pi / 2, np.pi),
     "sin": (np.pi,), "cos": (np.pi / 2,),
 }  # fmt: skip
-LOWEST: dict[str, float] = {"sqrt": 0, "rsqrt": 0, "log": 0, "log2": 0, "log10": 0, "log1p": -1, "arccosh": 1, "arccosh_slope": 1}
+LOWEST: dict[str, float] = {**dict.fromkeys(special_bessel.POSITIVE, 0), "sqrt": 0, "rsqrt": 0, "log": 0, "log2": 0, "log10": 0, "log1p": -1, "arccosh": 1, "arccosh_slope": 1}
 UNIT = ("arcsin", "arccos", "arctanh", "arcsin_slope", "arctanh_slope")
 UNARY = [n for n, op in OPS.items() if op.elementwise and op.arity == 1 and n in PUBLIC and op.vjp is not None and op.row is not None]
 
@@ -173,6 +181,8 @@ def test_unary_rows(name: str, dtype: str) -> None:
     kind, at = np.dtype(dtype), points(name, np.dtype(dtype))
     faults = []
     for order, values in enumerate(derivatives(PUBLIC[name], dtype, at), start=1):
+        if order > ORDERS.get(name, 3):
+            break
         for x, got, true in zip(at, values, exact(name, dtype)):
             if order == len(true):
                 break

@@ -178,13 +178,14 @@ def test_fma_is_one_rounding_where_the_target_has_it(name: str, fused: bool) -> 
 @pytest.mark.parametrize("name, lanes", VARIANTS)
 @pytest.mark.parametrize("index", [d.int32, d.int64])
 def test_lookup(name: str, lanes: int, index: np.dtype) -> None:
-    table = tuple(np.linspace(-3, 8, 37).tolist())
     target = host() if name == "host" else named(name)
-    body = lambda i, t: sc.lookup(table, i, t)
-    f = Vectorised({t.name: (lambda i, t=t: body(i, t), (index,)) for t in FLOATS}, target, lanes or None)
-    at = np.array([0, 36, 5, 7, 7, 1, 30, 2, 3], index)
-    for t in FLOATS:
-        np.testing.assert_array_equal(f[t.name](at), np.array(table, t)[at])
+    for size in (37, 8, 16, 32, 64):  # from 8 on tables that fill 1, 2 or 4 registers
+        table = tuple(np.linspace(-3, 8, size).tolist())
+        body = lambda i, t, table=table: sc.lookup(table, i, t)
+        f = Vectorised({t.name: (lambda i, t=t, body=body: body(i, t), (index,)) for t in FLOATS}, target, lanes or None)
+        at = np.arange(2 * size + 3, dtype=index) * 5 % size
+        for t in FLOATS:
+            np.testing.assert_array_equal(f[t.name](at), np.array(table, t)[at])
 
 
 @pytest.mark.skipif(not host().has_ldexp, reason="this machine has no such instruction")

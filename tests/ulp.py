@@ -20,8 +20,8 @@ from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
 from graphc.scalars import math
 from graphc.target import Target
-from tests import oracle, ulp_bessel
-from tests.ulp_reference import Reference
+from tests import oracle, piecewise_tables, special_bessel
+from tests.special_reference import Reference
 from tests.vector import Vectorised
 
 PRECISION = 220  # bits
@@ -108,9 +108,16 @@ REFERENCES: dict[str, Reference] = {
         ((-6, 6), (-1, 1), (8, 11), (-28, -20)),
     ),
     "erfc": Reference(_clipped(mp.erfc, 40), special.erfc, ((-6, 11), (-1, 1), (5, 28))),
+    "erfcx": Reference(piecewise_tables.erfcx, special.erfcx, ((-6, 12), (-1, 1), (0, 8), (-27, 27))),
+    **{
+        f"erfcx_{name}": Reference(
+            piecewise_tables.erfcx_derivative(k), oracle.OTHERS[f"erfcx_{name}"], ((-6, 12), (-1, 1), (0, 8), (-27, 27))
+        )
+        for k, name in ((1, "slope"), (2, "curve"), (3, "third"))
+    },
     "pow": Reference(_pow, np.power, ((0, 3), (-20, 20), (0, 200), (0.9, 1.1))),
     "fmod": Reference(_fmod, np.fmod, ((-3, 3), (-1000, 1000))),
-    **ulp_bessel.REFERENCES,
+    **special_bessel.REFERENCES,
 }  # fmt: skip
 
 

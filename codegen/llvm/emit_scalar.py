@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, mangled, splat
+from graphc.codegen.llvm.emission import Emission
+from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, splat
+from graphc.codegen.llvm.registers import ldexp, lookup
 from graphc.dtypes import bool_, float32, float64
 from graphc.errors import CompileError, fail
-from graphc.scalars import Scalar, const, order
+from graphc.scalars import Scalar, order
 from graphc.target import Target
 
 __all__ = ["PRIMITIVES", "Block", "Function", "Module", "emit_op", "evaluate", "literal", "llvm_type", "splat"]
@@ -24,7 +24,7 @@ def emit_op(module: Module, block: Block, target: Target, s: Scalar, args: list[
         return literal(s, lanes)
     if s.op not in _EMIT:
         fail(CompileError, f"{s.op} is not a primitive op of the scalar language")
-    return _EMIT[s.op](_Emission(module, block, target, s, lanes), *args)
+    return _EMIT[s.op](Emission(module, block, target, s, lanes), *args)
 
 
 def evaluate(module: Module, block: Block, target: Target, root: Scalar, inputs: Sequence[str], lanes: int) -> str:
@@ -41,49 +41,10 @@ def evaluate_all(module: Module, block: Block, target: Target, roots: Sequence[S
     return [done[id(root)] for root in roots]
 
 
-class _Emission:
-    """One op being emitted: the helpers its rule below is written with. A `kind` is a dtype; operands are names or literals."""
-
-    __slots__ = ("block", "dtype", "lanes", "module", "s", "target")
-
-    def __init__(self, module: Module, block: Block, target: Target, s: Scalar, lanes: int) -> None:
-        self.module, self.block, self.target, self.s, self.lanes = module, block, target, s, lanes
-        self.dtype = s.dtype
-
-    @property
-    def kind(self) -> str:
-        """Of the operands: "f" float, "i" signed, "u" unsigned, "b" bool."""
-        return (self.s.args[0].dtype if self.s.args else self.dtype).kind
-
-    def type(self, dtype: np.dtype) -> str:
-        return llvm_type(dtype, self.lanes)
-
-    def number(self, value: float | int | bool, dtype: np.dtype) -> str:
-        return literal(const(value, dtype), self.lanes)
-
-    def two(self, instruction: str, a: str, b: str, dtype: np.dtype | None = None) -> str:
-        return self.block.emit(f"{instruction} {self.type(self.dtype if dtype is None else dtype)} {a}, {b}")
-
-    def select(self, c: str, a: str, b: str, dtype: np.dtype | None = None) -> str:
-        kind = self.type(self.dtype if dtype is None else dtype)
-        return self.block.emit(f"select {self.type(bool_)} {c}, {kind} {a}, {kind} {b}")
-
-    def convert(self, instruction: str, a: str, source: np.dtype, dtype: np.dtype) -> str:
-        return self.block.emit(f"{instruction} {self.type(source)} {a} to {self.type(dtype)}")
-
-    def call(self, name: str, *operands: tuple[np.dtype, str], overloads: tuple[np.dtype, ...] = (), flag: str = "") -> str:
-        """`llvm.name` of operands; `overloads` are the types in its name, by default the result's."""
-        suffix = "".join(f".{mangled(d, self.lanes)}" for d in overloads or (self.dtype,))
-        kinds = [self.type(d) for d, _ in operands]
-        self.module.declare(f"declare {self.type(self.dtype)} @llvm.{name}{suffix}({', '.join(kinds)}{flag and ', i1'})")
-        given = ", ".join(f"{k} {v}" for k, (_, v) in zip(kinds, operands))
-        return self.block.emit(f"call {self.type(self.dtype)} @llvm.{name}{suffix}({given}{flag})")
-
-
 def _arithmetic(on_float: str, on_integer: str, on_bool: str = "") -> Callable[..., str]:
     names = {"f": on_float, "i": on_integer, "u": on_integer, "b": on_bool}
 
-    def rule(e: _Emission, a: str, b: str) -> str:
+    def rule(e: Emission, a: str, b: str) -> str:
         if not names[e.kind]:
             fail(CompileError, f"{e.s.op} is not defined for {e.dtype}")
         return e.two(names[e.kind], a, b)
@@ -95,23 +56,23 @@ def _intrinsic(name: str) -> Callable[..., str]:
     return lambda e, *args: e.call(name, *[(e.dtype, a) for a in args])
 
 
-def _neg(e: _Emission, a: str) -> str:
+def _neg(e: Emission, a: str) -> str:
     if e.kind == "f":
         return e.block.emit(f"fneg {e.type(e.dtype)} {a}")
     return e.two("sub", e.number(0, e.dtype), a)
 
 
-def _abs(e: _Emission, a: str) -> str:
+def _abs(e: Emission, a: str) -> str:
     if e.kind == "f":
         return e.call("fabs", (e.dtype, a))
     return e.call("abs", (e.dtype, a), flag=", i1 false") if e.kind == "i" else a
 
 
-def _not(e: _Emission, a: str) -> str:
+def _not(e: Emission, a: str) -> str:
     return e.two("xor", a, e.number(True if e.kind == "b" else -1, e.dtype))
 
 
-def _fma(e: _Emission, a: str, b: str, c: str) -> str:
+def _fma(e: Emission, a: str, b: str, c: str) -> str:
     if e.kind == "f" and e.target.has_fma:
         return e.call("fma", (e.dtype, a), (e.dtype, b), (e.dtype, c))
     product, total = ("fmul", "fadd") if e.kind == "f" else ("mul", "add")
@@ -119,7 +80,7 @@ def _fma(e: _Emission, a: str, b: str, c: str) -> str:
 
 
 def _rounding(name: str) -> Callable[..., str]:
-    def rule(e: _Emission, a: str) -> str:
+    def rule(e: Emission, a: str) -> str:
         if e.kind != "f":
             return a
         if e.target.has_round:
@@ -129,7 +90,7 @@ def _rounding(name: str) -> Callable[..., str]:
     return rule
 
 
-def _round_by_adding(e: _Emission, name: str, a: str) -> str:
+def _round_by_adding(e: Emission, name: str, a: str) -> str:
     """|a| + 2**p - 2**p is rint(|a|) below 2**p (p bits of fraction); a itself above, also for inf and nan."""
     power = e.number(2.0 ** (23 if e.dtype == float32 else 52), e.dtype)
     size = e.call("fabs", (e.dtype, a))
@@ -150,7 +111,7 @@ def _extremum(name: str, on_bool: str) -> Callable[..., str]:
     """The smaller (greater) operand, nan if either is. Of equal ones (-0.0, 0.0) the second, as NumPy gives it."""
     compare = "fcmp olt" if name == "min" else "fcmp ogt"
 
-    def rule(e: _Emission, a: str, b: str) -> str:
+    def rule(e: Emission, a: str, b: str) -> str:
         if e.kind == "b":
             return e.two(on_bool, a, b)
         if e.kind != "f":
@@ -171,7 +132,7 @@ def _compare(name: str) -> Callable[..., str]:
 def _divide(remainder: bool) -> Callable[..., str]:
     """Floor division of integers, or its remainder; x // 0 = x % 0 = 0 and INT_MIN // -1 = INT_MIN."""
 
-    def rule(e: _Emission, a: str, b: str) -> str:
+    def rule(e: Emission, a: str, b: str) -> str:
         if e.kind not in "iu":
             fail(CompileError, f"{e.s.op} is not defined for {e.s.args[0].dtype}")
         zero, one = e.number(0, e.dtype), e.number(1, e.dtype)
@@ -197,7 +158,7 @@ def _divide(remainder: bool) -> Callable[..., str]:
     return rule
 
 
-def _truncated_quotient(e: _Emission, a: str, b: str) -> str:
+def _truncated_quotient(e: Emission, a: str, b: str) -> str:
     """Vectors of at most 32 bits divide in floats that hold them exactly; there is no vector instruction for integers."""
     signed = e.kind == "i"
     if e.lanes == 1 or e.dtype.itemsize > 4 or e.s.args[1].op == "const":
@@ -211,7 +172,7 @@ def _truncated_quotient(e: _Emission, a: str, b: str) -> str:
 def _shift(instruction: str) -> Callable[..., str]:
     """Counts outside 0 .. width-1 shift everything out: 0, or copies of the sign."""
 
-    def rule(e: _Emission, a: str, n: str) -> str:
+    def rule(e: Emission, a: str, n: str) -> str:
         if e.kind not in "iu":
             fail(CompileError, f"{e.s.op} is not defined for {e.s.args[0].dtype}")
         name = "lshr" if e.kind == "u" and instruction == "ashr" else instruction
@@ -226,7 +187,7 @@ def _shift(instruction: str) -> Callable[..., str]:
     return rule
 
 
-def _cast(e: _Emission, a: str) -> str:
+def _cast(e: Emission, a: str) -> str:
     source, dtype = e.s.args[0].dtype, e.dtype
     if source == dtype:
         return a
@@ -246,7 +207,7 @@ def _cast(e: _Emission, a: str) -> str:
     return e.convert("sext" if source.kind == "i" else "zext", a, source, dtype)
 
 
-def _bitcast(e: _Emission, a: str) -> str:
+def _bitcast(e: Emission, a: str) -> str:
     source = e.s.args[0].dtype
     if source.itemsize != e.dtype.itemsize or bool_ in (source, e.dtype):
         fail(CompileError, f"bitcast from {source} to {e.dtype} changes the size")
@@ -255,62 +216,7 @@ def _bitcast(e: _Emission, a: str) -> str:
     return e.convert("bitcast", a, source, e.dtype)
 
 
-def _lookup(e: _Emission, at: str) -> str:
-    element, index = llvm_type(e.dtype, 1), e.s.args[0].dtype
-    place = e.block.emit(f"getelementptr inbounds {element}, ptr {e.module.table(e.s.param, e.dtype)}, {e.type(index)} {at}")
-    if e.lanes == 1:
-        return e.block.emit(f"load {element}, ptr {place}, align {e.dtype.itemsize}")
-    vector, mask, pointers = e.type(e.dtype), e.type(bool_), f"<{e.lanes} x ptr>"
-    name = f"@llvm.masked.gather.{mangled(e.dtype, e.lanes)}.v{e.lanes}p0"
-    e.module.declare(f"declare {vector} {name}({pointers}, i32, {mask}, {vector})")
-    return e.block.emit(f"call {vector} {name}({pointers} {place}, i32 {e.dtype.itemsize}, {mask} splat (i1 true), {vector} poison)")
-
-
-def _ldexp(e: _Emission, a: str, n: str) -> str:
-    """a * 2**n with a whole float n: an instruction of AVX-512, for each register; only mathlib writes it, where the target has that."""
-    bits, width = 8 * e.dtype.itemsize, e.lanes * 8 * e.dtype.itemsize
-    parts = []
-    for first in range(0, e.lanes, 512 // bits):
-        lanes = max(min(e.lanes, 512 // bits), 128 // bits)
-        one, two = (_lanes_of(e, x, first, lanes) for x in (a, n))
-        parts.append(_scalef(e, one, two, lanes))
-    if width < 128:
-        short = llvm_type(e.dtype, 128 // bits)
-        if e.lanes == 1:
-            return e.block.emit(f"extractelement {short} {parts[0]}, i64 0")
-        return e.block.emit(f"shufflevector {short} {parts[0]}, {short} poison, {_picked(range(e.lanes))}")
-    while len(parts) > 1:
-        half = llvm_type(e.dtype, e.lanes // len(parts))
-        every = _picked(range(2 * e.lanes // len(parts)))
-        parts = [e.block.emit(f"shufflevector {half} {x}, {half} {y}, {every}") for x, y in zip(parts[::2], parts[1::2])]
-    return parts[0]
-
-
-def _picked(lanes: Sequence[int]) -> str:
-    return f"<{len(lanes)} x i32> <{', '.join(f'i32 {k}' for k in lanes)}>"
-
-
-def _lanes_of(e: _Emission, x: str, first: int, lanes: int) -> str:
-    """As many lanes of x from the first on; those that it has not are poison."""
-    if lanes == e.lanes:
-        return x
-    if e.lanes == 1:
-        return e.block.emit(f"insertelement {llvm_type(e.dtype, lanes)} poison, {llvm_type(e.dtype, 1)} {x}, i64 0")
-    picked = ", ".join(f"i32 {k}" if k < e.lanes else "i32 poison" for k in range(first, first + lanes))
-    return e.block.emit(f"shufflevector {e.type(e.dtype)} {x}, {e.type(e.dtype)} poison, <{lanes} x i32> <{picked}>")
-
-
-def _scalef(e: _Emission, a: str, n: str, lanes: int) -> str:
-    vector, width = llvm_type(e.dtype, lanes), lanes * 8 * e.dtype.itemsize
-    name = f"@llvm.x86.avx512.mask.scalef.{'ps' if e.dtype == float32 else 'pd'}.{width}"
-    mask = f"i{max(lanes, 8)}"
-    rounding = [("i32", " 4")] if width == 512 else []  # 4: as the control register says
-    given = [(vector, f" {a}"), (vector, f" {n}"), (vector, " zeroinitializer"), (mask, " -1"), *rounding]
-    e.module.declare(f"declare {vector} {name}({', '.join([kind for kind, _ in given])})")
-    return e.block.emit(f"call {vector} {name}({', '.join([kind + value for kind, value in given])})")
-
-
-def _rare(e: _Emission, wanted: str, usual: str, *inputs: str) -> str:
+def _rare(e: Emission, wanted: str, usual: str, *inputs: str) -> str:
     """select(wanted, slow(inputs), usual), where the slow function is called only for the lanes that want it.
 
     This ends the basic block: what follows is in the one that `block.current` names.
@@ -335,7 +241,7 @@ def _rare(e: _Emission, wanted: str, usual: str, *inputs: str) -> str:
     return e.block.emit(f"phi {e.type(e.dtype)} [ {usual}, %{before} ], [ {exact}, %{inside} ]")
 
 
-def _slow(e: _Emission) -> str:
+def _slow(e: Emission) -> str:
     """The name of the function that computes the rare case of `e.s`, written once a module."""
     key = (e.s.param, e.lanes)
     if key not in e.module.rare:
@@ -343,7 +249,7 @@ def _slow(e: _Emission) -> str:
             e.module.rare[key] = name = f"detour{len(e.module.rare)}"
             e.module.add(_slow_vector(e, name))
         elif e.lanes > 1:
-            scalar = _slow(_Emission(e.module, e.block, e.target, e.s, 1))
+            scalar = _slow(Emission(e.module, e.block, e.target, e.s, 1))
             e.module.rare[key] = name = f"{scalar}.v{e.lanes}"
             e.module.add(_slow_lanes(e, name, scalar))
         else:
@@ -355,7 +261,7 @@ def _slow(e: _Emission) -> str:
 _PURE = "memory(none)"
 
 
-def _slow_scalar(e: _Emission, name: str) -> Function:
+def _slow_scalar(e: Emission, name: str) -> Function:
     """One lane; compiled in haste, as it hardly ever runs."""
     params = [(llvm_type(a.dtype, 1), f"%x{k}") for k, a in enumerate(e.s.args[2:])]
     block = Block()
@@ -366,7 +272,7 @@ def _slow_scalar(e: _Emission, name: str) -> Function:
     return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, ("nounwind", "cold", "noinline", "optnone", _PURE), kind)
 
 
-def _slow_vector(e: _Emission, name: str) -> Function:
+def _slow_vector(e: Emission, name: str) -> Function:
     """All lanes at once, for what is not so rare."""
     block = Block()
     block.current = "entry"
@@ -378,7 +284,7 @@ def _slow_vector(e: _Emission, name: str) -> Function:
     return Function(name, tuple(params), block.lines, ("nounwind", "cold", "noinline", _PURE), e.type(e.dtype))
 
 
-def _slow_lanes(e: _Emission, name: str, scalar: str) -> Function:
+def _slow_lanes(e: Emission, name: str, scalar: str) -> Function:
     """All lanes: a loop over those that want it."""
     inputs = e.s.args[2:]
     kind, element, mask = e.type(e.dtype), llvm_type(e.dtype, 1), e.type(bool_)
@@ -403,7 +309,7 @@ def _slow_lanes(e: _Emission, name: str, scalar: str) -> Function:
 _EMIT: dict[str, Callable[..., str]] = {
     "add": _arithmetic("fadd", "add", "or"), "sub": _arithmetic("fsub", "sub", "xor"), "mul": _arithmetic("fmul", "mul", "and"),
     "div": _arithmetic("fdiv", ""), "neg": _neg, "abs": _abs, "sqrt": _intrinsic("sqrt"), "fma": _fma,
-    "copysign": _intrinsic("copysign"), "ldexp": _ldexp,
+    "copysign": _intrinsic("copysign"), "ldexp": ldexp,
     "floor": _rounding("floor"), "ceil": _rounding("ceil"), "trunc": _rounding("trunc"), "rint": _rounding("rint"),
     "floordiv": _divide(remainder=False), "mod": _divide(remainder=True),
     "min": _extremum("min", "and"), "max": _extremum("max", "or"),
@@ -411,7 +317,7 @@ _EMIT: dict[str, Callable[..., str]] = {
     "shl": _shift("shl"), "lshr": _shift("lshr"), "ashr": _shift("ashr"),
     **{name: _compare(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "select": lambda e, c, a, b: e.select(c, a, b),
-    "cast": _cast, "bitcast": _bitcast, "lookup": _lookup, "rare": _rare, "detour": _rare,
+    "cast": _cast, "bitcast": _bitcast, "lookup": lookup, "rare": _rare, "detour": _rare,
 }  # fmt: skip
 
 PRIMITIVES = frozenset(_EMIT) | {"const"}

@@ -12,7 +12,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from graphc.codegen.mathlib import bessel_i, bessel_j, bessel_k, error, exponential, inverse, logarithm, power, trigonometric
+from graphc.codegen.mathlib import (
+    bessel_i,
+    bessel_j,
+    bessel_k,
+    error,
+    exponential,
+    inverse,
+    logarithm,
+    power,
+    scaled_error,
+    trigonometric,
+)
 from graphc.codegen.mathlib.balanced import balanced
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
@@ -86,6 +97,10 @@ MATH = Library({f.name: f for f in (
     _row("erf", 1.1, 1.3, error.erf),
     _row("erf_slope", 2.8, 2.3, error.erf_slope),
     _row("erfc", 0.7, 4.0, error.erfc),
+    _row("erfcx", 2.3, 2.3, scaled_error.erfcx),
+    _row("erfcx_slope", 4.0, 4.0, scaled_error.erfcx_slope),
+    _row("erfcx_curve", 4.0, 4.0, scaled_error.erfcx_curve),
+    _row("erfcx_third", 4.0, 4.0, scaled_error.erfcx_third),
     _row("pow", 0.51, 0.65, power.pow, arity=2),
     _row("fmod", 0.0, 0.0, power.fmod, arity=2),
 )})  # fmt: skip

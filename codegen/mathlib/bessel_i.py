@@ -8,18 +8,15 @@ from __future__ import annotations
 import math
 
 from graphc.codegen.mathlib.exponential import exp_scaled
-from graphc.codegen.mathlib.piecewise import Table
-from graphc.codegen.mathlib.tables import bessel_i
+from graphc.codegen.mathlib.piecewise import Table, table
+from graphc.codegen.mathlib.tables import i0e_0, i0e_1, i0e_2, i0e_3, i0e_4
+from graphc.codegen.mathlib.tables import i1e as i1e_values
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, copysign, fma, select, sqrt
 from graphc.target import Target
 
+SLOPES = (i0e_0, i0e_1, i0e_2, i0e_3, i0e_4)
 LAST = 7.0  # of the pieces over x
-
-
-def table(name: str, x: Scalar, tables: object = bessel_i) -> Table:
-    """The table of that name for the dtype of x."""
-    return getattr(tables, f"{name}_{'F32' if x.dtype == float32 else 'F64'}")  # type: ignore[no-any-return]
 
 
 def tabled(held: Table, size: Scalar, last: float) -> tuple[Scalar, Scalar, Scalar]:
@@ -44,7 +41,7 @@ def over_power(value: Scalar, size: Scalar, power: int) -> Scalar:
 def i0e_slope(x: Scalar, target: Target, n: int) -> Scalar:
     """(-1)**n times the derivative n of exp(-x) I0(x) for x > 0, n <= 4; of |x|"""
     size = abs(x)
-    value, beyond, _ = tabled(table(f"I0E_{n}", size), size, LAST)
+    value, beyond, _ = tabled(table(SLOPES[n], size), size, LAST)
     return select(beyond, over_power(value, size, n), value)
 
 
@@ -56,7 +53,7 @@ def i0e(x: Scalar, target: Target) -> Scalar:
 def i1e(x: Scalar, target: Target) -> Scalar:
     """exp(-|x|) I1(x); the table has it over x"""
     size = abs(x)
-    value, beyond, _ = tabled(table("I1E", size), size, LAST)
+    value, beyond, _ = tabled(table(i1e_values, size), size, LAST)
     return select(beyond, copysign(value / sqrt(size), x), x * value)
 
 

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import math
 
-from graphc.codegen.mathlib.bessel_i import table, tabled
+from graphc.codegen.mathlib.bessel_i import tabled
 from graphc.codegen.mathlib.bessel_k import GAMMA_LESS_LOG2
 from graphc.codegen.mathlib.logarithm import log
-from graphc.codegen.mathlib.tables import bessel_j
+from graphc.codegen.mathlib.piecewise import table
+from graphc.codegen.mathlib.tables import j0 as j0_values
+from graphc.codegen.mathlib.tables import j1 as j1_values
+from graphc.codegen.mathlib.tables import y0 as y0_values
+from graphc.codegen.mathlib.tables import y1 as y1_values
 from graphc.codegen.mathlib.trigonometric import cos, sin
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, copysign, fma, select, sqrt
@@ -29,8 +33,8 @@ INF = math.inf
 
 def _parts(order: int, size: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar]:
     """(J near or P, the rest of Y near or x Q, whether far, 1/x)"""
-    j, beyond, inverse = tabled(table(f"J{order}", size, bessel_j), size, LAST)
-    y, _, _ = tabled(table(f"Y{order}", size, bessel_j), size, LAST)
+    j, beyond, inverse = tabled(table((j0_values, j1_values)[order], size), size, LAST)
+    y, _, _ = tabled(table((y0_values, y1_values)[order], size), size, LAST)
     return j, y, beyond, inverse
 
 

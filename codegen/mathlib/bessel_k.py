@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from types import ModuleType
 
-from graphc.codegen.mathlib.bessel_i import over_power, table, tabled
+from graphc.codegen.mathlib.bessel_i import over_power, tabled
 from graphc.codegen.mathlib.exponential import exp, exp_scaled
 from graphc.codegen.mathlib.kit import poly
 from graphc.codegen.mathlib.logarithm import log
-from graphc.codegen.mathlib.tables import bessel_k
+from graphc.codegen.mathlib.piecewise import table
+from graphc.codegen.mathlib.tables import k0e_0, k0e_1, k0e_2, k0e_3, k0e_4
+from graphc.codegen.mathlib.tables import k1e as k1e_values
 from graphc.dtypes import float32
 from graphc.scalars import Scalar, fma, select
 from graphc.target import Target
 
 GAMMA_LESS_LOG2 = -0.11593151565841245
+SLOPES = (k0e_0, k0e_1, k0e_2, k0e_3, k0e_4)
 LAST = 8.0  # of the pieces over x
 INF = math.inf
 
@@ -58,9 +62,9 @@ def _k1_near(x: Scalar, target: Target) -> Scalar:
     return fma(x, fma(logarithm, _series(z, I1), _series(z, K1)), 1.0 / x)
 
 
-def _far(name: str, x: Scalar, power: int) -> Scalar:
+def _far(module: ModuleType, x: Scalar, power: int) -> Scalar:
     """The function times exp(x), from the first piece of its table on."""
-    value, beyond, _ = tabled(table(name, x, bessel_k), x, LAST)
+    value, beyond, _ = tabled(table(module, x), x, LAST)
     return select(beyond, over_power(value, x, power), value)
 
 
@@ -72,12 +76,12 @@ def _guard(x: Scalar, y: Scalar) -> Scalar:
 
 def k0e(x: Scalar, target: Target) -> Scalar:
     """exp(x) K0(x)"""
-    return _guard(x, select(x < 1.0, _k0_near(x, target) * exp(x, target), _far("K0E_0", x, 0)))
+    return _guard(x, select(x < 1.0, _k0_near(x, target) * exp(x, target), _far(SLOPES[0], x, 0)))
 
 
 def k1e(x: Scalar, target: Target) -> Scalar:
     """exp(x) K1(x)"""
-    return _guard(x, select(x < 1.0, _k1_near(x, target) * exp(x, target), _far("K1E", x, 0)))
+    return _guard(x, select(x < 1.0, _k1_near(x, target) * exp(x, target), _far(k1e_values, x, 0)))
 
 
 def _unscaled(near: Scalar, far: Scalar, x: Scalar, target: Target) -> Scalar:
@@ -85,11 +89,11 @@ def _unscaled(near: Scalar, far: Scalar, x: Scalar, target: Target) -> Scalar:
 
 
 def k0(x: Scalar, target: Target) -> Scalar:
-    return _unscaled(_k0_near(x, target), _far("K0E_0", x, 0), x, target)
+    return _unscaled(_k0_near(x, target), _far(SLOPES[0], x, 0), x, target)
 
 
 def k1(x: Scalar, target: Target) -> Scalar:
-    return _unscaled(_k1_near(x, target), _far("K1E", x, 0), x, target)
+    return _unscaled(_k1_near(x, target), _far(k1e_values, x, 0), x, target)
 
 
 def k0e_slope(x: Scalar, target: Target, n: int) -> Scalar:
@@ -98,7 +102,7 @@ def k0e_slope(x: Scalar, target: Target, n: int) -> Scalar:
     before, last = near, _k1_near(x, target) - near
     for m in range(n - 1):
         before, last = last, fma(m + 1.0 - 2.0 * x, last, before * (2.0 * m + 1.0)) / x
-    return _guard(x, select(x < 0.5, last * exp(x, target), _far(f"K0E_{n}", x, n)))
+    return _guard(x, select(x < 0.5, last * exp(x, target), _far(SLOPES[n], x, n)))
 
 
 BOUNDS = {"k0": (3, 3), "k1": (3, 3), "k0e": (3, 3), "k1e": (3, 3)}

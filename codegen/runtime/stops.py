@@ -11,7 +11,8 @@ from graphc import dims
 from graphc.codegen.frame import Frame, slot_of
 from graphc.codegen.placing import placings
 from graphc.dims import Symbol
-from graphc.errors import CompileError, DTypeError, IndexOutOfRange, ShapeError, compose, fail
+from graphc.errors import CompileError, DTypeError, IndexOutOfRange, LinAlgError, ShapeError, compose, fail
+from graphc.ops.host import refusal, refuse, refused_text
 from graphc.program import Check, HostCall, Loop, Program, Step
 
 Words = ctypes.Array[ctypes.c_int64]
@@ -40,7 +41,7 @@ class Stops:
         return self.program.numbered[status] if 0 <= status < len(self.program.numbered) else None
 
     def fault(self, status: int, words: Words) -> None:
-        """Raise IndexOutOfRange for the check of this number: nothing is run again, the words of the call say it all."""
+        """Raise what the check of this number found: nothing is run again, the words of the call say it all."""
         match self.step(status):
             case Check() as check:
                 pass
@@ -50,6 +51,8 @@ class Stops:
         position, value = words[self.frame.found], words[self.frame.found + 1]
         shape = tuple([dims.evaluate(s, env) for s in self.program.buffers[check.indices].shape])
         at = tuple(int(i) for i in np.unravel_index(position, shape)) if shape else ()
+        if refusal(check.node) is not None:
+            raise LinAlgError(refused_text(check.node, at))
         size = dims.evaluate(check.axis_size, env)
         shown = value if value >= 0 else value - size  # the graph has added the size to negative indices
         raise IndexOutOfRange(compose(f"index {shown} at position {at} is out of range for an axis of size {size}", check.node))
@@ -64,11 +67,13 @@ class Stops:
         def view(buffer: int) -> np.ndarray:
             return self.view(number, buffer, env, arrays, arena)
 
-        answer = step.function(*[view(b).copy() for b in step.arguments])
+        answer = step.function(*[view(b).copy() for b in step.arguments], *[dims.evaluate(s, env) for s in step.sizes])
         several = isinstance(answer, (tuple, list))
         results = list(answer) if several else [] if answer is None else [answer]
         if len(results) != len(step.results):
             fail(ShapeError, f"a call of Python gave {len(results)} results, where {len(step.results)} are due", *step.made)
+        for node in step.made:
+            refuse(node, results)
         checked = [(view(b), np.asarray(value)) for b, value in zip(step.results, results, strict=True)]
         for k, (target, value) in enumerate(checked):
             if value.shape != target.shape:

@@ -180,13 +180,15 @@ class Check(Asked):
 class HostCall(Asked):
     """results = function(*arguments), in Python: with copies of the arrays; it gives an array, or a sequence of one for each result.
 
-    It runs once for each time that it is reached, also if something fails later. What it raises passes through.
+    It runs once for each time that it is reached, also if something fails later. What it raises passes through. The values of `sizes`
+    are given behind the arrays.
     """
 
     function: Callable[..., Any]
     arguments: tuple[int, ...] = ()
     results: tuple[int, ...] = ()
     node: Node | None = None
+    sizes: tuple[Size, ...] = ()
 
     @property
     def made(self) -> tuple[Node, ...]:
@@ -195,6 +197,10 @@ class HostCall(Asked):
     @property
     def calls_python(self) -> bool:
         return True
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return frozenset().union(*map(dims.symbols, self.sizes))
 
     @property
     def own_reads(self) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from graphc.target import Target
 from graphc.threads import as_thread_count
 from graphc.types import assumed_sizes, same_size
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
+from graphc.user.audit import Audit, audit
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, hold, replace_values
@@ -253,6 +254,27 @@ class Function:
         detour = "" if entry_of(self) else self._native().detour or "this interpreter has no vectorcall"
         lines.append("calls: " + (f"through Python and ctypes ({detour})" if detour else "native, by vectorcall"))
         return "\n".join(lines)
+
+    def audit(self, /, *args: Any, digits: int = 60, **kwargs: Any) -> Audit:
+        """The same graph for these arguments in `digits` decimal digits, and the worst error of every node, with the line that made it.
+
+            f = gx.function([x], gx.log(1 + gx.exp(x)))
+            print(f.audit(np.array([-50.0])))          # as written the logarithm has lost all digits; as compiled none
+
+        Both the graph as it was written and as it was compiled are evaluated, in NumPy's floats and in decimal floats without bounds:
+        `written` and `compiled` hold a row for each node, loops and branches one for each array they give, `results` what a call gives.
+        Functions are evaluated from their definitions; the few that are not known so are listed in `rounded` and have float64's digits.
+        What the graph cancels by more than `digits` is not seen. State is read, not updated. Takes microseconds an element and node.
+        Raises ArgumentError, ShapeError, DTypeError, and what a call raises.
+        """
+        if isinstance(digits, bool) or not isinstance(digits, int) or not 20 <= digits <= 10_000:
+            fail(ArgumentError, f"{self.name}.audit: digits is a whole number from 20 to 10000, got {digits!r}")
+        leaves, variables = self._arguments.bind(self.name, args, kwargs), self._arguments.variables
+        arrays = [as_argument(v, x, self.casting) for v, x in zip(leaves, variables, strict=False)]
+        given = [as_size_argument(v, d) for v, d in zip(leaves[len(variables) :], self._arguments.sizes, strict=True)]
+        env: dict[Any, Any] = {**dict(zip(variables, arrays, strict=True)), **dict(zip(self._arguments.sizes, given, strict=True))}
+        results = None if self.updates or self._executable is None else tree.leaves(self(*args, **kwargs))
+        return audit(self._graph, self._optimised, len(self._outputs), results, env, digits)
 
     def _native(self) -> Executable:
         if self._executable is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from graphc.control.callback import CALLBACK
 from graphc.control.checkpoint import CHECKPOINT
 from graphc.control.scan import SCAN
 from graphc.control.switch import SWITCH
@@ -19,6 +18,7 @@ from graphc.dims import Dim
 from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node
+from graphc.ops.host import is_host
 from graphc.ops.outputs import GET
 from graphc.ops.registry import CONSTANT, DIM, INPUT, asarray, constant, variable
 from graphc.ops.spread import CAST
@@ -34,7 +34,7 @@ Inner = Callable[[Graph], Fused]
 
 def control(node: Node, gets: Mapping[int, Node], depth: int, fuse: Fuse) -> Control:
     """The bodies of a node inside `depth` loops, by `fuse`; of its outputs, `gets` are read."""
-    make = _MAKERS.get(node.op)
+    make = _host if is_host(node) else _MAKERS.get(node.op)
     if make is None:
         fail(CompileError, f"{node.op.name} has no loop form and no lowering", node)
     inner = depth + (node.op in (SCAN, WHILE))
@@ -43,7 +43,7 @@ def control(node: Node, gets: Mapping[int, Node], depth: int, fuse: Fuse) -> Con
 
 def is_control(node: Node) -> bool:
     """Whether a node becomes steps other than launches: it has bodies, or is a call of Python."""
-    return bool(node.op.regions) or node.op is CALLBACK
+    return bool(node.op.regions) or is_host(node)
 
 
 def asked(node: Node) -> tuple[Node, ...]:
@@ -108,12 +108,12 @@ def _checkpoint(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner)
     return Control(node, gets, reads, (_inside([made[k] for k in sorted(gets)], reads, fuse),))
 
 
-def _callback(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> Control:
+def _host(node: Node, gets: Mapping[int, Node], counter: Dim, fuse: Inner) -> Control:
     return Control(node, gets, (), ())
 
 
 _MAKERS: dict[object, Callable[[Node, Mapping[int, Node], Dim, Inner], Control]] = {
-    SCAN: _scan, WHILE: _while, SWITCH: _switch, CHECKPOINT: _checkpoint, CALLBACK: _callback,
+    SCAN: _scan, WHILE: _while, SWITCH: _switch, CHECKPOINT: _checkpoint,
 }  # fmt: skip
 
 

@@ -27,11 +27,11 @@ from graphc.control.while_loop import WHILE
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, int64
 from graphc.ir import Node
+from graphc.ops.host import Reference, is_host
 from graphc.ops.registry import DIM
 from graphc.passes.fusion.cluster import Control, Inside
 from graphc.passes.fusion.in_place import updates
 from graphc.program import Below, Branch, Buffer, HostCall, Kernel, Launch, Loop, Operand, Stage, Step, Store, View, loop_counter
-from graphc.types import TensorType
 
 Places = Mapping[Node, int]
 
@@ -72,14 +72,14 @@ def carries(control: Control) -> Sequence[Node]:
 
 def in_place(control: Control, k: int) -> bool:
     """Whether output k can be stored where it is wanted; a last carry lies where the loop carries it, and results of Python are copied."""
-    return k >= len(carries(control)) and control.node.op is not CALLBACK
+    return k >= len(carries(control)) and not is_host(control.node)
 
 
 def steps_of(control: Control, old: Sequence[int], stored: Mapping[int, int], around: Around) -> list[Step]:
     """The steps; `old`: where the carries lie, with what they begin as; `stored`: where other outputs that are read shall lie."""
     builder = _Builder(control, old, stored, around)
-    kinds = {SCAN: builder.scan, WHILE: builder.while_loop, SWITCH: builder.switch, CHECKPOINT: builder.again, CALLBACK: builder.call}
-    return kinds[control.node.op]()
+    kinds = {SCAN: builder.scan, WHILE: builder.while_loop, SWITCH: builder.switch, CHECKPOINT: builder.again}
+    return kinds.get(control.node.op, builder.call)()
 
 
 class _Builder:
@@ -142,11 +142,15 @@ class _Builder:
         return self._stored(self.control.bodies[0], self._captured(self.control.reads, 0))
 
     def call(self) -> list[Step]:
-        types: tuple[TensorType, ...] = self.attrs["types"]
+        made = self.node.type
+        types = made if isinstance(made, tuple) else (made,)
         unread = {k: self.around.buffer(Buffer(t.dtype, t.shape, "arena")) for k, t in enumerate(types) if k not in self.stored}
         results = [unread[k] if k in unread else self.stored[k] for k in range(len(types))]
         arguments = tuple([self.around.operand(i) for i in self.node.inputs])
-        return [HostCall(Called(self.attrs["host"], types), arguments, tuple(results), self.node)]
+        if self.node.op is CALLBACK:
+            return [HostCall(Called(self.attrs["host"], types), arguments, tuple(results), self.node)]
+        called = Reference(self.node.op, self.node.params)
+        return [HostCall(called, arguments, tuple(results), self.node, called.sizes)]
 
     # -- pieces ---------------------------------------------------------------------------------------------------
     @property

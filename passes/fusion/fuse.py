@@ -301,7 +301,8 @@ class _Fuser:
     # -- loops and branches -------------------------------------------------------------------------------------
     def _control(self, node: Node) -> None:
         """A loop, a branch or a call, with all of its outputs that are read: a cluster of its own without members."""
-        gets, source = {n.params[0]: n for n in (node, *self.siblings.get(node, ()))}, computed_by(node)
+        source = computed_by(node)
+        gets = {0 if n is source else n.params[0]: n for n in (node, *self.siblings.get(node, ()))}
         if source in self.codes:
             self._coded(source, gets)
             return

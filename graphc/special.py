@@ -1,0 +1,24 @@
+"""Special functions, under SciPy's names: `gx.special.erfcx(x)`, and `scipy.special.erfcx(x)` of a node x is the same.
+
+Each is elementwise with NumPy's broadcasting and promotion unless it says otherwise, and has derivatives of every order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from graphc.operators import SPECIAL_FUNCTIONS
+from graphc.ops.elementwise import erf, erfc, log_sigmoid, sigmoid, xlogy
+from graphc.ops.reductions import log_softmax, logsumexp, softmax
+from graphc.ops.special.bessel import *  # noqa: F403
+from graphc.ops.special import bessel
+from graphc.ops.special.error import erfcx
+
+expit, log_expit = sigmoid, log_sigmoid
+
+__all__ = [*bessel.__all__, "erf", "erfc", "erfcx", "expit", "log_expit", "log_softmax", "logsumexp", "softmax", "xlogy"]
+
+# what SciPy's ufuncs are called where that is not the name they are found under
+_NAMES: dict[str, Callable[..., Any]] = {}
+SPECIAL_FUNCTIONS |= {name: globals()[name] for name in __all__} | _NAMES
