@@ -11,8 +11,8 @@ from typing import Any
 from graphc.operators import SPECIAL_FUNCTIONS
 from graphc.ops.elementwise import erf, erfc, log_sigmoid, sigmoid, xlogy
 from graphc.ops.reductions import log_softmax, logsumexp, softmax
-from graphc.ops.special.bessel import *  # noqa: F403
 from graphc.ops.special import bessel
+from graphc.ops.special.bessel import *  # noqa: F403
 from graphc.ops.special.error import erfcx
 
 expit, log_expit = sigmoid, log_sigmoid

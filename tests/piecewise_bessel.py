@@ -61,7 +61,7 @@ def k0e(n: int) -> Real:
 
 
 def powered(f: Real, power: float) -> Real:
-    return lambda x: f(x) * x**mp.mpf(power)
+    return lambda x: f(x) * x ** mp.mpf(power)
 
 
 def _i1e_over(x: mp.mpf) -> mp.mpf:
@@ -95,12 +95,10 @@ def amplitude(order: int, part: int) -> Real:
 
     def f(x: mp.mpf) -> mp.mpf:
         if x > 200:
-            total = mp.mpf(0)
-            for k in range(part, 24, 2):
-                a = mp.mpf(1)
-                for j in range(1, k + 1):
-                    a *= mp.mpf(4 * order * order - (2 * j - 1) ** 2) / (8 * j)
-                total += (-1) ** ((k - part) // 2) * a / x**k
+            total, a = mp.mpf(0), mp.mpf(1)
+            for k in range(24):
+                total += a * ((-1) ** (k // 2) if k % 2 == part else 0)
+                a *= (4 * order * order - (2 * k + 1) ** 2) / (8 * (k + 1) * x)
             return total
         phase = x - order * mp.pi / 2 - mp.pi / 4
         h = mp.mpc(mp.besselj(order, x), mp.bessely(order, x)) * mp.expj(-phase) * mp.sqrt(mp.pi * x / 2)
@@ -116,7 +114,6 @@ def _near_y0(x: mp.mpf) -> mp.mpf:
 def _near_y1(x: mp.mpf) -> mp.mpf:
     """over x"""
     return (mp.bessely(1, x) - 2 / mp.pi * ((mp.log(x / 2) + mp.euler) * mp.besselj(1, x) - 1 / x)) / x
-
 
 
 def _one(x: mp.mpf) -> mp.mpf:

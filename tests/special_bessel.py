@@ -57,6 +57,12 @@ def _phase(order: int, x: mp.mpf) -> tuple[mp.mpf, mp.mpf]:
 
 
 def oscillating(kind: str, n: int, x: mp.mpf) -> mp.mpf:
+    """J_n or Y_n, kept: derivatives need neighbours again and again."""
+    return _oscillating(kind, n, x, mp.mp.prec)
+
+
+@functools.lru_cache(maxsize=4096)
+def _oscillating(kind: str, n: int, x: mp.mpf, precision: int) -> mp.mpf:
     """J_n or Y_n; for large x by the phase, with as many digits as its reduction takes, and by the recurrence"""
     if n < 0:
         return (-1) ** n * oscillating(kind, -n, x)

@@ -24,15 +24,18 @@ class Reference:
 def numpy_of(exact: Callable[..., mp.mpf], odd: bool = False) -> Callable[..., np.ndarray]:
     """The exact function over arrays, limits at infinity by 1e300; nan of nan. `odd`: f(-0.0) is -0.0 if f(0) = 0."""
 
+    def at(*row: float) -> float:
+        value = _number(exact, tuple([max(min(v, 1e300), -1e300) for v in row]))
+        if any(abs(v) == math.inf for v in row) and abs(value) < 1e-100:
+            value = 0.0
+        return math.copysign(value, row[0]) if odd and value == 0 else value
+
     def f(*arrays: np.ndarray) -> np.ndarray:
-        rows = list(zip(*[np.clip(a.astype(float), -1e300, 1e300).ravel().tolist() for a in arrays]))
-        return np.array([_signed(_number(exact, row), row[0], odd) for row in rows]).astype(arrays[0].dtype).reshape(arrays[0].shape)
+        found = [at(*row) for row in zip(*[a.astype(float).ravel().tolist() for a in arrays])]
+        with np.errstate(over="ignore"):
+            return np.array(found).astype(arrays[0].dtype).reshape(arrays[0].shape)
 
     return f
-
-
-def _signed(value: float, x: float, odd: bool) -> float:
-    return math.copysign(value, x) if odd and value == 0 else 0.0 if abs(value) < 1e-140 else value
 
 
 def _number(exact: Callable[..., mp.mpf], row: tuple[float, ...]) -> float:

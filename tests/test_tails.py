@@ -104,7 +104,10 @@ SINGULAR: dict[str, Sequence[float]] = {
     **{f"{n}_slope": (-1, 1) for n in ("arcsin", "arctanh", "arccosh")}, "tan": (np.pi / 2, -np.pi / 2, np.pi),
     "sin": (np.pi,), "cos": (np.pi / 2,),
 }  # fmt: skip
-LOWEST: dict[str, float] = {**dict.fromkeys(special_bessel.POSITIVE, 0), "sqrt": 0, "rsqrt": 0, "log": 0, "log2": 0, "log10": 0, "log1p": -1, "arccosh": 1, "arccosh_slope": 1}
+LOWEST: dict[str, float] = {
+    "sqrt": 0, "rsqrt": 0, "log": 0, "log2": 0, "log10": 0, "log1p": -1, "arccosh": 1, "arccosh_slope": 1,
+    **dict.fromkeys(special_bessel.POSITIVE, 0),
+}  # fmt: skip
 UNIT = ("arcsin", "arccos", "arctanh", "arcsin_slope", "arctanh_slope")
 UNARY = [n for n, op in OPS.items() if op.elementwise and op.arity == 1 and n in PUBLIC and op.vjp is not None and op.row is not None]
 

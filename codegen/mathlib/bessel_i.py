@@ -70,6 +70,7 @@ def _unscaled(value: Scalar, x: Scalar, target: Target) -> Scalar:
     size = abs(x)
     return select(size.eq(math.inf), copysign(size, value), exp_scaled(value, size, target))
 
+
 def iv(x: Scalar, target: Target, n: int, scaled: bool = False) -> Scalar:
     """I_n(x), n >= 2. Up to about n**2 / 2 by I_n = (x/2)**n / n! g_n with g_(k-1) = g_k + (x/2)**2 / (k (k+1)) g_(k+1), whose scale
     is known from I_0; beyond by I_(k+1) = I_(k-1) - 2k/x I_k, which loses little there. f32 from order 9 on in f64, whose range g needs.

@@ -22,7 +22,7 @@ from graphc.codegen.mathlib.tables import y0 as y0_values
 from graphc.codegen.mathlib.tables import y1 as y1_values
 from graphc.codegen.mathlib.trigonometric import cos, sin
 from graphc.dtypes import float32, float64
-from graphc.scalars import Scalar, copysign, fma, select, sqrt
+from graphc.scalars import Scalar, fma, select, sqrt
 from graphc.target import Target
 
 LAST = 7.0  # of the pieces over x
@@ -75,6 +75,7 @@ def y1(x: Scalar, target: Target) -> Scalar:
     j, y, beyond, inverse = _parts(1, x)
     near = fma(x, fma((log(x, target) + GAMMA_LESS_LOG2) * TWO_PER_PI, j, y), -(TWO_PER_PI / x))
     return _guard(x, select(beyond, _far(j, y * inverse, 2, x, target), near))
+
 
 def jn(x: Scalar, target: Target, n: int) -> Scalar:
     """J_n(x), n >= 2. Beyond n + 4 by J_(k+1) = 2k/x J_k - J_(k-1). Else J_n = (x/2)**n / n! g_n with

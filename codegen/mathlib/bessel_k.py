@@ -97,7 +97,10 @@ def k1(x: Scalar, target: Target) -> Scalar:
 
 
 def k0e_slope(x: Scalar, target: Target, n: int) -> Scalar:
-    """(-1)**n times the derivative n of exp(x) K0(x), 1 <= n <= 4; x g_(n+2) = (n + 1 - 2x) g_(n+1) + (2n + 1) g_n does not cancel near 0"""
+    """(-1)**n times the derivative n of exp(x) K0(x), 1 <= n <= 4.
+
+    Near 0 by x g_(n+2) = (n + 1 - 2x) g_(n+1) + (2n + 1) g_n, which does not cancel there.
+    """
     near = _k0_near(x, target)
     before, last = near, _k1_near(x, target) - near
     for m in range(n - 1):

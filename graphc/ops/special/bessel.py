@@ -1,4 +1,4 @@
-"""Bessel functions of whole order. Derivatives are neighbouring orders; those of the scaled ones have tables, as differences would cancel."""
+"""Bessel functions of whole order. Derivatives are neighbouring orders; those of scaled ones have tables, as differences cancel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from graphc.ir import Node
 from graphc.ops.arithmetic import sign
+from graphc.ops.compare import where
 from graphc.ops.registry import ArrayLike
 from graphc.ops.rows import elementwise
 from graphc.ops.special import bessel_reference as reference
@@ -13,6 +14,7 @@ from graphc.ops.special.orders import no_further, of_float, ordered, whole
 from graphc.ops.special.reference import each
 from graphc.scalars import Scalar
 
+TINY = 2.0**-40  # below, Y0 is nothing beside Y1 / x, and its derivatives overflow to the other side
 TABLES = 4  # orders of the derivatives of the scaled functions that have tables
 HIGHEST_I, HIGHEST_J = 36, 100  # beyond, the recurrences leave the range of f64
 
@@ -168,7 +170,8 @@ y0: Callable[..., Node] = elementwise(
 )  # fmt: skip
 y1: Callable[..., Node] = elementwise(
     "y1", 1, "The Bessel function of the second kind Y1(x): -2 / (pi x) near 0, nan below, 0 at inf. Closed under differentiation.",
-    ref=each(reference.yn(1)), vjp=lambda g, out, x: (g * (y0(x) - out / x),), emit=_math("y1"), costly=True, domain=(0.1, 9.0),
+    ref=each(reference.yn(1)), vjp=lambda g, out, x: (g * (where(x < TINY, 0.0, y0(x)) - out / x),), emit=_math("y1"), costly=True,
+    domain=(0.1, 9.0),
 )  # fmt: skip
 
 
