@@ -13,7 +13,7 @@ from graphc import dims, scalars
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, If, Let, Statement, Store
 from graphc.dims import Size, Symbol
 from graphc.ir import Node
-from graphc.program import Kernel
+from graphc.program import UPDATES, Kernel
 from graphc.scalars import Scalar, const_value, order
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
@@ -218,7 +218,7 @@ def _run(s: Statement, arrays: Sequence[np.ndarray], at: dict[Symbol, int], know
         case Store(slot, dynamic, static, root, mode):
             place = _place(static, 0 if dynamic is None else value(dynamic), arrays[slot], at)
             new = value(root)
-            arrays[slot][place] = arrays[slot][place] + new if mode == "add" else new
+            arrays[slot][place] = _COMBINED[UPDATES[mode]](arrays[slot][place], new) if mode in UPDATES else new
 
 
 def _start(combine: str, dtype: np.dtype) -> Any:

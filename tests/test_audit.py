@@ -15,9 +15,10 @@ from graphc.derivatives.check_grad import check_grad
 from graphc.derivatives.grad import has_float
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
-from graphc.ops import contract, cumulate, derived, indexing, slicing, spread
+from graphc.ops import contract, cumulate, derived, indexing, slicing, spread, updates, windows
 from graphc.ops.outputs import outputs
-from graphc.ops.registry import OPS
+from graphc.ops.registry import OPS, constant
+from tests import audit_linalg
 
 SOURCES = {"input", "shared", "constant", "size", "iota", "bound"}  # nothing to differentiate, nothing to map
 OWN_TESTS = {"get": "tests/test_outputs.py"}
@@ -67,6 +68,8 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "i0e_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.i0e(x)), x), (values(4),))],
     "k0e_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.k0e(x)), x), (values(4) + 2.0,))],
     "jn": [Example(lambda x: gx.special.jn(3, x), (values(4),))],
+    "ldexp": [Example(lambda x, n: gx.ldexp(x, n) ** 2, (values(2, 3), INTEGER - 2))],
+    "sinc": [Example(gx.sinc, (np.array([-3.3, -1.2, -0.4, -0.2, 0.01, 0.3, 0.9, 2.6]),))],
     "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
 }
 STRUCTURAL = {
@@ -101,6 +104,17 @@ STRUCTURAL = {
             (values(2, 4), values(2, 2, seed=1), at([1, 1], [3, 0])),
         )
     ],
+    "update": [
+        Example(lambda x, u, i, m=mode: updates.update(x, u, i, axes=(0,), mode=m), (values(4, 2), values(3, 2, seed=1), at([2, 0, 2])[0]))
+        for mode in ("min", "max")
+    ]
+    + [
+        Example(
+            lambda x, u, m=mode: updates.update(x, u, constant(at([3, 1], [3, 0])), axes=(1,), batch=1, mode=m),
+            (values(2, 4), values(2, 2, seed=1)),
+        )
+        for mode in ("multiply", "min")
+    ],
     "slice": [Example(lambda x: x[1:, ::2], (values(3, 5),)), Example(lambda x: x[0:0], (values(3),))],
     "reverse": [Example(lambda x: gx.flip(x, (0, 2)), (values(2, 2, 3),))],
     "pad": [Example(lambda x, v: slicing.pad_with(x, v, (1, 0), (0, 2), (1, 0)), (values(2, 3), np.array(0.7)))],
@@ -111,6 +125,20 @@ STRUCTURAL = {
         Example(gx.outer, (values(3), values(2, seed=1))),
         Example(lambda a, b: contract.contract(a, b, ((0, 1, 2), (2, 1, 3), (3, 0, 1))), (values(2, 3, 4), values(4, 3, 2, seed=1))),
     ],
+    "search": [Example(lambda a, v: gx.searchsorted(gx.sort(a), v).astype("float64") * v + gx.sum(a), (values(3), values(4, seed=1)))],
+    "sort": [
+        Example(lambda x, axis=axis, down=down: gx.sort(x, axis, descending=down) * x[:2, :3], (values(2, 3, 2),))
+        for axis, down in [(0, False), (1, True), (2, False)]
+    ]
+    + [Example(lambda x: gx.topk(x, 2, 0)[0] ** 2 * gx.topk(x, 2, 0, largest=False)[0], (values(4, 2),))],
+    "convolve": [
+        Example(lambda x, w: gx.nn.conv1d(x, w, stride=2, padding=((1, 2),)), (values(1, 2, 5), values(2, 2, 3, seed=1))),
+        Example(lambda x, w: gx.nn.conv2d(x, w, groups=2, dilation=2, flip=True), (values(1, 2, 3, 4), values(2, 1, 2, 2, seed=1))),
+        Example(gx.nn.locally_connected, (values(1, 2, 3), values(1, 2, 2, 2, seed=1))),
+        Example(lambda g, w: gx.nn.conv_transpose1d(g, w, None, 3, 1), (values(1, 2, 2), values(2, 1, 4, seed=1))),
+    ],
+    "window": [Example(lambda x, v: windows.window(x, v, [windows.Sliding(1, 3, 2, 2, 1, 1)]), (values(2, 5), np.array(0.7)))],
+    "fold": [Example(lambda g, s=s: windows.fold(g, [windows.Sliding(0, 3, 2, s, 1, 1)], (4,)), (values(3, 2, 2),)) for s in (1, 2)],
     "arg_reduce": [Example(lambda x: gx.argmax(x, axis=1).astype("float64") + x[:, 0] ** 2, (values(3, 4),))],
     "cumulate": running("sum") + running("prod") + running("max"),
     "recur": [
@@ -132,6 +160,11 @@ STRUCTURAL = {
     "custom_vjp": [Example(lambda x, y: stated(gx.custom_vjp(lambda x, y: gx.sin(x) * y))(x, y) * y, (values(3), values(3, seed=1)))],
     "custom_jvp": [Example(lambda x, y: stated(gx.custom_jvp(lambda x, y: gx.sin(x) * y))(x, y) * y, (values(3), values(3, seed=1)))],
     "callback": [Example(lambda x: host_sin(x) * x, (values(3),))],
+}
+
+STRUCTURAL |= {
+    name: [Example(f, tuple([values(*s, seed=k) for k, s in enumerate(shapes)])) for f, shapes in listed]
+    for name, listed in audit_linalg.EXAMPLES.items()
 }
 
 

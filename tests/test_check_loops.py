@@ -121,7 +121,7 @@ def inside(*body: Statement) -> list[Statement]:
         ("argmax goes without a second value", [Alloc(0, int64, "argmax"), *inside(Accumulate(0, "argmax", fetch(1, I0)))]),
         ("sum goes with a second value", [Alloc(0, float64, "sum"), *inside(Accumulate(0, "sum", fetch(1, I0), fetch(1, I0)))]),
         ("t0 holds float64, the value is int64", [Alloc(0, float64, "argmin"), *inside(LEAST)]),
-        ("unknown mode 'multiply'", inside(Store(1, None, I0, fetch(1, I0), "multiply"))),
+        ("unknown mode 'divide'", inside(Store(1, None, I0, fetch(1, I0), "divide"))),
         ("b0 is no operand that is written", inside(Store(0, None, I0, fetch(1, I0)))),
         ("b7 is no operand that is written", inside(Store(7, None, I0, fetch(1, I0)))),
         ("b1 holds float64, the value is bool", inside(Store(1, None, I0, sc.const(True, bool_)))),

@@ -181,7 +181,7 @@ KERNELS: list[tuple[str, Callable[[], Kernel]]] = [
     ("fetch has no meaning in a kernel", stage(2, body=sc.scalar("fetch", (), float64, (0, 0, False, False)))),
     ("arg has no meaning in a kernel", stage(2, body=X64)),
     ("stores to b9, which is no operand", stage(2, stores=put(9, I0))),
-    ("unknown mode 'multiply'", stage(2, stores=put(2, I0, mode="multiply"))),
+    ("unknown mode 'divide'", stage(2, stores=put(2, I0, mode="divide"))),
     ("stores bool to b2, which holds float64", stage(2, body=LOCAL < 1.0, dtype=bool_)),
     ("stores out of place: b2 has 1 axes", stage(2, stores=put(2, I0, 0))),
     ("stores out of place: the index -1", stage(2, stores=put(2, -1))),

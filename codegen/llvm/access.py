@@ -12,7 +12,7 @@ from graphc.codegen.llvm.values import Value, Values
 from graphc.dims import Size
 from graphc.dtypes import bool_, int8, int64
 from graphc.errors import CompileError, fail
-from graphc.program import Kernel
+from graphc.program import UPDATES, Kernel
 from graphc.scalars import Scalar
 
 
@@ -168,13 +168,13 @@ class Memory:
             pointer = self.address(slot, dtype, d, static).text
             text = self.v.spread(v, dtype, lanes)
             mask = self.v.mask() if lanes > 1 else None
-            if mode == "add":
+            if mode in UPDATES:
                 old = (
                     self.masked_load(pointer, dtype, mask, lanes)
                     if mask
                     else self.from_memory(lines.emit(f"load {memory_type(dtype, lanes)}, ptr {pointer}, align {item}"), dtype, lanes)
                 )
-                text = combined(self.v, "sum", dtype, old, text, lanes)
+                text = combined(self.v, UPDATES[mode], dtype, old, text, lanes)
             text = self.to_memory(text, dtype, lanes)
             if mask is None:
                 lines.line(f"store {memory_type(dtype, lanes)} {text}, ptr {pointer}, align {item}")
@@ -183,8 +183,8 @@ class Memory:
             self.v.module.declare(f"declare void @llvm.masked.store.{suffix}.p0({kind}, ptr, i32, <{lanes} x i1>)")
             lines.line(f"call void @llvm.masked.store.{suffix}.p0({kind} {text}, ptr {pointer}, i32 {item}, <{lanes} x i1> {mask})")
             return
-        if mode == "add":
-            fail(CompileError, "an accumulating store needs an address per step, not per lane")
+        if mode in UPDATES:
+            fail(CompileError, "an updating store needs an address per step, not per lane")
         lanes = self.v.lanes
         pointers = self.addresses(slot, dtype, d, static, self.v.here.depth)
         text = self.to_memory(self.v.spread(v, dtype, lanes), dtype, lanes)

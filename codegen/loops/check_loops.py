@@ -36,7 +36,7 @@ from graphc.codegen.loops.loopir import (
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT, bool_, int64
 from graphc.errors import CompileError
-from graphc.program import NEUTRAL_COMBINES, Kernel
+from graphc.program import NEUTRAL_COMBINES, UPDATES, Kernel
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 
@@ -270,9 +270,9 @@ class _Checker:
 
     def store(self, s: Store, scope: _Scope) -> None:
         self.value(s.value, s, scope)
-        if s.mode not in ("set", "add"):
+        if s.mode != "set" and s.mode not in UPDATES:
             _broken(f"the unknown mode {s.mode!r}", s, scope)
-        if s.mode == "add" and scope.lanes is not None and not _in_a_row(s.static, scope.lanes):
+        if s.mode in UPDATES and scope.lanes is not None and not _in_a_row(s.static, scope.lanes):
             _broken(f"adds to places {s.static} that are not in a row along the lanes", s, scope)
         scope.changed(s)
         if not 0 <= s.slot < len(self.operands) or not self.operands[s.slot].written:

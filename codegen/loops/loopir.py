@@ -14,6 +14,7 @@ import numpy as np
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
+from graphc.program import SIGNS
 from graphc.scalars import Scalar, format_scalar
 
 
@@ -53,7 +54,7 @@ class Let:
 
 @dataclass(frozen=True)
 class Store:
-    """slot[dynamic + static] = value, or += value."""
+    """slot[dynamic + static] = value, or += value, *= value, the smaller or the larger of both: see `graphc.program.kernel.UPDATES`."""
 
     slot: int
     dynamic: Scalar | None
@@ -174,7 +175,7 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
             return f"{pad}t{name}: {SHORT[value.dtype]} = {format_scalar(value)}"
         case Store(slot, dynamic, static, value, mode):
             at = f"{format_scalar(dynamic)} + {static}" if dynamic is not None else f"{static}"
-            return f"{pad}b{slot}[{at}] {'+=' if mode == 'add' else '='} {format_scalar(value)}"
+            return f"{pad}b{slot}[{at}] {SIGNS.get(mode, '=')} {format_scalar(value)}"
         case Alloc(name, dtype, combine, running, value):
             beside = "" if value is None else f", t{value[0]}: {SHORT[value[1]]}"
             return f"{pad}t{name}: {SHORT[dtype]}{beside} = {'running ' * running}neutral({combine})"

@@ -62,6 +62,17 @@ def lanes_of(dtypes: Iterable[np.dtype], target: Target) -> int:
     return target.vector_bytes // max(floats or others or [8])
 
 
+def digits(number: Size, extents: Sequence[Size]) -> list[Size]:
+    """The positions along axes of these extents that a number counts through, the last one innermost."""
+    result: list[Size] = []
+    for k in range(len(extents) - 1, -1, -1):
+        known = extents[k] if isinstance(extents[k], int) else dims.maximum(extents[k], 1)
+        outermost = all(x == 1 for x in extents[:k])
+        result.append(number if outermost else dims.mod(number, known))
+        number = 0 if outermost else dims.floordiv(number, known)
+    return result[::-1]
+
+
 def unroll_of(bodies: Sequence[Scalar], extent: Size, lanes: int, reduces: bool) -> int:
     """Vectors per turn."""
     ops = instructions(bodies)

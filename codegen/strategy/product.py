@@ -8,7 +8,6 @@ for task in (outer.., rows in blocks of m, J in panels of n):        see `grid`;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -32,7 +31,7 @@ from graphc.codegen.strategy.contract import (
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.dots import write_dots
 from graphc.codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
-from graphc.codegen.strategy.loops import lanes_of
+from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q, room
 from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
 from graphc.dims import Dim, Size, Symbol
@@ -60,7 +59,7 @@ class ProductWriter:
         """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
         p, rows = self.p, row_blocks(self.p)
         across, group, count = groups(p)
-        *outer, block, column = _digits(TASK, [*[x.extent for x in p.outer], rows.count, count])
+        *outer, block, column = digits(TASK, [*[x.extent for x in p.outer], rows.count, count])
         scope = Scope(self.v.here.lines, self.v.here.depth)
         for axis, number in zip(p.outer, outer, strict=True):
             scope.axis[symbol_of(axis.index)] = self.v.size(number)
@@ -224,17 +223,6 @@ class ProductWriter:
         loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, 1),)))
         kernel = replace(self.e.kernel, operands=operands, scratch=())
         return Emitter(self.e.unit, kernel, name, Block((loops,)), numbers=[*axes, M0, N0, COUNT, COLS]).function()
-
-
-def _digits(number: Size, extents: Sequence[Size]) -> list[Size]:
-    """The positions along axes of these extents that a number counts through, the last one innermost."""
-    result: list[Size] = []
-    for k in range(len(extents) - 1, -1, -1):
-        known = extents[k] if isinstance(extents[k], int) else dims.maximum(extents[k], 1)
-        outermost = all(x == 1 for x in extents[:k])
-        result.append(number if outermost else dims.mod(number, known))
-        number = 0 if outermost else dims.floordiv(number, known)
-    return result[::-1]
 
 
 def _moved(p: Product, m: Size, n: Size) -> dict[Symbol, Size]:

@@ -11,6 +11,7 @@ from graphc.dtypes import bool_, promote
 from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm
+from graphc.ops.masked import Masked, lifted
 from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.ops.rows import PUBLIC, elementwise, fit, weak_dtype
 from graphc.ops.spread import astype, broadcast_to
@@ -115,6 +116,8 @@ def where(c: ArrayLike, a: ArrayLike, b: ArrayLike) -> Node:
     """
     if isinstance(a, Node) and isinstance(b, Node) and isinstance(c, Node) and a.type is b.type and c.dtype == bool_ and c.shape == a.shape:
         return make(SELECT, (c, a, b))
+    if isinstance(a, Masked) or isinstance(b, Masked) or isinstance(c, Masked):
+        return lifted(where, (c, a, b))  # type: ignore[return-value]
     dtype = promote(weak_dtype(a, "where"), weak_dtype(b, "where"))
     branches = [astype(asarray(v, dtype if is_weak(v) else None), dtype) for v in (a, b)]
     return make(SELECT, tuple(fit([astype(asarray(c), bool_), *branches], None, "where")))

@@ -11,7 +11,7 @@ from graphc import dims
 from graphc.dims import Size
 from graphc.dtypes import bool_, int64
 from graphc.errors import ArgumentError, DTypeError, IndexOutOfRange, ShapeError, fail
-from graphc.ir import Node, make
+from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
 from graphc.ops.create import iota, zeros
@@ -40,7 +40,7 @@ def _check(name: str, x: TensorType, indices: Sequence[TensorType], axes: Axes, 
     return first.shape + tuple([n for k, n in enumerate(x.shape) if k >= batch and k not in axes])
 
 
-def _checked(axes_at: int) -> Any:
+def checked_from(axes_at: int) -> Any:
     """The indices that the compiler must check before the kernel runs, with the size each must lie below."""
 
     def checked(node: Node) -> list[tuple[Node, Size]]:
@@ -113,7 +113,7 @@ GATHER = structural(
     "gather", None, "out[b, i, r] = x[b, indices[b, i] along axes, r]: integer arrays of one shape b + i select along `axes` of x, whose "
     "first `batch` axes are b; the axes not named, r, come last.",
     params=("axes", "batch"), type_rule=_gather_type, ref=_gather_ref, loop=_gather_loop, vjp=_gather_vjp, batch=_gather_batch,
-    linear_in=(0,), traits=Traits(moves="data", by_data=(0,), checked=_checked(1)),
+    linear_in=(0,), traits=Traits(moves="data", by_data=(0,), checked=checked_from(1)),
 )  # fmt: skip
 
 
@@ -123,7 +123,8 @@ def gather(x: Node, *indices: Node, axes: Axes, batch: int = 0) -> Node:
 
 
 # -- scatter ----------------------------------------------------------------------------------------------------------
-def _scatter_type(x: TensorType, updates: TensorType, *indices: TensorType, axes: Axes, batch: int, mode: str) -> TensorType:
+def updated_type(x: TensorType, updates: TensorType, *indices: TensorType, axes: Axes, batch: int, mode: str) -> TensorType:
+    """The type of x, if the updates fit."""
     selected = _check("scatter", x, indices, axes, batch)
     if updates.dtype != x.dtype:
         fail(DTypeError, f"scatter: dtypes {x.dtype} and {updates.dtype} differ")
@@ -135,12 +136,20 @@ def _scatter_type(x: TensorType, updates: TensorType, *indices: TensorType, axes
 
 
 def _scatter_ref(x: np.ndarray, updates: np.ndarray, *indices: np.ndarray, axes: Axes, batch: int, mode: str) -> np.ndarray:
+    if mode == "add":
+        return updated(np.add, x, updates, indices, axes, batch)
     out = x.copy()
     view, key = _place(out, indices, axes, batch)
-    if mode == "add":
-        np.add.at(view, key, updates)
-    else:
-        view[key] = updates
+    view[key] = updates
+    return out
+
+
+def updated(combine: np.ufunc, x: np.ndarray, updates: np.ndarray, indices: Sequence[np.ndarray], axes: Axes, batch: int) -> np.ndarray:
+    """x with the selected elements combined with the updates, one after the other. Raises IndexOutOfRange."""
+    out = x.copy()
+    view, key = _place(out, indices, axes, batch)
+    with np.errstate(all="ignore"):
+        combine.at(view, key, updates)
     return out
 
 
@@ -150,7 +159,7 @@ def _scatter_vjp(g: Node, out: Node, x: Node, updates: Node, *indices: Node, axe
     if mode == "add":
         return [g, taken, *none]
     kept = scatter(g, zeros(updates.shape, g.dtype), *indices, axes=axes, batch=batch, mode="set")
-    if not _distinct(indices, batch):
+    if not distinct(indices, batch):
         seen = broadcast(_winners(x, indices, axes, batch), updates.shape, tuple(range(indices[0].ndim)))
         taken = FUNCTIONS["where"](seen, taken, number(0, g.dtype))
     return [kept, taken, *none]
@@ -166,11 +175,13 @@ def _winners(x: Node, indices: Sequence[Node], axes: Axes, batch: int) -> Node:
     return gather(board, *indices, axes=places, batch=batch) == serial
 
 
-def _distinct(indices: Sequence[Node], batch: int) -> bool:
+def distinct(indices: Sequence[Node], batch: int) -> bool:
     """True where no two updates of one example provably have the same place."""
     if all([n == 1 for n in indices[0].shape[batch:]]):
         return True
     if any([i.op.name == "iota" and i.ndim == batch + 1 and i.params[1] == batch for i in indices]):
+        return True
+    if not batch and {_ascends(i) for i in indices}.issuperset([k for k, n in enumerate(indices[0].shape) if n != 1]):
         return True
     if batch or not all([i.op.name == "constant" for i in indices]):
         return False
@@ -178,26 +189,54 @@ def _distinct(indices: Sequence[Node], batch: int) -> bool:
     return bool(np.unique(rows, axis=1).shape == rows.shape)
 
 
+def _ascends(index: Node) -> int | None:
+    """The one axis along which an index counts up, start + 0, 1, 2, .., if it does nothing else."""
+    axes = list(range(index.ndim))
+    if index.op.name == "broadcast":
+        axes = [a for n, a in zip(index.inputs[0].shape, index.params[1]) if n != 1]
+        index = index.inputs[0]
+    index = index.inputs[0] if index.op.name == "reshape" else index
+    if index.ndim != 1 or len(axes) != 1:
+        return None
+    still = [i.op.name == "broadcast" and i.inputs[0].ndim == 0 for i in index.inputs]
+    counts = index.op.name == "iota" or (index.op.name == "add" and any(still) and any([i.op.name == "iota" for i in index.inputs]))
+    return axes[0] if counts else None
+
+
 def _scatter_jvp(out: Node, inputs: Sequence[Node], tangents: Sequence[Node | None], axes: Axes, batch: int, mode: str) -> Node | None:
     filled = [zeros(x.shape, x.dtype) if t is None else t for x, t in zip(inputs[:2], tangents[:2])]
     return scatter(*filled, *inputs[2:], axes=axes, batch=batch, mode=mode)
 
 
-def _scatter_batch(inputs: Sequence[Node], mapped: Sequence[bool], axes: Axes, batch: int, mode: str) -> Node:
+def update_batch(op: Op, inputs: Sequence[Node], mapped: Sequence[bool], axes: Axes, batch: int, mode: str) -> Node:
+    """The batch rule of `op`, which has the operands and parameters of a scatter."""
     up = tuple([a + 1 for a in axes])
     if any(mapped[2:]):
-        return scatter(*lift(inputs, mapped), axes=up, batch=batch + 1, mode=mode)
+        return make(op, tuple(lift(inputs, mapped)), (up, batch + 1, mode))
     x, updates = lift(inputs[:2], mapped[:2])
     indices = inputs[2:]  # the mapped axis is one more that is kept
-    done = scatter(moveaxis(x, 0, batch), moveaxis(updates, 0, indices[0].ndim), *indices, axes=up, batch=batch, mode=mode)
+    done = make(op, (moveaxis(x, 0, batch), moveaxis(updates, 0, indices[0].ndim), *indices), (up, batch, mode))
     return moveaxis(done, batch, 0)
+
+
+def _scatter_batch(inputs: Sequence[Node], mapped: Sequence[bool], axes: Axes, batch: int, mode: str) -> Node:
+    return update_batch(SCATTER, inputs, mapped, axes, batch, mode)
+
+
+def _scatter_masks(out: Node, x: Node, updates: Node, *indices: Node, axes: Axes, batch: int, mode: str) -> list[Node | None]:
+    """Nothing of what is replaced reaches the result."""
+    none: list[Node | None] = [None] * len(indices)
+    if mode == "add":
+        return [None, None, *none]
+    always, never = broadcast_to(asarray(True), x.shape), broadcast_to(asarray(False), updates.shape)
+    return [scatter(always, never, *indices, axes=axes, batch=batch, mode="set"), None, *none]
 
 
 SCATTER = structural(
     "scatter", None, "x with the elements that `gather` would select replaced by `updates` (set: of several updates to one place the last "
     "counts) or increased by them (add: all count).",
-    params=("axes", "batch", "mode"), type_rule=_scatter_type, ref=_scatter_ref, vjp=_scatter_vjp, jvp=_scatter_jvp, batch=_scatter_batch,
-    traits=Traits(kernel="scatter", by_address=(0, 1), checked=_checked(2)),
+    params=("axes", "batch", "mode"), type_rule=updated_type, ref=_scatter_ref, vjp=_scatter_vjp, jvp=_scatter_jvp, batch=_scatter_batch,
+    traits=Traits(kernel="scatter", by_address=(0, 1), checked=checked_from(2), masks=_scatter_masks),
 )  # fmt: skip
 
 
@@ -231,6 +270,17 @@ def wrap(value: Node, n: Size, what: str, axis: int, x: Node) -> Node:
             return constant(np.where(array < 0, array.astype(int64) + (n if low < 0 else 0), array), int64)
     index = astype(value, int64)
     return index if never_negative(value, n) else FUNCTIONS["where"](index < 0, index + n, index)
+
+
+def reached(value: Node, n: Size) -> tuple[Node, Node]:
+    """The index, counted from the end where it is negative, moved to the nearest one inside; and where it was inside already."""
+    if value.op.name == "constant" and isinstance(n, int):
+        array = value.params[0].array.astype(int64)
+        array = np.where(array < 0, array + n, array)
+        return constant(np.clip(array, 0, n - 1), int64), constant((array >= 0) & (array < n))
+    index = astype(value, int64)
+    index = index if never_negative(value, n) else FUNCTIONS["where"](index < 0, index + n, index)
+    return FUNCTIONS["clip"](index, 0, n - 1), (index >= 0) & (index < n)
 
 
 def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None, mode: str = "raise") -> Node:

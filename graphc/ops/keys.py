@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +11,16 @@ import numpy as np
 
 from graphc import dims
 from graphc.dims import Dim, Size
+from graphc.dtypes import bool_
 from graphc.errors import ArgumentError, IndexOutOfRange, fail
 from graphc.ir import Node
-from graphc.ops.indexing import as_index, gather, wrap
-from graphc.ops.registry import ArrayLike, asarray
+from graphc.operators import FUNCTIONS
+from graphc.ops.indexing import as_index, gather, reached, wrap
+from graphc.ops.registry import ArrayLike, asarray, constant, flat
 from graphc.ops.shape import permute, reshape
 from graphc.ops.slicing import cut, reverse
 from graphc.ops.spread import broadcast_to
-from graphc.types import Shape, broadcast_shapes
+from graphc.types import Shape, broadcast_shapes, same_size
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Selection:
     batch: int
     place: int  # 5. where its index axes go in the result
     result: Shape  # 6. the shape with new axes of size 1
+    inside: Node | None = None  # which indices lie inside, where those that do not were moved there
 
     @property
     def where(self) -> int:
@@ -42,15 +46,24 @@ class Selection:
 
 
 def getitem(x: ArrayLike, key: Any) -> Node:
-    """`x[key]`, by NumPy's rules: integers, slices with steps of either sign, None, ..., and integer arrays or nodes, alone or mixed.
+    """`x[key]`, by NumPy's rules: integers, slices with steps of either sign, None, ..., integer arrays or nodes, and constant boolean
+    arrays (their True elements), alone or mixed.
 
     Bounds may be symbolic sizes. A position that is out of range is IndexOutOfRange: at build where it is a constant, at the call
     otherwise. On an axis of symbolic size n, `x[1:]` and `x[:-1]` have the size n - 1 (that it is not negative is checked at the
     call, where NumPy would give an empty array), `x[:5]` and `x[-5:]` have min(5, n), and a bound that is itself symbolic is taken
-    as it is: `x[k:k+5]` has the size 5, checked at the call. A boolean mask raises ArgumentError or DTypeError: use `where`.
+    as it is: `x[k:k+5]` has the size 5, checked at the call. A boolean node selects a number of elements that only its values tell:
+    it gives a `Masked`, which has element-wise operators and reductions.
     """
     node = asarray(x)
+    if has_mask(key):
+        return FUNCTIONS["masked"](node, key)  # type: ignore[no-any-return]
     return apply(node, select(node, key))
+
+
+def has_mask(key: Any) -> bool:
+    """True where a boolean node, whose values are not known, is part of the key."""
+    return any([isinstance(e, Node) and e.dtype == bool_ and e.op.name != "constant" for e in (key if isinstance(key, tuple) else (key,))])
 
 
 def base(x: Node, s: Selection) -> Node:
@@ -74,8 +87,8 @@ def apply(x: Node, s: Selection) -> Node:
 
 
 # -- taking a key apart -------------------------------------------------------------------------------------------------
-def select(x: Node, key: Any) -> Selection:
-    """The selection that `key` is for x."""
+def select(x: Node, key: Any, mode: str = "raise") -> Selection:
+    """The selection that `key` is for x. mode: "raise", "clip" to move positions that are out of range inside, "fill" to say also which."""
     starts: list[Size] = []
     sizes: list[Size] = []
     steps: list[int] = []
@@ -83,10 +96,16 @@ def select(x: Node, key: Any) -> Selection:
     kept: list[Size] = []
     slots: list[str] = []  # what each entry of the key leaves in the result: "new", "kept", or "point" for an index
     gathered: list[tuple[int, Node]] = []
+    inside: list[Node] = []
     axis = 0
     for entry in _entries(x, key):
         if entry is None:
             slots.append("new")
+            continue
+        if isinstance(entry, bool):  # as an axis of size 1 of which the one element, or none, is selected
+            slots.append("point")
+            gathered.append((len(kept), constant(np.zeros(int(entry), np.int64))))
+            kept.append(1)
             continue
         n = x.shape[axis]
         start: Size = 0
@@ -95,9 +114,15 @@ def select(x: Node, key: Any) -> Selection:
             start, size, step, turn = _range(entry, n, x)
             slots.append("kept")
             kept.append(size)
-        elif isinstance(entry, Node):
+        elif isinstance(entry, Node) or mode != "raise":
             slots.append("point")
-            gathered.append((len(kept), wrap(entry, n, "getitem", axis, x)))
+            at = asarray(entry)
+            if mode == "raise":
+                gathered.append((len(kept), wrap(at, n, "getitem", axis, x)))
+            else:
+                moved, within = reached(at, n)
+                gathered.append((len(kept), moved))
+                inside.append(within)
             kept.append(n)
         else:
             start, size = _position(entry, n, axis, x), 1
@@ -113,18 +138,26 @@ def select(x: Node, key: Any) -> Selection:
     first, final = _layout(slots, bool(gathered))
     shape = _result(final, [n for k, n in enumerate(kept) if k not in axes], where)
     batch = 0
-    if len(axes) > 1 and axes[0] == 0 and _is_range(indices[0], kept[0], len(where)):
+    if len(axes) > 1 and axes[0] == 0 and _is_range(indices[0], kept[0], where):
         # x[arange(n), i]: an index per row is a batch of selections, not two data-dependent indices
         axes, indices, batch = axes[1:], indices[1:], 1
     spread = tuple([broadcast_to(i, where) for i in indices])
-    return Selection(tuple(starts), tuple(sizes), tuple(steps), tuple(turned), tuple(kept), axes, spread, batch, first, shape)
+    found = _all_inside(inside, where) if inside and mode == "fill" else None
+    return Selection(tuple(starts), tuple(sizes), tuple(steps), tuple(turned), tuple(kept), axes, spread, batch, first, shape, found)
+
+
+def _all_inside(inside: list[Node], where: Shape) -> Node:
+    if all([i.op.name == "constant" for i in inside]):
+        known = functools.reduce(np.logical_and, [i.params[0].array for i in inside])
+        return constant(np.broadcast_to(known, [int(n) for n in where]))
+    return broadcast_to(functools.reduce(operator.and_, inside), where)
 
 
 def _entries(x: Node, key: Any) -> list[Any]:
     """The key as a list of None, int, Dim, slice and integer nodes that names every axis of x."""
-    listed = list(key) if isinstance(key, tuple) else [key]
+    listed = _flat(list(key) if isinstance(key, tuple) else [key], x)
     dots = [k for k, e in enumerate(listed) if e is Ellipsis]
-    missing = x.ndim - sum([e is not None and e is not Ellipsis for e in listed])
+    missing = x.ndim - sum([e is not None and e is not Ellipsis and not isinstance(e, bool) for e in listed])
     if missing < 0:
         fail(IndexOutOfRange, f"getitem: {x.ndim - missing} indices for {x.ndim} axes", x)
     if len(dots) > 1:
@@ -134,11 +167,55 @@ def _entries(x: Node, key: Any) -> list[Any]:
     return [_entry(e, x) for e in listed]
 
 
+def _flat(listed: list[Any], x: Node) -> list[Any]:
+    """The key with the positions of the True elements, an array for each axis, in place of each constant boolean array."""
+    if not any([isinstance(e, (bool, np.bool_, np.ndarray, list)) or (isinstance(e, Node) and e.dtype == bool_) for e in listed]):
+        return listed
+    found: list[Any] = []
+    axis = 0
+    after = sum([_axes_of(e) for e in listed])
+    for e in listed:
+        mask = _mask(e)
+        if mask is None:
+            found.append(e)
+            axis = x.ndim - after if e is Ellipsis else axis
+        elif mask.ndim == 0:
+            found.append(bool(mask))
+        else:
+            sizes = x.shape[axis : axis + mask.ndim]
+            if len(sizes) < mask.ndim or not all([same_size(n, k) for n, k in zip(sizes, mask.shape)]):
+                fail(IndexOutOfRange, f"getitem: a boolean mask of shape {mask.shape} for axes of sizes ({dims.format_shape(sizes)})", x)
+            found += list(np.nonzero(mask))
+        after -= _axes_of(e)
+        axis += _axes_of(e)
+    return found
+
+
+def _mask(entry: Any) -> np.ndarray | None:
+    """The values of a constant boolean array, None for any other entry."""
+    if isinstance(entry, Node):
+        return entry.params[0].array if entry.dtype == bool_ and entry.op.name == "constant" else None
+    if isinstance(entry, (bool, np.bool_, np.ndarray, list)) and not _holds_nodes(entry):
+        array = np.asarray(entry)
+        return array if array.dtype == bool_ else None
+    return None
+
+
+def _holds_nodes(entry: Any) -> bool:
+    return isinstance(entry, list) and any([isinstance(e, (Node, Dim)) for e in flat(entry)])
+
+
+def _axes_of(entry: Any) -> int:
+    """How many axes of the array an entry of a key is for."""
+    if entry is None or entry is Ellipsis:
+        return 0
+    mask = _mask(entry)
+    return 1 if mask is None else mask.ndim
+
+
 def _entry(entry: Any, x: Node) -> Any:
-    if entry is None or isinstance(entry, (slice, Dim)):
+    if entry is None or isinstance(entry, (bool, slice, Dim)):
         return entry
-    if isinstance(entry, (bool, np.bool_)):
-        fail(ArgumentError, f"getitem: {entry} is a boolean mask", x, hint="gx.where(mask, x, 0) keeps the shape")
     if isinstance(entry, (int, np.integer)):
         return int(entry)
     if not isinstance(entry, (Node, np.ndarray, list, tuple)):
@@ -169,7 +246,7 @@ def _bound(value: object, x: Node) -> Size | None:
             size: Size = value.params[0]
             return size
         fail(ArgumentError, "getitem: the bound of a slice cannot come from a value", value,
-             hint="gx.take(x, start + gx.arange(length)) selects a stretch of known length")  # fmt: skip
+             hint="gx.dynamic_slice(x, starts, sizes) selects a stretch of known length")  # fmt: skip
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -226,9 +303,11 @@ def _result(slots: list[str], rest: list[Size], where: Shape) -> Shape:
     return tuple(shape)
 
 
-def _is_range(index: Node, n: Size, ndim: int) -> bool:
-    """True for 0, 1, ..., n - 1 along the first of `ndim` axes."""
-    if ndim == 0 or index.ndim != ndim or dims.equal(index.shape[0], n) is not True or any([m != 1 for m in index.shape[1:]]):
+def _is_range(index: Node, n: Size, where: Shape) -> bool:
+    """True for 0, 1, ..., n - 1 along the first axis of all indices."""
+    if not where or index.ndim != len(where) or dims.equal(where[0], n) is not True:
+        return False
+    if dims.equal(index.shape[0], n) is not True or any([m != 1 for m in index.shape[1:]]):
         return False
     source = index.inputs[0] if index.op.name == "reshape" else index
     if source.op.name == "constant":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, overload
@@ -15,6 +16,7 @@ from graphc.dtypes import bool_, int8, int64, is_integer, promote, to_float, uin
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm, Read
+from graphc.ops.masked import Masked, lifted
 from graphc.ops.registry import ArrayLike, asarray, register
 from graphc.ops.spread import astype, stretched
 from graphc.scalars import Scalar
@@ -151,6 +153,8 @@ def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
             return make(op, tuple(args))  # type: ignore[arg-type]
     if len(args) == 2 and (made := _with_number(op, args[0], args[1])) is not None:
         return made
+    if any([isinstance(a, Masked) for a in args]):
+        return lifted(functools.partial(_applied, op), args)  # type: ignore[return-value]
     common = promote(*[weak_dtype(a, op.name) for a in args])
     if row.dtype == "compare" and is_integer(common) and common != uint64 and any([isinstance(a, Dim) for a in args]):
         common = int64  # a size need not fit in what it is compared with
@@ -159,6 +163,10 @@ def apply(op: Op, args: Sequence[ArrayLike]) -> Node:
         _wrong_kind(op, args)
     nodes = [asarray(a, compute if _is_weak(a) else None) for a in args]
     return make(op, tuple(fit(nodes, compute, op.name)))
+
+
+def _applied(op: Op, *args: ArrayLike) -> Node:
+    return apply(op, args)
 
 
 def _with_number(op: Op, a: ArrayLike, b: ArrayLike) -> Node | None:

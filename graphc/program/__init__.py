@@ -1,7 +1,12 @@
 """What the passes hand to code generation: kernels, steps, buffers, and their text."""
 
 from graphc.program.kernel import (
+    DOWN,
     NEUTRAL_COMBINES,
+    POSITIONS,
+    RANKED,
+    SIGNS,
+    UPDATES,
     Axis,
     Kernel,
     Operand,
@@ -34,9 +39,14 @@ from graphc.program.steps import (
 from graphc.program.text import format_kernel, format_program
 
 __all__ = [
+    "DOWN",
     "NEUTRAL_COMBINES",
     "NO_FAULT",
     "PLANNED",
+    "POSITIONS",
+    "RANKED",
+    "SIGNS",
+    "UPDATES",
     "Asked",
     "Axis",
     "Below",

@@ -20,6 +20,9 @@ from graphc.program.scalar_code import ScalarCode, Turns
 from graphc.scalars import Scalar, order
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
+DOWN = ("largest", "arglargest")  # the order is descending
+RANKED = ("smallest", "argsmallest", *DOWN)  # of kind "sort" alone: the element in place `factor` of the stable order, or its position
+POSITIONS = ("argmax", "argmin", "argsmallest", "arglargest")
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,14 @@ def loop_index(position: int, kind: str = "i") -> Dim:
     return pool[position]
 
 
+# stores that update what is there -> how they combine it with the value
+UPDATES = {"add": "sum", "multiply": "prod", "min": "min", "max": "max"}
+SIGNS = {"add": "+=", "multiply": "*=", "min": "min=", "max": "max="}  # as they are shown
+
+
 @dataclass(frozen=True)
 class Store:
-    """Where a stage's value goes: an operand slot and one index per axis of it. mode: "set" | "add"."""
+    """Where a stage's value goes: an operand slot and one index per axis of it. mode: "set", or one of `UPDATES`."""
 
     slot: int
     at: tuple[Scalar, ...]
@@ -68,7 +76,7 @@ class Stage:
     stores: tuple[Store, ...] = ()
     scan: str | None = None  # None | "inclusive" | "exclusive"
     nest: int = 0  # stages over inner axes share a loop nest only within a number; later nests read what earlier ones reduced
-    factor: Scalar | None = None  # combine "recur": value = factor * value + body
+    factor: Scalar | None = None  # combine "recur": value = factor * value + body; ranked ones: the place in the order
 
 
 def nests(stages: Sequence[Stage]) -> list[tuple[int, ...]]:
@@ -110,7 +118,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class Kernel:
-    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "scalar"."""
+    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "scalar" | "sort"."""
 
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]
@@ -138,9 +146,9 @@ class Kernel:
 
     @cached_property
     def loaded(self) -> frozenset[int]:
-        """The operands whose elements it loads, adds to, or keeps where it writes to others."""
-        added = {store.slot for stage in self.stages for store in stage.stores if store.mode == "add"}
-        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | added | self.updated)
+        """The operands whose elements it loads, updates, or keeps where it writes to others."""
+        read = {store.slot for stage in self.stages for store in stage.stores if store.mode in UPDATES}
+        return frozenset({s.param[0] for s in self.parts if s.op == "load"} | read | self.updated)
 
     @cached_property
     def updated(self) -> frozenset[int]:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from graphc import dims
 from graphc.dtypes import SHORT
-from graphc.program.kernel import Kernel
+from graphc.program.kernel import RANKED, SIGNS, Kernel
 from graphc.program.program import PLANNED, Program
 from graphc.program.scalar_code import ScalarCode, Turns
 from graphc.program.steps import Below, Branch, Check, HostCall, Launch, Loop, Step
@@ -25,7 +25,9 @@ def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
     for k, stage in enumerate(kernel.stages):
         over = "".join(f" {a.index}:{a.extent}" for a in stage.axes)
         reduced = f"{stage.combine}[{', '.join(f'{a.index}:{a.extent}' for a in stage.reduce)}] " if stage.combine else ""
-        where = "".join(f" -> b{s.slot}[{', '.join(format_index(i) for i in s.at)}]{'+=' if s.mode == 'add' else ''}" for s in stage.stores)
+        if stage.combine in RANKED and stage.factor is not None:
+            reduced += f"number {format_index(stage.factor)} of "
+        where = "".join(f" -> b{s.slot}[{', '.join(format_index(i) for i in s.at)}]{SIGNS.get(s.mode, '')}" for s in stage.stores)
         scan = f"{stage.scan} scan " if stage.scan else ""
         lines.append(f"    t{k}: {SHORT[stage.dtype]}{over} = {scan}{reduced}{format_scalar(stage.body)}{where}")
     if kernel.code is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from graphc import dims
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, Branch, Kernel, Launch, Loop, Program, Step, View, launches, stores_where_it_loads
+from graphc.program import PLANNED, UPDATES, Branch, Kernel, Launch, Loop, Program, Step, View, launches, stores_where_it_loads
 from graphc.scalars import order
 from graphc.verify.fault import broken
 from graphc.verify.kernel import still, values_of
@@ -271,7 +271,7 @@ class _Flow:
                     if roots[slot] not in inside:
                         self._read(step.buffers[slot], k, step)
             for store in stage.stores:
-                if store.mode == "add" and roots[store.slot] not in inside:
+                if store.mode in UPDATES and roots[store.slot] not in inside:
                     self._read(step.buffers[store.slot], k, step)
                 inside.add(roots[store.slot])
 

@@ -11,13 +11,12 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError
 from graphc.ops.registry import OPS
-from graphc.program import NEUTRAL_COMBINES, Axis, Kernel, Put, ScalarCode, Stage, Store, format_kernel
+from graphc.program import NEUTRAL_COMBINES, POSITIONS, RANKED, UPDATES, Axis, Kernel, Put, ScalarCode, Stage, Store, format_kernel
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 from graphc.verify.scalar_code import code_fault
 
-COMBINES = (*NEUTRAL_COMBINES, "recur")
-POSITIONS = ("argmax", "argmin")
+COMBINES = (*NEUTRAL_COMBINES, *RANKED, "recur")
 
 
 @lru_cache(maxsize=4096)
@@ -101,9 +100,14 @@ def _combined(stage: Stage, name: str, kernel: Kernel) -> None:
         _broken(f"{name} has {len(stage.reduce)} reduced axes, and combine={stage.combine}", kernel)
     if stage.combine is not None and stage.combine not in COMBINES:
         _broken(f"{name} combines by {stage.combine!r}, which is none of {', '.join(COMBINES)}", kernel)
-    if (stage.combine == "recur") != (stage.factor is not None):
+    ranked = stage.combine in RANKED
+    if ranked and kernel.kind != "sort":
+        _broken(f"{name} combines by {stage.combine} in a kernel of kind {kernel.kind!r}", kernel)
+    if (stage.combine == "recur" or ranked) != (stage.factor is not None):
         _broken(f"{name} combines by {stage.combine}, {'without' if stage.factor is None else 'with'} a factor", kernel)
-    if stage.factor is not None and (stage.factor.dtype != stage.body.dtype or not stage.scan):
+    if stage.factor is not None and ranked:
+        _ranked(stage, stage.factor, name, kernel)
+    elif stage.factor is not None and (stage.factor.dtype != stage.body.dtype or not stage.scan):
         _broken(f"{name} is a recurrence of {stage.factor.dtype} and {stage.body.dtype}, scan={stage.scan}", kernel)
     if stage.scan not in (None, "inclusive", "exclusive") or (stage.scan and (len(stage.reduce) != 1 or stage.combine in POSITIONS)):
         _broken(f"{name} is a {stage.scan!r} scan by {stage.combine} of {len(stage.reduce)} axes", kernel)
@@ -112,6 +116,21 @@ def _combined(stage: Stage, name: str, kernel: Kernel) -> None:
         _broken(f"{name} combines {stage.body.dtype} by {stage.combine}", kernel)
     if stage.dtype != wanted:
         _broken(f"{name} is {stage.dtype}, but its value is {wanted}", kernel)
+
+
+def _ranked(stage: Stage, rank: Scalar, name: str, kernel: Kernel) -> None:
+    """One row is put in order, and read at the index of a loop of its own, or at its beginning; all that the kernel orders is alike."""
+    if len(stage.reduce) != 1 or stage.axes:
+        _broken(f"{name} puts {len(stage.reduce)} axes in order, in {len(stage.axes)} loops of its own", kernel)
+    along = [a for a in kernel.axes if rank.op == "index" and rank.param == a.index]
+    if not along and not (rank.op in ("index", "const") and rank.param == 0):
+        _broken(f"{name} reads the place {show(rank)} of an order", kernel)
+    own = {symbol for a in along for symbol in dims.symbols(a.index)}
+    if any(s.op == "index" and own & dims.symbols(s.param) for s in order((stage.body,))):
+        _broken(f"{name} puts in order what depends on the place that it reads", kernel)
+    first = next(s for s in kernel.stages if s.combine in RANKED)
+    if (stage.body, stage.factor, stage.reduce) != (first.body, first.factor, first.reduce):
+        _broken(f"{name} puts in order what another stage does not", kernel)
 
 
 def _scalars(roots: Sequence[Scalar], bound: dict[Symbol, Size], stage: Stage, k: int, kernel: Kernel) -> set[int]:
@@ -185,7 +204,7 @@ def _place_fault(slot: int, at: Sequence[Scalar], bound: Mapping[Symbol, Size] |
 def _store(store: Store, stage: Stage, name: str, bound: dict[Symbol, Size], kernel: Kernel) -> None:
     if not 0 <= store.slot < len(kernel.operands):
         _broken(f"{name} stores to b{store.slot}, which is no operand", kernel)
-    if store.mode not in ("set", "add"):
+    if store.mode != "set" and store.mode not in UPDATES:
         _broken(f"{name} stores with the unknown mode {store.mode!r}", kernel)
     if kernel.operands[store.slot].dtype != stage.dtype:
         _broken(f"{name} stores {stage.dtype} to b{store.slot}, which holds {kernel.operands[store.slot].dtype}", kernel)

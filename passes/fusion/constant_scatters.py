@@ -7,19 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.ir import Node
-from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
 
 
 def onward(order: Sequence[Node], kept: set[Node]) -> set[Node]:
-    """The scatters that only another one reads, to add to what they build up: with constant places, all are one kernel."""
+    """The scatters that only another one reads, to go on with what they build up: with constant places, all are one kernel."""
     found: dict[Node, bool] = {}
     for node in order:
         for k, i in enumerate(node.inputs):
-            if i.op is SCATTER:
-                alone = i not in found and k == 0 and node.op is SCATTER and i not in kept
+            if _scatters(i):
+                alone = i not in found and k == 0 and _scatters(node) and i not in kept
                 found[i] = alone and flat_places(node) is not None and flat_places(i) is not None
     return {i for i, alone in found.items() if alone}
+
+
+def _scatters(node: Node) -> bool:
+    return node.op.traits.kernel == "scatter"
 
 
 def flat_places(scatter: Node) -> np.ndarray | None:

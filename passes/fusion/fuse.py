@@ -25,7 +25,6 @@ from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
-from graphc.ops.indexing import SCATTER
 from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.bodies import asked, control, is_control, stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
@@ -34,7 +33,7 @@ from graphc.passes.fusion.elements import Elements, NotHere
 from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
 from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
 from graphc.passes.fusion.math_order import by_level
-from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, update_member
+from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, sorted_member, update_member
 from graphc.passes.fusion.scalar_loops import over_values, scalar_code
 from graphc.passes.fusion.several import checked_indices, computed_by, operands, siblings, values
 from graphc.passes.rewriting.views import relabelled, sees_through
@@ -118,7 +117,7 @@ class _Fuser:
                 base = node.inputs[k]
                 while base not in found and sees_through(node, k, base):
                     base = base.inputs[0]
-                if base.op.traits.leaf is None and base not in self.onward and not (node.op is SCATTER and base.ndim == 0):
+                if base.op.traits.leaf is None and base not in self.onward and not (node.op.traits.kernel == "scatter" and base.ndim == 0):
                     found.add(base)
         return found
 
@@ -171,8 +170,8 @@ class _Fuser:
         if is_control(computed_by(node)):
             self._control(node)
             return
-        if (kind := node.op.traits.kernel) is not None:
-            {"scatter": self._scatter, "scan": self._cumulate}.get(kind, self._alone)(node)
+        if (kind := computed_by(node).op.traits.kernel) is not None:
+            {"scatter": self._scatter, "scan": self._cumulate, "sort": self._sort}.get(kind, self._alone)(node)
             return
         if parts := stored_parts(node, self.fused.home):
             self._put_together(node, parts)
@@ -332,6 +331,13 @@ class _Fuser:
         body = form.body(self.elements.reader(cluster, node, len(shape)), own_index(node.shape), reduced_index(node, form, None))
         reduce = squeezed(form.reduce)
         self._add(cluster, Member(node, body, shape, reduce, form.combine if reduce else None))
+
+    def _sort(self, node: Node) -> None:
+        """A kernel that puts rows in order, with all of its outputs that are read; what is done to their elements may follow in it."""
+        shape = squeezed(node.shape)
+        cluster = self._new(shape, len(shape), "sort")
+        for get in (node, *self.siblings.get(node, ())):
+            self._add(cluster, sorted_member(get, self._elements(cluster, len(shape))))
 
     def _cumulate(self, node: Node) -> None:
         """A scan is a row of inner loops like a reduction's; what it reads and what reads it may stand in the same loop."""

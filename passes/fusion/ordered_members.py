@@ -1,7 +1,8 @@
-"""Members whose elements take their turns in order: scans, and updates at places.
+"""Members whose elements take their turns in order: scans, updates at places, and what is put in order.
 
 cumsum(x, axis=1), x: (m, n)      scan over i1 of x[i0, i1], stored at [i0, i1]
 x.at[i].add(u)                    u[i0] added at [i[i0]], one after the other
+sort(x, axis=1), x: (m, n)        over r0 the element x[i0, r0] in place i1 of the order
 """
 
 from __future__ import annotations
@@ -58,6 +59,18 @@ def update_member(node: Node, part: Node, initial: Scalar, element: Element) -> 
         rest = iter(own[nb:])
         at = [own[k] if k < batch else selected[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)]
     return Member(node, body, squeezed(updates.shape), at=indices(at), mode=mode, initial=initial)
+
+
+def sorted_member(node: Node, element: Element) -> Member:
+    """An output of a sort: at its own index the element, or the position of it, that comes there in the order of the row."""
+    source, output = node.inputs[0], node.params[0]
+    x, axis, down = source.inputs[0], source.attrs["axis"], source.attrs["descending"]
+    own, n = own_index(node.shape), x.shape[axis]
+    at = tuple([(0 if n == 1 else loop_index(0, "r")) if k == axis else own[k] for k in range(x.ndim)])
+    if n == 1:
+        return Member(node, sc.const(0, int64) if output else element(x, at), squeezed(node.shape))
+    combine = ("arg" if output else "") + ("largest" if down else "smallest")
+    return Member(node, element(x, at), squeezed(node.shape), (n,), combine, factor=sc.index(own[axis]))
 
 
 def _scanned(node: Node, at: tuple[Size, ...], step: Size, element: Element) -> tuple[Scalar, Scalar | None]:

@@ -15,11 +15,9 @@ from graphc.errors import CompileError
 from graphc.ir import Graph, Node
 from graphc.passes.fusion.cluster import Cluster, Fused, Member
 from graphc.passes.fusion.loop_order import in_order, squeezed
-from graphc.program import ScalarCode, loop_index
+from graphc.program import POSITIONS, ScalarCode, loop_index
 from graphc.scalars import order
 from graphc.verify.scalar import scalar_fault, show, unbound
-
-POSITIONS = ("argmax", "argmin")
 
 
 def verify_clusters(graph: Graph, fused: Fused) -> None:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 import graphc as gx
+from graphc import dims
 from graphc.ir import Node
 from graphc.ops.cumulate import recur
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from graphc.ops.sorting import ordered
 
 MAX_SIZE = 600  # elements; larger values are not extended
 
@@ -151,6 +153,25 @@ def extreme(pool: Pool, a: int, b: int, c: int) -> Node | None:
         return None
     value, index = (gx.max_with_index, gx.min_with_index)[b % 2](x, axis=None if c % 3 == 0 else c % x.ndim, keepdims=True)
     return value if c % 5 == 0 else index if c % 5 == 1 else x * (value - index.astype(x.dtype))
+
+
+@builder("sort", "get")
+def in_order(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fiub", ndim=1)
+    if x is None:
+        return None
+    axis, down = c % x.ndim, bool(b % 2)
+    some = x.shape[axis] if b % 3 else dims.minimum(x.shape[axis], 1 + a % 3)
+    value, place = ordered(x, axis, some, down)
+    return value if c % 3 else place if c % 2 else gx.sort(value + place.astype(x.dtype), axis) if x.dtype.kind != "b" else value
+
+
+@builder("search")
+def looked_up(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x, row = pool.pick(a, "fiu"), pool.pick(b, "fiu", ndim=1)
+    if x is None or row is None:
+        return None
+    return gx.searchsorted(gx.sort(row.ravel()), x, ("left", "right")[c % 2])
 
 
 @builder("divmod", "modf", "frexp")
@@ -310,6 +331,22 @@ def updated(pool: Pool, a: int, b: int, c: int) -> Node | None:
     where = (np.array([0, 1, 0]), slice(0, None, 2), 1)[b % 3]
     part = x[0] if x.ndim > 1 else gx.sum(x)
     return x.at[where].add(part * 2) if c % 2 else x.at[where].set(part)
+
+
+@builder("update")
+def bounded(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    """Places multiplied, or bounded, by what lies at others; of ints and bools too, and out of range."""
+    x = pool.pick(a, "fiub" if c % 4 == 0 else "f", ndim=1)
+    if x is None:
+        return None
+    axis = c % x.ndim
+    to = _positions(pool, x, axis, b, c)
+    if to is None or x.ndim + to.ndim > 5:
+        return None
+    at, part = x.at[(*[slice(None)] * axis, to)], gx.take(x, to, axis=axis)
+    name = ("multiply", "min", "max")[(a + b) % 3] if x.dtype.kind != "f" or isinstance(to, Node) else ("min", "multiply")[b % 2]
+    part = gx.sin(part) if x.dtype.kind == "f" else part
+    return getattr(at, name)(part) if name != "multiply" or isinstance(to, np.ndarray) or x.dtype.kind != "f" else at.max(part)
 
 
 @builder("diagonal")

@@ -19,7 +19,7 @@ x.dot()  # error: call-arg
 x.swapaxes(0)  # error: call-arg
 x.clip(low=0)  # error: call-arg
 x.softmax()  # error: attr-defined
-x.at[0].multiply(2)  # error: attr-defined
+x.at[0].times(2)  # error: attr-defined
 x[0] = 1.0  # error: index
 gx.tensor(shape=(3,))  # error: call-arg
 gx.vector("v", size=3)  # error: call-arg

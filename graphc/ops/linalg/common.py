@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from graphc import dims
+from graphc.dims import Size
 from graphc.dtypes import float64, int64, is_float, promote
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.compare import zeros_as
+from graphc.ops.create import eye, tril
 from graphc.ops.products import matmul
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.rows import weak_dtype
@@ -78,6 +81,16 @@ def raises(what: str, on_error: str) -> bool:
     return bool(choice(what, "on_error", on_error, ("raise", "nan")) == "raise")
 
 
+def alike(a: Size, b: Size) -> bool:
+    """Whether two sizes are known to be equal: the choice between two formulas, of which both hold for equal sizes."""
+    return a == b or dims.equal(a, b) is True
+
+
+def least(m: Size, n: Size) -> Size:
+    """min(m, n)."""
+    return m if alike(m, n) else dims.minimum(m, n)
+
+
 # -- types ----------------------------------------------------------------------------------------------------------------
 def float_matrix(what: str, *types: TensorType) -> None:
     """Raise unless these are float matrices of one dtype over the same batch."""
@@ -105,24 +118,32 @@ def counts(x: TensorType, core: int = 2) -> TensorType:
 def guarded(function: Callable[..., Any], arrays: Sequence[np.ndarray], made: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
     """What a function of NumPy's gives for the arrays, one for each shape of `made` behind the batch, and whether it gave none.
 
-    A matrix for which it raises LinAlgError has nan everywhere, and 1 in the last result; 0 elsewhere.
+    A matrix for which it raises LinAlgError, or that is not finite, has nan everywhere, and 1 in the last result; 0 elsewhere.
     """
     batch, dtype = arrays[0].shape[:-2], arrays[0].dtype
+    finite = np.logical_and.reduce([np.isfinite(a).all((-1, -2)) for a in arrays])
+    given = [np.where(finite[..., None, None], a, np.eye(*a.shape[-2:], dtype=dtype)) for a in arrays]
+    failed = np.where(finite, 0, 1)
     try:
-        found = function(*arrays)
-        listed = list(found) if isinstance(found, tuple) else [found]
-        return [*[np.asarray(f, dtype) for f in listed], np.zeros(batch, np.int64)]
+        results = _listed(function(*given), dtype)
     except np.linalg.LinAlgError:
-        results = [np.full((*batch, *shape), np.nan, dtype) for shape in made]
-        failed = np.zeros(batch, np.int64)
+        results = [np.zeros((*batch, *shape), dtype) for shape in made]
         for at in np.ndindex(*batch):
             try:
-                found = function(*[a[at] for a in arrays])
-                for result, f in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
-                    result[at] = f
+                for result, found in zip(results, _listed(function(*[a[at] for a in given]), dtype), strict=True):
+                    result[at] = found
             except np.linalg.LinAlgError:
                 failed[at] = 1
-        return [*results, failed]
+    return [*[nan_where(failed, r) for r in results], failed]
+
+
+def _listed(found: Any, dtype: np.dtype) -> list[np.ndarray]:
+    return [np.asarray(f, dtype) for f in (found if isinstance(found, tuple) else (found,))]
+
+
+def nan_where(failed: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The results, nan everywhere in the examples that failed."""
+    return np.where(failed.reshape(failed.shape + (1,) * (x.ndim - failed.ndim)) != 0, np.asarray(np.nan, x.dtype), x)
 
 
 # -- pieces of derivatives ----------------------------------------------------------------------------------------------------
@@ -139,6 +160,16 @@ def symmetric(x: Node) -> Node:
 def columns(x: Node, v: Node) -> Node:
     """Column j of x times v[j]."""
     return x * v[..., None, :]
+
+
+def symmetric_part(a: np.ndarray, reads: str) -> np.ndarray:
+    """What a factorisation of symmetric matrices takes `a` for: "L": its lower triangle tells, "both": (a + a') / 2."""
+    return (a + a.swapaxes(-1, -2)) / 2 if reads == "both" else a
+
+
+def to_read(s: Node, reads: str) -> Node:
+    """The cotangent of `a` from that of the symmetric matrix it is taken for."""
+    return symmetric(s) if reads == "both" else tril(s + transposed(s)) - s * eye(s.shape[-1], dtype=s.dtype)
 
 
 def product(*factors: Node) -> Node:

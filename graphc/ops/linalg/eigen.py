@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.ir import Node, make
 from graphc.ops.compare import where
-from graphc.ops.create import eye, tril
+from graphc.ops.create import eye
 from graphc.ops.host import host_op
 from graphc.ops.linalg.common import (
     Parts,
@@ -20,23 +20,14 @@ from graphc.ops.linalg.common import (
     product,
     raises,
     square,
-    symmetric,
+    symmetric_part,
+    to_read,
     transposed,
 )  # fmt: skip
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import ArrayLike
 from graphc.traits import Traits
 from graphc.types import TensorType, tensor_type
-
-
-def symmetric_part(a: np.ndarray, reads: str) -> np.ndarray:
-    """What a factorisation of symmetric matrices takes `a` for: "L": its lower triangle tells, "both": (a + a') / 2."""
-    return (a + a.swapaxes(-1, -2)) / 2 if reads == "both" else a
-
-
-def to_read(s: Node, reads: str) -> Node:
-    """The cotangent of `a` from that of the symmetric matrix it is taken for."""
-    return symmetric(s) if reads == "both" else tril(s + transposed(s)) - s * eye(s.shape[-1], dtype=s.dtype)
 
 
 def _type(a: TensorType, reads: str, on_error: str) -> tuple[TensorType, ...]:

@@ -1,7 +1,7 @@
 """The rows of special functions, a family a module. Users find them in `graphc.special`."""
 
-from graphc.ops.special import bessel, error
+from graphc.ops.special import bessel, dawson, entropy, error, hyperbolic, normal
 
-MODULES = (bessel, error)
+MODULES = (bessel, dawson, entropy, error, hyperbolic, normal)
 
 __all__ = ["MODULES"]

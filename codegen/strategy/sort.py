@@ -1,0 +1,225 @@
+"""Sorting: rows become unsigned keys in the order of their elements, `radix` sorts these, and a loop makes values of them again.
+
+for row (outer..):
+  a[r] = key(element r of the row)                         with its position in the low half, where the key has 32 bits
+  sort a; b is room for as many
+  zeros of both signs are put back as they were            they are equal, and have different keys so that none is lost
+  for i in count: value(key i), position i, and what else the kernel computes of them
+
+The rows are the tasks. What they are made of, and what is done to the result, is part of the loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graphc import dims
+from graphc import scalars as sc
+from graphc.codegen.llvm.emit import Emitter, symbol_of
+from graphc.codegen.llvm.llvm_text import Function
+from graphc.codegen.llvm.values import Scope
+from graphc.codegen.loops.address import Loaded, Placed, fetch
+from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
+from graphc.codegen.strategy.door import Strategy
+from graphc.codegen.strategy.loops import digits, lanes_of
+from graphc.codegen.strategy.radix import RECORDS, write_mend, write_sort, write_zeros
+from graphc.dims import Size
+from graphc.dtypes import bool_, int64
+from graphc.program import DOWN, POSITIONS, RANKED, Axis, Operand, Stage
+from graphc.scalars import Scalar
+from graphc.target import Target
+
+TASK = dims.axis("task")
+ALIGN = 64
+
+
+@dataclass(frozen=True)
+class Sort:
+    """The plan of a sorting kernel."""
+
+    stages: tuple[Stage, ...]
+    stores: tuple[tuple[Placed, ...], ...]
+    outer: tuple[Axis, ...]
+    row: Axis
+    along: Axis | None  # the loop over the results; None: there is one
+    values: tuple[int, ...]  # the stages that are sorted values
+    positions: tuple[int, ...]
+    records: str  # a name of `RECORDS`
+    down: bool
+
+    @property
+    def element(self) -> Scalar:
+        """The element r of a row."""
+        return self.stages[(*self.values, *self.positions)[0]].body
+
+    @property
+    def count(self) -> Size:
+        return 1 if self.along is None else self.along.extent
+
+    def __str__(self) -> str:
+        what = " and ".join(["values"] * bool(self.values) + ["positions"] * bool(self.positions))
+        return f"{what} of {self.row.extent}, {self.records}{', down' if self.down else ''}"
+
+
+def _plan(kernel: Loaded, target: Target) -> Sort | None:
+    ranked = [k for k, s in enumerate(kernel.stages) if s.combine in RANKED]
+    if not ranked:
+        return None  # rows of one element
+    first = kernel.stages[ranked[0]]
+    assert all(kernel.stages[k].body is first.body and kernel.stages[k].reduce == first.reduce for k in ranked)
+    assert first.factor is not None
+    along = next((a for a in kernel.axes if first.factor.op == "index" and a.index == first.factor.param), None)
+    positions = tuple([k for k in ranked if kernel.stages[k].combine in POSITIONS])
+    narrow = first.body.dtype.itemsize <= 4
+    records = ("packed" if positions else "k32") if narrow else ("pairs" if positions else "k64")
+    return Sort(
+        kernel.stages, kernel.stores, tuple([a for a in kernel.axes if a is not along]), first.reduce[0], along,
+        tuple([k for k in ranked if k not in positions]), positions, records, first.combine in DOWN,
+    )  # fmt: skip
+
+
+def _room(p: Sort) -> tuple[Size, Size]:
+    """The bytes of an array of records, and of one of their positions, in whole cache lines."""
+    r, n = RECORDS[p.records], dims.maximum(p.row.extent, 1)
+    words, places = [dims.floordiv(n * size + (ALIGN - 1), ALIGN) * ALIGN for size in (r.bits // 8, 4)]
+    return words, places if r.apart else 0
+
+
+def _scratch(p: Sort) -> Size:
+    words, places = _room(p)
+    return 2 * words + 2 * places
+
+
+def _tasks(p: Sort) -> Size:
+    return dims.product([a.extent for a in p.outer])
+
+
+# -- keys -----------------------------------------------------------------------------------------------------------
+def key_of(x: Scalar, down: bool) -> Scalar:
+    """An unsigned integer of 32 or 64 bits that is smaller where x is, the greatest for nan; the other way round where `down`."""
+    if x.dtype.kind == "f":
+        bits = 8 * x.dtype.itemsize
+        whole, unsigned = np.dtype(f"int{bits}"), np.dtype(f"uint{bits}")
+        sign, word = 1 << (bits - 1), x.bitcast(unsigned)
+        key = sc.select(x.bitcast(whole) < 0, ~word, word | sc.const(sign, unsigned))
+        nan = int(np.array(np.nan, x.dtype).view(unsigned)) | sign
+        key = sc.select(x.eq(x), key, sc.const(nan, unsigned))
+    else:
+        unsigned = np.dtype("uint32" if x.dtype.itemsize <= 4 else "uint64")
+        wide = np.dtype("int32" if x.dtype.itemsize <= 4 else "int64")
+        key = x.cast(unsigned)
+        if x.dtype.kind == "i":
+            key = x.cast(wide).bitcast(unsigned) ^ sc.const(1 << (8 * unsigned.itemsize - 1), unsigned)
+    return ~key if down else key
+
+
+def value_of(key: Scalar, dtype: np.dtype, down: bool) -> Scalar:
+    """The element that has the key."""
+    key = ~key if down else key
+    bits = 8 * key.dtype.itemsize
+    whole, sign = np.dtype(f"int{bits}"), sc.const(1 << (bits - 1), key.dtype)
+    if dtype.kind == "f":
+        return sc.select(key.bitcast(whole) < 0, key ^ sign, ~key).bitcast(dtype)
+    if dtype == bool_:
+        return key.ne(0)
+    return (key ^ sign).bitcast(whole).cast(dtype) if dtype.kind == "i" else key.cast(dtype)
+
+
+# -- code -----------------------------------------------------------------------------------------------------------
+class _Writer:
+    def __init__(self, emitter: Emitter, p: Sort) -> None:
+        self.e, self.v, self.p, self.r = emitter, emitter.values, p, RECORDS[p.records]
+        self.word, self.place = np.dtype(f"uint{self.r.bits}"), np.dtype("uint32")
+        own = emitter.kernel.operands
+        self.kernel = replace(emitter.kernel, operands=(*own, Operand(self.word, ()), Operand(self.place, ())), scratch=())
+        self.records_slot, self.places_slot = len(own), len(own) + 1
+        self.attributes = emitter.unit.kernel_attributes
+        self.axes = [a.index for a in p.outer]
+        emitter.module.add(self._function("keys", self._keys()))
+        emitter.module.add(self._function("finish", self._finish()))
+
+    def task(self) -> None:
+        """One row."""
+        lines, p, r = self.v.here.lines, self.p, self.r
+        scope = Scope(lines, self.v.here.depth)
+        for axis, turn in zip(p.outer, digits(TASK, [a.extent for a in p.outer]), strict=True):
+            scope.axis[symbol_of(axis.index)] = self.v.size(turn)
+        self.v.scopes.append(scope)
+        words, places = (self.v.size(x).text for x in _room(p))
+        a = f"%b{len(self.e.kernel.operands)}"
+        b = lines.emit(f"getelementptr i8, ptr {a}, i64 {words}")
+        at = lines.emit(f"getelementptr i8, ptr {b}, i64 {words}")
+        to = lines.emit(f"getelementptr i8, ptr {at}, i64 {places}")
+        n, count = self.v.size(p.row.extent).text, self.v.size(p.count).text
+        self._call("keys", a, at)
+        name = write_sort(self.e.module, r, self.attributes)
+        moved = lines.emit(f"call i1 @{name}(ptr {a}, ptr {b}, ptr {at}, ptr {to}, i64 {n}, i64 {count})")
+        row, free, found, spare = (lines.emit(f"select i1 {moved}, ptr {x}, ptr {y}") for x, y in ((b, a), (a, b), (to, at), (at, to)))
+        if p.element.dtype.kind == "f":
+            self._mend(row, free, found, spare, n, count)
+        self._call("finish", row, found)
+        self.v.scopes.pop()
+
+    def _mend(self, row: str, free: str, found: str, spare: str, n: str, count: str) -> None:
+        """Where there are zeros with the smaller key, the zeros of the row in their order."""
+        lines = self.v.here.lines
+        first = lines.emit(f"call i64 @{write_zeros(self.e.module, self.r, self.attributes)}(ptr {row}, i64 {count})")
+
+        def mend() -> None:
+            self._call("keys", free, spare)
+            name = write_mend(self.e.module, self.r, self.attributes)
+            lines.line(f"call void @{name}(ptr {row}, ptr {found}, ptr {free}, i64 {n}, i64 {first}, i64 {count})")
+
+        self.e.loops.when(lines.emit(f"icmp sge i64 {first}, 0"), mend)
+
+    def _call(self, part: str, records: str, places: str) -> None:
+        pointers = [f"ptr %b{k}" for k in range(len(self.e.kernel.operands))] + [f"ptr {records}", f"ptr {places}"]
+        numbers = [f"i64 {self.v.axis(s).text}" for s in self.e.kernel.sizes()] + [f"i64 {self.v.size(x).text}" for x in self.axes]
+        self.v.here.lines.line(f"call void @{self.e.name}.{part}({', '.join(pointers + numbers)})")
+
+    def _function(self, part: str, body: Block) -> Function:
+        return Emitter(self.e.unit, self.kernel, f"{self.e.name}.{part}", body, numbers=self.axes).function()
+
+    # -- the loops around the sorted keys -----------------------------------------------------------------------
+    def _keys(self) -> Block:
+        """The records of a row, with their positions where these are asked for."""
+        p, r = self.p, self.p.row.index
+        key = key_of(p.element, p.down)
+        body: list[Statement] = []
+        if self.r.low:
+            key = sc.shift_left(key.cast(self.word), 32) | sc.index(r).cast(self.word)
+        if self.r.apart:
+            body.append(Store(self.places_slot, None, r, sc.index(r).cast(self.place)))
+        body.append(Store(self.records_slot, None, r, key))
+        return Block((For(r, p.row.extent, "vector", Block(tuple(body)), self._lanes([key]), 1),))
+
+    def _finish(self) -> Block:
+        """Values and positions, every other stage, and the stores."""
+        p, down = self.p, self.p.down
+        at: Size = 0 if p.along is None else p.along.index
+        record = fetch(self.records_slot, None, at, self.word)
+        key = sc.shift_right(record, 32, False).cast(self.place) if self.r.low else record
+        place = fetch(self.places_slot, None, at, self.place) if self.r.apart else record & sc.const(2**32 - 1, self.word)
+        body: list[Statement] = []
+        for k, s in enumerate(p.stages):
+            value = value_of(key, s.dtype, down) if k in p.values else place.cast(int64) if k in p.positions else s.body
+            body.append(Let(k, value))
+        for k, s in enumerate(p.stages):
+            body += [Store(slot, d, static, sc.local(k, (), s.dtype), mode) for slot, d, static, mode in p.stores[k]]
+        if p.along is None:
+            return Block(tuple(body))
+        return Block((For(at, p.along.extent, "vector", Block(tuple(body)), self._lanes([s.body for s in p.stages]), 1),))  # type: ignore[arg-type]
+
+    def _lanes(self, bodies: Sequence[Scalar]) -> int:
+        return lanes_of([s.dtype for s in sc.order(bodies)], self.e.target)
+
+
+def _write(emitter: Emitter, p: Sort) -> None:
+    writer = _Writer(emitter, p)
+    emitter.loops.each(TASK, *emitter.span(_tasks(p)), 1, writer.task)
+
+
+SORT = Strategy("sort", lambda kernel: kernel.kind == "sort", _plan, _write, _tasks, _scratch)

@@ -1,0 +1,217 @@
+"""sort, argsort, topk, partition, lexsort against NumPy's stable order: dtypes, ties, nan, infinities, both zeros, adversarial rows."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc.errors import ArgumentError, ShapeError
+from tests.derivatives import check_derivatives
+
+FLOATS = ("float32", "float64")
+DTYPES = (*FLOATS, "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+SIZES = [(0, 0), (0, 3), (3, 0), (1, 1), (3, 1), (1, 3), (3, 3), (2, 40), (2, 41), (5, 300), (2, 2100)]
+
+
+def drawn(dtype: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Few different values, extremes among them; of floats both zeros, infinities, nan of both signs, subnormals."""
+    rng = np.random.default_rng(seed)
+    if dtype == "bool":
+        return rng.random(shape) < 0.5
+    if dtype in FLOATS:
+        tiny = np.finfo(dtype).smallest_subnormal
+        special = np.array([0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, tiny, -tiny, 1.0, -1.0], dtype)
+        chosen = special[rng.integers(0, len(special), shape)]
+        return np.where(rng.random(shape) < 0.5, chosen, rng.standard_normal(shape).astype(dtype)).astype(dtype)
+    info = np.iinfo(dtype)
+    special = np.array([info.min, info.max, info.min + 1, 0, 1, 3], dtype)
+    return np.where(rng.random(shape) < 0.5, special[rng.integers(0, 6, shape)], rng.integers(0, 100, shape).astype(dtype))
+
+
+def stable(x: np.ndarray, axis: int, descending: bool = False) -> np.ndarray:
+    """NumPy's stable order; descending by negating ranks, so that equal elements keep their order."""
+    if not descending:
+        return np.argsort(x, axis, kind="stable")
+    *_, rank = np.unique(x, return_inverse=True, equal_nan=True)
+    return np.argsort(-rank.reshape(x.shape), axis, kind="stable")
+
+
+def bits(x: np.ndarray) -> np.ndarray:
+    """The values, with the signs of zeros, and one nan."""
+    return x if x.dtype.kind != "f" else np.where(np.isnan(x), np.nan, x).view(f"u{x.itemsize}")
+
+
+@cache
+def everything(dtype: str) -> gx.Function:
+    x = gx.tensor("x", ("m", "n"), dtype)
+    return gx.function(
+        [x],
+        {
+            "values": gx.sort(x), "places": gx.argsort(x), "down": gx.topk(x, x.shape[1]), "columns": gx.sort(x, 0),
+            "column places": gx.argsort(x, 0, descending=True), "flat": gx.sort(x, None), "both": (gx.sort(x, 1), gx.argsort(x, 1)),
+        },
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_values_and_places(dtype: str) -> None:
+    f = everything(dtype)
+    for seed, shape in enumerate(SIZES):
+        x = drawn(dtype, shape, seed)
+        found = f(x)
+        for name, axis, down in [("places", 1, False), ("column places", 0, True)]:
+            np.testing.assert_array_equal(found[name], stable(x, axis, down), err_msg=f"{name} {shape}")
+        np.testing.assert_array_equal(found["down"][1], stable(x, 1, True))
+        np.testing.assert_array_equal(bits(found["down"][0]), bits(np.take_along_axis(x, stable(x, 1, True), 1)))
+        np.testing.assert_array_equal(bits(found["values"]), bits(np.take_along_axis(x, stable(x, 1), 1)))
+        np.testing.assert_array_equal(bits(found["columns"]), bits(np.take_along_axis(x, stable(x, 0), 0)))
+        np.testing.assert_array_equal(bits(found["flat"]), bits(x.ravel()[stable(x.ravel(), 0)]))
+        np.testing.assert_array_equal(bits(found["both"][0]), bits(found["values"]))
+
+
+def patterns(dtype: str, n: int) -> dict[str, np.ndarray]:
+    """Rows that algorithms stumble over: in order, reversed, equal, two values, organ pipes, bytes that vary one at a time."""
+    rng, line = np.random.default_rng(n), np.arange(n)
+    found = {
+        "in order": line, "reversed": line[::-1], "equal": np.full(n, 7), "two values": line % 2, "sawtooth": line % 17,
+        "organ pipes": np.minimum(line, n - line), "one out of place": np.r_[line[1:], 0], "random": rng.permutation(n),
+        "high bits": rng.integers(0, 2, n) << (30 if dtype != "float64" else 52),
+    }  # fmt: skip
+    made = {name: row.astype(dtype) for name, row in found.items()}
+    if dtype in FLOATS:
+        made["powers"] = np.ldexp(np.ones(n), rng.integers(-120, 120, n)).astype(dtype) * rng.choice([-1, 1], n).astype(dtype)
+        made["last bits"] = (1 + rng.integers(0, 9, n) * np.finfo(dtype).eps).astype(dtype)
+        made["nan alone"] = np.full(n, np.nan, dtype)
+        made["zeros"] = np.where(rng.random(n) < 0.5, -0.0, 0.0).astype(dtype)
+    return made
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint64"])
+def test_patterns_of_long_rows(dtype: str) -> None:
+    f, few = everything(dtype), first_few(dtype)
+    for n in (39, 40, 41, 1000, 4096, 60_000):
+        for name, row in patterns(dtype, n).items():
+            found, place = f(row[None]), stable(row, 0)
+            np.testing.assert_array_equal(found["places"][0], place, err_msg=f"{name} {n}")
+            np.testing.assert_array_equal(bits(found["values"][0]), bits(row[place]), err_msg=f"{name} {n}")
+            down = stable(row, 0, True)
+            for k in (0, 1, 5, min(n, 600)):
+                value, at, least = few(row, np.empty(k))
+                np.testing.assert_array_equal(at, down[:k], err_msg=f"{k} of {name} {n}")
+                np.testing.assert_array_equal(bits(value), bits(row[down[:k]]), err_msg=f"{k} of {name} {n}")
+                np.testing.assert_array_equal(bits(least), bits(row[place[:k]]), err_msg=f"{k} of {name} {n}")
+
+
+@cache
+def first_few(dtype: str) -> gx.Function:
+    """The k largest with their places, and the k smallest values alone, for any k."""
+    x, k = gx.tensor("x", ("n",), dtype), gx.tensor("k", ("k",))
+    return gx.function([x, k], [*gx.topk(x, k.shape[0]), gx.topk(x, k.shape[0], largest=False)[0]])
+
+
+def test_topk_of_fixed_k() -> None:
+    x = gx.tensor("x", (3, "n"), "float32")
+    f = gx.function([x], [gx.topk(x, 1), gx.topk(x, 2, axis=0), gx.topk(x, 0)])
+    value = drawn("float32", (3, 50), 1)
+    (one, at), (two, at_two), (none, _) = f(value)
+    np.testing.assert_array_equal(at, stable(value, 1, True)[:, :1])
+    np.testing.assert_array_equal(bits(one), bits(np.take_along_axis(value, at, 1)))
+    np.testing.assert_array_equal(at_two, stable(value, 0, True)[:2])
+    np.testing.assert_array_equal(bits(two), bits(np.take_along_axis(value, at_two, 0)))
+    assert none.shape == (3, 0)
+    with pytest.raises(ShapeError, match="at least 1"):
+        f(np.zeros((3, 0), "float32"))
+
+
+def test_partition_keeps_numpys_contract() -> None:
+    x = gx.tensor("x", (4, "n"))
+    f = gx.function([x], [gx.partition(x, 3), gx.argpartition(x, (0, -1))])
+    for n in (4, 5, 33):
+        value = drawn("float64", (4, n), n)
+        found, places = f(value)
+        np.testing.assert_array_equal(found[:, 3], np.partition(value, 3)[:, 3])
+        np.testing.assert_array_equal(np.sort(found), np.sort(value))
+        np.testing.assert_array_equal(np.take_along_axis(value, places, 1)[:, -1], np.sort(value)[:, -1])
+
+
+def test_lexsort() -> None:
+    rng = np.random.default_rng(0)
+    keys = [rng.integers(0, 3, (2, 30)) for _ in range(3)]
+    xs = [gx.tensor(f"k{i}", (2, "n"), "int64") for i in range(3)]
+    f = gx.function(xs, [gx.lexsort(xs), gx.lexsort(xs, axis=0)])
+    for found, axis in zip(f(*keys), (-1, 0)):
+        np.testing.assert_array_equal(found, np.lexsort(keys, axis=axis))
+
+
+def test_what_stands_before_and_behind_is_part_of_the_kernel() -> None:
+    x = gx.tensor("x", ("n", 4))
+    f = gx.function([x], gx.sort(x[:, ::-1] * 2 + 1, axis=1) ** 2 - x, mode="verify")
+    value = np.random.default_rng(0).standard_normal((6, 4))
+    np.testing.assert_allclose(f(value), np.sort(value[:, ::-1] * 2 + 1, axis=1) ** 2 - value)
+    assert f.program.count("sort k") == 1 and "k1" not in f.program  # one kernel
+
+
+def test_the_same_bits_for_any_number_of_threads() -> None:
+    x = gx.tensor("x", ("m", "n"), "float32")
+    value = drawn("float32", (200, 1500), 3)
+    one, two = (gx.function([x], [gx.sort(x), gx.argsort(x, 0)], threads=k)(value) for k in (1, 2))
+    for a, b in zip(one, two):
+        np.testing.assert_array_equal(bits(a), bits(b))
+    np.testing.assert_array_equal(bits(one[0]), bits(np.take_along_axis(value, stable(value, 1), 1)))
+
+
+# -- derivatives ------------------------------------------------------------------------------------------------------
+def test_derivatives_to_order_3() -> None:
+    rng = np.random.default_rng(0)
+    check_derivatives(lambda x: gx.sort(x**3, axis=0) * gx.exp(x), rng.standard_normal((4, 2)))
+    check_derivatives(lambda x: gx.topk(gx.sin(x), 2)[0] * gx.topk(x**2, 2, largest=False)[0], rng.standard_normal((2, 5)))
+
+
+def test_of_equal_elements_each_gets_what_its_place_gets() -> None:
+    x = gx.tensor("x", (4,))
+    g = gx.function([x], gx.grad(gx.sum(gx.sort(x) * np.array([1.0, 2.0, 4.0, 8.0])), x))
+    np.testing.assert_array_equal(g(np.array([2.0, 1.0, 2.0, 1.0])), [4, 1, 8, 2])
+    np.testing.assert_array_equal(g(np.array([0.0, -0.0, 0.0, -0.0])), [1, 2, 4, 8])
+
+
+def test_what_is_not_chosen_gets_exactly_zero() -> None:
+    x = gx.tensor("x", ("n",))
+    g = gx.function([x], gx.grad(gx.sum(gx.topk(gx.log(x), 2)[0]), x))
+    np.testing.assert_array_equal(g(np.array([0.0, 2.0, 0.0, 4.0])), [0, 0.5, 0, 0.25])
+
+
+def test_lanes() -> None:
+    x = gx.tensor("x", (3, 2, "n"), "float32")
+    f = gx.function([x], [gx.vmap(lambda a: gx.sort(a, axis=0))(x), gx.vmap(lambda a: gx.topk(a, 2)[1], in_axes=1)(x)])
+    value = drawn("float32", (3, 2, 7), 5)
+    rows, places = f(value)
+    np.testing.assert_array_equal(rows, np.sort(value, 1, kind="stable"))
+    np.testing.assert_array_equal(places, np.moveaxis(stable(value, 2, True)[..., :2], 1, 0))
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+X = gx.tensor("x", (3, 5))
+REFUSED = {
+    "an axis that is not there": (lambda: gx.sort(X, 2), ShapeError, "axis 2"),
+    "nothing to sort": (lambda: gx.sort(1.0), ShapeError, "sort: a 0-d array has no axis"),
+    "a kind": (lambda: gx.sort(X, kind="bubble"), ArgumentError, "sort: kind is 'quicksort'"),
+    "a flag": (lambda: gx.argsort(X, stable="yes"), ArgumentError, "argsort: stable is a bool"),
+    "too many": (lambda: gx.topk(X, 6), ShapeError, "topk: k = 6 elements of an axis of size 5"),
+    "fewer than none": (lambda: gx.topk(X, -1), ArgumentError, "topk: k must not be negative"),
+    "half a one": (lambda: gx.topk(X, 1.5), ArgumentError, "topk: k must be an int or a size, got 1.5"),
+    "a place beyond": (lambda: gx.partition(X, 5), ShapeError, "partition: kth = 5 is out of range for an axis of size 5"),
+    "no place": (lambda: gx.argpartition(X, "a"), ArgumentError, "argpartition: kth must be an int or several"),
+    "no keys": (lambda: gx.lexsort([]), ArgumentError, "lexsort: needs at least one key"),
+    "unique": (lambda: gx.unique(X), ArgumentError, "unique: the shape of the result would depend on the values"),
+    "NumPy's unique": (lambda: np.unique(X), ArgumentError, "unique: the shape of the result"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(what: str) -> None:
+    call, error, text = REFUSED[what]
+    with pytest.raises(error, match=text):
+        call()
