@@ -121,7 +121,7 @@ MATH = Library({f.name: f for f in (
 
 # families whose modules state the bounds themselves
 for _module in (bessel_i, bessel_j, bessel_k):
-    MATH |= {name: _row(name, *bounds, getattr(_module, name)) for name, bounds in _module.BOUNDS.items()}
+    MATH |= {name: _row(name, bounds[0], bounds[1], getattr(_module, name)) for name, bounds in _module.BOUNDS.items()}
 
 
 def expand(root: Scalar, target: Target, serial: bool = False) -> Scalar:

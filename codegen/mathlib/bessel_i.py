@@ -107,4 +107,4 @@ def ive(x: Scalar, target: Target, n: int) -> Scalar:
     return iv(x, target, n, scaled=True)
 
 
-BOUNDS = {"i0": (3, 3), "i1": (3, 3), "i0e": (3, 3), "i1e": (3, 3)}
+BOUNDS: dict[str, tuple[float, float]] = {"i0": (3, 3), "i1": (3, 3), "i0e": (3, 3), "i1e": (3, 3)}

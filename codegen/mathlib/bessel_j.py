@@ -108,4 +108,4 @@ def _by_series(size: Scalar, last: float, n: int, zeroth: Scalar, first: Scalar)
     return value
 
 
-BOUNDS = {"j0": (4, 4), "j1": (4, 4), "y0": (4, 4), "y1": (4, 4)}
+BOUNDS: dict[str, tuple[float, float]] = {"j0": (4, 4), "j1": (4, 4), "y0": (4, 4), "y1": (4, 4)}

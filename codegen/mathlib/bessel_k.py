@@ -108,4 +108,4 @@ def k0e_slope(x: Scalar, target: Target, n: int) -> Scalar:
     return _guard(x, select(x < 0.5, last * exp(x, target), _far(SLOPES[n], x, n)))
 
 
-BOUNDS = {"k0": (3, 3), "k1": (3, 3), "k0e": (3, 3), "k1e": (3, 3)}
+BOUNDS: dict[str, tuple[float, float]] = {"k0": (3, 3), "k1": (3, 3), "k0e": (3, 3), "k1e": (3, 3)}

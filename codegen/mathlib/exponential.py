@@ -59,7 +59,7 @@ def exp_of_negative(x: Scalar, target: Target) -> Scalar:
 def exp_scaled(y: Scalar, x: Scalar, target: Target) -> Scalar:
     """y exp(x), rounded once more than exp, for |x| up to twice where exp leaves the range; y exp(x) may stay within it."""
     r, n, whole = reduce(clamp(x, 2.0 * LEAST[x.dtype], -2.0 * LEAST[x.dtype]))
-    return scale(y * (_above_one(r) + 1.0), n, target, whole)
+    return scale(y * (above_one(r) + 1.0), n, target, whole)
 
 
 def exp_short(x: Scalar) -> Scalar:
