@@ -58,6 +58,7 @@ from graphc.ops.products import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *
 from graphc.ops.dynamic import *
+from graphc.ops.einsum import *
 from graphc.ops.lengths import *
 from graphc.ops.positions import *
 from graphc.ops.replaced import *

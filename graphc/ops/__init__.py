@@ -12,7 +12,7 @@ from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
     slicing, sliding, sorting, special, spread,
-    dynamic, lengths, positions, replaced, selecting,
+    dynamic, einsum, lengths, positions, replaced, selecting,
 )  # fmt: skip
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
@@ -22,7 +22,7 @@ from graphc.ops.rows import PUBLIC
 MODULES = (
     arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
     slicing, sliding, sorting, spread, structured,
-    dynamic, lengths, positions, replaced, selecting,
+    dynamic, einsum, lengths, positions, replaced, selecting,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
