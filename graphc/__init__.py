@@ -66,8 +66,11 @@ from graphc.ops.linalg.norms import *
 from graphc.ops.linalg.structured import *
 from graphc.ops.polynomials import *
 from graphc.ops.products import *
+from graphc.ops.quantiles import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *
+from graphc.ops.running import *
+from graphc.ops.searching import *
 from graphc.ops.dynamic import *
 from graphc.ops.lengths import *
 from graphc.ops.positions import *

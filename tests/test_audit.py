@@ -120,6 +120,7 @@ STRUCTURAL = {
         Example(gx.outer, (values(3), values(2, seed=1))),
         Example(lambda a, b: contract.contract(a, b, ((0, 1, 2), (2, 1, 3), (3, 0, 1))), (values(2, 3, 4), values(4, 3, 2, seed=1))),
     ],
+    "search": [Example(lambda a, v: gx.searchsorted(gx.sort(a), v).astype("float64") * v + gx.sum(a), (values(3), values(4, seed=1)))],
     "sort": [
         Example(lambda x, axis=axis, down=down: gx.sort(x, axis, descending=down) * x[:2, :3], (values(2, 3, 2),))
         for axis, down in [(0, False), (1, True), (2, False)]

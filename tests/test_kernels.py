@@ -24,7 +24,7 @@ FLOATS = ("float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = (*FLOATS, *INTEGERS, "bool")
 ROWS = [name for name, op in OPS.items() if op.row is not None]
-OF_SEVERAL = ("get", "divmod", "modf", "frexp", "extreme", "sort")  # compiled by tests/test_several.py, test_sorting.py
+OF_SEVERAL = ("get", "divmod", "modf", "frexp", "extreme", "sort", "search")  # compiled by tests/test_several.py, test_sorting.py
 SEEN: set[str] = set()  # ops that some test of this file compiled; `--dist loadfile` keeps a file in one process
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
-    ignoring_nan, indexing, joining, keys, kinds, ldexp, lengths, polynomials, positions, products, reductions, registry, replaced,
-    selecting, several, shape, sinc, slicing, sliding, sorting, special, spread, statistics, ufuncs, vectors,
+    ignoring_nan, indexing, joining, keys, kinds, ldexp, lengths, polynomials, positions, products, quantiles, reductions,
+    registry, replaced, running, searching, selecting, several, shape, sinc, slicing, sliding, sorting, special, spread,
+    statistics, ufuncs, vectors,
 )  # fmt: skip
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
@@ -21,8 +22,9 @@ from graphc.ops.rows import PUBLIC
 # every module's public names are what users find in `graphc`
 MODULES = (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
-    ignoring_nan, indexing, joining, kinds, ldexp, lengths, norms, polynomials, positions, products, reductions, registry, replaced,
-    selecting, several, shape, sinc, slicing, sliding, sorting, spread, statistics, structured, ufuncs, vectors,
+    ignoring_nan, indexing, joining, kinds, ldexp, lengths, norms, polynomials, positions, products, quantiles, reductions,
+    registry, replaced, running, searching, selecting, several, shape, sinc, slicing, sliding, sorting, spread, statistics,
+    structured, ufuncs, vectors,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
