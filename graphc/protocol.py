@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import ArgumentError, fail
-from graphc.refused import hint_for
+from graphc.refused import REFUSED, hint_for
 
 NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # a NumPy ufunc or function -> ours, for np.tanh(node) and np.sum(node)
 SPECIAL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # the name of a ufunc of scipy.special -> ours, filled by graphc.special
@@ -37,7 +37,7 @@ def dotted_name(theirs: Any) -> str:
 def function_called(theirs: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """`theirs(*args, **kwargs)` with a node among the arguments."""
     ours, name = NUMPY_FUNCTIONS.get(theirs), dotted_name(theirs)
-    if ours is None:
+    if ours is None or name in REFUSED:
         fail(ArgumentError, f"{name} has no symbolic form", hint=hint_for(name))
     return _given(theirs, name, ours, args, kwargs, "the keywords of NumPy that concern memory have no meaning for nodes")
 

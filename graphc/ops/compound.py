@@ -56,7 +56,7 @@ def degrees(x: ArrayLike) -> Node:
 
 def angle(z: ArrayLike, deg: bool = False) -> Node:
     """The angle of a real number: 0, or pi (180 in degrees) where the sign bit is set; nan for nan. Its derivative is 0."""
-    node = _floats(asarray(z) + 0)  # bool counts as int64 here
+    node = _floats(z if asarray(z).dtype != bool_ else astype(asarray(z), "int64"))
     return where(signbit(node), 180.0 if deg else math.pi, zeros_as(node) * sign(node))
 
 
