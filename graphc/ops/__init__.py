@@ -12,7 +12,7 @@ from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
     ignoring_nan, indexing, joining, keys, kinds, ldexp, lengths, polynomials, positions, products, quantiles, reductions,
-    registry, replaced, running, searching, selecting, several, shape, sinc, slicing, sliding, sorting, special, spread,
+    registry, replaced, running, searching, segments, selecting, several, shape, sinc, slicing, sliding, sorting, special, spread,
     statistics, ufuncs, vectors,
 )  # fmt: skip
 from graphc.ops.linalg import norms, structured
@@ -23,7 +23,7 @@ from graphc.ops.rows import PUBLIC
 MODULES = (
     aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
     ignoring_nan, indexing, joining, kinds, ldexp, lengths, norms, polynomials, positions, products, quantiles, reductions,
-    registry, replaced, running, searching, selecting, several, shape, sinc, slicing, sliding, sorting, spread, statistics,
+    registry, replaced, running, searching, segments, selecting, several, shape, sinc, slicing, sliding, sorting, spread, statistics,
     structured, ufuncs, vectors,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
