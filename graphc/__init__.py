@@ -54,6 +54,7 @@ from graphc.ops.indexing import *
 from graphc.ops.joining import *
 from graphc.ops.linalg.norms import *
 from graphc.ops.linalg.structured import *
+from graphc.ops.padding import *
 from graphc.ops.products import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, padding, products, reductions, registry, several, shape,
     slicing, sliding, sorting, special, spread,
     selecting,
 )  # fmt: skip
@@ -20,7 +20,7 @@ from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
+    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, padding, products, reductions, registry, several, shape,
     slicing, sliding, sorting, spread, structured,
     selecting,
 )  # fmt: skip
