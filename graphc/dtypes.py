@@ -15,7 +15,8 @@ SHORT: dict[np.dtype, str] = {
     bool_: "bool", int8: "i8", int16: "i16", int32: "i32", int64: "i64",
     uint8: "u8", uint16: "u16", uint32: "u32", uint64: "u64", float32: "f32", float64: "f64",
 }  # fmt: skip
-_HINTS = {"f": "use float32 or float64", "c": "keep real and imaginary parts as two arrays", "O": "convert to a numeric dtype first"}
+COMPLEX = "keep real and imaginary parts as two arrays"
+_HINTS = {"f": "use float32 or float64", "c": COMPLEX, "O": "convert to a numeric dtype first"}
 _KNOWN: dict[object, np.dtype] = {}
 
 
@@ -36,6 +37,13 @@ def as_dtype(dtype: object) -> np.dtype:
     if isinstance(dtype, (str, type, np.dtype)):
         _KNOWN[dtype] = known
     return known
+
+
+def refuse_complex(dtype: object, what: str, *operands: object) -> None:
+    """DTypeError for a complex dtype, or a type of complex numbers: `what` is where it came in."""
+    if dtype is complex or (isinstance(dtype, np.dtype) and dtype.kind == "c"):
+        shown = dtype if isinstance(dtype, np.dtype) else "a complex number"
+        fail(DTypeError, f"{what}: {shown} has no symbolic form", *operands, hint=COMPLEX)
 
 
 def is_float(dtype: np.dtype) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 
 from graphc import dims, tree
 from graphc.dims import Dim, Size, Symbol
+from graphc.dtypes import refuse_complex
 from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node, Type, map_sizes, toposort
 from graphc.operators import FUNCTIONS
@@ -89,6 +90,7 @@ def _given(node: Node, value: Any) -> Value:
     array, dtype = np.asarray(value), node.dtype
     if array.dtype != dtype:
         casting: Literal["safe", "same_kind"] = "safe" if hasattr(value, "dtype") else "same_kind"
+        refuse_complex(array.dtype, "eval", node)
         if array.dtype.kind not in "fiub" or (array.size and not np.can_cast(array.dtype, dtype, casting)):
             fail(DTypeError, f"a value of {array.dtype} for {dtype}", node, hint=f"cast it with .astype({dtype.name!r})")
         try:

@@ -1,4 +1,4 @@
-"""The examples of `test_audit` for the ops of linear algebra: (f, shapes of its arrays), each f on nodes."""
+"""The examples of `test_audit` for the ops of linear algebra and Fourier transforms: (f, shapes of its arrays), each f on nodes."""
 
 from __future__ import annotations
 
@@ -25,5 +25,8 @@ EXAMPLES: dict[str, list[tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]]
     "eigh": [(lambda a: L.eigh(a)[0] * L.eigh(a)[1] ** 2, ((2, 2),))],
     "expm": [(lambda a: L.expm(a), ((2, 2),))],
     "sqrtm": [(lambda a: L.sqrtm(a @ a.mT + gx.eye(2)), ((2, 2),))],
+    "rfft": [(lambda x: gx.fft.rfft(x)[0] ** 2 * gx.fft.rfft(x, norm="ortho")[1], ((2, 5),))],
+    "irfft": [(lambda x, y: gx.fft.irfft((x, y)) ** 2, ((2, 3), (2, 3)))],
+    "fft": [(lambda x, y: gx.fft.fft((x, y))[0] ** 2 * gx.fft.ifft((x, y))[1], ((2, 3), (2, 3)))],
     "lyapunov": [(lambda a, c: lyapunov(a @ a.mT + gx.eye(2), c), ((2, 2), (2, 2)))],
 }

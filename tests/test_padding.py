@@ -93,7 +93,7 @@ def test_mistakes(golden: Any) -> None:
         with pytest.raises(gx.GraphcError) as error:
             call()  # type: ignore[no-untyped-call]
         lines.append(f"{type(error.value).__name__}: {error.value}")
-    golden("errors/padding", "\n".join(lines))
+    golden("errors_padding", "\n".join(lines))
     n = gx.vector("n", "n")
     with pytest.raises(gx.IndexOutOfRange):
         gx.function([n], gx.pad(n, 1, "reflect"))(np.zeros(0))

@@ -60,6 +60,19 @@ def _cauchy(x: Any, u: Any, side: int) -> tuple[Any, ...]:
     return q, -2 * side * x * q * q, -2 * side * q * q + 8 * x * x * q**3, 24 * side * x * q**3 - 48 * side * x**3 * q**4
 
 
+def _cube_root(x: Any, first: int) -> tuple[Any, ...]:
+    """From the order first + 1 on: x**(1/3 - k) times the falling product."""
+    roots = [mp.cbrt(abs(x)) * mp.sign(x) / x**k * mp.fprod(mp.mpf(1) / 3 - i for i in range(k)) for k in range(first + 1, 5)]
+    return tuple(roots)
+
+
+def _bose(x: Any) -> tuple[Any, ...]:
+    """b = 1 / (e**x - 1) at x and at -x, and the derivatives of b, in which nothing cancels."""
+    b, c = 1 / mp.expm1(x), 1 / mp.expm1(-x)
+    p, d = b * c, c - b
+    return b, c, p, p * d, p * (d * d - 2 * p), p * d * (d * d - 8 * p)
+
+
 # name -> the derivatives of orders 1 to 4 (the fourth for the conditioning of the third), written so that they do not cancel
 DERIVATIVES: dict[str, Exact] = {
     "negative": lambda x: (-1, 0, 0, 0), "square": lambda x: (2 * x, 2, 0, 0),
@@ -67,6 +80,7 @@ DERIVATIVES: dict[str, Exact] = {
     **dict.fromkeys(("sign", "floor", "ceil", "trunc", "round"), lambda x: (0, 0, 0, 0)),
     "reciprocal": lambda x: (-(x**-2), 2 * x**-3, -6 * x**-4, 24 * x**-5),
     "sqrt": lambda x: (x**-0.5 / 2, -(x**-1.5) / 4, x**-2.5 * 3 / 8, -(x**-3.5) * 15 / 16),
+    "cbrt": lambda x: _cube_root(x, 0), "cbrt_slope": lambda x: _cube_root(x, 1),
     "rsqrt": lambda x: (-(x**-1.5) / 2, x**-2.5 * 3 / 4, -(x**-3.5) * 15 / 8, x**-4.5 * 105 / 16),
     **dict.fromkeys(("exp", "expm1"), lambda x: (mp.exp(x),) * 4),
     "exp2": lambda x: tuple(mp.mpf(2) ** x * LN2() ** k for k in (1, 2, 3, 4)),
@@ -84,6 +98,10 @@ DERIVATIVES: dict[str, Exact] = {
     "sigmoid": lambda x: (_slope(x), *slope_derivatives(x)[:3]),
     "softplus": lambda x: (_sigmoid(x), _slope(x), *slope_derivatives(x)[:2]),
     "log_sigmoid": lambda x: (_sigmoid(-x), -_slope(x), *[-v for v in slope_derivatives(x)[:2]]),
+    "log_cosh": lambda x: (mp.tanh(x), *_sech2(x)[:3]), "over_expm1": lambda x: _bose(x)[2:],
+    "log1mexp": lambda x: (-_bose(x)[1], *_bose(x)[2:5]),
+    "sech": lambda x: (-(s := mp.sech(x)) * mp.tanh(x), s * (1 - 2 * s * s), -s * mp.tanh(x) * (1 - 6 * s * s),
+                       s * (1 - 20 * s**2 + 24 * s**4)),
     "tanh_slope": lambda x: _sech2(x)[1:], "sigmoid_slope": slope_derivatives,
     "erf": lambda x: (g := C() * mp.exp(-x * x), -2 * x * g, (4 * x * x - 2) * g, (12 - 8 * x * x) * x * g),
     "erfc": lambda x: tuple(-v for v in DERIVATIVES["erf"](x)),
@@ -134,7 +152,7 @@ def points(name: str, dtype: np.dtype) -> np.ndarray:
     near = [s + d * np.exp2(-k) for s in SINGULAR.get(name, ()) for d in (-1, 1) for k in (3, 9, 17, info.nmant - 1)]
     with np.errstate(over="ignore", under="ignore"):
         found = np.unique(np.array([*sizes, *[-s for s in sizes], *near]).astype(dtype))
-    low, high = LOWEST.get(name, -1 if name in UNIT else -np.inf), 1 if name in UNIT else np.inf
+    low, high = LOWEST.get(name, -1 if name in UNIT else -np.inf), 1 if name in UNIT else 0 if name == "log1mexp" else np.inf
     return found[(found > low) & (found < high) & np.isfinite(found)]
 
 

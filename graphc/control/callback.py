@@ -15,7 +15,7 @@ from graphc.control.tracing import INDEX, leaves_of, stand_in
 from graphc.derivatives.user_trees import Leaves as Checked
 from graphc.derivatives.user_trees import seeds_of
 from graphc.dims import format_shape
-from graphc.dtypes import is_float
+from graphc.dtypes import is_float, refuse_complex
 from graphc.errors import ArgumentError, DTypeError, NotDifferentiableError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
@@ -68,6 +68,7 @@ class Called:
 def _declared(host: Host, value: Any, dtype: np.dtype) -> np.ndarray:
     """A result as an array of the dtype that was declared. Raises DTypeError."""
     array = np.asarray(value)
+    refuse_complex(array.dtype, f"callback: a result of {host.name}")
     if array.dtype != dtype and not (array.dtype.kind in "fiub" and np.can_cast(array.dtype, dtype, "same_kind")):
         fail(DTypeError, f"callback: {host.name} returned {array.dtype}, out_types says {dtype}")
     return np.asarray(array, dtype)
@@ -142,6 +143,7 @@ def callback(fn: Callable[..., Any], out_types: Tree, vjp: Callable[..., Any] | 
             if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
                 hint = "a node, an array, or anything with .dtype and .shape"
                 fail(ArgumentError, f"callback: out_types{path} is a {type(leaf).__name__}", hint=hint)
+            refuse_complex(np.dtype(leaf.dtype), f"callback: out_types{path}")
             types.append(tensor_type(np.dtype(leaf.dtype), as_shape(leaf.shape)))
         host = Host(fn, vjp, given.structure, gives)
         return tree.unflatten(gives, outputs(make(CALLBACK, given.nodes, (host, tuple(types)))))

@@ -86,7 +86,7 @@ def _sides(value: Any, x: Node, what: str) -> list[tuple[Any, Any]]:
     pairs = pairs * x.ndim if len(pairs) == 1 else pairs
     if len(pairs) != x.ndim or any(len(pair) != 2 for pair in pairs):
         fail(ShapeError, f"pad: {what} {value!r:.60} does not give a pair for each of {x.ndim} axes", x)
-    return pairs  # type: ignore[return-value]
+    return pairs
 
 
 def _number(value: ArrayLike, x: Node, what: str) -> Node:
@@ -153,10 +153,9 @@ def _again(x: Node, axis: int, before: Size, after: Size, mode: str, odd: bool) 
         high = along(x, axis, 0 if mode == "wrap" else n - least - after, after)
         parts = (low, x, high) if mode == "wrap" else (reverse(low, (axis,)), x, reverse(high, (axis,)))
         return concatenate([part for part, width in zip(parts, (before, n, after)) if width != 0], axis)
-    if all(isinstance(size, int) for size in (before, n, after)):
-        place: Any = np.arange(before + n + after) - before
-    else:
-        place = FUNCTIONS["arange"](before + n + after) - before
+    known = isinstance(before, int) and isinstance(n, int) and isinstance(after, int)
+    arange: Any = np.arange if known else FUNCTIONS["arange"]
+    place = arange(before + n + after) - before
     if mode == "wrap":
         return FUNCTIONS["take"](x, place % n, axis=axis, mode="clip")  # type: ignore[no-any-return]
     last = n - least  # positions from the first end to the last: a period goes there and back
@@ -164,7 +163,7 @@ def _again(x: Node, axis: int, before: Size, after: Size, mode: str, odd: bool) 
         return FUNCTIONS["take"](x, place * 0, axis=axis)  # type: ignore[no-any-return]
     turns, k = place // (2 * last), place % (2 * last)
     back = k > n - 1
-    choose: Any = np.where if isinstance(place, np.ndarray) else FUNCTIONS["where"]
+    choose: Any = np.where if known else FUNCTIONS["where"]
     index = choose(back, 2 * last - 1 + least - k, k)
     taken: Node = FUNCTIONS["take"](x, index, axis=axis, mode="clip")
     if not odd:

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc import dims, scalars
 from graphc.dims import Dim, Size, Undecided
-from graphc.dtypes import as_dtype, int64, is_integer
+from graphc.dtypes import as_dtype, int64, is_integer, refuse_complex
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Frozen, Node, Op, make
 from graphc.loopform import LoopForm
@@ -90,6 +90,7 @@ def constant(value: Any, dtype: object = None) -> Node:
     array = np.asarray(value)
     if isinstance(value, np.ma.MaskedArray):
         fail(ArgumentError, "a masked array has no symbolic form", hint="fill it with .filled(value) and keep the mask as a second array")
+    refuse_complex(array.dtype, "asarray")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         kind = "an array of objects" if array.dtype == object else f"dtype {array.dtype}"
         hint = "gx.stack builds an array from a list of nodes" if array.dtype == object else "convert it to a supported dtype"
@@ -122,6 +123,8 @@ def asarray(value: ArrayLike, dtype: object = None) -> Node:
             fail(ArgumentError, "a list that holds nodes is not an array", hint="use gx.stack")
     elif isinstance(value, (int, float)) and wanted is not None and not isinstance(value, bool):
         return number(value, wanted)
+    elif isinstance(value, complex) and not isinstance(value, np.generic):
+        refuse_complex(complex, f"asarray of {value!r:.60}")
     elif not isinstance(value, (np.ndarray, np.generic, int, float, bool)) and not hasattr(value, "__array__"):
         fail(ArgumentError, f"cannot make a symbolic array of {type(value).__name__} {value!r:.60}")
     return constant(value, wanted)

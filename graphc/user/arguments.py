@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphc.dims import Dim
+from graphc.dtypes import refuse_complex
 from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node
 
@@ -31,14 +32,15 @@ def as_argument(value: Any, variable: Node, casting: str, role: str = "argument"
     if isinstance(value, np.ma.MaskedArray):
         hint = "pass value.filled(...) and, if needed, the mask as an input of its own"
         fail(ArgumentError, what + "a masked array has values that are none", variable, hint=hint)
-    if array.dtype.kind not in "fiubc":
+    refuse_complex(array.dtype, what.removesuffix(": "), variable)
+    if array.dtype.kind not in "fiub":
         of = f" of {array.dtype}" if array.dtype != object or isinstance(value, np.ndarray) else ""
         fail(ArgumentError, what + f"{type(value).__name__}{of} is not an array of numbers", variable)
     if array.dtype != wanted:
         if not np.can_cast(array.dtype, wanted, casting):  # type: ignore[arg-type]
             _no_cast(array.dtype, variable, casting, what)
         with np.errstate(all="ignore"):  # a cast that the user allowed
-            array = array.real.astype(wanted) if array.dtype.kind == "c" else array.astype(wanted)
+            array = array.astype(wanted)
     if array.ndim != variable.ndim:
         fail(ShapeError, what + f"expected {_dimensions(variable.ndim)}, got shape {array.shape}", variable)
     return np.require(array, wanted, ["C", "A"]).view(np.ndarray)
@@ -60,6 +62,7 @@ def _converted(value: Any, variable: Node, what: str) -> np.ndarray:
         fail(ArgumentError, what + f"{'None' if value is None else type(value).__name__} is not an array", variable)
     weak = _weak_kind(value)
     if weak is not None:
+        refuse_complex(_WEAK[weak], what.removesuffix(": "), variable)
         if weak > _KINDS[variable.dtype.kind]:
             fail(DTypeError, what + f"a Python {_WEAK[weak].__name__} does not fit {variable.dtype}", variable)
         return _array(lambda: np.array(value, dtype=variable.dtype), value, variable, what)

@@ -14,7 +14,7 @@ import numpy as np
 
 from graphc import tree
 from graphc.dims import Dim
-from graphc.dtypes import as_dtype, float64, promote
+from graphc.dtypes import as_dtype, float64, promote, refuse_complex
 from graphc.errors import ArgumentError, compose, fail
 from graphc.forking import renewed_in_child
 from graphc.ir import Node
@@ -201,6 +201,7 @@ def _as_array(value: Any, what: str) -> Any:
             hint="pass value.filled(...) and the mask as two arguments",
         )
     array = np.asarray(value)
+    refuse_complex(array.dtype, f"jit: {what}")
     if array.dtype.kind not in "fiub":
         hint = "name it in static_argnames if it is part of the program"
         fail(ArgumentError, f"jit: {what}: {type(value).__name__} is not an array of numbers", hint=hint)

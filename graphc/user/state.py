@@ -14,7 +14,7 @@ import numpy as np
 
 from graphc import dims, tree
 from graphc.dims import Symbol
-from graphc.dtypes import as_dtype
+from graphc.dtypes import as_dtype, refuse_complex
 from graphc.errors import ArgumentError, DTypeError, ShapeError, StateInUseError, fail
 from graphc.ir import Node, Site, origin
 from graphc.ops.registry import SHARED, tensor, variable
@@ -201,7 +201,9 @@ def shared(value: Any, name: str | None = None, shape: object = None) -> Any:
 def _one(value: Any, name: str, shape: object) -> Shared:
     if isinstance(value, Node):
         fail(ArgumentError, "shared: the initial value must be an array, not a node", value)
-    if isinstance(value, np.ma.MaskedArray) or (array := np.asarray(value)).dtype.kind not in "fiubc":
+    array = np.asarray(value)
+    refuse_complex(array.dtype, f"shared {name!r}")
+    if isinstance(value, np.ma.MaskedArray) or array.dtype.kind not in "fiub":
         fail(DTypeError, f"shared {name!r}: {type(value).__name__} is not an array of numbers")
     declared = array.shape if shape is None else as_shape(shape)
     if len(declared) != array.ndim:
