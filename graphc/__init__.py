@@ -72,6 +72,7 @@ from graphc.ops.reductions import *
 from graphc.ops.registry import *
 from graphc.ops.running import *
 from graphc.ops.searching import *
+from graphc.ops.segments import *
 from graphc.ops.dynamic import *
 from graphc.ops.lengths import *
 from graphc.ops.positions import *

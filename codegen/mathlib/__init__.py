@@ -12,7 +12,20 @@ from functools import lru_cache
 
 import numpy as np
 
-from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, roots, scaled_error, trigonometric
+from graphc.codegen.mathlib import (
+    dawson,
+    entropy,
+    error,
+    exponential,
+    inverse,
+    inverse_error,
+    logarithm,
+    normal,
+    power,
+    roots,
+    scaled_error,
+    trigonometric,
+)
 from graphc.codegen.mathlib.balanced import balanced
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
@@ -68,6 +81,12 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("erfcx_slope", 4.0, 4.0, scaled_error.erfcx_slope),
     _row("erfcx_curve", 4.0, 4.0, scaled_error.erfcx_curve),
     _row("erfcx_third", 4.0, 4.0, scaled_error.erfcx_third),
+    *[_row(n, 4.0, 4.0, getattr(dawson, n)) for n in ("dawsn", "dawsn_slope", "dawsn_curve", "dawsn_third", "erfi", "erfi_slope")],
+    *[_row(n, 4.0, 4.0, getattr(inverse_error, n)) for n in ("erfinv", "erfcinv", "erfcinv_slope", "ndtri", "ndtri_slope")],
+    *[_row(n, 4.0, 4.0, getattr(normal, n)) for n in (
+        "ndtr", "ndtr_slope", "log_ndtr", "log_ndtr_slope", "log_ndtr_curve", "log_ndtr_third")],
+    _row("logit", 4.0, 4.0, entropy.logit),
+    *[_row(n, 4.0, 4.0, getattr(entropy, n), arity=2) for n in ("log_ratio", "rel_entr", "kl_div")],
     _row("pow", 0.51, 0.65, power.pow, arity=2),
     _row("cbrt", 0.51, 0.51, roots.cbrt),
     _row("hypot", 0.51, 0.51, roots.hypot, arity=2),
