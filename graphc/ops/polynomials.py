@@ -22,7 +22,7 @@ from graphc.types import whole_number
 
 def _coefficients(p: ArrayLike, what: str) -> list[Node]:
     """The coefficients one by one; a number is a constant polynomial."""
-    if isinstance(p, (list, tuple)):
+    if isinstance(p, (list, tuple)) and any(isinstance(c, Node) for c in p):
         return [asarray(c) for c in p]
     node = asarray(p)
     if node.ndim > 1:
@@ -45,7 +45,7 @@ def polyval(p: ArrayLike, x: ArrayLike) -> Node:
     """p[0] x**n + .. + p[n], by Horner's scheme, elementwise in x. Raises ShapeError where the number of coefficients is symbolic."""
     node = asarray(x)
     value = broadcast_to(asarray(0, node.dtype), node.shape)
-    for c in p if isinstance(p, (list, tuple)) else _coefficients(p, "polyval"):
+    for c in _coefficients(p, "polyval"):
         value = value * node + c
     return value
 
