@@ -64,6 +64,7 @@ from graphc.ops.kinds import *
 from graphc.ops.ldexp import *
 from graphc.ops.linalg.norms import *
 from graphc.ops.linalg.structured import *
+from graphc.ops.padding import *
 from graphc.ops.polynomials import *
 from graphc.ops.products import *
 from graphc.ops.quantiles import *

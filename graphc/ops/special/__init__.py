@@ -3,5 +3,3 @@
 from graphc.ops.special import dawson, entropy, error, hyperbolic, normal
 
 MODULES = (dawson, entropy, error, hyperbolic, normal)
-
-__all__ = ["MODULES"]
