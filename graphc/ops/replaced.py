@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -156,23 +155,5 @@ def choose(a: ArrayLike, choices: Sequence[ArrayLike] | ArrayLike, mode: str = "
     last = index.ndim
     return reshape(gather(rows, reshape(index, (*index.shape, 1)), axes=(last,), batch=last), index.shape)
 
-
-# -- what NumPy changes in place --------------------------------------------------------------------------------------------------
-def _refused(name: str, hint: str) -> Callable[..., NoReturn]:
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        node = next((a for a in (*args, *kwargs.values()) if isinstance(a, Node)), None)
-        fail(
-            ArgumentError,
-            f"np.{name} changes its argument in place, which a node does not allow",
-            *([] if node is None else [node]),
-            hint=hint,
-        )
-
-    return refuse
-
-
-IN_PLACE: dict[str, Callable[..., NoReturn]] = {
-    name: _refused(name, f"gx.{name} gives the changed array") for name in ("fill_diagonal", "place", "put", "put_along_axis", "putmask")
-} | {"copyto": _refused("copyto", "x.at[...].set(value) gives the changed array, gx.where(mask, value, x) with a mask")}
 
 __all__ = ["choose", "fill_diagonal", "place", "put", "put_along_axis", "putmask"]

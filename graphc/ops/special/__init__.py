@@ -3,5 +3,3 @@
 from graphc.ops.special import bessel, dawson, entropy, error, hyperbolic, normal
 
 MODULES = (bessel, dawson, entropy, error, hyperbolic, normal)
-
-__all__ = ["MODULES"]
