@@ -13,9 +13,9 @@ from graphc.ir import Node
 from graphc.operators import FUNCTIONS
 from graphc.ops.elementwise import power
 from graphc.ops.joining import concatenate, stack
+from graphc.ops.padding import pad
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import in_dtype, known_shape, reshape
-from graphc.ops.slicing import pad
 from graphc.ops.spread import astype, broadcast_to
 from graphc.types import whole_number
 
