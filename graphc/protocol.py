@@ -38,7 +38,7 @@ def function_called(theirs: Any, args: Sequence[Any], kwargs: Mapping[str, Any])
     """`theirs(*args, **kwargs)` with a node among the arguments."""
     ours, name = NUMPY_FUNCTIONS.get(theirs), dotted_name(theirs)
     if ours is None or name in REFUSED:
-        fail(ArgumentError, f"{name} has no symbolic form", hint=hint_for(name))
+        fail(ArgumentError, f"{name} has no symbolic form", *_first([*args, *kwargs.values()]), hint=hint_for(name))
     return _given(theirs, name, ours, args, kwargs, "the keywords of NumPy that concern memory have no meaning for nodes")
 
 
@@ -50,7 +50,7 @@ def ufunc_called(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: Ma
     if method != "__call__":
         return _method_called(ufunc, method, f"{name}.{method}", ours, inputs, kwargs)
     if ours is None:
-        fail(ArgumentError, f"{name} has no symbolic form", hint=hint_for(name))
+        fail(ArgumentError, f"{name} has no symbolic form", *_first(inputs), hint=hint_for(name))
     return _given(ufunc, name, ours, inputs, kwargs, _WHERE)
 
 
@@ -65,14 +65,20 @@ def _method_called(ufunc: np.ufunc, method: str, name: str, ours: Any, inputs: S
         apart = (slice(None),) * np.ndim(x) + (None,) * np.ndim(y)
         return _given(ufunc, name, ours, (x[apart] if np.ndim(x) else x, y), kwargs, _WHERE)
     hint = "x.at[index].add(value), .multiply, .min and .max gather updates" if method == "at" else hint_for(name)
-    fail(ArgumentError, f"{name} has no symbolic form", hint=hint)
+    fail(ArgumentError, f"{name} has no symbolic form", *_first(inputs), hint=hint)
+
+
+def _first(arguments: Sequence[Any]) -> list[Any]:
+    """The first node among the arguments, or in a list among them, for the error to show."""
+    listed = [v for a in arguments for v in (a if isinstance(a, (list, tuple)) else (a,))]
+    return [v for v in listed if callable(getattr(v, "describe", None))][:1]
 
 
 def _given(theirs: Any, name: str, ours: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], hint: str) -> Any:
     """ours(*args, **kwargs), for keywords that it has. One that has NumPy's default says nothing, if ours does not know it."""
     out = kwargs.get("out")
     if any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
-        fail(ArgumentError, f"{name}: out= cannot be used with symbolic values", hint=_OUT)
+        fail(ArgumentError, f"{name}: out= cannot be used with symbolic values", *_first(args), hint=_OUT)
     named = {k: v for k, v in kwargs.items() if k != "out"}
     if named:
         parameters = inspect.signature(ours).parameters
@@ -80,7 +86,7 @@ def _given(theirs: Any, name: str, ours: Callable[..., Any], args: Sequence[Any]
             known = [p.name for p in parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
             named = {k: v for k, v in named.items() if k in known or not _is_default(theirs, k, v)}
             if unknown := [k for k in named if k not in known]:
-                fail(ArgumentError, f"{name}: {', '.join(unknown)} cannot be used with symbolic values", hint=hint)
+                fail(ArgumentError, f"{name}: {', '.join(unknown)} cannot be used with symbolic values", *_first(args), hint=hint)
     return ours(*args, **named)
 
 

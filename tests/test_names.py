@@ -80,7 +80,7 @@ def test_what_is_refused_says_so(space: str) -> None:
             try:
                 theirs(*[x] * count)
             except ArgumentError as error:
-                assert str(error) == f"{dotted} has no symbolic form; hint: {REFUSED[dotted]}"
+                assert str(error) == f"{dotted} has no symbolic form ({x.describe()}); hint: {REFUSED[dotted]}"
                 break
             except TypeError:  # it takes more
                 continue

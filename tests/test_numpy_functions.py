@@ -176,7 +176,7 @@ def test_where_and_initial() -> None:
     for name in ("sum", "prod", "mean", "var", "std", "any", "all"):
         f = getattr(np, name)
         check(lambda a, m, f=f: f(a, axis=1, where=m), a, mask, rtol=1e-14)
-        check(lambda a, m, f=f: f(a, where=m[:, :1]), a, mask, rtol=1e-14)
+        check(lambda a, m, f=f: f(a, where=m[:, 0][:, None]), a, mask, rtol=1e-14)
     for name in ("sum", "prod", "max", "min"):
         f = getattr(np, name)
         check(lambda a, m, f=f: f(a, axis=0, where=m, initial=2.5), a, mask, rtol=1e-14)

@@ -26,7 +26,7 @@ def _coefficients(p: ArrayLike, what: str) -> list[Node]:
         return [asarray(c) for c in p]
     node = asarray(p)
     if node.ndim > 1:
-        fail(ShapeError, f"{what}: the coefficients are a vector", node)
+        fail(ShapeError, f"{what} takes a vector", node)
     node = reshape(node, (1,)) if node.ndim == 0 else node
     if not isinstance(node.shape[0], int):
         hint = "gx.scan over the coefficients evaluates a polynomial of any degree"

@@ -13,7 +13,7 @@ from graphc.ops.arithmetic import clip, maximum, sqrt
 from graphc.ops.diagonals import diag
 from graphc.ops.joining import concatenate
 from graphc.ops.products import matmul
-from graphc.ops.reductions import Axis, max, mean, min, sum
+from graphc.ops.reductions import Axis, max, mean, min, nonempty, sum
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import expand_dims, reshape, transpose
 from graphc.ops.spread import astype, broadcast, broadcast_to
@@ -57,7 +57,9 @@ def _weights(w: Node, a: Node, axis: Axis) -> Node:
 
 def ptp(a: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """max(a) - min(a) over `axis` (None: all); nan wins. Integers wrap. Raises ShapeError, for an empty axis too."""
-    return max(a, axis, keepdims=keepdims) - min(a, axis, keepdims=keepdims)
+    node = asarray(a)
+    nonempty(node, axis, "ptp")
+    return max(node, axis, keepdims=keepdims) - min(node, axis, keepdims=keepdims)
 
 
 # -- covariances --------------------------------------------------------------------------------------------------------
