@@ -9,13 +9,15 @@ from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
 from graphc.passes.rewriting.roll import roll
 from graphc.passes.rules import algebra, linalg, shapes
 from graphc.passes.rules.algebra import ALGEBRA
+from graphc.passes.rules.exponentials import EXPONENTIALS
 from graphc.passes.rules.joins import JOINS
 from graphc.passes.rules.linalg import LINALG
+from graphc.passes.rules.logarithms import LOGARITHMS
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 
 LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE)
-SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *LINALG), after=PREPARE)
+SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *EXPONENTIALS, *LOGARITHMS, *LINALG), after=PREPARE)
 
 
 def simplify(graph: Graph, log: Fired | None = None) -> Graph:

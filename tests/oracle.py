@@ -19,7 +19,8 @@ from graphc import scalars
 from graphc.dtypes import bool_
 from graphc.ops.spread import cast_array
 from graphc.scalars import Scalar
-from tests import piecewise_tables as tables
+from tests import special_bessel
+from tests.special_functions import SPECIAL, by_mpmath
 
 DIGITS = 40
 
@@ -44,8 +45,9 @@ REAL: dict[str, Callable[..., Any]] = {
     "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "arctan2": mp.atan2,
     "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "arcsinh": mp.asinh, "arccosh": mp.acosh, "arctanh": mp.atanh,
     "sigmoid": _sigmoid, "softplus": lambda x: mp.log1p(mp.exp(x)), "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
-    "erf": mp.erf, "erfc": mp.erfc, "erfcx": tables.erfcx,
-    **{f"erfcx_{name}": tables.erfcx_derivative(k) for k, name in ((1, "slope"), (2, "curve"), (3, "third"))},
+    "erf": mp.erf, "erfc": mp.erfc, **{name: f.exact for name, f in SPECIAL.items()},
+    "sech": mp.sech, "log_cosh": lambda x: mp.log(mp.cosh(x)), "over_expm1": lambda x: 1 / mp.expm1(x),
+    "log1mexp": lambda x: mp.log(-mp.expm1(x)),
     "tanh_slope": lambda x: mp.sech(x) ** 2, "sigmoid_slope": lambda x: _sigmoid(x) * _sigmoid(-x),
     "erf_slope": lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
     "arcsin_slope": lambda x: 1 / mp.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
@@ -53,10 +55,16 @@ REAL: dict[str, Callable[..., Any]] = {
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
     "power_slope": lambda x, y: x**y * mp.log(x), "power_curve": lambda x, y: x**y * mp.log(x) ** 2,
     "arctan2_slope": lambda y, x: x / (x * x + y * y), "arctan2_curve": lambda y, x: (y * y - x * x) / (x * x + y * y) ** 2,
+    "cbrt": lambda x: mp.sign(x) * mp.cbrt(abs(x)), "cbrt_slope": lambda x: 1 / (3 * mp.cbrt(abs(x)) ** 2),
+    "hypot": lambda x, y: mp.sqrt(x * x + y * y), "hypot_slope": lambda x, y: x / mp.sqrt(x * x + y * y),
+    "logaddexp2": lambda x, y: mp.log(mp.power(2, x) + mp.power(2, y), 2),
+    "fmod": lambda x, y: mp.sign(x) * mp.fmod(abs(x), abs(y)), "copysign": lambda x, y: abs(x) if y >= 0 else -abs(x),
+    "nextafter": lambda x, y: x,  # its derivatives, and its value but for the last place, which tests/test_ufuncs.py looks at
     "equal": operator.eq, "not_equal": operator.ne, "less": operator.lt, "less_equal": operator.le, "greater": operator.gt,
     "greater_equal": operator.ge, "isnan": mp.isnan, "isinf": mp.isinf, "isfinite": lambda x: not (mp.isnan(x) or mp.isinf(x)),
     "logical_and": lambda x, y: bool(x) and bool(y), "logical_or": lambda x, y: bool(x) or bool(y), "logical_not": lambda x: not x,
     "logical_xor": lambda x, y: bool(x) != bool(y),
+    **special_bessel.EXACT,
 }  # fmt: skip
 
 
@@ -79,7 +87,8 @@ INTEGER: dict[str, Callable[..., int]] = {
     "floor_divide": lambda x, y: x // y if y else 0, "mod": lambda x, y: x % y if y else 0, "power": _integer_power,
     "reciprocal": lambda x: x if abs(x) == 1 else 0, "sign": lambda x: (x > 0) - (x < 0), "floor": int, "ceil": int, "trunc": int,
     "round": int, "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
-    "invert": lambda x: not x if isinstance(x, bool) else ~x,
+    "invert": lambda x: not x if isinstance(x, bool) else ~x, "bitwise_count": lambda x: abs(x).bit_count(), "gcd": math.gcd,
+    "fmod": lambda x, y: (abs(x) % abs(y)) * (-1 if x < 0 else 1) if y else 0,
 }  # fmt: skip
 SHIFTS: dict[str, Callable[[int, int, int], int]] = {"left_shift": _shift, "right_shift": _unshift}
 
@@ -119,16 +128,12 @@ def _over_square(v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(far, x.dtype.type(0), v / r / r)
 
 
-def by_mpmath(f: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
-    """A function of mpmath on the elements of an array, `low` at -inf and `high` at inf; for what neither NumPy nor SciPy has."""
-
-    def of_number(x: float) -> float:
-        if math.isfinite(x):
-            with mp.workdps(DIGITS):
-                return float(f(mp.mpf(x)))
-        return x if math.isnan(x) else low if x < 0 else high
-
-    return lambda x: np.array([of_number(v) for v in x.ravel().tolist()]).astype(x.dtype).reshape(x.shape)
+def hypot_slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x / hypot(x, y), 0 at the origin; infinite operands count as 1, finite ones beside them as 0; scaled, lest the root overflow."""
+    far = np.isinf(x) | np.isinf(y)
+    m = np.maximum(np.abs(x), np.abs(y))
+    u, v = np.where(far, np.copysign(np.isinf(x), x), x / m), np.where(far, np.isinf(y), y / m)
+    return np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(m == 0, 0 * x, u / np.sqrt(u * u + v * v))).astype(x.dtype)
 
 
 # ops that NumPy has not: the SciPy function, or the NumPy expression, that defines them
@@ -139,13 +144,15 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "tanh_slope": lambda x: 4 * scipy.special.expit(2 * x) * scipy.special.expit(-2 * x),
     "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x),
     "erf_slope": lambda x: np.exp(-x * x) * float(2 / np.sqrt(np.pi)),
+    "sech": by_mpmath(mp.sech, 0.0, 0.0), "log_cosh": by_mpmath(lambda x: mp.log(mp.cosh(x)), math.inf, math.inf),
+    "over_expm1": lambda x: 1 / np.expm1(x),
+    "log1mexp": lambda x: np.where(x > -0.7, np.log(-np.expm1(x)), np.log1p(-np.exp(x))),
     "arcsin_slope": lambda x: 1 / np.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / np.hypot(1, x), "arccosh_slope": lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
-    "erfcx": scipy.special.erfcx, **{
-        f"erfcx_{name}": by_mpmath(tables.erfcx_derivative(k), (-1) ** k * math.inf, (-1) ** k * 0.0)
-        for k, name in ((1, "slope"), (2, "curve"), (3, "third"))
-    },
+    **special_bessel.NUMPY,
+    **{name: f.of_arrays() for name, f in SPECIAL.items()},
+    "cbrt_slope": lambda x: 1 / (3 * np.cbrt(x) ** 2), "hypot_slope": hypot_slope,
     "power_slope": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x)),
     "power_curve": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x) * np.log(x)),
     "arctan2_slope": lambda y, x: _over_square(x, y, x),
@@ -155,7 +162,9 @@ OTHERS: dict[str, Callable[..., Any]] = {
 DTYPES_OF: dict[str, Callable[..., Any]] = {
     "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
     **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
-    **dict.fromkeys(("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third"), np.exp),
+    **dict.fromkeys(special_bessel.EXACT, np.exp),
+    **{name: np.arctan2 if f.arity == 2 else np.exp for name, f in SPECIAL.items()},
+    "cbrt_slope": np.cbrt, "hypot_slope": np.hypot, **dict.fromkeys(("sech", "log_cosh", "over_expm1", "log1mexp"), np.exp),
     **dict.fromkeys(("power_slope", "power_curve", "arctan2_slope", "arctan2_curve"), np.arctan2),
     "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
 }  # fmt: skip
@@ -198,11 +207,11 @@ SCALAR_OPS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 MATHLIB: dict[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (np.exp, np.expm1, np.exp2, np.log, np.log1p, np.log2, np.log10, np.sin, np.cos, np.tan)},
-    **{f.__name__: f for f in (np.sinh, np.cosh, np.tanh, np.logaddexp, np.fmod)},
+    **{f.__name__: f for f in (np.sinh, np.cosh, np.tanh, np.logaddexp, np.logaddexp2, np.fmod, np.cbrt, np.hypot)},
     **{"a" + f.__name__[3:]: f for f in (np.arcsin, np.arccos, np.arctan, np.arctan2, np.arcsinh, np.arccosh, np.arctanh)},
-    **{name: OTHERS[name] for name in ("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third")},
+    **{name: OTHERS[name] for name in SPECIAL},
     **{name: OTHERS[name] for name in ("tanh_slope", "sigmoid", "sigmoid_slope", "log_sigmoid", "softplus", "erf", "erf_slope", "erfc")},
-    "pow": np.power,
+    "pow": np.power, **special_bessel.NUMPY,
 }  # fmt: skip
 
 
@@ -218,6 +227,8 @@ def run_scalar(body: Scalar, arguments: Sequence[np.ndarray]) -> np.ndarray:
                 result = np.full(np.shape(arguments[0]), scalars.const_value(s), s.dtype)
             elif s.op == "cast":
                 result = inputs[0] != 0 if s.dtype == bool_ else cast_array(inputs[0], s.dtype)
+            elif s.op == "bitcast":
+                result = inputs[0].view(s.dtype)
             else:
                 result = (SCALAR_OPS.get(s.op) or MATHLIB[s.op])(*inputs)
             assert result.dtype == s.dtype, f"{s.op} gives {result.dtype}, declared {s.dtype}"

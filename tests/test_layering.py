@@ -26,7 +26,7 @@ OTHERS = {"graphc": set(), "passes": {"graphc"}, "codegen": {"graphc"}}
 
 # graphc from the ground up. A prefix stands for all modules under it; what is not listed is in the layer TOOLS.
 LAYERS: list[tuple[str, ...]] = [
-    ("graphc.errors", "graphc.forking", "graphc.intern", "graphc.dims", "graphc.tree"),
+    ("graphc.errors", "graphc.refused", "graphc.protocol", "graphc.forking", "graphc.intern", "graphc.dims", "graphc.tree"),
     ("graphc.dtypes",),
     ("graphc.types",),
     ("graphc.operators", "graphc.ir", "graphc.region", "graphc.scalars", "graphc.loopform", "graphc.target", "graphc.traits"),
@@ -54,6 +54,7 @@ TYPES_ONLY = {
     ("graphc.graphs", "networkx"): "what the export gives back",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
     ("graphc.traits", "graphc.ir"): "traits are functions of nodes",
+    ("graphc.traits", "graphc.loopform"): "the native form of a host op is a Routine",
     ("graphc.traits", "graphc.scalars"): "the element of an elementwise op is a Scalar",
     ("graphc.user.function", "graphc.codegen.runtime.executable"): "what the joint gives back",
     ("graphc.user.function", "graphc.passes.pipeline"): "what the joint gives back",

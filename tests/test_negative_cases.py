@@ -122,6 +122,23 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
     ],
     "division by what is repeated": [lambda: x / ROW, lambda: x / gx.broadcast_to(gx.square(y), (3, 4))],  # 1 / y may overflow
     "log before a view": [lambda: gx.log(w.T), lambda: gx.log((w + 1).T)],
+    "product with exponentials": [lambda: gx.exp(x) * w.T, lambda: gx.sigmoid(x) * gx.sigmoid(w.T), lambda: gx.expm1(x) * gx.cosh(x)],
+    "quotient with exponentials": [lambda: gx.exp(x) / w.T, lambda: x / gx.exp(x), lambda: gx.exp(x) / gx.square(gx.sin(x))],
+    "quotient by a sum of exponentials": [
+        lambda: gx.exp(x) / (w.T + gx.exp(x)), lambda: x / (1 + gx.square(x)), lambda: 1.5 / gx.square(gx.sin(x)),
+    ],
+    "reciprocal of a sum of exponentials": [lambda: gx.reciprocal(x + 1), lambda: gx.reciprocal(gx.exp(x) + w.T)],
+    "root of exponentials": [lambda: gx.sqrt(gx.exp(x) * w.T), lambda: gx.sqrt(gx.exp(x) + x), lambda: gx.sqrt(-gx.exp(x) * 1.5)],
+    "power of exponentials": [
+        lambda: (1 + gx.exp(x)) ** 3, lambda: (gx.exp(x) * w.T) ** 0.5, lambda: (gx.exp(x) + w.T) ** 0.5,
+    ],
+    "logarithm of exponentials": [
+        lambda: gx.log(x + gx.exp(x)), lambda: gx.log(gx.square(x) * w.T), lambda: gx.log(gx.exp(x) * w.T - 1),
+        lambda: gx.log((gx.exp(x) * w.T) ** 0.5), lambda: gx.log(2.0 + x),
+    ],
+    "log1p of exponentials": [lambda: gx.log1p(x * w.T), lambda: gx.log1p(gx.exp(x) * w.T), lambda: gx.log1p(-(gx.exp(x) - gx.exp(w.T)))],
+    "logarithm of exponentials, base 2": [lambda: gx.log2(x), lambda: gx.log2(x + gx.exp(x))],
+    "logarithm of exponentials, base 10": [lambda: gx.log10(x), lambda: gx.log10(gx.exp(x) * w.T - 1)],
     "cast of cast": [
         lambda: k.astype("float64").astype("int64"),  # 2**53 + 1
         lambda: k.astype("int32").astype("int64"), lambda: k.astype("float32").astype("float64"), lambda: k.astype("bool").astype("int64"),

@@ -32,7 +32,7 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.7, -1e-3, 1e30, -1e30, math.inf, -
 WHOLE = [0, 1, -1, 2, 7, 12, -100, -128, 127]
 NUMBERS = [2.0, -0.5, 0.25, 3.0, -1.5, 0.0, -4.0]
 ORDINARY = [-2.3, -0.7, -0.1, 0.2, 0.9, 1.7, 4.0]
-EXTREME = [1e-20, -1e-20, 1e-9, -1e-9, 1e-5, 30.0, -30.0, 200.0, -200.0, 1000.0, -1000.0]
+EXTREME = [1e-20, -1e-20, 1e-9, -1e-9, 1e-5, 30.0, -30.0, 60.0, -60.0, 200.0, -200.0, 1000.0, -1000.0]
 VECTORS = [  # rows along the axis that a lifted rule takes; the last ones are what naive formulas overflow or cancel on
     [0.3, -1.2, 0.7, 2.0], [1.0, 1.0, 1.0, 1.0], [-3.0, 0.5, 0.0, 1e-3], [1000.0, 999.0, -5.0, 0.0], [-900.0, -901.0, -1000.0, -950.0],
     [1e8, 1e8 + 4, 1e8 - 4, 1e8], [4096.0, 4097.0, 4095.0, 4096.0],
@@ -215,6 +215,8 @@ TRUTH: dict[str, Any] = {name: _real(f) for name, f in {
     "cosh": lambda x: mp.cosh(x), "tanh": lambda x: mp.tanh(x),
     "erf": lambda x: mp.erf(x), "erfc": lambda x: mp.erfc(x), "sin": lambda x: mp.sin(x),
     "cos": lambda x: mp.cos(x), "maximum": lambda x, y: max(x, y), "isinf": lambda x: mp.isinf(x), "isfinite": lambda x: mp.isfinite(x),
+    "sech": lambda x: mp.sech(x), "log_cosh": lambda x: mp.log(mp.cosh(x)), "over_expm1": lambda x: 1 / mp.expm1(x),
+    "log1mexp": lambda x: mp.log(-mp.expm1(x)),
     "tanh_slope": lambda x: mp.sech(x) ** 2, "sigmoid_slope": lambda x: 1 / (2 + mp.exp(x) + mp.exp(-x)),
     "equal": lambda x, y: x == y, "greater": lambda x, y: x > y, "less": lambda x, y: x < y,
 }.items()}  # fmt: skip
@@ -330,6 +332,41 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     ),
     "division by what is repeated": lambda: x / gx.sqrt(gx.sum(x * x, axis=1, keepdims=True)),
     "log before a view": lambda: gx.log(gx.sigmoid(w).T[1:]),
+    "product with exponentials": lambda: (
+        (y * gx.exp(x)) * gx.exp(-2 * x + w.T)
+        + gx.sigmoid(x) * gx.exp(-x)
+        + gx.exp(-x) * gx.cosh(w.T)
+        - gx.expm1(x) * gx.exp(-x) * gx.exp(y)
+    ),
+    "quotient with exponentials": lambda: (
+        gx.exp(x) / (2 * gx.exp(y))
+        + gx.sigmoid(x) / gx.sigmoid(-x)
+        + gx.exp(x) * y / gx.expm1(x)
+        + gx.exp(x) / gx.sinh(2 * y)
+        + gx.square(gx.exp(x)) / gx.exp(x * 3)
+    ),
+    "quotient by a sum of exponentials": lambda: (
+        gx.exp(x) / (2 * gx.exp(x) + gx.exp(y))
+        + y / (3 + gx.exp(x))
+        + gx.exp(-x) / gx.square(1 + gx.exp(x))
+        + (gx.exp(x) - gx.exp(y)) / (gx.exp(x) + gx.exp(y))
+        + (gx.exp(x) + 2 * gx.exp(y)) / (1 + gx.exp(x))
+        + gx.exp(y) / (gx.exp(x) + 1 + gx.exp(-x))
+    ),
+    "reciprocal of a sum of exponentials": lambda: gx.reciprocal(2 + gx.exp(x)) + gx.reciprocal(gx.square(gx.exp(x) + gx.exp(y))),
+    "root of exponentials": lambda: gx.sqrt(gx.exp(x)) + gx.sqrt(1 + gx.exp(x)) + gx.sqrt(gx.sigmoid(x) * gx.exp(y)) + gx.sqrt(gx.cosh(x)),
+    "power of exponentials": lambda: gx.exp(x) ** 1.5 + (1 + gx.exp(x)) ** -0.5 + gx.sigmoid(x) ** y + gx.exp(x) ** y,
+    "logarithm of exponentials": lambda: (
+        gx.log(gx.square(y) * gx.exp(x) * (2 + gx.exp(-x)) ** 3)
+        + gx.log(gx.exp(gx.abs(x)) - 1)
+        + gx.log(gx.exp(y + gx.abs(x)) - gx.exp(y))
+        + gx.log(gx.tanh(gx.abs(x)))
+        + gx.log(gx.sinh(gx.abs(x)) / gx.sigmoid(y))
+        + gx.log(3 - gx.exp(-gx.abs(y)))
+    ),
+    "log1p of exponentials": lambda: gx.log1p(3 * gx.exp(x)) + gx.log1p(-(gx.exp(-gx.abs(x)) * gx.sigmoid(y))),
+    "logarithm of exponentials, base 2": lambda: gx.log2(1 + gx.exp(x)) + gx.log2(gx.exp(x)),
+    "logarithm of exponentials, base 10": lambda: gx.log10(gx.exp(x) / gx.sigmoid(y)),
     "cast of cast": lambda: k.astype("int32").astype("float32"),
     "root of squares": lambda: gx.sqrt(gx.sum(gx.square(x), axis=1) + 2 * gx.square(gx.sum(x, axis=1))),
     "square of root": lambda: gx.square(gx.sqrt(gx.abs(x))) + gx.square(gx.sqrt(gx.abs(x) - 0.25)) + gx.square(gx.norm(x, axis=1))[:, None],

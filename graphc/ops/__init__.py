@@ -1,39 +1,71 @@
 """The op tables. Importing them all binds the operators and methods of nodes, and what NumPy's functions do with a node."""
 
-# ruff: noqa: I001 - several names a line
+# ruff: noqa: F401 - the modules are read off the names below
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
-    slicing, sliding, sorting, special, spread,
+    aliases,
+    arithmetic,
+    arrangement,
+    at,
+    choices,
+    compare,
+    compound,
+    create,
+    diagonals,
+    differences,
+    dynamic,
+    einsum,
+    elementwise,
+    grids,
+    ignoring_nan,
+    indexing,
+    joining,
+    keys,
+    kinds,
+    ldexp,
+    lengths,
+    padding,
+    polynomials,
+    positions,
+    products,
+    quantiles,
+    reductions,
+    registry,
+    replaced,
+    running,
+    searching,
+    segments,
     selecting,
-)  # fmt: skip
+    several,
+    shape,
+    sinc,
+    slicing,
+    sliding,
+    sorting,
+    special,
+    spread,
+    statistics,
+    ufuncs,
+    vectors,
+)
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
-# every module's public names are what users find in `graphc`
-MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
-    slicing, sliding, sorting, spread, structured,
-    selecting,
-)  # fmt: skip
-assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
+# what a module above lists as public is what users find in `graphc`; those of special functions they find in `graphc.special`
+MODULES = tuple([m for m in list(globals().values()) if isinstance(m, ModuleType) and m is not np and hasattr(m, "__all__")])
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
-FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape, "size": shape.size}
+FUNCTIONS["getitem"] = keys.getitem
 
-# what NumPy calls differently, or keeps in a namespace
-_ELSEWHERE: dict[str, Callable[..., Any]] = {
-    "amax": FUNCTIONS["max"], "amin": FUNCTIONS["min"], "around": FUNCTIONS["round"], "concat": joining.concatenate,
-    "permute_dims": shape.transpose, "matrix_transpose": lambda x: shape.swapaxes(x, -1, -2), "copy": lambda a, order="K": a,
-    "where": selecting.where_or_nonzero,
-}  # fmt: skip
+_ELSEWHERE: dict[str, Callable[..., Any]] = {"where": selecting.where_or_nonzero}  # what does more under NumPy's name
 
 
 def _bind_numpy() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from graphc.extended.evaluate import Extended, context, narrow, widen
 from graphc.interp import evaluate, sizes_of
 from graphc.ir import Graph, Node, toposort
+from graphc.ops.outputs import GET
 
 SHOWN = 12  # rows of each table in the text
 
@@ -122,11 +123,11 @@ def _row(node: Node, got: np.ndarray, true: np.ndarray, inherited: float) -> Aud
     errors = _ulps(got, true) if node.dtype.kind == "f" else np.abs(got.astype(float) - true.astype(float))
     at = np.unravel_index(int(np.argmax(errors)), errors.shape) if errors.size else ()
     where = tuple(int(k) for k in at)
-    inner = node.op.name if node.op.name != "get" else node.inputs[0].op.name
+    computed = node.inputs[0] if node.op is GET else node
     line = f"{os.path.basename(node.site[0])}:{node.site[1]}" if node.site and node.site[0] else "?"
     value, exact = (got[where].item(), true[where]) if errors.size else (math.nan, Decimal("NaN"))
     exact = exact if isinstance(exact, Decimal) else exact.item() if hasattr(exact, "item") else exact
-    return AuditRow(inner, line, str(node.type), where, value, exact, float(errors[where]) if errors.size else 0.0, inherited)
+    return AuditRow(computed.op.name, line, str(node.type), where, value, exact, float(errors[where]) if errors.size else 0.0, inherited)
 
 
 def _ulps(got: np.ndarray, true: np.ndarray) -> np.ndarray:

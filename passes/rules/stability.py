@@ -38,6 +38,7 @@ from graphc.ops.elementwise import (
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, supremum, var
 from graphc.ops.registry import OPS
 from graphc.ops.shape import RESHAPE, TRANSPOSE
+from graphc.ops.special.hyperbolic import log1mexp, log_cosh, over_expm1, sech
 from graphc.ops.spread import BROADCAST, REDUCE
 from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
@@ -193,17 +194,6 @@ def _positive_number(node: Node) -> bool:
     return size is not None and less_equal(0, size) is True
 
 
-def log_cosh(x: Node) -> Node:
-    """log(cosh(x)): by log1p near 0, by |x| - log(2) elsewhere."""
-    far = abs(x) + (log1p(exp(-2 * abs(x))) - LN2)
-    return where(abs(x) < 1, log1p(2 * square(sinh(0.5 * x))), far)
-
-
-def log1mexp(x: Node) -> Node:
-    """log(1 - e**x) for x <= 0: by expm1 where e**x is near 1, by log1p where it is small."""
-    return where(x > -LN2, x + log(expm1(-x)), log1p(-exp(x)))
-
-
 def weighted_logsumexp(v: Node, w: Node) -> Node:
     """m + log(sum(w * exp(v - m))), m = max(v) held constant."""
     m = supremum(v)
@@ -249,6 +239,8 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("log of sigmoid times", log(sigmoid(x) * y), log(y) - softplus(-x), floats="stable"),
     Rule("log of prod of exp", log(prod(exp(v))), sum(v), floats="stable"),
     Rule("logaddexp", log(exp(x) + exp(y)), logaddexp(x, y), floats="stable"),
+    Rule("log of cosh by exp", log((exp(x) + exp(-x)) / 2), log_cosh(x), floats="stable"),
+    Rule("log of cosh by half exp", log((exp(x) + exp(-x)) * 0.5), log_cosh(x), floats="stable"),
     Rule("logaddexp over", log((exp(x) + exp(y)) / z), logaddexp(x, y) - log(z), floats="stable"),
     Rule("logaddexp times", log((exp(x) + exp(y)) * c), lambda x, y, c: logaddexp(x, y) + np.log(c), where=positive, floats="stable"),
     # hyperbolic functions by exponentials
@@ -269,6 +261,9 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("over cosh**2", y / square(cosh(x)), y * tanh_slope(x), floats="stable"),
     Rule("reciprocal of cosh**2", reciprocal(square(cosh(x))), tanh_slope(x), floats="stable"),
     Rule("cosh**-2", power(cosh(x), -2), tanh_slope(x), floats="stable"),
+    Rule("reciprocal of cosh", reciprocal(cosh(x)), sech(x)),
+    Rule("reciprocal of expm1", reciprocal(expm1(x)), over_expm1(x)),
+    Rule("root of tanh slope", sqrt(tanh_slope(x)), sech(x), floats="stable"),
     Rule("cosh - 1", cosh(x) - 1, 2 * square(sinh(0.5 * x)), floats="stable"),
     Rule("1 - cosh", 1 - cosh(x), -2 * square(sinh(0.5 * x)), floats="stable"),
     Rule("cosh**2 - 1", square(cosh(x)) - 1, square(sinh(x)), floats="stable"),
@@ -288,6 +283,9 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("log of sigmoid", log(sigmoid(x)), -softplus(-x), floats="stable"),
     Rule("log1p of -sigmoid", log1p(-sigmoid(x)), -softplus(x), floats="stable"),
     Rule("log sigmoid", log_sigmoid(x), -softplus(-x)),
+    Rule("reciprocal of sigmoid", reciprocal(sigmoid(x)), 1 + exp(-x), floats="stable"),
+    Rule("1 - sigmoid**2", 1 - square(sigmoid(x)), sigmoid(-x) * (1 + sigmoid(x)), floats="stable"),
+    Rule("product of tails of tanh", (2 * sigmoid(x)) * (2 * sigmoid(-x)), 4 * sigmoid_slope(x), floats="stable"),
     Rule("difference of sigmoids", sigmoid(x) - sigmoid(-x), tanh(0.5 * x), floats="stable"),
     Rule("minus difference of sigmoids", sigmoid(-x) - sigmoid(x), -tanh(0.5 * x), floats="stable"),
     Rule("difference times", y * sigmoid(x) - y * sigmoid(-x), y * tanh(0.5 * x), floats="stable"),
