@@ -6,6 +6,7 @@ from benchmarks.families import (
     call,
     chain,
     compiling,
+    convolutions,
     deep,
     derivatives,
     loops,
@@ -16,6 +17,8 @@ from benchmarks.families import (
     small,
     training,
     whole,
-)  # fmt: skip
+)
 
-FAMILIES = (call, chain, reductions, run_time, ordering, whole, products, training, derivatives, loops, small, deep, compiling)
+FAMILIES = (
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, training, derivatives, loops, small, deep, compiling,
+)  # fmt: skip
