@@ -183,7 +183,9 @@ def _w(z: Decimal, branch: int) -> Decimal:
     """By Newton's method for the logarithm of the equation, or around the branch point for the equation"""
     if branch and not z:
         return Decimal("-inf")
-    if z.is_infinite() or not z:
+    if z.is_infinite():
+        return z if z > 0 and branch == 0 else Decimal("nan")
+    if not z:
         return z
     rest = 2 * (1 + z * Decimal(1).exp())
     if rest < 0 or (branch and z > 0):
