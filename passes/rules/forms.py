@@ -87,7 +87,7 @@ def combined(a: Linear, b: Linear, times: int | Fraction = -1) -> Linear:
 def shift(a: Node, b: Node) -> float | None:
     """The number a - b, where the two are the same but for it; not 0."""
     left = combined(linear(a), linear(b))
-    return float(left[None]) if list(left) == [None] and _short(left[None], a.dtype) else None
+    return float(left[None]) if len(left) == 1 and None in left and _short(left[None], a.dtype) else None
 
 
 def _short(c: Fraction, dtype: np.dtype) -> bool:

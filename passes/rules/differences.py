@@ -1,0 +1,255 @@
+"""Differences f(a) - f(b) by identities in a - b, which is known where the formula says it: a shift, or what both have in common.
+
+    sqrt(x + 1) - sqrt(x)       ->  1 / (sqrt(x + 1) + sqrt(x))
+    sin(x + 0.1) - sin(x)       ->  2 sin(0.05) * cos(x + 0.05)
+    exp(2 * x) - exp(x)         ->  exp(x) * expm1(x)
+    x / (x + 1) - 1             ->  -1 / (x + 1)
+
+A function has one row, f(b + h) - f(b) for a number h > 0, or for any gap h(x). The difference is then a product or a quotient, of which
+all derivatives keep their digits too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from graphc.ir import Node, Op
+from graphc.ops.arithmetic import abs as abs_
+from graphc.ops.arithmetic import sqrt, square
+from graphc.ops.compare import isinf, where
+from graphc.ops.elementwise import (
+    LOG2E,
+    LOG10E,
+    arctan,
+    arctan2,
+    cos,
+    cosh,
+    exp,
+    exp2,
+    expm1,
+    log,
+    log1p,
+    log2,
+    log10,
+    power,
+    sigmoid,
+    sin,
+    sinh,
+    softplus,
+    tan,
+    tanh,
+)  # fmt: skip
+from graphc.ops.registry import OPS
+from graphc.ops.special.hyperbolic import sech
+from graphc.passes.rewriting.rule import AnyRule, Local
+from graphc.passes.rules.forms import built, combined, fraction, gap, linear, shift
+
+ADD, SUBTRACT, DIVIDE, RECIPROCAL = (OPS[name] for name in ("add", "subtract", "divide", "reciprocal"))
+POWER, ROOT, SQUARE = (OPS[name] for name in ("power", "sqrt", "square"))
+NEAR_ENOUGH = 4.0  # h / b does not overflow for a normal b
+
+
+@dataclass(frozen=True)
+class Pair:
+    """f(a) - f(b), a = b + h."""
+
+    above: Node  # f(a)
+    below: Node  # f(b)
+    a: Node
+    b: Node
+
+    def middle(self) -> Node:
+        """(a + b) / 2."""
+        made = built({x: c / 2 for x, c in combined(linear(self.a), linear(self.b), 1).items()}, self.a)
+        return 0.5 * (self.a + self.b) if made is None else made
+
+
+def _log1p_of_ratio(h: float, b: Node) -> Node:
+    """log((b + h) / b), nan where b < 0."""
+    ratio = h / b
+    inside = log1p(ratio) if h <= NEAR_ENOUGH else where(isinf(ratio), math.log(h) - log(b), log1p(ratio))
+    return where(b < 0, sqrt(b), inside)
+
+
+# f(b + h) - f(b) for a number h > 0
+SHIFTED: dict[Op, Callable[[Pair, float], Node]] = {
+    exp(0.0).op: lambda p, h: p.below * math.expm1(h),
+    expm1(0.0).op: lambda p, h: exp(p.b) * math.expm1(h),
+    exp2(0.0).op: lambda p, h: p.below * math.expm1(h * math.log(2)),
+    log(1.0).op: lambda p, h: _log1p_of_ratio(h, p.b),
+    log1p(0.0).op: lambda p, h: _log1p_of_ratio(h, 1 + p.b),
+    log2(1.0).op: lambda p, h: _log1p_of_ratio(h, p.b) * LOG2E,
+    log10(1.0).op: lambda p, h: _log1p_of_ratio(h, p.b) * LOG10E,
+    ROOT: lambda p, h: h / (p.above + p.below),
+    RECIPROCAL: lambda p, h: -((h * p.above) * p.below),
+    SQUARE: lambda p, h: h * (p.a + p.b),
+    sin(0.0).op: lambda p, h: (2 * math.sin(h / 2)) * cos(p.middle()),
+    cos(0.0).op: lambda p, h: (-2 * math.sin(h / 2)) * sin(p.middle()),
+    tan(0.0).op: lambda p, h: math.sin(h) / (cos(p.a) * cos(p.b)),
+    sinh(0.0).op: lambda p, h: (2 * math.sinh(h / 2)) * cosh(p.middle()),
+    cosh(0.0).op: lambda p, h: (2 * math.sinh(h / 2)) * sinh(p.middle()),
+    tanh(0.0).op: lambda p, h: math.sinh(h) * (sech(p.a) * sech(p.b)),
+    sigmoid(0.0).op: lambda p, h: (0.5 * math.sinh(h / 2)) * (sech(0.5 * p.a) * sech(0.5 * p.b)),
+    softplus(0.0).op: lambda p, h: log1p(math.expm1(h) * sigmoid(p.b)),
+    arctan(0.0).op: lambda p, h: arctan2(h, 1 + p.a * p.b),
+}
+LARGEST = 20.0  # of a shift: beyond it nothing cancels, and its own exponential may overflow
+
+
+def _exponentials(p: Pair, d: Node) -> Node:
+    """e**a - e**b as e**b (e**(a - b) - 1) where a is the larger multiple of b, else as +-e**max(a, b) (1 - e**-|a - b|)."""
+    a, b = linear(p.a), linear(p.b)
+    if len(a) == len(b) == 1 and set(a) == set(b) and None not in a:
+        (first_times,), (second_times,) = a.values(), b.values()
+        if first_times * second_times > 0:
+            return exp(p.b) * expm1(d) if abs(first_times) > abs(second_times) else -(exp(p.a) * expm1(-d))
+    first = d >= 0
+    return where(first, 1.0, -1.0) * (exp(where(first, p.a, p.b)) * -expm1(where(first, -d, d)))
+
+
+def _roots(p: Pair, d: Node) -> Node:
+    total = p.above + p.below
+    nothing = total == 0
+    return where(nothing, 0.0, d / where(nothing, 1.0, total))
+
+
+# f(a) - f(b) for a and b that have a part in common, or are multiples of one variable; d = a - b
+RELATED: dict[Op, Callable[[Pair, Node], Node]] = {
+    exp(0.0).op: _exponentials,
+    expm1(0.0).op: _exponentials,
+    ROOT: _roots,
+    SQUARE: lambda p, d: d * (p.a + p.b),
+    sin(0.0).op: lambda p, d: 2 * (sin(0.5 * d) * cos(p.middle())),
+    cos(0.0).op: lambda p, d: -2 * (sin(0.5 * d) * sin(p.middle())),
+    cosh(0.0).op: lambda p, d: 2 * (sinh(0.5 * d) * sinh(p.middle())),
+}
+
+
+def difference(node: Node) -> Node | None:
+    """f(a) - f(b) -> an expression in a - b, see SHIFTED and RELATED."""
+    above, below = node.inputs
+    if above.op is not below.op:
+        return None
+    if above.op is POWER or above.op is DIVIDE:
+        return _of_powers(above, below) if above.op is POWER else _of_quotients(above, below)
+    row = SHIFTED.get(above.op)
+    if row is None:
+        return None
+    pair = Pair(above, below, above.inputs[0], below.inputs[0])
+    h = shift(pair.a, pair.b)
+    if h is not None and abs(h) <= LARGEST:
+        return row(pair, h) if h > 0 else -row(Pair(below, above, pair.b, pair.a), -h)
+    related = RELATED.get(above.op)
+    return related(pair, gap(pair.a, pair.b)) if h is None and related is not None and _related(pair) else None
+
+
+def _related(p: Pair) -> bool:
+    """Whether the gap is simpler than its ends."""
+    a, b = linear(p.a), linear(p.b)
+    left = combined(a, b)
+    if not left or (None in left and len(left) == 1):
+        return False
+    if p.above.op in (exp(0.0).op, expm1(0.0).op):
+        return True  # two functions as well, and no worse for any a and b
+    return len(left) < max(len(a), len(b)) or (len(a) == len(b) == 1 and set(a) == set(b))
+
+
+def _of_powers(above: Node, below: Node) -> Node | None:
+    """a**c - b**c for a number c and a shift h = a - b."""
+    c, h = fraction(above.inputs[1]), shift(above.inputs[0], below.inputs[0])
+    if c is None or c != fraction(below.inputs[1]) or h is None or abs(h) > LARGEST:
+        return None
+    if h < 0:
+        made = _of_powers(below, above)
+        return None if made is None else -made
+    a, b = above.inputs[0], below.inputs[0]
+    if c == 3:
+        return h * (square(a) + (a * b + square(b)))
+    if c == 4:
+        return h * ((a + b) * (square(a) + square(b)))
+    if c.denominator == 1:
+        return None
+    return -(above * expm1(float(c) * log1p(-h / a))) if c > 0 else below * expm1(float(c) * log1p(h / b))
+
+
+def _of_quotients(above: Node, below: Node) -> Node | None:
+    """c / a - c / b -> -(h c / a) / b for a shift h = a - b."""
+    (c, a), (other, b) = above.inputs, below.inputs
+    h = shift(a, b) if c is other or (fraction(c) is not None and fraction(c) == fraction(other)) else None
+    return None if h is None else -((h * above) / b)
+
+
+def quotient_less_one(node: Node) -> Node | None:
+    """u / v - 1 -> (u - v) / v, 1 - u / v -> (v - u) / v, where u and v have a part in common."""
+    first, second = node.inputs
+    number, quotient = (second, first) if fraction(second) == 1 else (first, second)
+    if fraction(number) != 1 or quotient.op not in (DIVIDE, RECIPROCAL):
+        return None
+    v = quotient.inputs[-1]
+    u = quotient.inputs[0] if quotient.op is DIVIDE else number
+    left = combined(linear(u), linear(v))
+    if len(left) >= max(len(linear(u)), len(linear(v))) or not left:
+        return None
+    top = gap(u, v) if quotient is first else gap(v, u)
+    if set(left) == {None}:
+        return top / v
+    far = isinf(v)
+    limit = u / where(far, v, 1.0)
+    return where(far, limit - 1 if quotient is first else 1 - limit, top / where(far, 1.0, v))
+
+
+def root_less_main_term(node: Node) -> Node | None:
+    """sqrt(v**2 + w) - v -> w / (sqrt(v**2 + w) + v) where v > 0."""
+    root, v = node.inputs
+    negative = root.op is not ROOT
+    if negative:
+        root, v = v, root
+    if root.op is not ROOT:
+        return None
+    inside = linear(root.inputs[0])
+    main = next((s for s, c in inside.items() if s is not None and s.op is SQUARE and s.inputs[0] is v and c == 1), None)
+    rest = None if main is None else built({x: c for x, c in inside.items() if x is not main}, v)
+    if rest is None or len(inside) < 2:
+        return None
+    positive = v > 0
+    total = root + where(positive, v, -v)
+    made = where(positive, rest / total, total)
+    return -made if negative else made
+
+
+def logarithm_of_ratio(node: Node) -> Node | None:
+    """log(u / v) -> log1p(h / v) for a shift h = u - v."""
+    (quotient,) = node.inputs
+    u, v = quotient.inputs
+    h = shift(u, v)
+    if h is None or abs(h) > NEAR_ENOUGH:
+        return None
+    return log1p(h / v) if h > 0 else -log1p(-h / u)
+
+
+def power_near_one(node: Node) -> Node | None:
+    """(1 + u)**c -> exp(c log1p(u)) where |u| < 1/2, for a large number c: it magnifies the rounding of the sum."""
+    base, exponent = node.inputs
+    c = fraction(exponent)
+    terms = linear(base) if base.op in (ADD, SUBTRACT) and c is not None and abs(c) >= MAGNIFYING else {}
+    if terms.pop(None, None) != 1 or not 1 <= len(terms) <= 2:
+        return None
+    u = built(terms, base)
+    if u is None or c is None:
+        return None
+    near = abs_(u) < 0.5
+    return where(near, exp(float(c) * log1p(where(near, u, 0.0))), power(where(near, 1.0, base), exponent))
+
+
+MAGNIFYING = 32
+_FUNCTIONS = tuple(sorted({op.name for op in SHIFTED} | {"power", "divide"}))
+
+DIFFERENCES: tuple[AnyRule, ...] = (
+    Local("difference of one function", "subtract", difference, floats="stable", only=_FUNCTIONS),
+    Local("quotient less 1", "subtract", quotient_less_one, floats="stable", inputs=("divide", "reciprocal")),
+    Local("root less its main term", "subtract", root_less_main_term, floats="stable", inputs=("sqrt",)),
+    Local("power near 1", "power", power_near_one, floats="stable", inputs=("add", "subtract")),
+    Local("logarithm of a ratio", "log", logarithm_of_ratio, floats="stable", inputs=("divide",)),
+)
