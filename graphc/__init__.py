@@ -31,6 +31,7 @@ from graphc.control.scan import scan
 from graphc.control.switch import cond, switch
 from graphc.control.tracing import turn_index
 from graphc.control.while_loop import while_loop
+from graphc.derivatives.along import apply_along_axis
 from graphc.derivatives.batch import vmap
 from graphc.derivatives.check_grad import check_grad
 from graphc.user.declare import matrix, scalar, vector
@@ -44,26 +45,47 @@ from graphc.derivatives.forward import jvp
 from graphc.derivatives.grad import grad, value_and_grad, vjp
 from graphc.ir import Node
 from graphc.ops import MODULES as _MODULES
+from graphc.ops.aliases import *
 from graphc.ops.arithmetic import *
+from graphc.ops.arrangement import *
 from graphc.ops.at import *
+from graphc.ops.choices import *
 from graphc.ops.compare import *
+from graphc.ops.compound import *
 from graphc.ops.create import *
 from graphc.ops.diagonals import *
+from graphc.ops.differences import *
 from graphc.ops.elementwise import *
+from graphc.ops.grids import *
+from graphc.ops.ignoring_nan import *
 from graphc.ops.indexing import *
 from graphc.ops.joining import *
+from graphc.ops.kinds import *
+from graphc.ops.ldexp import *
 from graphc.ops.linalg.norms import *
 from graphc.ops.linalg.structured import *
+from graphc.ops.polynomials import *
 from graphc.ops.products import *
+from graphc.ops.quantiles import *
 from graphc.ops.reductions import *
 from graphc.ops.registry import *
+from graphc.ops.running import *
+from graphc.ops.searching import *
+from graphc.ops.dynamic import *
+from graphc.ops.lengths import *
+from graphc.ops.positions import *
+from graphc.ops.replaced import *
 from graphc.ops.selecting import *
 from graphc.ops.several import *
 from graphc.ops.shape import *
-from graphc.ops.sliding import *
+from graphc.ops.sinc import *
 from graphc.ops.slicing import *
+from graphc.ops.sliding import *
 from graphc.ops.sorting import *
 from graphc.ops.spread import *
+from graphc.ops.statistics import *
+from graphc.ops.ufuncs import *
+from graphc.ops.vectors import *
 
 from graphc.user.state import Shared, get_values, like, set_values, shared
 from graphc.user.function import Function, function
@@ -83,7 +105,7 @@ __all__ = [
     "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
     "substitute", "to_networkx",
     # derivatives and maps
-    "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
+    "apply_along_axis", "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
     # loops and branches
     "callback", "checkpoint", "cond", "custom_jvp", "custom_vjp", "fori_loop", "map", "scan", "switch", "turn_index", "while_loop",
     # errors

@@ -56,6 +56,8 @@ _LINES = {
 COSTS: dict[str, Cost] = {op: line for line, ops in _LINES.values() for op in ops}
 MATH = Cost(Kind.MATH, 20, 45, 0.73)  # of a function at the least; it keeps the ports busy by itself
 _CHEAP = frozenset(op for op, line in COSTS.items() if line.kind < Kind.SLOW)
+SORT_NS = 8.0  # of an element of a row that is put in order
+SEARCH_NS = 40.0  # of a place that is looked up
 MULTIPLY_ADD_NS = 0.02  # a step of a product, whose operands are used many times
 
 

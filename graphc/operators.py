@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
 from graphc.dtypes import COMPLEX
 from graphc.errors import ArgumentError, fail
+from graphc.protocol import NUMPY_FUNCTIONS, SPECIAL_FUNCTIONS, function_called, ufunc_called
 
 if TYPE_CHECKING:
     from graphc.ir import Node
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 Axis = int | Sequence[int] | None
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
-NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # a NumPy ufunc or function -> ours, for np.tanh(node) and np.sum(node)
-SPECIAL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # the name of a ufunc of scipy.special -> ours, filled by graphc.special
+
+__all__ = ["FUNCTIONS", "NUMPY_FUNCTIONS", "SPECIAL_FUNCTIONS", "Axis", "Operators"]
 
 
 def _call(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -128,23 +127,10 @@ class Operators:
         self._no("np.asarray", "a node has no values; compile it with gx.function or use node.eval({...})")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        ours = NUMPY_FUNCTIONS.get(ufunc)
-        theirs = f"np.{ufunc.__name__}"
-        if ours is None and getattr(np, ufunc.__name__, None) is not ufunc:  # SciPy's: its name is all that tells
-            ours, theirs = SPECIAL_FUNCTIONS.get(ufunc.__name__), f"scipy.special.{ufunc.__name__}"
-        if method != "__call__" or ours is None:
-            which = theirs + (f".{method}" if method != "__call__" else "")
-            fail(ArgumentError, f"{which} has no symbolic form", hint="see graphc's functions for what there is")
-        if kwargs:
-            hint = "use gx.where for `where=`, .astype for `dtype=`"
-            fail(ArgumentError, f"{theirs}: {', '.join(kwargs)} cannot be used with symbolic values", hint=hint)
-        return ours(*inputs)
+        return ufunc_called(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        ours = NUMPY_FUNCTIONS.get(func)
-        if ours is None:
-            fail(ArgumentError, f"np.{func.__name__} has no symbolic form", hint="see graphc's functions for what there is")
-        return ours(*args, **kwargs)
+        return function_called(func, args, kwargs)
 
     # -- text: `repr` is one line, see Node -------------------------------------------------------------------
     def __str__(self) -> str:
@@ -171,6 +157,26 @@ class Operators:
         """`x.at[index].set(value)`, add, subtract, multiply, divide, power, min, max: the array with that part updated; get."""
         return _call("at", self)  # type: ignore[no-any-return]
 
+    @property
+    def real(self) -> Node:
+        """The array itself: nodes are real."""
+        return self  # type: ignore[return-value]
+
+    @property
+    def imag(self) -> Node:
+        """Zeros."""
+        return _call("imag", self)  # type: ignore[no-any-return]
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of an element."""
+        return self.dtype.itemsize  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def nbytes(self) -> Any:
+        """The bytes of all elements, as an int or a `Dim`."""
+        return self.size * self.itemsize  # type: ignore[attr-defined]
+
     def astype(self, dtype: Any) -> Node:
         """The values converted to `dtype`."""
         return _call("astype", self, dtype)  # type: ignore[no-any-return]
@@ -189,33 +195,37 @@ class Operators:
         return _call("eval", self, givens)
 
     # -- methods that are functions too: the signatures of `graphc.sum` and the others, which say what they do -----------
-    def sum(self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
+    def sum(
+        self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
+    ) -> Node:
         """As `graphc.sum`."""
-        return _call("sum", self, axis, dtype, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("sum", self, axis, dtype, keepdims=keepdims, initial=initial, where=where)  # type: ignore[no-any-return]
 
-    def prod(self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
+    def prod(
+        self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True
+    ) -> Node:
         """As `graphc.prod`."""
-        return _call("prod", self, axis, dtype, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("prod", self, axis, dtype, keepdims=keepdims, initial=initial, where=where)  # type: ignore[no-any-return]
 
-    def mean(self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
+    def mean(self, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
         """As `graphc.mean`."""
-        return _call("mean", self, axis, dtype, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("mean", self, axis, dtype, keepdims=keepdims, where=where)  # type: ignore[no-any-return]
 
-    def var(self, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
+    def var(self, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True) -> Node:
         """As `graphc.var`."""
-        return _call("var", self, axis, dtype, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("var", self, axis, dtype, ddof=ddof, keepdims=keepdims, where=where)  # type: ignore[no-any-return]
 
-    def std(self, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
+    def std(self, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True) -> Node:
         """As `graphc.std`."""
-        return _call("std", self, axis, dtype, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("std", self, axis, dtype, ddof=ddof, keepdims=keepdims, where=where)  # type: ignore[no-any-return]
 
-    def max(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    def max(self, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
         """As `graphc.max`."""
-        return _call("max", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("max", self, axis, keepdims=keepdims, initial=initial, where=where)  # type: ignore[no-any-return]
 
-    def min(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    def min(self, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
         """As `graphc.min`."""
-        return _call("min", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("min", self, axis, keepdims=keepdims, initial=initial, where=where)  # type: ignore[no-any-return]
 
     def argmax(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
         """As `graphc.argmax`."""
@@ -225,17 +235,33 @@ class Operators:
         """As `graphc.argmin`."""
         return _call("argmin", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def any(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    def any(self, axis: Axis = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
         """As `graphc.any`."""
-        return _call("any", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("any", self, axis, keepdims=keepdims, where=where)  # type: ignore[no-any-return]
 
-    def all(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    def all(self, axis: Axis = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
         """As `graphc.all`."""
-        return _call("all", self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return _call("all", self, axis, keepdims=keepdims, where=where)  # type: ignore[no-any-return]
 
     def cumsum(self, axis: int | None = None, dtype: object = None) -> Node:
         """As `graphc.cumsum`."""
         return _call("cumsum", self, axis, dtype)  # type: ignore[no-any-return]
+
+    def cumprod(self, axis: int | None = None, dtype: object = None) -> Node:
+        """As `graphc.cumprod`."""
+        return _call("cumprod", self, axis, dtype)  # type: ignore[no-any-return]
+
+    def conj(self) -> Node:
+        """As `graphc.conj`."""
+        return _call("conj", self)  # type: ignore[no-any-return]
+
+    def conjugate(self) -> Node:
+        """As `graphc.conjugate`."""
+        return _call("conjugate", self)  # type: ignore[no-any-return]
+
+    def copy(self, order: str = "K") -> Node:
+        """As `graphc.copy`."""
+        return _call("copy", self, order)  # type: ignore[no-any-return]
 
     def dot(self, other: ArrayLike) -> Node:
         """As `graphc.dot`."""

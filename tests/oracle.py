@@ -55,6 +55,11 @@ REAL: dict[str, Callable[..., Any]] = {
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
     "power_slope": lambda x, y: x**y * mp.log(x), "power_curve": lambda x, y: x**y * mp.log(x) ** 2,
     "arctan2_slope": lambda y, x: x / (x * x + y * y), "arctan2_curve": lambda y, x: (y * y - x * x) / (x * x + y * y) ** 2,
+    "cbrt": lambda x: mp.sign(x) * mp.cbrt(abs(x)), "cbrt_slope": lambda x: 1 / (3 * mp.cbrt(abs(x)) ** 2),
+    "hypot": lambda x, y: mp.sqrt(x * x + y * y), "hypot_slope": lambda x, y: x / mp.sqrt(x * x + y * y),
+    "logaddexp2": lambda x, y: mp.log(mp.power(2, x) + mp.power(2, y), 2),
+    "fmod": lambda x, y: mp.sign(x) * mp.fmod(abs(x), abs(y)), "copysign": lambda x, y: abs(x) if y >= 0 else -abs(x),
+    "nextafter": lambda x, y: x,  # its derivatives, and its value but for the last place, which tests/test_ufuncs.py looks at
     "equal": operator.eq, "not_equal": operator.ne, "less": operator.lt, "less_equal": operator.le, "greater": operator.gt,
     "greater_equal": operator.ge, "isnan": mp.isnan, "isinf": mp.isinf, "isfinite": lambda x: not (mp.isnan(x) or mp.isinf(x)),
     "logical_and": lambda x, y: bool(x) and bool(y), "logical_or": lambda x, y: bool(x) or bool(y), "logical_not": lambda x: not x,
@@ -81,7 +86,8 @@ INTEGER: dict[str, Callable[..., int]] = {
     "floor_divide": lambda x, y: x // y if y else 0, "mod": lambda x, y: x % y if y else 0, "power": _integer_power,
     "reciprocal": lambda x: x if abs(x) == 1 else 0, "sign": lambda x: (x > 0) - (x < 0), "floor": int, "ceil": int, "trunc": int,
     "round": int, "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
-    "invert": lambda x: not x if isinstance(x, bool) else ~x,
+    "invert": lambda x: not x if isinstance(x, bool) else ~x, "bitwise_count": lambda x: abs(x).bit_count(), "gcd": math.gcd,
+    "fmod": lambda x, y: (abs(x) % abs(y)) * (-1 if x < 0 else 1) if y else 0,
 }  # fmt: skip
 SHIFTS: dict[str, Callable[[int, int, int], int]] = {"left_shift": _shift, "right_shift": _unshift}
 
@@ -121,6 +127,14 @@ def _over_square(v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(far, x.dtype.type(0), v / r / r)
 
 
+def hypot_slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x / hypot(x, y), 0 at the origin; infinite operands count as 1, finite ones beside them as 0; scaled, lest the root overflow."""
+    far = np.isinf(x) | np.isinf(y)
+    m = np.maximum(np.abs(x), np.abs(y))
+    u, v = np.where(far, np.copysign(np.isinf(x), x), x / m), np.where(far, np.isinf(y), y / m)
+    return np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(m == 0, 0 * x, u / np.sqrt(u * u + v * v))).astype(x.dtype)
+
+
 def by_mpmath(f: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
     """A function of mpmath on the elements of an array, `low` at -inf and `high` at inf; for what neither NumPy nor SciPy has."""
 
@@ -151,6 +165,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
         f"erfcx_{name}": by_mpmath(tables.erfcx_derivative(k), (-1) ** k * math.inf, (-1) ** k * 0.0)
         for k, name in ((1, "slope"), (2, "curve"), (3, "third"))
     },
+    "cbrt_slope": lambda x: 1 / (3 * np.cbrt(x) ** 2), "hypot_slope": hypot_slope,
     "power_slope": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x)),
     "power_curve": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x) * np.log(x)),
     "arctan2_slope": lambda y, x: _over_square(x, y, x),
@@ -160,6 +175,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
 DTYPES_OF: dict[str, Callable[..., Any]] = {
     "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
     **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
+    "cbrt_slope": np.cbrt, "hypot_slope": np.hypot,
     **dict.fromkeys(("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third", "sech", "log_cosh", "over_expm1", "log1mexp"), np.exp),
     **dict.fromkeys(("power_slope", "power_curve", "arctan2_slope", "arctan2_curve"), np.arctan2),
     "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
@@ -203,7 +219,7 @@ SCALAR_OPS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 MATHLIB: dict[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (np.exp, np.expm1, np.exp2, np.log, np.log1p, np.log2, np.log10, np.sin, np.cos, np.tan)},
-    **{f.__name__: f for f in (np.sinh, np.cosh, np.tanh, np.logaddexp, np.fmod)},
+    **{f.__name__: f for f in (np.sinh, np.cosh, np.tanh, np.logaddexp, np.logaddexp2, np.fmod, np.cbrt, np.hypot)},
     **{"a" + f.__name__[3:]: f for f in (np.arcsin, np.arccos, np.arctan, np.arctan2, np.arcsinh, np.arccosh, np.arctanh)},
     **{name: OTHERS[name] for name in ("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third")},
     **{name: OTHERS[name] for name in ("tanh_slope", "sigmoid", "sigmoid_slope", "log_sigmoid", "softplus", "erf", "erf_slope", "erfc")},
@@ -223,6 +239,8 @@ def run_scalar(body: Scalar, arguments: Sequence[np.ndarray]) -> np.ndarray:
                 result = np.full(np.shape(arguments[0]), scalars.const_value(s), s.dtype)
             elif s.op == "cast":
                 result = inputs[0] != 0 if s.dtype == bool_ else cast_array(inputs[0], s.dtype)
+            elif s.op == "bitcast":
+                result = inputs[0].view(s.dtype)
             else:
                 result = (SCALAR_OPS.get(s.op) or MATHLIB[s.op])(*inputs)
             assert result.dtype == s.dtype, f"{s.op} gives {result.dtype}, declared {s.dtype}"

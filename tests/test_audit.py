@@ -63,6 +63,8 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "divmod": [Example(lambda x, y: gx.divmod(x, y)[1] * x + gx.divmod(x, y)[0], (values(4) + 4, np.array([1.1, -0.7, 2.3, 1.9])))],
     "modf": [Example(lambda x: gx.modf(x)[0] * gx.modf(x)[1], (values(4) * 2,))],
     "frexp": [Example(lambda x: gx.frexp(x)[0] ** 2 * x, (values(4) + 0.05,))],
+    "ldexp": [Example(lambda x, n: gx.ldexp(x, n) ** 2, (values(2, 3), INTEGER - 2))],
+    "sinc": [Example(gx.sinc, (np.array([-3.3, -1.2, -0.4, -0.2, 0.01, 0.3, 0.9, 2.6]),))],
     "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
 }
 STRUCTURAL = {
@@ -118,6 +120,7 @@ STRUCTURAL = {
         Example(gx.outer, (values(3), values(2, seed=1))),
         Example(lambda a, b: contract.contract(a, b, ((0, 1, 2), (2, 1, 3), (3, 0, 1))), (values(2, 3, 4), values(4, 3, 2, seed=1))),
     ],
+    "search": [Example(lambda a, v: gx.searchsorted(gx.sort(a), v).astype("float64") * v + gx.sum(a), (values(3), values(4, seed=1)))],
     "sort": [
         Example(lambda x, axis=axis, down=down: gx.sort(x, axis, descending=down) * x[:2, :3], (values(2, 3, 2),))
         for axis, down in [(0, False), (1, True), (2, False)]

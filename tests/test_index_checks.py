@@ -177,7 +177,7 @@ def test_error_texts() -> None:
             lambda: x[: gx.scalar("k", "int64")],
             ArgumentError,
             rf"getitem: the bound of a slice cannot come from a value \(k: i64\[\]{where}\); "
-            r"hint: gx.take\(x, start \+ gx.arange\(length\)\) selects a stretch of known length",
+            r"hint: gx.dynamic_slice\(x, starts, sizes\) selects a stretch of known length",
         ),
         (lambda: x[:, 4], IndexOutOfRange, rf"getitem: index 4 is out of range for axis 1 of size 4 \(x: f64\[n, 4\]{where}\)"),
         (lambda: x[n], IndexOutOfRange, rf"getitem: index n is out of range for axis 0 of size n \(x: f64\[n, 4\]{where}\)"),

@@ -60,6 +60,12 @@ def _cauchy(x: Any, u: Any, side: int) -> tuple[Any, ...]:
     return q, -2 * side * x * q * q, -2 * side * q * q + 8 * x * x * q**3, 24 * side * x * q**3 - 48 * side * x**3 * q**4
 
 
+def _cube_root(x: Any, first: int) -> tuple[Any, ...]:
+    """From the order first + 1 on: x**(1/3 - k) times the falling product."""
+    roots = [mp.cbrt(abs(x)) * mp.sign(x) / x**k * mp.fprod(mp.mpf(1) / 3 - i for i in range(k)) for k in range(first + 1, 5)]
+    return tuple(roots)
+
+
 def _bose(x: Any) -> tuple[Any, ...]:
     """b = 1 / (e**x - 1) at x and at -x, and the derivatives of b, in which nothing cancels."""
     b, c = 1 / mp.expm1(x), 1 / mp.expm1(-x)
@@ -74,6 +80,7 @@ DERIVATIVES: dict[str, Exact] = {
     **dict.fromkeys(("sign", "floor", "ceil", "trunc", "round"), lambda x: (0, 0, 0, 0)),
     "reciprocal": lambda x: (-(x**-2), 2 * x**-3, -6 * x**-4, 24 * x**-5),
     "sqrt": lambda x: (x**-0.5 / 2, -(x**-1.5) / 4, x**-2.5 * 3 / 8, -(x**-3.5) * 15 / 16),
+    "cbrt": lambda x: _cube_root(x, 0), "cbrt_slope": lambda x: _cube_root(x, 1),
     "rsqrt": lambda x: (-(x**-1.5) / 2, x**-2.5 * 3 / 4, -(x**-3.5) * 15 / 8, x**-4.5 * 105 / 16),
     **dict.fromkeys(("exp", "expm1"), lambda x: (mp.exp(x),) * 4),
     "exp2": lambda x: tuple(mp.mpf(2) ** x * LN2() ** k for k in (1, 2, 3, 4)),

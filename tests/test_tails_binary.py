@@ -66,6 +66,24 @@ def _logaddexp(x: Any, y: Any, i: int, j: int) -> Any:
     return (-1) ** j * (1 / (2 + mp.exp(d) + mp.exp(-d)) if i + j == 2 else slope_derivatives(d)[i + j - 3])
 
 
+def _logaddexp2(x: Any, y: Any, i: int, j: int) -> Any:
+    return _logaddexp(x * mp.log(2), y * mp.log(2), i, j) * mp.log(2) ** (i + j - 1)
+
+
+def _hypot(x: Any, y: Any, i: int, j: int) -> Any:
+    """With c = x/h, s = y/h: polynomials in c and s over h**(n - 1)."""
+    h = mp.sqrt(x * x + y * y)
+    c, s = x / h, y / h
+    orders = {
+        (1, 0): c, (0, 1): s, (2, 0): s * s, (1, 1): -c * s, (0, 2): c * c,
+        (3, 0): -3 * c * s * s, (2, 1): s * (2 * c * c - s * s), (1, 2): c * (2 * s * s - c * c), (0, 3): -3 * s * c * c,
+        (4, 0): 3 * s * s * (4 * c * c - s * s), (3, 1): 3 * c * s * (3 * s * s - 2 * c * c),
+        (2, 2): 2 * c**4 - 11 * c * c * s * s + 2 * s**4, (1, 3): 3 * c * s * (3 * c * c - 2 * s * s),
+        (0, 4): 3 * c * c * (4 * s * s - c * c),
+    }  # fmt: skip
+    return orders.get((i, j), mp.nan) / h ** (i + j - 1)
+
+
 def _chosen(x: Any, y: Any, i: int, j: int) -> Any:
     """Of the larger of two."""
     return mp.mpf(0.5 if x == y else ((x > y) if i else (y > x))) if i + j == 1 else 0
@@ -79,9 +97,19 @@ PARTIALS: dict[str, Partial] = {
     "maximum": _chosen, "minimum": lambda x, y, i, j: _chosen(-x, -y, i, j),
     "power": _power, "power_slope": lambda x, y, i, j: _power(x, y, i, j + 1), "power_curve": lambda x, y, i, j: _power(x, y, i, j + 2),
     "arctan2_slope": lambda y, x, j, i: _arctan2(y, x, j + 1, i), "arctan2_curve": lambda y, x, j, i: _arctan2(y, x, j + 1, i + 1),
+    "hypot": _hypot, "hypot_slope": lambda x, y, i, j: _hypot(x, y, i + 1, j), "logaddexp2": _logaddexp2,
+    "fmod": lambda x, y, i, j: (1 if i else -mp.sign(x) * mp.sign(y) * mp.floor(abs(x) / abs(y))) if i + j == 1 else 0,
+    "copysign": lambda x, y, i, j: mp.sign(x) * (1 if y >= 0 else -1) if (i, j) == (1, 0) else 0,
+    "nextafter": lambda x, y, i, j: int((i, j) == (1, 0)),
     "xlogy": _xlogy, "arctan2": _arctan2, "logaddexp": _logaddexp,
 }  # fmt: skip
-DEPTH = {"power_slope": 1, "power_curve": 2, "arctan2_slope": 1, "arctan2_curve": 2}  # orders of another row that these are themselves
+DEPTH = {
+    "power_slope": 1,
+    "power_curve": 2,
+    "arctan2_slope": 1,
+    "arctan2_curve": 2,
+    "hypot_slope": 1,
+}  # orders of another row that these are themselves
 BINARY = [n for n, op in OPS.items() if op.elementwise and op.arity == 2 and n in PUBLIC and op.vjp is not None and op.row is not None]
 
 
@@ -120,11 +148,14 @@ def _beyond(name: str, x: Any, y: Any, n: int, top: float) -> bool:
     """Whether a part of a derivative of order n leaves the range by itself, so that nothing is promised of the whole.
 
     power: sums of x**(y-n) by powers of y and of log x. arctan2: differences of products of p = x / (x**2 + y**2) and
-    q = y / (x**2 + y**2). Of these, and of the quotient x / y, a subnormal one has lost digits already.
+    q = y / (x**2 + y**2). hypot: products of x/h and y/h, h = hypot(x, y), over h**(n-1). Of these, and of the quotient x / y, a
+    subnormal one has lost digits already.
     """
     if name.startswith("power"):
         factor, rate = (1 + abs(y)) * (1 + abs(mp.log(abs(x)))), mp.log(abs(x))
         return n * mp.log(factor) + max((y - n) * rate, y * rate, 0) > mp.log(top)
+    if name.startswith("hypot"):
+        return (x * x + y * y) ** (mp.mpf(1 - n) / 2) > top / 8
     if name.startswith("arctan2"):
         p, q = [abs(v) / (x * x + y * y) for v in (x, y)]
         return (max(p, q) ** n > top / 8 or min(p, q) < 4 / top) if n > 2 else max(p, q) > top

@@ -62,6 +62,10 @@ def _pow(x: mp.mpf, y: mp.mpf) -> mp.mpf:
     return -size if mp.floor(y) % 2 else size
 
 
+def _cbrt(x: mp.mpf) -> mp.mpf:
+    return mp.sign(x) * mp.cbrt(abs(x))
+
+
 def _fmod(x: mp.mpf, y: mp.mpf) -> mp.mpf:
     with mp.workprec(2300):
         return mp.sign(x) * mp.fmod(abs(x), abs(y)) if y else mp.nan
@@ -102,6 +106,10 @@ REFERENCES: dict[str, Reference] = {
     "softplus": Reference(_softplus, lambda x: np.logaddexp(np.zeros_like(x), x), ((-110, 40), (-3, 3), (-750, 0))),
     "log_sigmoid": Reference(lambda x: -_softplus(-x), special.log_expit, ((-40, 110), (-3, 3), (0, 750))),
     "logaddexp": Reference(_logaddexp, np.logaddexp, ((-3, 3), (-100, 100)), scale=lambda a, b: max(abs(a), abs(b))),
+    "logaddexp2": Reference(
+        lambda a, b: max(a, b) + mp.log1p(mp.mpf(2) ** -abs(a - b)) / mp.log(2), np.logaddexp2, ((-3, 3), (-100, 100)),
+        scale=lambda a, b: max(abs(a), abs(b)),
+    ),
     "asinh": Reference(mp.asinh, np.arcsinh, ((-3, 3), (-0.1, 0.1), (-100, 100))),
     "acosh": Reference(_nan_below(mp.acosh, 1), np.arccosh, ((1, 1.1), (1, 3), (0, 100))),
     "atanh": Reference(_nan_below(mp.atanh, -1, 1), np.arctanh, ((-1, 1), (-0.1, 0.1), (0.9, 1.1))),
@@ -126,6 +134,8 @@ REFERENCES: dict[str, Reference] = {
         for k, name in ((1, "slope"), (2, "curve"), (3, "third"))
     },
     "pow": Reference(_pow, np.power, ((0, 3), (-20, 20), (0, 200), (0.9, 1.1))),
+    "cbrt": Reference(_cbrt, np.cbrt, ((-8, 8), (-1e3, 1e3), (1e10, 1e11))),
+    "hypot": Reference(lambda x, y: mp.sqrt(x * x + y * y), np.hypot, ((-3, 3), (-1e3, 1e3), (0.99, 1.01))),
     "fmod": Reference(_fmod, np.fmod, ((-3, 3), (-1000, 1000))),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, scaled_error, trigonometric
+from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, roots, scaled_error, trigonometric
 from graphc.codegen.mathlib.balanced import balanced
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
@@ -50,6 +50,7 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("softplus", 2.0, 2.0, logarithm.softplus),
     _row("log_sigmoid", 2.0, 2.0, logarithm.log_sigmoid),
     _row("logaddexp", 1.5, 1.5, logarithm.logaddexp, arity=2),
+    _row("logaddexp2", 0.51, 1.6, logarithm.logaddexp2, arity=2),
     _row("asinh", 0.51, 1.6, logarithm.asinh),
     _row("acosh", 0.51, 2.2, logarithm.acosh),
     _row("atanh", 0.51, 1.8, logarithm.atanh),
@@ -68,6 +69,8 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("erfcx_curve", 4.0, 4.0, scaled_error.erfcx_curve),
     _row("erfcx_third", 4.0, 4.0, scaled_error.erfcx_third),
     _row("pow", 0.51, 0.65, power.pow, arity=2),
+    _row("cbrt", 0.51, 0.51, roots.cbrt),
+    _row("hypot", 0.51, 0.51, roots.hypot, arity=2),
     _row("fmod", 0.0, 0.0, power.fmod, arity=2),
 )}  # fmt: skip
 

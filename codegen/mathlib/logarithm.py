@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from graphc.codegen.mathlib.coefficients import LOG_F32, LOG_F64, LOG_SHORT
-from graphc.codegen.mathlib.exponential import LOG2, exp_of_negative
+from graphc.codegen.mathlib.exponential import LOG2, exp2, exp_of_negative
 from graphc.codegen.mathlib.kit import bits, fast_two_sum, format_of, negative_size, poly, two_sum
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, copysign, fma, select, shift_right, sqrt
@@ -153,6 +153,15 @@ def logaddexp(a: Scalar, b: Scalar, target: Target) -> Scalar:
     difference = select(a.eq(b) & abs(a).eq(INF), 0.0, a - b)  # inf - inf; as in the derivative, which shares the exponential
     top = select(a > b, a, b)
     return select(difference.eq(difference), top, difference) + _log1p_exp(negative_size(difference), target)
+
+
+def logaddexp2(a: Scalar, b: Scalar, target: Target) -> Scalar:
+    """log2(2**a + 2**b) = max + log1p(2**-|a - b|) / log(2); no FMA, for then it is 0 for a = b = -1"""
+    if a.dtype == float32:
+        return logaddexp2(a.cast(float64), b.cast(float64), target).cast(float32)
+    difference = select(a.eq(b) & abs(a).eq(INF), 0.0, a - b)
+    top = select(a > b, a, b)
+    return select(difference.eq(difference), top, difference) + log1p_of_fraction(exp2(negative_size(difference), target)) * (1 / LN2)
 
 
 def asinh(x: Scalar, target: Target) -> Scalar:

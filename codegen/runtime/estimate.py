@@ -9,10 +9,10 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.values import size_scalar
 from graphc.codegen.strategy.loops import FEW
-from graphc.costs import MULTIPLY_ADD_NS, nanoseconds, serial_nanoseconds
+from graphc.costs import MULTIPLY_ADD_NS, SEARCH_NS, SORT_NS, nanoseconds, serial_nanoseconds
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import float64
-from graphc.program import Axis, Branch, Kernel, Launch, Loop, Program, Step
+from graphc.program import RANKED, Axis, Branch, Kernel, Launch, Loop, Program, Step
 from graphc.scalars import Scalar
 
 Work = dict[Size, float]
@@ -61,8 +61,13 @@ def kernel_work(kernel: Kernel) -> Work:
     """What one launch takes on one thread."""
     total: Work = {}
     for stage in kernel.stages:
-        size = _points((*kernel.axes, *stage.axes, *stage.reduce))
-        each = MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body)
+        size, each = _points((*kernel.axes, *stage.axes, *stage.reduce)), nanoseconds(stage.body)
+        if kernel.kind == "contract" and stage.reduce:
+            each = MULTIPLY_ADD_NS
+        elif kernel.kind == "search" and stage.reduce:
+            size, each = _points(kernel.axes), SEARCH_NS
+        elif stage.combine in RANKED and stage.factor is not None:  # the row is put in order once for all places
+            size, each = _points((*[a for a in kernel.axes if a.index != stage.factor.param], *stage.reduce)), SORT_NS + each
         _add(total, _chunks(size, each))
     for loops, values in () if kernel.code is None else kernel.code.by_loops():
         # a loop that asks a condition is taken to end soon: where it does not, the call is left, and goes on as a long one

@@ -10,6 +10,7 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.product import PRODUCT
 from graphc.codegen.strategy.scalar import SCALAR
 from graphc.codegen.strategy.scatter import SCATTER
+from graphc.codegen.strategy.search import SEARCH
 from graphc.codegen.strategy.sort import SORT
 
-STRATEGIES: dict[str, Strategy] = {row.name: row for row in (SCATTER, PRODUCT, CONVOLVE, SCALAR, SORT)}
+STRATEGIES: dict[str, Strategy] = {row.name: row for row in (SCATTER, PRODUCT, CONVOLVE, SCALAR, SORT, SEARCH)}

@@ -10,9 +10,10 @@ import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, keys, products, reductions, registry, several, shape,
-    slicing, sliding, sorting, special, spread,
-    selecting,
+    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
+    ignoring_nan, indexing, joining, keys, kinds, ldexp, lengths, polynomials, positions, products, quantiles, reductions,
+    registry, replaced, running, searching, selecting, several, shape, sinc, slicing, sliding, sorting, special, spread,
+    statistics, ufuncs, vectors,
 )  # fmt: skip
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
@@ -20,20 +21,16 @@ from graphc.ops.rows import PUBLIC
 
 # every module's public names are what users find in `graphc`
 MODULES = (
-    arithmetic, at, compare, create, diagonals, elementwise, indexing, joining, norms, products, reductions, registry, several, shape,
-    slicing, sliding, sorting, spread, structured,
-    selecting,
+    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
+    ignoring_nan, indexing, joining, kinds, ldexp, lengths, norms, polynomials, positions, products, quantiles, reductions,
+    registry, replaced, running, searching, selecting, several, shape, sinc, slicing, sliding, sorting, spread, statistics,
+    structured, ufuncs, vectors,
 )  # fmt: skip
 assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
-FUNCTIONS |= {"getitem": keys.getitem, "ndim": shape.ndim, "shape": shape.shape, "size": shape.size}
+FUNCTIONS["getitem"] = keys.getitem
 
-# what NumPy calls differently, or keeps in a namespace
-_ELSEWHERE: dict[str, Callable[..., Any]] = {
-    "amax": FUNCTIONS["max"], "amin": FUNCTIONS["min"], "around": FUNCTIONS["round"], "concat": joining.concatenate,
-    "permute_dims": shape.transpose, "matrix_transpose": lambda x: shape.swapaxes(x, -1, -2), "copy": lambda a, order="K": a,
-    "where": selecting.where_or_nonzero,
-}  # fmt: skip
+_ELSEWHERE: dict[str, Callable[..., Any]] = {"where": selecting.where_or_nonzero}  # what does more under NumPy's name
 
 
 def _bind_numpy() -> None:
@@ -43,6 +40,7 @@ def _bind_numpy() -> None:
         if isinstance(theirs, np.ufunc) or hasattr(theirs, "__wrapped__"):  # __wrapped__: what an array-function dispatcher leaves
             NUMPY_FUNCTIONS[theirs] = function
     NUMPY_FUNCTIONS[np.linalg.norm] = FUNCTIONS["norm"]
+    NUMPY_FUNCTIONS.update({getattr(np, name): refuse for name, refuse in replaced.IN_PLACE.items()})
 
 
 _bind_numpy()

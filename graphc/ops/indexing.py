@@ -181,10 +181,26 @@ def distinct(indices: Sequence[Node], batch: int) -> bool:
         return True
     if any([i.op.name == "iota" and i.ndim == batch + 1 and i.params[1] == batch for i in indices]):
         return True
+    if not batch and {_ascends(i) for i in indices}.issuperset([k for k, n in enumerate(indices[0].shape) if n != 1]):
+        return True
     if batch or not all([i.op.name == "constant" for i in indices]):
         return False
     rows = np.stack([i.params[0].array.ravel() for i in indices])
     return bool(np.unique(rows, axis=1).shape == rows.shape)
+
+
+def _ascends(index: Node) -> int | None:
+    """The one axis along which an index counts up, start + 0, 1, 2, .., if it does nothing else."""
+    axes = list(range(index.ndim))
+    if index.op.name == "broadcast":
+        axes = [a for n, a in zip(index.inputs[0].shape, index.params[1]) if n != 1]
+        index = index.inputs[0]
+    index = index.inputs[0] if index.op.name == "reshape" else index
+    if index.ndim != 1 or len(axes) != 1:
+        return None
+    still = [i.op.name == "broadcast" and i.inputs[0].ndim == 0 for i in index.inputs]
+    counts = index.op.name == "iota" or (index.op.name == "add" and any(still) and any([i.op.name == "iota" for i in index.inputs]))
+    return axes[0] if counts else None
 
 
 def _scatter_jvp(out: Node, inputs: Sequence[Node], tangents: Sequence[Node | None], axes: Axes, batch: int, mode: str) -> Node | None:

@@ -246,7 +246,7 @@ def _bound(value: object, x: Node) -> Size | None:
             size: Size = value.params[0]
             return size
         fail(ArgumentError, "getitem: the bound of a slice cannot come from a value", value,
-             hint="gx.take(x, start + gx.arange(length)) selects a stretch of known length")  # fmt: skip
+             hint="gx.dynamic_slice(x, starts, sizes) selects a stretch of known length")  # fmt: skip
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:

@@ -59,6 +59,16 @@ def _sorted_from(node: Node) -> Size | None:
     return source.inputs[0].shape[source.attrs["axis"]] if source.op.name == "sort" and node.params[0] == 1 else None
 
 
+def _stretch(node: Node) -> tuple[Node, Size] | None:
+    """(start, length) of an index that is a clipped start and the elements after it: start + 0, 1, .., length - 1."""
+    if node.op.name == "add" and node.dtype == int64:
+        a, b = [_source(i) for i in node.inputs]
+        for first, count in ((a, b), (b, a)):
+            if first.op.name == "clip" and count.op.name == "iota":
+                return first, _extent(count)
+    return None
+
+
 def never_negative(index: Node, n: Size) -> bool:
     """True where every element is provably >= 0, unless the axis of size n that it indexes is empty."""
     node = _source(index)
@@ -70,6 +80,8 @@ def never_negative(index: Node, n: Size) -> bool:
         return not (node.params[0].array < 0).any()
     if node.op.name == "size":
         return dims.lower_bound(node.params[0]) is not None and dims.less_equal(0, node.params[0]) is True
+    if (stretch := _stretch(node)) is not None:
+        return never_negative(stretch[0], n)
     if node.op.name == "mod":
         divisor = _value(node.inputs[1])
         return divisor is not None and dims.less_equal(0, divisor) is True
@@ -93,6 +105,10 @@ def within(index: Node, n: Size) -> bool:
         return never_negative(node, n) and dims.less_equal(node.params[0] + 1, n) is True
     if (rows := _sorted_from(node)) is not None:
         return dims.less_equal(rows, n) is True
+    if (stretch := _stretch(node)) is not None:
+        first, extent = stretch
+        high = _value(first.inputs[2])
+        return never_negative(first, n) and high is not None and dims.less_equal(high + extent, n) is True
     if dims.less_equal(1, n) is not True:
         return False  # an empty axis has no valid index, whatever the arithmetic says
     if node.op.name == "arg_reduce":

@@ -11,23 +11,26 @@ order inf and -inf, which have no value there, raise ShapeError.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from graphc import dims
 from graphc.dims import Size
-from graphc.dtypes import bool_, float64, int64, is_float, to_float, uint64
+from graphc.dtypes import bool_, float64, int64, is_float, promote, to_float, uint64
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import abs as size_of
-from graphc.ops.arithmetic import maximum, sqrt
+from graphc.ops.arithmetic import maximum, minimum, sqrt
 from graphc.ops.compare import isfinite, stop_gradient, where
 from graphc.ops.cumulate import arg_reduce, cumulate
 from graphc.ops.elementwise import exp, log, power
+from graphc.ops.joining import concat
 from graphc.ops.masked import reduces
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.ops.shape import expand_dims, ravel
-from graphc.ops.spread import astype, broadcast, reduce
+from graphc.ops.rows import weak_dtype
+from graphc.ops.shape import expand_dims, in_dtype, ravel
+from graphc.ops.spread import astype, broadcast, broadcast_to, reduce
 from graphc.types import normal_axes, normal_axis
 
 Axis = int | Sequence[int] | None
@@ -64,52 +67,103 @@ def _inexact(x: ArrayLike, axis: Axis, dtype: object, what: str) -> tuple[Node, 
 
 # -- sums and moments ---------------------------------------------------------------------------------------------
 @reduces
-def sum(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
-    """The sum over `axis` (None: all). Integers narrower than 64 bits and bool add up in 64 bits. Raises ShapeError.
+def sum(
+    x: ArrayLike,
+    axis: Axis = None,
+    dtype: object = None,
+    *,
+    keepdims: bool = False,
+    initial: ArrayLike | None = None,
+    where: ArrayLike = True,
+) -> Node:
+    """initial + the sum over `axis` (None: all) of the elements where `where` is true. Integers narrower than 64 bits and bool add up in
+    64 bits. Raises ShapeError.
 
     The terms may be added in any order, the same for each size. Where all are -0.0 it is 0.0, as in NumPy, but -0.0 over an axis that is
     declared as 1 and where sum(-x) has become -sum(x).
     """
-    return _total(x, axis, dtype, keepdims, "sum")
+    return _total(x, axis, dtype, keepdims, initial, where, "sum")
 
 
 @reduces
-def prod(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
-    """The product over `axis` (None: all), 1 for none; derivatives are right with any number of zeros. Raises ShapeError."""
-    return _total(x, axis, dtype, keepdims, "prod")
+def prod(
+    x: ArrayLike,
+    axis: Axis = None,
+    dtype: object = None,
+    *,
+    keepdims: bool = False,
+    initial: ArrayLike | None = None,
+    where: ArrayLike = True,
+) -> Node:
+    """initial times the product over `axis` (None: all) of the elements where `where` is true, 1 for none. Raises ShapeError.
+
+    Derivatives are right with any number of zeros.
+    """
+    return _total(x, axis, dtype, keepdims, initial, where, "prod")
 
 
-def _total(x: ArrayLike, axis: Axis, dtype: object, keepdims: bool, combine: str) -> Node:
+def _total(
+    x: ArrayLike, axis: Axis, dtype: object, keepdims: bool, initial: ArrayLike | None, where: ArrayLike, combine: Literal["sum", "prod"]
+) -> Node:
     node = asarray(x)
     axes = normal_axes(axis, node.ndim, combine, node)
-    return kept(reduce(astype(node, _accumulator(node.dtype) if dtype is None else dtype), axes, combine), axes, keepdims)
+    node = _only(astype(node, _accumulator(node.dtype) if dtype is None else dtype), where, 0 if combine == "sum" else 1)
+    total = reduce(node, axes, combine)
+    if initial is not None:
+        first = in_dtype(initial, node.dtype)
+        total = total + first if combine == "sum" else total * first
+    return kept(total, axes, keepdims)
 
 
 @reduces
-def mean(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False) -> Node:
-    """sum(x) / n over `axis` (None: all), nan for n = 0. Integers and bool give float64. Raises ShapeError."""
+def mean(x: ArrayLike, axis: Axis = None, dtype: object = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
+    """sum(x) / n over the n elements of `axis` (None: all) where `where` is true, nan for n = 0. Integers and bool give float64.
+
+    Raises ShapeError.
+    """
     node, axes = _inexact(x, axis, dtype, "mean")
-    return kept(reduce(node, axes, "sum") / _count(node, axes), axes, keepdims)
+    return kept(_mean(node, axes, where), axes, keepdims)
+
+
+def _mean(node: Node, axes: Axes, where: ArrayLike) -> Node:
+    return reduce(_only(node, where, 0), axes, "sum") / _number(node, axes, where)
 
 
 @reduces
-def var(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
-    """sum((x - mean(x))**2) / (n - ddof) over `axis` (None: all), in two passes. Integers and bool give float64. Raises ShapeError."""
+def var(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True) -> Node:
+    """sum((x - mean(x))**2) / (n - ddof) over the n elements of `axis` (None: all) where `where` is true, in two passes.
+
+    Integers and bool give float64. Raises ShapeError.
+    """
     node, axes = _inexact(x, axis, dtype, "var")
-    return kept(_variance(node, axes, ddof), axes, keepdims)
+    return kept(_variance(node, axes, ddof, where), axes, keepdims)
 
 
 @reduces
-def std(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
+def std(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 0, keepdims: bool = False, where: ArrayLike = True) -> Node:
     """sqrt(var(x)), a norm: its derivatives where x is constant are 0. Integers and bool give float64. Raises ShapeError."""
     node, axes = _inexact(x, axis, dtype, "std")
-    return kept(_root(_variance(node, axes, ddof)), axes, keepdims)
+    return kept(_root(_variance(node, axes, ddof, where)), axes, keepdims)
 
 
-def _variance(node: Node, axes: Axes, ddof: float) -> Node:
-    n = _count(node, axes)
-    centred = node - _spread(reduce(node, axes, "sum") / n, node, axes)
+def _only(node: Node, mask: ArrayLike, other: ArrayLike) -> Node:
+    """node where the mask is true, a value without influence elsewhere; its derivative there is 0."""
+    return node if mask is True else where(broadcast_to(astype(asarray(mask), bool_), node.shape), node, in_dtype(other, node.dtype))
+
+
+def _number(node: Node, axes: Axes, mask: ArrayLike) -> Size | Node:
+    """How many elements there are, or where the mask is true."""
+    if mask is True:
+        return _count(node, axes)
+    return reduce(astype(broadcast_to(astype(asarray(mask), bool_), node.shape), node.dtype), axes, "sum")
+
+
+def _variance(node: Node, axes: Axes, ddof: float, mask: ArrayLike) -> Node:
+    centred = _only(node - _spread(_mean(node, axes, mask), node, axes), mask, 0)
     squares = reduce(centred * centred, axes, "sum")
+    n = _number(node, axes, mask)
+    if isinstance(n, Node):
+        return squares / maximum(n - ddof, 0)
     if ddof == int(ddof):
         return squares / dims.maximum(n - int(ddof), 0)
     return squares / maximum(asarray(n, node.dtype) - ddof, 0)
@@ -123,24 +177,41 @@ def _root(square: Node, root: Callable[[Node], Node] = sqrt) -> Node:
 
 # -- extremes -----------------------------------------------------------------------------------------------------
 @reduces
-def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
-    """The largest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too."""
-    return _extreme(x, axis, keepdims, "max")
+def max(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
+    """The largest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too.
+
+    With `initial` it is at least that, and that of nothing; only then can `where` say which elements count.
+    """
+    return _extreme(x, axis, keepdims, initial, where, "max")
 
 
 @reduces
-def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
-    """The smallest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too."""
-    return _extreme(x, axis, keepdims, "min")
+def min(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, initial: ArrayLike | None = None, where: ArrayLike = True) -> Node:
+    """The smallest element over `axis` (None: all); nan wins; ties share the derivative. Raises ShapeError, for an empty axis too.
+
+    With `initial` it is at most that, and that of nothing; only then can `where` say which elements count.
+    """
+    return _extreme(x, axis, keepdims, initial, where, "min")
 
 
 amax, amin = max, min
 
 
-def _extreme(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
+def _extreme(x: ArrayLike, axis: Axis, keepdims: bool, initial: ArrayLike | None, where: ArrayLike, combine: Literal["max", "min"]) -> Node:
     node = asarray(x)
-    axes = nonempty(node, axis, combine)
-    return kept(reduce(node, axes, combine), axes, keepdims)
+    if initial is None:
+        if where is not True:
+            fail(ArgumentError, f"{combine}: `where` needs `initial`, the {combine} of nothing", node)
+        axes = nonempty(node, axis, combine)
+        return kept(reduce(node, axes, combine), axes, keepdims)
+    axes = normal_axes(axis, node.ndim, combine, node)
+    dtype = promote(node.dtype, weak_dtype(initial, combine))
+    first = in_dtype(initial, dtype)
+    node = _only(astype(node, dtype), where, first)
+    for a in axes[::-1]:  # as one more element of each axis, so that there is something to take the extreme of
+        row = broadcast_to(first, (*node.shape[:a], 1, *node.shape[a + 1 :]))
+        node = reduce(concat([row, node], a), (a,), combine)
+    return kept(node if axes else (maximum if combine == "max" else minimum)(node, first), axes, keepdims)
 
 
 def nonempty(node: Node, axis: Axis, what: str) -> Axes:
@@ -169,21 +240,21 @@ def _position(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
 
 # -- truth --------------------------------------------------------------------------------------------------------
 @reduces
-def any(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
-    """True where some element over `axis` (None: all) is nonzero, False for none. Raises ShapeError."""
-    return _truth(x, axis, keepdims, "any")
+def any(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
+    """True where some element over `axis` (None: all) for which `where` is true is nonzero, False for none. Raises ShapeError."""
+    return _truth(x, axis, keepdims, where, "any")
 
 
 @reduces
-def all(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
-    """True where every element over `axis` (None: all) is nonzero, True for none. Raises ShapeError."""
-    return _truth(x, axis, keepdims, "all")
+def all(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, where: ArrayLike = True) -> Node:
+    """True where every element over `axis` (None: all) for which `where` is true is nonzero, True for none. Raises ShapeError."""
+    return _truth(x, axis, keepdims, where, "all")
 
 
-def _truth(x: ArrayLike, axis: Axis, keepdims: bool, combine: str) -> Node:
+def _truth(x: ArrayLike, axis: Axis, keepdims: bool, where: ArrayLike, combine: Literal["any", "all"]) -> Node:
     node = asarray(x)
     axes = normal_axes(axis, node.ndim, combine, node)
-    return kept(reduce(_nonzero(node), axes, combine), axes, keepdims)
+    return kept(reduce(_only(_nonzero(node), where, combine == "all"), axes, combine), axes, keepdims)
 
 
 def _nonzero(x: Node) -> Node:

@@ -166,6 +166,14 @@ def in_order(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return value if c % 3 else place if c % 2 else gx.sort(value + place.astype(x.dtype), axis) if x.dtype.kind != "b" else value
 
 
+@builder("search")
+def looked_up(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x, row = pool.pick(a, "fiu"), pool.pick(b, "fiu", ndim=1)
+    if x is None or row is None:
+        return None
+    return gx.searchsorted(gx.sort(row.ravel()), x, ("left", "right")[c % 2])
+
+
 @builder("divmod", "modf", "frexp")
 def pair(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, "fiu" if b % 3 == 0 else "f")

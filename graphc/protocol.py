@@ -1,0 +1,83 @@
+"""What NumPy's and SciPy's functions do with nodes: `np.f(node)` is our f, found in a table; what is not there is refused by its full name.
+
+np.tanh(x), np.sum(x, axis=0), np.add.reduce(x), scipy.special.erfcx(x)   build nodes
+np.union1d(x, y)                                                           ArgumentError, with what to use instead
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import ArgumentError, fail
+from graphc.refused import hint_for
+
+NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # a NumPy ufunc or function -> ours, for np.tanh(node) and np.sum(node)
+SPECIAL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # the name of a ufunc of scipy.special -> ours, filled by graphc.special
+
+# the methods of ufuncs that are functions of NumPy, over axis 0 unless it is named
+_METHODS: dict[tuple[np.ufunc, str], Any] = {
+    (np.add, "reduce"): np.sum, (np.multiply, "reduce"): np.prod, (np.maximum, "reduce"): np.max, (np.minimum, "reduce"): np.min,
+    (np.logical_and, "reduce"): np.all, (np.logical_or, "reduce"): np.any, (np.add, "accumulate"): np.cumsum,
+    (np.multiply, "accumulate"): np.cumprod,
+}  # fmt: skip
+_OUT = "the result is a new node: leave `out` away; x.at[index].set(value) is the array x with a part replaced"
+_WHERE = "gx.where(mask, result, other) chooses; x.astype(dtype) converts"
+
+
+def dotted_name(theirs: Any) -> str:
+    """The name under which a user knows a function of NumPy: "np.linalg.eig"."""
+    module = getattr(theirs, "__module__", None) or "numpy"
+    return f"{module.replace('numpy', 'np', 1)}.{theirs.__name__}"
+
+
+def function_called(theirs: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """`theirs(*args, **kwargs)` with a node among the arguments."""
+    ours, name = NUMPY_FUNCTIONS.get(theirs), dotted_name(theirs)
+    if ours is None:
+        fail(ArgumentError, f"{name} has no symbolic form", hint=hint_for(name))
+    return _given(name, ours, args, kwargs, "the keywords of NumPy that concern memory have no meaning for nodes")
+
+
+def ufunc_called(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """`ufunc(*inputs, **kwargs)`, or one of its methods, with a node among the operands."""
+    ours, name = NUMPY_FUNCTIONS.get(ufunc), f"np.{ufunc.__name__}"
+    if ours is None and getattr(np, ufunc.__name__, None) is not ufunc:  # SciPy's: its name is all that tells
+        ours, name = SPECIAL_FUNCTIONS.get(ufunc.__name__), f"scipy.special.{ufunc.__name__}"
+    if method != "__call__":
+        return _method_called(ufunc, method, f"{name}.{method}", ours, inputs, kwargs)
+    if ours is None:
+        fail(ArgumentError, f"{name} has no symbolic form", hint=hint_for(name))
+    return _given(name, ours, inputs, kwargs, _WHERE)
+
+
+def _method_called(ufunc: np.ufunc, method: str, name: str, ours: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    theirs = _METHODS.get((ufunc, method))
+    if theirs is not None:
+        x, *rest = inputs
+        axis = rest[0] if rest else kwargs.get("axis", 0)
+        return _given(name, NUMPY_FUNCTIONS[theirs], (x,), {**kwargs, "axis": axis}, _WHERE)
+    if method == "outer" and ours is not None and len(inputs) == 2:
+        x, y = inputs
+        apart = (slice(None),) * np.ndim(x) + (None,) * np.ndim(y)
+        return _given(name, ours, (x[apart] if np.ndim(x) else x, y), kwargs, _WHERE)
+    hint = "x.at[index].add(value), .multiply, .min and .max gather updates" if method == "at" else hint_for(name)
+    fail(ArgumentError, f"{name} has no symbolic form", hint=hint)
+
+
+def _given(name: str, ours: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], hint: str) -> Any:
+    """ours(*args, **kwargs), for keywords that it has; None for `out` is as good as nothing."""
+    out = kwargs.get("out")
+    if any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
+        fail(ArgumentError, f"{name}: out= cannot be used with symbolic values", hint=_OUT)
+    named = {k: v for k, v in kwargs.items() if k != "out"}
+    if named:
+        signature = inspect.signature(ours)
+        known = [p.name for p in signature.parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        any_name = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        if unknown := [k for k in named if k not in known and not any_name]:
+            fail(ArgumentError, f"{name}: {', '.join(unknown)} cannot be used with symbolic values", hint=hint)
+    return ours(*args, **named)
