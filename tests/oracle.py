@@ -46,6 +46,7 @@ REAL: dict[str, Callable[..., Any]] = {
     "sigmoid": _sigmoid, "softplus": lambda x: mp.log1p(mp.exp(x)), "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
     "erf": mp.erf, "erfc": mp.erfc, "erfcx": tables.erfcx,
     **{f"erfcx_{name}": tables.erfcx_derivative(k) for k, name in ((1, "slope"), (2, "curve"), (3, "third"))},
+    "root_one_plus": lambda x: mp.sqrt(1 + x * x), "over_root_one_plus": lambda x: x / mp.sqrt(1 + x * x),
     "sech": mp.sech, "log_cosh": lambda x: mp.log(mp.cosh(x)), "over_expm1": lambda x: 1 / mp.expm1(x),
     "log1mexp": lambda x: mp.log(-mp.expm1(x)),
     "tanh_slope": lambda x: mp.sech(x) ** 2, "sigmoid_slope": lambda x: _sigmoid(x) * _sigmoid(-x),
@@ -155,6 +156,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "tanh_slope": lambda x: 4 * scipy.special.expit(2 * x) * scipy.special.expit(-2 * x),
     "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x),
     "erf_slope": lambda x: np.exp(-x * x) * float(2 / np.sqrt(np.pi)),
+    "root_one_plus": lambda x: np.hypot(np.ones_like(x), x), "over_root_one_plus": lambda x: np.sin(np.arctan(x)),
     "sech": by_mpmath(mp.sech, 0.0, 0.0), "log_cosh": by_mpmath(lambda x: mp.log(mp.cosh(x)), math.inf, math.inf),
     "over_expm1": lambda x: 1 / np.expm1(x),
     "log1mexp": lambda x: np.where(x > -0.7, np.log(-np.expm1(x)), np.log1p(-np.exp(x))),
@@ -177,6 +179,7 @@ DTYPES_OF: dict[str, Callable[..., Any]] = {
     **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
     "cbrt_slope": np.cbrt, "hypot_slope": np.hypot,
     **dict.fromkeys(("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third", "sech", "log_cosh", "over_expm1", "log1mexp"), np.exp),
+    **dict.fromkeys(("root_one_plus", "over_root_one_plus"), np.exp),
     **dict.fromkeys(("power_slope", "power_curve", "arctan2_slope", "arctan2_curve"), np.arctan2),
     "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
 }  # fmt: skip

@@ -98,6 +98,8 @@ DERIVATIVES: dict[str, Exact] = {
     "sigmoid": lambda x: (_slope(x), *slope_derivatives(x)[:3]),
     "softplus": lambda x: (_sigmoid(x), _slope(x), *slope_derivatives(x)[:2]),
     "log_sigmoid": lambda x: (_sigmoid(-x), -_slope(x), *[-v for v in slope_derivatives(x)[:2]]),
+    "root_one_plus": lambda x: (x * (r := 1 / mp.sqrt(1 + x * x)), r**3, -3 * x * r**5, (12 * x * x - 3) * r**7),
+    "over_root_one_plus": lambda x: DERIVATIVES["root_one_plus"](x)[1:] + ((45 * x - 60 * x**3) / (1 + x * x) ** mp.mpf(4.5),),
     "log_cosh": lambda x: (mp.tanh(x), *_sech2(x)[:3]), "over_expm1": lambda x: _bose(x)[2:],
     "log1mexp": lambda x: (-_bose(x)[1], *_bose(x)[2:5]),
     "sech": lambda x: (-(s := mp.sech(x)) * mp.tanh(x), s * (1 - 2 * s * s), -s * mp.tanh(x) * (1 - 6 * s * s),

@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from graphc.ir import Node, Op
-from graphc.ops.arithmetic import abs as abs_
-from graphc.ops.arithmetic import sqrt, square
+from graphc.ops.arithmetic import abs as size_of
+from graphc.ops.arithmetic import reciprocal, sqrt, square
 from graphc.ops.compare import isinf, where
 from graphc.ops.elementwise import (
     LOG2E,
@@ -43,11 +44,14 @@ from graphc.ops.elementwise import (
 )  # fmt: skip
 from graphc.ops.registry import OPS
 from graphc.ops.special.hyperbolic import sech
-from graphc.passes.rewriting.rule import AnyRule, Local
+from graphc.passes.rewriting.match import hole
+from graphc.passes.rewriting.rule import AnyRule, Local, Rule
+from graphc.passes.rules.algebra import is_float
 from graphc.passes.rules.forms import built, combined, fraction, gap, linear, shift
 
 ADD, SUBTRACT, DIVIDE, RECIPROCAL = (OPS[name] for name in ("add", "subtract", "divide", "reciprocal"))
 POWER, ROOT, SQUARE = (OPS[name] for name in ("power", "sqrt", "square"))
+x = hole("x")
 NEAR_ENOUGH = 4.0  # h / b does not overflow for a normal b
 
 
@@ -131,7 +135,7 @@ def difference(node: Node) -> Node | None:
     """f(a) - f(b) -> an expression in a - b, see SHIFTED and RELATED."""
     above, below = node.inputs
     if above.op is not below.op:
-        return None
+        return _of_logarithms(above, below) if above.op in ONE_ADDED and below.op in ONE_ADDED else None
     if above.op is POWER or above.op is DIVIDE:
         return _of_powers(above, below) if above.op is POWER else _of_quotients(above, below)
     row = SHIFTED.get(above.op)
@@ -154,6 +158,21 @@ def _related(p: Pair) -> bool:
     if p.above.op in (exp(0.0).op, expm1(0.0).op):
         return True  # two functions as well, and no worse for any a and b
     return len(left) < max(len(a), len(b)) or (len(a) == len(b) == 1 and set(a) == set(b))
+
+
+ONE_ADDED: dict[Op, int] = {log(1.0).op: 0, log1p(0.0).op: 1}
+
+
+def _of_logarithms(above: Node, below: Node) -> Node | None:
+    """log(a) - log1p(b) and the reverse, for a shift of a and 1 + b."""
+    a, b = above.inputs[0], below.inputs[0]
+    left = combined(combined(linear(a), linear(b)), {None: Fraction(ONE_ADDED[above.op] - ONE_ADDED[below.op])}, 1)
+    if len(left) != 1 or None not in left or abs(left[None]) > LARGEST:
+        return None
+    h = float(left[None])
+    low = below if h > 0 else above
+    made = _log1p_of_ratio(math.fabs(h), low.inputs[0] if ONE_ADDED[low.op] == 0 else 1 + low.inputs[0])
+    return made if h > 0 else -made
 
 
 def _of_powers(above: Node, below: Node) -> Node | None:
@@ -182,22 +201,40 @@ def _of_quotients(above: Node, below: Node) -> Node | None:
 
 
 def quotient_less_one(node: Node) -> Node | None:
-    """u / v - 1 -> (u - v) / v, 1 - u / v -> (v - u) / v, where u and v have a part in common."""
+    """u / v - 1 -> h / v for a shift h = u - v, 1 - u / v -> -h / v."""
     first, second = node.inputs
     number, quotient = (second, first) if fraction(second) == 1 else (first, second)
-    if fraction(number) != 1 or quotient.op not in (DIVIDE, RECIPROCAL):
+    if fraction(number) != 1 or quotient.op is not DIVIDE:
         return None
-    v = quotient.inputs[-1]
-    u = quotient.inputs[0] if quotient.op is DIVIDE else number
-    left = combined(linear(u), linear(v))
-    if len(left) >= max(len(linear(u)), len(linear(v))) or not left:
+    u, v = quotient.inputs
+    h = shift(u, v)
+    return None if h is None else (h if quotient is first else -h) / v
+
+
+def power_less_one(node: Node) -> Node | None:
+    """(1 + u)**c - 1 -> expm1(c log1p(u)) where |u| < 1/2, and the negative of it."""
+    first, second = node.inputs
+    number, raised = (second, first) if fraction(second) == 1 else (first, second)
+    found = _one_plus(raised) if fraction(number) == 1 and raised.op is POWER else None
+    if found is None:
         return None
-    top = gap(u, v) if quotient is first else gap(v, u)
-    if set(left) == {None}:
-        return top / v
-    far = isinf(v)
-    limit = u / where(far, v, 1.0)
-    return where(far, limit - 1 if quotient is first else 1 - limit, top / where(far, 1.0, v))
+    u, c = found
+    near = size_of(u) < 0.5
+    far = power(where(near, 2.0, raised.inputs[0]), raised.inputs[1]) - 1
+    made = where(near, expm1(float(c) * log1p(where(near, u, 0.0))), far)
+    return made if raised is first else -made
+
+
+def _one_plus(raised: Node) -> tuple[Node, Fraction] | None:
+    """(u, c) of (1 + u)**c."""
+    base, exponent = raised.inputs
+    c = fraction(exponent)
+    if c is None or base.op not in (ADD, SUBTRACT):
+        return None
+    one, u = base.inputs if fraction(base.inputs[0]) == 1 else base.inputs[::-1]
+    if fraction(one) != 1 or (base.op is SUBTRACT and one is not base.inputs[0]):
+        return None
+    return (u if base.op is ADD else -u), c
 
 
 def root_less_main_term(node: Node) -> Node | None:
@@ -231,16 +268,13 @@ def logarithm_of_ratio(node: Node) -> Node | None:
 
 def power_near_one(node: Node) -> Node | None:
     """(1 + u)**c -> exp(c log1p(u)) where |u| < 1/2, for a large number c: it magnifies the rounding of the sum."""
-    base, exponent = node.inputs
-    c = fraction(exponent)
-    terms = linear(base) if base.op in (ADD, SUBTRACT) and c is not None and abs(c) >= MAGNIFYING else {}
-    if terms.pop(None, None) != 1 or not 1 <= len(terms) <= 2:
+    found = _one_plus(node)
+    if found is None or math.fabs(found[1]) < MAGNIFYING:
         return None
-    u = built(terms, base)
-    if u is None or c is None:
-        return None
-    near = abs_(u) < 0.5
-    return where(near, exp(float(c) * log1p(where(near, u, 0.0))), power(where(near, 1.0, base), exponent))
+    u, c = found
+    near = size_of(u) < 0.5
+    raised = power(where(near, 1.0, node.inputs[0]), node.inputs[1])
+    return where(near, exp(float(c) * log1p(where(near, u, 0.0))), raised)
 
 
 MAGNIFYING = 32
@@ -248,8 +282,15 @@ _FUNCTIONS = tuple(sorted({op.name for op in SHIFTED} | {"power", "divide"}))
 
 DIFFERENCES: tuple[AnyRule, ...] = (
     Local("difference of one function", "subtract", difference, floats="stable", only=_FUNCTIONS),
-    Local("quotient less 1", "subtract", quotient_less_one, floats="stable", inputs=("divide", "reciprocal")),
+    Local("quotient less 1", "subtract", quotient_less_one, floats="stable", inputs=("divide",)),
+    Local("power less 1", "subtract", power_less_one, floats="stable", inputs=("power",)),
     Local("root less its main term", "subtract", root_less_main_term, floats="stable", inputs=("sqrt",)),
     Local("power near 1", "power", power_near_one, floats="stable", inputs=("add", "subtract")),
     Local("logarithm of a ratio", "log", logarithm_of_ratio, floats="stable", inputs=("divide",)),
+)
+
+# the derivatives of what these replace keep their digits, those of the results do not: after `grad` only
+LATE: tuple[AnyRule, ...] = (
+    Rule("1 less a reciprocal", 1 - reciprocal(1 + x), reciprocal(1 + reciprocal(x)), where=is_float, floats="stable"),
+    Rule("reciprocal less 1", reciprocal(1 + x) - 1, -reciprocal(1 + reciprocal(x)), where=is_float, floats="stable"),
 )

@@ -27,7 +27,7 @@ from graphc.ops.registry import OPS
 from graphc.ops.special.hyperbolic import log_cosh, over_expm1, sech
 from graphc.passes.rewriting.match import hole
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
-from graphc.passes.rules.forms import Linear, built, combined, filled, fraction, gap, linear, multiplied, product, scaled
+from graphc.passes.rules.forms import Linear, built, combined, filled, fraction, gap, linear, multiplied, product, ratio_of, scaled
 from graphc.passes.rules.logarithms import Log, added, known, logarithm, terms_of
 
 EXP, EXPM1, SIGMOID, SINH, COSH, TANH = (OPS[n] for n in ("exp", "expm1", "sigmoid", "sinh", "cosh", "tanh"))
@@ -83,7 +83,7 @@ class _Exponents:
             if against and p.denominator == self.rest[against[0]].denominator == 1:
                 self._move(x, against[0], min(p, -self.rest[against[0]], key=math.fabs), u)
                 continue
-            ratio = _ratio(self.exponent, linear(u)) if self.terms else None
+            ratio = ratio_of(self.exponent, linear(u)) if self.terms else None
             if ratio is not None and ratio * p * MIRRORED[x.op][0] > 0 and ratio.denominator == p.denominator == 1:
                 self._move(x, make(x.op, (-u,)), min(abs(p), abs(ratio)) * (1 if p > 0 else -1), u)
 
@@ -116,14 +116,6 @@ class _Exponents:
             raised = exp(_sum(self.terms, self.exponent, like, kept))
             made = raised if made is None else made * raised
         return made if made is None or not self.negative else -made
-
-
-def _ratio(a: Linear, b: Linear) -> Fraction | None:
-    """a / b where a is a multiple of b."""
-    if not a or set(a) != set(b):
-        return None
-    ratios = {a[x] / b[x] for x in a}
-    return ratios.pop() if len(ratios) == 1 else None
 
 
 def _variables(terms: Sequence[tuple[Node, Fraction]]) -> set[Node | None]:
