@@ -7,14 +7,14 @@ from graphc.passes.prepare import FORMS, PREPARE, prepare
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
 from graphc.passes.rewriting.roll import roll
-from graphc.passes.rules import algebra, differences, linalg, shapes
+from graphc.passes.rules import algebra, differences, identities, linalg, shapes
 from graphc.passes.rules.algebra import ALGEBRA
 from graphc.passes.rules.joins import JOINS
 from graphc.passes.rules.linalg import LINALG
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 
-LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE, *differences.LATE)
+LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE, *differences.LATE, *identities.LATE)
 SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *FORMS, *LINALG), after=PREPARE)
 
 

@@ -102,6 +102,8 @@ DERIVATIVES: dict[str, Exact] = {
     "over_root_one_plus": lambda x: DERIVATIVES["root_one_plus"](x)[1:] + ((45 * x - 60 * x**3) / (1 + x * x) ** mp.mpf(4.5),),
     "log_cosh": lambda x: (mp.tanh(x), *_sech2(x)[:3]), "over_expm1": lambda x: _bose(x)[2:],
     "log1mexp": lambda x: (-_bose(x)[1], *_bose(x)[2:5]),
+    "csch": lambda x: (-(s := mp.csch(x)) * (c := mp.coth(x)), s * (1 + 2 * s * s), -s * c * (1 + 6 * s * s),
+                       s * (1 + 20 * s**2 + 24 * s**4)),
     "sech": lambda x: (-(s := mp.sech(x)) * mp.tanh(x), s * (1 - 2 * s * s), -s * mp.tanh(x) * (1 - 6 * s * s),
                        s * (1 - 20 * s**2 + 24 * s**4)),
     "tanh_slope": lambda x: _sech2(x)[1:], "sigmoid_slope": slope_derivatives,

@@ -43,13 +43,14 @@ from graphc.ops.elementwise import (
     tanh,
 )  # fmt: skip
 from graphc.ops.registry import OPS
-from graphc.ops.special.hyperbolic import sech
+from graphc.ops.special.hyperbolic import root_one_plus, sech
 from graphc.passes.rewriting.match import hole
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 from graphc.passes.rules.algebra import is_float
-from graphc.passes.rules.forms import built, combined, fraction, gap, linear, shift
+from graphc.passes.rules.forms import Linear, built, combined, fraction, gap, linear, shift
 
 ADD, SUBTRACT, DIVIDE, RECIPROCAL = (OPS[name] for name in ("add", "subtract", "divide", "reciprocal"))
+ROOT_ONE_PLUS = root_one_plus(0.0).op
 POWER, ROOT, SQUARE = (OPS[name] for name in ("power", "sqrt", "square"))
 x = hole("x")
 NEAR_ENOUGH = 4.0  # h / b does not overflow for a normal b
@@ -102,17 +103,6 @@ SHIFTED: dict[Op, Callable[[Pair, float], Node]] = {
 LARGEST = 20.0  # of a shift: beyond it nothing cancels, and its own exponential may overflow
 
 
-def _exponentials(p: Pair, d: Node) -> Node:
-    """e**a - e**b as e**b (e**(a - b) - 1) where a is the larger multiple of b, else as +-e**max(a, b) (1 - e**-|a - b|)."""
-    a, b = linear(p.a), linear(p.b)
-    if len(a) == len(b) == 1 and set(a) == set(b) and None not in a:
-        (first_times,), (second_times,) = a.values(), b.values()
-        if first_times * second_times > 0:
-            return exp(p.b) * expm1(d) if abs(first_times) > abs(second_times) else -(exp(p.a) * expm1(-d))
-    first = d >= 0
-    return where(first, 1.0, -1.0) * (exp(where(first, p.a, p.b)) * -expm1(where(first, -d, d)))
-
-
 def _roots(p: Pair, d: Node) -> Node:
     total = p.above + p.below
     nothing = total == 0
@@ -121,8 +111,6 @@ def _roots(p: Pair, d: Node) -> Node:
 
 # f(a) - f(b) for a and b that have a part in common, or are multiples of one variable; d = a - b
 RELATED: dict[Op, Callable[[Pair, Node], Node]] = {
-    exp(0.0).op: _exponentials,
-    expm1(0.0).op: _exponentials,
     ROOT: _roots,
     SQUARE: lambda p, d: d * (p.a + p.b),
     sin(0.0).op: lambda p, d: 2 * (sin(0.5 * d) * cos(p.middle())),
@@ -155,8 +143,6 @@ def _related(p: Pair) -> bool:
     left = combined(a, b)
     if not left or (None in left and len(left) == 1):
         return False
-    if p.above.op in (exp(0.0).op, expm1(0.0).op):
-        return True  # two functions as well, and no worse for any a and b
     return len(left) < max(len(a), len(b)) or (len(a) == len(b) == 1 and set(a) == set(b))
 
 
@@ -240,12 +226,15 @@ def _one_plus(raised: Node) -> tuple[Node, Fraction] | None:
 def root_less_main_term(node: Node) -> Node | None:
     """sqrt(v**2 + w) - v -> w / (sqrt(v**2 + w) + v) where v > 0."""
     root, v = node.inputs
-    negative = root.op is not ROOT
+    negative = root.op not in (ROOT, ROOT_ONE_PLUS)
     if negative:
         root, v = v, root
-    if root.op is not ROOT:
+    if root.op is ROOT_ONE_PLUS and root.inputs[0] is v:
+        inside: Linear = {square(v): Fraction(1), None: Fraction(1)}
+    elif root.op is ROOT:
+        inside = linear(root.inputs[0])
+    else:
         return None
-    inside = linear(root.inputs[0])
     main = next((s for s, c in inside.items() if s is not None and s.op is SQUARE and s.inputs[0] is v and c == 1), None)
     rest = None if main is None else built({x: c for x, c in inside.items() if x is not main}, v)
     if rest is None or len(inside) < 2:
@@ -284,13 +273,27 @@ DIFFERENCES: tuple[AnyRule, ...] = (
     Local("difference of one function", "subtract", difference, floats="stable", only=_FUNCTIONS),
     Local("quotient less 1", "subtract", quotient_less_one, floats="stable", inputs=("divide",)),
     Local("power less 1", "subtract", power_less_one, floats="stable", inputs=("power",)),
-    Local("root less its main term", "subtract", root_less_main_term, floats="stable", inputs=("sqrt",)),
+    Local("root less its main term", "subtract", root_less_main_term, floats="stable", inputs=("sqrt", "root_one_plus")),
     Local("power near 1", "power", power_near_one, floats="stable", inputs=("add", "subtract")),
     Local("logarithm of a ratio", "log", logarithm_of_ratio, floats="stable", inputs=("divide",)),
 )
 
+
+def difference_of_exponentials(node: Node) -> Node | None:
+    """e**a - e**b -> e**b (e**(a - b) - 1) where a is the larger multiple of b, else +-e**max(a, b) (1 - e**-|a - b|)."""
+    p, q = (i.inputs[0] for i in node.inputs)
+    d, a, b = gap(p, q), linear(p), linear(q)
+    if len(a) == len(b) == 1 and set(a) == set(b) and None not in a:
+        (first_times,), (second_times,) = a.values(), b.values()
+        if first_times * second_times > 0:
+            return exp(q) * expm1(d) if abs(first_times) > abs(second_times) else -(exp(p) * expm1(-d))
+    first = d >= 0
+    return where(first, 1.0, -1.0) * (exp(where(first, p, q)) * -expm1(where(first, -d, d)))
+
+
 # the derivatives of what these replace keep their digits, those of the results do not: after `grad` only
 LATE: tuple[AnyRule, ...] = (
+    Local("difference of exponentials", "subtract", difference_of_exponentials, floats="stable", only=("exp",)),
     Rule("1 less a reciprocal", 1 - reciprocal(1 + x), reciprocal(1 + reciprocal(x)), where=is_float, floats="stable"),
     Rule("reciprocal less 1", reciprocal(1 + x) - 1, -reciprocal(1 + reciprocal(x)), where=is_float, floats="stable"),
 )

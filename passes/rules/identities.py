@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.ir import Node
 from graphc.ops.arithmetic import reciprocal, sqrt, square
-from graphc.ops.compare import SELECT, where
+from graphc.ops.compare import where
 from graphc.ops.elementwise import (
     arccosh,
     arcsinh,
@@ -14,10 +14,12 @@ from graphc.ops.elementwise import (
     arctanh,
     cos,
     cosh,
+    erf,
     erfc,
     exp,
     expm1,
     log,
+    log1p,
     power,
     sigmoid,
     sin,
@@ -27,7 +29,7 @@ from graphc.ops.elementwise import (
     tanh_slope,
 )  # fmt: skip
 from graphc.ops.special.error import erfcx
-from graphc.ops.special.hyperbolic import over_root_one_plus, root_one_plus
+from graphc.ops.special.hyperbolic import csch, over_root_one_plus, root_one_plus
 from graphc.ops.ufuncs import hypot
 from graphc.passes.rewriting.match import hole, number
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
@@ -43,8 +45,6 @@ IDENTITIES: tuple[AnyRule, ...] = (
     Rule("over 1 + x**2", square(x) / (1 + square(x)), square(over_root_one_plus(x)), floats="stable"),
     Rule("1 - its square", 1 - square(over_root_one_plus(x)), arctan_slope(x), floats="stable"),
     Rule("its square - 1", square(over_root_one_plus(x)) - 1, -arctan_slope(x), floats="stable"),
-    Rule("root of 1 + x**2, less 1", root_one_plus(x) - 1, x * (x / (root_one_plus(x) + 1)), floats="stable"),
-    Rule("1 less root of 1 + x**2", 1 - root_one_plus(x), -(x * (x / (root_one_plus(x) + 1))), floats="stable"),
     Rule("hypot", sqrt(square(x) + square(y)), hypot(x, y), floats="stable"),
     Rule("sine of arctan", sin(arctan(x)), over_root_one_plus(x), floats="stable"),
     Rule("cosine of arctan", cos(arctan(x)), arcsinh_slope(x), floats="stable"),
@@ -58,12 +58,11 @@ IDENTITIES: tuple[AnyRule, ...] = (
     Rule("cosine of double", square(cos(x)) - square(sin(x)), cos(2 * x), floats="stable"),
     Rule("minus cosine of double", square(sin(x)) - square(cos(x)), -cos(2 * x), floats="stable"),
     # hyperbolic functions of one argument
+    Rule("reciprocal of sinh", reciprocal(sinh(x)), csch(x)),
     Rule("cosh - sinh", cosh(x) - sinh(x), exp(-x), floats="stable"),
     Rule("sinh - cosh", sinh(x) - cosh(x), -exp(-x), floats="stable"),
     Rule("cosh + sinh", cosh(x) + sinh(x), exp(x), floats="stable"),
     Rule("cosh**2 - sinh**2", square(cosh(x)) - square(sinh(x)), 1 + (x - x), floats="stable"),
-    Rule("1 - tanh**4", 1 - square(square(tanh(x))), tanh_slope(x) * (1 + square(tanh(x))), floats="stable"),
-    Rule("1 - tanh**4 by power", 1 - power(tanh(x), 4), tanh_slope(x) * (1 + square(tanh(x))), floats="stable"),
     Rule("sigmoid - 1/2", sigmoid(x) - 0.5, 0.5 * tanh(0.5 * x), floats="stable"),
     Rule("1/2 - sigmoid", 0.5 - sigmoid(x), -0.5 * tanh(0.5 * x), floats="stable"),
     Rule("exp less its tangent", exp(x) - (1 + x), expm1(x) - x, floats="stable"),
@@ -75,12 +74,18 @@ IDENTITIES: tuple[AnyRule, ...] = (
 
 
 def log_of_erfc(node: Node) -> Node | None:
-    """log(erfc(x)) -> log(erfcx(x)) - x**2 where x > 1: erfc vanishes from x = 27 on (float32: 10)."""
+    """log(erfc(x)) -> log(erfcx(x)) - x**2 where x > 1/2, for erfc vanishes from x = 27 on (float32: 10), log1p(-erf(x)) elsewhere."""
     x = node.inputs[0].inputs[0]
-    if x.op is SELECT:
-        return None
-    far = x > 1
-    return where(far, log(erfcx(where(far, x, 1.0))) - square(x), log(erfc(where(far, 1.0, x))))
+    far = x > 0.5
+    return where(far, log(erfcx(where(far, x, 1.0))) - square(x), log1p(-erf(where(far, 0.0, x))))
 
 
 TAILS: tuple[AnyRule, ...] = (Local("log of erfc", "log", log_of_erfc, floats="stable", only=("erfc",)),)
+
+# the derivatives of the left sides keep their digits, those of the right ones do not: after `grad` only
+LATE: tuple[AnyRule, ...] = (
+    Rule("root of 1 + x**2, less 1", root_one_plus(x) - 1, x * (x / (root_one_plus(x) + 1)), floats="stable"),
+    Rule("1 less root of 1 + x**2", 1 - root_one_plus(x), -(x * (x / (root_one_plus(x) + 1))), floats="stable"),
+    Rule("1 - tanh**4", 1 - square(square(tanh(x))), tanh_slope(x) * (1 + square(tanh(x))), floats="stable"),
+    Rule("1 - tanh**4 by power", 1 - power(tanh(x), 4), tanh_slope(x) * (1 + square(tanh(x))), floats="stable"),
+)

@@ -1,6 +1,6 @@
 """Rows that a formula with exponentials becomes where its parts overflow or cancel, closed under differentiation.
 
-    sech(x) = 1 / cosh(x), log_cosh(x) = log(cosh(x)), log1mexp(x) = log(1 - e**x), over_expm1(x) = 1 / (e**x - 1),
+    sech(x) = 1 / cosh(x), csch(x) = 1 / sinh(x), log_cosh(x) = log(cosh(x)), log1mexp(x) = log(1 - e**x), over_expm1(x) = 1 / (e**x - 1),
     root_one_plus(x) = sqrt(1 + x**2), over_root_one_plus(x) = x / sqrt(1 + x**2)
 
 Nobody writes these names: rules put them where the formulas stand, as they do with `tanh_slope`.
@@ -50,6 +50,10 @@ def _log1mexp_ref(x: np.ndarray) -> Any:
 sech: Callable[..., Node] = elementwise(
     "sech", 1, "1 / cosh(x): even, 0 where cosh overflows, and so are its derivatives.", ref=lambda x: 1 / np.cosh(x), costly=True,
     vjp=lambda g, out, x: (-(g * (out * tanh(x))),), emit=lambda s, x: 1.0 / s.math("cosh", x),
+)  # fmt: skip
+csch: Callable[..., Node] = elementwise(
+    "csch", 1, "1 / sinh(x): odd, 0 where sinh overflows, and so are its derivatives.", ref=lambda x: 1 / np.sinh(x), costly=True,
+    vjp=lambda g, out, x: (-(g * (out / tanh(x))),), emit=lambda s, x: 1.0 / s.math("sinh", x), domain=(0.2, 4.0),
 )  # fmt: skip
 log_cosh: Callable[..., Node] = elementwise(
     "log_cosh", 1, "log(cosh(x)), never overflowing, with all its digits near 0.", ref=_log_cosh_ref, emit=_emit_log_cosh, costly=True,
