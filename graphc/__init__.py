@@ -64,6 +64,7 @@ from graphc.ops.kinds import *
 from graphc.ops.ldexp import *
 from graphc.ops.linalg.norms import *
 from graphc.ops.linalg.structured import *
+from graphc.ops.padding import *
 from graphc.ops.polynomials import *
 from graphc.ops.products import *
 from graphc.ops.quantiles import *
@@ -71,7 +72,9 @@ from graphc.ops.reductions import *
 from graphc.ops.registry import *
 from graphc.ops.running import *
 from graphc.ops.searching import *
+from graphc.ops.segments import *
 from graphc.ops.dynamic import *
+from graphc.ops.einsum import *
 from graphc.ops.lengths import *
 from graphc.ops.positions import *
 from graphc.ops.replaced import *

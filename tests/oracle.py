@@ -19,7 +19,8 @@ from graphc import scalars
 from graphc.dtypes import bool_
 from graphc.ops.spread import cast_array
 from graphc.scalars import Scalar
-from tests import piecewise_tables as tables
+from tests import special_bessel
+from tests.special_functions import SPECIAL, by_mpmath
 
 DIGITS = 40
 
@@ -44,10 +45,9 @@ REAL: dict[str, Callable[..., Any]] = {
     "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "arctan2": mp.atan2,
     "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "arcsinh": mp.asinh, "arccosh": mp.acosh, "arctanh": mp.atanh,
     "sigmoid": _sigmoid, "softplus": lambda x: mp.log1p(mp.exp(x)), "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
-    "erf": mp.erf, "erfc": mp.erfc, "erfcx": tables.erfcx,
-    **{f"erfcx_{name}": tables.erfcx_derivative(k) for k, name in ((1, "slope"), (2, "curve"), (3, "third"))},
     "root_one_plus": lambda x: mp.sqrt(1 + x * x), "over_root_one_plus": lambda x: x / mp.sqrt(1 + x * x),
     "sech": mp.sech, "csch": mp.csch, "log_cosh": lambda x: mp.log(mp.cosh(x)), "over_expm1": lambda x: 1 / mp.expm1(x),
+    "erf": mp.erf, "erfc": mp.erfc, **{name: f.exact for name, f in SPECIAL.items()},
     "log1mexp": lambda x: mp.log(-mp.expm1(x)),
     "tanh_slope": lambda x: mp.sech(x) ** 2, "sigmoid_slope": lambda x: _sigmoid(x) * _sigmoid(-x),
     "erf_slope": lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
@@ -65,6 +65,7 @@ REAL: dict[str, Callable[..., Any]] = {
     "greater_equal": operator.ge, "isnan": mp.isnan, "isinf": mp.isinf, "isfinite": lambda x: not (mp.isnan(x) or mp.isinf(x)),
     "logical_and": lambda x, y: bool(x) and bool(y), "logical_or": lambda x, y: bool(x) or bool(y), "logical_not": lambda x: not x,
     "logical_xor": lambda x, y: bool(x) != bool(y),
+    **special_bessel.EXACT,
 }  # fmt: skip
 
 
@@ -136,18 +137,6 @@ def hypot_slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(m == 0, 0 * x, u / np.sqrt(u * u + v * v))).astype(x.dtype)
 
 
-def by_mpmath(f: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
-    """A function of mpmath on the elements of an array, `low` at -inf and `high` at inf; for what neither NumPy nor SciPy has."""
-
-    def of_number(x: float) -> float:
-        if math.isfinite(x):
-            with mp.workdps(DIGITS):
-                return float(f(mp.mpf(x)))
-        return x if math.isnan(x) else low if x < 0 else high
-
-    return lambda x: np.array([of_number(v) for v in x.ravel().tolist()]).astype(x.dtype).reshape(x.shape)
-
-
 # ops that NumPy has not: the SciPy function, or the NumPy expression, that defines them
 OTHERS: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": scipy.special.expit, "log_sigmoid": scipy.special.log_expit,
@@ -164,10 +153,8 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "arcsin_slope": lambda x: 1 / np.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / np.hypot(1, x), "arccosh_slope": lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
-    "erfcx": scipy.special.erfcx, **{
-        f"erfcx_{name}": by_mpmath(tables.erfcx_derivative(k), (-1) ** k * math.inf, (-1) ** k * 0.0)
-        for k, name in ((1, "slope"), (2, "curve"), (3, "third"))
-    },
+    **special_bessel.NUMPY,
+    **{name: f.of_arrays() for name, f in SPECIAL.items()},
     "cbrt_slope": lambda x: 1 / (3 * np.cbrt(x) ** 2), "hypot_slope": hypot_slope,
     "power_slope": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x)),
     "power_curve": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x) * np.log(x)),
@@ -178,9 +165,10 @@ OTHERS: dict[str, Callable[..., Any]] = {
 DTYPES_OF: dict[str, Callable[..., Any]] = {
     "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
     **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
-    "cbrt_slope": np.cbrt, "hypot_slope": np.hypot,
-    **dict.fromkeys(("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third", "sech", "log_cosh", "over_expm1", "log1mexp", "csch"), np.exp),
-    **dict.fromkeys(("root_one_plus", "over_root_one_plus"), np.exp),
+    **dict.fromkeys(special_bessel.EXACT, np.exp),
+    **{name: np.arctan2 if f.arity == 2 else np.exp for name, f in SPECIAL.items()},
+    "cbrt_slope": np.cbrt, "hypot_slope": np.hypot, 
+    **dict.fromkeys(("sech", "csch", "log_cosh", "over_expm1", "log1mexp", "root_one_plus", "over_root_one_plus"), np.exp),
     **dict.fromkeys(("power_slope", "power_curve", "arctan2_slope", "arctan2_curve"), np.arctan2),
     "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
 }  # fmt: skip
@@ -225,9 +213,9 @@ MATHLIB: dict[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (np.exp, np.expm1, np.exp2, np.log, np.log1p, np.log2, np.log10, np.sin, np.cos, np.tan)},
     **{f.__name__: f for f in (np.sinh, np.cosh, np.tanh, np.logaddexp, np.logaddexp2, np.fmod, np.cbrt, np.hypot)},
     **{"a" + f.__name__[3:]: f for f in (np.arcsin, np.arccos, np.arctan, np.arctan2, np.arcsinh, np.arccosh, np.arctanh)},
-    **{name: OTHERS[name] for name in ("erfcx", "erfcx_slope", "erfcx_curve", "erfcx_third")},
+    **{name: OTHERS[name] for name in SPECIAL},
     **{name: OTHERS[name] for name in ("tanh_slope", "sigmoid", "sigmoid_slope", "log_sigmoid", "softplus", "erf", "erf_slope", "erfc")},
-    "pow": np.power,
+    "pow": np.power, **special_bessel.NUMPY,
 }  # fmt: skip
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import mpmath as mp
+from scipy import special
 
+from tests import piecewise_bessel
 from tests.fit_piecewise import Extra, Spec
 
 Real = Callable[[mp.mpf], mp.mpf]
@@ -46,6 +48,129 @@ def _erfcx(k: int) -> Spec:
     return Spec(f"{name}, on 0..7; x^{k + 1} times it, over 1 / x^2, beyond", f, 0, 7, 1, 2, (Extra(over_power(f, k + 1), 0, 1 / 49),))
 
 
+# -- Dawson's integral and its derivatives ----------------------------------------------------------------------------------
+def dawsn(x: mp.mpf) -> mp.mpf:
+    return dawsn_derivative(0)(x)
+
+
+def dawsn_derivative(k: int) -> Real:
+    """By the recurrence f'' = -2x f' - 2f, with digits for what it cancels; by the asymptotic series where erfi is beyond all bounds."""
+
+    def f(x: mp.mpf) -> mp.mpf:
+        if abs(x) > 60:
+            total, term, n = mp.mpf(0), mp.mpf(1) / 2, 0  # the n-th term of D is (2n - 1)!! / (2 (2 x^2)^n x)
+            while n < 60 and abs(term) > mp.eps * abs(total):
+                total += term
+                term *= -mp.mpf(2 * n + 1) * (2 * n + k + 1) * (2 * n + k + 2) / ((2 * n + 1) * (2 * n + 2)) / (-2 * x * x)
+                n += 1
+            return (-1) ** k * mp.factorial(k) * total / x ** (k + 1)
+        with mp.workdps(mp.mp.dps + 20):
+            before = mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x)
+            last = 1 - 2 * x * before
+            for n in range(1, k):
+                before, last = last, -2 * x * last - 2 * n * before
+            return +(last if k else before)
+
+    return f
+
+
+def _dawsn(k: int) -> Spec:
+    f, odd = dawsn_derivative(k), k % 2 == 0
+    near = (lambda x: f(x) / x) if odd else f
+    name = "Dawson's integral" + (f", its derivative {k}" if k else "")
+    parts = "over x, " if odd else ""
+
+    def size(x: mp.mpf) -> mp.mpf:
+        return max(abs(f(x)), abs(x * dawsn_derivative(k + 1)(x))) / (x if odd else 1)
+
+    return Spec(f"{name}, {parts}on 0..15; x^{k + 1} times it, over 1 / x^2, beyond", near, 0, 15, 1, 2,
+                (Extra(over_power(f, k + 1), 0, 1 / 225),), size=size)  # fmt: skip
+
+
+# -- inverses of the error functions ---------------------------------------------------------------------------------------------
+def erfcinv(x: mp.mpf) -> mp.mpf:
+    """By Newton's method for log(erfc), from SciPy's or where x is beyond its range from a rough one."""
+    if x == 1:
+        return mp.mpf(0)
+    if x > 1:
+        return -erfcinv(2 - x)
+    if x > mp.mpf("0.5"):
+        return erfinv(1 - x)
+    with mp.workdps(mp.mp.dps + 10):
+        wanted = mp.log(x)
+        y = mp.mpf(float(special.erfcinv(float(x)))) if x > mp.mpf(10) ** -300 else mp.sqrt(-wanted)
+        for _ in range(60):
+            value = mp.erfc(y)
+            step = (mp.log(value) - wanted) * value * mp.sqrt(mp.pi) / 2 * mp.exp(y * y)
+            y += step
+            if abs(step) < abs(y) * mp.sqrt(mp.eps):
+                break
+        return +y
+
+
+def erfinv(x: mp.mpf) -> mp.mpf:
+    if x == 0 or abs(x) >= mp.mpf("0.6"):
+        return mp.sign(x) * erfcinv(1 - abs(x)) if x else x
+    y = mp.mpf(float(special.erfinv(float(x)))) if abs(x) > 1e-300 else x * mp.sqrt(mp.pi) / 2
+    for _ in range(60):
+        step = (mp.erf(y) - x) * mp.sqrt(mp.pi) / 2 * mp.exp(y * y)
+        y -= step
+        if abs(step) <= abs(y) * mp.sqrt(mp.eps):
+            break
+    return y
+
+
+def _erfinv_over_x(v: mp.mpf) -> mp.mpf:
+    """erfinv(x) / x over v = sqrt(-log(1 - x^2))"""
+    if v == 0:
+        return mp.sqrt(mp.pi) / 2
+    with mp.workdps(mp.mp.dps + 20):
+        t = mp.exp(-v * v)  # (1 - x)(1 + x)
+        x = mp.sqrt(-mp.expm1(-v * v))
+        return +((erfcinv(t / (1 + x)) if x > 0.6 else erfinv(x)) / x)
+
+
+def _divergence(d: mp.mpf) -> mp.mpf:
+    """((1 + d) log(1 + d) - d) / d^2"""
+    if abs(d) < mp.mpf(10) ** -8:
+        return mp.mpf(1) / 2 - d / 6 + d * d / 12 - d**3 / 20 + d**4 / 30
+    return ((1 + d) * mp.log1p(d) - d) / d**2
+
+
+# -- the normal distribution -------------------------------------------------------------------------------------------------------
+def mills(a: mp.mpf) -> mp.mpf:
+    """ndtr(-a) exp(a^2 / 2)"""
+    return erfcx(a / mp.sqrt(2)) / 2
+
+
+def log_ndtr_derivatives(x: mp.mpf) -> tuple[mp.mpf, ...]:
+    """Orders 1 to 4 by m' = -m (x + m), or for x < 0 by those of the logarithm of Mills' ratio."""
+    if x > 0:
+        x = min(x, mp.mpf(1000))
+        m = mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi) / (1 - mp.erfc(x / mp.sqrt(2)) / 2)
+        second = -m * (x + m)
+        third = -second * (x + m) - m * (1 + second)
+        return m, second, third, -third * (x + m) - 2 * second * (1 + second) - m * third
+    with mp.workdps(mp.mp.dps + 10):
+        r = [erfcx_derivative(k)(-x / mp.sqrt(2)) / mp.sqrt(2) ** k for k in range(5)]
+        a, b, c, d = (v / r[0] for v in r[1:])
+        return +(-x - a), +(-1 + b - a * a), -(c - 3 * b * a + 2 * a**3), d - 4 * c * a - 3 * b * b + 12 * b * a * a - 6 * a**4
+
+
+def _log_ndtr(k: int) -> Spec:
+    def f(a: mp.mpf) -> mp.mpf:
+        return log_ndtr_derivatives(-a)[k - 1]
+
+    return Spec(f"the derivative {k} of log(ndtr(-a)) on -2..13; over its limit, over 1 / a^2, beyond", f, -2, 13, 3, 2,
+                (Extra(over_power(f, (-1, 0, 3)[k - 1]), 0, 1 / 169),))  # fmt: skip
+
+
 TABLES: dict[str, Spec] = {
     "erfcx": _erfcx(0), "erfcx_slope": _erfcx(1), "erfcx_curve": _erfcx(2), "erfcx_third": _erfcx(3),
+    "dawsn": _dawsn(0), "dawsn_slope": _dawsn(1), "dawsn_curve": _dawsn(2), "dawsn_third": _dawsn(3),
+    "erfinv": Spec("erfinv(x) / x over v = sqrt(-log(1 - x^2)) on 0..31", _erfinv_over_x, 0, 31, 1, 2),
+    "divergence": Spec("((1 + d) log(1 + d) - d) / d^2 on -1/2..5/2", _divergence, -0.5, 2.5, 1.5, 3),
+    "mills": Spec("Mills' ratio on -1..6; a times it, over 1 / a^2, beyond", mills, -1, 6, 2, 2, (Extra(over_power(mills, 1), 0, 1 / 36),)),
+    "log_ndtr_slope": _log_ndtr(1), "log_ndtr_curve": _log_ndtr(2), "log_ndtr_third": _log_ndtr(3),
+    **piecewise_bessel.TABLES,
 }  # fmt: skip

@@ -50,6 +50,34 @@ def _xlogy(x: Any, y: Any, i: int, j: int) -> Any:
     return (x, 1)[i] * (mp.log(y) if j == 0 else (-1) ** (j - 1) * mp.factorial(j - 1) / y**j)
 
 
+def _xlog1py(x: Any, y: Any, i: int, j: int) -> Any:
+    return mp.log1p(y) if (i, j) == (1, 0) else _xlogy(x, 1 + y, i, j)
+
+
+def _relative_gap(x: Any, y: Any, i: int, j: int) -> Any:
+    """Of 1 - x / y."""
+    return -_divide(x, y, i, j)
+
+
+def _log_ratio(x: Any, y: Any, i: int, j: int) -> Any:
+    """Of log(x) - log(y)."""
+    if i and j:
+        return 0
+    n = i + j
+    return (-1) ** (n - 1) * mp.factorial(n - 1) * (x**-n if i else -(y**-n))
+
+
+def _divergence(x: Any, y: Any, i: int, j: int, constant: int) -> Any:
+    """Of x log(x / y), or of that less x - y."""
+    if j == 0:
+        return mp.log(x / y) + constant if i == 1 else _log_ratio(x, y, i - 1, 0)
+    if i > 1:
+        return 0
+    if i == 1:
+        return _log_ratio(x, y, 0, j)
+    return (1 - constant) * (j == 1) + x * _log_ratio(x, y, 0, j)
+
+
 def _arctan2(y: Any, x: Any, j: int, i: int) -> Any:
     """The imaginary part of derivatives of log(x + iy): i**j (-1)**(n-1) (n-1)! conj(z)**n / |z|**2n."""
     n, power = i + j, mp.mpc(1)
@@ -97,6 +125,8 @@ PARTIALS: dict[str, Partial] = {
     "maximum": _chosen, "minimum": lambda x, y, i, j: _chosen(-x, -y, i, j),
     "power": _power, "power_slope": lambda x, y, i, j: _power(x, y, i, j + 1), "power_curve": lambda x, y, i, j: _power(x, y, i, j + 2),
     "arctan2_slope": lambda y, x, j, i: _arctan2(y, x, j + 1, i), "arctan2_curve": lambda y, x, j, i: _arctan2(y, x, j + 1, i + 1),
+    "xlog1py": _xlog1py, "relative_gap": _relative_gap, "log_ratio": _log_ratio,
+    "rel_entr": lambda x, y, i, j: _divergence(x, y, i, j, 1), "kl_div": lambda x, y, i, j: _divergence(x, y, i, j, 0),
     "hypot": _hypot, "hypot_slope": lambda x, y, i, j: _hypot(x, y, i + 1, j), "logaddexp2": _logaddexp2,
     "fmod": lambda x, y, i, j: (1 if i else -mp.sign(x) * mp.sign(y) * mp.floor(abs(x) / abs(y))) if i + j == 1 else 0,
     "copysign": lambda x, y, i, j: mp.sign(x) * (1 if y >= 0 else -1) if (i, j) == (1, 0) else 0,
@@ -126,7 +156,10 @@ def points(name: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     if name.startswith("power"):
         whole = (x < 0) & (y == np.round(y)) & (np.abs(y) < 64)
         return x[(x > 0) | whole], y[(x > 0) | whole]
-    return (x[y > 0], y[y > 0]) if name == "xlogy" else (x, y)
+    if name in ("log_ratio", "rel_entr", "kl_div", "relative_gap"):
+        return x[(x > 0) & (y > 0)], y[(x > 0) & (y > 0)]
+    low = {"xlogy": 0, "xlog1py": -1}.get(name, -np.inf)
+    return x[y > low], y[y > low]
 
 
 def derivatives(name: str, dtype: str, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,23 @@ from functools import lru_cache
 
 import numpy as np
 
-from graphc.codegen.mathlib import error, exponential, inverse, logarithm, power, roots, scaled_error, trigonometric
+from graphc.codegen.mathlib import (
+    bessel_i,
+    bessel_j,
+    bessel_k,
+    dawson,
+    entropy,
+    error,
+    exponential,
+    inverse,
+    inverse_error,
+    logarithm,
+    normal,
+    power,
+    roots,
+    scaled_error,
+    trigonometric,
+)
 from graphc.codegen.mathlib.balanced import balanced
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
@@ -33,7 +49,30 @@ def _row(name: str, f32: float, f64: float, build: Callable[..., Scalar], arity:
     return Function(name, arity, build, {float32: f32, float64: f64})
 
 
-MATH: dict[str, Function] = {f.name: f for f in (
+class Library(dict[str, Function]):
+    """Functions by name. Of a family with a static order, as "jn_3" is of "jn", a member is made when it is asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and _member(name) is not None)
+
+    def __missing__(self, name: str) -> Function:
+        found = _member(name)
+        if found is None:
+            raise KeyError(name)
+        family, n = found
+        return Function(name, 1, lambda x, target: FAMILIES[family](x, target, n), {})
+
+
+def _member(name: str) -> tuple[str, int] | None:
+    """(family, order)"""
+    family, _, order = name.rpartition("_")
+    return (family, int(order)) if order.isdigit() and family in FAMILIES else None
+
+
+FAMILIES: dict[str, Callable[..., Scalar]] = {  # build(x, target, order)
+    "i0e_slope": bessel_i.i0e_slope, "iv": bessel_i.iv, "ive": bessel_i.ive, "jn": bessel_j.jn, "k0e_slope": bessel_k.k0e_slope,
+}  # fmt: skip
+MATH = Library({f.name: f for f in (
     _row("exp", 1.1, 1.0, exponential.exp),
     _row("exp2", 1.1, 1.1, exponential.exp2),
     _row("expm1", 1.6, 2.0, exponential.expm1),
@@ -68,11 +107,21 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("erfcx_slope", 4.0, 4.0, scaled_error.erfcx_slope),
     _row("erfcx_curve", 4.0, 4.0, scaled_error.erfcx_curve),
     _row("erfcx_third", 4.0, 4.0, scaled_error.erfcx_third),
+    *[_row(n, 4.0, 4.0, getattr(dawson, n)) for n in ("dawsn", "dawsn_slope", "dawsn_curve", "dawsn_third", "erfi", "erfi_slope")],
+    *[_row(n, 4.0, 4.0, getattr(inverse_error, n)) for n in ("erfinv", "erfcinv", "erfcinv_slope", "ndtri", "ndtri_slope")],
+    *[_row(n, 4.0, 4.0, getattr(normal, n)) for n in (
+        "ndtr", "ndtr_slope", "log_ndtr", "log_ndtr_slope", "log_ndtr_curve", "log_ndtr_third")],
+    _row("logit", 4.0, 4.0, entropy.logit),
+    *[_row(n, 4.0, 4.0, getattr(entropy, n), arity=2) for n in ("log_ratio", "rel_entr", "kl_div")],
     _row("pow", 0.51, 0.65, power.pow, arity=2),
     _row("cbrt", 0.51, 0.51, roots.cbrt),
     _row("hypot", 0.51, 0.51, roots.hypot, arity=2),
     _row("fmod", 0.0, 0.0, power.fmod, arity=2),
-)}  # fmt: skip
+)})  # fmt: skip
+
+# families whose modules state the bounds themselves
+for _module in (bessel_i, bessel_j, bessel_k):
+    MATH |= {name: _row(name, bounds[0], bounds[1], getattr(_module, name)) for name, bounds in _module.BOUNDS.items()}
 
 
 def expand(root: Scalar, target: Target, serial: bool = False) -> Scalar:

@@ -30,14 +30,14 @@ def reduce(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     return fma(whole, -low, fma(whole, -high, x)), n, whole
 
 
-def _above_one(r: Scalar, coefficients: tuple[float, ...] | None = None) -> Scalar:
+def above_one(r: Scalar, coefficients: tuple[float, ...] | None = None) -> Scalar:
     """exp(r) - 1 = r + r^2 P(r)"""
     return fma(r * r, poly(r, coefficients or _coefficients(r)), r)
 
 
 def exp(x: Scalar, target: Target) -> Scalar:
     r, n, whole = reduce(_in_range(x))
-    return scale(_above_one(r) + 1.0, n, target, whole)
+    return scale(above_one(r) + 1.0, n, target, whole)
 
 
 def _in_range(x: Scalar) -> Scalar:
@@ -53,20 +53,26 @@ def _reduced_negative(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
 def exp_of_negative(x: Scalar, target: Target) -> Scalar:
     """exp(x) for x <= 0"""
     r, n, whole = _reduced_negative(x)
-    return scale(_above_one(r) + 1.0, n, target, whole)
+    return scale(above_one(r) + 1.0, n, target, whole)
+
+
+def exp_scaled(y: Scalar, x: Scalar, target: Target) -> Scalar:
+    """y exp(x), rounded once more than exp, for |x| up to twice where exp leaves the range; y exp(x) may stay within it."""
+    r, n, whole = reduce(clamp(x, 2.0 * LEAST[x.dtype], -2.0 * LEAST[x.dtype]))
+    return scale(y * (above_one(r) + 1.0), n, target, whole)
 
 
 def exp_short(x: Scalar) -> Scalar:
     """exp(x) for f64 and |x| < 700, to 2**-34: enough for an f32 result."""
     r, n, _ = reduce(x)
-    return (_above_one(r, EXP_SHORT) + 1.0) * power_of_two(n)
+    return (above_one(r, EXP_SHORT) + 1.0) * power_of_two(n)
 
 
 def exp2(x: Scalar, target: Target) -> Scalar:
     """2**x: r = (x - n) log(2)"""
     x = clamp(x, -151.0, 129.0) if x.dtype == float32 else clamp(x, -1076.0, 1025.0)
     n, whole = nearest(x, 1.0)
-    return scale(_above_one((x - whole) * 0.6931471805599453) + 1.0, n, target, whole)
+    return scale(above_one((x - whole) * 0.6931471805599453) + 1.0, n, target, whole)
 
 
 def expm1(x: Scalar, target: Target) -> Scalar:
@@ -82,7 +88,7 @@ def _tiny_itself(x: Scalar, y: Scalar) -> Scalar:
 def _quarter_expm1(r: Scalar, n: Scalar) -> Scalar:
     """(exp(x) - 1) / 4 of a reduced x: 2**(n-2) stays finite where sinh still is; from n = -64 down exp(x) is nothing beside 1."""
     power = power_of_two(maximum(n, -64) - 2)
-    return fma(power, _above_one(r), power - 0.25)
+    return fma(power, above_one(r), power - 0.25)
 
 
 def _reduced_size(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
@@ -100,7 +106,7 @@ def sinh(x: Scalar, target: Target) -> Scalar:
 def cosh(x: Scalar, target: Target) -> Scalar:
     """h + 1 / 4h with h = exp(|x|) / 2"""
     r, n, whole = _reduced_size(x)
-    h = scale(_above_one(r) + 1.0, n - 1, target, whole - 1.0)
+    h = scale(above_one(r) + 1.0, n - 1, target, whole - 1.0)
     return h + 0.25 / h
 
 
@@ -109,7 +115,7 @@ def _tanh_parts(x: Scalar) -> tuple[Scalar, Scalar]:
     """(m, m / (2 + m) = -tanh|x| but for roundings) with m = exp(-2|x|) - 1"""
     r, n, _ = _reduced_negative(negative_size(twice(x)))
     power = power_of_two(maximum(n, -64))  # beyond, m is -1
-    m = fma(power, _above_one(r), power - 1.0)
+    m = fma(power, above_one(r), power - 1.0)
     return m, m / (m + 2.0)
 
 

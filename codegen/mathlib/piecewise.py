@@ -41,6 +41,13 @@ class Table:
     def size(self) -> int:
         return len(self.centres)
 
+    @property
+    def end(self) -> float:
+        """Where the pieces end that are chosen by x."""
+        bias = 127 if self.dtype == float32 else 1023
+        octave, part = divmod(self.first + self.near, 1 << self.split)
+        return (1 + part / (1 << self.split)) * 2.0 ** (octave - bias) - self.offset
+
     def index(self, x: Scalar) -> Scalar:
         """The number of the piece of x; for nan, and for an x outside, that of some piece."""
         f = format_of(x)

@@ -20,18 +20,20 @@ INF = math.inf
 
 
 def of_size(a: Scalar) -> Scalar:
-    """erfcx(a) for a >= 0: beyond 7 a series in 1 / a^2, over a"""
-    far, inverse = a >= 7.0, 1.0 / a
-    return table(values, a).value_or(a, far, inverse * inverse) * select(far, inverse, 1.0)
+    """erfcx(a) for a >= 0: beyond the pieces a series in 1 / a^2, over a"""
+    t = table(values, a)
+    far, inverse = a >= t.end, 1.0 / a
+    return t.value_or(a, far, inverse * inverse) * select(far, inverse, 1.0)
 
 
 def _derivative_of_size(a: Scalar, module: ModuleType, order: int, target: Target) -> Scalar:
     """The same over a^(order + 1); what 1 / a loses in rounding is put back, as its powers would have it several times."""
-    far = a >= 7.0
+    t = table(module, a)
+    far = a >= t.end
     a = clamp(a, high=2.0**80 if a.dtype == float32 else 2.0**600)  # from there on the powers are 0
     inverse = 1.0 / a
     square = inverse * inverse
-    y = table(module, a).value_or(a, far, square)
+    y = t.value_or(a, far, square)
     y = select(far, fma(y, remainder(a.like(1.0), a, inverse, target) * (order + 1.0), y), y)
     for power in ((square,), (square, inverse), (square, square))[order - 1]:
         y = y * select(far, power, 1.0)

@@ -56,7 +56,7 @@ def degrees(x: ArrayLike) -> Node:
 
 def angle(z: ArrayLike, deg: bool = False) -> Node:
     """The angle of a real number: 0, or pi (180 in degrees) where the sign bit is set; nan for nan. Its derivative is 0."""
-    node = _floats(z)
+    node = _floats(z if asarray(z).dtype != bool_ else astype(asarray(z), "int64"))
     return where(signbit(node), 180.0 if deg else math.pi, zeros_as(node) * sign(node))
 
 
@@ -118,7 +118,7 @@ def float_power(x1: ArrayLike, x2: ArrayLike) -> Node:
 def spacing(x: ArrayLike) -> Node:
     """From x to the next float away from 0, with the sign of x (both zeros: positive); nan at infinity. Its derivative is 0."""
     node = _floats(x)
-    return nextafter(node, where(node < 0, -math.inf, math.inf)) - node
+    return nextafter(node, where(node < 0, asarray(-math.inf, node.dtype), math.inf)) - node
 
 
 def lcm(x1: ArrayLike, x2: ArrayLike) -> Node:

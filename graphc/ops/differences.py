@@ -34,7 +34,7 @@ def part(x: Node, axis: int, start: int | None, stop: int | None) -> Node:
 def diff(a: ArrayLike, n: int = 1, axis: int = -1, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Node:
     """a[1:] - a[:-1] along `axis`, n times; of bool a[1:] != a[:-1]. The size becomes smaller by n, down to 0.
 
-    prepend, append: what is put before and after a first; a number stands for one element. Raises ShapeError, ArgumentError.
+    prepend, append: what is put before and after a first; a number is one element in the dtype of a. Raises ShapeError, ArgumentError.
     """
     node = asarray(a)
     if node.ndim == 0:

@@ -13,7 +13,7 @@ from graphc.ops.arithmetic import clip, maximum, sqrt
 from graphc.ops.diagonals import diag
 from graphc.ops.joining import concatenate
 from graphc.ops.products import matmul
-from graphc.ops.reductions import Axis, max, mean, min, sum
+from graphc.ops.reductions import Axis, max, mean, min, nonempty, sum
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import expand_dims, reshape, transpose
 from graphc.ops.spread import astype, broadcast, broadcast_to
@@ -44,11 +44,11 @@ def average(
 
 def _weights(w: Node, a: Node, axis: Axis) -> Node:
     """The weights in the shape of a."""
-    if axis is None or (w.ndim == a.ndim and all(map(same_size, w.shape, a.shape))):
-        if w.ndim != a.ndim:
-            fail(ShapeError, "average: weights need the shape of the array, or an axis", w, a, hint="name the axis")
-        return broadcast_to(w, a.shape)
-    listed = [normal_axis(k, a.ndim, "average", a) for k in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    listed = [] if axis is None else [normal_axis(k, a.ndim, "average", a) for k in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    if axis is None or w.shape == a.shape or (w.ndim == a.ndim and len(listed) < a.ndim):
+        if w.ndim != a.ndim or not all(map(same_size, w.shape, a.shape)):
+            fail(ShapeError, "average: weights need the shape of the array, or that of its axes which are named", w, a)
+        return w
     if w.ndim != len(listed) or not all(same_size(n, a.shape[k]) for n, k in zip(w.shape, listed)):
         fail(ShapeError, f"average: weights of the axes {tuple(listed)} do not have their sizes", w, a)
     order = sorted(range(len(listed)), key=listed.__getitem__)
@@ -57,7 +57,9 @@ def _weights(w: Node, a: Node, axis: Axis) -> Node:
 
 def ptp(a: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """max(a) - min(a) over `axis` (None: all); nan wins. Integers wrap. Raises ShapeError, for an empty axis too."""
-    return max(a, axis, keepdims=keepdims) - min(a, axis, keepdims=keepdims)
+    node = asarray(a)
+    nonempty(node, axis, "ptp")
+    return max(node, axis, keepdims=keepdims) - min(node, axis, keepdims=keepdims)
 
 
 # -- covariances --------------------------------------------------------------------------------------------------------

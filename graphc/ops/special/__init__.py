@@ -1,7 +1,5 @@
 """The rows of special functions, a family a module. Users find them in `graphc.special`."""
 
-from graphc.ops.special import error, hyperbolic
+from graphc.ops.special import bessel, dawson, entropy, error, hyperbolic, normal
 
-MODULES = (error, hyperbolic)
-
-__all__ = ["MODULES"]
+MODULES = (bessel, dawson, entropy, error, hyperbolic, normal)
