@@ -10,6 +10,8 @@ ONE_THREAD: tuple[tuple[str, float], ...] = (
     ("chain/*", 2.0),
     ("reductions/*/64x10", 3.0),
     ("reductions/*", 1.2),
+    ("ordering/*/1000000", 1.5),
+    ("ordering/*", 1.0),
     ("whole/*", 1.0),
     ("products/bias-gelu/*/64x784x256", 1.15),
     ("products/bias-gelu/*", 1.03),

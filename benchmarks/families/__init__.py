@@ -10,6 +10,7 @@ from benchmarks.families import (
     deep,
     derivatives,
     loops,
+    ordering,
     products,
     reductions,
     run_time,
@@ -18,4 +19,6 @@ from benchmarks.families import (
     whole,
 )
 
-FAMILIES = (call, chain, reductions, run_time, whole, products, convolutions, training, derivatives, loops, small, deep, compiling)
+FAMILIES = (
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, training, derivatives, loops, small, deep, compiling,
+)  # fmt: skip

@@ -46,6 +46,12 @@ class GraphcOps(Ops):
     def pick(self, x: Any, y: Any) -> Any:
         return gx.take_along_axis(x, y[:, None], axis=1)[:, 0]
 
+    def topk(self, x: Any, k: int) -> Any:
+        return gx.topk(x, k)[0]
+
+    def scatter_add(self, x: Any, i: Any, u: Any) -> Any:
+        return x.at[i].add(u)
+
     def conv2d(self, x: Any, w: Any, padding: int, groups: int = 1) -> Any:
         return gx.nn.conv2d(x, w, padding=padding, groups=groups)
 

@@ -42,6 +42,12 @@ class JaxOps(Ops):
     def gelu(self, x: Any) -> Any:
         return jax.nn.gelu(x, approximate=False)
 
+    def topk(self, x: Any, k: int) -> Any:
+        return jax.lax.top_k(x, k)[0]
+
+    def scatter_add(self, x: Any, i: Any, u: Any) -> Any:
+        return x.at[i].add(u)
+
     def conv2d(self, x: Any, w: Any, padding: int, groups: int = 1) -> Any:
         return jax.lax.conv_general_dilated(x, w, (1, 1), [(padding, padding)] * 2, feature_group_count=groups)
 
