@@ -354,6 +354,6 @@ def test_the_character_model_equals_a_numpy_twin(example: Callable[[str], Module
 
 def test_every_example_is_tested_here() -> None:
     assert NAMES == [
-        "add_your_own_kernel", "add_your_own_op", "char_rnn", "cnn_digits", "digits", "edge_detection", "look_inside", "newton_cg", "pendulum",
-        "xor",
+        "add_your_own_kernel", "add_your_own_op", "char_rnn", "cnn_digits", "digits", "edge_detection", "look_inside", "newton_cg",
+        "pendulum", "xor",
     ]  # fmt: skip
