@@ -22,6 +22,7 @@ from graphc.ops import (
     diagonals,
     differences,
     dynamic,
+    einsum,
     elementwise,
     fitting,
     grids,
