@@ -79,9 +79,9 @@ def cov(
     n is the number of observations less ddof (1; 0 with `bias`), not below 0. fweights: how often each was made; aweights: how much each
     counts, as NumPy takes them. One variable gives a 0-d result. float64 unless `dtype` says otherwise. Raises ShapeError, ArgumentError.
     """
-    less = (
-        1 - bool(bias) if ddof is None else whole_number(int(ddof) if isinstance(ddof, float) and ddof.is_integer() else ddof, "cov: ddof")
-    )
+    freedom = 1 - bool(bias) if ddof is None else ddof
+    if isinstance(freedom, bool) or not isinstance(freedom, (int, float, np.integer)) or freedom % 1 != 0:
+        fail(ArgumentError, f"cov: ddof must be an integer, got {ddof!r:.60}")
     given = [asarray(v) for v in (m, y) if v is not None]
     wanted = as_dtype(dtype) if dtype is not None else promote(*[v.dtype for v in given], float64)
     rows = [_variables(v, rowvar, wanted, k) for k, v in enumerate(given)]
