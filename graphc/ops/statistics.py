@@ -7,7 +7,7 @@ import numpy as np
 from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.dtypes import as_dtype, float64, is_float, promote
-from graphc.errors import ShapeError, fail
+from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import clip, maximum, sqrt
 from graphc.ops.diagonals import diag
