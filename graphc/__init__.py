@@ -47,6 +47,7 @@ from graphc.ir import Node
 from graphc.ops import MODULES as _MODULES
 from graphc.ops.aliases import *
 from graphc.ops.arithmetic import *
+from graphc.ops.assuming import *
 from graphc.ops.arrangement import *
 from graphc.ops.at import *
 from graphc.ops.choices import *

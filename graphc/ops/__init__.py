@@ -14,6 +14,7 @@ from graphc.ops import (
     aliases,
     arithmetic,
     arrangement,
+    assuming,
     at,
     choices,
     compare,
