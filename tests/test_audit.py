@@ -78,6 +78,7 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "jn": [Example(lambda x: gx.special.jn(3, x), (values(4),))],
     "ldexp": [Example(lambda x, n: gx.ldexp(x, n) ** 2, (values(2, 3), INTEGER - 2))],
     "sinc": [Example(gx.sinc, (np.array([-3.3, -1.2, -0.4, -0.2, 0.01, 0.3, 0.9, 2.6]),))],
+    "assume": [Example(lambda x: gx.assume(x, positive=True) ** 3, (values(4) + 3,))],
     "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
 }
 STRUCTURAL = {

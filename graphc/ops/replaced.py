@@ -145,12 +145,6 @@ def choose(a: ArrayLike, choices: Sequence[ArrayLike] | ArrayLike, mode: str = "
         index = index % n if mode == "wrap" else FUNCTIONS["clip"](index, 0, n - 1)
     dtype = np.result_type(*[asarray(c).dtype for c in listed])
     index, *nodes = fit([index, *[astype(c, dtype) for c in listed]], None, "choose")
-    if (
-        mode == "raise"
-        and index.op.name == "constant"
-        and (bad := index.params[0].array[(index.params[0].array < 0) | (index.params[0].array >= n)]).size
-    ):
-        fail(IndexOutOfRange, f"choose: {bad.flat[0]} is none of {n} choices", index)
     rows = concatenate([reshape(c, (*c.shape, 1)) for c in nodes], -1)
     last = index.ndim
     return reshape(gather(rows, reshape(index, (*index.shape, 1)), axes=(last,), batch=last), index.shape)
