@@ -47,6 +47,7 @@ from graphc.ir import Node
 from graphc.ops import MODULES as _MODULES
 from graphc.ops.aliases import *
 from graphc.ops.arithmetic import *
+from graphc.ops.assuming import *
 from graphc.ops.arrangement import *
 from graphc.ops.at import *
 from graphc.ops.choices import *
@@ -56,6 +57,7 @@ from graphc.ops.create import *
 from graphc.ops.diagonals import *
 from graphc.ops.differences import *
 from graphc.ops.elementwise import *
+from graphc.ops.fitting import *
 from graphc.ops.grids import *
 from graphc.ops.ignoring_nan import *
 from graphc.ops.indexing import *
@@ -64,6 +66,7 @@ from graphc.ops.kinds import *
 from graphc.ops.ldexp import *
 from graphc.ops.linalg.norms import *
 from graphc.ops.linalg.structured import *
+from graphc.ops.padding import *
 from graphc.ops.polynomials import *
 from graphc.ops.products import *
 from graphc.ops.quantiles import *
@@ -71,7 +74,9 @@ from graphc.ops.reductions import *
 from graphc.ops.registry import *
 from graphc.ops.running import *
 from graphc.ops.searching import *
+from graphc.ops.segments import *
 from graphc.ops.dynamic import *
+from graphc.ops.einsum import *
 from graphc.ops.lengths import *
 from graphc.ops.positions import *
 from graphc.ops.replaced import *

@@ -70,6 +70,11 @@ def promote(*operands: np.dtype | int | float) -> np.dtype:
 _PROMOTED: dict[object, np.dtype] = {}
 
 
+def to_mean(dtype: np.dtype) -> np.dtype:
+    """The dtype of means and of what lies between elements: floats stay, bool and integers give float64."""
+    return dtype if dtype.kind == "f" else float64
+
+
 def to_float(dtype: np.dtype) -> np.dtype:
     """The dtype in which a float function of `dtype` is computed.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphc.errors import LinAlgError
 from graphc.ir import Node
 from graphc.operators import NUMPY_FUNCTIONS
 from graphc.ops import diagonals
@@ -38,6 +39,7 @@ from graphc.ops.linalg.systems import (
 from graphc.ops.products import matmul, outer, tensordot
 from graphc.ops.registry import ArrayLike
 from graphc.ops.shape import swapaxes
+from graphc.ops.vectors import cross, vecdot
 
 
 def diagonal(x: ArrayLike, *, offset: int = 0) -> Node:
@@ -56,10 +58,10 @@ def matrix_transpose(x: ArrayLike) -> Node:
 
 
 __all__ = [
-    "block_diag", "cho_factor", "cho_solve", "cholesky", "cond", "det", "diagonal", "eigh", "eigvalsh", "expm", "inv", "kron", "lstsq",
-    "lu", "matmul", "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr",
-    "slogdet", "solve", "solve_triangular", "sqrtm", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "toeplitz", "trace",
-    "vector_norm",
+    "LinAlgError", "block_diag", "cho_factor", "cho_solve", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "expm",
+    "inv", "kron", "lstsq", "lu", "matmul", "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm",
+    "outer", "pinv", "qr", "slogdet", "solve", "solve_triangular", "sqrtm", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve",
+    "toeplitz", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip
 
 for _name in __all__:

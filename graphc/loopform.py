@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from graphc.dims import Size
 from graphc.scalars import Scalar
 
@@ -33,3 +35,22 @@ class LoopForm:
     reduce: tuple[Size, ...] = ()
     combine: str | None = None
     view: bool = False  # only moves data: an index map of one input, never worth a buffer of its own
+
+
+@dataclass(frozen=True)
+class Routine:
+    """What an op does for each example of a batch, as a procedure that codegen knows by name.
+
+    It takes the inputs `reads` of the op and gives its outputs; `operations` are those of one example. It serves where every size is at
+    most `most`, and of few examples at most `alone`.
+    """
+
+    name: str
+    params: tuple[str | bool, ...]
+    dtype: np.dtype
+    batch: Size
+    sizes: tuple[Size, ...]
+    reads: tuple[int, ...]
+    operations: Size
+    most: int = 64
+    alone: int = 16

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 _VALUES = "its size depends on values: take it of an array, by gx.callback, or outside of the graph"
 _COMPLEX = "its results are complex: keep real and imaginary parts as two arrays"
-_PLACE = "nodes are never written to: x.at[index].set(value) is the array with a part replaced, gx.where(mask, value, x) with a mask"
 _TEXT = "print(node) shows the expression, node.eval({...}) gives an array to print"
-_FILES = "node.eval({...}) and compiled functions give arrays to save; gx.constant arrays are read outside of the graph"
+_FILES = "node.eval({...}) and compiled functions give arrays to save; read arrays outside of the graph"
 _STATE = "it sets or tells how NumPy itself works; a node is computed by compiled code"
 _CALENDAR = "dates and text have no symbolic form: count days as integers"
 _OBJECTS = "a Python object of NumPy's, no function of arrays: write the expression with nodes, gx.vmap or gx.scan"
@@ -21,7 +20,6 @@ _CLASSES = "x.dtype tells the dtype of a node; gx.result_type, gx.can_cast and g
 _NUMPY: tuple[tuple[str, str], ...] = (
     (_VALUES, "unique_all unique_counts unique_inverse unique_values union1d intersect1d setdiff1d setxor1d trim_zeros"),
     (_COMPLEX, "roots sort_complex"),
-    (_PLACE, "copyto place put putmask"),
     (_TEXT, "array2string array_repr array_str base_repr binary_repr format_float_positional format_float_scientific info"),
     (
         _FILES,
@@ -51,16 +49,23 @@ _NUMPY: tuple[tuple[str, str], ...] = (
     (_CLASSES, "common_type min_scalar_type mintypecode typename"),
 )
 
+_IN_PLACE = "fill_diagonal place put put_along_axis putmask"  # graphc's own give the changed array
+
 REFUSED: dict[str, str] = {f"np.{name}": hint for hint, names in _NUMPY for name in names.split()} | {
+    **{f"np.{name}": f"np.{name} changes its argument in place; gx.{name} gives the changed array" for name in _IN_PLACE.split()},
+    "np.copyto": "np.copyto changes its argument in place; x.at[index].set(value) and gx.where(mask, value, x) give the changed array",
     "np.einsum_path": "gx.einsum finds the best order of its products by itself",
     "np.packbits": "gx.sum of bits times powers of 2 packs them",
     "np.unpackbits": "gx.right_shift(x[..., None], gx.arange(8)) & 1 are the bits of x",
-    "np.polyfit": "solve the least squares of gx.vander(x, degree + 1)",
+    "np.asarray_chkfinite": "gx.all(gx.isfinite(x)) tells; a function compiled with checks raises",
+    "np.mask_indices": "gx.tril_indices and gx.triu_indices give theirs, gx.nonzero those of a constant mask",
     "np.isscalar": "a node is an array: x.ndim == 0 tells a 0-d one",
     "np.linalg.eig": f"{_COMPLEX}; gx.linalg.eigh for symmetric matrices",
     "np.linalg.eigvals": f"{_COMPLEX}; gx.linalg.eigvalsh for symmetric matrices",
     "np.linalg.test": _STATE,
     "np.fft.test": _STATE,
+    "np.fft.hfft": _COMPLEX,
+    "np.fft.ihfft": _COMPLEX,
 }
 
 

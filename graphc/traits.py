@@ -17,6 +17,7 @@ from graphc.dims import Size
 
 if TYPE_CHECKING:
     from graphc.ir import Node
+    from graphc.loopform import Routine
     from graphc.scalars import Scalar
 
 Leaf = Literal["input", "shared", "constant"]
@@ -47,6 +48,7 @@ class Traits:
     checked: node -> the indices to check before its kernel runs, each with the size that it must lie below.
     kernel: the kind of kernel that the op has alone, for a row of `graphc.codegen.strategy.table` to accept (what none accepts becomes
         loops, as its LoopForm says); None: it is a stage among others.
+    routine: node -> how a host op is computed in native code where its matrices are small, or None.
     refusal: node -> the output with a number for each example that is 0 where its value is good, and what is wrong where it is not:
         the call ends with LinAlgError there; None where such examples are the user's to find.
     reduces: combines over the axes of its parameter `axes`, which disappear: a reduction that may share loops with its producers.
@@ -73,6 +75,7 @@ class Traits:
     by_data: tuple[int, ...] = ()
     checked: Callable[[Node], list[tuple[Node, Size]]] | None = None
     kernel: str | None = None
+    routine: Callable[[Node], Routine | None] | None = None
     refusal: Callable[[Node], tuple[int, str] | None] | None = None
     reduces: bool = False
     stops: bool = False

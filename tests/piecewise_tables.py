@@ -7,6 +7,7 @@ from collections.abc import Callable
 import mpmath as mp
 from scipy import special
 
+from tests import piecewise_bessel, piecewise_integrals
 from tests.fit_piecewise import Extra, Spec
 
 Real = Callable[[mp.mpf], mp.mpf]
@@ -216,4 +217,6 @@ TABLES: dict[str, Spec] = {
                     (Extra(_digamma_far, 0, 0.25),)),
     "digamma_slope": _polygamma(1), "digamma_curve": _polygamma(2), "digamma_third": _polygamma(3),
     "log_ndtr_slope": _log_ndtr(1), "log_ndtr_curve": _log_ndtr(2), "log_ndtr_third": _log_ndtr(3),
+    **piecewise_bessel.TABLES,
+    **piecewise_integrals.TABLES,
 }  # fmt: skip

@@ -54,6 +54,7 @@ TYPES_ONLY = {
     ("graphc.graphs", "networkx"): "what the export gives back",
     ("graphc.ir", "graphc.loopform"): "Op.loop returns a LoopForm, whose bodies are Scalars",
     ("graphc.traits", "graphc.ir"): "traits are functions of nodes",
+    ("graphc.traits", "graphc.loopform"): "the native form of a host op is a Routine",
     ("graphc.traits", "graphc.scalars"): "the element of an elementwise op is a Scalar",
     ("graphc.user.function", "graphc.codegen.runtime.executable"): "what the joint gives back",
     ("graphc.user.function", "graphc.passes.pipeline"): "what the joint gives back",

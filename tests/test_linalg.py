@@ -13,6 +13,7 @@ import scipy.linalg
 import graphc as gx
 from graphc.errors import ArgumentError, LinAlgError, NotDifferentiableError, ShapeError
 from graphc.interp import evaluate
+from graphc.ir import toposort
 from tests.linalg_cases import CASES, data
 
 L = gx.linalg
@@ -266,3 +267,130 @@ def test_misuse_is_refused_when_it_is_written() -> None:
             call()
     with pytest.raises(ShapeError, match="2 rows"):
         L.solve(square, v)
+
+
+# -- native code ---------------------------------------------------------------------------------------------------------------------
+def _small(dtype: str, n: Any, k: Any) -> Any:
+    a, s, b = (gx.tensor(name, ("b", n, m), dtype) for name, m in (("a", n), ("s", n), ("r", k)))
+    nan = {"on_error": "nan"}
+    outs = {
+        "cholesky": L.cholesky(s, **nan), "lower": L.cholesky(s, symmetrize_input=False, **nan), "solve": L.solve(a, b, **nan),  # type: ignore[arg-type]
+        "back": gx.grad(gx.sum(L.solve(a, b, **nan) ** 2), b), "lu": L.lu(a),  # type: ignore[arg-type]
+        "triangular": [L.solve_triangular(a, b, t, low, u, **nan) for t in (0, 1) for low in (0, 1) for u in (0, 1)],  # type: ignore[arg-type]
+        "eigh": L.eigh(s, **nan),  # type: ignore[arg-type]
+    }  # fmt: skip
+    return (a, s, b), outs
+
+
+@pytest.mark.parametrize(("dtype", "n", "k"), [("float64", "n", "k"), ("float32", "n", "k"), ("float64", 3, 1), ("float32", 8, 2)])
+def test_native_code_gives_what_the_reference_gives(dtype: str, n: Any, k: Any) -> None:
+    """Every number of lanes that are used, sizes around the widths of vectors, examples without an answer among others."""
+    inputs, outs = _small(dtype, n, k)
+    leaves = gx.tree.flatten(outs)[0]
+    f = gx.function(list(inputs), leaves, mode="verify")
+    eps, random = float(np.finfo(dtype).eps), np.random.default_rng(0)
+    for size, rhs, batch in [
+        (1, 1, 1),
+        (2, 3, 5),
+        (3, 1, 8),
+        (4, 1, 17),
+        (5, 2, 3),
+        (8, 2, 9),
+        (16, 1, 4),
+        (19, 5, 2),
+        (33, 1, 33),
+        (0, 2, 3),
+        (3, 0, 2),
+    ]:
+        if not isinstance(n, str) and (size, rhs) != (n, k):
+            continue
+        a, b = (random.normal(size=(batch, size, m)).astype(dtype) for m in (size, rhs))
+        s = (a @ T(a) + np.eye(size)).astype(dtype)
+        if batch > 2 and size > 1:
+            a[1], a[2, 0], s[1] = 0, np.nan, -s[1]
+        if batch > 4 and size > 1:
+            s[2, 1, 0], s[3, 1, 1] = np.nan, np.inf
+        wanted = evaluate(leaves, dict(zip(inputs, (a, s, b))))
+        for path, got, true in zip(gx.tree.paths(outs), f(a, s, b), wanted):
+            scale = np.nanmax(np.abs(np.where(np.isfinite(true), true, 0)), initial=1.0)
+            if "eigh[1]" in path:  # columns but for their signs
+                got, true = np.abs(got), np.abs(true)
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(true), err_msg=f"{path} {size} {batch}")
+            tolerance = 2e3 * (size + 1) ** 2 * eps * scale
+            if not path.startswith(("['lu']", "['cho", "['lower']", "['eigh']")):
+                tolerance *= 1e4 if dtype == "float64" else 1e2
+            np.testing.assert_allclose(got, true, rtol=0.1, atol=tolerance, err_msg=f"{path} {size} {batch}")
+
+
+def test_native_code_is_chosen_by_size_and_shares_threads() -> None:
+    a = gx.tensor("a", ("b", "n", "n"))
+    f = gx.function([a], [L.cholesky(a), L.solve(a, a[..., :1])], threads=2)
+    text = str(f.program)
+    assert "matrices k" in text and "if n < 65" in text and "call cholesky" in text
+    large = str(gx.function([a2 := gx.tensor("a", (2, 65, 65))], L.cholesky(a2)).program)
+    assert "matrices" not in large and "call cholesky" in large
+    small = str(gx.function([a3 := gx.tensor("a", ("b", 16, 16))], L.cholesky(a3)).program)
+    assert "matrices" in small and "call" not in small
+    random = np.random.default_rng(1)
+    values = random.normal(size=(3000, 6, 6))
+    values = values @ T(values) + np.eye(6)
+    lower, x = f(values)
+    np.testing.assert_allclose(lower @ T(lower), values, rtol=0, atol=1e-12 * np.abs(values).max())
+    np.testing.assert_allclose(x, np.broadcast_to(np.eye(6)[:, :1], x.shape), rtol=0, atol=1e-8)
+    values[1234, 0, 0] = -1
+    with pytest.raises(LinAlgError, match=r"^cholesky: the matrix at \(1234,\) of the batch is not positive definite \(a: f64\[b, n, n\]"):
+        f(values)
+
+
+# -- structure -------------------------------------------------------------------------------------------------------------------------
+def _ops(*nodes: Any) -> list[str]:
+    """The names of the ops that are left when the graph is simplified."""
+    f = gx.function(_variables(nodes), list(nodes), mode="verify")
+    return [n.op.name for n in toposort(f._optimised.outputs)]
+
+
+def _variables(nodes: Any) -> list[Any]:
+    return [n for n in toposort(nodes) if n.op.name == "input"]
+
+
+def test_one_factorisation_serves_all_and_inverses_are_not_made() -> None:
+    a, b = gx.tensor("a", (3, 3)), gx.tensor("b", (3, 2))
+    shared = _ops(L.solve(a, b), L.det(a), L.slogdet(a)[1], L.inv(a), *gx.grad(gx.sum(L.solve(a, b) ** 2) + L.slogdet(a)[1], [a, b]))
+    assert shared.count("lu") == 1
+    for y in (L.inv(a) @ b, b.T @ L.inv(a), L.inv(a).T @ b, gx.trace(L.inv(a) @ (b @ b.T))):
+        names = _ops(y)
+        assert "inv" not in names and "solve" in names
+    logs = _ops(gx.log(L.det(a)))
+    assert "log_abs_det" in logs and "product_of_pivots" not in logs
+    large = 40 * np.eye(200)
+    x = gx.tensor("x", (200, 200))
+    f = gx.function([x], [gx.log(L.det(x)), gx.grad(gx.log(L.det(x)), x)])
+    value, slope = f(large)
+    np.testing.assert_allclose(value, 200 * np.log(40.0))  # of which the determinant overflows
+    np.testing.assert_allclose(slope, np.eye(200) / 40)
+    assert np.isnan(gx.function([a], gx.log(L.det(a)))(np.diag([1.0, -1, 1])))
+    assert gx.function([a], gx.log(L.det(a)))(np.diag([1.0, 0, 1])) == -np.inf
+
+
+def test_what_is_assumed_is_used() -> None:
+    a, b, x = gx.tensor("a", (3, 3)), gx.tensor("b", (3,)), gx.tensor("x", (4,))
+    value, _, rhs, _ = data("spd")
+    known = gx.assume(a, "positive_definite")
+    outs = [L.solve(known, b), L.inv(known), L.det(known), *L.slogdet(known)]
+    names = _ops(*outs)
+    assert names.count("cholesky") == 1 and "lu" not in names
+    wanted = [np.linalg.solve(value, rhs[:, 0]), np.linalg.inv(value), np.linalg.det(value), *np.linalg.slogdet(value)]
+    for got, true in zip(gx.function([a, b], outs)(value, rhs[:, 0]), wanted):
+        np.testing.assert_allclose(got, true, rtol=1e-12)
+    p = gx.assume(x, positive=True)
+    assert gx.function([x], gx.log(p**40))(np.full(4, 1e300)) == pytest.approx(np.full(4, 40 * 300 * np.log(10)))
+    assert not {"abs", "sign"} & {*_ops(gx.abs(p) + gx.sign(p) + gx.sqrt(gx.square(p)))}
+    np.testing.assert_array_equal(gx.function([x], gx.grad(gx.sum(p**2), x))(np.arange(4.0)), 2 * np.arange(4.0))
+    for bad in (
+        lambda: gx.assume(x),
+        lambda: gx.assume(x, "even"),
+        lambda: gx.assume([1], positive=True),
+        lambda: gx.assume(x, "positive_definite"),
+    ):
+        with pytest.raises(gx.GraphcError, match="assume: "):
+            bad()

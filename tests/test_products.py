@@ -16,6 +16,7 @@ from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.ops import products as gx
 from graphc.ops.contract import CONTRACT, canonical, contract, fold_operand, fold_output, fold_transpose, label_sizes, roles
+from graphc.ops.einsum import einsum
 from graphc.ops.registry import constant, tensor
 from graphc.ops.shape import permute
 from tests.derivatives import check_derivatives
@@ -70,7 +71,7 @@ def test_dtypes_are_those_of_numpy(dtypes) -> None:
     a, b = array(3, 9, dtype=dtypes[0]), array(9, 2, dtype=dtypes[1])
     same(value(gx.matmul, a, b), a @ b)
     same(value(gx.outer, a, b), np.outer(a, b))
-    same(value(lambda x, y: gx.einsum("ij,jk->k", x, y), a, b), np.einsum("ij,jk->k", a, b))
+    same(value(lambda x, y: einsum("ij,jk->k", x, y), a, b), np.einsum("ij,jk->k", a, b))
 
 
 def test_integers_wrap_and_bool_is_any() -> None:
@@ -119,7 +120,7 @@ def test_symbolic_sizes() -> None:
     at = {x: array(2, 3, 4), w: array(4, 7), y: array(2, 4)}
     assert (x @ w).shape == (dims.dim("b"), dims.dim("n"), 7)
     same(evaluate([x @ w], at)[0], at[x] @ at[w])
-    same(evaluate([gx.einsum("bnk,bk->bn", x, y)], at)[0], np.einsum("bnk,bk->bn", at[x], at[y]))
+    same(evaluate([einsum("bnk,bk->bn", x, y)], at)[0], np.einsum("bnk,bk->bn", at[x], at[y]))
     assert gx.matmul(tensor("p", ("n", 784)), tensor("q", ("k", 10))).shape == (dims.dim("n"), 10)  # k = 784 is checked at the call
     empty = {x: array(2, 3, 0), w: array(0, 7)}
     assert_array_equal(evaluate([x @ w], empty)[0], np.zeros((2, 3, 7)))
@@ -155,16 +156,16 @@ EXPRESSIONS = [
 def test_einsum(case) -> None:
     subscripts, *shapes = case
     arrays = [array(*shape) for shape in shapes]
-    same(value(lambda *xs: gx.einsum(subscripts, *xs), *arrays), np.einsum(subscripts, *arrays))
-    check_derivatives(lambda *xs: gx.einsum(subscripts, *xs), *arrays, orders=2)
+    same(value(lambda *xs: einsum(subscripts, *xs), *arrays), np.einsum(subscripts, *arrays))
+    check_derivatives(lambda *xs: einsum(subscripts, *xs), *arrays, orders=2)
 
 
 def test_einsum_promotes_before_it_multiplies() -> None:
     a = np.full(3, 2**30, np.int32)
-    same(value(lambda x, y, z: gx.einsum("i,i,i->i", x, y, z), a, a, np.ones(3)), np.einsum("i,i,i->i", a, a, np.ones(3)))
+    same(value(lambda x, y, z: einsum("i,i,i->i", x, y, z), a, a, np.ones(3)), np.einsum("i,i,i->i", a, a, np.ones(3)))
     flags = RNG.random((3, 4)) < 0.5
-    same(value(lambda x: gx.einsum("ij->i", x), flags), np.einsum("ij->i", flags))
-    same(value(lambda x: gx.einsum("ij->j", x), np.full((40, 2), 100, np.int8)), np.einsum("ij->j", np.full((40, 2), 100, np.int8)))
+    same(value(lambda x: einsum("ij->i", x), flags), np.einsum("ij->i", flags))
+    same(value(lambda x: einsum("ij->j", x), np.full((40, 2), 100, np.int8)), np.einsum("ij->j", np.full((40, 2), 100, np.int8)))
 
 
 def test_einsum_takes_the_cheapest_order() -> None:
@@ -172,17 +173,17 @@ def test_einsum_takes_the_cheapest_order() -> None:
     matrices = [tensor(f"m{k}", (50, 50)) for k in range(4)]
     v = tensor("v", (50,))
     for operands, text in (([*matrices, v], "ab,bc,cd,de,e->a"), ([v, *matrices[:3]], "a,ab,bc,cd->d")):
-        assert max(n.ndim for n in contracts(gx.einsum(text, *operands))) == 1
+        assert max(n.ndim for n in contracts(einsum(text, *operands))) == 1
     symbolic = [tensor("s", ("n", "n")), tensor("t", ("n", "n")), tensor("u", ("n",))]
-    assert max(n.ndim for n in contracts(gx.einsum("ij,jk,k->i", *symbolic))) == 1
-    many = gx.einsum("ab,bc,cd,de,ef,fg,gh,hi,i->a", *[tensor(f"m{k}", (50, 50)) for k in range(8)], v)
+    assert max(n.ndim for n in contracts(einsum("ij,jk,k->i", *symbolic))) == 1
+    many = einsum("ab,bc,cd,de,ef,fg,gh,hi,i->a", *[tensor(f"m{k}", (50, 50)) for k in range(8)], v)
     assert max(n.ndim for n in contracts(many)) == 1
 
 
 def test_elementwise_products_are_multiplications() -> None:
     x, s = tensor("x", (2, 3)), tensor("s", (2,))
-    assert gx.einsum("ij,ij->ij", x, x) is x * x
-    assert gx.einsum("ij,i->ij", x, s).op.name == "multiply"
+    assert einsum("ij,ij->ij", x, x) is x * x
+    assert einsum("ij,i->ij", x, s).op.name == "multiply"
 
 
 # -- errors -------------------------------------------------------------------------------------------------------
@@ -231,9 +232,9 @@ def test_errors() -> None:
 )
 def test_einsum_errors(subscripts, shapes, kind, text) -> None:
     with pytest.raises(kind, match=f"^einsum.*{text}"):
-        gx.einsum(subscripts, *[tensor(f"x{k}", s) for k, s in enumerate(shapes)])
-    with pytest.raises(ArgumentError, match="the first argument is the subscripts"):
-        gx.einsum(tensor("x", ()), "ij")  # type: ignore[arg-type]
+        einsum(subscripts, *[tensor(f"x{k}", s) for k, s in enumerate(shapes)])
+    with pytest.raises(ArgumentError, match="first come the subscripts"):
+        einsum(tensor("x", ()), "ij")  # type: ignore[arg-type]
 
 
 # -- the primitive ------------------------------------------------------------------------------------------------

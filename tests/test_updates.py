@@ -309,6 +309,8 @@ def test_positions(size: int) -> None:
             np.testing.assert_array_equal(got, want)
     X = np.array([[0, 1], [2, 0]])
     assert [k.eval().tolist() for k in gx.nonzero(X)] == [[0, 1], [1, 0]] and gx.flatnonzero(X).eval().tolist() == [1, 2]
+    mask, y = np.array([[True, False], [True, True]]), gx.tensor("y", (2, 2))
+    assert np.extract(mask, y).eval({y: X}).tolist() == [0, 2, 0] and np.compress(mask[0], y, axis=0).eval({y: X}).tolist() == [[0, 1]]
     assert gx.compress([True, False], X, 1).eval().tolist() == [[0], [2]] and gx.argwhere(X).eval().tolist() == [[0, 1], [1, 0]]
 
 

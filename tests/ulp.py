@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import mpmath as mp
 import numpy as np
@@ -21,21 +20,12 @@ from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
 from graphc.scalars import math
 from graphc.target import Target
-from tests import oracle
+from tests import oracle, special_rows
 from tests.special_functions import SPECIAL
+from tests.special_reference import Reference
 from tests.vector import Vectorised
 
 PRECISION = 220  # bits
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The exact function on finite numbers, NumPy's for the special ones, and where to look closely."""
-
-    exact: Callable[..., mp.mpf]
-    numpy: Callable[..., np.ndarray]
-    ranges: tuple[tuple[float, float], ...]
-    scale: Callable[..., mp.mpf] | None = None  # what the error is measured by, where f has zeros that no one can hit
 
 
 def _nan_below(f: Callable[..., mp.mpf], low: float, high: float = float("inf")) -> Callable[..., mp.mpf]:
@@ -132,6 +122,7 @@ REFERENCES: dict[str, Reference] = {
     "cbrt": Reference(_cbrt, np.cbrt, ((-8, 8), (-1e3, 1e3), (1e10, 1e11))),
     "hypot": Reference(lambda x, y: mp.sqrt(x * x + y * y), np.hypot, ((-3, 3), (-1e3, 1e3), (0.99, 1.01))),
     "fmod": Reference(_fmod, np.fmod, ((-3, 3), (-1000, 1000))),
+    **special_rows.REFERENCES,
 }  # fmt: skip
 
 
@@ -139,6 +130,7 @@ def samples(name: str, dtype: np.dtype, count: int, seed: int = 0) -> list[np.nd
     """Arguments: from the function's ranges, of every exponent, near integers and multiples of pi/4, and special ones."""
     rng = np.random.default_rng([seed, *name.encode()])
     arity, ranges = MATH[name].arity, REFERENCES[name].ranges
+    count //= REFERENCES[name].share
     bits = rng.integers(0, 2**63, (arity, count // 3), dtype=np.uint64) * 2 + rng.integers(0, 2, (arity, count // 3), dtype=np.uint64)
     anywhere = bits.view(np.float64) if dtype == float64 else (bits >> np.uint64(32)).astype(np.uint32).view(np.float32)
     each = max(1, count // 2 // len(ranges))

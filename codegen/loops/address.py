@@ -15,6 +15,7 @@ import numpy as np
 from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Dim, Size
+from graphc.loopform import Routine
 from graphc.program import Axis, Kernel, Put, ScalarCode, Stage
 from graphc.scalars import Scalar
 
@@ -29,6 +30,7 @@ class Loaded:
     stages: tuple[Stage, ...]
     stores: tuple[tuple[Placed, ...], ...]
     code: ScalarCode | None = None  # stores of scalar code have one index, the offset
+    routine: Routine | None = None
 
 
 def address(at: Sequence[Scalar], shape: Sequence[Size]) -> tuple[Scalar | None, Size]:
@@ -71,7 +73,7 @@ def linear(kernel: Kernel) -> Loaded:
             placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
         stores.append(tuple(placed))
     code = None if kernel.code is None else _code(kernel.code, shapes, lambda s: sc.replace_leaves(s, leaf, known=known))
-    return Loaded(kernel.axes, tuple(stages), tuple(stores), code)
+    return Loaded(kernel.axes, tuple(stages), tuple(stores), code, kernel.routine)
 
 
 def _code(code: ScalarCode, shapes: Sequence[Sequence[Size]], moved: Callable[[Scalar], Scalar]) -> ScalarCode:

@@ -13,13 +13,19 @@ from functools import lru_cache
 import numpy as np
 
 from graphc.codegen.mathlib import (
+    bessel_i,
+    bessel_j,
+    bessel_k,
     dawson,
+    elliptic,
     entropy,
     error,
     exponential,
     gamma,
+    integrals,
     inverse,
     inverse_error,
+    lambert,
     logarithm,
     normal,
     polygamma,
@@ -48,7 +54,33 @@ def _row(name: str, f32: float, f64: float, build: Callable[..., Scalar], arity:
     return Function(name, arity, build, {float32: f32, float64: f64})
 
 
-MATH: dict[str, Function] = {f.name: f for f in (
+class Library(dict[str, Function]):
+    """Functions by name. Of a family with a static order, as "jn_3" is of "jn", a member is made when it is asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and _member(name) is not None)
+
+    def __missing__(self, name: str) -> Function:
+        found = _member(name)
+        if found is None:
+            raise KeyError(name)
+        family, n = found
+        return Function(name, 1, lambda x, target: FAMILIES[family](x, target, n), {})
+
+
+def _member(name: str) -> tuple[str, int] | None:
+    """(family, order)"""
+    family, _, order = name.rpartition("_")
+    return (family, int(order)) if order.isdigit() and family in FAMILIES else None
+
+
+FAMILIES: dict[str, Callable[..., Scalar]] = {  # build(x, target, order)
+    "cosc_slope": integrals.cosc_slope, "ellipe_slope": elliptic.ellipe_slope, "ellipk_slope": elliptic.ellipk_slope,
+    "expi_slope": integrals.expi_slope, "sinc_slope": integrals.sinc_slope, "spence_slope": lambert.spence_slope,
+    "lambertw_slope": lambert.lambertw_slope, "lambertw_lower_slope": lambert.lambertw_lower_slope,
+    "i0e_slope": bessel_i.i0e_slope, "iv": bessel_i.iv, "ive": bessel_i.ive, "jn": bessel_j.jn, "k0e_slope": bessel_k.k0e_slope,
+}  # fmt: skip
+MATH = Library({f.name: f for f in (
     _row("exp", 1.1, 1.0, exponential.exp),
     _row("exp2", 1.1, 1.1, exponential.exp2),
     _row("expm1", 1.6, 2.0, exponential.expm1),
@@ -95,7 +127,11 @@ MATH: dict[str, Function] = {f.name: f for f in (
     _row("cbrt", 0.51, 0.51, roots.cbrt),
     _row("hypot", 0.51, 0.51, roots.hypot, arity=2),
     _row("fmod", 0.0, 0.0, power.fmod, arity=2),
-)}  # fmt: skip
+)})  # fmt: skip
+
+# families whose modules state the bounds themselves
+for _module in (bessel_i, bessel_j, bessel_k, elliptic, integrals, lambert):
+    MATH |= {name: _row(name, bounds[0], bounds[1], getattr(_module, name)) for name, bounds in _module.BOUNDS.items()}
 
 
 def expand(root: Scalar, target: Target, serial: bool = False) -> Scalar:

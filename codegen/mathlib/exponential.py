@@ -61,6 +61,12 @@ def exp_of_negative(x: Scalar, target: Target) -> Scalar:
     return scale(above_one(r) + 1.0, n, target, whole)
 
 
+def exp_scaled(y: Scalar, x: Scalar, target: Target) -> Scalar:
+    """y exp(x), rounded once more than exp, for |x| up to twice where exp leaves the range; y exp(x) may stay within it."""
+    r, n, whole = reduce(clamp(x, 2.0 * LEAST[x.dtype], -2.0 * LEAST[x.dtype]))
+    return scale(y * (above_one(r) + 1.0), n, target, whole)
+
+
 def exp_short(x: Scalar) -> Scalar:
     """exp(x) for f64 and |x| < 700, to 2**-34: enough for an f32 result."""
     r, n, _ = reduce(x)

@@ -15,6 +15,7 @@ from graphc.dtypes import float64
 from graphc.program import RANKED, Axis, Branch, Kernel, Launch, Loop, Program, Step
 from graphc.scalars import Scalar
 
+ROUTINE_NS = 0.1  # of an operation of a factorisation in lanes
 Work = dict[Size, float]
 """ns, as a sum of weight times size."""
 Known = tuple[tuple[Symbol, Size], ...]
@@ -69,6 +70,8 @@ def kernel_work(kernel: Kernel) -> Work:
         elif stage.combine in RANKED and stage.factor is not None:  # the row is put in order once for all places
             size, each = _points((*[a for a in kernel.axes if a.index != stage.factor.param], *stage.reduce)), SORT_NS + each
         _add(total, _chunks(size, each))
+    if kernel.routine is not None:
+        _add(total, {kernel.routine.batch * kernel.routine.operations: ROUTINE_NS})
     for loops, values in () if kernel.code is None else kernel.code.by_loops():
         # a loop that asks a condition is taken to end soon: where it does not, the call is left, and goes on as a long one
         known = [loop.extent for loop in loops if loop.condition is None and loop.extent is not None]

@@ -13,10 +13,8 @@ from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
-from graphc.operators import FUNCTIONS
-from graphc.ops.joining import concatenate
+from graphc.ops.padding import pad
 from graphc.ops.shape import at_most
-from graphc.ops.slicing import along, reverse
 from graphc.types import whole_number
 
 Widths = int | str | Sequence[int | Dim | Sequence[int | Dim]]
@@ -127,27 +125,14 @@ def padded(what: str, x: Node, axes: Sequence[int], found: Sequence[Place], mode
         fail(ArgumentError, f"{what}: padding_mode {mode!r} is none of {', '.join(map(repr, MODES))}", x)
     if mode == "zeros":
         return x, list(found)
-    rest = []
+    widths: list[tuple[Size, Size]] = [(0, 0)] * x.ndim
     for axis, place in zip(axes, found):
-        n, widths = place.size, (place.before, place.after)
-        least = 1 if mode == "edge" else 1 + dims.maximum(*widths)
-        if not all(w == 0 for w in widths) and not at_most(least, n):
+        widths[axis] = (place.before, place.after)
+        least = 1 if mode == "edge" else 1 + dims.maximum(place.before, place.after)
+        if not all(w == 0 for w in widths[axis]) and not at_most(least, place.size):
             fail(ShapeError, f"{what}: padding by {mode!r} needs at least {least} elements: {place.sizes}", x)
-        before, after = [_continued(x, axis, side, w, mode) for side, w in enumerate(widths)]
-        x = concatenate([*before, x, *after], axis) if before or after else x
-        rest.append(Place(x.shape[axis], place.taps, place.stride, place.dilation, 0, 0))
-    return x, rest
-
-
-def _continued(x: Node, axis: int, side: int, width: Size, mode: str) -> list[Node]:
-    """What lies beyond one end of an axis."""
-    n = x.shape[axis]
-    if width == 0:
-        return []
-    if mode == "reflect":
-        return [reverse(along(x, axis, n - 1 - width if side else 1, width), (axis,))]
-    end = along(x, axis, n - 1 if side else 0, 1)
-    return [FUNCTIONS["broadcast_to"](end, (*x.shape[:axis], width, *x.shape[axis + 1 :]))]
+    continued = pad(x, tuple(widths), mode)
+    return continued, [Place(continued.shape[a], p.taps, p.stride, p.dilation, 0, 0) for a, p in zip(axes, found)]
 
 
 @dataclass(frozen=True)

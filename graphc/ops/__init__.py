@@ -1,32 +1,70 @@
 """The op tables. Importing them all binds the operators and methods of nodes, and what NumPy's functions do with a node."""
 
-# ruff: noqa: I001 - several names a line
+# ruff: noqa: F401 - the modules are read off the names below
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops import (
-    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
-    ignoring_nan, indexing, joining, keys, kinds, ldexp, lengths, polynomials, positions, products, quantiles, reductions,
-    registry, replaced, running, searching, selecting, several, shape, sinc, slicing, sliding, sorting, special, spread,
-    statistics, ufuncs, vectors,
-)  # fmt: skip
+    aliases,
+    arithmetic,
+    arrangement,
+    assuming,
+    at,
+    choices,
+    compare,
+    compound,
+    create,
+    diagonals,
+    differences,
+    dynamic,
+    einsum,
+    elementwise,
+    fitting,
+    grids,
+    ignoring_nan,
+    indexing,
+    joining,
+    keys,
+    kinds,
+    ldexp,
+    lengths,
+    padding,
+    polynomials,
+    positions,
+    products,
+    quantiles,
+    reductions,
+    registry,
+    replaced,
+    running,
+    searching,
+    segments,
+    selecting,
+    several,
+    shape,
+    sinc,
+    slicing,
+    sliding,
+    sorting,
+    special,
+    spread,
+    statistics,
+    ufuncs,
+    vectors,
+)
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from graphc.protocol import METHODS
 
-# every module's public names are what users find in `graphc`
-MODULES = (
-    aliases, arithmetic, arrangement, at, choices, compare, compound, create, diagonals, differences, dynamic, elementwise, grids,
-    ignoring_nan, indexing, joining, kinds, ldexp, lengths, norms, polynomials, positions, products, quantiles, reductions,
-    registry, replaced, running, searching, selecting, several, shape, sinc, slicing, sliding, sorting, spread, statistics,
-    structured, ufuncs, vectors,
-)  # fmt: skip
-assert special.MODULES  # its rows are in PUBLIC; users find them in graphc.special
+# what a module above lists as public is what users find in `graphc`; those of special functions they find in `graphc.special`
+MODULES = tuple([m for m in list(globals().values()) if isinstance(m, ModuleType) and m is not np and hasattr(m, "__all__")])
 FUNCTIONS |= PUBLIC | {name: getattr(module, name) for module in MODULES for name in module.__all__}
 FUNCTIONS["getitem"] = keys.getitem
 
@@ -40,7 +78,7 @@ def _bind_numpy() -> None:
         if isinstance(theirs, np.ufunc) or hasattr(theirs, "__wrapped__"):  # __wrapped__: what an array-function dispatcher leaves
             NUMPY_FUNCTIONS[theirs] = function
     NUMPY_FUNCTIONS[np.linalg.norm] = FUNCTIONS["norm"]
-    NUMPY_FUNCTIONS.update({getattr(np, name): refuse for name, refuse in replaced.IN_PLACE.items()})
+    NUMPY_FUNCTIONS.update({method: FUNCTIONS[name] for method, name in METHODS.items()})
 
 
 _bind_numpy()

@@ -56,8 +56,8 @@ def piecewise(x: ArrayLike, condlist: Any, funclist: Sequence[Any], *args: Any, 
     conditions = [astype(asarray(c), bool_) for c in _conditions(condlist, node)]
     if len(functions) not in (len(conditions), len(conditions) + 1):
         n = len(conditions)
-        fail(ArgumentError, f"piecewise: {n} condition{'s' * (n != 1)} need {n} or {n + 1} functions, got {len(functions)}", node)
-    values = [in_dtype(f(node, *args, **kw) if callable(f) else f, node.dtype) for f in functions]
+        fail(ArgumentError, f"piecewise: {n} condition{'s' * (n != 1)}, for {n} or {n + 1} functions, got {len(functions)}", node)
+    values = [astype(asarray(f(node, *args, **kw) if callable(f) else f), node.dtype) for f in functions]
     result = where(asarray(False), node, values[len(conditions)] if len(values) > len(conditions) else 0)
     for c, value in zip(conditions, values):
         result = where(c, value, result)

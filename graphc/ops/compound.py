@@ -56,7 +56,7 @@ def degrees(x: ArrayLike) -> Node:
 
 def angle(z: ArrayLike, deg: bool = False) -> Node:
     """The angle of a real number: 0, or pi (180 in degrees) where the sign bit is set; nan for nan. Its derivative is 0."""
-    node = _floats(z)
+    node = _floats(z if asarray(z).dtype != bool_ else astype(asarray(z), "int64"))
     return where(signbit(node), 180.0 if deg else math.pi, zeros_as(node) * sign(node))
 
 
@@ -118,7 +118,7 @@ def float_power(x1: ArrayLike, x2: ArrayLike) -> Node:
 def spacing(x: ArrayLike) -> Node:
     """From x to the next float away from 0, with the sign of x (both zeros: positive); nan at infinity. Its derivative is 0."""
     node = _floats(x)
-    return nextafter(node, where(node < 0, -math.inf, math.inf)) - node
+    return nextafter(node, where(node < 0, asarray(-math.inf, node.dtype), math.inf)) - node
 
 
 def lcm(x1: ArrayLike, x2: ArrayLike) -> Node:
@@ -257,10 +257,15 @@ def isin(
     return ~found if invert else found
 
 
+def in1d(ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None) -> Node:
+    """`isin` of the raveled ar1, the older function."""
+    return isin(ravel(ar1), ar2, assume_unique, invert, kind=kind)
+
+
 conj = conjugate
 
 __all__ = [
     "allclose", "angle", "array_equal", "array_equiv", "conj", "conjugate", "deg2rad", "degrees", "fabs", "float_power", "fmax", "fmin",
-    "heaviside", "imag", "isclose", "iscomplex", "iscomplexobj", "isin", "isneginf", "isposinf", "isreal", "isrealobj", "lcm", "nan_to_num",
-    "positive", "rad2deg", "radians", "real", "real_if_close", "rint", "signbit", "spacing",
+    "heaviside", "imag", "in1d", "isclose", "iscomplex", "iscomplexobj", "isin", "isneginf", "isposinf", "isreal", "isrealobj", "lcm",
+    "nan_to_num", "positive", "rad2deg", "radians", "real", "real_if_close", "rint", "signbit", "spacing",
 ]  # fmt: skip

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from graphc.dims import Dim
 from graphc.dtypes import bool_, float64, is_float, promote
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
@@ -34,7 +33,7 @@ def part(x: Node, axis: int, start: int | None, stop: int | None) -> Node:
 def diff(a: ArrayLike, n: int = 1, axis: int = -1, prepend: ArrayLike | None = None, append: ArrayLike | None = None) -> Node:
     """a[1:] - a[:-1] along `axis`, n times; of bool a[1:] != a[:-1]. The size becomes smaller by n, down to 0.
 
-    prepend, append: what is put before and after a first; a number stands for one element. Raises ShapeError, ArgumentError.
+    prepend, append: what is put before and after a first; a number is one element in the dtype of a. Raises ShapeError, ArgumentError.
     """
     node = asarray(a)
     if node.ndim == 0:
@@ -171,7 +170,7 @@ def unwrap(p: ArrayLike, discont: float | None = None, axis: int = -1, *, period
     node = asarray(p)
     if node.ndim == 0:
         fail(ShapeError, "unwrap needs at least one axis", node)
-    if isinstance(period, (Dim, Node)) or isinstance(discont, (Dim, Node)):
+    if not isinstance(period, (int, float)) or not isinstance(discont, (int, float, type(None))):
         fail(ArgumentError, "unwrap: period and discont are numbers", node)
     place = normal_axis(axis, node.ndim, "unwrap", node)
     dtype = promote(node.dtype if node.dtype != bool_ else np.dtype("int64"), weak_dtype(period))

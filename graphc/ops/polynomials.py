@@ -13,20 +13,20 @@ from graphc.ir import Node
 from graphc.operators import FUNCTIONS
 from graphc.ops.elementwise import power
 from graphc.ops.joining import concatenate, stack
+from graphc.ops.padding import pad
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.ops.shape import in_dtype, known_shape, reshape
-from graphc.ops.slicing import pad
+from graphc.ops.shape import in_dtype, one_size, reshape
 from graphc.ops.spread import astype, broadcast_to
 from graphc.types import whole_number
 
 
 def _coefficients(p: ArrayLike, what: str) -> list[Node]:
     """The coefficients one by one; a number is a constant polynomial."""
-    if isinstance(p, (list, tuple)):
+    if isinstance(p, (list, tuple)) and any(isinstance(c, Node) for c in p):
         return [asarray(c) for c in p]
     node = asarray(p)
     if node.ndim > 1:
-        fail(ShapeError, f"{what}: the coefficients are a vector", node)
+        fail(ShapeError, f"{what} takes a vector", node)
     node = reshape(node, (1,)) if node.ndim == 0 else node
     if not isinstance(node.shape[0], int):
         hint = "gx.scan over the coefficients evaluates a polynomial of any degree"
@@ -45,7 +45,7 @@ def polyval(p: ArrayLike, x: ArrayLike) -> Node:
     """p[0] x**n + .. + p[n], by Horner's scheme, elementwise in x. Raises ShapeError where the number of coefficients is symbolic."""
     node = asarray(x)
     value = broadcast_to(asarray(0, node.dtype), node.shape)
-    for c in p if isinstance(p, (list, tuple)) else _coefficients(p, "polyval"):
+    for c in _coefficients(p, "polyval"):
         value = value * node + c
     return value
 
@@ -163,7 +163,7 @@ def vander(x: ArrayLike, N: object = None, increasing: bool = False) -> Node:
     node = asarray(x)
     if node.ndim != 1:
         fail(ShapeError, "vander takes a vector", node)
-    columns = node.shape[0] if N is None else known_shape(N, "vander")[0]
+    columns = node.shape[0] if N is None else one_size(N, "vander: N")
     node = astype(node, promote(node.dtype, int64))
     if isinstance(columns, int) and columns <= 32:
         powers = [

@@ -1,22 +1,18 @@
-"""Products of arrays, NumPy's names: matmul, dot, vdot, inner, outer, tensordot, einsum. All are `contract`."""
+"""Products of arrays, NumPy's names: matmul, dot, vdot, inner, outer, tensordot. All are `contract`."""
 
 from __future__ import annotations
 
 import functools
-import itertools
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
 
-from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, float32, promote
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
-from graphc.operators import FUNCTIONS
 from graphc.ops.contract import Spec, axes_of, contract, label_sizes, roles
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import permute, ravel, reshape
@@ -24,8 +20,6 @@ from graphc.ops.spread import astype, broadcast, reduce
 from graphc.types import Shape, normal_axis, same_size
 
 Names = tuple[str, ...]  # a label per axis: a letter, or "...0" for the last axis of an ellipsis
-NOMINAL = 100  # what a symbolic size counts as when the order of products is chosen
-EXHAUSTIVE = 7  # operands up to which every order is tried: 3**7 pairs of subsets
 
 
 def matmul(x1: ArrayLike, x2: ArrayLike) -> Node:
@@ -45,9 +39,9 @@ def matmul(x1: ArrayLike, x2: ArrayLike) -> Node:
 
 @functools.lru_cache(maxsize=64)
 def _matmul_names(a: int, b: int) -> tuple[Names, Names, Names]:
-    left = (*_ellipsis(a - 2), *("m" * (a > 1)), "k")
-    right = (*_ellipsis(b - 2), "k", *("n" * (b > 1)))
-    return left, right, (*_ellipsis(max(a, b) - 2), *("m" * (a > 1)), *("n" * (b > 1)))
+    left = (*ellipsis(a - 2), *("m" * (a > 1)), "k")
+    right = (*ellipsis(b - 2), "k", *("n" * (b > 1)))
+    return left, right, (*ellipsis(max(a, b) - 2), *("m" * (a > 1)), *("n" * (b > 1)))
 
 
 def dot(a: ArrayLike, b: ArrayLike) -> Node:
@@ -100,43 +94,16 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: int | Sequence[int | Sequence[in
     return _sum_over("tensordot", x, y, for_a, for_b)
 
 
-def einsum(subscripts: str, *operands: ArrayLike, optimize: object = True) -> Node:
-    """The sum of products that `subscripts` spells: einsum("ij,jk->ik", a, b)[i, k] = sum over j of a[i, j] * b[j, k].
-
-    One label per axis, `...` for any further axes, which broadcast; a label that is repeated within an operand takes
-    the diagonal; without `->` the output has the labels that occur once, in alphabetical order. Several operands are
-    multiplied two at a time, in the order that costs least (`optimize` is accepted for NumPy's sake). A literal 1
-    broadcasts. Raises ShapeError, ArgumentError.
-    """
-    if not isinstance(subscripts, str):
-        fail(ArgumentError, "einsum: the first argument is the subscripts, such as 'ij,jk->ik'")
-    nodes = [asarray(x) for x in operands]
-    inputs, out = _parse(subscripts, nodes)
-    dtype = promote(*[x.dtype for x in nodes])
-    terms = [_diagonal(x, labels) for x, labels in zip(nodes, inputs)]
-    sizes = _einsum_sizes(subscripts, terms)
-    terms = [_drop_ones(astype(x, dtype), labels, sizes) for x, labels in terms]
-    if len(terms) == 1:
-        ((x, labels),) = terms
-        return _arranged(_summed(x, labels, out), tuple(k for k in labels if k in out), out)
-    for i, j in _best_order([labels for _, labels in terms], out, sizes):
-        (b, right), (a, left) = terms.pop(j), terms.pop(i)
-        needed = set(out).union(*[labels for _, labels in terms])
-        target = tuple(k for k in dict.fromkeys(left + right) if k in needed) if terms else out
-        terms.append((pairwise("einsum", a, b, left, right, target), target))
-    return terms[0][0]
-
-
 # -- two operands -------------------------------------------------------------------------------------------------
 def pairwise(what: str, a: Node, b: Node, left: Names, right: Names, out: Names) -> Node:
     """One product of two labelled operands: promotes, drops literal ones that broadcast, sums what only one operand has."""
     if 1 in a.shape or 1 in b.shape:
-        sizes = _common_sizes(what, [(a, left), (b, right)])
-        (a, left), (b, right) = _drop_ones(a, left, sizes), _drop_ones(b, right, sizes)
+        sizes = common_sizes(what, [(a, left), (b, right)])
+        (a, left), (b, right) = drop_ones(a, left, sizes), drop_ones(b, right, sizes)
     plan = _plan(left, right, out)
     for i, j in plan.shared:
         if not same_size(a.shape[i], b.shape[j]):
-            _common_sizes(what, [(a, left), (b, right)])
+            common_sizes(what, [(a, left), (b, right)])
     if a.dtype != b.dtype or a.dtype == bool_:
         dtype = promote(a.dtype, b.dtype)
         if dtype == bool_:  # a sum of ones in f32 never comes back to 0, and products of floats are the fast ones
@@ -178,7 +145,7 @@ def _without(labels: Names, axes: tuple[int, ...]) -> Names:
 
 
 def _stretched(x: Node, labels: Names, out: Names, shape: Shape) -> Node:
-    return broadcast(_arranged(x, labels, out), shape, tuple(k for k, name in enumerate(out) if name in labels))
+    return broadcast(arranged(x, labels, out), shape, tuple(k for k, name in enumerate(out) if name in labels))
 
 
 def _sum_over(what: str, a: Node, b: Node, for_a: tuple[int, ...], for_b: tuple[int, ...]) -> Node:
@@ -203,7 +170,7 @@ def _inner(a: Node, i: int, b: Node, j: int, what: str) -> NoReturn:
     fail(ShapeError, f"{what}: inner sizes differ, {p} ({a.describe()}) and {q} ({b.describe()})", hint=hint)
 
 
-def _ellipsis(count: int) -> Names:
+def ellipsis(count: int) -> Names:
     return tuple(f"...{k}" for k in reversed(range(count)))
 
 
@@ -212,7 +179,7 @@ def _raveled(x: ArrayLike) -> Node:
     return node if node.ndim == 1 else ravel(node)
 
 
-def _common_sizes(what: str, terms: Sequence[tuple[Node, Names]]) -> dict[str, Size]:
+def common_sizes(what: str, terms: Sequence[tuple[Node, Names]]) -> dict[str, Size]:
     """The size of each label; a literal 1 yields to any other. ShapeError where two differ."""
     found: dict[str, tuple[Size, Node]] = {}
     for x, labels in terms:
@@ -226,7 +193,7 @@ def _common_sizes(what: str, terms: Sequence[tuple[Node, Names]]) -> dict[str, S
     return {name: size for name, (size, _) in found.items()}
 
 
-def _drop_ones(x: Node, labels: Names, sizes: dict[str, Size]) -> tuple[Node, Names]:
+def drop_ones(x: Node, labels: Names, sizes: dict[str, Size]) -> tuple[Node, Names]:
     """x without the literal ones that broadcast against another operand."""
     kept = [k for k, name in enumerate(labels) if not (x.shape[k] == 1 and sizes[name] != 1)]
     if len(kept) == x.ndim:
@@ -234,142 +201,14 @@ def _drop_ones(x: Node, labels: Names, sizes: dict[str, Size]) -> tuple[Node, Na
     return reshape(x, tuple(x.shape[k] for k in kept)), tuple(labels[k] for k in kept)
 
 
-def _summed(x: Node, labels: Names, needed: Names) -> Node:
+def summed(x: Node, labels: Names, needed: Names) -> Node:
     """x summed over the labels that nobody needs; bool stays bool."""
     return reduce(x, tuple(k for k, name in enumerate(labels) if name not in needed), "any" if x.dtype == bool_ else "sum")
 
 
-def _arranged(x: Node, labels: Names, out: Names) -> Node:
+def arranged(x: Node, labels: Names, out: Names) -> Node:
     """x with its axes in the order of `out`."""
     return permute(x, axes_of(labels, [k for k in out if k in labels]))
 
 
-# -- einsum -------------------------------------------------------------------------------------------------------
-def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[Names], Names]:
-    """The labels of each operand and of the output."""
-    text = subscripts.replace(" ", "")
-    left, arrow, right = text.partition("->")
-    parts = left.split(",")
-    if not nodes or len(parts) != len(nodes):
-        fail(ArgumentError, f"einsum: {subscripts!r} has {len(parts)} operands, got {len(nodes)}")
-    inputs = [_labels(subscripts, part, x) for part, x in zip(parts, nodes)]
-    extra = _ellipsis(max([sum(name.startswith("...") for name in labels) for labels in inputs]))
-    every = [name for labels in inputs for name in labels]
-    if not arrow:
-        once = sorted(name for name in set(every) if every.count(name) == 1 and not name.startswith("..."))
-        return inputs, (*extra, *once)
-    head, dots, tail = right.partition("...")
-    if extra and not dots:
-        fail(ArgumentError, f"einsum: the output of {subscripts!r} lacks the '...' of the operands")
-    out = (*head, *(extra if dots else ()), *tail)
-    wrong = [name for name in out if name not in every or out.count(name) > 1]
-    if wrong:
-        how = "twice" if wrong[0] in every else "which no operand has"
-        fail(ArgumentError, f"einsum: the output of {subscripts!r} has {wrong[0]!r} {how}")
-    return inputs, out
-
-
-def _labels(subscripts: str, part: str, x: Node) -> Names:
-    head, dots, tail = part.partition("...")
-    if not all(c.isascii() and c.isalpha() for c in head + tail):
-        fail(ArgumentError, f"einsum: {part!r} in {subscripts!r}: labels are letters, '...' occurs once")
-    count = x.ndim - len(head) - len(tail)
-    if count < 0 or (count and not dots):
-        fail(ShapeError, f"einsum: {part!r} in {subscripts!r} does not label {x.ndim} axes", x)
-    return (*head, *_ellipsis(count), *tail)
-
-
-def _diagonal(x: Node, labels: Names) -> tuple[Node, Names]:
-    """x with each repeated label reduced to one axis: "iij" -> the diagonal of the first two axes."""
-    while len(set(labels)) < len(labels):
-        name = next(name for name in labels if labels.count(name) > 1)
-        i, j = [k for k, other in enumerate(labels) if other == name][:2]
-        if not same_size(x.shape[i], x.shape[j]):
-            fail(ShapeError, f"einsum: the sizes of {name} differ, {x.shape[i]} and {x.shape[j]}", x)
-        x = FUNCTIONS["diagonal"](x, 0, i, j)
-        labels = tuple(other for k, other in enumerate(labels) if k not in (i, j)) + (name,)
-    return x, labels
-
-
-def _einsum_sizes(subscripts: str, terms: Sequence[tuple[Node, Names]]) -> dict[str, Size]:
-    return _common_sizes(f"einsum {subscripts!r}", terms)
-
-
-def _best_order(labels: Sequence[Names], out: Names, sizes: dict[str, Size]) -> list[tuple[int, int]]:
-    """The pairs (i, j), i < j, to multiply in turn: both are removed and the product is put at the end."""
-    weight = {name: _nominal(size) for name, size in sizes.items()}
-    if len(labels) == 2:
-        return [(0, 1)]
-    if len(labels) > EXHAUSTIVE:
-        return _greedy_order(labels, out, weight)
-    count = len(labels)
-    whole = (1 << count) - 1
-    inside = [frozenset(itertools.chain.from_iterable(labels[k] for k in range(count) if s >> k & 1)) for s in range(whole + 1)]
-    result = [inside[s] & (inside[whole ^ s] | set(out)) if s & (s - 1) else inside[s] for s in range(whole + 1)]
-    best: dict[int, tuple[int, int]] = {1 << k: (0, 0) for k in range(count)}  # subset -> (cost, its first part)
-    for s in range(1, whole + 1):
-        part = s
-        while s & (s - 1) and (part := (part - 1) & s):
-            rest = s ^ part
-            if part & -part == s & -s:  # the part that holds the first operand is on the left
-                cost = best[part][0] + best[rest][0] + _product(weight, result[part] | result[rest])
-                if s not in best or cost < best[s][0]:
-                    best[s] = (cost, part)
-    steps: list[tuple[int, int]] = []
-    for s in sorted(_subsets(whole, best), key=lambda s: s.bit_count()):
-        steps.append((best[s][1], s ^ best[s][1]))
-    return _positions(steps, count)
-
-
-def _subsets(whole: int, best: dict[int, tuple[int, int]]) -> list[int]:
-    """The products of the best tree, as the sets of operands that they multiply."""
-    found, open_ = [], [whole]
-    while open_:
-        s = open_.pop()
-        if s & (s - 1):
-            found.append(s)
-            open_ += [best[s][1], s ^ best[s][1]]
-    return found
-
-
-def _positions(steps: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
-    """Steps between sets of operands as positions in the shrinking list of terms."""
-    present = [1 << k for k in range(count)]
-    result = []
-    for left, right in steps:
-        i, j = sorted((present.index(left), present.index(right)))
-        result.append((i, j))
-        present.pop(j)
-        present.pop(i)
-        present.append(left | right)
-    return result
-
-
-def _greedy_order(labels: Sequence[Names], out: Names, weight: dict[str, int]) -> list[tuple[int, int]]:
-    """Each time the pair whose product adds least to the memory held, then costs least."""
-    terms = [frozenset(x) for x in labels]
-    result: list[tuple[int, int]] = []
-    while len(terms) > 1:
-        choices = []
-        for i, j in itertools.combinations(range(len(terms)), 2):
-            others = set(out).union(*[x for k, x in enumerate(terms) if k not in (i, j)])
-            made = (terms[i] | terms[j]) & others
-            grown = _product(weight, made) - _product(weight, terms[i]) - _product(weight, terms[j])
-            choices.append((grown, _product(weight, terms[i] | terms[j]), i, j, made))
-        _, _, i, j, made = min(choices, key=lambda c: c[:4])
-        result.append((i, j))
-        terms.pop(j)
-        terms.pop(i)
-        terms.append(frozenset(made))
-    return result
-
-
-def _product(weight: dict[str, int], labels: Iterable[str]) -> int:
-    return math.prod([weight[name] for name in labels])  # an int: exact, whatever the order of a set
-
-
-def _nominal(size: Size) -> int:
-    return size if isinstance(size, int) else max(1, dims.evaluate(size, {s: NOMINAL for s in dims.symbols(size)}))
-
-
-__all__ = ["dot", "einsum", "inner", "matmul", "outer", "tensordot", "vdot"]
+__all__ = ["dot", "inner", "matmul", "outer", "tensordot", "vdot"]

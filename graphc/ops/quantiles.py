@@ -11,7 +11,7 @@ import numpy as np
 
 from graphc import dims
 from graphc.dims import Size
-from graphc.dtypes import float64, int64, to_float
+from graphc.dtypes import float64, int64, to_mean
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import ceil, clip, floor, mod, round
@@ -102,7 +102,7 @@ def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: boo
         fail(ArgumentError, f"{what}: the method is one of {', '.join(METHODS)}, got {method!r}", node)
     if node.dtype.kind == "b":
         fail(DTypeError, f"{what}: not defined for truth values", node, hint="cast with .astype")
-    node = astype(node, to_float(node.dtype))
+    node = astype(node, to_mean(node.dtype))
     given = _known_q(q, scale, what)
     rows, axes, n = _rows(node, axis, what)
     order, lead = ordered(rows, rows.ndim - 1)[0], rows.shape[:-1]

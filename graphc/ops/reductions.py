@@ -30,7 +30,7 @@ from graphc.ops.masked import reduces
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.rows import weak_dtype
 from graphc.ops.shape import expand_dims, in_dtype, ravel
-from graphc.ops.spread import astype, broadcast, broadcast_to, reduce
+from graphc.ops.spread import astype, broadcast, broadcast_to, reduce, stretched
 from graphc.types import normal_axes, normal_axis
 
 Axis = int | Sequence[int] | None
@@ -148,14 +148,16 @@ def std(x: ArrayLike, axis: Axis = None, dtype: object = None, *, ddof: float = 
 
 def _only(node: Node, mask: ArrayLike, other: ArrayLike) -> Node:
     """node where the mask is true, a value without influence elsewhere; its derivative there is 0."""
-    return node if mask is True else where(broadcast_to(astype(asarray(mask), bool_), node.shape), node, in_dtype(other, node.dtype))
+    if mask is True:
+        return node
+    return where(stretched(astype(asarray(mask), bool_), node.shape, "where="), node, in_dtype(other, node.dtype))
 
 
 def _number(node: Node, axes: Axes, mask: ArrayLike) -> Size | Node:
     """How many elements there are, or where the mask is true."""
     if mask is True:
         return _count(node, axes)
-    return reduce(astype(broadcast_to(astype(asarray(mask), bool_), node.shape), node.dtype), axes, "sum")
+    return reduce(astype(stretched(astype(asarray(mask), bool_), node.shape, "where="), node.dtype), axes, "sum")
 
 
 def _variance(node: Node, axes: Axes, ddof: float, mask: ArrayLike) -> Node:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -146,33 +145,9 @@ def choose(a: ArrayLike, choices: Sequence[ArrayLike] | ArrayLike, mode: str = "
         index = index % n if mode == "wrap" else FUNCTIONS["clip"](index, 0, n - 1)
     dtype = np.result_type(*[asarray(c).dtype for c in listed])
     index, *nodes = fit([index, *[astype(c, dtype) for c in listed]], None, "choose")
-    if (
-        mode == "raise"
-        and index.op.name == "constant"
-        and (bad := index.params[0].array[(index.params[0].array < 0) | (index.params[0].array >= n)]).size
-    ):
-        fail(IndexOutOfRange, f"choose: {bad.flat[0]} is none of {n} choices", index)
     rows = concatenate([reshape(c, (*c.shape, 1)) for c in nodes], -1)
     last = index.ndim
     return reshape(gather(rows, reshape(index, (*index.shape, 1)), axes=(last,), batch=last), index.shape)
 
-
-# -- what NumPy changes in place --------------------------------------------------------------------------------------------------
-def _refused(name: str, hint: str) -> Callable[..., NoReturn]:
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        node = next((a for a in (*args, *kwargs.values()) if isinstance(a, Node)), None)
-        fail(
-            ArgumentError,
-            f"np.{name} changes its argument in place, which a node does not allow",
-            *([] if node is None else [node]),
-            hint=hint,
-        )
-
-    return refuse
-
-
-IN_PLACE: dict[str, Callable[..., NoReturn]] = {
-    name: _refused(name, f"gx.{name} gives the changed array") for name in ("fill_diagonal", "place", "put", "put_along_axis", "putmask")
-} | {"copyto": _refused("copyto", "x.at[...].set(value) gives the changed array, gx.where(mask, value, x) with a mask")}
 
 __all__ = ["choose", "fill_diagonal", "place", "put", "put_along_axis", "putmask"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc import dims
 from graphc.dims import Dim, Size
-from graphc.dtypes import bool_, float64, int8, int64, promote, to_float
+from graphc.dtypes import bool_, float64, int8, int64, promote, to_mean
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
@@ -129,7 +129,7 @@ def interp(
         interp(2.5, asarray([1.0, 2.0, 3.0]), asarray([3.0, 2.0, 0.0]))    1.0
     """
     nodes = [asarray(v) for v in (x, xp, fp)]
-    dtype = to_float(promote(*[n.dtype for n in nodes]))
+    dtype = to_mean(promote(*[n.dtype for n in nodes]))
     at, knots, values = [astype(n, dtype) for n in nodes]
     if knots.ndim != 1 or values.ndim != 1 or not same_size(knots.shape[0], values.shape[0]):
         fail(ShapeError, "interp: xp and fp must be vectors of one size", knots, values)
@@ -196,7 +196,7 @@ def bincount(x: ArrayLike, weights: ArrayLike | None = None, minlength: Size = 0
     given = broadcast_to(asarray(1, int64), node.shape)
     if weights is not None:
         given = asarray(weights)
-        given = astype(given, to_float(given.dtype))
+        given = astype(given, to_mean(given.dtype))
         if given.ndim != 1 or not same_size(given.shape[0], node.shape[0]):
             fail(ShapeError, "bincount: weights and x differ in shape", node, given)
     size = length if isinstance(length, Dim) else int(length)
@@ -217,7 +217,7 @@ def _edges(x: Node, bins: int | ArrayLike, limits: Sequence[ArrayLike] | None, w
         return row
     if bins < 1:
         fail(ArgumentError, f"{what}: needs at least one bin, got {bins}", x)
-    dtype = to_float(x.dtype)
+    dtype = to_mean(x.dtype)
     low, high = (smallest(x), largest(x)) if limits is None else limits
     first, last = _constant(asarray(low)), _constant(asarray(high))
     if first is not None and last is not None and not (np.isfinite(first) and np.isfinite(last) and first <= last):

@@ -202,7 +202,9 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, *, siz
 
 def extract(condition: ArrayLike, arr: ArrayLike, *, size: Size | None = None, fill_value: ArrayLike = 0) -> Node:
     """The elements of `arr` where `condition`, of the same shape, is true: `compress(condition.ravel(), arr.ravel())`."""
-    return compress(ravel(condition), ravel(arr), size=size, fill_value=fill_value)
+    flags = asarray(condition)
+    known = _static(flags)
+    return compress(ravel(flags) if known is None else known.ravel(), ravel(arr), size=size, fill_value=fill_value)
 
 
 def where_or_nonzero(condition: ArrayLike, *branches: ArrayLike) -> Node | tuple[Node, ...]:

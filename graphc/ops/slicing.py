@@ -14,11 +14,11 @@ from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
 from graphc.ops.registry import ArrayLike, asarray, number, structural
-from graphc.ops.shape import Axes, at_most, in_dtype, lift
+from graphc.ops.shape import Axes, at_most, lift
 from graphc.ops.spread import broadcast_to, reduce
 from graphc.scalars import Scalar, const_value, index, select
 from graphc.traits import Traits
-from graphc.types import Shape, TensorType, normal_axes, tensor_type
+from graphc.types import TensorType, normal_axes, tensor_type
 
 Sizes = tuple[Size, ...]
 
@@ -210,23 +210,7 @@ def pad_with(x: Node, value: Node, before: Sizes, after: Sizes, between: Sizes |
     return make(PAD, (x, value), (before, after, between))
 
 
-def pad(x: ArrayLike, pad_width: object, mode: str = "constant", constant_values: ArrayLike = 0) -> Node:
-    """x with `pad_width` copies of a number before and after it along each axis.
-
-    pad_width: `w`, `(before, after)` or `((before, after), ...)` with a pair per axis, as in NumPy; widths may be symbolic sizes.
-    Raises ArgumentError for modes other than "constant", ShapeError for widths that do not fit.
-    """
-    node = asarray(x)
-    if not isinstance(mode, str) or mode != "constant":
-        fail(ArgumentError, f"pad: mode {mode!r} is not supported", node, hint="mode='constant'; concatenate slices for others")
-    value = in_dtype(constant_values, node.dtype)
-    if value.ndim:
-        fail(ArgumentError, "pad: one value for all sides is supported", value, hint="pad one side after the other")
-    before, after = _widths(pad_width, node)
-    return pad_with(node, value, before, after)
-
-
-def _widths(pad_width: object, node: Node) -> tuple[Shape, Shape]:
+def pad_widths(pad_width: object, node: Node) -> list[tuple[Size, Size]]:
     """NumPy's forms of pad_width as the widths before and after, per axis."""
     if isinstance(pad_width, np.ndarray):
         pad_width = pad_width.tolist()
@@ -238,8 +222,7 @@ def _widths(pad_width: object, node: Node) -> tuple[Shape, Shape]:
     pairs = pairs * node.ndim if len(pairs) == 1 else pairs
     if len(pairs) != node.ndim or any(len(pair) != 2 for pair in pairs):
         fail(ShapeError, f"pad: pad_width {pad_width!r} does not give a pair for each of {node.ndim} axes", node)
-    checked = [[_width(w, node) for w in pair] for pair in pairs]
-    return tuple([lo for lo, _ in checked]), tuple([hi for _, hi in checked])
+    return [(_width(low, node), _width(high, node)) for low, high in pairs]
 
 
 def _width(width: object, node: Node) -> Size:
@@ -254,4 +237,4 @@ def _width(width: object, node: Node) -> Size:
     return value
 
 
-__all__ = ["flip", "pad"]
+__all__ = ["flip"]

@@ -13,7 +13,7 @@ from graphc.ops.arithmetic import clip, maximum, sqrt
 from graphc.ops.diagonals import diag
 from graphc.ops.joining import concatenate
 from graphc.ops.products import matmul
-from graphc.ops.reductions import Axis, max, mean, min, sum
+from graphc.ops.reductions import Axis, max, mean, min, nonempty, sum
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import expand_dims, reshape, transpose
 from graphc.ops.spread import astype, broadcast, broadcast_to
@@ -44,11 +44,11 @@ def average(
 
 def _weights(w: Node, a: Node, axis: Axis) -> Node:
     """The weights in the shape of a."""
-    if axis is None or (w.ndim == a.ndim and all(map(same_size, w.shape, a.shape))):
-        if w.ndim != a.ndim:
-            fail(ShapeError, "average: weights need the shape of the array, or an axis", w, a, hint="name the axis")
-        return broadcast_to(w, a.shape)
-    listed = [normal_axis(k, a.ndim, "average", a) for k in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    listed = [] if axis is None else [normal_axis(k, a.ndim, "average", a) for k in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    if axis is None or w.shape == a.shape or (w.ndim == a.ndim and len(listed) < a.ndim):
+        if w.ndim != a.ndim or not all(map(same_size, w.shape, a.shape)):
+            fail(ShapeError, "average: weights need the shape of the array, or that of its axes which are named", w, a)
+        return w
     if w.ndim != len(listed) or not all(same_size(n, a.shape[k]) for n, k in zip(w.shape, listed)):
         fail(ShapeError, f"average: weights of the axes {tuple(listed)} do not have their sizes", w, a)
     order = sorted(range(len(listed)), key=listed.__getitem__)
@@ -57,7 +57,9 @@ def _weights(w: Node, a: Node, axis: Axis) -> Node:
 
 def ptp(a: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """max(a) - min(a) over `axis` (None: all); nan wins. Integers wrap. Raises ShapeError, for an empty axis too."""
-    return max(a, axis, keepdims=keepdims) - min(a, axis, keepdims=keepdims)
+    node = asarray(a)
+    nonempty(node, axis, "ptp")
+    return max(node, axis, keepdims=keepdims) - min(node, axis, keepdims=keepdims)
 
 
 # -- covariances --------------------------------------------------------------------------------------------------------
@@ -77,14 +79,14 @@ def cov(
     n is the number of observations less ddof (1; 0 with `bias`), not below 0. fweights: how often each was made; aweights: how much each
     counts, as NumPy takes them. One variable gives a 0-d result. float64 unless `dtype` says otherwise. Raises ShapeError, ArgumentError.
     """
-    if ddof is not None and (isinstance(ddof, bool) or ddof != int(ddof)):
-        fail(ArgumentError, f"cov: ddof must be an integer, got {ddof!r}")
+    freedom = 1 - bool(bias) if ddof is None else ddof
+    if isinstance(freedom, bool) or not isinstance(freedom, (int, float, np.integer)) or freedom % 1 != 0:
+        fail(ArgumentError, f"cov: ddof must be an integer, got {ddof!r:.60}")
     given = [asarray(v) for v in (m, y) if v is not None]
     wanted = as_dtype(dtype) if dtype is not None else promote(*[v.dtype for v in given], float64)
     rows = [_variables(v, rowvar, wanted, k) for k, v in enumerate(given)]
     x = rows[0] if len(rows) == 1 else concatenate(rows, 0)
-    less = ddof if ddof is not None else 0 if bias else 1
-    w, n = _frequencies(x, fweights, aweights, less)
+    w, n = _frequencies(x, fweights, aweights, int(freedom))
     total: Node | Size = x.shape[1] if w is None else sum(w)
     centred = x - expand_dims(sum(x if w is None else x * w, 1) / total, 1)
     result = matmul(centred, (centred if w is None else centred * w).T) * (1.0 / _positive(n, x.dtype))

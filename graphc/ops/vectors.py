@@ -5,8 +5,8 @@ from __future__ import annotations
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
 from graphc.operators import FUNCTIONS
+from graphc.ops.einsum import einsum
 from graphc.ops.joining import stack
-from graphc.ops.products import einsum
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import moveaxis
 from graphc.types import normal_axis

@@ -16,6 +16,7 @@ import numpy as np
 from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Dim, Size, Symbol
+from graphc.loopform import Routine
 from graphc.program.scalar_code import ScalarCode, Turns
 from graphc.scalars import Scalar, order
 
@@ -118,7 +119,10 @@ class Operand:
 
 @dataclass(frozen=True)
 class Kernel:
-    """for every point of `axes`: every stage in order. kind names the strategy: "loops" | "contract" | "scatter" | "scalar" | "sort"."""
+    """for every point of `axes`: every stage in order.
+
+    kind names the strategy: "loops" | "contract" | "scatter" | "scalar" | "sort" | "matrices".
+    """
 
     axes: tuple[Axis, ...]
     stages: tuple[Stage, ...]
@@ -126,6 +130,7 @@ class Kernel:
     kind: str = "loops"
     scratch: tuple[tuple[np.dtype, Size], ...] = ()  # dtype and elements of what code generation keeps beside: no stage names it
     code: ScalarCode | None = None  # kind "scalar", which has neither axes nor stages
+    routine: Routine | None = None  # kind "matrices", which has neither; it reads all that it does not write
 
     def scalars(self) -> Iterator[Scalar]:
         yield from _scalars_of(self.stages)
@@ -137,7 +142,7 @@ class Kernel:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.axes, self.stages, self.operands, self.kind, self.scratch, self.code))
+        return hash((self.axes, self.stages, self.operands, self.kind, self.scratch, self.code, self.routine))
 
     @cached_property
     def parts(self) -> list[Scalar]:
@@ -147,6 +152,8 @@ class Kernel:
     @cached_property
     def loaded(self) -> frozenset[int]:
         """The operands whose elements it loads, updates, or keeps where it writes to others."""
+        if self.routine is not None:
+            return frozenset(k for k, o in enumerate(self.operands) if not o.written)
         read = {store.slot for stage in self.stages for store in stage.stores if store.mode in UPDATES}
         return frozenset({s.param[0] for s in self.parts if s.op == "load"} | read | self.updated)
 

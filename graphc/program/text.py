@@ -32,6 +32,8 @@ def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
         lines.append(f"    t{k}: {SHORT[stage.dtype]}{over} = {scan}{reduced}{format_scalar(stage.body)}{where}")
     if kernel.code is not None:
         lines += _code(kernel.code, "  ")
+    if (r := kernel.routine) is not None:
+        lines.append(f"  {r.name}({', '.join(map(str, (*r.params, *r.sizes)))}) for each of {r.batch}")
     return "\n".join(lines)
 
 

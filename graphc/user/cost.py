@@ -101,6 +101,8 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
         simple, hard = _counted([stage.body for stage in stages])
         operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))
         transcendental += points * hard
+    if kernel.routine is not None:
+        operations += dims.evaluate(kernel.routine.batch * kernel.routine.operations, env)
     for loops, values in () if kernel.code is None else kernel.code.by_loops():
         turns = math.prod([1 if loop.extent is None else max(dims.evaluate(loop.extent, env), 0) for loop in loops])
         simple, hard = _counted(values)

@@ -263,6 +263,9 @@ class _Flow:
             if s.op == "load":
                 loaded.add(s.param[0])
                 self._read(step.buffers[s.param[0]], k, step)
+        for slot in sorted(kernel.loaded) if kernel.routine is not None else ():
+            loaded.add(slot)
+            self._read(step.buffers[slot], k, step)
         for stage in kernel.stages:
             for s in order((*values_of(stage), *(i for store in stage.stores for i in store.at))):
                 if s.op == "load":

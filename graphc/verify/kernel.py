@@ -22,15 +22,19 @@ COMBINES = (*NEUTRAL_COMBINES, *RANKED, "recur")
 @lru_cache(maxsize=4096)
 def verify_kernel(kernel: Kernel) -> None:
     """Raise CompileError unless a kernel is well formed by itself."""
-    if kernel.kind not in ("loops", "scalar") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
+    if kernel.kind not in ("loops", "scalar", "matrices") and not any(op.traits.kernel == kernel.kind for op in OPS.values()):
         _broken(f"a kernel of the unknown kind {kernel.kind!r}", kernel)
     if (kernel.kind == "scalar") != (kernel.code is not None):
         _broken(f"a kernel of kind {kernel.kind!r} {'without' if kernel.code is None else 'with'} scalar code", kernel)
+    if (kernel.kind == "matrices") != (kernel.routine is not None) or (kernel.routine is not None and (kernel.axes or kernel.stages)):
+        _broken(f"a kernel of kind {kernel.kind!r} with {'a' if kernel.routine else 'no'} routine", kernel)
     outer = _bind({}, kernel.axes, "the kernel", kernel)
     stored: set[int] = set()
     loaded: set[int] = set()
     if kernel.code is not None:
         stored, loaded = _code(kernel, kernel.code)
+    if kernel.routine is not None:
+        stored, loaded = {slot for slot, o in enumerate(kernel.operands) if o.written}, set(kernel.loaded)
     for k, stage in enumerate(kernel.stages):
         name = f"stage t{k}"
         own = _bind(outer, stage.axes, name, kernel)

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Size
@@ -306,21 +308,23 @@ class _Assembler:
                 self._check(member.node, indices, size)
 
     def _check(self, node: Node, indices: Node, size: Size) -> None:
+        self.steps += self.checked(node, self.home(indices), indices.dtype, indices.shape, size)
+
+    def checked(self, node: Node, indices: int, dtype: np.dtype, shape: tuple[Size, ...], size: Size) -> list[Step]:
+        """The steps that stop the call unless all whole numbers in a buffer lie below a size."""
         slots = Slots()
         fault = self.buffer(Buffer(int64, (), "arena"))
-        shape = indices.shape
-        home = self.home(indices)
         axes = tuple([Axis(loop_index(p, "r"), s) for p, s in enumerate(squeezed(shape))])
         at = [sc.index(i) for i in _positions(shape, "r")]
-        value = sc.load(slots.slot(home, indices.dtype, shape), tuple(at), indices.dtype).cast(int64)
+        value = sc.load(slots.slot(indices, dtype, shape), tuple(at), dtype).cast(int64)
         position: Size = 0
         for i, s in zip(_positions(shape, "r"), shape, strict=True):
             position = position * s + i
         bad = (value < 0) | (value >= sc.index(size))
         body = sc.select(bad, sc.index(position), sc.const(NO_FAULT, int64))
         stage = Stage((), body, int64, axes, "min" if axes else None, (Store(slots.slot(fault, int64, (), True), ()),))
-        self.steps.append(Launch(Kernel((), (stage,), tuple(slots.operands)), tuple(slots.buffers), (node,)))
-        self.steps.append(Check(fault, home, node, size))
+        found = Launch(Kernel((), (stage,), tuple(slots.operands)), tuple(slots.buffers), (node,))
+        return [found, Check(fault, indices, node, size)]
 
 
 def _positions(shape: Sequence[Size], kind: str = "i") -> list[Size]:

@@ -27,13 +27,15 @@ from graphc.control.while_loop import WHILE
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, int64
 from graphc.ir import Node
-from graphc.ops.host import Reference, is_host
+from graphc.loopform import Routine
+from graphc.ops.host import Reference, is_host, refusal
 from graphc.ops.registry import DIM
 from graphc.passes.fusion.cluster import Control, Inside
 from graphc.passes.fusion.in_place import updates
 from graphc.program import Below, Branch, Buffer, HostCall, Kernel, Launch, Loop, Operand, Stage, Step, Store, View, loop_counter
 
 Places = Mapping[Node, int]
+FEW_EXAMPLES = 4  # of large matrices leave most lanes idle: Cholesky of one, n = 64: 60 us in lanes, 15 by LAPACK
 
 
 class Around(Protocol):
@@ -55,6 +57,10 @@ class Around(Protocol):
 
     def operand(self, node: Node) -> int:
         """The buffer of a value that may be a piece of another one, of which it becomes a view."""
+        ...
+
+    def checked(self, node: Node, indices: int, dtype: np.dtype, shape: tuple[Size, ...], size: Size) -> list[Step]:
+        """The steps that stop the call unless all whole numbers in a buffer lie below a size."""
         ...
 
     def inside(self, body: Inside, given: Places, wanted: Sequence[tuple[Node, int]], deeper: int, built: Places) -> list[Step]:
@@ -150,7 +156,35 @@ class _Builder:
         if self.node.op is CALLBACK:
             return [HostCall(Called(self.attrs["host"], types), arguments, tuple(results), self.node)]
         called = Reference(self.node.op, self.node.params)
-        return [HostCall(called, arguments, tuple(results), self.node, called.sizes)]
+        host: Step = HostCall(called, arguments, tuple(results), self.node, called.sizes)
+        routine = None if self.node.op.traits.routine is None else self.node.op.traits.routine(self.node)
+        return [host] if routine is None else self._native(routine, arguments, results, host)
+
+    def _native(self, routine: Routine, arguments: Sequence[int], results: Sequence[int], host: Step) -> list[Step]:
+        """Native code where all matrices are small, else the call."""
+        operands, buffers = list[Operand](), list[int]()
+        for k in routine.reads:
+            x = self.node.inputs[k]
+            operands.append(Operand(x.dtype, x.shape))
+            buffers.append(arguments[k])
+        made = self.node.type if isinstance(self.node.type, tuple) else (self.node.type,)
+        for t, buffer in zip(made, results, strict=True):
+            operands.append(Operand(t.dtype, t.shape, True))
+            buffers.append(buffer)
+        kernel = Kernel((), (), tuple(operands), "matrices", routine=routine)
+        steps: list[Step] = [Launch(kernel, tuple(buffers), (self.node,))]
+        asked = refusal(self.node)
+        if asked is not None:
+            failed = made[asked[0]]
+            steps += self.around.checked(self.node, results[asked[0]], failed.dtype, failed.shape, 1)
+        large = [dims.maximum(size - routine.alone, 0) for size in routine.sizes]
+        few = dims.maximum(FEW_EXAMPLES - routine.batch, 0)
+        for size, limit in [*[(size, routine.most + 1) for size in routine.sizes], *[(size * few, 1) for size in large]]:
+            if isinstance(size, int) and size >= limit:
+                return [host]
+            if not isinstance(size, int):
+                steps = [Branch(Below(size, limit), tuple(steps), (host,))]
+        return steps
 
     # -- pieces ---------------------------------------------------------------------------------------------------
     @property

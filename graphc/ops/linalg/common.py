@@ -12,6 +12,7 @@ from graphc.dims import Size
 from graphc.dtypes import float64, int64, is_float, promote
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
+from graphc.loopform import Routine
 from graphc.ops.compare import zeros_as
 from graphc.ops.create import eye, tril
 from graphc.ops.products import matmul
@@ -112,6 +113,14 @@ def float_square(what: str, *types: TensorType) -> None:
 def counts(x: TensorType, core: int = 2) -> TensorType:
     """The type of one whole number for each example: whether its answer is none."""
     return tensor_type(int64, x.shape[: x.ndim - core])
+
+
+def routine_of(
+    node: Node, name: str, params: tuple[str | bool, ...], sizes: tuple[Size, ...], reads: tuple[int, ...], work: Size
+) -> Routine:
+    """A native procedure over the batch of the first input; `work`: operations for each example."""
+    x = node.inputs[0]
+    return Routine(name, params, x.dtype, dims.product(x.shape[:-2]), sizes, reads, work)
 
 
 # -- references -------------------------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from graphc.dtypes import promote
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.create import arange, zeros
+from graphc.ops.einsum import einsum
 from graphc.ops.indexing import take
 from graphc.ops.joining import concatenate
 from graphc.ops.linalg.common import spread_batch
-from graphc.ops.products import einsum
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.types import broadcast_shapes
 

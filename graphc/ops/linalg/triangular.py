@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from graphc import dims
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node, make
+from graphc.loopform import Routine
 from graphc.ops.create import eye, tril, triu
 from graphc.ops.host import host_op
 from graphc.ops.linalg.common import (
@@ -19,6 +21,7 @@ from graphc.ops.linalg.common import (
     on_batch,
     product,
     raises,
+    routine_of,
     symmetric_part,
     to_read,
     transposed,
@@ -49,14 +52,13 @@ def substituted(a: np.ndarray, b: np.ndarray, *, lower: bool, trans: bool = Fals
 def _block(a: np.ndarray, b: np.ndarray, unit: bool) -> np.ndarray:
     if unit:
         a = a + np.eye(a.shape[-1], dtype=a.dtype)
-    try:
+    if np.isfinite(a).all() and np.isfinite(b).all() and (np.diagonal(a, axis1=-2, axis2=-1) != 0).all():
         return np.linalg.solve(a, b)
-    except np.linalg.LinAlgError:
-        x = np.array(b)
-        for i in range(a.shape[-1] - 1, -1, -1):
-            x[..., i, :] /= a[..., i, i, None]
-            x[..., :i, :] -= a[..., :i, i, None] * x[..., None, i, :]
-        return x
+    x = np.array(b)  # elimination would take 0 * nan from other rows
+    for i in range(a.shape[-1] - 1, -1, -1):
+        x[..., i, :] /= a[..., i, i, None]
+        x[..., :i, :] -= a[..., :i, i, None] * x[..., None, i, :]
+    return x
 
 
 def _solve_type(a: TensorType, b: TensorType, **_: Any) -> tuple[TensorType, TensorType]:
@@ -88,10 +90,18 @@ def _solve_vjp(g: Parts, out: Any, a: Node, b: Node, lower: bool, trans: bool, u
     return [tril(slope, -edge) if lower else triu(slope, edge), back]
 
 
+def _solve_routine(node: Node) -> Routine:
+    (n, k), a = node.inputs[1].shape[-2:], node.attrs
+    return routine_of(node, "solve_triangular", (a["lower"], a["trans"], a["unit"]), (n, k), (0, 1), n * n * k)
+
+
 TRIANGULAR = host_op(
     "solve_triangular", 2, "x with a x = b for a triangle of a, and 1 where its diagonal has a zero.",
     params=("lower", "trans", "unit", "on_error"), type_rule=_solve_type, ref=_solve_ref, vjp=_solve_vjp,
-    traits=Traits(refusal=lambda node: (1, "is singular: its diagonal has a zero") if node.attrs["on_error"] == "raise" else None),
+    traits=Traits(
+        refusal=lambda node: (1, "is singular: its diagonal has a zero") if node.attrs["on_error"] == "raise" else None,
+        routine=_solve_routine,
+    ),
 )  # fmt: skip
 
 
@@ -121,10 +131,17 @@ def _cholesky_vjp(g: Parts, out: Any, a: Node, reads: str, on_error: str) -> lis
     return [to_read(transposed(triangular(l, transposed(left), lower=True, trans=True)), reads)]
 
 
+def _cholesky_routine(node: Node) -> Routine:
+    n = node.inputs[0].shape[-1]
+    return routine_of(node, "cholesky", (node.attrs["reads"],), (n,), (0,), dims.floordiv(n * n * n, 3) + n)
+
+
 CHOLESKY = host_op(
     "cholesky", 1, "The lower triangle l with l l' = a, and 1 where there is none.", params=("reads", "on_error"),
     type_rule=_cholesky_type, ref=_cholesky_ref, vjp=_cholesky_vjp,
-    traits=Traits(refusal=lambda node: (1, "is not positive definite") if node.attrs["on_error"] == "raise" else None),
+    traits=Traits(
+        refusal=lambda node: (1, "is not positive definite") if node.attrs["on_error"] == "raise" else None, routine=_cholesky_routine,
+    ),
 )  # fmt: skip
 
 

@@ -1,7 +1,5 @@
 """The rows of special functions, a family a module. Users find them in `graphc.special`."""
 
-from graphc.ops.special import dawson, entropy, error, gamma, hyperbolic, normal
+from graphc.ops.special import bessel, dawson, entropy, error, gamma, hyperbolic, integrals, normal
 
-MODULES = (dawson, entropy, error, gamma, hyperbolic, normal)
-
-__all__ = ["MODULES"]
+MODULES = (bessel, dawson, entropy, error, gamma, hyperbolic, integrals, normal)

@@ -1,0 +1,313 @@
+"""Cholesky, LU with row exchanges, and triangular systems, one example in each lane: see `graphc.codegen.strategy.lanes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from graphc.codegen.strategy.lanes import Lanes, Number
+from graphc.dtypes import int64
+
+Arrays = Sequence[str]
+TOGETHER = 4  # rows of an update: the row that is taken from them is loaded once for all
+
+
+def cholesky(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str, reads: str) -> None:
+    """u'u = a row by row in the upper triangle of the area, then l = u' where it is wanted."""
+    (n,), size = sizes, t.mul(sizes[0], sizes[0])
+    a, out = [t.examples(array, first, last, size) for array in arrays[:2]]
+    t.read(a, size, area)
+    mirror(t, area, n, reads)
+
+    def column(k: str, good: str) -> list[str]:
+        row = t.place(area, t.mul(k, n))
+        pivot = t.load(row, k)
+        fine = t.both(t.compare("ogt", pivot, t.number(0.0)), t.compare("olt", pivot, t.number(float("inf"))))
+        root = t.function("sqrt", pivot)
+        t.store(root, row, k)
+        inverse = t.binary("fdiv", t.number(1.0), root)
+        after = t.add(k, 1)
+        t.loop(after, n, lambda j: t.store(t.binary("fmul", t.load(row, j), inverse), row, j))
+
+        def below(i: Number, count: int) -> None:
+            """Rows from i on; what lies left of the diagonal is nobody's."""
+            rows = [t.add(i, r) for r in range(count)]
+            update(t, [t.place(area, t.mul(r, n)) for r in rows], [t.negative(t.load(row, r)) for r in rows], row, i, n)
+
+        by_rows(t, after, n, below)
+        return [t.both(good, fine)]
+
+    (good,) = t.loop(0, n, column, (t.mask, "splat (i1 true)"))
+    zero = t.choose(good, t.number(0.0), t.number(float("nan")))
+
+    def finish(i: str) -> None:
+        own = t.place(area, t.mul(i, n))
+        t.store(t.choose(good, t.load(own, i), t.number(float("nan"))), own, i)
+
+        def swap(j: str) -> None:
+            other = t.place(area, t.mul(j, n))
+            t.store(t.choose(good, t.load(own, j), t.number(float("nan"))), other, i)
+            t.store(zero, own, j)
+
+        t.loop(t.add(i, 1), n, swap)
+
+    t.loop(0, n, finish)
+    t.write(area, out, size)
+    bad = t.emit(f"xor {t.mask} {good}, splat (i1 true)")
+    t.flags(bad, t.examples(arrays[2], first, last, 1, int64))
+
+
+def by_rows(t: Lanes, start: Number, stop: Number, body: Callable[[Number, int], None]) -> None:
+    """body(i, count) for all rows: `TOGETHER` at a time, then one."""
+    count = t.sub(stop, start)
+    rest = count % TOGETHER if isinstance(count, int) else t.emit(f"and i64 {count}, {TOGETHER - 1}")
+    whole = t.sub(stop, rest)
+    t.loop(start, whole, lambda i: body(i, TOGETHER), step=TOGETHER)
+    t.loop(whole, stop, lambda i: body(i, 1))
+
+
+def update(t: Lanes, rows: Sequence[str], factors: Sequence[str], source: str, start: Number, stop: Number) -> None:
+    """row[j] += factor * source[j] for several rows."""
+
+    def element(j: str) -> None:
+        value = t.load(source, j)
+        for row, factor in zip(rows, factors, strict=True):
+            t.store(t.function("fma", factor, value, t.load(row, j)), row, j)
+
+    t.loop(start, stop, element)
+
+
+def mirror(t: Lanes, area: str, n: Number, reads: str) -> None:
+    """The symmetric matrix that `a` stands for: its lower triangle is also the upper one ("L"), or both are their mean."""
+
+    def row(i: str) -> None:
+        own = t.place(area, t.mul(i, n))
+
+        def element(j: str) -> None:
+            other = t.place(area, t.mul(j, n))
+            value = t.load(own, j)
+            if reads == "both":
+                value = t.binary("fmul", t.binary("fadd", value, t.load(other, i)), t.number(0.5))
+                t.store(value, own, j)
+            t.store(value, other, i)
+
+        t.loop(0, i, element)
+
+    t.loop(0, n, row)
+
+
+# -- LU -----------------------------------------------------------------------------------------------------------------------
+def lu(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str) -> None:
+    """Elimination with the largest pivot of each column; arrays: a, packed, the permutation, its sign."""
+    m, n = sizes
+    size = t.mul(m, n)
+    a, out = [t.examples(array, first, last, size) for array in arrays[:2]]
+    perm, sign = t.examples(arrays[2], first, last, m, int64), t.examples(arrays[3], first, last, 1)
+    t.read(a, size, area)
+    chosen = t.place(area, size)  # the pivot's row for each lane, and behind it which row of `a` each row is
+    rows = t.emit(f"getelementptr {t.whole}, ptr {chosen}, i64 1")
+    t.loop(0, m, lambda i: t.block.line(f"store {t.whole} {t.every(i)}, ptr {t.whole_at(rows, i)}, align 8"))
+
+    def column(k: str, parity: str) -> list[str]:
+        moved = _pivot(t, area, chosen, rows, k, m, n)
+        row = t.place(area, t.mul(k, n))
+        pivot = t.load(row, k)
+        zero, after = t.compare("oeq", pivot, t.number(0.0)), t.add(k, 1)
+
+        def below(i: Number, count: int) -> None:
+            rows, factors = [t.place(area, t.mul(t.add(i, r), n)) for r in range(count)], []
+            for own in rows:
+                value = t.load(own, k)
+                factor = t.choose(zero, value, t.binary("fdiv", value, pivot))
+                t.store(factor, own, k)
+                factors.append(t.negative(factor))
+            update(t, rows, factors, row, after, n)
+
+        by_rows(t, after, m, below)
+        return [t.choose(moved, t.negative(parity), parity)]
+
+    (parity,) = t.loop(0, t.least(m, n), column, (t.vector, t.number(1.0)))
+    t.write(area, out, size)
+    t.scattered(parity, sign, 0)
+
+    def tell(i: str) -> None:
+        found = t.emit(f"load {t.whole}, ptr {t.whole_at(rows, i)}, align 8")
+        for lane, pointer in enumerate(perm):
+            one = t.emit(f"extractelement {t.whole} {found}, i64 {lane}")
+            t.block.line(f"store i64 {one}, ptr {t.emit(f'getelementptr i64, ptr {pointer}, i64 {i}')}, align 8")
+
+    t.loop(0, m, tell)
+
+
+def _pivot(t: Lanes, area: str, chosen: str, rows: str, k: str, m: Number, n: Number) -> str:
+    """Exchange row k of each lane with the first one that is largest in column k; where that is another one."""
+    at = t.add(t.mul(k, n), k)
+    here = t.function("fabs", t.load(area, at))
+    here = t.choose(t.compare("uno", here, here), t.number(-1.0), here)
+
+    def look(i: str, best: str, where: str) -> list[str]:
+        value = t.function("fabs", t.load(area, t.add(t.mul(i, n), k)))
+        more = t.compare("ogt", value, best)
+        return [t.choose(more, value, best), t.choose(more, t.every(i), where, t.whole)]
+
+    own = t.every(k)
+    _, where = t.loop(t.add(k, 1), m, look, (t.vector, here), (t.whole, own))
+    t.block.line(f"store {t.whole} {where}, ptr {chosen}, align 8")
+    for lane in range(t.count):
+        other = t.emit(f"load i64, ptr {t.emit(f'getelementptr i64, ptr {chosen}, i64 {lane}')}, align 8")
+
+        def exchange(lane: int = lane, other: str = other) -> None:
+            both = [t.emit(f"getelementptr {t.scalar}, ptr {t.place(area, t.mul(r, n))}, i64 {lane}") for r in (k, other)]
+
+            def element(j: str) -> None:
+                _exchange(t, [t.emit(f"getelementptr {t.vector}, ptr {row}, i64 {j}") for row in both], t.scalar)
+
+            t.loop(0, n, element)
+            _exchange(t, [t.emit(f"getelementptr i64, ptr {t.whole_at(rows, r)}, i64 {lane}") for r in (k, other)], "i64")
+
+        t.when(t.emit(f"icmp ne i64 {other}, {k}"), exchange)
+    return t.emit(f"icmp ne {t.whole} {where}, {own}")
+
+
+def _exchange(t: Lanes, places: Sequence[str], kind: str) -> None:
+    first, second = [t.emit(f"load {kind}, ptr {p}, align 4") for p in places]
+    t.block.line(f"store {kind} {first}, ptr {places[1]}, align 4")
+    t.block.line(f"store {kind} {second}, ptr {places[0]}, align 4")
+
+
+# -- triangular systems -----------------------------------------------------------------------------------------------------------
+def substitute(t: Lanes, a: str, x: str, n: Number, k: Number, *, lower: bool, trans: bool, unit: bool) -> None:
+    """x = a^-1 x, or a'^-1 x, in the area x of n rows of k, from one triangle of the area a."""
+
+    forward = lower != trans
+
+    def row(i: Number) -> None:
+        own = t.place(x, t.mul(i, k))
+        if not unit:
+            pivot = t.load(a, t.add(t.mul(i, n), i))
+            t.loop(0, k, lambda c: t.store(t.binary("fdiv", t.load(own, c), pivot), own, c))
+
+        def others(j: Number, count: int) -> None:
+            rows = [t.add(j, r) for r in range(count)]
+            factors = [t.load(a, t.add(t.mul(i, n), r) if trans else t.add(t.mul(r, n), i)) for r in rows]
+            update(t, [t.place(x, t.mul(r, k)) for r in rows], [t.negative(f) for f in factors], own, 0, k)
+
+        by_rows(t, *((t.add(i, 1), n) if forward else (0, i)), others)
+
+    if forward:
+        t.loop(0, n, row)
+    else:
+        t.loop(t.sub(n, 1), -1, row, step=-1)
+
+
+def zero_pivots(t: Lanes, area: str, n: Number) -> str:
+    """Where the diagonal has a zero."""
+
+    def element(i: str, found: str) -> list[str]:
+        zero = t.compare("oeq", t.load(area, t.add(t.mul(i, n), i)), t.number(0.0))
+        return [t.emit(f"or {t.mask} {found}, {zero}")]
+
+    return t.loop(0, n, element, (t.mask, "zeroinitializer"))[0]
+
+
+def spoil(t: Lanes, area: str, count: Number, bad: str) -> None:
+    """nan in the lanes that have no answer."""
+
+    def all_of_it() -> None:
+        t.loop(0, count, lambda e: t.store(t.choose(bad, t.number(float("nan")), t.load(area, e)), area, e))
+
+    t.when(t.some(bad), all_of_it)
+
+
+def triangular(
+    t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str, lower: bool, trans: bool, unit: bool
+) -> None:
+    """arrays: a, b, x, whether there is none."""
+    n, k = sizes
+    square, size = t.mul(n, n), t.mul(n, k)
+    x = t.place(area, square)
+    t.read(t.examples(arrays[0], first, last, square), square, area)
+    t.read(t.examples(arrays[1], first, last, size), size, x)
+    substitute(t, area, x, n, k, lower=lower, trans=trans, unit=unit)
+    bad = "zeroinitializer" if unit else zero_pivots(t, area, n)
+    if not unit:
+        spoil(t, x, size, bad)
+    t.write(x, t.examples(arrays[2], first, last, size), size)
+    t.flags(bad, t.examples(arrays[3], first, last, 1, int64))
+
+
+def lu_solve(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str, trans: bool) -> None:
+    """arrays: packed, the permutation, b, x, whether there is none."""
+    n, k = sizes
+    square, size = t.mul(n, n), t.mul(n, k)
+    x = t.place(area, square)
+    t.read(t.examples(arrays[0], first, last, square), square, area)
+    perm = t.examples(arrays[1], first, last, n, int64)
+    b, out = [t.examples(array, first, last, size) for array in arrays[2:4]]
+
+    def rows_of(matrices: Sequence[str], i: str) -> list[str]:
+        found = []
+        for pointer, matrix in zip(perm, matrices):
+            row = t.emit(f"load i64, ptr {t.emit(f'getelementptr i64, ptr {pointer}, i64 {i}')}, align 8")
+            found.append(t.emit(f"getelementptr {t.scalar}, ptr {matrix}, i64 {t.mul(row, k)}"))
+        return found
+
+    bad = zero_pivots(t, area, n)
+    if trans:
+        t.read(b, size, x)
+        substitute(t, area, x, n, k, lower=False, trans=True, unit=False)
+        substitute(t, area, x, n, k, lower=True, trans=True, unit=True)
+        spoil(t, x, size, bad)
+
+        def put(i: str) -> None:
+            t.write(t.place(x, t.mul(i, k)), rows_of(out, i), k)
+
+        t.loop(0, n, put)
+    else:
+
+        def take(i: str) -> None:
+            t.read(rows_of(b, i), k, t.place(x, t.mul(i, k)))
+
+        t.loop(0, n, take)
+        substitute(t, area, x, n, k, lower=True, trans=False, unit=True)
+        substitute(t, area, x, n, k, lower=False, trans=False, unit=False)
+        spoil(t, x, size, bad)
+        t.write(x, out, size)
+    t.flags(bad, t.examples(arrays[4], first, last, 1, int64))
+
+
+def inverse(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str, trans: bool) -> None:
+    """arrays: packed, the permutation, x, whether there is none. Row i of the exchanged identity has its 1 in column perm[i]."""
+    (n,), size = sizes, t.mul(sizes[0], sizes[0])
+    x = t.place(area, size)
+    t.read(t.examples(arrays[0], first, last, size), size, area)
+    perm, out = t.examples(arrays[1], first, last, n, int64), t.examples(arrays[2], first, last, size)
+    bad = zero_pivots(t, area, n)
+    t.loop(0, size, lambda e: t.store(t.number(0.0), x, e))
+
+    def one(i: Number) -> None:
+        own = t.place(x, t.mul(i, n))
+        for lane, pointer in enumerate(perm):
+            column = t.emit(f"load i64, ptr {t.emit(f'getelementptr i64, ptr {pointer}, i64 {i}')}, align 8")
+            at = t.emit(f"getelementptr {t.scalar}, ptr {t.place(own, i if trans else column)}, i64 {lane}")
+            t.block.line(f"store {t.scalar} 1.0, ptr {at}, align {t.dtype.itemsize}")
+
+    t.loop(0, n, one)
+    if trans:
+        substitute(t, area, x, n, n, lower=False, trans=True, unit=False)
+        substitute(t, area, x, n, n, lower=True, trans=True, unit=True)
+        spoil(t, x, size, bad)
+
+        def put(i: Number) -> None:
+            rows = []
+            for pointer, matrix in zip(perm, out):
+                row = t.emit(f"load i64, ptr {t.emit(f'getelementptr i64, ptr {pointer}, i64 {i}')}, align 8")
+                rows.append(t.emit(f"getelementptr {t.scalar}, ptr {matrix}, i64 {t.mul(row, n)}"))
+            t.write(t.place(x, t.mul(i, n)), rows, n)
+
+        t.loop(0, n, put)
+    else:
+        substitute(t, area, x, n, n, lower=True, trans=False, unit=True)
+        substitute(t, area, x, n, n, lower=False, trans=False, unit=False)
+        spoil(t, x, size, bad)
+        t.write(x, out, size)
+    t.flags(bad, t.examples(arrays[3], first, last, 1, int64))
