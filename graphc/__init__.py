@@ -57,6 +57,7 @@ from graphc.ops.create import *
 from graphc.ops.diagonals import *
 from graphc.ops.differences import *
 from graphc.ops.elementwise import *
+from graphc.ops.fitting import *
 from graphc.ops.grids import *
 from graphc.ops.ignoring_nan import *
 from graphc.ops.indexing import *
