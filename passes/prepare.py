@@ -11,15 +11,20 @@ from graphc.passes.loops.simplify_loops import simplify_loops
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
 from graphc.passes.rules.algebra import ALGEBRA
+from graphc.passes.rules.differences import DIFFERENCES
 from graphc.passes.rules.exponentials import EXPONENTIALS
+from graphc.passes.rules.identities import IDENTITIES, TAILS
 from graphc.passes.rules.joins import JOINS
 from graphc.passes.rules.linalg import LINALG
 from graphc.passes.rules.logarithms import LOGARITHMS
+from graphc.passes.rules.quotients import QUOTIENTS
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import ORIGIN, STABILITY
 from graphc.types import TensorType
 
-PREPARE = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *STABILITY, *EXPONENTIALS, *LOGARITHMS, *ORIGIN, *LINALG), floats=("exact", "stable"))
+FORMS = (*IDENTITIES, *EXPONENTIALS, *LOGARITHMS)  # mechanisms, where no formula of STABILITY stands
+GUARDED = (*TAILS, *DIFFERENCES, *QUOTIENTS, *ORIGIN)  # what they guard by a choice, the rules for after `grad` may see through
+PREPARE = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *STABILITY, *FORMS, *GUARDED, *LINALG), floats=("exact", "stable"))
 
 
 def prepare(outputs: Sequence[Node], keep: Collection[Node] = (), log: Fired | None = None) -> list[Node]:

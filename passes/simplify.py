@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from graphc.ir import Graph
-from graphc.passes.prepare import PREPARE, prepare
+from graphc.passes.prepare import FORMS, PREPARE, prepare
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
 from graphc.passes.rewriting.roll import roll
-from graphc.passes.rules import algebra, linalg, shapes
+from graphc.passes.rules import algebra, differences, identities, linalg, shapes
 from graphc.passes.rules.algebra import ALGEBRA
-from graphc.passes.rules.exponentials import EXPONENTIALS
 from graphc.passes.rules.joins import JOINS
 from graphc.passes.rules.linalg import LINALG
-from graphc.passes.rules.logarithms import LOGARITHMS
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 
-LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE)
-SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *EXPONENTIALS, *LOGARITHMS, *LINALG), after=PREPARE)
+LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE, *differences.LATE, *identities.LATE)
+SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *FORMS, *LINALG), after=PREPARE)
 
 
 def simplify(graph: Graph, log: Fired | None = None) -> Graph:

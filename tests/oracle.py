@@ -19,7 +19,7 @@ from graphc import scalars
 from graphc.dtypes import bool_
 from graphc.ops.spread import cast_array
 from graphc.scalars import Scalar
-from tests import special_bessel
+from tests import special_rows
 from tests.special_functions import SPECIAL, by_mpmath
 
 DIGITS = 40
@@ -45,8 +45,9 @@ REAL: dict[str, Callable[..., Any]] = {
     "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "arcsin": mp.asin, "arccos": mp.acos, "arctan": mp.atan, "arctan2": mp.atan2,
     "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "arcsinh": mp.asinh, "arccosh": mp.acosh, "arctanh": mp.atanh,
     "sigmoid": _sigmoid, "softplus": lambda x: mp.log1p(mp.exp(x)), "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
+    "root_one_plus": lambda x: mp.sqrt(1 + x * x), "over_root_one_plus": lambda x: x / mp.sqrt(1 + x * x),
+    "sech": mp.sech, "csch": mp.csch, "log_cosh": lambda x: mp.log(mp.cosh(x)), "over_expm1": lambda x: 1 / mp.expm1(x),
     "erf": mp.erf, "erfc": mp.erfc, **{name: f.exact for name, f in SPECIAL.items()},
-    "sech": mp.sech, "log_cosh": lambda x: mp.log(mp.cosh(x)), "over_expm1": lambda x: 1 / mp.expm1(x),
     "log1mexp": lambda x: mp.log(-mp.expm1(x)),
     "tanh_slope": lambda x: mp.sech(x) ** 2, "sigmoid_slope": lambda x: _sigmoid(x) * _sigmoid(-x),
     "erf_slope": lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
@@ -64,7 +65,7 @@ REAL: dict[str, Callable[..., Any]] = {
     "greater_equal": operator.ge, "isnan": mp.isnan, "isinf": mp.isinf, "isfinite": lambda x: not (mp.isnan(x) or mp.isinf(x)),
     "logical_and": lambda x, y: bool(x) and bool(y), "logical_or": lambda x, y: bool(x) or bool(y), "logical_not": lambda x: not x,
     "logical_xor": lambda x, y: bool(x) != bool(y),
-    **special_bessel.EXACT,
+    **special_rows.EXACT,
 }  # fmt: skip
 
 
@@ -144,13 +145,15 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "tanh_slope": lambda x: 4 * scipy.special.expit(2 * x) * scipy.special.expit(-2 * x),
     "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x),
     "erf_slope": lambda x: np.exp(-x * x) * float(2 / np.sqrt(np.pi)),
+    "root_one_plus": lambda x: np.hypot(np.ones_like(x), x), "over_root_one_plus": lambda x: np.sin(np.arctan(x)),
+    "csch": lambda x: 1 / np.sinh(x),
     "sech": by_mpmath(mp.sech, 0.0, 0.0), "log_cosh": by_mpmath(lambda x: mp.log(mp.cosh(x)), math.inf, math.inf),
     "over_expm1": lambda x: 1 / np.expm1(x),
     "log1mexp": lambda x: np.where(x > -0.7, np.log(-np.expm1(x)), np.log1p(-np.exp(x))),
     "arcsin_slope": lambda x: 1 / np.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / np.hypot(1, x), "arccosh_slope": lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
-    **special_bessel.NUMPY,
+    **special_rows.NUMPY,
     **{name: f.of_arrays() for name, f in SPECIAL.items()},
     "cbrt_slope": lambda x: 1 / (3 * np.cbrt(x) ** 2), "hypot_slope": hypot_slope,
     "power_slope": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x)),
@@ -162,9 +165,10 @@ OTHERS: dict[str, Callable[..., Any]] = {
 DTYPES_OF: dict[str, Callable[..., Any]] = {
     "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
     **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
-    **dict.fromkeys(special_bessel.EXACT, np.exp),
+    **dict.fromkeys(special_rows.EXACT, np.exp),
     **{name: np.arctan2 if f.arity == 2 else np.exp for name, f in SPECIAL.items()},
-    "cbrt_slope": np.cbrt, "hypot_slope": np.hypot, **dict.fromkeys(("sech", "log_cosh", "over_expm1", "log1mexp"), np.exp),
+    "cbrt_slope": np.cbrt, "hypot_slope": np.hypot, 
+    **dict.fromkeys(("sech", "csch", "log_cosh", "over_expm1", "log1mexp", "root_one_plus", "over_root_one_plus"), np.exp),
     **dict.fromkeys(("power_slope", "power_curve", "arctan2_slope", "arctan2_curve"), np.arctan2),
     "relu": np.square, "clip": lambda x, low, high: np.maximum(np.maximum(x, low), high), "round": np.floor,
 }  # fmt: skip
@@ -211,7 +215,7 @@ MATHLIB: dict[str, Callable[..., Any]] = {
     **{"a" + f.__name__[3:]: f for f in (np.arcsin, np.arccos, np.arctan, np.arctan2, np.arcsinh, np.arccosh, np.arctanh)},
     **{name: OTHERS[name] for name in SPECIAL},
     **{name: OTHERS[name] for name in ("tanh_slope", "sigmoid", "sigmoid_slope", "log_sigmoid", "softplus", "erf", "erf_slope", "erfc")},
-    "pow": np.power, **special_bessel.NUMPY,
+    "pow": np.power, **special_rows.NUMPY,
 }  # fmt: skip
 
 

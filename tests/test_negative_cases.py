@@ -21,6 +21,7 @@ from graphc.ops.create import iota
 from graphc.ops.indexing import gather
 from graphc.ops.ranges import within
 from graphc.ops.slicing import pad_with
+from graphc.ops.special.hyperbolic import over_expm1
 from graphc.ops.spread import broadcast
 from graphc.passes.prepare import prepare
 from graphc.passes.rewriting.rule import Glance, Local, Rule, template
@@ -94,13 +95,15 @@ def test_what_is_for_speed_is_conditional() -> None:
 # -- rules on parameters ------------------------------------------------------------------------------------------------------
 ALWAYS = {  # they hold wherever their ops meet
     "broadcast of broadcast", "reshape of reshape", "transpose of transpose", "transpose of broadcast", "slice of slice",
-    "slice of broadcast", "reverse of reverse", "transpose in product", "transpose of product", "sign out of product",
+    "slice of broadcast", "reverse of reverse", "log of erfc", "difference of exponentials",
+    "transpose in product", "transpose of product", "sign out of product",
 }  # fmt: skip
 x, y, w = gx.tensor("x", (3, 4)), gx.tensor("y", (4,)), gx.tensor("w", (4, 3))
 i, k = gx.tensor("i", (3,), "int64"), gx.tensor("k", (4, 3), "int64")
 m, n = gx.dim("m"), gx.dim("n")
 s, t = gx.tensor("s", ("n", 4)), gx.tensor("t", ("n", "m"))
 one = gx.tensor("one", (3, 1))
+SQUARE = gx.tensor("square", (3, 3))
 ROW = gx.broadcast_to(y, (3, 4))
 
 
@@ -139,6 +142,21 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
     "log1p of exponentials": [lambda: gx.log1p(x * w.T), lambda: gx.log1p(gx.exp(x) * w.T), lambda: gx.log1p(-(gx.exp(x) - gx.exp(w.T)))],
     "logarithm of exponentials, base 2": [lambda: gx.log2(x), lambda: gx.log2(x + gx.exp(x))],
     "logarithm of exponentials, base 10": [lambda: gx.log10(x), lambda: gx.log10(gx.exp(x) * w.T - 1)],
+    "difference of one function": [
+        lambda: gx.sqrt(x) - gx.sqrt(w.T), lambda: gx.sin(x) - gx.sin(w.T), lambda: gx.log(x) - gx.log(w.T), lambda: gx.exp(x) - gx.sin(x),
+        lambda: gx.tanh(x + 30.0) - gx.tanh(x), lambda: x**3 - w.T**3, lambda: (x + 1) ** 3 - x**4, lambda: y / (x + 1) - w.T / x,
+        lambda: gx.log(x) - gx.log1p(w.T), lambda: (x + 1.0) ** 5 - x**5,
+    ],
+    "quotient less 1": [lambda: x / w.T - 1, lambda: x / (x + 1) - 2, lambda: x / (2 * x + 1) - 1],
+    "power less 1": [lambda: (1 + x) ** 3 - 2, lambda: (2 + x) ** 3 - 1, lambda: (x - 1) ** 3 - 1, lambda: x**3 - 1],
+    "root less its main term": [lambda: gx.sqrt(gx.square(x) + 1) - w.T, lambda: gx.sqrt(x) - x, lambda: gx.sqrt(2 * gx.square(x) + 3) - x],
+    "power near 1": [lambda: (1 + x) ** 3, lambda: (2 + x) ** 40, lambda: (x - 1) ** 40, lambda: (1 + x) ** w.T],
+    "logarithm of a ratio": [lambda: gx.log(x / w.T), lambda: gx.log((x + 10) / x), lambda: gx.log(2 * x / (x + 1))],
+    "quotient that is 0 / 0 at 0": [
+        lambda: gx.sin(x) / w.T, lambda: gx.cos(x) / gx.sin(w.T), lambda: gx.sin(x + 1) / x, lambda: gx.sin(x) / gx.square(x),
+    ],
+    "product that is 0 inf at 0": [lambda: w.T * over_expm1(x), lambda: (x + 1) * over_expm1(x)],
+    "difference that vanishes at 0": [lambda: gx.sin(x) - w.T, lambda: gx.sin(2 * x) - x, lambda: gx.erf(x) - x, lambda: x - gx.sin(x + 1)],
     "cast of cast": [
         lambda: k.astype("float64").astype("int64"),  # 2**53 + 1
         lambda: k.astype("int32").astype("int64"), lambda: k.astype("float32").astype("float64"), lambda: k.astype("bool").astype("int64"),
@@ -158,6 +176,17 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
     ],
     "broadcast after elementwise": [lambda: gx.broadcast_to(y, (4, 4)) + broadcast(y, (4, 4), (0,))],
     "reshape after elementwise": [lambda: gx.reshape(x, (2, 6)) + gx.reshape(gx.square(w), (2, 6))],
+    "inverse in product": [
+        lambda: gx.einsum("ij,jk->ijk", gx.linalg.inv(SQUARE), SQUARE),  # nothing is summed
+        lambda: gx.einsum("bij,jk->bik", gx.linalg.inv(gx.stack([SQUARE, SQUARE])), SQUARE),  # one batch alone
+        lambda: gx.linalg.solve(SQUARE, SQUARE) @ SQUARE,
+    ],
+    "log of determinant": [lambda: gx.log(gx.linalg.det(SQUARE) * 2.0), lambda: gx.log(x * w.T)],
+    "abs of positive": [lambda: gx.abs(gx.assume(SQUARE, "positive_definite"))],  # its elements may be negative
+    "sign of positive": [lambda: gx.sign(gx.assume(SQUARE, "positive_definite"))],
+    "log of positive": [
+        lambda: gx.log(x**3.5), lambda: gx.log(gx.assume(x, positive=True) * w.T), lambda: gx.log(x / gx.assume(w.T, positive=True)),
+    ],
     "broadcast of ones": [lambda: ROW],
     "broadcast of iota": [lambda: gx.broadcast_to(iota((3, 1), 1), (3, 4))],  # zeros, not 0 .. 3
     "reshape of iota": [lambda: gx.reshape(iota((2, 6), 1), (3, 4)), lambda: gx.reshape(iota((4, 1), 1), (4,))],

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from benchmarks.families import call, chain, compiling, deep, derivatives, loops, products, reductions, run_time, small, training, whole
+from benchmarks.families import (
+    call,
+    chain,
+    compiling,
+    convolutions,
+    deep,
+    derivatives,
+    loops,
+    ordering,
+    products,
+    reductions,
+    run_time,
+    small,
+    training,
+    whole,
+)
 
-FAMILIES = (call, chain, reductions, run_time, whole, products, training, derivatives, loops, small, deep, compiling)
+FAMILIES = (
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, training, derivatives, loops, small, deep, compiling,
+)  # fmt: skip

@@ -46,6 +46,21 @@ class GraphcOps(Ops):
     def pick(self, x: Any, y: Any) -> Any:
         return gx.take_along_axis(x, y[:, None], axis=1)[:, 0]
 
+    def topk(self, x: Any, k: int) -> Any:
+        return gx.topk(x, k)[0]
+
+    def scatter_add(self, x: Any, i: Any, u: Any) -> Any:
+        return x.at[i].add(u)
+
+    def conv2d(self, x: Any, w: Any, padding: int, groups: int = 1) -> Any:
+        return gx.nn.conv2d(x, w, padding=padding, groups=groups)
+
+    def conv2d_gradient(self, x: Any, w: Any, g: Any, which: int) -> Any:
+        return gx.vjp(self.conv2d(x, w, 1), [(x, w)[which]], g)[0]
+
+    def max_pool(self, x: Any, size: int) -> Any:
+        return gx.nn.max_pool2d(x, size)
+
     def cross_entropy(self, logits: Any, y: Any) -> Any:
         """Written naively; a pass makes it stable."""
         return -gx.mean(gx.take_along_axis(gx.log(gx.softmax(logits)), y[:, None], axis=1))

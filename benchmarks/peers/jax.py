@@ -42,6 +42,22 @@ class JaxOps(Ops):
     def gelu(self, x: Any) -> Any:
         return jax.nn.gelu(x, approximate=False)
 
+    def topk(self, x: Any, k: int) -> Any:
+        return jax.lax.top_k(x, k)[0]
+
+    def scatter_add(self, x: Any, i: Any, u: Any) -> Any:
+        return x.at[i].add(u)
+
+    def conv2d(self, x: Any, w: Any, padding: int, groups: int = 1) -> Any:
+        return jax.lax.conv_general_dilated(x, w, (1, 1), [(padding, padding)] * 2, feature_group_count=groups)
+
+    def conv2d_gradient(self, x: Any, w: Any, g: Any, which: int) -> Any:
+        return jax.vjp(lambda x, w: self.conv2d(x, w, 1), x, w)[1](g)[which]
+
+    def max_pool(self, x: Any, size: int) -> Any:
+        window = (1, 1, size, size)
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+
     def pick(self, x: Any, y: Any) -> Any:
         return jnp.take_along_axis(x, y[:, None], axis=1)[:, 0]
 

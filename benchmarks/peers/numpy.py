@@ -29,6 +29,14 @@ class NumpyOps(Ops):
     def pick(self, x: Any, y: Any) -> Any:
         return x[np.arange(len(y)), y]
 
+    def topk(self, x: Any, k: int) -> Any:
+        return np.sort(np.partition(x, len(x) - k)[len(x) - k :])[::-1]
+
+    def scatter_add(self, x: Any, i: Any, u: Any) -> Any:
+        y = x.copy()
+        np.add.at(y, i, u)
+        return y
+
     def erf(self, x: Any) -> Any:
         raise Skip("NumPy has no erf")
 

@@ -38,6 +38,29 @@ class TorchOps(Ops):
     def layer_norm(self, x: Any, gain: Any, bias: Any) -> Any:
         return F.layer_norm(x, gain.shape, gain, bias, 1e-5)
 
+    def sort(self, x: Any, axis: int) -> Any:
+        return torch.sort(x, dim=axis)[0]
+
+    def topk(self, x: Any, k: int) -> Any:
+        return torch.topk(x, k)[0]
+
+    def median(self, x: Any) -> Any:
+        return torch.quantile(x, 0.5)
+
+    def scatter_add(self, x: Any, i: Any, u: Any) -> Any:
+        return x.scatter_add(0, i, u)
+
+    def conv2d(self, x: Any, w: Any, padding: int, groups: int = 1) -> Any:
+        return F.conv2d(x, w, padding=padding, groups=groups)
+
+    def conv2d_gradient(self, x: Any, w: Any, g: Any, which: int) -> Any:
+        if which == 0:
+            return torch.nn.grad.conv2d_input(x.shape, w, g, padding=1)
+        return torch.nn.grad.conv2d_weight(x, w.shape, g, padding=1)
+
+    def max_pool(self, x: Any, size: int) -> Any:
+        return F.max_pool2d(x, size)
+
     def parts(self, x: Any) -> list[Any]:
         return list(x.unbind())
 

@@ -9,7 +9,7 @@ from graphc import scalars as sc
 from graphc.codegen.llvm.accumulate import combined
 from graphc.codegen.llvm.emit_scalar import literal, llvm_type, splat
 from graphc.codegen.llvm.values import Value, Values
-from graphc.dims import Size
+from graphc.dims import Size, Symbol
 from graphc.dtypes import bool_, int8, int64
 from graphc.errors import CompileError, fail
 from graphc.program import UPDATES, Kernel
@@ -98,9 +98,71 @@ class Memory:
                     return Value(self.from_memory(text, s.dtype, width), width, depth)
                 return Value(self.masked_load(pointer, s.dtype, where, width), width, depth)
         with self.v.at(depth):
+            where = self.conjunction(mask, self.v.lanes)
+            if dynamic is None and stride is not None and stride[0] == 2:
+                return Value(self.every_other(slot, s.dtype, static, where), self.v.lanes, depth)
+            if dynamic is None and stride is None and (found := self.repeats(static)) is not None:
+                return Value(self.repeated(slot, s.dtype, static, found, where), self.v.lanes, depth)
             pointers = self.addresses(slot, s.dtype, dynamic, static, depth)
-            where = self.conjunction(mask, self.v.lanes) or "splat (i1 true)"
-            return Value(self.gather(pointers, s.dtype, where, self.v.lanes), self.v.lanes, depth)
+            return Value(self.gather(pointers, s.dtype, where or "splat (i1 true)", self.v.lanes), self.v.lanes, depth)
+
+    def every_other(self, slot: int, dtype: np.dtype, static: Size, where: str | None) -> str:
+        """Lanes two elements apart: of two vectors side by side every second element. Nothing behind the last lane's is read."""
+        lanes = self.v.lanes
+        first, second = self.address(slot, dtype, None, static).text, self.address(slot, dtype, None, static + (lanes - 1)).text
+        even, odd = (
+            self.piece(pointer, dtype, lanes, self.picked(where, [k // 2 if k % 2 == 0 else -1 for k in range(start, start + lanes)]))
+            for pointer, start in ((first, 0), (second, lanes - 1))
+        )
+        picks = [2 * k if 2 * k < lanes else lanes + 2 * k - (lanes - 1) for k in range(lanes)]
+        return self.shuffled(llvm_type(dtype, lanes), even, odd, picks)
+
+    def repeats(self, static: Size) -> int | None:
+        """c, if lanes 0 to c - 1, c to 2 c - 1, .. have one element each, one after the other: an offset with the lanes' index // c."""
+        symbol = self.v.aligned_lanes()
+        if symbol is None or isinstance(static, int):
+            return None
+        moving = [(m, coefficient) for m, coefficient in static.terms if any(_moves(x, symbol) for x, _ in m)]
+        if len(moving) != 1 or moving[0][1] != 1 or len(moving[0][0]) != 1:
+            return None
+        ((call, power),) = moving[0][0]
+        if not isinstance(call, dims.Call) or power != 1 or call.fn != "floordiv" or call.args[0] != dims.of_symbol(symbol):
+            return None
+        by = call.args[1]
+        return by if isinstance(by, int) and 1 < by <= self.v.lanes and self.v.lanes % by == 0 else None
+
+    def repeated(self, slot: int, dtype: np.dtype, static: Size, count: int, where: str | None) -> str:
+        """Few elements side by side, each for `count` lanes."""
+        lanes, narrow = self.v.lanes, self.v.lanes // count
+        lines = self.v.here.lines
+        mask = None
+        for k in range(count) if where is not None else ():  # wanted by any of its lanes
+            one = self.picked(where, [j * count + k for j in range(narrow)])
+            mask = one if mask is None else lines.emit(f"or <{narrow} x i1> {mask}, {one}")
+        few = self.piece(self.address(slot, dtype, None, static).text, dtype, narrow, mask)
+        whole = self.shuffled(f"<{narrow} x {llvm_type(dtype, 1)}>", few, "poison", [k // count for k in range(lanes)])
+        return whole if where is None else self.zero_where_not(where, whole, dtype, lanes)
+
+    def piece(self, pointer: str, dtype: np.dtype, lanes: int, mask: str | None) -> str:
+        """A vector of elements side by side, where the mask says so."""
+        lines = self.v.here.lines
+        if mask is not None and lanes == 1:
+            one = self.masked_load(pointer, dtype, lines.emit(f"extractelement <1 x i1> {mask}, i64 0"), 1)
+            return lines.emit(f"insertelement <1 x {llvm_type(dtype, 1)}> poison, {llvm_type(dtype, 1)} {one}, i64 0")
+        if mask is not None:
+            return self.masked_load(pointer, dtype, mask, lanes)
+        stored, item = vector_memory(dtype, lanes)[0], 1 if dtype == bool_ else dtype.itemsize
+        loaded = lines.emit(f"load {stored}, ptr {pointer}, align {item}")
+        return loaded if dtype != bool_ else lines.emit(f"icmp ne {stored} {loaded}, zeroinitializer")
+
+    def picked(self, mask: str | None, picks: list[int]) -> str | None:
+        """Lanes of a mask in another order; -1: a lane that is off."""
+        lanes = self.v.lanes
+        return None if mask is None else self.shuffled(f"<{lanes} x i1>", mask, "zeroinitializer", [lanes if k < 0 else k for k in picks])
+
+    def shuffled(self, kind: str, a: str, b: str, picks: list[int]) -> str:
+        where = ", ".join(f"i32 {k}" for k in picks)
+        return self.v.here.lines.emit(f"shufflevector {kind} {a}, {kind} {b}, <{len(picks)} x i32> <{where}>")
 
     def conjunction(self, mask: Value | None, lanes: int) -> str | None:
         """The tail's mask and the access's own."""
@@ -193,3 +255,8 @@ class Memory:
         mask = self.v.mask() or "splat (i1 true)"
         given = f"{kind} {text}, <{lanes} x ptr> {pointers}, i32 {item}, <{lanes} x i1> {mask}"
         lines.line(f"call void @llvm.masked.scatter.{suffix}.v{lanes}p0({given})")
+
+
+def _moves(atom: Symbol | dims.Call, symbol: Symbol) -> bool:
+    """Whether an atom of a size depends on a symbol."""
+    return atom == symbol if isinstance(atom, Symbol) else any(symbol in dims.symbols(x) for x in atom.args)

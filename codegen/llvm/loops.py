@@ -85,10 +85,10 @@ class Loops:
         if s.masked and main != end:
             main = start
         if main != start:
-            self.counted(symbol, start, main, s.step, s.body, [self.lane_copy(symbol, s, u, None) for u in range(s.unroll)])
+            self.counted(symbol, start, main, s.step, s.body, [self.lane_copy(symbol, s, u, None, start == 0) for u in range(s.unroll)])
         if main != end:
             self.v.lanes = s.tail or s.lanes
-            self.counted(symbol, main, end, self.v.lanes, s.body, [self.lane_copy(symbol, s, 0, end)])
+            self.counted(symbol, main, end, self.v.lanes, s.body, [self.lane_copy(symbol, s, 0, end, start == 0)])
         self.v.lanes = outer
 
     def plain(self, symbol: Symbol, body: Block, u: int) -> Callable[[Scope, str], None]:
@@ -103,11 +103,11 @@ class Loops:
 
         return write
 
-    def lane_copy(self, symbol: Symbol, s: For, u: int, end: Size | None) -> Callable[[Scope, str], None]:
-        """The body for lanes base + u*lanes ..; with `end` the lanes beyond it are masked off."""
+    def lane_copy(self, symbol: Symbol, s: For, u: int, end: Size | None, aligned: bool) -> Callable[[Scope, str], None]:
+        """The body for lanes base + u*lanes ..; with `end` the lanes beyond it are masked off. `aligned`: the loop begins at 0."""
 
         def write(scope: Scope, base: str) -> None:
-            copy = Scope(scope.lines, scope.depth, vector=symbol)
+            copy = Scope(scope.lines, scope.depth, vector=symbol, aligned=aligned and s.step % self.v.lanes == 0)
             start = base if u == 0 else scope.lines.emit(f"add i64 {base}, {u * s.lanes}")
             copy.axis[symbol] = Value(start, 1, scope.depth)
             if end is not None:

@@ -19,9 +19,11 @@ from graphc.codegen.llvm.emit_scalar import emit_op, literal, llvm_type, splat
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.mathlib import MATH, expand
 from graphc.dims import Dim, Size, Symbol
-from graphc.dtypes import int64
+from graphc.dtypes import int8, int64
 from graphc.errors import CompileError, fail
 from graphc.scalars import Scalar
+
+MOST_BYTES = 255  # lanes that a byte can number
 
 
 class Value(NamedTuple):
@@ -42,6 +44,7 @@ class Scope:
     axis: dict[Symbol, Value] = field(default_factory=dict)
     vector: Symbol | None = None  # the axis whose lanes this scope introduces
     mask: str | None = None  # the lanes that exist, in a tail
+    aligned: bool = False  # the first lane's index is a multiple of the number of lanes
 
 
 class Values:
@@ -118,6 +121,10 @@ class Values:
             s = stack[-1]
             if self.find(s) is not None:
                 stack.pop()
+                continue
+            if (along := self.along_lanes(s)) is not None:
+                stack.pop()
+                self.put(s, along)
                 continue
             height, known = len(stack), []
             for a in s.args[::-1]:
@@ -249,6 +256,13 @@ class Values:
                 return scope.vector
         return None
 
+    def aligned_lanes(self) -> Symbol | None:
+        """The axis of the lanes, if its index is a multiple of their number in the first of them."""
+        for scope in reversed(self.scopes):
+            if scope.vector is not None:
+                return scope.vector if scope.aligned else None
+        return None
+
     def split(self, size: Size) -> tuple[Size, bool] | None:
         """(stride, True) of the size along the lanes; None when it is not affine in them."""
         if isinstance(size, int):
@@ -275,6 +289,32 @@ class Values:
                 return Value(lines.emit(f"add <{lanes} x i64> {start}, {ramp}"), lanes, base.depth)
         assert isinstance(size, Dim)
         return self.value(size_scalar(size))
+
+    def along_lanes(self, s: Scalar) -> Value | None:
+        """The comparison of two indices that differ by c * lane + base: of the lanes' numbers, a byte each, with the first beyond.
+
+        A guard of a vector is one instruction then, where comparing its indices takes one for each eight of them. None for others.
+        """
+        if s.op not in ("lt", "le", "gt", "ge") or any(x.op not in ("index", "const") for x in s.args) or self.lanes > MOST_BYTES:
+            return None
+        x, y = (a.param if a.op == "index" else int(sc.const_value(a)) for a in s.args)
+        below = x - y if s.op in ("lt", "ge") else x - y - 1  # is it negative?
+        step = self.split(below)
+        if not isinstance(below, Dim) or step is None or not isinstance(step[0], int) or step[0] == 0:
+            return None
+        rises = step[0] > 0
+        ahead = -dims.floordiv(below, step[0]) if rises else dims.floordiv(below, -step[0]) + 1  # the first lane on the other side
+        first = self.size(ahead)
+        with self.at(first.depth):
+            lines, lanes = self.here.lines, self.lanes
+            self.module.declare("declare i64 @llvm.smax.i64(i64, i64)")
+            self.module.declare("declare i64 @llvm.smin.i64(i64, i64)")
+            bounded = lines.emit(f"call i64 @llvm.smin.i64(i64 {first.text}, i64 {lanes})")
+            bounded = lines.emit(f"call i64 @llvm.smax.i64(i64 {bounded}, i64 0)")
+            byte = splat(lines, lines.emit(f"trunc i64 {bounded} to i8"), int8, lanes)
+            numbers = "<" + ", ".join(f"i8 {k}" for k in range(lanes)) + ">"
+            how = "ult" if rises == (s.op in ("lt", "le")) else "uge"
+            return Value(lines.emit(f"icmp {how} <{lanes} x i8> {numbers}, {byte}"), lanes, first.depth)
 
     def tree(self, root: Scalar, args: dict[int, str], lanes: int) -> str:
         """A small expression over `arg`s, written here."""

@@ -20,6 +20,7 @@ from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, Placed
 from graphc.codegen.strategy.blocks import Cut, common_stride, cut
 from graphc.codegen.strategy.contract import even_split, stride
+from graphc.codegen.strategy.phases import split_phases
 from graphc.dims import Size, Symbol
 from graphc.program import Axis, Stage
 from graphc.scalars import Scalar
@@ -109,6 +110,7 @@ class Convolution:
 
 def plan(kernel: Loaded, target: Target) -> Convolution | None:
     """The convolution that the stages of a kernel are; None for one that ordinary loops do as well."""
+    kernel = split_phases(kernel)
     first = kernel.stages[0]
     dtype = first.dtype
     loads = _loads(first)
@@ -196,7 +198,7 @@ def _lanes_side(own: Sequence[Sequence[Axis]], loads: Sequence[Scalar], reduce: 
         axes, offset = own[side], loads[side].param[1]
         if not axes or _few(axes):
             continue
-        run = any(stride(offset, x) == 1 and _known(x.extent) >= RUN for x in axes)
+        run = any(_pace(offset, x) >= RUN for x in axes)
         turned = not loads[side].param[3] and common_stride(axes, offset) is not None and any(stride(offset, x) == 1 for x in reduce)
         along = any(stride(static, x) == 1 for x in axes for _, _, static, _ in stores[:1])
         score = 2 * (run or turned) + along
@@ -229,7 +231,14 @@ def _how_a(a: Scalar, m: Sequence[Axis], k: Cut) -> str:
     offset = a.param[1]
     if not a.param[3] and common_stride(m, offset) is not None and k.stride(offset) is not None and len(m) == 1:
         return "place"
-    return "lanes" if m and stride(offset, m[-1]) == 1 and not (k.inside and stride(offset, k.inside[-1]) == 1) else "k"
+    along_k = _pace(offset, k.inside[-1]) if k.inside else 0
+    return "lanes" if m and _pace(offset, m[-1]) > along_k else "k"
+
+
+def _pace(offset: Size, x: Axis) -> float:
+    """How many elements a step of a copy along an axis moves, roughly: a vector, half of one of every other element, few from anywhere."""
+    step = stride(offset, x)
+    return min(_known(x.extent), 2 * RUN) * (1 if step == 1 else 0.6 if step == 2 else 0.25)
 
 
 def _tile(m: Cut, n: Cut, lanes: int, target: Target) -> tuple[int, int]:

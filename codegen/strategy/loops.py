@@ -18,6 +18,7 @@ from graphc.target import Target
 UNROLL_REDUCTION = 4  # independent accumulators: an add takes 4 cycles and two can start in each
 UNROLL_LIGHT = 4  # vectors per turn of a loop of a few operations
 LIGHT_OPS = 10
+SHORT_AXIS = 8  # elements. Depthwise 3 x 3 of 64 images 56 x 56: lanes along the taps 1.56 ms, along the rows 0.22
 FEW = 1024  # turns of a loop for each of the loop around, from which that one gets no lanes
 UNROLL_FEW = 8  # accumulators of such a loop, which make the sum as accurate as one of lanes. Sum of 10 elements: 25 ns, of lanes 32
 COLUMN_ROWS = 4  # mean and variance of 1024 x 1024 f32, 32 registers: 8 vectors x 2 rows 142 us, 4 x 2 216, 16 x 1 122
@@ -46,9 +47,9 @@ def vector_axis(axes: Sequence[Axis], accesses: Sequence[Access]) -> int:
         for access in accesses:
             split = dims.affine(access.static, symbol)
             stride = None if split is None else split[0]
-            score += 0 if stride == 0 else 2 if stride == 1 and not access.dynamic else -3
-        if axis.extent == 1:
-            score -= 100
+            score += 0 if stride == 0 else -3 if access.dynamic or stride not in (1, 2) else 2 if stride == 1 else -1
+        if isinstance(axis.extent, int) and axis.extent < SHORT_AXIS:  # most lanes would have nothing to do
+            score = -100 if axis.extent == 1 else min(score, 0) - 3
         if score >= best_score:
             best, best_score = k, score
     return best

@@ -29,6 +29,7 @@ ROUTINES: dict[str, tuple[Writer, Callable[..., Size]]] = {
     "cholesky": (elimination.cholesky, lambda n: n * n),
     "lu": (elimination.lu, lambda m, n: m * n + 2 * (m + 1)),  # whole numbers are twice as wide as float32
     "solve_triangular": (elimination.triangular, lambda n, k: n * n + n * k),
+    "inv": (elimination.inverse, lambda n: 2 * n * n),
     "solve": (elimination.lu_solve, lambda n, k: n * n + n * k),
 }
 

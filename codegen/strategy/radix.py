@@ -69,11 +69,15 @@ def write_sort(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
     return name
 
 
-def _function(r: Records, name: str, parameters: tuple[str, ...], text: str, attributes: tuple[str, ...], result: str) -> Function:
+def lines_of(r: Records, text: str) -> list[str]:
     """The lines of a text; labels are those that end in a colon. Those after an `@` are of positions in an array of their own."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     lines = [line.removeprefix("@ ") for line in lines if r.apart or not line.startswith("@")]
-    return Function(name, parameters, [line if line.endswith(":") else f"  {line}" for line in lines], attributes, result)
+    return [line if line.endswith(":") else f"  {line}" for line in lines]
+
+
+def _function(r: Records, name: str, parameters: tuple[str, ...], text: str, attributes: tuple[str, ...], result: str) -> Function:
+    return Function(name, parameters, lines_of(r, text), attributes, result)
 
 
 def _sort(r: Records, name: str, attributes: tuple[str, ...]) -> Function:
@@ -315,10 +319,10 @@ def _first(r: Records, attributes: tuple[str, ...]) -> Function:
     %limit.bits = shl {w} 1, %shift
     %limit.rest = sub {w} %limit.bits, 1
     %limit.found = or {w} %limit.first, %limit.rest
-    %limit.low = icmp uge {w} %limit.found, {_signed(low, r.bits)}
-    %limit.high = icmp ult {w} %limit.found, {_signed(high + int(last), r.bits)}
+    %limit.low = icmp uge {w} %limit.found, {signed(low, r.bits)}
+    %limit.high = icmp ult {w} %limit.found, {signed(high + int(last), r.bits)}
     %limit.zero = and i1 %limit.low, %limit.high
-    %limit = select i1 %limit.zero, {w} {_signed(high + int(last), r.bits)}, {w} %limit.found
+    %limit = select i1 %limit.zero, {w} {signed(high + int(last), r.bits)}, {w} %limit.found
     br label %each
     each:
     %i = phi i64 [ 0, %keep ], [ %i.next, %each ]
@@ -343,7 +347,7 @@ def _first(r: Records, attributes: tuple[str, ...]) -> Function:
     return _function(r, f"sort.{r.name}.first", (*PARAMETERS, "i64 %count"), text, attributes, "i64")
 
 
-def _signed(word: int, bits: int) -> int:
+def signed(word: int, bits: int) -> int:
     """As LLVM writes it."""
     return word - (1 << bits) if word >> (bits - 1) else word
 
@@ -354,7 +358,7 @@ def write_zeros(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
     name = f"sort.{r.name}.zeros"
     if name not in module.functions:
         w, size, (low, _) = r.word, r.bits // 8, r.zeros
-        beyond = _signed(low + (1 << 8 * r.low) - 1, r.bits)
+        beyond = signed(low + (1 << 8 * r.low) - 1, r.bits)
         text = f"""
         br label %half
         half:
@@ -367,7 +371,7 @@ def write_zeros(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
         %middle = lshr i64 %sum, 1
         %at = getelementptr {w}, ptr %a, i64 %middle
         %k = load {w}, ptr %at, align {size}
-        %below = icmp ult {w} %k, {_signed(low, r.bits)}
+        %below = icmp ult {w} %k, {signed(low, r.bits)}
         %behind = add i64 %middle, 1
         %first.next = select i1 %below, i64 %behind, i64 %first
         %last.next = select i1 %below, i64 %last, i64 %middle
@@ -401,9 +405,9 @@ def write_mend(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
         %m = phi i64 [ %at, %entry ], [ %m.new, %next ]
         %from = getelementptr {w}, ptr %row, i64 %i
         %k = load {w}, ptr %from, align {size}
-        %key = and {w} %k, {_signed((1 << r.bits) - (1 << 8 * r.low), r.bits)}
-        %low = icmp eq {w} %key, {_signed(low, r.bits)}
-        %high = icmp eq {w} %key, {_signed(high, r.bits)}
+        %key = and {w} %k, {signed((1 << r.bits) - (1 << 8 * r.low), r.bits)}
+        %low = icmp eq {w} %key, {signed(low, r.bits)}
+        %high = icmp eq {w} %key, {signed(high, r.bits)}
         %zero = or i1 %low, %high
         br i1 %zero, label %put, label %next
         put:

@@ -11,7 +11,7 @@ The rows are the tasks. What they are made of, and what is done to the result, i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,8 @@ from graphc.codegen.loops.address import Loaded, Placed, fetch
 from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.loops import digits, lanes_of
+from graphc.codegen.strategy.network import LONGEST, write_moves, write_network
+from graphc.codegen.strategy.network import lanes_of as lanes_together
 from graphc.codegen.strategy.radix import RECORDS, write_mend, write_sort, write_zeros
 from graphc.dims import Size
 from graphc.dtypes import bool_, int64
@@ -32,7 +34,7 @@ from graphc.program import DOWN, POSITIONS, RANKED, Axis, Operand, Stage
 from graphc.scalars import Scalar
 from graphc.target import Target
 
-TASK = dims.axis("task")
+TASK, ROW = dims.axis("task"), dims.axis("row")
 ALIGN = 64
 
 
@@ -49,6 +51,7 @@ class Sort:
     positions: tuple[int, ...]
     records: str  # a name of `RECORDS`
     down: bool
+    lanes: int  # rows that a network sorts together
 
     @property
     def element(self) -> Scalar:
@@ -78,7 +81,16 @@ def _plan(kernel: Loaded, target: Target) -> Sort | None:
     return Sort(
         kernel.stages, kernel.stores, tuple([a for a in kernel.axes if a is not along]), first.reduce[0], along,
         tuple([k for k in ranked if k not in positions]), positions, records, first.combine in DOWN,
+        lanes_together(RECORDS[records], target),
     )  # fmt: skip
+
+
+def _together(p: Sort) -> Size:
+    """How many rows a task has: as many as there are lanes, if they are short."""
+    if not p.outer or p.lanes == 1 or (isinstance(p.row.extent, int) and p.row.extent > LONGEST):
+        return 1
+    short = dims.minimum(1, dims.floordiv(LONGEST, dims.maximum(p.row.extent, 1)))
+    return 1 + (p.lanes - 1) * short
 
 
 def _room(p: Sort) -> tuple[Size, Size]:
@@ -89,12 +101,18 @@ def _room(p: Sort) -> tuple[Size, Size]:
 
 
 def _scratch(p: Sort) -> Size:
+    """Two arrays of records, two of positions, and the same of a row for each lane."""
     words, places = _room(p)
-    return 2 * words + 2 * places
+    return (2 + (_together(p) if _together(p) != 1 else 0)) * (words + places)
+
+
+def _rows(p: Sort) -> Size:
+    return dims.product([a.extent for a in p.outer])
 
 
 def _tasks(p: Sort) -> Size:
-    return dims.product([a.extent for a in p.outer])
+    each = _together(p)
+    return _rows(p) if each == 1 else dims.floordiv(_rows(p) + each - 1, each)
 
 
 # -- keys -----------------------------------------------------------------------------------------------------------
@@ -142,17 +160,73 @@ class _Writer:
         emitter.module.add(self._function("finish", self._finish()))
 
     def task(self) -> None:
-        """One row."""
-        lines, p, r = self.v.here.lines, self.p, self.r
-        scope = Scope(lines, self.v.here.depth)
-        for axis, turn in zip(p.outer, digits(TASK, [a.extent for a in p.outer]), strict=True):
+        """As many rows as are sorted together: by a network, if they are short and there are enough of them."""
+        p, v = self.p, self.v
+        each, rows = _together(p), _rows(p)
+        words, places = _room(p)
+        base = f"%b{len(self.e.kernel.operands)}"
+        sizes = [0, words, 2 * words, 2 * words + places, 2 * words + 2 * places, 2 * words + 2 * places + each * words]
+        parts = [v.here.lines.emit(f"getelementptr i8, ptr {base}, i64 {v.size(size).text}") for size in sizes]
+        if each == 1:
+            self.row(TASK, *parts[:4])
+            return
+        first, last = TASK * each, dims.minimum(TASK * each + each, rows)
+        enough = sc.index(2 * (last - first)) >= self.p.lanes
+        short = sc.index(p.row.extent) <= LONGEST
+        for size in (first, last, p.row.extent):
+            v.size(size)
+        joint = v.value(enough & short).text
+        self.e.loops.when(joint, lambda: self.network(first, last, parts))
+        alone = v.here.lines.emit(f"xor i1 {joint}, true")
+        self.e.loops.when(alone, lambda: self.e.loops.each(ROW, first, last, 1, lambda: self.row(ROW, *parts[:4])))
+
+    def network(self, first: Size, last: Size, parts: Sequence[str]) -> None:
+        """Rows into lanes, the lanes in order, and out again; rows with zeros of both signs one by one."""
+        lines, v, module = self.v.here.lines, self.v, self.e.module
+        a, b, at, to, wide, wide_places = parts
+        n = v.size(self.p.row.extent).text
+        into, out = (write_moves(module, self.r, self.p.lanes, x, self.attributes) for x in (True, False))
+
+        def moved(name: str) -> None:
+            inner = v.here.lines
+            lane = v.size(ROW - first).text
+            words = inner.emit(f"getelementptr i{self.r.bits}, ptr {wide}, i64 {lane}")
+            places = inner.emit(f"getelementptr i32, ptr {wide_places}, i64 {lane}")
+            inner.line(f"call void @{name}(ptr {words}, ptr {places}, ptr {a}, ptr {at}, i64 {n})")
+
+        def enter() -> None:
+            self._call("keys", a, at)
+            moved(into)
+
+        def leave() -> None:
+            moved(out)
+            self._call("finish", a, at)
+
+        self.e.loops.each(ROW, first, last, 1, lambda: self.at_row(ROW, enter))
+        floats = self.p.element.dtype.kind == "f"
+        name = write_network(module, self.r, self.p.lanes, floats, self.attributes)
+        refused = lines.emit(f"call i1 @{name}(ptr {wide}, ptr {wide_places}, i64 {n})")
+        if floats:
+            self.e.loops.when(refused, lambda: self.e.loops.each(ROW, first, last, 1, lambda: self.row(ROW, a, b, at, to)))
+        done = lines.emit(f"xor i1 {refused}, true")
+        self.e.loops.when(done, lambda: self.e.loops.each(ROW, first, last, 1, lambda: self.at_row(ROW, leave)))
+
+    def at_row(self, number: Size, write: Callable[[], object]) -> None:
+        """What `write` writes, where the outer axes are at that row."""
+        scope = Scope(self.v.here.lines, self.v.here.depth)
+        for axis, turn in zip(self.p.outer, digits(number, [a.extent for a in self.p.outer]), strict=True):
             scope.axis[symbol_of(axis.index)] = self.v.size(turn)
         self.v.scopes.append(scope)
-        words, places = (self.v.size(x).text for x in _room(p))
-        a = f"%b{len(self.e.kernel.operands)}"
-        b = lines.emit(f"getelementptr i8, ptr {a}, i64 {words}")
-        at = lines.emit(f"getelementptr i8, ptr {b}, i64 {words}")
-        to = lines.emit(f"getelementptr i8, ptr {at}, i64 {places}")
+        write()
+        self.v.scopes.pop()
+
+    def row(self, number: Size, a: str, b: str, at: str, to: str) -> None:
+        """One row, by itself."""
+        self.at_row(number, lambda: self.alone(a, b, at, to))
+
+    def alone(self, a: str, b: str, at: str, to: str) -> None:
+        """The row that the outer axes are at."""
+        lines, p, r = self.v.here.lines, self.p, self.r
         n, count = self.v.size(p.row.extent).text, self.v.size(p.count).text
         self._call("keys", a, at)
         name = write_sort(self.e.module, r, self.attributes)
@@ -161,7 +235,6 @@ class _Writer:
         if p.element.dtype.kind == "f":
             self._mend(row, free, found, spare, n, count)
         self._call("finish", row, found)
-        self.v.scopes.pop()
 
     def _mend(self, row: str, free: str, found: str, spare: str, n: str, count: str) -> None:
         """Where there are zeros with the smaller key, the zeros of the row in their order."""

@@ -110,14 +110,16 @@ def taps_per_phase(r: Relation, taps: Size) -> Size:
     return dims.floordiv(taps + (r.stride - 1), r.stride) if phased(r) else taps
 
 
-def from_long(r: Relation, y: Size, loop: Size, taps: Size, places: Size) -> tuple[Size, Size, list[Scalar], list[Scalar]]:
-    """(i, p, tests of i, tests of p) for an element y of the long side and the loop over the taps that may meet it."""
+def from_long(r: Relation, y: Size, loop: Size, long: Size, taps: Size, places: Size) -> tuple[Size, Size, list[Scalar], list[Scalar]]:
+    """(i, p, tests of i, tests of p) for element y of a long side of that size, and the loop over the taps that may meet it."""
     shifted = y + r.pad
     if phased(r):
-        p = dims.mod(shifted, r.stride) + loop * r.stride
-        i = dims.floordiv(shifted, r.stride) - loop
+        first = dims.floordiv(shifted, r.stride)
+        p, i = shifted - (first - loop) * r.stride, first - loop
+        most = taps_per_phase(r, taps)
         uneven = not (isinstance(taps, int) and taps % r.stride == 0)
-        return i, p, [index(i) >= 0, index(i) < index(places)], [index(p) < index(taps)] if uneven else []
+        of_place = inside(i, places, dims.floordiv(r.pad, r.stride) - (most - 1), dims.floordiv(long - 1 + r.pad, r.stride))
+        return i, p, of_place, [index(p) < index(taps)] if uneven else []
     offset = shifted - loop * r.dilation
     i = dims.floordiv(offset, r.stride)
     divides = [index(dims.mod(offset, r.stride)).eq(0)] if r.stride > 1 else []
@@ -139,7 +141,7 @@ def _convolve_loop(node: Node) -> LoopForm:
         tests: dict[int, list[Scalar]] = {}
         for r in rules:
             if r in outward:
-                found = from_long(r, place[r.long], place[r.tap], sizes[r.tap], sizes[r.place])
+                found = from_long(r, place[r.long], place[r.tap], sizes[r.long], sizes[r.tap], sizes[r.place])
                 place[r.place], place[r.tap], tests[r.place], tests[r.tap] = found
             else:
                 y = place[r.long] = place[r.place] * r.stride + place[r.tap] * r.dilation - r.pad

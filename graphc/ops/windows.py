@@ -168,7 +168,7 @@ def _fold_loop(node: Node) -> LoopForm:
         place, taps, tests = list(at), [], []
         turn = dict(zip(kept, loops))
         for k, s in enumerate(slidings):
-            i, p, of_place, of_tap = from_long(s.relation, at[s.axis], turn.get(k, 0), s.taps, s.places)
+            i, p, of_place, of_tap = from_long(s.relation, at[s.axis], turn.get(k, 0), node.params[1][k], s.taps, s.places)
             place[s.axis] = i
             taps.append(p)
             tests += of_place + of_tap

@@ -20,14 +20,16 @@ from graphc.ops.elementwise import (
     exp,
     expm1,
     sigmoid,
+    sigmoid_slope,
+    sinh,
     softplus,
     tanh,
 )  # fmt: skip
 from graphc.ops.registry import OPS
-from graphc.ops.special.hyperbolic import log_cosh, over_expm1, sech
+from graphc.ops.special.hyperbolic import csch, log_cosh, over_expm1, sech
 from graphc.passes.rewriting.match import hole
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
-from graphc.passes.rules.forms import Linear, built, combined, filled, fraction, gap, linear, multiplied, product, scaled
+from graphc.passes.rules.forms import Linear, built, combined, filled, fraction, gap, linear, multiplied, product, ratio_of, scaled
 from graphc.passes.rules.logarithms import Log, added, known, logarithm, terms_of
 
 EXP, EXPM1, SIGMOID, SINH, COSH, TANH = (OPS[n] for n in ("exp", "expm1", "sigmoid", "sinh", "cosh", "tanh"))
@@ -67,6 +69,7 @@ class _Exponents:
         self.terms: list[tuple[Node, Fraction]] = []  # as they were written: nothing is forgotten where all cancels
         for x in [x for x in self.rest if x.op is EXP]:
             self.add(x.inputs[0], self.rest.pop(x))
+        self.pair: Node | None = None  # u of a factor cosh(u), of which e**u + e**-u is made with the exponent
         self.changed = len(self.terms) > 1
 
     def add(self, u: Node, p: Fraction) -> None:
@@ -83,7 +86,13 @@ class _Exponents:
             if against and p.denominator == self.rest[against[0]].denominator == 1:
                 self._move(x, against[0], min(p, -self.rest[against[0]], key=math.fabs), u)
                 continue
-            ratio = _ratio(self.exponent, linear(u)) if self.terms else None
+            with_it = [y for y in self.rest if x.op is SIGMOID is y.op and not combined(linear(y.inputs[0]), linear(u), 1)]
+            if with_it and p == self.rest[with_it[0]] == 1:  # sigmoid(u) sigmoid(-u)
+                del self.rest[x], self.rest[with_it[0]]
+                self.rest[sigmoid_slope(u)] = Fraction(1)
+                self.changed = True
+                continue
+            ratio = ratio_of(self.exponent, linear(u)) if self.terms else None
             if ratio is not None and ratio * p * MIRRORED[x.op][0] > 0 and ratio.denominator == p.denominator == 1:
                 self._move(x, make(x.op, (-u,)), min(abs(p), abs(ratio)) * (1 if p > 0 else -1), u)
 
@@ -106,24 +115,28 @@ class _Exponents:
             p, u = self.rest.pop(x), x.inputs[0]
             if x.op is SINH:
                 self.rest[tanh(u)] = p
-            self.add(SWALLOWED[x.op](u), p)
             self.changed = True
+            if x.op in (SINH, COSH) and p == 1 and self.pair is None:
+                self.pair = u
+            else:
+                self.add(SWALLOWED[x.op](u), p)
 
     def built(self, like: Node) -> Node | None:
         made = multiplied(self.rest)
         kept = {x for f in self.rest if f.op in MIRRORED for x in linear(f.inputs[0])}
         if self.terms and not (not self.exponent and _variables(self.terms) <= kept):
-            raised = exp(_sum(self.terms, self.exponent, like, kept))
+            raised = self._raised(like, kept)
             made = raised if made is None else made * raised
         return made if made is None or not self.negative else -made
 
-
-def _ratio(a: Linear, b: Linear) -> Fraction | None:
-    """a / b where a is a multiple of b."""
-    if not a or set(a) != set(b):
-        return None
-    ratios = {a[x] / b[x] for x in a}
-    return ratios.pop() if len(ratios) == 1 else None
+    def _raised(self, like: Node, kept: Collection[Node | None]) -> Node:
+        if self.pair is None:
+            return exp(_sum(self.terms, self.exponent, like, kept))
+        ends = []
+        for sign in (1, -1):
+            exponent = combined(self.exponent, linear(self.pair), sign)
+            ends.append(exp(_sum([*self.terms, (self.pair, Fraction(sign))], exponent, like, {*kept, *linear(self.pair)})))
+        return 0.5 * (ends[0] + ends[1])
 
 
 def _variables(terms: Sequence[tuple[Node, Fraction]]) -> set[Node | None]:
@@ -218,6 +231,7 @@ EXPONENTIALS: tuple[AnyRule, ...] = (
     Local("quotient with exponentials", "divide", exponentials_of_product, floats="stable", inputs=_FACTOR),
     Local("quotient by a sum of exponentials", "divide", quotient_by_sum, floats="stable", inputs=("add", "square")),
     Local("reciprocal of a sum of exponentials", "reciprocal", quotient_by_sum, floats="stable", inputs=("add", "square")),
+    Rule("over sinh", y / sinh(x), y * csch(x), floats="stable"),
     Rule("over cosh", y / cosh(x), y * sech(x), floats="stable"),
     Rule("over expm1", y / expm1(x), y * over_expm1(x), floats="stable"),
     Rule("over sigmoid", y / sigmoid(x), y * (1 + exp(-x)), floats="stable"),

@@ -84,10 +84,18 @@ def combined(a: Linear, b: Linear, times: int | Fraction = -1) -> Linear:
     return {x: c for x, c in made.items() if c}
 
 
+def ratio_of(a: Linear, b: Linear) -> Fraction | None:
+    """a / b where a is a multiple of b."""
+    if not a or set(a) != set(b):
+        return None
+    ratios = {a[x] / b[x] for x in a}
+    return ratios.pop() if len(ratios) == 1 else None
+
+
 def shift(a: Node, b: Node) -> float | None:
     """The number a - b, where the two are the same but for it; not 0."""
     left = combined(linear(a), linear(b))
-    return float(left[None]) if list(left) == [None] and _short(left[None], a.dtype) else None
+    return float(left[None]) if len(left) == 1 and None in left and _short(left[None], a.dtype) else None
 
 
 def _short(c: Fraction, dtype: np.dtype) -> bool:

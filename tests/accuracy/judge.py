@@ -1,8 +1,7 @@
 """Digits lost by an expression: of its value and its first two derivatives, point by point.
 
 The error is measured in eps max(|t|, |x t'|) for a true value t with derivative t' by x: what half an ulp in x does to the result is the
-expression's own and not counted. Results below the normal numbers have as many digits as those have; where the true value is beyond the
-largest number there are no digits to keep.
+expression's own and not counted. An error below the smallest normal number is none, and beyond the largest number there are no digits.
 """
 
 from __future__ import annotations
@@ -124,6 +123,6 @@ def lost(x: float, value: float, true: Any, slope: Any, dtype: np.dtype) -> floa
         return 0.0
     if not math.isfinite(value):
         return ALL
-    scale = max(abs(true), abs(x * slope), mp.mpf(4 * tiny))
+    scale = max(abs(true), abs(x * slope), mp.mpf(tiny) / eps)
     error = abs(mp.mpf(value) - true) / (scale * eps)
     return min(max(0.0, float(mp.log10(error))), -math.log10(eps)) if error > 1 else 0.0

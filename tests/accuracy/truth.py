@@ -193,7 +193,7 @@ def derivatives(tree: Tree, x: float) -> Sequence[Any] | None:
                 if digits >= DIGITS[1]:
                     return None
                 continue  # a cancellation to 0 may have done it
-            if last is not None and all(abs(a - b) <= AGREE * abs(a) for a, b in zip(now, last)) and (all(now) or digits > DIGITS[1]):
+            if last is not None and all(abs(a - b) <= AGREE * abs(a) for a, b in zip(now, last)) and (all(now[:3]) or digits == DIGITS[-1]):
                 return now
             last = now
     return None

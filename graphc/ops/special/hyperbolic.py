@@ -1,6 +1,7 @@
 """Rows that a formula with exponentials becomes where its parts overflow or cancel, closed under differentiation.
 
-    sech(x) = 1 / cosh(x), log_cosh(x) = log(cosh(x)), log1mexp(x) = log(1 - e**x), over_expm1(x) = 1 / (e**x - 1)
+    sech(x) = 1 / cosh(x), csch(x) = 1 / sinh(x), log_cosh(x) = log(cosh(x)), log1mexp(x) = log(1 - e**x), over_expm1(x) = 1 / (e**x - 1),
+    root_one_plus(x) = sqrt(1 + x**2), over_root_one_plus(x) = x / sqrt(1 + x**2)
 
 Nobody writes these names: rules put them where the formulas stand, as they do with `tanh_slope`.
 """
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from graphc.ir import Node
-from graphc.ops.elementwise import tanh
+from graphc.ops.arithmetic import square
+from graphc.ops.elementwise import arcsinh_slope, tanh
 from graphc.ops.rows import elementwise
 from graphc.scalars import Scalar
 
@@ -49,6 +51,10 @@ sech: Callable[..., Node] = elementwise(
     "sech", 1, "1 / cosh(x): even, 0 where cosh overflows, and so are its derivatives.", ref=lambda x: 1 / np.cosh(x), costly=True,
     vjp=lambda g, out, x: (-(g * (out * tanh(x))),), emit=lambda s, x: 1.0 / s.math("cosh", x),
 )  # fmt: skip
+csch: Callable[..., Node] = elementwise(
+    "csch", 1, "1 / sinh(x): odd, 0 where sinh overflows, and so are its derivatives.", ref=lambda x: 1 / np.sinh(x), costly=True,
+    vjp=lambda g, out, x: (-(g * (out / tanh(x))),), emit=lambda s, x: 1.0 / s.math("sinh", x), domain=(0.2, 4.0),
+)  # fmt: skip
 log_cosh: Callable[..., Node] = elementwise(
     "log_cosh", 1, "log(cosh(x)), never overflowing, with all its digits near 0.", ref=_log_cosh_ref, emit=_emit_log_cosh, costly=True,
     vjp=lambda g, out, x: (g * tanh(x),),
@@ -60,6 +66,24 @@ over_expm1: Callable[..., Node] = elementwise(
 log1mexp: Callable[..., Node] = elementwise(
     "log1mexp", 1, "log(1 - e**x) for x <= 0: by expm1 where e**x is near 1, by log1p where it is small; nan for x > 0.",
     ref=_log1mexp_ref, vjp=lambda g, out, x: (-(g * over_expm1(-x)),), emit=_emit_log1mexp, costly=True, domain=(-4.0, -0.1),
+)  # fmt: skip
+
+
+# -- of the point (1, x): its distance and its sine -------------------------------------------------------------------------
+def _far(x: Scalar) -> Any:
+    """Where 1 + x*x is x*x to the last digit."""
+    return abs(x) > (2.0**13 if x.dtype.itemsize == 4 else 2.0**28)
+
+
+root_one_plus: Callable[..., Node] = elementwise(
+    "root_one_plus", 1, "sqrt(1 + x**2), which does not overflow before x does.", ref=lambda x: np.hypot(np.ones_like(x), x), costly=True,
+    vjp=lambda g, out, x: (g * over_root_one_plus(x),), emit=lambda s, x: s.select(_far(x), abs(x), s.sqrt(x * x + 1.0)),
+)  # fmt: skip
+over_root_one_plus: Callable[..., Node] = elementwise(
+    "over_root_one_plus", 1, "x / sqrt(1 + x**2): odd, 1 at inf.", costly=True,
+    ref=lambda x: np.where(np.isinf(x), np.sign(x), x / np.hypot(np.ones_like(x), x)),
+    vjp=lambda g, out, x: (g * (arcsinh_slope(x) * square(arcsinh_slope(x))),),
+    emit=lambda s, x: s.select(_far(x), s.copysign(x.like(1.0), x), x / s.sqrt(x * x + 1.0)),
 )  # fmt: skip
 
 __all__: list[str] = []
