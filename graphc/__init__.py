@@ -47,6 +47,7 @@ from graphc.ir import Node
 from graphc.ops import MODULES as _MODULES
 from graphc.ops.aliases import *
 from graphc.ops.arithmetic import *
+from graphc.ops.assuming import *
 from graphc.ops.arrangement import *
 from graphc.ops.at import *
 from graphc.ops.choices import *
@@ -56,6 +57,7 @@ from graphc.ops.create import *
 from graphc.ops.diagonals import *
 from graphc.ops.differences import *
 from graphc.ops.elementwise import *
+from graphc.ops.fitting import *
 from graphc.ops.grids import *
 from graphc.ops.ignoring_nan import *
 from graphc.ops.indexing import *

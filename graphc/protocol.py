@@ -18,12 +18,19 @@ from graphc.refused import REFUSED, hint_for
 NUMPY_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # a NumPy ufunc or function -> ours, for np.tanh(node) and np.sum(node)
 SPECIAL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # the name of a ufunc of scipy.special -> ours, filled by graphc.special
 
-# the methods of ufuncs that are functions of NumPy, over axis 0 unless it is named
-_METHODS: dict[tuple[np.ufunc, str], Any] = {
-    (np.add, "reduce"): np.sum, (np.multiply, "reduce"): np.prod, (np.maximum, "reduce"): np.max, (np.minimum, "reduce"): np.min,
-    (np.logical_and, "reduce"): np.all, (np.logical_or, "reduce"): np.any, (np.add, "accumulate"): np.cumsum,
-    (np.multiply, "accumulate"): np.cumprod,
+# the methods of ufuncs that are functions of graphc, over axis 0 unless it is named; in NUMPY_FUNCTIONS under these keys
+METHODS: dict[tuple[np.ufunc, str], str] = {
+    (np.add, "reduce"): "sum", (np.multiply, "reduce"): "prod", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min",
+    (np.logical_and, "reduce"): "all", (np.logical_or, "reduce"): "any", (np.logaddexp, "reduce"): "logsumexp",
+    (np.add, "accumulate"): "cumsum", (np.multiply, "accumulate"): "cumprod", (np.maximum, "accumulate"): "cummax",
+    (np.minimum, "accumulate"): "cummin", (np.logaddexp, "accumulate"): "logcumsumexp",
 }  # fmt: skip
+_INSTEAD = {
+    "at": "x.at[index].add(value), .multiply, .min and .max gather updates",
+    "reduceat": "gx.segment_sum and its kin reduce by segments, given by their numbers",
+    "reduce": "gx.sum, gx.prod, gx.max, gx.min, gx.any and gx.all reduce; gx.scan repeats any function",
+    "accumulate": "gx.cumsum, gx.cumprod, gx.cummax and gx.cummin accumulate; gx.scan repeats any function",
+}
 _OUT = "the result is a new node: leave `out` away; x.at[index].set(value) is the array x with a part replaced"
 _WHERE = "gx.where(mask, result, other) chooses; x.astype(dtype) converts"
 
@@ -55,17 +62,16 @@ def ufunc_called(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: Ma
 
 
 def _method_called(ufunc: np.ufunc, method: str, name: str, ours: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    theirs = _METHODS.get((ufunc, method))
-    if theirs is not None:
+    known = NUMPY_FUNCTIONS.get((ufunc, method))
+    if known is not None:
         x, *rest = inputs
         axis = rest[0] if rest else kwargs.get("axis", 0)
-        return _given(theirs, name, NUMPY_FUNCTIONS[theirs], (x,), {**kwargs, "axis": axis}, _WHERE)
+        return _given(ufunc, name, known, (x,), {**kwargs, "axis": axis}, _WHERE)
     if method == "outer" and ours is not None and len(inputs) == 2:
         x, y = inputs
         apart = (slice(None),) * np.ndim(x) + (None,) * np.ndim(y)
         return _given(ufunc, name, ours, (x[apart] if np.ndim(x) else x, y), kwargs, _WHERE)
-    hint = "x.at[index].add(value), .multiply, .min and .max gather updates" if method == "at" else hint_for(name)
-    fail(ArgumentError, f"{name} has no symbolic form", *_first(inputs), hint=hint)
+    fail(ArgumentError, f"{name} has no symbolic form", *_first(inputs), hint=_INSTEAD.get(method) or hint_for(name))
 
 
 def _first(arguments: Sequence[Any]) -> list[Any]:

@@ -5,6 +5,8 @@ np.union1d(x, y)  ->  ArgumentError: np.union1d has no symbolic form; hint: its 
 
 from __future__ import annotations
 
+from graphc.refused_special import REFUSED_SPECIAL
+
 _VALUES = "its size depends on values: take it of an array, by gx.callback, or outside of the graph"
 _COMPLEX = "its results are complex: keep real and imaginary parts as two arrays"
 _TEXT = "print(node) shows the expression, node.eval({...}) gives an array to print"
@@ -57,7 +59,8 @@ REFUSED: dict[str, str] = {f"np.{name}": hint for hint, names in _NUMPY for name
     "np.einsum_path": "gx.einsum finds the best order of its products by itself",
     "np.packbits": "gx.sum of bits times powers of 2 packs them",
     "np.unpackbits": "gx.right_shift(x[..., None], gx.arange(8)) & 1 are the bits of x",
-    "np.polyfit": "solve the least squares of gx.vander(x, degree + 1)",
+    "np.asarray_chkfinite": "gx.all(gx.isfinite(x)) tells; a function compiled with checks raises",
+    "np.mask_indices": "gx.tril_indices and gx.triu_indices give theirs, gx.nonzero those of a constant mask",
     "np.isscalar": "a node is an array: x.ndim == 0 tells a 0-d one",
     "np.linalg.eig": f"{_COMPLEX}; gx.linalg.eigh for symmetric matrices",
     "np.linalg.eigvals": f"{_COMPLEX}; gx.linalg.eigvalsh for symmetric matrices",
@@ -65,6 +68,7 @@ REFUSED: dict[str, str] = {f"np.{name}": hint for hint, names in _NUMPY for name
     "np.fft.test": _STATE,
     "np.fft.hfft": _COMPLEX,
     "np.fft.ihfft": _COMPLEX,
+    **REFUSED_SPECIAL,
 }
 
 

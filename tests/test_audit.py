@@ -67,9 +67,18 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "ive": [Example(lambda x: gx.special.ive(3, x), (values(4),))],
     "i0e_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.i0e(x)), x), (values(4),))],
     "k0e_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.k0e(x)), x), (values(4) + 2.0,))],
+    "expi_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.expi(x)), x), (values(4) + 3.0,))],
+    "sinc_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.sici(x)[0]), x), (values(4),))],
+    "cosc_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.sici(x)[1]), x), (values(4) + 3.0,))],
+    "ellipk_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.ellipk(x)), x), (values(4) - 1.0,))],
+    "ellipe_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.ellipe(x)), x), (values(4) - 1.0,))],
+    "spence_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.spence(x)), x), (values(4) + 2.0,))],
+    "lambertw_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x)), x), (values(4) + 2.0,))],
+    "lambertw_lower_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x, -1)), x), (values(4) * 0.05 - 0.2,))],
     "jn": [Example(lambda x: gx.special.jn(3, x), (values(4),))],
     "ldexp": [Example(lambda x, n: gx.ldexp(x, n) ** 2, (values(2, 3), INTEGER - 2))],
     "sinc": [Example(gx.sinc, (np.array([-3.3, -1.2, -0.4, -0.2, 0.01, 0.3, 0.9, 2.6]),))],
+    "assume": [Example(lambda x: gx.assume(x, positive=True) ** 3, (values(4) + 3,))],
     "stop_gradient": [Example(lambda x: gx.stop_gradient(gx.floor(x)) * x**2, (values(4),))],
 }
 STRUCTURAL = {

@@ -103,6 +103,7 @@ i, k = gx.tensor("i", (3,), "int64"), gx.tensor("k", (4, 3), "int64")
 m, n = gx.dim("m"), gx.dim("n")
 s, t = gx.tensor("s", ("n", 4)), gx.tensor("t", ("n", "m"))
 one = gx.tensor("one", (3, 1))
+SQUARE = gx.tensor("square", (3, 3))
 ROW = gx.broadcast_to(y, (3, 4))
 
 
@@ -175,6 +176,17 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
     ],
     "broadcast after elementwise": [lambda: gx.broadcast_to(y, (4, 4)) + broadcast(y, (4, 4), (0,))],
     "reshape after elementwise": [lambda: gx.reshape(x, (2, 6)) + gx.reshape(gx.square(w), (2, 6))],
+    "inverse in product": [
+        lambda: gx.einsum("ij,jk->ijk", gx.linalg.inv(SQUARE), SQUARE),  # nothing is summed
+        lambda: gx.einsum("bij,jk->bik", gx.linalg.inv(gx.stack([SQUARE, SQUARE])), SQUARE),  # one batch alone
+        lambda: gx.linalg.solve(SQUARE, SQUARE) @ SQUARE,
+    ],
+    "log of determinant": [lambda: gx.log(gx.linalg.det(SQUARE) * 2.0), lambda: gx.log(x * w.T)],
+    "abs of positive": [lambda: gx.abs(gx.assume(SQUARE, "positive_definite"))],  # its elements may be negative
+    "sign of positive": [lambda: gx.sign(gx.assume(SQUARE, "positive_definite"))],
+    "log of positive": [
+        lambda: gx.log(x**3.5), lambda: gx.log(gx.assume(x, positive=True) * w.T), lambda: gx.log(x / gx.assume(w.T, positive=True)),
+    ],
     "broadcast of ones": [lambda: ROW],
     "broadcast of iota": [lambda: gx.broadcast_to(iota((3, 1), 1), (3, 4))],  # zeros, not 0 .. 3
     "reshape of iota": [lambda: gx.reshape(iota((2, 6), 1), (3, 4)), lambda: gx.reshape(iota((4, 1), 1), (4,))],

@@ -275,6 +275,9 @@ def test_averages() -> None:
     check(lambda a, v: np.average(a, axis=(1, 0), weights=v.T), a, v, rtol=1e-13)
     check(lambda a: np.average(a, axis=0, weights=np.array([1, 2, 3])), a.astype("int32"), rtol=1e-14)
     check(lambda a: np.average(a, axis=0, weights=np.array([1, 2, 3])), a.astype("float32"), rtol=1e-14)
+    for more in ({}, {"bins": 4}, {"range": (-1, 2.5)}):
+        check(lambda a, m=more: np.histogram_bin_edges(a, **m), a, rtol=1e-14)
+    check(np.histogram_bin_edges, np.ones(3, "int32"))
     x = gx.matrix("x", (3, 4))
     for wrong in (lambda: np.average(x, weights=gx.vector("w", 4)), lambda: np.average(x, axis=0, weights=gx.vector("w", 4))):
         with pytest.raises(gx.ShapeError):
@@ -370,6 +373,9 @@ def test_polynomials() -> None:
         check(lambda v: np.vander(v, 3, increasing=True), numbers(dtype, 4), rtol=1e-14)
     check(lambda v: np.vander(v, 40), np.array([0.5, -1.1, 0.0]), rtol=1e-13)
     check(lambda v: np.vander(v, 0), np.array([0.5, -1.1, 0.0]), symbolic=False)
+    t, y = np.linspace(-1, 2, 7), numbers("float64", 7, 2)
+    check(lambda t, y: np.polyfit(t, y, 3), t, y, rtol=1e-12, symbolic=False)
+    check(lambda t, y: np.polyfit(t, y[:, 0], 2, w=np.arange(1.0, 8)), t, y, rtol=1e-12, symbolic=False)
     with pytest.raises(gx.ShapeError, match="the number n of coefficients is symbolic"):
         np.polyval(gx.vector("p", "n"), 1.0)
 
@@ -393,6 +399,8 @@ def test_grids() -> None:
     for got, want in zip(gx.indices((2, 3), sparse=True), np.indices((2, 3), sparse=True)):
         same(got, want)
     same(gx.fromfunction(lambda i, j: i * 10 + j, (2, 3)), np.fromfunction(lambda i, j: i * 10 + j, (2, 3)))
+    np.testing.assert_allclose(value(gx.kaiser(7, 3.5)), np.kaiser(7, 3.5), rtol=1e-13)
+    np.testing.assert_allclose(value(gx.kaiser(1, 3.5)), [1.0])
     for name in ("hanning", "hamming", "blackman", "bartlett"):
         for m in (0, 1, 2, 3, 8, 9):
             np.testing.assert_allclose(value(getattr(gx, name)(m)), getattr(np, name)(m), rtol=1e-13, atol=1e-16)

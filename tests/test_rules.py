@@ -324,6 +324,9 @@ w, one = gx.tensor("w", (4, 3)), gx.tensor("one", (3, 1))
 i, k = gx.tensor("i", (3,), "int64"), gx.tensor("k", (4, 3), "int8")
 rows = gx.tensor("rows", (3, "n"))
 ROW = gx.broadcast_to(y, (3, 4))
+SQUARE = x @ w + 9 * gx.eye(3)
+INV, STACK = gx.linalg.inv(SQUARE), gx.stack([SQUARE, SQUARE.T + gx.eye(3)])
+POSITIVE, SECOND = gx.assume(gx.exp(x), positive=True), gx.assume(gx.exp(w.T), positive=True)
 
 
 def _one_hot(index: Node) -> Node:
@@ -487,6 +490,17 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "concat of slices": lambda: gx.concatenate([y[:1], w[1:2, 0], w[2:, 0], y[:0], y[:2], y[2:]]),
     "concat of concat": lambda: gx.concatenate([gx.concatenate([x, w.T], axis=1), x], axis=1),
     "product without a sum": lambda: gx.outer(y, one[:, 0]),
+    "inverse in product": lambda: gx.sum(INV @ x) + gx.sum(w @ INV) + gx.sum(INV.T @ x) + gx.sum(gx.linalg.inv(STACK) @ (STACK + 1)),
+    "log of determinant": lambda: gx.log(gx.linalg.det(SQUARE @ SQUARE.T)) + gx.sum(gx.log(gx.linalg.det(STACK))),
+    "abs of positive": lambda: gx.abs(gx.assume(gx.exp(x), positive=True)),
+    "sign of positive": lambda: gx.sign(gx.assume(gx.exp(x), positive=True)),
+    "log of positive": lambda: (
+        gx.log(POSITIVE**3.5)
+        + gx.log(gx.square(POSITIVE))
+        + gx.log(gx.sqrt(POSITIVE))
+        + gx.log(POSITIVE * POSITIVE)
+        + gx.log(POSITIVE / SECOND)
+    ),
 }
 
 

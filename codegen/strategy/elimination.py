@@ -273,3 +273,41 @@ def lu_solve(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Seque
         spoil(t, x, size, bad)
         t.write(x, out, size)
     t.flags(bad, t.examples(arrays[4], first, last, 1, int64))
+
+
+def inverse(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str, trans: bool) -> None:
+    """arrays: packed, the permutation, x, whether there is none. Row i of the exchanged identity has its 1 in column perm[i]."""
+    (n,), size = sizes, t.mul(sizes[0], sizes[0])
+    x = t.place(area, size)
+    t.read(t.examples(arrays[0], first, last, size), size, area)
+    perm, out = t.examples(arrays[1], first, last, n, int64), t.examples(arrays[2], first, last, size)
+    bad = zero_pivots(t, area, n)
+    t.loop(0, size, lambda e: t.store(t.number(0.0), x, e))
+
+    def one(i: Number) -> None:
+        own = t.place(x, t.mul(i, n))
+        for lane, pointer in enumerate(perm):
+            column = t.emit(f"load i64, ptr {t.emit(f'getelementptr i64, ptr {pointer}, i64 {i}')}, align 8")
+            at = t.emit(f"getelementptr {t.scalar}, ptr {t.place(own, i if trans else column)}, i64 {lane}")
+            t.block.line(f"store {t.scalar} 1.0, ptr {at}, align {t.dtype.itemsize}")
+
+    t.loop(0, n, one)
+    if trans:
+        substitute(t, area, x, n, n, lower=False, trans=True, unit=False)
+        substitute(t, area, x, n, n, lower=True, trans=True, unit=True)
+        spoil(t, x, size, bad)
+
+        def put(i: Number) -> None:
+            rows = []
+            for pointer, matrix in zip(perm, out):
+                row = t.emit(f"load i64, ptr {t.emit(f'getelementptr i64, ptr {pointer}, i64 {i}')}, align 8")
+                rows.append(t.emit(f"getelementptr {t.scalar}, ptr {matrix}, i64 {t.mul(row, n)}"))
+            t.write(t.place(x, t.mul(i, n)), rows, n)
+
+        t.loop(0, n, put)
+    else:
+        substitute(t, area, x, n, n, lower=True, trans=False, unit=True)
+        substitute(t, area, x, n, n, lower=False, trans=False, unit=False)
+        spoil(t, x, size, bad)
+        t.write(x, out, size)
+    t.flags(bad, t.examples(arrays[3], first, last, 1, int64))

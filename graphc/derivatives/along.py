@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.derivatives.batch import vmap
-from graphc.errors import ShapeError, fail
+from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.operators import FUNCTIONS, NUMPY_FUNCTIONS
 from graphc.ops.registry import ArrayLike, asarray
@@ -19,9 +19,11 @@ from graphc.types import normal_axis
 def apply_along_axis(func1d: Callable[..., ArrayLike], axis: int, arr: ArrayLike, *args: Any, **kwargs: Any) -> Node:
     """func1d(v, *args, **kwargs) of every vector v of `arr` along `axis`; what it gives, of any shape, takes the place of that axis.
 
-    func1d is called once, with a node for a vector, and mapped by `vmap`. Raises ShapeError.
+    func1d is called once, with a node for a vector, and mapped by `vmap`. Raises ShapeError, ArgumentError.
     """
     node = asarray(arr)
+    if not callable(func1d):
+        fail(ArgumentError, f"apply_along_axis takes a function of vectors, got {func1d!r:.60}", node)
     if node.ndim == 0:
         fail(ShapeError, "apply_along_axis needs at least one axis", node)
     place = normal_axis(axis, node.ndim, "apply_along_axis", node)

@@ -14,6 +14,7 @@ from graphc.ops import (
     aliases,
     arithmetic,
     arrangement,
+    assuming,
     at,
     choices,
     compare,
@@ -24,6 +25,7 @@ from graphc.ops import (
     dynamic,
     einsum,
     elementwise,
+    fitting,
     grids,
     ignoring_nan,
     indexing,
@@ -59,6 +61,7 @@ from graphc.ops import (
 from graphc.ops.linalg import norms, structured
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from graphc.protocol import METHODS
 
 # what a module above lists as public is what users find in `graphc`; those of special functions they find in `graphc.special`
 MODULES = tuple([m for m in list(globals().values()) if isinstance(m, ModuleType) and m is not np and hasattr(m, "__all__")])
@@ -75,6 +78,7 @@ def _bind_numpy() -> None:
         if isinstance(theirs, np.ufunc) or hasattr(theirs, "__wrapped__"):  # __wrapped__: what an array-function dispatcher leaves
             NUMPY_FUNCTIONS[theirs] = function
     NUMPY_FUNCTIONS[np.linalg.norm] = FUNCTIONS["norm"]
+    NUMPY_FUNCTIONS.update({method: FUNCTIONS[name] for method, name in METHODS.items()})
 
 
 _bind_numpy()

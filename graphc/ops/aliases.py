@@ -31,6 +31,7 @@ from graphc.ops.joining import concatenate as concat
 from graphc.ops.joining import vstack as row_stack
 from graphc.ops.shape import ndim, shape, size
 from graphc.ops.shape import transpose as permute_dims
+from graphc.ops.special.bessel import i0
 
 bitwise_not = bitwise_invert
 
@@ -52,7 +53,7 @@ signedinteger, unsignedinteger = np.signedinteger, np.unsignedinteger
 __all__ = [
     "absolute", "acos", "acosh", "around", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_invert", "bitwise_left_shift",
     "bitwise_not", "bitwise_right_shift", "bool", "bool_", "byte", "concat", "double", "dtype", "e", "euler_gamma", "finfo", "fix",
-    "float32", "float64", "floating", "generic", "iinfo", "inexact", "inf", "int16", "int32", "int64", "int8", "int_", "intc",
+    "float32", "float64", "floating", "generic", "i0", "iinfo", "inexact", "inf", "int16", "int32", "int64", "int8", "int_", "intc",
     "integer", "intp", "long", "longlong", "nan", "ndim", "newaxis", "number", "permute_dims", "pi", "pow", "remainder", "row_stack",
     "shape", "short", "signedinteger", "single", "size", "trapz", "true_divide", "ubyte", "uint", "uint16", "uint32", "uint64", "uint8",
     "uintc", "uintp", "ulong", "ulonglong", "unsignedinteger", "ushort",

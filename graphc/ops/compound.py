@@ -257,10 +257,15 @@ def isin(
     return ~found if invert else found
 
 
+def in1d(ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None) -> Node:
+    """`isin` of the raveled ar1, the older function."""
+    return isin(ravel(ar1), ar2, assume_unique, invert, kind=kind)
+
+
 conj = conjugate
 
 __all__ = [
     "allclose", "angle", "array_equal", "array_equiv", "conj", "conjugate", "deg2rad", "degrees", "fabs", "float_power", "fmax", "fmin",
-    "heaviside", "imag", "isclose", "iscomplex", "iscomplexobj", "isin", "isneginf", "isposinf", "isreal", "isrealobj", "lcm", "nan_to_num",
-    "positive", "rad2deg", "radians", "real", "real_if_close", "rint", "signbit", "spacing",
+    "heaviside", "imag", "in1d", "isclose", "iscomplex", "iscomplexobj", "isin", "isneginf", "isposinf", "isreal", "isrealobj", "lcm",
+    "nan_to_num", "positive", "rad2deg", "radians", "real", "real_if_close", "rint", "signbit", "spacing",
 ]  # fmt: skip

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from graphc.dims import Dim
 from graphc.dtypes import bool_, float64, is_float, promote
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
@@ -171,7 +170,7 @@ def unwrap(p: ArrayLike, discont: float | None = None, axis: int = -1, *, period
     node = asarray(p)
     if node.ndim == 0:
         fail(ShapeError, "unwrap needs at least one axis", node)
-    if isinstance(period, (Dim, Node)) or isinstance(discont, (Dim, Node)):
+    if not isinstance(period, (int, float)) or not isinstance(discont, (int, float, type(None))):
         fail(ArgumentError, "unwrap: period and discont are numbers", node)
     place = normal_axis(axis, node.ndim, "unwrap", node)
     dtype = promote(node.dtype if node.dtype != bool_ else np.dtype("int64"), weak_dtype(period))

@@ -12,13 +12,14 @@ from graphc.dtypes import float64, int64
 from graphc.errors import ArgumentError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import abs as size_of
-from graphc.ops.arithmetic import sign
+from graphc.ops.arithmetic import maximum, sign, sqrt
 from graphc.ops.compare import where
 from graphc.ops.create import full, iota, linspace, zeros, zeros_like
 from graphc.ops.elementwise import cos, log10, power
 from graphc.ops.joining import stack
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.ops.shape import known_shape, moveaxis
+from graphc.ops.shape import known_shape, moveaxis, one_size
+from graphc.ops.special.bessel import i0
 from graphc.ops.spread import astype
 from graphc.types import Shape
 from graphc.types import broadcast_shapes as common_shape
@@ -95,9 +96,9 @@ def broadcast_shapes(*shapes: object) -> Shape:
 # -- windows --------------------------------------------------------------------------------------------------------------
 def _steps(M: object, what: str) -> tuple[Node, Size]:
     """1 - M, 3 - M, .., M - 1, and M, which may be symbolic."""
-    if isinstance(M, float) and int(M) == M:
+    if isinstance(M, float) and M.is_integer():
         M = int(M)
-    (count,) = known_shape(M, what)
+    count = one_size(M, f"{what}: M")
     if isinstance(count, int) and count < 1:
         return zeros((0,)), count
     return iota((count,), 0, float64) * 2.0 + asarray(1 - count, float64), count
@@ -135,7 +136,15 @@ def bartlett(M: object) -> Node:
     return 1.0 - below
 
 
+def kaiser(M: object, beta: ArrayLike) -> Node:
+    """i0(beta sqrt(1 - (n / (M - 1))**2)) / i0(beta): the Kaiser window of M points, see `hanning`; 1 for M = 1."""
+    n, count = _steps(M, "kaiser")
+    b = asarray(beta)
+    part = n / asarray(dims.maximum(count - 1, 1), float64)
+    return i0(b * sqrt(maximum(1.0 - part * part, 0.0))) / i0(b)
+
+
 __all__ = [
     "bartlett", "blackman", "broadcast_shapes", "empty", "empty_like", "fromfunction", "geomspace", "hamming", "hanning", "indices",
-    "logspace",
+    "kaiser", "logspace",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from graphc.ops.elementwise import power
 from graphc.ops.joining import concatenate, stack
 from graphc.ops.padding import pad
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.ops.shape import in_dtype, known_shape, reshape
+from graphc.ops.shape import in_dtype, one_size, reshape
 from graphc.ops.spread import astype, broadcast_to
 from graphc.types import whole_number
 
@@ -163,7 +163,7 @@ def vander(x: ArrayLike, N: object = None, increasing: bool = False) -> Node:
     node = asarray(x)
     if node.ndim != 1:
         fail(ShapeError, "vander takes a vector", node)
-    columns = node.shape[0] if N is None else known_shape(N, "vander")[0]
+    columns = node.shape[0] if N is None else one_size(N, "vander: N")
     node = astype(node, promote(node.dtype, int64))
     if isinstance(columns, int) and columns <= 32:
         powers = [

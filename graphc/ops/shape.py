@@ -39,6 +39,14 @@ def known_shape(shape: object, what: str) -> Shape:
     return tuple([as_size(s) for s in listed])
 
 
+def one_size(size: object, what: str) -> Size:
+    """One size: an int, a Dim, or the name of a symbolic size. Raises ArgumentError, ShapeError."""
+    sizes = known_shape(size, what)
+    if len(sizes) != 1:
+        fail(ArgumentError, f"{what} must be one size, got {size!r:.60}")
+    return sizes[0]
+
+
 def in_dtype(value: ArrayLike, dtype: np.dtype) -> Node:
     """Anything array-like as a node of `dtype`: Python numbers and sizes take it as they are, arrays and nodes are cast."""
     weak = isinstance(value, (int, float, Dim)) and not isinstance(value, (bool, np.generic))

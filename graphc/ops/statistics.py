@@ -79,14 +79,14 @@ def cov(
     n is the number of observations less ddof (1; 0 with `bias`), not below 0. fweights: how often each was made; aweights: how much each
     counts, as NumPy takes them. One variable gives a 0-d result. float64 unless `dtype` says otherwise. Raises ShapeError, ArgumentError.
     """
-    if ddof is not None and (isinstance(ddof, bool) or ddof != int(ddof)):
-        fail(ArgumentError, f"cov: ddof must be an integer, got {ddof!r}")
+    freedom = 1 - bool(bias) if ddof is None else ddof
+    if isinstance(freedom, bool) or not isinstance(freedom, (int, float, np.integer)) or freedom % 1 != 0:
+        fail(ArgumentError, f"cov: ddof must be an integer, got {ddof!r:.60}")
     given = [asarray(v) for v in (m, y) if v is not None]
     wanted = as_dtype(dtype) if dtype is not None else promote(*[v.dtype for v in given], float64)
     rows = [_variables(v, rowvar, wanted, k) for k, v in enumerate(given)]
     x = rows[0] if len(rows) == 1 else concatenate(rows, 0)
-    less = ddof if ddof is not None else 0 if bias else 1
-    w, n = _frequencies(x, fweights, aweights, less)
+    w, n = _frequencies(x, fweights, aweights, int(freedom))
     total: Node | Size = x.shape[1] if w is None else sum(w)
     centred = x - expand_dims(sum(x if w is None else x * w, 1) / total, 1)
     result = matmul(centred, (centred if w is None else centred * w).T) * (1.0 / _positive(n, x.dtype))

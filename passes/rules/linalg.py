@@ -1,12 +1,19 @@
-"""Products: transposes become part of the spec of a contraction, signs come out of it."""
+"""Products: transposes become part of the spec of a contraction, signs come out of it; inverses are solved with, not made."""
 
 from __future__ import annotations
 
-from graphc.ir import Node
+from graphc.ir import Node, make
+from graphc.ops.assuming import is_assumed
+from graphc.ops.compare import stop_gradient
 from graphc.ops.contract import Spec, axes_of, contract, fold_transpose, roles
+from graphc.ops.create import ones
+from graphc.ops.diagonals import diagonal
+from graphc.ops.linalg.common import transposed
+from graphc.ops.linalg.lu import DIAGONAL_PRODUCT, INVERSE, LOG_DET, LU, lu_solve
+from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
 from graphc.ops.shape import permute
-from graphc.ops.spread import broadcast
+from graphc.ops.spread import broadcast, reduce
 from graphc.passes.rewriting.match import params
 from graphc.passes.rewriting.rule import AnyRule, Local
 
@@ -39,7 +46,83 @@ def _placed(x: Node, spec: Spec, k: int, node: Node) -> Node:
     return broadcast(permute(x, axes_of(spec[k], labels)), node.shape, axes_of(spec[2], labels))
 
 
+# -- inverses and determinants ----------------------------------------------------------------------------------------------------
+def inverse_in_product(node: Node) -> Node | None:
+    """inv(a) @ b -> solve(a, b), b @ inv(a) -> solve(a', b')', of matrices over one batch."""
+    (left, right), (spec,) = node.inputs, params(node)
+    for k, (x, other) in enumerate(((left, right), (right, left))):
+        if not _is_inverse(x):
+            continue
+        a, packed, perm = x.inputs[0].inputs
+        trans, on_error = params(x.inputs[0])
+        labels, others, out = spec[k], spec[1 - k], spec[2]
+        batch, (i, j) = labels[:-2], labels[-2:]
+        if (
+            len(others) != len(batch) + 2
+            or others[: len(batch)] != batch
+            or out[: len(batch)] != batch
+            or not {i, j} & {*others[len(batch) :]}
+        ):
+            continue
+        summed, kept = (j, i) if j in others else (i, j)
+        (column,) = [c for c in others[len(batch) :] if c != summed] or [None]
+        if column is None or kept in others or summed in out or {*out[len(batch) :]} != {kept, column}:
+            continue
+        b = other if others[-2] == summed else transposed(other)
+        x = lu_solve(a, packed, perm, b, trans != (summed == i), on_error)
+        return x if out[-2] == kept else transposed(x)
+    return None
+
+
+def _is_inverse(node: Node) -> bool:
+    return node.op is GET and node.inputs[0].op is INVERSE and params(node)[0] == 0
+
+
+def log_of_determinant(node: Node) -> Node | None:
+    """log(sign * product of pivots) -> log |det| + log(sign of the determinant), which neither overflows nor underflows."""
+    for sign, pivots in (node.inputs[0].inputs, node.inputs[0].inputs[::-1]):
+        if pivots.op is DIAGONAL_PRODUCT and sign.op is GET and sign.inputs[0].op is LU and sign.inputs[0] is pivots.inputs[1].inputs[0]:
+            each = OPS["sign"](diagonal(pivots.inputs[1], axis1=-2, axis2=-1))
+            whole = sign * reduce(each, (each.ndim - 1,), "prod")
+            return make(LOG_DET, pivots.inputs) + OPS["log"](stop_gradient(whole))
+    return None
+
+
+# -- what is assumed ------------------------------------------------------------------------------------------------------------------
+def of_positive(node: Node) -> Node | None:
+    """abs(x) -> x, sign(x) -> 1, for x assumed to be positive."""
+    (x,) = node.inputs
+    if not is_assumed(x, "positive"):
+        return None
+    return x if node.op is OPS["abs"] else ones(x.shape, x.dtype)
+
+
+def log_of_positive(node: Node) -> Node | None:
+    """log(x**c) -> c log(x), log(x y) -> log(x) + log(y), log(x / y) -> log(x) - log(y), for what is assumed to be positive."""
+    inside = node.inputs[0]
+    first, second = inside.inputs if len(inside.inputs) == 2 else (inside.inputs[0], None)
+    log = OPS["log"]
+    if not is_assumed(first, "positive"):
+        return None
+    if inside.op is OPS["square"]:
+        return 2 * log(first)
+    if inside.op is OPS["sqrt"]:
+        return 0.5 * log(first)
+    if second is None:
+        return None
+    if inside.op is OPS["power"]:
+        return second * log(first)
+    if not is_assumed(second, "positive"):
+        return None
+    return log(first) + log(second) if inside.op is OPS["multiply"] else log(first) - log(second) if inside.op is OPS["divide"] else None
+
+
 LINALG: tuple[AnyRule, ...] = (
+    Local("inverse in product", "contract", inverse_in_product, inputs=("get",), floats="stable"),
+    Local("log of determinant", "log", log_of_determinant, inputs=("multiply",), floats="stable"),
+    Local("abs of positive", "abs", of_positive, inputs=("assume",)),
+    Local("sign of positive", "sign", of_positive, inputs=("assume",)),
+    Local("log of positive", "log", log_of_positive, inputs=("power", "square", "sqrt", "multiply", "divide"), floats="stable"),
     Local("transpose in product", "contract", transpose_in_product, inputs=("transpose",)),
     Local("transpose of product", "transpose", transpose_in_product, inputs=("contract",)),
     Local("sign out of product", "contract", sign_out_of_product, inputs=("negative",)),

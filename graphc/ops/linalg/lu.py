@@ -179,11 +179,40 @@ def solved(a: Node, b: Node, on_error: str = "raise") -> Node:
     return lu_solve(a, packed, perm, b, on_error=on_error)
 
 
+# -- the inverse ------------------------------------------------------------------------------------------------------------------
+def _inverse_type(a: TensorType, packed: TensorType, perm: TensorType, trans: bool, on_error: str) -> tuple[TensorType, ...]:
+    return _solve_type(a, packed, perm, a, trans, on_error)
+
+
+def _inverse_ref(a: np.ndarray, packed: np.ndarray, perm: np.ndarray, trans: bool, on_error: str) -> Any:
+    unit = np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape)
+    return _solve_ref(a, packed, perm, unit, trans, on_error)
+
+
+def _inverse_vjp(g: Parts, out: Any, a: Node, packed: Node, perm: Node, trans: bool, on_error: str) -> list[Node | None]:
+    """-x'g x' for x = a^-1, -x g'x for x = a'^-1."""
+    if g[0] is None:
+        return [None] * 3
+    x = out[0]
+    return [-product(x, transposed(g[0]), x) if trans else -product(transposed(x), g[0], transposed(x)), None, None]
+
+
+def _inverse_routine(node: Node) -> Routine:
+    n = node.inputs[0].shape[-1]
+    return routine_of(node, "inv", (node.attrs["trans"],), (n,), (1, 2), 2 * n * n * n)
+
+
+INVERSE = host_op(
+    "inv", 3, "a^-1 or a'^-1 from the factors of a, and 1 where a is singular. Its derivative is taken of a, not of the factors.",
+    params=("trans", "on_error"), type_rule=_inverse_type, ref=_inverse_ref, vjp=_inverse_vjp,
+    traits=Traits(refusal=lambda node: (1, "is singular") if node.attrs["on_error"] == "raise" else None, routine=_inverse_routine),
+)  # fmt: skip
+
+
 def inverse(a: Node, trans: bool = False, on_error: str = "nan") -> Node:
     """a^-1, or a'^-1."""
     packed, perm, _ = factored(a)
-    unit = spread_batch(eye(a.shape[-1], dtype=a.dtype), a.shape[:-2])
-    return lu_solve(a, packed, perm, unit, trans, on_error)
+    return outputs(make(INVERSE, (a, packed, perm), (trans, on_error)))[0]
 
 
 # -- determinants ----------------------------------------------------------------------------------------------------------------

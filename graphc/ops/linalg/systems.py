@@ -8,10 +8,11 @@ from typing import NamedTuple
 from graphc.dims import product as size_of
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node, make
+from graphc.ops.assuming import is_assumed
 from graphc.ops.compare import where
-from graphc.ops.create import arange, eye
+from graphc.ops.create import arange, eye, ones
 from graphc.ops.diagonals import diagonal
-from graphc.ops.elementwise import sign
+from graphc.ops.elementwise import log, sign
 from graphc.ops.linalg.common import choice, floats, least, matrices, on_batch, product, raises, spread_batch, square, transposed
 from graphc.ops.linalg.lu import DIAGONAL_PRODUCT, LOG_DET, factored, inverse, lower_of, permutation, solved, upper_of
 from graphc.ops.linalg.orthogonal import least_squares, pseudo_inverse, singular_values
@@ -101,7 +102,7 @@ def solve(a: ArrayLike, b: ArrayLike, *, on_error: str = "raise") -> Node:
     """
     node, right, vector = _system("solve", a, b)
     raises("solve", on_error)
-    x = solved(node, right, on_error)
+    x = _by_cholesky(node, right, on_error) if is_assumed(node, "positive_definite") else solved(node, right, on_error)
     return x[..., 0] if vector else x
 
 
@@ -112,7 +113,20 @@ def inv(a: ArrayLike, *, on_error: str = "raise") -> Node:
     """
     node = square("inv", a)
     raises("inv", on_error)
+    if is_assumed(node, "positive_definite"):
+        return _by_cholesky(node, eye(node.shape[-1], dtype=node.dtype), on_error)
     return inverse(node, on_error=on_error)
+
+
+def _by_cholesky(a: Node, b: Node, on_error: str) -> Node:
+    """x with a x = b, for a positive definite a."""
+    lower = cholesky_factor(a, "both", on_error)
+    return triangular(lower, triangular(lower, b, lower=True), lower=True, trans=True)
+
+
+def _pivots(a: Node) -> Node:
+    """The diagonal of the Cholesky factor."""
+    return diagonal(cholesky_factor(a, "both", "raise"), axis1=-2, axis2=-1)
 
 
 class LUResult(NamedTuple):
@@ -148,6 +162,8 @@ def det(a: ArrayLike) -> Node:
     log(det(a)) becomes the logarithm of `slogdet`, which neither overflows nor underflows. Raises ShapeError, DTypeError.
     """
     node = square("det", a)
+    if is_assumed(node, "positive_definite"):
+        return prod(_pivots(node), axis=-1) ** 2
     packed, _, parity = factored(node)
     return parity * make(DIAGONAL_PRODUCT, (node, packed))
 
@@ -165,6 +181,9 @@ def slogdet(a: ArrayLike) -> SlogdetResult:
     Raises ShapeError, DTypeError.
     """
     node = square("slogdet", a)
+    if is_assumed(node, "positive_definite"):
+        pivots = _pivots(node)
+        return SlogdetResult(ones(node.shape[:-2], node.dtype), 2 * sum(log(pivots), axis=-1))
     packed, _, parity = factored(node)
     return SlogdetResult(parity * prod(sign(diagonal(packed, axis1=-2, axis2=-1)), axis=-1), make(LOG_DET, (node, packed)))
 
