@@ -164,6 +164,8 @@ class Compiled:
             agree(f"{what}{name}", got, wanted, self.room(name), values)
 
     def room(self, name: str) -> float:
+        if name in SPECIAL and SPECIAL[name].scale is not None:
+            return 64.0  # near a zero, where test_mathlib measures by |x f'(x)|
         return 0.0 if name not in OPS or not OPS[name].costly or name in EXACT else ULPS.get("float32", 0.0)
 
 

@@ -103,7 +103,7 @@ def _gammaln_above(x: Scalar, target: Target) -> Scalar:
     far = t >= FAR
     part = table(logarithms, t).value_or(t, far, 1.0 / t)
     high, low = _stirling(select(far & (t < INF), t, FAR), target)
-    near = (t - 1.0) * (t - 2.0) * part - select(small, log(select(small, abs(x), 1.0), target), 0.0)
+    near = (t - 1.0) * (t - 2.0) * part + select(small, -log(select(small, abs(x), 1.0), target), 0.0)  # + 0 for -0
     y = select(far, high + (low + part), near)
     return select(t < INF, y, t)
 

@@ -189,8 +189,8 @@ def log_ndtr_derivative(k: int) -> Callable[[float], float]:
     """m = density / ndtr, -m (x + m) and m ((x + m)(x + 2m) - 1); for x < 0 by the derivatives of Mills' ratio."""
 
     def at(x: float) -> float:
-        if x != x or abs(x) > 1e9:
-            return x if x != x else (0.0 if k != 2 else -0.0) if x > 0 or k == 3 else -x if k == 1 else -1.0
+        if x != x or x > 1e9 or x < -1e100:
+            return x if x != x else (0.0 if k != 2 else -0.0) if x > 0 else (-x, -1.0, -2 / x / x / x)[k - 1]
         with decimal.localcontext(PRECISE):
             y = Decimal(x)
             if x > 0:
