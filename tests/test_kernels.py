@@ -19,6 +19,7 @@ from graphc.interp import evaluate
 from graphc.ops.cumulate import recur
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from tests.special_functions import SPECIAL
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
