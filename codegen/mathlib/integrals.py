@@ -96,7 +96,7 @@ def _by_recurrence(x: Scalar, n: int, values: list[Scalar]) -> Scalar:
 
 def sinc_slope(x: Scalar, target: Target, n: int) -> Scalar:
     """The derivative n of sin(x) / x; by Taylor's series where the recurrence would cancel"""
-    last = n + 2.0
+    last = 0.5 * n + 1.5
     size = abs(x)
     inner = select(size > last, 0.0, x)
     first = (n + 1) // 2
