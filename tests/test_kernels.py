@@ -27,7 +27,7 @@ ROWS = [name for name, op in OPS.items() if op.row is not None]
 OF_SEVERAL = ("get", "divmod", "modf", "frexp", "extreme", "sort", "search")  # compiled by tests/test_several.py, test_sorting.py
 ORDERED = (  # with a static order: compiled by tests/test_special_orders.py
     "cosc_slope", "ellipe_slope", "ellipk_slope", "expi_slope", "i0e_slope", "iv", "ive", "jn", "k0e_slope", "lambertw_lower_slope",
-    "lambertw_slope", "sinc_slope", "spence_slope",
+    "lambertw_slope", "polygamma", "sinc_slope", "spence_slope",
 )  # fmt: skip
 SEEN: set[str] = set()  # ops that some test of this file compiled; `--dist loadfile` keeps a file in one process
 

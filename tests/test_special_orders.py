@@ -27,6 +27,16 @@ def _ive(n: int, x: Any) -> Any:
     return mp.exp(-abs(x)) * mp.besseli(n, x)
 
 
+def _polygamma(n: int, x: Any) -> Any:
+    """By the sum up to where zeta has its digits: its error is absolute"""
+    if abs(x - mp.nint(x)) < mp.mpf(10) ** -9 and x < 0:
+        return mp.nan
+    with mp.workdps(60 + int(6 * n)):
+        count = max(0, int(10 - x))
+        total = mp.zeta(n + 1, x + count) + mp.fsum((x + k) ** -(n + 1) for k in range(count))
+        return (-1) ** (n + 1) * mp.factorial(n) * total
+
+
 # op: (orders, points, the exact function of an order and a number)
 CASES: dict[str, tuple[tuple[int, ...], tuple[float, ...], Exact]] = {
     "iv": ((2, 3, 9, 36), SIGNED[:6] + SIGNED[7:13], mp.besseli), "ive": ((2, 5, 20), SIGNED, _ive),
@@ -39,6 +49,7 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[float, ...], Exact]] = {
     "ellipe_slope": ((1, 2, 3, 4), WIDE + (0.6, 0.99), lambda n, m: integrals.elliptic("e", n, m)),
     "lambertw_slope": ((1, 2, 3, 5), (-0.3, -0.1, 0.2, 1.2, 1.3, 40.0), lambda n, z: integrals.lambert_slopes(0, z)[n - 1]),
     "lambertw_lower_slope": ((1, 2, 3, 5), (-0.3, -0.1, -0.07, -1e-5), lambda n, z: integrals.lambert_slopes(-1, z)[n - 1]),
+    "polygamma": ((1, 2, 7, 60), (0.02, 0.7, 1.5, 9.3, 400.0, 1e5, -0.3, -0.7, -1.45, -6.2, -30.9), _polygamma),
     "spence_slope": ((1, 2, 3, 4), (0.01, 0.24, 0.26, 0.99, 1.0, 1.7, 3.9, 4.1, 80.0), integrals.spence),
 }  # fmt: skip
 
@@ -104,3 +115,20 @@ def test_graphs_with_an_order_are_written_and_pickled() -> None:
     at = np.array([0.1, 5.0, 50.0])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(f))(at), f(at))
     assert math.isclose(float(f(at)[1]), 0.3912323604586482, rel_tol=1e-14)
+
+
+def test_polygamma_at_poles_and_ends_and_zeta() -> None:
+    x = gx.tensor("x", ("n",))
+    at = np.array([0.0, -0.0, -3.0, -1e16, np.inf, np.nan])
+    for n, sign in ((1, 1.0), (2, -1.0)):
+        for mode in (None, "interpret"):
+            got = gx.function([x], gx.special.polygamma(n, x), mode=mode)(at)
+            np.testing.assert_array_equal(got, [sign * np.inf] * 4 + [0.0, np.nan])
+    points = np.array([0.3, 1.0, 7.5, -1.3])
+    got = gx.function([x], [gx.special.zeta(s, x) for s in (2, 5)])(points)
+    for s, values in zip((2, 5), got):
+        true = [mp.zeta(s, p) if p > 0 else mp.zeta(s, p + 2) + p**-s + (p + 1) ** -s for p in points.tolist()]
+        np.testing.assert_allclose(values, [float(v) for v in true], rtol=2e-15)
+    for wrong in (0, 61, 1.5):
+        with pytest.raises(gx.errors.ArgumentError):
+            gx.special.polygamma(wrong, x)
