@@ -29,6 +29,7 @@ ORDERED = (  # with a static order: compiled by tests/test_special_orders.py
     "cosc_slope", "ellipe_slope", "ellipk_slope", "expi_slope", "i0e_slope", "iv", "ive", "jn", "k0e_slope", "lambertw_lower_slope",
     "lambertw_slope", "polygamma", "sinc_slope", "spence_slope",
 )  # fmt: skip
+CONVOLUTIONS = ("convolve", "window", "fold")  # compiled by tests/test_convolve.py, test_nn_convolution.py, test_pooling.py
 SEEN: set[str] = set()  # ops that some test of this file compiled; `--dist loadfile` keeps a file in one process
 
 
@@ -474,7 +475,7 @@ def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
     with_bodies = {name for name, op in OPS.items() if op.regions}  # tests/test_loops_native.py
     host = {name for name, op in OPS.items() if op.traits.kernel == "host"}  # tests/test_callbacks_native.py, test_linalg.py, test_fft.py
     of_factors = {"log_abs_det", "product_of_pivots"}  # tests/test_linalg.py
-    elsewhere = {"input", "shared", "constant", "bound", "derived", *OF_SEVERAL, *ORDERED} | with_bodies | host | of_factors
+    elsewhere = {"input", "shared", "constant", "bound", "derived", *OF_SEVERAL, *CONVOLUTIONS, *ORDERED} | with_bodies | host | of_factors
     missing = set(OPS) - SEEN - elsewhere
     assert not missing, f"no kernel test compiles {sorted(missing)}"
 
