@@ -33,5 +33,7 @@ __all__ = [
 ]  # fmt: skip
 
 # what SciPy's ufuncs are called where that is not the name they are found under
-_NAMES: dict[str, Callable[..., Any]] = {}
+_NAMES: dict[str, Callable[..., Any]] = {
+    "jv": bessel.jn, "_zeta": polygammas.zeta, "_lambertw": lambda z, k=0, tol=None: integrals.lambertw(z, int(k)),
+}  # fmt: skip
 SPECIAL_FUNCTIONS |= {name: globals()[name] for name in __all__} | _NAMES

@@ -9,6 +9,7 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
+import scipy.special
 
 import graphc as gx
 from graphc.dtypes import float32, float64
@@ -132,3 +133,13 @@ def test_polygamma_at_poles_and_ends_and_zeta() -> None:
     for wrong in (0, 61, 1.5):
         with pytest.raises(gx.errors.ArgumentError):
             gx.special.polygamma(wrong, x)
+
+
+def test_scipys_functions_of_a_node() -> None:
+    x = gx.tensor("x", ("n",))
+    pairs = [
+        (scipy.special.jn(3, x), gx.special.jn(3, x)), (scipy.special.ive(2, x), gx.special.ive(2, x)),
+        (scipy.special.lambertw(x, -1), gx.special.lambertw(x, -1)), (scipy.special.zeta(3, x), gx.special.zeta(3, x)),
+        (scipy.special.sici(x)[1], gx.special.sici(x)[1]), (scipy.special.k1e(x), gx.special.k1e(x)),
+    ]  # fmt: skip
+    assert all(theirs is ours for theirs, ours in pairs)
