@@ -25,7 +25,7 @@ from graphc.ops.registry import ArrayLike, asarray, structural
 from graphc.ops.shape import at_most, moveaxis, ravel
 from graphc.ops.spread import broadcast
 from graphc.traits import Traits
-from graphc.types import TensorType, normal_axis, tensor_type
+from graphc.types import TensorType, normal_axis, sequence, tensor_type
 
 KINDS = (None, "quicksort", "mergesort", "heapsort", "stable")
 MOST = 2**32 - 1  # elements of a row: positions are kept in 32 bits while they are sorted
@@ -197,7 +197,7 @@ def lexsort(keys: Sequence[ArrayLike], axis: int = -1) -> Node:
 
         lexsort([asarray([2, 1, 3]), asarray([0, 1, 0])])    [0, 2, 1]
     """
-    rows = [keys[k] for k in range(len(keys))] if isinstance(keys, Node) else list(keys)
+    rows = [keys[k] for k in range(len(keys))] if isinstance(keys, Node) else sequence(keys, "lexsort: keys")
     if not rows:
         fail(ArgumentError, "lexsort: needs at least one key")
     nodes = [asarray(row) for row in rows]
