@@ -18,6 +18,8 @@ ONE_THREAD: tuple[tuple[str, float], ...] = (
     ("products/*/64", 1.2),
     ("products/*/f32/*", 1.0),
     ("products/*/f64/*", 0.95),
+    ("matrices/*/f64/*", 2.0),
+    ("matrices/*", 1.0),
     ("convolutions/3x3*", 0.95),
     ("convolutions/*", 1.0),
     ("training/*", 1.5),

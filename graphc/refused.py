@@ -5,6 +5,8 @@ np.union1d(x, y)  ->  ArgumentError: np.union1d has no symbolic form; hint: its 
 
 from __future__ import annotations
 
+from graphc.refused_special import REFUSED_SPECIAL
+
 _VALUES = "its size depends on values: take it of an array, by gx.callback, or outside of the graph"
 _COMPLEX = "its results are complex: keep real and imaginary parts as two arrays"
 _TEXT = "print(node) shows the expression, node.eval({...}) gives an array to print"
@@ -66,6 +68,7 @@ REFUSED: dict[str, str] = {f"np.{name}": hint for hint, names in _NUMPY for name
     "np.fft.test": _STATE,
     "np.fft.hfft": _COMPLEX,
     "np.fft.ihfft": _COMPLEX,
+    **REFUSED_SPECIAL,
 }
 
 

@@ -9,19 +9,23 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc.operators import SPECIAL_FUNCTIONS
-from graphc.ops.elementwise import erf, erfc, log_sigmoid, sigmoid, xlogy
-from graphc.ops.special import bessel
+from graphc.ops.arithmetic import round
+from graphc.ops.elementwise import erf, erfc, exp2, expm1, log1p, log_sigmoid, sigmoid, softplus, xlogy
+from graphc.ops.sinc import sinc
+from graphc.ops.special import bessel, integrals
 from graphc.ops.special.bessel import *  # noqa: F403
 from graphc.ops.special.dawson import dawsn, erfi
 from graphc.ops.special.entropy import entr, kl_div, logit, rel_entr, xlog1py
 from graphc.ops.special.error import erfcx
 from graphc.ops.special.exponentials import log_softmax, logsumexp, softmax
+from graphc.ops.special.integrals import *  # noqa: F403
 from graphc.ops.special.normal import erfcinv, erfinv, log_ndtr, ndtr, ndtri
+from graphc.ops.ufuncs import cbrt
 
 expit, log_expit = sigmoid, log_sigmoid
 
 __all__ = [
-    *bessel.__all__,
+    *bessel.__all__, *integrals.__all__, "cbrt", "exp2", "expm1", "log1p", "round", "sinc", "softplus",
     "dawsn", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfi", "erfinv", "expit", "kl_div", "log_expit", "log_ndtr", "log_softmax",
     "logit", "logsumexp", "ndtr", "ndtri", "rel_entr", "softmax", "xlog1py", "xlogy",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from graphc import scalars
 from graphc.dtypes import bool_
 from graphc.ops.spread import cast_array
 from graphc.scalars import Scalar
-from tests import special_bessel
+from tests import special_rows
 from tests.special_functions import SPECIAL, by_mpmath
 
 DIGITS = 40
@@ -65,7 +65,7 @@ REAL: dict[str, Callable[..., Any]] = {
     "greater_equal": operator.ge, "isnan": mp.isnan, "isinf": mp.isinf, "isfinite": lambda x: not (mp.isnan(x) or mp.isinf(x)),
     "logical_and": lambda x, y: bool(x) and bool(y), "logical_or": lambda x, y: bool(x) or bool(y), "logical_not": lambda x: not x,
     "logical_xor": lambda x, y: bool(x) != bool(y),
-    **special_bessel.EXACT,
+    **special_rows.EXACT,
 }  # fmt: skip
 
 
@@ -153,7 +153,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "arcsin_slope": lambda x: 1 / np.sqrt((1 - x) * (1 + x)), "arctan_slope": lambda x: 1 / (1 + x * x),
     "arcsinh_slope": lambda x: 1 / np.hypot(1, x), "arccosh_slope": lambda x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arctanh_slope": lambda x: 1 / ((1 - x) * (1 + x)),
-    **special_bessel.NUMPY,
+    **special_rows.NUMPY,
     **{name: f.of_arrays() for name, f in SPECIAL.items()},
     "cbrt_slope": lambda x: 1 / (3 * np.cbrt(x) ** 2), "hypot_slope": hypot_slope,
     "power_slope": lambda x, y: np.where((x == 0) & (y >= 0), x**y * 0, x**y * np.log(x)),
@@ -165,7 +165,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
 DTYPES_OF: dict[str, Callable[..., Any]] = {
     "rsqrt": np.sqrt, "sigmoid": np.exp, "log_sigmoid": np.exp, "softplus": np.exp, "xlogy": np.arctan2, "erf": np.exp, "erfc": np.exp,
     **{f"{name}_slope": np.exp for name in ("tanh", "sigmoid", "erf", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")},
-    **dict.fromkeys(special_bessel.EXACT, np.exp),
+    **dict.fromkeys(special_rows.EXACT, np.exp),
     **{name: np.arctan2 if f.arity == 2 else np.exp for name, f in SPECIAL.items()},
     "cbrt_slope": np.cbrt, "hypot_slope": np.hypot, 
     **dict.fromkeys(("sech", "csch", "log_cosh", "over_expm1", "log1mexp", "root_one_plus", "over_root_one_plus"), np.exp),
@@ -215,7 +215,7 @@ MATHLIB: dict[str, Callable[..., Any]] = {
     **{"a" + f.__name__[3:]: f for f in (np.arcsin, np.arccos, np.arctan, np.arctan2, np.arcsinh, np.arccosh, np.arctanh)},
     **{name: OTHERS[name] for name in SPECIAL},
     **{name: OTHERS[name] for name in ("tanh_slope", "sigmoid", "sigmoid_slope", "log_sigmoid", "softplus", "erf", "erf_slope", "erfc")},
-    "pow": np.power, **special_bessel.NUMPY,
+    "pow": np.power, **special_rows.NUMPY,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import mpmath as mp
 from scipy import special
 
-from tests import piecewise_bessel
+from tests import piecewise_bessel, piecewise_integrals
 from tests.fit_piecewise import Extra, Spec
 
 Real = Callable[[mp.mpf], mp.mpf]
@@ -173,4 +173,5 @@ TABLES: dict[str, Spec] = {
     "mills": Spec("Mills' ratio on -1..6; a times it, over 1 / a^2, beyond", mills, -1, 6, 2, 2, (Extra(over_power(mills, 1), 0, 1 / 36),)),
     "log_ndtr_slope": _log_ndtr(1), "log_ndtr_curve": _log_ndtr(2), "log_ndtr_third": _log_ndtr(3),
     **piecewise_bessel.TABLES,
+    **piecewise_integrals.TABLES,
 }  # fmt: skip

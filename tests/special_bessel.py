@@ -129,3 +129,5 @@ DERIVATIVES: dict[str, Real] = {
     "i0e": _scaled(i0e, True), "k0e": _scaled(k0e, False), "i1e": lambda x: tuple(_i1e(x, k) for k in (1, 2, 3, 4)),
     "k1e": _scaled(lambda k: lambda x: k0e(k)(x) + k0e(k + 1)(x), False),
 }  # fmt: skip
+DOMAINS = dict.fromkeys(POSITIVE, (0, float("inf")))
+SINGULAR: dict[str, tuple[float, ...]] = {}

@@ -21,10 +21,12 @@ class Reference:
     share: int = 1  # of the samples one in so many: for functions that take mpmath long
 
 
-def numpy_of(exact: Callable[..., mp.mpf], odd: bool = False) -> Callable[..., np.ndarray]:
-    """The exact function over arrays, limits at infinity by 1e300; nan of nan. `odd`: f(-0.0) is -0.0 if f(0) = 0."""
+def numpy_of(exact: Callable[..., mp.mpf], odd: bool = False, limits: dict[float, float] | None = None) -> Callable[..., np.ndarray]:
+    """The exact function over arrays; at infinity `limits`, or what it is at 1e300; nan of nan. `odd`: f(-0.0) is -0.0 if f(0) = 0."""
 
     def at(*row: float) -> float:
+        if limits is not None and row[0] in limits:
+            return limits[row[0]]
         value = _number(exact, tuple([max(min(v, 1e300), -1e300) for v in row]))
         if any(abs(v) == math.inf for v in row) and abs(value) < 1e-100:
             value = 0.0

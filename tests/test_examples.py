@@ -6,8 +6,10 @@ import importlib
 import math
 import os
 import re
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +18,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+import scipy.signal
 
 import graphc as gx
 from graphc.codegen.strategy.table import STRATEGIES
@@ -42,6 +45,51 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleT
         del STRATEGIES[name]
     for name in NAMES:
         sys.modules.pop(name, None)
+
+
+# -- convolution ------------------------------------------------------------------------------------------------------------
+def test_cnn_digits_reaches_its_accuracy(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    """At least 98.5 % of the held-out fifth, which no epoch has seen."""
+    module = example("cnn_digits")
+    images, labels, test_images, test_labels = module.load_digits()
+    assert images.shape == (1437, 1, 8, 8) and len(test_images) == 360 and set(labels) == set(test_labels) == set(range(10))
+    assert module.main() >= 0.985
+    losses = [float(x) for x in re.findall(r"loss (\d+\.\d+)", capsys.readouterr().out)]
+    assert len(losses) == module.EPOCHS and losses[-1] < 0.02 < losses[0]
+
+
+def test_edge_detection_finds_edges_and_writes_pictures(example: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """The numbers of the textbook's figure, the values of SciPy, and files that are PNG: every checksum and every pixel."""
+    module = example("edge_detection")
+    photograph = module.load_photograph()
+    assert photograph.shape == (280, 320) and 0 <= photograph.min() < photograph.max() <= 1
+    differences, strength, squares = module.build()(photograph)
+    assert differences.shape == (280, 319) and 3 * differences.size == 267_960
+    np.testing.assert_array_equal(differences, photograph[:, 1:] - photograph[:, :-1])
+    wide = np.pad(photograph, 1, mode="edge")
+    sides = [scipy.signal.correlate2d(wide, kernel, "valid") for kernel in (module.SOBEL, module.SOBEL.T)]
+    np.testing.assert_allclose(strength, np.hypot(*sides), atol=2e-6)
+    np.testing.assert_array_equal(squares, strength.reshape(35, 8, 40, 8).max((1, 3)))
+    pictures = module.main(str(tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"{name}.png" for name in pictures)
+    for name, pixels in pictures.items():
+        np.testing.assert_array_equal(read_png((tmp_path / f"{name}.png").read_bytes()), np.clip(np.rint(pixels * 255), 0, 255))
+
+
+def read_png(data: bytes) -> np.ndarray:
+    """The pixels of a grey PNG file without filters."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, chunks = 8, {}
+    while at < len(data):
+        length, name = struct.unpack(">I4s", data[at : at + 8])
+        content, (check,) = data[at + 8 : at + 8 + length], struct.unpack(">I", data[at + 8 + length : at + 12 + length])
+        assert check == zlib.crc32(name + content)
+        chunks[name], at = content, at + 12 + length
+    width, height, bits, colour = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
+    assert (bits, colour, list(chunks)) == (8, 0, [b"IHDR", b"IDAT", b"IEND"])
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), "uint8").reshape(height, width + 1)
+    assert not rows[:, 0].any()
+    return rows[:, 1:]
 
 
 # -- digits ---------------------------------------------------------------------------------------------------------------
@@ -305,4 +353,7 @@ def test_the_character_model_equals_a_numpy_twin(example: Callable[[str], Module
 
 
 def test_every_example_is_tested_here() -> None:
-    assert NAMES == ["add_your_own_kernel", "add_your_own_op", "char_rnn", "digits", "look_inside", "newton_cg", "pendulum", "xor"]
+    assert NAMES == [
+        "add_your_own_kernel", "add_your_own_op", "char_rnn", "cnn_digits", "digits", "edge_detection", "look_inside", "newton_cg",
+        "pendulum", "xor",
+    ]  # fmt: skip

@@ -27,10 +27,11 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)), "sigmoid_slope": lambda x: SIGMOID(x) * SIGMOID(-x),
     "tanh_slope": lambda x: mp.sech(x) ** 2, "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "asinh": mp.asinh, "acosh": mp.acosh,
     "atanh": mp.atanh, "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "asin": mp.asin, "acos": mp.acos, "atan": mp.atan, "erf": mp.erf,
-    "erfc": mp.erfc, "erf_slope": lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
+    "erfc": mp.erfc, "cbrt": lambda x: mp.sign(x) * mp.cbrt(abs(x)), "erf_slope": lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
 }  # fmt: skip
 PAIRS: dict[str, Callable[..., Any]] = {
     "pow": lambda x, y: mp.mpf(x) ** y, "logaddexp": lambda x, y: max(x, y) + mp.log1p(mp.exp(-abs(x - y))), "atan2": mp.atan2,
+    "logaddexp2": lambda x, y: max(x, y) + mp.log1p(mp.mpf(2) ** -abs(x - y)) / mp.log(2), "hypot": lambda x, y: mp.sqrt(x * x + y * y),
     "fmod": lambda x, y: x - y * mp.sign(x / y) * mp.floor(abs(x / y)),
 }  # fmt: skip
 

@@ -26,7 +26,16 @@ OTHERS = {"graphc": set(), "passes": {"graphc"}, "codegen": {"graphc"}}
 
 # graphc from the ground up. A prefix stands for all modules under it; what is not listed is in the layer TOOLS.
 LAYERS: list[tuple[str, ...]] = [
-    ("graphc.errors", "graphc.refused", "graphc.protocol", "graphc.forking", "graphc.intern", "graphc.dims", "graphc.tree"),
+    (
+        "graphc.errors",
+        "graphc.refused",
+        "graphc.refused_special",
+        "graphc.protocol",
+        "graphc.forking",
+        "graphc.intern",
+        "graphc.dims",
+        "graphc.tree",
+    ),
     ("graphc.dtypes",),
     ("graphc.types",),
     ("graphc.operators", "graphc.ir", "graphc.region", "graphc.scalars", "graphc.loopform", "graphc.target", "graphc.traits"),

@@ -105,7 +105,7 @@ def test_as_scipy() -> None:
 def test_padding_modes() -> None:
     X, W = values(2, 2, 4, 5), values(3, 2, 3, 3)
     x = gx.asarray(X)
-    for mode, theirs in (("reflect", "reflect"), ("edge", "edge")):
+    for mode, theirs in (("reflect", "reflect"), ("edge", "edge"), ("replicate", "edge"), ("circular", "wrap")):
         wide = np.pad(X, ((0, 0), (0, 0), (1, 2), (3, 0)), theirs)  # type: ignore[call-overload]
         got = gx.nn.conv2d(x, W, padding=((1, 2), (3, 0)), padding_mode=mode, stride=2).eval()
         np.testing.assert_allclose(got, naive(wide, W, (2, 2), ((0, 0), (0, 0)), (1, 1)), atol=1e-12)

@@ -10,6 +10,7 @@ import pytest
 
 import graphc as gx
 from graphc.errors import ArgumentError, DTypeError, ShapeError
+from graphc.ir import origin
 from graphc.ops.quantiles import METHODS
 from tests.derivatives import check_derivatives
 
@@ -97,7 +98,8 @@ def test_lanes() -> None:
     close(f(value), np.quantile(value, [0.3, 0.6], axis=1).T, "float64", "vmap")
 
 
-X = gx.tensor("x", (3, 5))
+with origin(("train.py", 9)):
+    X = gx.tensor("x", (3, 5))
 REFUSED = {
     "a part beyond": (lambda: gx.quantile(X, 1.5), ArgumentError, r"quantile: q must lie in \[0, 1\]"),
     "a hundredth below": (lambda: gx.percentile(X, -1), ArgumentError, r"percentile: q must lie in \[0, 100\]"),

@@ -9,6 +9,7 @@ import pytest
 
 import graphc as gx
 from graphc.errors import ArgumentError, DTypeError, IndexOutOfRange, ShapeError
+from graphc.ir import origin
 from tests.derivatives import check_derivatives
 
 DTYPES = ("float32", "float64", "int8", "int64", "uint16", "uint64", "bool")
@@ -153,7 +154,8 @@ def test_histograms_of_points() -> None:
     np.testing.assert_allclose(ends, their_ends, rtol=1e-15)
 
 
-X, I = gx.tensor("x", ("n",)), gx.tensor("i", ("n",), "int64")  # noqa: E741
+with origin(("train.py", 9)):
+    X, I = gx.tensor("x", ("n",)), gx.tensor("i", ("n",), "int64")  # noqa: E741
 REFUSED = {
     "a side": (lambda: gx.searchsorted(X, 1.0, "middle"), ArgumentError, "searchsorted: side is 'left' or 'right'"),
     "a matrix": (lambda: gx.searchsorted(X[None], 1.0), ShapeError, "searchsorted: needs a vector"),

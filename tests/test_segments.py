@@ -7,6 +7,7 @@ import pytest
 
 import graphc as gx
 from graphc.errors import ArgumentError, DTypeError, ShapeError
+from graphc.ir import origin
 from tests.derivatives import check_derivatives
 
 
@@ -65,7 +66,8 @@ def test_lanes() -> None:
         np.testing.assert_allclose(found, looped(value.T, ids, 2, name).T)
 
 
-X, I = gx.tensor("x", ("n", 2)), gx.tensor("i", ("n",), "int64")  # noqa: E741
+with origin(("train.py", 9)):
+    X, I = gx.tensor("x", ("n", 2)), gx.tensor("i", ("n",), "int64")  # noqa: E741
 REFUSED = {
     "unknown": (lambda: gx.segment_sum(X, I), ArgumentError, "segment_sum: how many segments there are only the values tell"),
     "negative": (lambda: gx.segment_mean(X, I, -1), ArgumentError, "segment_mean: num_segments must be an int or a size"),

@@ -9,6 +9,7 @@ import pytest
 
 import graphc as gx
 from graphc.errors import ArgumentError, ShapeError
+from graphc.ir import origin
 from tests.derivatives import check_derivatives
 
 FLOATS = ("float32", "float64")
@@ -208,7 +209,8 @@ def test_lanes() -> None:
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------
-X = gx.tensor("x", (3, 5))
+with origin(("train.py", 9)):
+    X = gx.tensor("x", (3, 5))
 REFUSED = {
     "an axis that is not there": (lambda: gx.sort(X, 2), ShapeError, "axis 2"),
     "nothing to sort": (lambda: gx.sort(1.0), ShapeError, "sort: a 0-d array has no axis"),

@@ -21,7 +21,7 @@ import pytest
 import graphc as gx
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
-from tests import special_bessel
+from tests import special_rows
 from tests.special_functions import SPECIAL
 
 DIGITS = 60
@@ -113,18 +113,17 @@ DERIVATIVES: dict[str, Exact] = {
     "erf_slope": lambda x: (*DERIVATIVES["erf"](x)[1:], (24 * x * x - 12 - 8 * (x * x - 1.5) * 2 * x * x) * C() * mp.exp(-x * x)),
 }  # fmt: skip
 DERIVATIVES |= {name: f.derivatives for name, f in SPECIAL.items() if f.derivatives is not None}
-DERIVATIVES |= special_bessel.DERIVATIVES
+DERIVATIVES |= special_rows.DERIVATIVES
 for _name in ("arcsin", "arctan", "arctanh", "arcsinh", "arccosh"):  # two orders: the third is the fourth of the function itself
     DERIVATIVES[f"{_name}_slope"] = lambda x, f=DERIVATIVES[_name]: f(x)[1:]
 SINGULAR: dict[str, Sequence[float]] = {
     "arcsin": (-1, 1), "arccos": (-1, 1), "arctanh": (-1, 1), "arccosh": (1,), "log1p": (-1,), "log": (1,), "log2": (1,), "log10": (1,),
 
     **{f"{n}_slope": (-1, 1) for n in ("arcsin", "arctanh", "arccosh")}, "tan": (np.pi / 2, -np.pi / 2, np.pi),
-    "sin": (np.pi,), "cos": (np.pi / 2,),
+    "sin": (np.pi,), "cos": (np.pi / 2,), **special_rows.SINGULAR,
 }  # fmt: skip
 LOWEST: dict[str, float] = {
     "sqrt": 0, "rsqrt": 0, "log": 0, "log2": 0, "log10": 0, "log1p": -1, "arccosh": 1, "arccosh_slope": 1,
-    **dict.fromkeys(special_bessel.POSITIVE, 0),
 }  # fmt: skip
 UNIT = ("arcsin", "arccos", "arctanh", "arcsin_slope", "arctanh_slope")
 UNARY = [n for n, op in OPS.items() if op.elementwise and op.arity == 1 and n in PUBLIC and op.vjp is not None and op.row is not None]
@@ -133,6 +132,8 @@ UNARY = [n for n, op in OPS.items() if op.elementwise and op.arity == 1 and n in
 def domain(name: str) -> tuple[float, float]:
     if name in SPECIAL:
         return SPECIAL[name].domain
+    if name in special_rows.DOMAINS:
+        return special_rows.DOMAINS[name]
     return LOWEST.get(name, -1 if name in UNIT else -np.inf), 1 if name in UNIT else 0 if name == "log1mexp" else np.inf
 
 

@@ -20,7 +20,7 @@ from graphc.codegen.target import host, named
 from graphc.dtypes import float32, float64
 from graphc.scalars import math
 from graphc.target import Target
-from tests import oracle, special_bessel
+from tests import oracle, special_rows
 from tests.special_functions import SPECIAL
 from tests.special_reference import Reference
 from tests.vector import Vectorised
@@ -122,7 +122,7 @@ REFERENCES: dict[str, Reference] = {
     "cbrt": Reference(_cbrt, np.cbrt, ((-8, 8), (-1e3, 1e3), (1e10, 1e11))),
     "hypot": Reference(lambda x, y: mp.sqrt(x * x + y * y), np.hypot, ((-3, 3), (-1e3, 1e3), (0.99, 1.01))),
     "fmod": Reference(_fmod, np.fmod, ((-3, 3), (-1000, 1000))),
-    **special_bessel.REFERENCES,
+    **special_rows.REFERENCES,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from benchmarks.families import (
     deep,
     derivatives,
     loops,
+    matrices,
     ordering,
     products,
     reductions,
@@ -20,5 +21,6 @@ from benchmarks.families import (
 )
 
 FAMILIES = (
-    call, chain, reductions, run_time, ordering, whole, products, convolutions, training, derivatives, loops, small, deep, compiling,
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, training, derivatives, loops, small, deep,
+    compiling,
 )  # fmt: skip

@@ -17,11 +17,14 @@ from graphc.codegen.mathlib import (
     bessel_j,
     bessel_k,
     dawson,
+    elliptic,
     entropy,
     error,
     exponential,
+    integrals,
     inverse,
     inverse_error,
+    lambert,
     logarithm,
     normal,
     power,
@@ -70,6 +73,9 @@ def _member(name: str) -> tuple[str, int] | None:
 
 
 FAMILIES: dict[str, Callable[..., Scalar]] = {  # build(x, target, order)
+    "cosc_slope": integrals.cosc_slope, "ellipe_slope": elliptic.ellipe_slope, "ellipk_slope": elliptic.ellipk_slope,
+    "expi_slope": integrals.expi_slope, "sinc_slope": integrals.sinc_slope, "spence_slope": lambert.spence_slope,
+    "lambertw_slope": lambert.lambertw_slope, "lambertw_lower_slope": lambert.lambertw_lower_slope,
     "i0e_slope": bessel_i.i0e_slope, "iv": bessel_i.iv, "ive": bessel_i.ive, "jn": bessel_j.jn, "k0e_slope": bessel_k.k0e_slope,
 }  # fmt: skip
 MATH = Library({f.name: f for f in (
@@ -120,7 +126,7 @@ MATH = Library({f.name: f for f in (
 )})  # fmt: skip
 
 # families whose modules state the bounds themselves
-for _module in (bessel_i, bessel_j, bessel_k):
+for _module in (bessel_i, bessel_j, bessel_k, elliptic, integrals, lambert):
     MATH |= {name: _row(name, bounds[0], bounds[1], getattr(_module, name)) for name, bounds in _module.BOUNDS.items()}
 
 

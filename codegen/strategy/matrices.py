@@ -14,7 +14,7 @@ from graphc import dims
 from graphc.codegen.llvm.emit import Emitter
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.loops.address import Loaded
-from graphc.codegen.strategy import elimination
+from graphc.codegen.strategy import elimination, rotations
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.lanes import WRITTEN_OUT, Lanes, Number
 from graphc.dims import Size
@@ -29,9 +29,11 @@ ROUTINES: dict[str, tuple[Writer, Callable[..., Size]]] = {
     "cholesky": (elimination.cholesky, lambda n: n * n),
     "lu": (elimination.lu, lambda m, n: m * n + 2 * (m + 1)),  # whole numbers are twice as wide as float32
     "solve_triangular": (elimination.triangular, lambda n, k: n * n + n * k),
+    "eigh": (rotations.eigh, lambda n: 2 * n * n),
     "inv": (elimination.inverse, lambda n: 2 * n * n),
     "solve": (elimination.lu_solve, lambda n, k: n * n + n * k),
 }
+ROLLED = ("eigh",)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def _write(emitter: Emitter, plan: Plan) -> None:
     def task() -> None:
         first = v.size(TASK * plan.lanes).text
         last = v.size(plan.routine.batch - 1).text
-        sizes = [v.size(s).text for s in plan.routine.sizes if not _short(s)]
+        sizes = [v.size(s).text for s in plan.routine.sizes if not _short(plan, s)]
         pointers = [f"ptr %b{k}" for k in range(operands + 1)]
         v.here.lines.line(f"call void @{name}({', '.join([*pointers, *[f'i64 {x}' for x in (first, last, *sizes)]])})")
 
@@ -79,13 +81,13 @@ def _write(emitter: Emitter, plan: Plan) -> None:
 def _function(emitter: Emitter, plan: Plan) -> str:
     """The name of the function for the examples first to last, at most as many as there are lanes."""
     routine = plan.routine
-    own = [str(s) if _short(s) else "n" for s in routine.sizes]  # short loops are written out
+    own = [str(s) if _short(plan, s) else "n" for s in routine.sizes]  # short loops are written out
     words = [routine.name, *map(str, routine.params), str(plan.dtype), str(plan.lanes), *own]
     name = ".".join(words)
     if name not in emitter.module.functions:
         t = Lanes(emitter.unit, plan.dtype, plan.lanes)
         operands = len(emitter.kernel.operands)
-        sizes: list[Number] = [int(s) if _short(s) else f"%n{k}" for k, s in enumerate(routine.sizes)]
+        sizes: list[Number] = [int(s) if _short(plan, s) else f"%n{k}" for k, s in enumerate(routine.sizes)]
         ROUTINES[routine.name][0](t, [f"%a{k}" for k in range(operands)], "%first", "%last", sizes, "%s", *routine.params)
         t.block.line("ret void")
         parameters = [f"ptr %a{k}" for k in range(operands)] + [
@@ -98,8 +100,9 @@ def _function(emitter: Emitter, plan: Plan) -> str:
     return name
 
 
-def _short(size: Size) -> bool:
-    return isinstance(size, int) and size <= WRITTEN_OUT
+def _short(plan: Plan, size: Size) -> bool:
+    """Whether loops of this many turns are written out: not around rotations, of which each is long."""
+    return isinstance(size, int) and size <= WRITTEN_OUT and plan.routine.name not in ROLLED
 
 
 MATRICES = Strategy("matrices", lambda kernel: kernel.kind == "matrices", _plan, _write, _tasks, _scratch)

@@ -93,9 +93,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "not": lambda a: not a,
 }  # fmt: skip
 DECIMAL = {name: np.frompyfunc(f, f.__code__.co_argcount, 1) for name, f in OPERATIONS.items()}
-DECIMAL["pow"], DECIMAL["logaddexp"], DECIMAL["atan2"], DECIMAL["fmod"] = (
-    np.frompyfunc(FUNCTIONS[name], 2, 1) for name in ("pow", "logaddexp", "atan2", "fmod")
-)
+DECIMAL |= {name: np.frompyfunc(FUNCTIONS[name], 2, 1) for name in ("pow", "logaddexp", "logaddexp2", "hypot", "atan2", "fmod")}
 DECIMAL |= {name: np.frompyfunc(f, 1, 1) for name, f in FUNCTIONS.items() if name not in DECIMAL}
 
 

@@ -89,6 +89,22 @@ def logaddexp(x: Decimal, y: Decimal) -> Decimal:
     return high if high == low and high.is_infinite() else high + log1p((low - high).exp())
 
 
+@working
+def logaddexp2(x: Decimal, y: Decimal) -> Decimal:
+    high, low = (x, y) if x >= y else (y, x)
+    return high if high == low and high.is_infinite() else high + log1p(exp2(low - high)) / TWO.ln()
+
+
+@working
+def cbrt(x: Decimal) -> Decimal:
+    return (abs(x) ** (ONE / 3)).copy_sign(x) if x and x.is_finite() else x
+
+
+@working
+def hypot(x: Decimal, y: Decimal) -> Decimal:
+    return (x * x + y * y).sqrt()
+
+
 # -- sigmoids and hyperbolic functions ----------------------------------------------------------------------------------------
 @working
 def sigmoid(x: Decimal) -> Decimal:
@@ -309,5 +325,5 @@ FUNCTIONS: dict[str, Callable[..., Decimal]] = {
     "log10": lambda x: x.log10(), "pow": power, "logaddexp": logaddexp, "sigmoid": sigmoid, "softplus": softplus,
     "log_sigmoid": log_sigmoid, "sigmoid_slope": sigmoid_slope, "tanh_slope": tanh_slope, "sinh": sinh, "cosh": cosh, "tanh": tanh,
     "asinh": asinh, "acosh": acosh, "atanh": atanh, "sin": sin, "cos": cos, "tan": tan, "asin": asin, "acos": acos, "atan": atan,
-    "atan2": atan2, "fmod": fmod, "erf": erf, "erfc": erfc, "erf_slope": erf_slope,
+    "cbrt": cbrt, "hypot": hypot, "logaddexp2": logaddexp2, "atan2": atan2, "fmod": fmod, "erf": erf, "erfc": erfc, "erf_slope": erf_slope,
 }  # fmt: skip

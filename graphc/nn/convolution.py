@@ -48,8 +48,9 @@ def conv(
     groups: channels in so many groups, each of which sees its own; as many as there are channels: depthwise.
     padding: a width, one for each axis, or a pair (before, after) for each axis; "valid" (none), "same" (as many places as elements,
     divided by the stride and rounded up; an odd one goes behind), "full" (wherever the kernel meets an element). Widths may be symbolic.
-    padding_mode: what is there, "zeros" (read nowhere: no padded copy), "reflect" or "edge". flip: a true convolution, the kernel turned
-    over. remainder: "floor" leaves out elements behind the last whole step, "error" refuses them. Any sizes may be symbolic.
+    padding_mode: what is there: "zeros" (read nowhere: no padded copy), "reflect", "edge" (torch: "replicate") or "circular", which copy.
+    flip: a true convolution, the kernel turned over. remainder: "floor" leaves out elements behind the last whole step, "error" refuses
+    them. Any sizes may be symbolic.
 
     A place beyond the ends is a zero: where a weight is infinite, its product there may be nan. f32, f64 and integers, promoted;
     derivatives of every order are convolutions again. Raises ShapeError (with m, f, s and p: the sizes of input, kernel, stride and

@@ -7,7 +7,7 @@ n = (m - f + p) // s + 1     of an axis of m elements, a kernel that reaches ove
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphc import dims
 from graphc.dims import Dim, Size
@@ -19,7 +19,7 @@ from graphc.types import whole_number
 
 Widths = int | str | Sequence[int | Dim | Sequence[int | Dim]]
 PADDINGS = ("valid", "same", "full")
-MODES = ("zeros", "reflect", "edge")
+MODES = {"zeros": "constant", "reflect": "reflect", "edge": "edge", "replicate": "edge", "circular": "wrap"}  # ours, and NumPy's
 
 
 @dataclass(frozen=True)
@@ -117,22 +117,20 @@ def _width(what: str, x: Node, width: object) -> Size:
 
 
 def padded(what: str, x: Node, axes: Sequence[int], found: Sequence[Place], mode: str) -> tuple[Node, list[Place]]:
-    """x continued beyond its ends as `mode` says, and the places with that much less padding; "zeros" needs no copy.
-
-    edge: a a | a b c | c c      reflect: c b | a b c | b a
-    """
+    """x continued beyond its ends as `gx.pad` does in a mode, and the places with no padding left; "zeros" needs no copy."""
     if mode not in MODES:
         fail(ArgumentError, f"{what}: padding_mode {mode!r} is none of {', '.join(map(repr, MODES))}", x)
     if mode == "zeros":
         return x, list(found)
-    widths: list[tuple[Size, Size]] = [(0, 0)] * x.ndim
+    for place in found:
+        if mode == "reflect" and not at_most(1 + dims.maximum(place.before, place.after), place.size):
+            least = 1 + dims.maximum(place.before, place.after)
+            fail(ShapeError, f"{what}: padding by 'reflect' needs at least {least} elements: {place.sizes}", x)
+    sides: list[tuple[Size, Size]] = [(0, 0)] * x.ndim
     for axis, place in zip(axes, found):
-        widths[axis] = (place.before, place.after)
-        least = 1 if mode == "edge" else 1 + dims.maximum(place.before, place.after)
-        if not all(w == 0 for w in widths[axis]) and not at_most(least, place.size):
-            fail(ShapeError, f"{what}: padding by {mode!r} needs at least {least} elements: {place.sizes}", x)
-    continued = pad(x, tuple(widths), mode)
-    return continued, [Place(continued.shape[a], p.taps, p.stride, p.dilation, 0, 0) for a, p in zip(axes, found)]
+        sides[axis] = (place.before, place.after)
+    x = pad(x, sides, MODES[mode])
+    return x, [replace(place, size=x.shape[axis], before=0, after=0) for axis, place in zip(axes, found)]
 
 
 @dataclass(frozen=True)

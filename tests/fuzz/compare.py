@@ -23,8 +23,8 @@ ROUNDS = 3  # perturbations that measure how well conditioned a value is
 @contextlib.contextmanager
 def rounded(rng: np.random.Generator, step: float) -> Iterator[None]:
     """The interpreter rounds every value on the way a little differently: what cancels shows the rounding of its terms."""
-    interp = sys.modules[evaluate.__module__]  # `graphc.interp` is NumPy's function
-    apply = interp._apply
+    interpreter = sys.modules["graphc.interp"]  # graphc.interp is NumPy's interp
+    apply = interpreter._apply
 
     def noisy(*args: Any) -> Any:
         value = apply(*args)
@@ -33,7 +33,7 @@ def rounded(rng: np.random.Generator, step: float) -> Iterator[None]:
         return (value * (1 + step * rng.uniform(-1, 1, value.shape))).astype(value.dtype)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(interp, "_apply", noisy)
+        patch.setattr(interpreter, "_apply", noisy)
         yield
 
 

@@ -17,9 +17,10 @@ import graphc as gx
 from graphc import dims
 from graphc.ir import Node
 from graphc.ops.cumulate import recur
-from graphc.ops.registry import OPS
+from graphc.ops.registry import OPS, number
 from graphc.ops.rows import PUBLIC
 from graphc.ops.sorting import ordered
+from graphc.ops.windows import Sliding, fold, window
 
 MAX_SIZE = 600  # elements; larger values are not extended
 
@@ -368,6 +369,25 @@ def counted(pool: Pool, a: int, b: int, c: int) -> Node | None:
         return None
     steps = gx.arange(x.shape[-1])
     return x * steps.astype(x.dtype) + x.shape[0] if b % 2 else x + gx.eye(3, dtype=x.dtype)[c % 3, b % 3]
+
+
+@builder("convolve")
+def convolved(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, "fi", ndim=2)
+    if x is None or x.ndim != 2 or not isinstance(x.shape[1], int) or x.shape[1] == 0:
+        return None
+    taps = (np.arange(2 * (c % 3 + 1)) - 1).astype(x.dtype).reshape(2, 1, c % 3 + 1)
+    return gx.nn.conv1d(x[:, None], taps, stride=b % 2 + 1, padding=("same", "full")[a % 2], flip=b % 3 == 0)[:, c % 2]
+
+
+@builder("window", "fold")
+def windowed(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a, ndim=1)
+    if x is None:
+        return None
+    seen = [Sliding(b % x.ndim, 3, c % 3 + 1, b % 2 + 1, a % 2 + 1, c % 4)]
+    windows = window(x, number(0.5, x.dtype), seen)
+    return fold(windows * windows, seen, (x.shape[b % x.ndim],)) if c % 2 else gx.max(windows, axis=-1)
 
 
 NOT_BUILT = {"input", "shared", "constant", "bound", "derived"}  # leaves, and what is no computation

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any
 
-from graphc.ops.special.decimals import DIGITS, GAMMA, PI, terms
+from graphc.ops.special.decimals import DIGITS, GAMMA, PI, precisely, terms
 from graphc.ops.special.reference import each
 
 FAR = 60
@@ -49,19 +49,6 @@ def _hankel(order: int, x: Decimal) -> tuple[Decimal, Decimal]:
     return sums[0], sums[1]
 
 
-def _precisely(f: Callable[[Decimal], Decimal]) -> Callable[[float], float]:
-    """f in decimals with the digits that its series of terms up to e**x need; nan of nan."""
-
-    def at(x: float) -> float:
-        if x != x:
-            return x
-        with localcontext() as context:
-            context.prec, context.Emin, context.Emax = DIGITS + 70, -(10**9), 10**9
-            return float(f(Decimal(x)))
-
-    return at
-
-
 # -- the modified functions, scaled -----------------------------------------------------------------------------------------
 def _far_slope(n: int, x: Decimal, sign: int) -> Decimal:
     """The integral of exp(-x s) s**(n - 1/2) (2 + sign s)**(-1/2) over s from 0 on, by the binomial series"""
@@ -81,7 +68,7 @@ def i0e_slope(n: int) -> Callable[[float], float]:
         first = Decimal(math.prod(range(1, 2 * n, 2))) / math.factorial(n)
         return (-2 * x).exp() * terms(first, lambda k: (Decimal(2 * k - 1) / 2) / (n + k) * 2 * x / k)
 
-    return _precisely(of)
+    return precisely(of)
 
 
 def k0e_slope(n: int) -> Callable[[float], float]:
@@ -96,7 +83,7 @@ def k0e_slope(n: int) -> Callable[[float], float]:
             values.append(((m + 1 - 2 * x) * values[-1] + (2 * m + 1) * values[-2]) / x)
         return values[n]
 
-    return _precisely(of)
+    return precisely(of)
 
 
 def ive(n: int) -> Callable[[float], float]:
@@ -116,7 +103,7 @@ def ive(n: int) -> Callable[[float], float]:
             value = (-size).exp() * _bessel_series(n, size, 1)
         return value.copy_sign(x) if n % 2 else value
 
-    return _precisely(of)
+    return precisely(of)
 
 
 def k_scaled(order: int) -> Callable[[float], float]:
@@ -166,7 +153,7 @@ def _oscillation(order: int, x: float) -> tuple[float, float]:
 
 
 def jn(n: int) -> Callable[[float], float]:
-    near = _precisely(lambda x: _bessel_series(n, x, -1))
+    near = precisely(lambda x: _bessel_series(n, x, -1))
 
     def at(x: float) -> float:
         size = abs(x)
@@ -177,7 +164,7 @@ def jn(n: int) -> Callable[[float], float]:
 
 
 def yn(order: int) -> Callable[[float], float]:
-    near = _precisely(lambda x: -2 / PI * _k_series(order, x, -1))
+    near = precisely(lambda x: -2 / PI * _k_series(order, x, -1))
 
     def at(x: float) -> float:
         if x <= 0:

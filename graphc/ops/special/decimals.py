@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 DIGITS = 40  # of a sum, beyond those that cancel
 PI = Decimal(
@@ -25,3 +25,16 @@ def terms(first: Decimal, ratio: Callable[[int], Decimal]) -> Decimal:
         if abs(factor) < Decimal("0.5") and abs(term) < abs(total) * Decimal(10) ** -(DIGITS + 60):
             break
     return total
+
+
+def precisely(f: Callable[[Decimal], Decimal]) -> Callable[[float], float]:
+    """f in decimals with the digits that series of terms up to e**60 need; nan of nan."""
+
+    def at(x: float) -> float:
+        if x != x:
+            return x
+        with localcontext() as context:
+            context.prec, context.Emin, context.Emax = DIGITS + 70, -(10**9), 10**9
+            return float(f(Decimal(x)))
+
+    return at
