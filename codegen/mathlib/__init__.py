@@ -21,6 +21,8 @@ from graphc.codegen.mathlib import (
     entropy,
     error,
     exponential,
+    gamma,
+    hurwitz,
     integrals,
     inverse,
     inverse_error,
@@ -77,7 +79,7 @@ FAMILIES: dict[str, Callable[..., Scalar]] = {  # build(x, target, order)
     "cosc_slope": integrals.cosc_slope, "ellipe_slope": elliptic.ellipe_slope, "ellipk_slope": elliptic.ellipk_slope,
     "expi_slope": integrals.expi_slope, "sinc_slope": integrals.sinc_slope, "spence_slope": lambert.spence_slope,
     "lambertw_slope": lambert.lambertw_slope, "lambertw_lower_slope": lambert.lambertw_lower_slope,
-    "polygamma": polygamma.polygamma,
+    "polygamma": hurwitz.polygamma,
     "i0e_slope": bessel_i.i0e_slope, "iv": bessel_i.iv, "ive": bessel_i.ive, "jn": bessel_j.jn, "k0e_slope": bessel_k.k0e_slope,
 }  # fmt: skip
 MATH = Library({f.name: f for f in (
@@ -119,6 +121,8 @@ MATH = Library({f.name: f for f in (
     *[_row(n, 4.0, 4.0, getattr(inverse_error, n)) for n in ("erfinv", "erfcinv", "erfcinv_slope", "ndtri", "ndtri_slope")],
     *[_row(n, 4.0, 4.0, getattr(normal, n)) for n in (
         "ndtr", "ndtr_slope", "log_ndtr", "log_ndtr_slope", "log_ndtr_curve", "log_ndtr_third")],
+    *[_row(n, 4.0, 4.0, getattr(gamma, n)) for n in ("gamma", "gammaln", "digamma")],
+    *[_row(n, 4.0, 4.0, getattr(polygamma, n)) for n in ("digamma_slope", "digamma_curve", "digamma_third")],
     _row("logit", 4.0, 4.0, entropy.logit),
     *[_row(n, 4.0, 4.0, getattr(entropy, n), arity=2) for n in ("log_ratio", "rel_entr", "kl_div")],
     _row("pow", 0.51, 0.65, power.pow, arity=2),

@@ -1,97 +1,86 @@
-"""polygamma(n, x), the derivative n of digamma, n >= 1: (-1)**(n + 1) n! times the sum of (x + k)**-(n + 1) over k >= 0.
+"""The first three derivatives of digamma: the polygamma functions of orders 1 to 3, by tables as digamma itself.
 
-Ten terms and the Euler-Maclaurin formula for the rest; powers in pairs, so that none of their squarings shows, of (x + k) 2**-m, so that n!
-leaves nothing out of range. For x < -1/2 by the reflection
-
-    polygamma(n, x) = (-1)**n polygamma(n, 1 - x) - pi d**n/dx**n cot(pi x).
-
-f32 is computed in f64, whose range the factorials and powers need.
+Near 0 by the recurrence f(x) = f(1 + x) + (-1)**(n + 1) n! / x**(n + 1), below -1/2 by the derivatives of the reflection with pi cot(pi x).
 """
 
 from __future__ import annotations
 
 import math
-from fractions import Fraction
+from types import ModuleType
 
-from graphc.codegen.mathlib.kit import Pair, fast_two_sum, multiply_pairs, poly, remainder, two_sum
-from graphc.codegen.mathlib.trigonometric import cos, sin
-from graphc.dtypes import float32, float64
-from graphc.scalars import Scalar, fma, select, unary
+from graphc.codegen.mathlib.gamma import FAR, PI, sin_cos_pi
+from graphc.codegen.mathlib.kit import detour, remainder
+from graphc.codegen.mathlib.piecewise import table
+from graphc.codegen.mathlib.tables import digamma_curve as curves
+from graphc.codegen.mathlib.tables import digamma_slope as slopes
+from graphc.codegen.mathlib.tables import digamma_third as thirds
+from graphc.scalars import Scalar, fma, select
 from graphc.target import Target
 
-TERMS = 10
-BERNOULLI = [Fraction(*v) for v in ((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510))]
-INF = math.inf
+INF, NAN = math.inf, math.nan
 
 
-def _inverse(y: Pair, target: Target) -> Pair:
-    """1 / y"""
-    r = 1.0 / y[0]
-    return r, fma(-r, y[1], remainder(r.like(1.0), y[0], r, target)) * r
-
-
-def _power(y: Pair, s: int, target: Target) -> Pair:
-    """y**s by squaring"""
-    result: Pair | None = None
-    while s:
-        if s & 1:
-            result = y if result is None else fast_two_sum(*multiply_pairs(result, y, target))
-        s >>= 1
-        y = fast_two_sum(*multiply_pairs(y, y, target)) if s else y
-    assert result is not None
-    return result
-
-
-def _sum(y: Pair, n: int, target: Target) -> Scalar:
-    """n! times the sum of (y + k)**-(n + 1), y > -1/2"""
-    s = n + 1
-    shift = round(math.log2(math.factorial(n)) / s)
-    factor = float(Fraction(math.factorial(n)) / Fraction(2) ** (shift * s))
-    scale = 2.0**-shift
-    rest: Scalar | None = None
-    total: Pair | None = None
-    for k in range(TERMS, -1, -1):
-        high, low = two_sum(y[0], y[0].like(float(k)))
-        base = fast_two_sum(high, low + y[1])
-        power = _power(_inverse((base[0] * scale, base[1] * scale), target), s, target)
-        if total is None:
-            w = 1.0 / base[0]
-            coefficients = [float(b * math.prod(range(s, s + 2 * j + 1)) / math.factorial(2 * j + 2)) for j, b in enumerate(BERNOULLI)]
-            rest = fma(w, poly(w * w, coefficients), 0.5) + base[0] * (1 / n)
-            total = fast_two_sum(power[0] * rest, power[1] * rest)
-        else:
-            high, low = two_sum(power[0], total[0])
-            total = high, low + (power[1] + total[1])
-    assert total is not None
-    return (total[0] + total[1]) * factor
-
-
-def cotangent_polynomial(n: int) -> list[int]:
-    """q with d**n/dx**n cot(x) = q(cot x): q_(n+1)(c) = -(1 + c**2) q_n'(c)"""
-    q = [0, 1]
+def _above(x: Scalar, module: ModuleType, n: int) -> Scalar:
+    """For x > -1/2"""
+    small = x < 0.5
+    t = select(small, x + 1.0, x)
+    far = t >= FAR
+    inverse = 1.0 / t
+    y = table(module, t).value_or(t, far, inverse)
+    power = select(far, inverse, 1.0)
     for _ in range(n):
-        d = [j * c for j, c in enumerate(q)][1:]
-        q = [-((d[j] if j < len(d) else 0) + (d[j - 2] if 0 <= j - 2 < len(d) else 0)) for j in range(len(d) + 2)]
-    return q
+        y = y * power
+    factor, divisor = (-1.0) ** (n + 1) * math.factorial(n), select(small, x, 1.0)
+    part = factor / divisor
+    for _ in range(n):
+        part = part / divisor
+    return select(small, y + part, y)
 
 
-def _reflected(x: Scalar, n: int, target: Target) -> Scalar:
-    """pi d**n/dx**n cot(pi x), of x less the nearest whole number"""
-    f = (x - unary("rint", x)) * math.pi
-    c = cos(f, target) / sin(f, target)
-    q = [float(v) * math.pi ** (n + 1) for v in cotangent_polynomial(n)]
-    odd = (n + 1) % 2
-    value = poly(c * c, q[odd::2])
-    return value * c if odd else value
+def _inverse_sine(x: Scalar, target: Target) -> tuple[Scalar, Scalar, Scalar]:
+    """(q, cos(pi x), e) with pi / sin(pi x) = q (1 + e): the powers of q would have its error several times"""
+    (s, low), (c, _) = sin_cos_pi(x, target)
+    first, second = PI[x.dtype]
+    q = first / s
+    rest = (remainder(x.like(first), s, q, target) + second) * (1 / first) - low / s
+    return q, c, select(s.eq(0.0), 0.0, rest)
 
 
-def polygamma(x: Scalar, target: Target, n: int) -> Scalar:
-    if x.dtype == float32:
-        return polygamma(x.cast(float64), target, n).cast(float32)
-    far = x < -0.5
-    high, low = two_sum(x.like(1.0), -x)
-    total = _sum((select(far, high, x), select(far, low, 0.0)), n, target)
-    total = select(abs(x).eq(INF), 0.0, total)
-    sign = 1.0 if n % 2 else -1.0
-    value = select(far, -total - _reflected(x, n, target), total * sign)
-    return select((x <= 0.0) & (x > -INF) & unary("rint", x).eq(x), sign * INF, value)
+def digamma_slope(x: Scalar, target: Target) -> Scalar:
+    """Below: pi^2 / sin(pi a)^2 - f(1 + a) of x = -a; inf at negative integers"""
+
+    def below(v: Scalar) -> Scalar:
+        q, _, e = _inverse_sine(v, target)
+        y = fma(q, q, fma(q * q, 2.0 * e, -_above(1.0 - v, slopes, 1)))
+        return _ended(v, select(abs(q) < INF, y, INF))
+
+    return detour(x <= -0.5, _above(x, slopes, 1), below, x)
+
+
+def digamma_curve(x: Scalar, target: Target) -> Scalar:
+    """Below: 2 pi^3 cos(pi a) / sin(pi a)^3 + f(1 + a) of x = -a; nan at negative integers"""
+
+    def below(v: Scalar) -> Scalar:
+        q, c, _ = _inverse_sine(-v, target)
+        y = fma(2.0 * (c * q), q * q, _above(1.0 - v, curves, 2))
+        return _ended(v, select(abs(q) < INF, y, NAN))
+
+    return detour(x <= -0.5, _above(x, curves, 2), below, x)
+
+
+def digamma_third(x: Scalar, target: Target) -> Scalar:
+    """Below: 2 pi^4 (1 + 2 cos(pi a)^2) / sin(pi a)^4 - f(1 + a) of x = -a; inf at negative integers"""
+
+    def below(v: Scalar) -> Scalar:
+        q, c, e = _inverse_sine(v, target)
+        square = q * q
+        first = square * fma(c * c, 4.0, 2.0)
+        y = fma(first, square, fma(first * square, 4.0 * e, -_above(1.0 - v, thirds, 3)))
+        return _ended(v, select(abs(q) < INF, y, INF))
+
+    return detour(x <= -0.5, _above(x, thirds, 3), below, x)
+
+
+def _ended(x: Scalar, y: Scalar) -> Scalar:
+    """y, nan at -inf"""
+    return select(x > -INF, y, NAN)
