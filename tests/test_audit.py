@@ -76,6 +76,7 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "spence_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.spence(x)), x), (values(4) + 2.0,))],
     "lambertw_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x)), x), (values(4) + 2.0,))],
     "lambertw_lower_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x, -1)), x), (values(4) * 0.05 - 0.2,))],
+    "polygamma": [Example(lambda x: gx.special.polygamma(2, x), (values(4),)), Example(lambda x: gx.special.zeta(3, x), (values(4) + 3,))],
     "jn": [Example(lambda x: gx.special.jn(3, x), (values(4),))],
     "ldexp": [Example(lambda x, n: gx.ldexp(x, n) ** 2, (values(2, 3), INTEGER - 2))],
     "sinc": [Example(gx.sinc, (np.array([-3.3, -1.2, -0.4, -0.2, 0.01, 0.3, 0.9, 2.6]),))],

@@ -22,6 +22,7 @@ from graphc.codegen.mathlib import (
     error,
     exponential,
     gamma,
+    hurwitz,
     integrals,
     inverse,
     inverse_error,
@@ -78,6 +79,7 @@ FAMILIES: dict[str, Callable[..., Scalar]] = {  # build(x, target, order)
     "cosc_slope": integrals.cosc_slope, "ellipe_slope": elliptic.ellipe_slope, "ellipk_slope": elliptic.ellipk_slope,
     "expi_slope": integrals.expi_slope, "sinc_slope": integrals.sinc_slope, "spence_slope": lambert.spence_slope,
     "lambertw_slope": lambert.lambertw_slope, "lambertw_lower_slope": lambert.lambertw_lower_slope,
+    "polygamma": hurwitz.polygamma,
     "i0e_slope": bessel_i.i0e_slope, "iv": bessel_i.iv, "ive": bessel_i.ive, "jn": bessel_j.jn, "k0e_slope": bessel_k.k0e_slope,
 }  # fmt: skip
 MATH = Library({f.name: f for f in (

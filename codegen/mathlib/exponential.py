@@ -62,8 +62,11 @@ def exp_of_negative(x: Scalar, target: Target) -> Scalar:
 
 
 def exp_scaled(y: Scalar, x: Scalar, target: Target) -> Scalar:
-    """y exp(x), rounded once more than exp, for |x| up to twice where exp leaves the range; y exp(x) may stay within it."""
-    r, n, whole = reduce(clamp(x, 2.0 * LEAST[x.dtype], -2.0 * LEAST[x.dtype]))
+    """y exp(x), rounded once more than exp, for |x| up to 1.6 times where exp leaves the range, within which y exp(x) may stay.
+
+    Beyond, the power of two would be more than the square of one that there is.
+    """
+    r, n, whole = reduce(clamp(x, 1.6 * LEAST[x.dtype], -1.6 * LEAST[x.dtype]))
     return scale(y * (above_one(r) + 1.0), n, target, whole)
 
 

@@ -33,6 +33,11 @@ def _entire(x: Scalar, terms: list[float]) -> Scalar:
     return poly(x, terms[: len(terms) * 5 // 9] if x.dtype == float32 else terms)
 
 
+def _overflow(x: Scalar) -> float:
+    """From where exp(x) / x is inf"""
+    return 100.0 if x.dtype == float32 else 800.0
+
+
 def exp1(x: Scalar, target: Target) -> Scalar:
     """E1(x), the integral of exp(-t) / t over t from x on; nan for x < 0"""
     near = fma(x, _entire(-x, ENTIRE), -(log(x, target) + GAMMA))
@@ -47,7 +52,7 @@ def expi(x: Scalar, target: Target) -> Scalar:
     near = fma(x, _entire(x, ENTIRE), log(x, target) + GAMMA)
     value, beyond, inverse = tabled(table(ei_values, x), x, 32.0)
     far = exp_scaled(select(beyond, value * inverse, value), x, target)
-    y = select(x < 1.0, near, select(x.eq(INF), INF, far))
+    y = select(x < 1.0, near, select(x > _overflow(x), INF, far))
     return select(x.eq(0.0), -INF, select(x < 0.0, -exp1(-x, target), y))
 
 
@@ -57,7 +62,7 @@ def expi_slope(x: Scalar, target: Target, n: int) -> Scalar:
     total = x.like(1.0)
     for k in range(1, n + 1):
         total = fma(total * inverse, -float(k), 1.0)
-    return select(x.eq(INF), INF, select(x.eq(-INF), -0.0, exp_scaled(total * inverse, x, target)))
+    return select(x > _overflow(x), INF, select(x.eq(-INF), -0.0, exp_scaled(total * inverse, x, target)))
 
 
 def _auxiliary(size: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar]:
@@ -96,7 +101,7 @@ def _by_recurrence(x: Scalar, n: int, values: list[Scalar]) -> Scalar:
 
 def sinc_slope(x: Scalar, target: Target, n: int) -> Scalar:
     """The derivative n of sin(x) / x; by Taylor's series where the recurrence would cancel"""
-    last = n + 2.0
+    last = 0.5 * n + 1.5
     size = abs(x)
     inner = select(size > last, 0.0, x)
     first = (n + 1) // 2

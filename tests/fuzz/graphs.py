@@ -391,6 +391,7 @@ def windowed(pool: Pool, a: int, b: int, c: int) -> Node | None:
 
 
 NOT_BUILT = {"input", "shared", "constant", "bound", "derived"}  # leaves, and what is no computation
+NOT_BUILT |= {name for name, op in OPS.items() if op.params == ("n",) and op.elementwise}  # of static order: test_special_orders
 NOT_BUILT |= {
     "scan",
     "while",

@@ -155,9 +155,16 @@ def _oscillation(order: int, x: float) -> tuple[float, float]:
 def jn(n: int) -> Callable[[float], float]:
     near = precisely(lambda x: _bessel_series(n, x, -1))
 
+    def far(x: float) -> float:
+        """Upwards from the orders 0 and 1"""
+        before, last = _oscillation(0, x)[0], _oscillation(1, x)[0]
+        for k in range(1, n):
+            before, last = last, 2 * k / x * last - before
+        return last if n else before
+
     def at(x: float) -> float:
         size = abs(x)
-        value = _oscillation(n, size)[0] if size > max(FAR, n * n) else near(size)
+        value = far(size) if size > max(FAR, n) else near(size)
         return -value if n % 2 and math.copysign(1, x) < 0 else value
 
     return at

@@ -34,7 +34,7 @@ def precisely(f: Callable[[Decimal], Decimal]) -> Callable[[float], float]:
         if x != x:
             return x
         with localcontext() as context:
-            context.prec, context.Emin, context.Emax = DIGITS + 70, -(10**9), 10**9
+            context.prec, context.Emin, context.Emax = DIGITS + 100, -(10**9), 10**9
             return float(f(Decimal(x)))
 
     return at
