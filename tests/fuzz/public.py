@@ -204,7 +204,9 @@ class PublicCase(Case):
 
     def by_differences(self) -> None:
         """The slope and its slope against central differences of the order below, where two steps agree with one another."""
-        if any(v.dtype == np.float32 for v in self.values) or not all(np.isfinite(v).all() for v in self.values if v.dtype.kind == "f"):
+        if any(v.dtype == np.float32 for v in [*self.values, *self.result]) or not all(
+            np.isfinite(v).all() for v in self.values if v.dtype.kind == "f"
+        ):
             return
         if any(v.dtype.kind == "f" and np.unique(v).size < v.size for v in self.values):
             return  # equal elements: kinks of whatever sorts or compares, on both sides of which differences agree with one another
