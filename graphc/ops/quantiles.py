@@ -98,7 +98,7 @@ def _rows(node: Node, axis: Axis, what: str) -> tuple[Node, tuple[int, ...], Siz
 
 def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: bool, what: str, scale: float = 1.0) -> Node:
     node, without = asarray(x), what.startswith("nan")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         fail(ArgumentError, f"{what}: the method is one of {', '.join(METHODS)}, got {method!r}", node)
     if node.dtype.kind == "b":
         fail(DTypeError, f"{what}: not defined for truth values", node, hint="cast with .astype")

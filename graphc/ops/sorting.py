@@ -197,6 +197,8 @@ def lexsort(keys: Sequence[ArrayLike], axis: int = -1) -> Node:
 
         lexsort([asarray([2, 1, 3]), asarray([0, 1, 0])])    [0, 2, 1]
     """
+    if not isinstance(keys, (Node, np.ndarray, list, tuple)):
+        fail(ArgumentError, f"lexsort takes a sequence of keys, got {keys!r:.60}")
     rows = [keys[k] for k in range(len(keys))] if isinstance(keys, Node) else list(keys)
     if not rows:
         fail(ArgumentError, "lexsort: needs at least one key")
