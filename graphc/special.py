@@ -18,16 +18,19 @@ from graphc.ops.special.dawson import dawsn, erfi
 from graphc.ops.special.entropy import entr, kl_div, logit, rel_entr, xlog1py
 from graphc.ops.special.error import erfcx
 from graphc.ops.special.exponentials import log_softmax, logsumexp, softmax
+from graphc.ops.special.factorials import beta, betaln, binom, comb, factorial, multigammaln
+from graphc.ops.special.gamma import digamma, gamma, gammaln
 from graphc.ops.special.integrals import *  # noqa: F403
 from graphc.ops.special.normal import erfcinv, erfinv, log_ndtr, ndtr, ndtri
 from graphc.ops.ufuncs import cbrt
 
-expit, log_expit = sigmoid, log_sigmoid
+expit, log_expit, psi = sigmoid, log_sigmoid, digamma
 
 __all__ = [
     *bessel.__all__, *integrals.__all__, "cbrt", "exp2", "expm1", "log1p", "round", "sinc", "softplus",
-    "dawsn", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfi", "erfinv", "expit", "kl_div", "log_expit", "log_ndtr", "log_softmax",
-    "logit", "logsumexp", "ndtr", "ndtri", "rel_entr", "softmax", "xlog1py", "xlogy",
+    "beta", "betaln", "binom", "comb", "dawsn", "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfi", "erfinv", "expit",
+    "factorial", "gamma", "gammaln", "kl_div", "log_expit", "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr",
+    "ndtri", "psi", "rel_entr", "softmax", "xlog1py", "xlogy",
 ]  # fmt: skip
 
 # what SciPy's ufuncs are called where that is not the name they are found under

@@ -165,12 +165,57 @@ def _log_ndtr(k: int) -> Spec:
                 (Extra(over_power(f, (-1, 0, 3)[k - 1]), 0, 1 / 169),))  # fmt: skip
 
 
+# -- the gamma function ---------------------------------------------------------------------------------------------------------------
+def _gammaln_over_zeros(x: mp.mpf) -> mp.mpf:
+    """log(gamma(x)) / ((x - 1)(x - 2)); at the zeros the derivative"""
+    for zero, other in ((1, -1), (2, 1)):
+        if abs(x - zero) < mp.mpf(10) ** -18:
+            return mp.digamma(zero) / other
+    return mp.loggamma(x) / ((x - 1) * (x - 2))
+
+
+def _stirling(w: mp.mpf) -> mp.mpf:
+    """log(gamma(x)) - (x - 1/2)(log(x) - 1) at x = 1 / w"""
+    x = 1 / w
+    with mp.workdps(mp.mp.dps + 12):
+        return +(mp.loggamma(x) - (x - mp.mpf(1) / 2) * (mp.log(x) - 1))
+
+
+def digamma_zero() -> mp.mpf:
+    return mp.findroot(mp.digamma, mp.mpf("1.4616321449683623"))
+
+
+def _digamma_over_zero(x: mp.mpf) -> mp.mpf:
+    zero = digamma_zero()
+    return mp.digamma(x) / (x - zero) if abs(x - zero) > mp.mpf(10) ** -18 else mp.psi(1, zero)
+
+
+def _digamma_far(w: mp.mpf) -> mp.mpf:
+    with mp.workdps(mp.mp.dps + 12):
+        return +((mp.digamma(1 / w) + mp.log(w)) / w)
+
+
+def _polygamma(k: int) -> Spec:
+    def far(w: mp.mpf) -> mp.mpf:
+        return mp.psi(k, 1 / w) / w**k
+
+    return Spec(f"the derivative {k} of digamma on 1/2..4; x^{k} times it, over 1 / x, beyond", lambda x: mp.psi(k, x), 0.5, 4, 0, 2,
+                (Extra(far, 0, 0.25),))  # fmt: skip
+
+
 TABLES: dict[str, Spec] = {
     "erfcx": _erfcx(0), "erfcx_slope": _erfcx(1), "erfcx_curve": _erfcx(2), "erfcx_third": _erfcx(3),
     "dawsn": _dawsn(0), "dawsn_slope": _dawsn(1), "dawsn_curve": _dawsn(2), "dawsn_third": _dawsn(3),
     "erfinv": Spec("erfinv(x) / x over v = sqrt(-log(1 - x^2)) on 0..31", _erfinv_over_x, 0, 31, 1, 2),
     "divergence": Spec("((1 + d) log(1 + d) - d) / d^2 on -1/2..5/2", _divergence, -0.5, 2.5, 1.5, 3),
     "mills": Spec("Mills' ratio on -1..6; a times it, over 1 / a^2, beyond", mills, -1, 6, 2, 2, (Extra(over_power(mills, 1), 0, 1 / 36),)),
+    "gamma": Spec("gamma(x) on 1/2..4; log(gamma(x)) - (x - 1/2)(log(x) - 1), over 1 / x, beyond", mp.gamma, 0.5, 4, 0, 2,
+                  (Extra(_stirling, 0, 0.25),)),
+    "gammaln": Spec("log(gamma(x)) / ((x - 1)(x - 2)) on 1/2..4; log(gamma(x)) - (x - 1/2)(log(x) - 1), over 1 / x, beyond",
+                    _gammaln_over_zeros, 0.5, 4, 0, 2, (Extra(_stirling, 0, 0.25),)),
+    "digamma": Spec("digamma(x) / (x - its zero) on 1/2..4; x (digamma(x) - log(x)), over 1 / x, beyond", _digamma_over_zero, 0.5, 4, 0, 2,
+                    (Extra(_digamma_far, 0, 0.25),)),
+    "digamma_slope": _polygamma(1), "digamma_curve": _polygamma(2), "digamma_third": _polygamma(3),
     "log_ndtr_slope": _log_ndtr(1), "log_ndtr_curve": _log_ndtr(2), "log_ndtr_third": _log_ndtr(3),
     **piecewise_bessel.TABLES,
     **piecewise_integrals.TABLES,

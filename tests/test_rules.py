@@ -490,7 +490,14 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "concat of slices": lambda: gx.concatenate([y[:1], w[1:2, 0], w[2:, 0], y[:0], y[:2], y[2:]]),
     "concat of concat": lambda: gx.concatenate([gx.concatenate([x, w.T], axis=1), x], axis=1),
     "product without a sum": lambda: gx.outer(y, one[:, 0]),
-    "inverse in product": lambda: gx.sum(INV @ x) + gx.sum(w @ INV) + gx.sum(INV.T @ x) + gx.sum(gx.linalg.inv(STACK) @ (STACK + 1)),
+    "inverse in product": lambda: (
+        gx.sum(INV @ x)
+        + gx.sum(INV @ x[:, 0])
+        + gx.sum(w[0, :] @ INV)
+        + gx.sum(w @ INV)
+        + gx.sum(INV.T @ x)
+        + gx.sum(gx.linalg.inv(STACK) @ (STACK + 1))
+    ),
     "log of determinant": lambda: gx.log(gx.linalg.det(SQUARE @ SQUARE.T)) + gx.sum(gx.log(gx.linalg.det(STACK))),
     "abs of positive": lambda: gx.abs(gx.assume(gx.exp(x), positive=True)),
     "sign of positive": lambda: gx.sign(gx.assume(gx.exp(x), positive=True)),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
+import mpmath as mp
 import numpy as np
 import pytest
 import scipy.special
 
 import graphc as gx
 from graphc.interp import evaluate
+from tests.special_functions import SPECIAL
 
 X, Y = gx.tensor("x", ("n",)), gx.tensor("y", ("n",))
-UFUNCS = {n: f for n in gx.special.__all__ if isinstance(f := getattr(scipy.special, n), np.ufunc)}
+OTHERS = ("erf", "erfc", "expit", "log_expit", "xlogy", "beta", "betaln", "binom")
+UFUNCS = {n: f for n in gx.special.__all__ if (n in SPECIAL or n in OTHERS) and isinstance(f := getattr(scipy.special, n), np.ufunc)}
 
 
 @pytest.mark.parametrize("name", UFUNCS)
@@ -111,3 +116,47 @@ def test_sizes_0_and_1() -> None:
         for name, got, ufunc in zip(UFUNCS, found, UFUNCS.values()):
             np.testing.assert_allclose(got, ufunc(*[np.full(size, 0.3), np.full(size, 0.7)][: ufunc.nin]), rtol=1e-13, err_msg=name)
     assert f(np.empty(0), np.empty(0))[-1] == -np.inf
+
+
+# -- gamma -----------------------------------------------------------------------------------------------------------------------
+def test_whole_numbers_are_exact() -> None:
+    n, k = [a.ravel() for a in np.meshgrid(np.arange(0.0, 40), np.arange(-1.0, 9))]
+    s = gx.special
+    f = gx.function([X, Y], [s.binom(X, Y), s.comb(X, Y), s.comb(X, Y, repetition=True), s.factorial(X), s.gamma(X + 1)])
+    binom, comb, multi, factorial, gamma = f(n, k)
+    exact = [[float(math.comb(int(a), int(b))) if b >= 0 else 0.0 for a, b in zip(n, k)]]
+    exact.append([float(math.comb(int(a + b - 1), int(b))) if b >= 0 and a + b >= 1 else 0.0 for a, b in zip(n, k)])
+    np.testing.assert_array_equal(binom, exact[0])
+    np.testing.assert_array_equal(comb, exact[0])
+    np.testing.assert_array_equal(multi, exact[1])
+    wanted = np.array([float(math.factorial(int(a))) for a in n])
+    np.testing.assert_allclose(gamma, wanted, rtol=1e-15)
+    small = wanted < 2.0**48
+    np.testing.assert_array_equal(factorial[small], wanted[small])
+    assert f(np.array([-1.0]), np.array([0.0]))[3][0] == 0
+
+
+def test_beta_is_right_where_its_logarithms_are_large() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (np.concatenate([rng.uniform(0.1, 9, 20), rng.uniform(1, 200, 20), 10.0 ** rng.uniform(-5, 10, 30)]) for _ in range(2))
+    values = gx.function([X, Y], [gx.special.betaln(X, Y), gx.special.beta(X, Y), gx.grad(gx.sum(gx.special.betaln(X, Y)), X)])(a, b)
+    with mp.workdps(50):
+        for x, y, log, value, slope in zip(a, b, *values):
+            p, q = mp.mpf(float(x)), mp.mpf(float(y))
+            exact = mp.loggamma(p) + mp.loggamma(q) - mp.loggamma(p + q)
+            assert abs(log - exact) <= 16 * 2**-52 * max(abs(exact), 1), (x, y)
+            assert exact < -700 or abs(value / mp.exp(exact) - 1) <= 2**-52 * (16 + 8 * abs(exact)), (x, y)
+            conditioned = abs(mp.digamma(p)) + abs(mp.digamma(p + q)) + 1
+            assert abs(slope - (mp.digamma(p) - mp.digamma(p + q))) <= 64 * 2**-52 * conditioned, (x, y)
+
+
+def test_multigammaln_is_scipys() -> None:
+    x = np.array([1.6, 2.5, 30.0])
+    for d in (1, 2, 4):
+        inside = x > (d - 1) / 2
+        got = gx.function([X], gx.special.multigammaln(X, d))(x)
+        np.testing.assert_allclose(got[inside], scipy.special.multigammaln(x[inside], d), rtol=1e-14)
+    with pytest.raises(gx.ArgumentError, match="a whole number > 0, not 0"):
+        gx.special.multigammaln(X, 0)
+    with pytest.raises(gx.ArgumentError, match="exact=True gives Python's integers"):
+        gx.special.factorial(X, exact=True)

@@ -22,7 +22,7 @@ import graphc as gx
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 from tests import special_rows
-from tests.special_functions import SPECIAL
+from tests.special_functions import SPECIAL, depth
 
 DIGITS = 60
 ULPS = {1: 8, 2: 16, 3: 32}
@@ -183,7 +183,7 @@ def exact(name: str, dtype: str) -> list[tuple[Any, ...]]:
 def derivatives(f: Callable[[Any], Any], dtype: str, at: np.ndarray) -> list[np.ndarray]:
     x = gx.tensor("x", ("n",), dtype)
     out, orders = f(x), []
-    for _ in range(3):
+    for _ in range(depth(f.__name__)):
         out = gx.grad(gx.sum(out), x, disconnected="zero")
         orders.append(out)
     return gx.function([x], orders)(at)
@@ -191,6 +191,8 @@ def derivatives(f: Callable[[Any], Any], dtype: str, at: np.ndarray) -> list[np.
 
 def check(got: float, true: Any, moved: Any, dtype: np.dtype, order: int) -> str:
     info = np.finfo(dtype)
+    if mp.isnan(true):  # at a pole
+        return "" if np.isnan(got) else f"{got!r}, not nan"
     if abs(true) > info.max:
         return "" if abs(got) > float(info.max) / 4 and not np.isnan(got) else f"{got!r}, not {mp.nstr(true, 8)}"
     room = ULPS[order] * float(info.eps) * (abs(true) + abs(moved)) + float(info.tiny)
@@ -223,8 +225,9 @@ def test_unary_rows(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_at_infinity_a_derivative_is_its_limit(dtype: str) -> None:
-    """By what it is at 1e40: nearly nothing, a number, or beyond all bounds. Circular functions have none, and some end before."""
-    names = [n for n in UNARY if domain(n)[1] == np.inf and n not in ("sin", "cos", "tan", "entr")]  # entr' grows too slowly
+    """By what it is at 1e40: nearly nothing, a number, or beyond all bounds. Circular functions and those with poles have none."""
+    without = ("sin", "cos", "tan", "entr")  # the derivative of entr grows too slowly
+    names = [n for n in UNARY if domain(n)[1] == np.inf and n not in without and "gamma" not in n]
     x = gx.tensor("x", ("n",), dtype)
     orders: list[gx.Node] = []
     for out in [PUBLIC[n](x) for n in names]:

@@ -35,6 +35,11 @@ def above_one(r: Scalar, coefficients: tuple[float, ...] | None = None) -> Scala
     return fma(r * r, poly(r, coefficients or _coefficients(r)), r)
 
 
+def square_part(r: Scalar) -> Scalar:
+    """exp(r) - 1 - r"""
+    return r * r * poly(r, _coefficients(r))
+
+
 def exp(x: Scalar, target: Target) -> Scalar:
     r, n, whole = reduce(_in_range(x))
     return scale(above_one(r) + 1.0, n, target, whole)

@@ -39,7 +39,7 @@ def pow(x: Scalar, y: Scalar, target: Target) -> Scalar:
     if x.dtype == float32:
         result = exp_short(clamp(log_short(size) * y.cast(float64), -200.0, 200.0)).cast(float32)
     else:
-        result = _exp_of_pair(_times(y, _log_pair(size, target), target), target)
+        result = _exp_of_pair(_times(y, log_pair(size, target), target), target)
     rising = y > 0.0
     result = select(size.eq(0.0), select(rising, x.like(0.0), INF), result)
     result = select(size.eq(INF), select(rising, x.like(INF), 0.0), result)
@@ -53,7 +53,7 @@ def pow(x: Scalar, y: Scalar, target: Target) -> Scalar:
     return select(x.eq(1.0) | y.eq(0.0), 1.0, result)
 
 
-def _log_pair(x: Scalar, target: Target) -> Pair:
+def log_pair(x: Scalar, target: Target) -> Pair:
     """log(x) for finite x > 0, to 2**-66: log(1 + f) = 2 atanh(s) = 2s (1 + z/3 + z^2 P(z)), s = f / (2 + f), z = s^2"""
     whole, e = split(x)
     f = whole - 1.0

@@ -20,7 +20,7 @@ from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, Placed
 from graphc.codegen.strategy.blocks import Cut, common_stride, cut
 from graphc.codegen.strategy.contract import even_split, stride
-from graphc.codegen.strategy.phases import split_phases
+from graphc.codegen.strategy.phases import divides, split_phases
 from graphc.dims import Size, Symbol
 from graphc.program import Axis, Stage
 from graphc.scalars import Scalar
@@ -114,7 +114,7 @@ def plan(kernel: Loaded, target: Target) -> Convolution | None:
     first = kernel.stages[0]
     dtype = first.dtype
     loads = _loads(first)
-    if loads is None or dtype.itemsize < 4 or dtype.kind not in "fiu" or target.lanes(dtype) < 2:
+    if loads is None or divides(kernel) or dtype.itemsize < 4 or dtype.kind not in "fiu" or target.lanes(dtype) < 2:
         return None
     if any(x.extent == 0 for x in (*kernel.axes, *first.reduce)):
         return None

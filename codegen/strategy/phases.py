@@ -50,6 +50,12 @@ def split_phases(kernel: Loaded) -> Loaded:
     return Loaded((*outer, *axes), stages, stores)
 
 
+def divides(kernel: Loaded) -> bool:
+    """Whether the loads divide the index of an axis of the kernel, so that each place has weights of its own."""
+    steps = _divided(kernel.stages[0])
+    return any(_symbol(x) in steps for x in kernel.axes if x.index not in PHASES)
+
+
 def _symbol(axis: Axis) -> Symbol:
     symbol = dims.as_symbol(axis.index)
     assert symbol is not None

@@ -85,7 +85,7 @@ def searchsorted(a: ArrayLike, v: ArrayLike, side: str = "left", sorter: ArrayLi
 
         searchsorted(asarray([1.0, 2.0, 4.0]), 3.0)    2
     """
-    if side not in SIDES:
+    if not isinstance(side, str) or side not in SIDES:
         fail(ArgumentError, f"searchsorted: side is 'left' or 'right', got {side!r}")
     row, wanted = asarray(a), asarray(v)
     if row.ndim != 1:
@@ -218,6 +218,8 @@ def _edges(x: Node, bins: int | ArrayLike, limits: Sequence[ArrayLike] | None, w
     if bins < 1:
         fail(ArgumentError, f"{what}: needs at least one bin, got {bins}", x)
     dtype = to_mean(x.dtype)
+    if limits is not None and not (isinstance(limits, (list, tuple, np.ndarray)) and len(limits) == 2):
+        fail(ArgumentError, f"{what}: the range is a pair (low, high), got {limits!r:.40}", x)
     low, high = (smallest(x), largest(x)) if limits is None else limits
     first, last = _constant(asarray(low)), _constant(asarray(high))
     if first is not None and last is not None and not (np.isfinite(first) and np.isfinite(last) and first <= last):
@@ -290,10 +292,14 @@ def histogramdd(
         if points.ndim != 2 or not isinstance(points.shape[1], int):
             fail(ShapeError, "histogramdd: needs an array of (points, axes), with a fixed number of axes", points)
         columns = [points[:, k] for k in np.arange(points.shape[1]).tolist()]
+    if not columns:
+        fail(ArgumentError, "histogramdd: needs at least one vector")
     many = list(bins) if isinstance(bins, (tuple, list)) else [bins] * len(columns)
+    if range is not None and not isinstance(range, (list, tuple, np.ndarray)):
+        fail(ArgumentError, f"histogramdd: the range is a pair for each axis, got {range!r:.40}", *columns[:1])
     limits = [None] * len(columns) if range is None else list(range)
     if len(many) != len(columns) or len(limits) != len(columns):
-        fail(ArgumentError, f"histogramdd: bins and range must be for {len(columns)} axes", columns[0])
+        fail(ArgumentError, f"histogramdd: bins and range must be for {len(columns)} axes", *columns[:1])
     edges = [_edges(x, some, limit, "histogram") for x, some, limit in zip(columns, many, limits)]
     sizes = [e.shape[0] - 1 for e in edges]
     for x in columns[1:]:

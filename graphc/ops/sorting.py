@@ -111,7 +111,7 @@ def _row(x: ArrayLike, axis: int | None, what: str) -> tuple[Node, int]:
 
 
 def _known_kind(kind: str | None, stable: bool | None, what: str) -> None:
-    if kind not in KINDS:
+    if not isinstance(kind, (str, type(None))) or kind not in KINDS:
         fail(ArgumentError, f"{what}: kind is {', '.join(map(repr, KINDS[1:]))} or None, got {kind!r}")
     if not isinstance(stable, (bool, type(None))):
         fail(ArgumentError, f"{what}: stable is a bool, got {stable!r}")
@@ -197,9 +197,12 @@ def lexsort(keys: Sequence[ArrayLike], axis: int = -1) -> Node:
 
         lexsort([asarray([2, 1, 3]), asarray([0, 1, 0])])    [0, 2, 1]
     """
-    if not isinstance(keys, (Node, np.ndarray, list, tuple)):
-        fail(ArgumentError, f"lexsort takes a sequence of keys, got {keys!r:.60}")
-    rows = [keys[k] for k in range(len(keys))] if isinstance(keys, Node) else list(keys)
+    if isinstance(keys, Node) and keys.ndim and isinstance(keys.shape[0], int):
+        rows: list[ArrayLike] = [keys[k] for k in range(keys.shape[0])]
+    elif isinstance(keys, (list, tuple)) or (isinstance(keys, np.ndarray) and keys.ndim):
+        rows = list(keys)
+    else:
+        fail(ArgumentError, f"lexsort: the keys are a sequence of arrays, got {type(keys).__name__}")
     if not rows:
         fail(ArgumentError, "lexsort: needs at least one key")
     nodes = [asarray(row) for row in rows]

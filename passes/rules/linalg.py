@@ -48,29 +48,25 @@ def _placed(x: Node, spec: Spec, k: int, node: Node) -> Node:
 
 # -- inverses and determinants ----------------------------------------------------------------------------------------------------
 def inverse_in_product(node: Node) -> Node | None:
-    """inv(a) @ b -> solve(a, b), b @ inv(a) -> solve(a', b')', of matrices over one batch."""
+    """inv(a) @ b -> solve(a, b), b @ inv(a) -> solve(a', b')', of matrices or vectors b over one batch."""
     (left, right), (spec,) = node.inputs, params(node)
     for k, (x, other) in enumerate(((left, right), (right, left))):
         if not _is_inverse(x):
             continue
-        a, packed, perm = x.inputs[0].inputs
-        trans, on_error = params(x.inputs[0])
         labels, others, out = spec[k], spec[1 - k], spec[2]
         batch, (i, j) = labels[:-2], labels[-2:]
-        if (
-            len(others) != len(batch) + 2
-            or others[: len(batch)] != batch
-            or out[: len(batch)] != batch
-            or not {i, j} & {*others[len(batch) :]}
-        ):
+        own, made = others[len(batch) :], out[len(batch) :]
+        summed, kept = (j, i) if j in own else (i, j)
+        columns = [c for c in own if c != summed]
+        if others[: len(batch)] != batch or out[: len(batch)] != batch or summed not in own or kept in own:
             continue
-        summed, kept = (j, i) if j in others else (i, j)
-        (column,) = [c for c in others[len(batch) :] if c != summed] or [None]
-        if column is None or kept in others or summed in out or {*out[len(batch) :]} != {kept, column}:
+        if len(columns) > 1 or {*made} != {kept, *columns} or len(made) != 1 + len(columns):
             continue
-        b = other if others[-2] == summed else transposed(other)
-        x = lu_solve(a, packed, perm, b, trans != (summed == i), on_error)
-        return x if out[-2] == kept else transposed(x)
+        a, packed, perm = x.inputs[0].inputs
+        trans, on_error = params(x.inputs[0])
+        b = other if columns else other[..., None]
+        found = lu_solve(a, packed, perm, transposed(b) if columns and own[0] != summed else b, trans != (summed == i), on_error)
+        return (found if made[0] == kept else transposed(found)) if columns else found[..., 0]
     return None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 import graphc as gx
 from graphc.interp import evaluate
-from graphc.ir import Node
+from graphc.ir import Node, toposort
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 from tests.fuzz.arguments import CALLS, CHOICES, REQUIRED, Draw
@@ -259,3 +259,17 @@ def drawn(count: int, seed: int) -> Iterator[tuple[str, int]]:
     random.Random(seed).shuffle(names)
     for k in range(count):
         yield names[k % len(names)], seed + k
+
+
+def unreached(ops: Sequence[str]) -> set[str]:
+    """Those of these ops that no call has in its graph, or in that of its derivatives."""
+    left = set(ops)
+    for name in functions():
+        for seed in range(4 if name in CALLS else 6):
+            with contextlib.suppress(gx.GraphcError):
+                case = PublicCase(name, seed)
+                _, slopes, curved = case.derived()
+                left -= {n.op.name for n in toposort([*case.result, *slopes, *curved])}
+                if name not in CALLS:
+                    break
+    return left

@@ -237,3 +237,87 @@ def kl_div(x: float, y: float) -> float:
         context.prec = 80
         a, b = Decimal(x), Decimal(y)
         return float(a * (a / b).ln() - a + b)
+
+
+# -- the gamma function -----------------------------------------------------------------------------------------------------------
+_BERNOULLI = tuple(Decimal(p) / q for p, q in (
+    (1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510), (43867, 798), (-174611, 330)))  # fmt: skip
+
+
+def _is_pole(x: float) -> bool:
+    """Whether gamma has a pole at x, 0 or a negative integer."""
+    return x == 0 or (-math.inf < x < 0 and x == math.floor(x))
+
+
+def gamma(x: float) -> float:
+    if x != x or x == -math.inf or (_is_pole(x) and x):
+        return math.nan
+    if abs(x) < 1e-300:
+        return 1 / x if abs(x) > 1e-308 else math.copysign(math.inf, x)
+    return 0.0 if x < -190 else math.inf if x > 172 else math.gamma(x)
+
+
+def gammaln(x: float) -> float:
+    if x != x or math.isinf(x) or _is_pole(x):
+        return x if not _is_pole(x) else math.inf
+    if x in (1.0, 2.0):
+        return 0.0
+    if x < 0:
+        return math.log(math.pi / abs(math.sin(math.pi * (x - round(x))))) - gammaln(1 - x)
+    with decimal.localcontext(PRECISE):
+        y, product = Decimal(x), Decimal(1)
+        while y < 40:
+            product *= y
+            y += 1
+        series = sum(b / (2 * k * (2 * k - 1) * y ** (2 * k - 1)) for k, b in enumerate(_BERNOULLI, start=1))
+        return float((y - Decimal("0.5")) * y.ln() - y + (2 * PI).ln() / 2 + series - product.ln())
+
+
+def digamma(x: float) -> float:
+    """By the recurrence to 40 and Stirling's series there; reflected below 0."""
+    if x != x or x == math.inf or x == 0:
+        return -math.copysign(math.inf, x) if x == 0 else x
+    if x == -math.inf or _is_pole(x):
+        return math.nan
+    if x < 0:
+        r = x - round(x)
+        return digamma(1 - x) - (math.pi / math.tan(math.pi * r) if abs(r) < 0.5 else 0.0)
+    with decimal.localcontext(PRECISE):
+        y, total = Decimal(x), Decimal(0)
+        while y < 40:
+            total += 1 / y
+            y += 1
+        series = sum(b / (2 * k * y ** (2 * k)) for k, b in enumerate(_BERNOULLI, start=1))
+        return float(y.ln() - 1 / (2 * y) - series - total)
+
+
+def polygamma(n: int) -> Callable[[float], float]:
+    """The n-th derivative of digamma, 1 <= n <= 3: by the recurrence and the series, reflected below 0."""
+
+    def above(x: float) -> float:
+        sign = (-1) ** (n + 1)
+        if x == 0 or x == math.inf:
+            return sign * 0.0 if x else math.inf if n % 2 else -math.copysign(math.inf, x)
+        with decimal.localcontext(PRECISE):
+            y, total = Decimal(x), Decimal(0)
+            while y < 40:
+                total += math.factorial(n) / y ** (n + 1)
+                y += 1
+            total += math.factorial(n - 1) / y**n + math.factorial(n) / (2 * y ** (n + 1))
+            for k, b in enumerate(_BERNOULLI, start=1):
+                total += b * math.factorial(2 * k + n - 1) / math.factorial(2 * k) / y ** (2 * k + n)
+            return float(sign * total)
+
+    def at(x: float) -> float:
+        if not x < 0:
+            return above(x)
+        if x == -math.inf or _is_pole(x):
+            return math.nan if n == 2 or x == -math.inf else math.inf
+        r = x - round(x)
+        s, c = math.sin(math.pi * r), math.cos(math.pi * r) if abs(r) < 0.5 else 0.0
+        if abs(s) < 1e-60:
+            return math.inf if n % 2 else -math.copysign(math.inf, s)
+        turned = ((math.pi / s) ** 2, -2 * math.pi**3 * c / s**3, 2 * math.pi**4 * (1 + 2 * c * c) / s**4)[n - 1]
+        return turned + (-1.0) ** n * above(1 - x)
+
+    return lambda x: x if x != x else at(x)
