@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -150,6 +150,13 @@ def whole_number(value: object, what: str, *operands: object) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         fail(ArgumentError, f"{what} must be an integer, got {value!r:.60}", *operands)
+
+
+def sequence(value: object, what: str, *operands: object) -> list[Any]:
+    """The items of a tuple, a list, or an array along its first axis; `ArgumentError` for anything else."""
+    if isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim):
+        return list(value)
+    fail(ArgumentError, f"{what} must be a tuple or a list, got {type(value).__name__} {value!r:.60}", *operands)
 
 
 def normal_axis(axis: object, ndim: int, what: str, *operands: object) -> int:

@@ -108,3 +108,19 @@ def test_every_executed_program_is_verified() -> None:
     assert f._executable is not None and f._program is not None
     assert f._executable.program is f._program and any(k.scratch for k in f._program.kernels())
     verify_program(f._program)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_rows_in_order(dtype: str) -> None:
+    """Scratch of records, positions and lanes: short and long rows, few and many, with zeros of both signs; places looked up."""
+    x = gx.tensor("x", ("m", "n"), dtype)
+    f = gx.function([x], [gx.sort(x), gx.argsort(x, 0), gx.topk(x, gx.dim("n") // 5)[1], gx.searchsorted(gx.sort(x, None), x)])
+    for m, n in [(0, 4), (3, 0), (1, 1), (1, 5000), (17, 1), (33, 40), (37, 101), (5, 3000)]:
+        value = np.random.default_rng(m + n).integers(-9, 9, (m, n)).astype(dtype)
+        if dtype != "int16":
+            value[::7] *= -1  # -0.0 in some rows alone
+        rows, places, top, found = f(value)
+        np.testing.assert_array_equal(rows, np.sort(value))
+        np.testing.assert_array_equal(places, np.argsort(value, 0, kind="stable"))
+        np.testing.assert_array_equal(np.take_along_axis(value, top, 1), -np.sort(-value.astype("float64"))[:, : n // 5])
+        np.testing.assert_array_equal(found, np.searchsorted(np.sort(value, None), value))

@@ -26,6 +26,7 @@ DTYPES = (*FLOATS, *INTEGERS, "bool")
 ROWS = [name for name, op in OPS.items() if op.row is not None]
 OF_SEVERAL = ("get", "divmod", "modf", "frexp", "extreme", "sort", "search")  # compiled by tests/test_several.py, test_sorting.py
 CONVOLUTIONS = ("convolve", "window", "fold")  # compiled by tests/test_convolve.py, test_nn_convolution.py, test_pooling.py
+UPDATED = ("update",)  # compiled by tests/test_updates.py
 SEEN: set[str] = set()  # ops that some test of this file compiled; `--dist loadfile` keeps a file in one process
 
 
@@ -471,7 +472,7 @@ def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
     with_bodies = {name for name, op in OPS.items() if op.regions}  # tests/test_loops_native.py
     host = {name for name, op in OPS.items() if op.traits.kernel == "host"}  # tests/test_callbacks_native.py, test_linalg.py, test_fft.py
     of_factors = {"log_abs_det", "product_of_pivots"}  # tests/test_linalg.py
-    elsewhere = {"input", "shared", "constant", "bound", "derived", *OF_SEVERAL, *CONVOLUTIONS} | with_bodies | host | of_factors
+    elsewhere = {"input", "shared", "constant", "bound", "derived", *OF_SEVERAL, *CONVOLUTIONS, *UPDATED} | with_bodies | host | of_factors
     missing = set(OPS) - SEEN - elsewhere
     assert not missing, f"no kernel test compiles {sorted(missing)}"
 

@@ -36,6 +36,7 @@ def test_searchsorted(dtype: str) -> None:
         for x, y in zip(places(dtype)(a, v, v[0, 0]), [*expected, np.searchsorted(a[::2], v.T) * 2 + 1], strict=True):
             np.testing.assert_array_equal(x, y)
             assert x.dtype == np.int64
+        np.testing.assert_array_equal(gx.searchsorted(a, v).eval(), expected[0])
 
 
 def test_it_halves_the_row() -> None:

@@ -18,25 +18,41 @@ def cholesky(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Seque
     t.read(a, size, area)
     mirror(t, area, n, reads)
 
-    def column(k: str, good: str) -> list[str]:
+    def scaled(k: Number, good: str) -> str:
+        """Row k divided by the root of its pivot; the lanes where all were positive so far."""
         row = t.place(area, t.mul(k, n))
         pivot = t.load(row, k)
         fine = t.both(t.compare("ogt", pivot, t.number(0.0)), t.compare("olt", pivot, t.number(float("inf"))))
         root = t.function("sqrt", pivot)
         t.store(root, row, k)
         inverse = t.binary("fdiv", t.number(1.0), root)
-        after = t.add(k, 1)
-        t.loop(after, n, lambda j: t.store(t.binary("fmul", t.load(row, j), inverse), row, j))
+        t.loop(t.add(k, 1), n, lambda j: t.store(t.binary("fmul", t.load(row, j), inverse), row, j))
+        return t.both(good, fine)
 
-        def below(i: Number, count: int) -> None:
-            """Rows from i on; what lies left of the diagonal is nobody's."""
-            rows = [t.add(i, r) for r in range(count)]
-            update(t, [t.place(area, t.mul(r, n)) for r in rows], [t.negative(t.load(row, r)) for r in rows], row, i, n)
+    def columns(count: int) -> Callable[[Number, str], list[str]]:
+        def several(k: Number, good: str) -> list[str]:
+            """Rows k to k + count, then those below by all of them at once: what lies left of the diagonal is nobody's."""
+            own = [t.add(k, r) for r in range(count)]
+            sources = [t.place(area, t.mul(r, n)) for r in own]
+            for r in range(count):
+                good = scaled(own[r], good)
+                for later in range(r + 1, count):
+                    factor = t.negative(t.load(sources[r], own[later]))
+                    update(t, [sources[later]], [[factor]], [sources[r]], own[later], n)
 
-        by_rows(t, after, n, below)
-        return [t.both(good, fine)]
+            def below(i: Number, height: int) -> None:
+                rows = [t.add(i, r) for r in range(height)]
+                factors = [[t.negative(t.load(source, r)) for source in sources] for r in rows]
+                update(t, [t.place(area, t.mul(r, n)) for r in rows], factors, sources, i, n)
 
-    (good,) = t.loop(0, n, column, (t.mask, "splat (i1 true)"))
+            by_rows(t, t.add(k, count), n, below)
+            return [good]
+
+        return several
+
+    whole = t.sub(n, t.rest(n, TOGETHER))
+    (good,) = t.loop(0, whole, columns(TOGETHER), (t.mask, "splat (i1 true)"), step=TOGETHER)
+    (good,) = t.loop(whole, n, columns(1), (t.mask, good))
     zero = t.choose(good, t.number(0.0), t.number(float("nan")))
 
     def finish(i: str) -> None:
@@ -58,20 +74,21 @@ def cholesky(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Seque
 
 def by_rows(t: Lanes, start: Number, stop: Number, body: Callable[[Number, int], None]) -> None:
     """body(i, count) for all rows: `TOGETHER` at a time, then one."""
-    count = t.sub(stop, start)
-    rest = count % TOGETHER if isinstance(count, int) else t.emit(f"and i64 {count}, {TOGETHER - 1}")
-    whole = t.sub(stop, rest)
+    whole = t.sub(stop, t.rest(t.sub(stop, start), TOGETHER))
     t.loop(start, whole, lambda i: body(i, TOGETHER), step=TOGETHER)
     t.loop(whole, stop, lambda i: body(i, 1))
 
 
-def update(t: Lanes, rows: Sequence[str], factors: Sequence[str], source: str, start: Number, stop: Number) -> None:
-    """row[j] += factor * source[j] for several rows."""
+def update(t: Lanes, rows: Sequence[str], factors: Sequence[Sequence[str]], sources: Sequence[str], start: Number, stop: Number) -> None:
+    """row[j] += sum of factor * source[j] for several rows and sources."""
 
-    def element(j: str) -> None:
-        value = t.load(source, j)
-        for row, factor in zip(rows, factors, strict=True):
-            t.store(t.function("fma", factor, value, t.load(row, j)), row, j)
+    def element(j: Number) -> None:
+        values = [t.load(source, j) for source in sources]
+        for row, own in zip(rows, factors, strict=True):
+            total = t.load(row, j)
+            for factor, value in zip(own, values, strict=True):
+                total = t.function("fma", factor, value, total)
+            t.store(total, row, j)
 
     t.loop(start, stop, element)
 
@@ -120,7 +137,7 @@ def lu(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Nu
                 factor = t.choose(zero, value, t.binary("fdiv", value, pivot))
                 t.store(factor, own, k)
                 factors.append(t.negative(factor))
-            update(t, rows, factors, row, after, n)
+            update(t, rows, [[f] for f in factors], [row], after, n)
 
         by_rows(t, after, m, below)
         return [t.choose(moved, t.negative(parity), parity)]
@@ -189,7 +206,7 @@ def substitute(t: Lanes, a: str, x: str, n: Number, k: Number, *, lower: bool, t
         def others(j: Number, count: int) -> None:
             rows = [t.add(j, r) for r in range(count)]
             factors = [t.load(a, t.add(t.mul(i, n), r) if trans else t.add(t.mul(r, n), i)) for r in rows]
-            update(t, [t.place(x, t.mul(r, k)) for r in rows], [t.negative(f) for f in factors], own, 0, k)
+            update(t, [t.place(x, t.mul(r, k)) for r in rows], [[t.negative(f)] for f in factors], [own], 0, k)
 
         by_rows(t, *((t.add(i, 1), n) if forward else (0, i)), others)
 

@@ -47,6 +47,10 @@ class Lanes:
     def mul(self, a: Number, b: Number) -> Number:
         return a * b if isinstance(a, int) and isinstance(b, int) else a if b == 1 else self.emit(f"mul i64 {a}, {b}")
 
+    def rest(self, a: Number, of: int) -> Number:
+        """a % of, a power of two."""
+        return a % of if isinstance(a, int) else self.emit(f"and i64 {a}, {of - 1}")
+
     def least(self, a: Number, b: Number) -> str:
         below = self.emit(f"icmp slt i64 {a}, {b}")
         return self.emit(f"select i1 {below}, i64 {a}, i64 {b}")
@@ -225,7 +229,7 @@ class Lanes:
 
     def whole_vectors(self, count: Number) -> Number:
         """So many elements as fill vectors."""
-        return count - count % self.count if isinstance(count, int) else self.emit(f"and i64 {count}, {-self.count}")
+        return self.sub(count, self.rest(count, self.count))
 
     def parts(self, pointers: Sequence[str], element: Number) -> list[str]:
         """Where element number `element` of each matrix lies."""

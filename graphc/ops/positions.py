@@ -19,7 +19,7 @@ from graphc.ops.registry import ArrayLike, asarray, constant
 from graphc.ops.selecting import nonzero
 from graphc.ops.shape import reshape
 from graphc.ops.spread import astype
-from graphc.types import Shape, as_shape, whole_number
+from graphc.types import Shape, as_shape, sequence, whole_number
 
 Pair = tuple[Node, Node]
 
@@ -128,11 +128,7 @@ def ravel_multi_index(multi_index: Sequence[ArrayLike], dims: object, mode: str 
 
 
 def _raveled(multi_index: Sequence[ArrayLike], shape: Shape, mode: str | Sequence[str]) -> Node:
-    if not isinstance(multi_index, (list, tuple, Node, np.ndarray)):
-        fail(ArgumentError, f"ravel_multi_index takes an index for each axis, got {multi_index!r:.60}")
-    listed = [as_index(i, "ravel_multi_index") for i in multi_index]
-    if not isinstance(mode, (str, list, tuple)):
-        fail(ArgumentError, f"ravel_multi_index: mode is one name, or one for each axis, got {mode!r:.60}")
+    listed = [as_index(i, "ravel_multi_index") for i in sequence(multi_index, "ravel_multi_index: multi_index")]
     modes = [mode] * len(shape) if isinstance(mode, str) else list(mode)
     if len(listed) != len(shape) or len(modes) != len(shape):
         fail(ShapeError, f"ravel_multi_index: {len(listed)} positions and {len(modes)} modes for {len(shape)} axes", *listed)

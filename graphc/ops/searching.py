@@ -42,9 +42,10 @@ def _search_type(a: TensorType, v: TensorType, batch: int, side: str) -> TensorT
 
 
 def _search_ref(a: np.ndarray, v: np.ndarray, batch: int, side: Any) -> np.ndarray:
-    rows, wanted = a.reshape(-1, a.shape[-1]), v.reshape(*((int(np.prod(v.shape[:batch])), -1) if v.size else (0, 0)))
     if not v.size:
         return np.zeros(v.shape, np.int64)
+    count = int(np.prod(v.shape[:batch]))
+    rows, wanted = a.reshape(count, a.shape[-1]), v.reshape(count, -1)
     found = [np.searchsorted(row, some, side) for row, some in zip(rows, wanted, strict=True)]
     return np.asarray(found, np.int64).reshape(v.shape)
 
