@@ -8,7 +8,7 @@ from typing import Any
 from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.dtypes import int64
-from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
+from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.operators import FUNCTIONS
 from graphc.ops.at import at, fitted
@@ -31,13 +31,7 @@ def dynamic_slice(x: ArrayLike, start_indices: Sequence[ArrayLike] | ArrayLike, 
 
         gx.dynamic_slice(x, (i, 0), (4, x.shape[1]))
     """
-<<<<<<< HEAD
-    if not isinstance(slice_sizes, (list, tuple)):
-        fail(ArgumentError, f"dynamic_slice: slice_sizes has a size for each axis, got {slice_sizes!r:.60}")
-    node, sizes = asarray(x), as_shape(tuple(slice_sizes))
-=======
     node, sizes = asarray(x), as_shape(slice_sizes)
->>>>>>> main
     for k, start in enumerate(_starts(node, start_indices, sizes, "dynamic_slice")):
         if isinstance(start, Node):
             node = moveaxis(gather(node, start + iota((sizes[k],), 0), axes=(k,)), 0, k)
