@@ -175,6 +175,12 @@ def looked_up(pool: Pool, a: int, b: int, c: int) -> Node | None:
     return gx.searchsorted(gx.sort(row.ravel()), x, ("left", "right")[c % 2])
 
 
+@builder("ldexp", "sinc")
+def _scaled(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    x = pool.pick(a)
+    return None if x is None else gx.sinc(x) if c % 2 else gx.ldexp(x, c % 7 - 3)
+
+
 @builder("divmod", "modf", "frexp")
 def pair(pool: Pool, a: int, b: int, c: int) -> Node | None:
     x = pool.pick(a, "fiu" if b % 3 == 0 else "f")
