@@ -36,8 +36,6 @@ class Special:
     """Of one argument: the derivatives of orders 1 to 4."""
     orders: int = 3
     """How many orders keep their digits over the whole range."""
-    depth: int = 3
-    """How many orders there are at all."""
     domain: Range = (-INF, INF)
     ends: Range = (math.nan, math.nan)
     """Its values at finite ends of the domain."""
@@ -277,11 +275,11 @@ SPECIAL: dict[str, Special] = {
     "erfcinv": Special(tables.erfcinv, ((0, 2), (0.9, 1.1), (0, 0.01)), lambda x: scipy.special.erfcinv(x) + 0.0,
                        derivatives=_erfcinv_derivatives, domain=(0, 2), ends=(INF, -INF)),
     "erfcinv_slope": Special(lambda x: _erfcinv_derivatives(x)[0], ((0, 2), (0.9, 1.1), (0, 0.01)), None, (math.nan, math.nan),
-                             lambda x: _erfcinv_derivatives(x)[1:], 2, (0, 2), (-INF, -INF)),
+                             lambda x: _erfcinv_derivatives(x)[1:], orders=2, domain=(0, 2), ends=(-INF, -INF)),
     "ndtri": Special(_ndtri, ((0, 1), (0.4, 0.6), (0, 0.01)), scipy.special.ndtri, derivatives=_ndtri_derivatives, domain=(0, 1),
                      ends=(-INF, INF)),
     "ndtri_slope": Special(lambda x: _ndtri_derivatives(x)[0], ((0, 1), (0.4, 0.6), (0, 0.01)), None, (math.nan, math.nan),
-                           lambda x: _ndtri_derivatives(x)[1:], 2, (0, 1), (INF, INF)),
+                           lambda x: _ndtri_derivatives(x)[1:], orders=2, domain=(0, 1), ends=(INF, INF)),
     "gamma": Special(_gamma, ((-5, 5), (0, 40), (-40, 0), (-180, 180)), scipy.special.gamma, derivatives=_gamma_derivatives),
     "gammaln": Special(_gammaln, ((-5, 5), (0.5, 2.5), (0, 40), (-40, 0)), scipy.special.gammaln, scale=_times(_digamma),
                        derivatives=lambda x: (_digamma(x), *_digamma_derivatives(x)[:3])),
@@ -290,7 +288,7 @@ SPECIAL: dict[str, Special] = {
     **{
         f"digamma_{name}": Special(
             _polygamma(k), ((-5, 5), (0.3, 2), (0, 40), (-40, 0)), _at_ends(k), scale=_times(_polygamma(k + 1)) if k == 2 else None,
-            derivatives=lambda x, k=k: _digamma_derivatives(x)[k:] + (mp.mpf(0),) * k, orders=3 - k, depth=3 - k,
+            derivatives=lambda x, k=k: _digamma_derivatives(x)[k:] + (mp.mpf(0),) * k, orders=3 - k,
         )
         for k, name in ((1, "slope"), (2, "curve"), (3, "third"))
     },
@@ -306,8 +304,3 @@ SPECIAL: dict[str, Special] = {
     "rel_entr": Special(_rel_entr, _PAIRS, scipy.special.rel_entr, arity=2),
     "kl_div": Special(_kl_div, _PAIRS, scipy.special.kl_div, arity=2),
 }  # fmt: skip
-
-
-def depth(name: str) -> int:
-    """How many orders of derivatives a row of the registry has, as far as tests go."""
-    return SPECIAL[name].depth if name in SPECIAL else 3

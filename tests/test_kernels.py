@@ -19,7 +19,7 @@ from graphc.interp import evaluate
 from graphc.ops.cumulate import recur
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
-from tests.special_functions import SPECIAL
+from tests.ulp import REFERENCES
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -27,7 +27,7 @@ DTYPES = (*FLOATS, *INTEGERS, "bool")
 ROWS = [name for name, op in OPS.items() if op.row is not None]
 OF_SEVERAL = ("get", "divmod", "modf", "frexp", "extreme", "sort", "search")  # compiled by tests/test_several.py, test_sorting.py
 CONVOLUTIONS = ("convolve", "window", "fold")  # compiled by tests/test_convolve.py, test_nn_convolution.py, test_pooling.py
-UPDATED = ("update",)  # compiled by tests/test_updates.py
+UPDATED = ("update", "assume")  # compiled by tests/test_updates.py, test_linalg_rules.py
 SEEN: set[str] = set()  # ops that some test of this file compiled; `--dist loadfile` keeps a file in one process
 
 
@@ -166,7 +166,7 @@ class Compiled:
             agree(f"{what}{name}", got, wanted, self.room(name), values)
 
     def room(self, name: str) -> float:
-        if name in SPECIAL and SPECIAL[name].scale is not None:
+        if name in REFERENCES and REFERENCES[name].scale is not None:
             return 64.0  # near a zero, where test_mathlib measures by |x f'(x)|
         return 0.0 if name not in OPS or not OPS[name].costly or name in EXACT else ULPS.get("float32", 0.0)
 

@@ -125,6 +125,8 @@ def reduces(function: Callable[P, R]) -> Callable[P, R]:
 
 def _reduced(function: Callable[..., Any], m: Masked, axis: Any = None, *rest: Any, keepdims: bool = False, **more: Any) -> Any:
     axes = normal_axes(axis, m.ndim, function.__name__, m.values)
+    if more.pop("where", True) is not True:
+        m._no(f"{function.__name__} with where=")
     real = [a if a < m.place else a + m.mask.ndim - 1 for a in axes if a != m.place]
     if m.place not in axes:
         result = function(m.values, tuple(real), *rest, **more)

@@ -144,16 +144,16 @@ def test_R40_an_operation_of_ones_own(own_rows: None) -> None:
     def formula(m: object, x: object) -> object:
         return m.select(x > -0.7, m.math("log", -m.math("expm1", x)), m.math("log1p", -m.math("exp", x)))  # type: ignore[attr-defined,operator]
 
-    log1mexp = elementwise(
-        "log1mexp", 1, "log(1 - exp(x))", emit=formula, domain=(-4, -0.1), costly=True,
+    log_one_minus_exp = elementwise(
+        "log_one_minus_exp", 1, "log(1 - exp(x))", emit=formula, domain=(-4, -0.1), costly=True,
         ref=lambda x: np.where(x > -0.7, np.log(-np.expm1(x)), np.log1p(-np.exp(x))),
         vjp=lambda g, out, x: (-g / gx.expm1(-x),),
     )  # fmt: skip
     x = gx.tensor("x", ("n",))
-    y = 2 * log1mexp(-x * x) + 1
+    y = 2 * log_one_minus_exp(-x * x) + 1
     first = gx.grad(gx.sum(y), x)
     f = gx.function([x], [y, first, gx.grad(gx.sum(first), x)])
-    assert f.cost(n=8)["kernels"] == 1 and ops_of(f)["log1mexp"] == 1
+    assert f.cost(n=8)["kernels"] == 1 and ops_of(f)["log_one_minus_exp"] == 1
     at = np.array([0.01, 0.5, 3.0, 6.0])
     with mp.workdps(40):
         exact = lambda v: 2 * mp.log(1 - mp.exp(-v * v)) + 1

@@ -169,8 +169,10 @@ def test_R13_kernels_in_any_order_give_the_same_bits() -> None:
     assert len(results) == 1
 
 
-ROWS = {a: [n for n in PUBLIC if n in OPS and OPS[n].arity == a and hasattr(np, n) and "f" in OPS[n].row.kinds] for a in (1, 2)}
-UNARY, BINARY = ROWS[1], ROWS[2]
+ROWS = {
+    n: op for n in PUBLIC if hasattr(np, n) and (op := OPS.get(n)) and op.row and "f" in op.row.kinds and n != "i0"
+}  # np.i0(inf) is nan
+UNARY, BINARY = [[n for n, op in ROWS.items() if op.arity == arity] for arity in (1, 2)]
 
 
 def equal_to_numpy(names: list[str], got: list[np.ndarray], args: list[np.ndarray]) -> None:
@@ -208,7 +210,7 @@ def test_R14_binary_ops_broadcast() -> None:
 def test_R15_every_argument_has_a_rule_or_a_mark() -> None:
     """A rule returns a cotangent or None per input, of the input's type; an op without a rule gives no floats, or is a source."""
     for name, op in OPS.items():
-        if not op.elementwise or op.vjp is None:
+        if not op.elementwise or op.vjp is None or (op.params and name != "cast"):  # of an order: tests/test_audit.py has them
             continue
         x = [gx.tensor(f"x{k}", (2,)) for k in range(op.arity or 0)]
         if name == "select":

@@ -10,11 +10,12 @@ from graphc.ops.compare import where
 from graphc.ops.rows import elementwise
 from graphc.ops.special import reference as r
 from graphc.ops.special.error import of_math
+from graphc.ops.special.polygamma import polygamma
 from graphc.ops.special.reference import each
 
 digamma_third: Callable[..., Node] = elementwise(
-    "digamma_third", 1, "The third derivative of digamma, the polygamma function of order 3; it has no derivative of its own.",
-    ref=each(r.polygamma(3)), emit=of_math("digamma_third"), vjp=None, costly=True, domain=(0.3, 4.0),
+    "digamma_third", 1, "The third derivative of digamma, the polygamma function of order 3.", ref=each(r.polygamma(3)),
+    emit=of_math("digamma_third"), vjp=lambda g, out, x: (g * polygamma(4, x),), costly=True, domain=(0.3, 4.0),
 )  # fmt: skip
 digamma_curve: Callable[..., Node] = elementwise(
     "digamma_curve", 1, "The second derivative of digamma, the polygamma function of order 2.", ref=each(r.polygamma(2)), costly=True,

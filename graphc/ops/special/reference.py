@@ -262,6 +262,8 @@ def gammaln(x: float) -> float:
         return x if not _is_pole(x) else math.inf
     if x in (1.0, 2.0):
         return 0.0
+    if -1e-17 < x < 0:
+        return -math.log(-x)
     if x < 0:
         return math.log(math.pi / abs(math.sin(math.pi * (x - round(x))))) - gammaln(1 - x)
     with decimal.localcontext(PRECISE):
