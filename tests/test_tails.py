@@ -22,7 +22,7 @@ import graphc as gx
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 from tests import special_rows
-from tests.special_functions import SPECIAL, depth
+from tests.special_functions import SPECIAL
 
 DIGITS = 60
 ULPS = {1: 8, 2: 16, 3: 32}
@@ -183,7 +183,7 @@ def exact(name: str, dtype: str) -> list[tuple[Any, ...]]:
 def derivatives(f: Callable[[Any], Any], dtype: str, at: np.ndarray) -> list[np.ndarray]:
     x = gx.tensor("x", ("n",), dtype)
     out, orders = f(x), []
-    for _ in range(depth(f.__name__)):
+    for _ in range(3):
         out = gx.grad(gx.sum(out), x, disconnected="zero")
         orders.append(out)
     return gx.function([x], orders)(at)
