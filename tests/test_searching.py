@@ -155,6 +155,28 @@ def test_histograms_of_points() -> None:
     np.testing.assert_allclose(ends, their_ends, rtol=1e-15)
 
 
+def test_functions_of_what_was_looked_up() -> None:
+    """A search and what follows it are one kernel, in lanes: so is the math function at its end. The gradient of interp is such a kernel."""
+    x, xp, fp = gx.tensor("x", ("n",)), gx.tensor("xp", ("m",)), gx.tensor("fp", ("m",))
+    found = gx.take(fp, gx.clip(gx.searchsorted(xp, x), 1, 3))
+    slopes = gx.grad(gx.sum(gx.sin(gx.interp(x, xp, fp))), [x, fp])
+    f = gx.function([x, xp, fp], [gx.cos(found), gx.exp(gx.searchsorted(xp, x)), *slopes])
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 7, 16, 33):
+        a, knots, heights = rng.normal(size=n), np.sort(rng.normal(size=5)), rng.normal(size=5)
+        places = np.searchsorted(knots, a)
+        cosine, power, by_x, by_height = f(a, knots, heights)
+        np.testing.assert_allclose(cosine, np.cos(heights[np.clip(places, 1, 3)]), rtol=1e-14)
+        np.testing.assert_allclose(power, np.exp(places), rtol=1e-14)
+        inside = (a > knots[0]) & (a < knots[-1])
+        k = np.clip(places, 1, 4)
+        slope = np.where(inside, (heights[k] - heights[k - 1]) / (knots[k] - knots[k - 1]), 0.0)
+        outer = np.cos(np.interp(a, knots, heights))
+        np.testing.assert_allclose(by_x, outer * slope, rtol=1e-12)
+        weights = np.array([np.interp(a, knots, e) for e in np.eye(5)])
+        np.testing.assert_allclose(by_height, weights @ outer, rtol=1e-12, atol=1e-14)
+
+
 with origin(("train.py", 9)):
     X, I = gx.tensor("x", ("n",)), gx.tensor("i", ("n",), "int64")  # noqa: E741
 REFUSED = {

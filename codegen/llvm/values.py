@@ -160,14 +160,14 @@ class Values:
         with self.at(depth):
             texts = [v.text if v.lanes == lanes else self.spread(v, x.dtype, lanes) for v, x in zip(known, s.args, strict=True)]
             if s.op in MATH:
-                return Value(self.call_math(s, texts), 1, depth)
+                return Value(self.call_math(s, texts, lanes), lanes, depth)
             return Value(self.op(s, texts, lanes), lanes, depth)
 
-    def call_math(self, s: Scalar, args: list[str]) -> str:
+    def call_math(self, s: Scalar, args: list[str], lanes: int = 1) -> str:
         """Straight-line code calls one copy of a function instead of inlining it: compile time stays linear."""
-        name = self.unit.math_function((s.op,), tuple([a.dtype for a in s.args]))
-        kinds = ", ".join(f"{llvm_type(a.dtype, 1)} {t}" for a, t in zip(s.args, args, strict=True))
-        return self.here.lines.emit(f"call {llvm_type(s.dtype, 1)} @{name}({kinds})")
+        name = self.unit.math_function((s.op,), tuple([a.dtype for a in s.args]), lanes)
+        kinds = ", ".join(f"{llvm_type(a.dtype, lanes)} {t}" for a, t in zip(s.args, args, strict=True))
+        return self.here.lines.emit(f"call {llvm_type(s.dtype, lanes)} @{name}({kinds})")
 
     def spread(self, v: Value, dtype: np.dtype, lanes: int) -> str:
         """The value with `lanes` lanes, spread outside the loop it does not depend on."""
