@@ -156,7 +156,7 @@ def test_histograms_of_points() -> None:
 
 
 def test_functions_of_what_was_looked_up() -> None:
-    """A search and what follows it are one kernel, in lanes: so is the math function at its end. The gradient of interp is such a kernel."""
+    """A search and what follows it are one kernel, in lanes: so is the math function at its end, as in the gradient of interp."""
     x, xp, fp = gx.tensor("x", ("n",)), gx.tensor("xp", ("m",)), gx.tensor("fp", ("m",))
     found = gx.take(fp, gx.clip(gx.searchsorted(xp, x), 1, 3))
     slopes = gx.grad(gx.sum(gx.sin(gx.interp(x, xp, fp))), [x, fp])
