@@ -11,7 +11,7 @@
 
 Declare       tensor, scalar, vector, matrix, like, shared, dim
 Write         NumPy's names and operators: exp, sum, where, x @ y, x[1:, ::2], x.at[i].add(v), ...; np.exp(x) works as well
-              linalg, special, fft, nn (convolutions and pooling)
+Namespaces    linalg, special, fft, nn
 Differentiate grad, value_and_grad, jvp, vjp, hvp, jacobian, hessian, stop_gradient, check_grad; vmap
 Repeat        scan, map, fori_loop, while_loop, turn_index; cond, switch
 Your own      custom_vjp, custom_jvp, checkpoint, callback
