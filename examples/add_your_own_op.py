@@ -1,4 +1,4 @@
-"""A new op in one row: log1mexp(x) = log(1 - exp(-x)) for x > 0, accurate at both ends, fused and differentiable to any order.
+"""A new op in one row: log_one_minus_exp(x) = log(1 - exp(-x)) for x > 0, accurate at both ends, fused and differentiable to any order.
 
     python examples/add_your_own_op.py
 
@@ -27,8 +27,8 @@ def body(s, x):
     return s.select(x < LOG2, s.math("log", -s.math("expm1", -x)), s.math("log1p", -s.math("exp", -x)))
 
 
-log1mexp = elementwise(
-    "log1mexp", 1, "log(1 - exp(-x)) for x > 0; -inf at 0.", ref=reference, emit=body, costly=True, domain=(0.1, 4.0),
+log_one_minus_exp = elementwise(
+    "log_one_minus_exp", 1, "log(1 - exp(-x)) for x > 0; -inf at 0.", ref=reference, emit=body, costly=True, domain=(0.1, 4.0),
     vjp=lambda g, out, x: (g * gx.exp(-x - out),),  # 1 / (exp(x) - 1), by the result: no overflow; rules may use any op
 )  # fmt: skip
 # -- that is all -----------------------------------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ log1mexp = elementwise(
 def main() -> tuple[np.ndarray, ...]:
     """Fuse the op with its neighbours, differentiate it twice, print; return x and the three results."""
     x = gx.vector("x", 7)
-    y = log1mexp(x)
+    y = log_one_minus_exp(x)
     d1 = gx.grad(gx.sum(y), x)
     d2 = gx.grad(gx.sum(d1), x)
     values = np.array([1e-12, 1e-3, 0.5, LOG2, 3.0, 40.0, 700.0])
@@ -48,7 +48,7 @@ def main() -> tuple[np.ndarray, ...]:
     for row in zip(values, *results, naive, strict=True):
         print(f"{row[0]:8.3g}" + "".join(f"{v:20.12g}" for v in row[1:]))
 
-    fused = gx.function([x], gx.sum(x * log1mexp(x)))
+    fused = gx.function([x], gx.sum(x * log_one_minus_exp(x)))
     print("\nOne kernel, the op and its neighbours together:\n" + fused.program)
     worst = gx.check_grad(y, x, {x: np.linspace(0.2, 5.0, 7)}, order=2)
     print(f"\nAgainst central differences, orders 1 and 2: relative error {worst:.0e}")

@@ -353,7 +353,8 @@ def test_the_character_model_equals_a_numpy_twin(example: Callable[[str], Module
 
 
 def test_every_example_is_tested_here() -> None:
+    """Or in test_time_series_examples.py."""
     assert NAMES == [
-        "add_your_own_kernel", "add_your_own_op", "char_rnn", "cnn_digits", "digits", "edge_detection", "look_inside", "newton_cg",
-        "pendulum", "xor",
+        "add_your_own_kernel", "add_your_own_op", "char_rnn", "cnn_digits", "digits", "edge_detection", "gaussian_process", "kalman",
+        "look_inside", "newton_cg", "pendulum", "xor",
     ]  # fmt: skip

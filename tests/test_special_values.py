@@ -14,14 +14,19 @@ import pytest
 import graphc as gx
 from graphc.interp import evaluate
 from graphc.ir import Node
+from graphc.ops import special
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
 
-ROWS = {k: [n for n, op in OPS.items() if op.elementwise and op.arity == k and n in PUBLIC and op.row is not None] for k in (1, 2)}
+OF_FAMILIES = {name for module in special.MODULES for name in vars(module)}  # tests/test_kernels.py has them on such values, one by one
+ROWS = {
+    k: [n for n, op in OPS.items() if op.elementwise and op.arity == k and n in PUBLIC and op.row is not None and n not in OF_FAMILIES]
+    for k in (1, 2)
+}
 SEEDS, LANES = 160, 40
 
 
-def special(dtype: np.dtype) -> list[float]:
+def edges(dtype: np.dtype) -> list[float]:
     if dtype.kind != "f":
         info = np.iinfo(dtype)
         return [0, 1, 2, 3, 7, info.max, info.max - 1, info.min, info.min + 1, *([-1, -2, -7] if info.min else [9, 11])]
@@ -48,7 +53,7 @@ def test_native_code_and_the_interpreter_agree(seed: int) -> None:
         draw = random.Random(k)
         dtype = np.dtype(draw.choice(["float32", "float64", "int8", "int32", "int64", "uint8"]))
         xs = [gx.tensor(f"x{j}", (LANES,), dtype) for j in range(2)]
-        env = {x: np.array([draw.choice(special(dtype)) for _ in range(LANES)], dtype) for x in xs}
+        env = {x: np.array([draw.choice(edges(dtype)) for _ in range(LANES)], dtype) for x in xs}
         outs = [program(draw, xs)]
         if dtype.kind == outs[0].dtype.kind == "f":
             for _ in range(2):

@@ -111,7 +111,7 @@ OTHER = ("x2", "a2", "b", "values")
 REQUIRED: dict[str, Maker] = {
     **{name: Draw.first for name in FIRST},
     "shape": lambda d: d.shape(0, 3), "dimensions": lambda d: d.shape(1, 3), "new_shape": lambda d: d.shape(0, 2),
-    "n": lambda d: d.rng.randrange(0, 4), "M": lambda d: d.rng.randrange(0, 6), "k": lambda d: d.rng.randrange(0, 3),
+    "n": lambda d: d.rng.randrange(0, 4), "N": Draw.first, "d": lambda d: d.rng.randrange(1, 4), "M": lambda d: d.rng.randrange(0, 6), "k": lambda d: d.rng.randrange(0, 3),
     "arrays": lambda d: [d.first(), d.like(), d.like()][: d.rng.randint(1, 3)], "axis": Draw.axis,
     "fill_value": lambda d: d.rng.choice((0.5, 3, -1)), "dtype": lambda d: d.rng.choice(("float64", "float32", "int64", "bool")),
     "indices_or_sections": lambda d: d.rng.choice((1, 2, 3, [1], [0, 2])), "repeats": lambda d: d.rng.randrange(3),
