@@ -111,7 +111,8 @@ OTHER = ("x2", "a2", "b", "values")
 REQUIRED: dict[str, Maker] = {
     **{name: Draw.first for name in FIRST},
     "shape": lambda d: d.shape(0, 3), "dimensions": lambda d: d.shape(1, 3), "new_shape": lambda d: d.shape(0, 2),
-    "n": lambda d: d.rng.randrange(0, 4), "N": Draw.first, "d": lambda d: d.rng.randrange(1, 4), "M": lambda d: d.rng.randrange(0, 6), "k": lambda d: d.rng.randrange(0, 3),
+    "n": lambda d: d.rng.randrange(0, 4), "N": Draw.first, "d": lambda d: d.rng.randrange(1, 4),
+    "M": lambda d: d.rng.randrange(0, 6), "k": lambda d: d.rng.randrange(0, 3),
     "arrays": lambda d: [d.first(), d.like(), d.like()][: d.rng.randint(1, 3)], "axis": Draw.axis,
     "fill_value": lambda d: d.rng.choice((0.5, 3, -1)), "dtype": lambda d: d.rng.choice(("float64", "float32", "int64", "bool")),
     "indices_or_sections": lambda d: d.rng.choice((1, 2, 3, [1], [0, 2])), "repeats": lambda d: d.rng.randrange(3),
@@ -206,6 +207,7 @@ def _same(count: int, low: int = 1, high: int = 1, kind: str = "floats") -> Call
 
 
 CALLS: dict[str, Callable[[Draw], Call]] = {
+    "special.zeta": lambda d: ((d.rng.randrange(2, 6), d.first()), {}),
     **{f"nn.conv{s}": _convolution(k) for s, k in (("", 2), ("1d", 1), ("2d", 2), ("3d", 3))},
     **{f"nn.conv_transpose{s}": _convolution(k, transposed=True) for s, k in (("", 2), ("1d", 1), ("2d", 2), ("3d", 3))},
     "nn.locally_connected": _convolution(2, own=True),
