@@ -103,7 +103,7 @@ def test_what_is_refused_of_scipy() -> None:
     x, seen = gx.vector("x", 3), 0
     for name in callables(scipy.special):
         theirs, dotted = getattr(scipy.special, name), f"scipy.special.{name}"
-        if isinstance(theirs, np.ufunc) and dotted in REFUSED and not hasattr(gx.special, name):
+        if isinstance(theirs, np.ufunc) and dotted in REFUSED and not hasattr(gx.special, name) and theirs is not scipy.special.jn:
             seen += 1
             with pytest.raises(ArgumentError, match="has no symbolic form") as caught:
                 theirs(*[x] * theirs.nin)
