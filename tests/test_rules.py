@@ -518,6 +518,7 @@ CANCELLING = (
     "difference of one function",
     "difference of exponentials",
     "difference that vanishes at a point",
+    "logarithm near 1",
     "sum that vanishes at a point",
     "quotient less 1",
     "power less 1",

@@ -195,9 +195,11 @@ class _Expansion:
         if op is ISINF:
             return False, math.inf
         limit = fraction(condition.inputs[1]) if op in (LESS, GREATER, EQUAL) else None
+        if limit is None:
+            return None, 0.0
         inside = condition.inputs[0]
-        line = None if limit is None else linear(inside.inputs[0] if inside.op is ABS else inside)
-        if line is None or limit is None or set(line) - {None} != {self.v}:
+        line = linear(inside.inputs[0] if inside.op is ABS else inside)
+        if set(line) - {None} != {self.v}:
             return None, 0.0
         slope, here = abs(float(line[self.v])), float(line[self.v]) * self.at + float(line.get(None, 0))
         if op is EQUAL:
