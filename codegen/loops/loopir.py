@@ -46,7 +46,8 @@ class For:
     @property
     def first(self) -> Size:
         """The first turn that is taken."""
-        return functools.reduce(dims.maximum, self.low, 0)
+        zero: Size = 0
+        return functools.reduce(dims.maximum, self.low, zero)
 
     @property
     def end(self) -> Size:
@@ -186,8 +187,8 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
             if kind == "vector":
                 how = f"vector {lanes} x {unroll}{' masked' if masked else ''}{f', tail {tail}' if tail not in (0, lanes) else ''}"
             how += ", parallel" if parallel else ""
-            extent = f"{statement.first}..{statement.end}" if low or high else extent
-            return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"
+            turns = f"{statement.first}..{statement.end}" if low or high else f"{extent}"
+            return f"{pad}for {index} in {turns} ({how}):\n{format_loops(body, depth + 1)}"
         case Let(name, value):
             return f"{pad}t{name}: {SHORT[value.dtype]} = {format_scalar(value)}"
         case Store(slot, dynamic, static, value, mode):

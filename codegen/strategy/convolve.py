@@ -72,6 +72,10 @@ class ConvolutionWriter:
         write()
         self.v.scopes.pop()
 
+    def run(self, first: Size, last: Size) -> None:
+        """Some of the tasks of all."""
+        self.within({}, lambda: self.e.loops.each(TASK, first, last, 1, self.task))
+
     def task(self) -> None:
         """One task: its rows, and its group of panels."""
         p, known = self.p, dict[dims.Dim, Size]()
@@ -266,8 +270,10 @@ def _write(emitter: Emitter, p: Convolutions) -> None:
     before: Size = 0
     for k, part in enumerate(p.parts):
         writer, after = ConvolutionWriter(emitter, part, f"{emitter.name}.{k}" if k else emitter.name, before), before + tasks(part)
-        span = (first, last) if len(p.parts) == 1 else (dims.maximum(first, before), dims.minimum(last, after))
-        writer.within({}, lambda span=span, task=writer.task: emitter.loops.each(TASK, *span, 1, task))  # type: ignore[misc]
+        if len(p.parts) == 1:
+            writer.run(first, last)
+        else:
+            writer.run(dims.maximum(first, before), dims.minimum(last, after))
         before = after
 
 
