@@ -7,6 +7,7 @@ import math
 from graphc.codegen.mathlib.coefficients import LOG_TAIL
 from graphc.codegen.mathlib.exponential import above_one, reduce, square_part
 from graphc.codegen.mathlib.kit import Pair, add_pairs, fast_two_sum, multiply_pairs, poly, power_of_two, remainder, two_product, two_sum
+from graphc.codegen.mathlib.logarithm import log
 from graphc.codegen.mathlib.piecewise import table
 from graphc.codegen.mathlib.power import THIRD, log_pair
 from graphc.codegen.mathlib.tables import digamma as digammas
@@ -16,9 +17,12 @@ from graphc.scalars import Scalar, fma, select, sqrt
 from graphc.target import Target
 
 NODES = {True: (legendre.POINTS_16, legendre.WEIGHTS_16), False: (legendre.POINTS_28, legendre.WEIGHTS_28)}  # enough for f32, for f64
+INF = math.inf
 REACH = {True: 21.0, False: 38.0}  # the integrals end where the integrand is e**-REACH
-BEYOND = 800.0  # e**-BEYOND is nothing
+BEYOND = 1400.0  # e**-BEYOND is nothing, also over the least x
+LEAST_QUOTIENT = 2.0**-960
 STIRLING = 4.0  # from where on the remainder of Stirling's formula has a polynomial
+EXP_REST = [1 / math.factorial(k + 2) for k in range(13)]  # of (e**r - 1 - r) / r**2 for |r| <= log(2) / 2, to 2**-54 of itself
 HALF_LOG_2PI_LESS = 0.4189385332046727  # log(2 pi) / 2 - 1/2, which the table has besides the remainder
 
 
@@ -49,6 +53,8 @@ def log_ratio(x: Scalar, a: Scalar, target: Target) -> tuple[Pair, Scalar]:
     """(x - a - a log(x / a), log(x / a)) for x > 0 and a > 0, the first as a pair to 2**-62: with s = (x - a) / (x + a) and z = s**2
 
     log(x / a) = 2s (1 + z T),   x - a - a log(x / a) = s (x - a - 2a z T),   T = 1/3 + z/5 + ..
+
+    The first is inf where x / a is next to nothing, for an a >= STIRLING.
     """
     gap = two_sum(x, -a)
     s = quotient(scaled(gap, 0.5), scaled(two_sum(x * 0.5, a * 0.5), 1.0), target)
@@ -60,22 +66,24 @@ def log_ratio(x: Scalar, a: Scalar, target: Target) -> tuple[Pair, Scalar]:
     rest = sum_of_pairs(gap, scaled(times(a, product, target), -2.0))
     close = multiply_pairs(s, rest, target)
     q = quotient((x, x.like(0.0)), (a, a.like(0.0)), target)
-    high, low = log_pair(select(near, 1.0, q[0]), target)
+    lost = q[0] < LEAST_QUOTIENT
+    high, low = log_pair(select(near | lost, 1.0, q[0]), target)
     apart = fast_two_sum(high, low + q[1] / q[0])
     far = sum_of_pairs(gap, scaled(times(a, apart, target), -1.0))
-    gap_log = select(near, 2.0 * fma(s[0], product[0], s[0]), apart[0])
+    far = select(lost, INF, far[0]), far[1]
+    gap_log = select(near, 2.0 * fma(s[0], product[0], s[0]), select(lost, log(x, target) - log(a, target), apart[0]))
     return (select(near, close[0], far[0]), select(near, close[1], far[1])), gap_log
 
 
 def exp_of_minus(e: Pair) -> tuple[Scalar, Scalar, Scalar]:
-    """(y, n, n as a float) with e**-(high + low) = y 2**n; of more than BEYOND as of that"""
+    """(y, n, n as a float) with e**-(high + low) = y 2**n; of more than BEYOND y is 0"""
     inside = (e[0] < BEYOND) & (e[0] > -BEYOND)
-    high = select(inside, -e[0], -BEYOND)
+    high = select(inside, -e[0], 0.0)
     low = select(inside, -e[1], 0.0)
     r, n, whole = reduce(high)
     total, rest = fast_two_sum(r.like(1.0), r)
     square = square_part(r)
-    return total + (rest + fma(low, total + square, square)), n, whole
+    return select(inside, total + (rest + fma(low, total + square, square)), 0.0), n, whole
 
 
 def exp_near(x: Scalar) -> Scalar:
@@ -88,7 +96,7 @@ def expm1_less(x: Scalar) -> tuple[Scalar, Scalar]:
     """(e**x - 1 - x, e**x - 1) for |x| < 700, the first without a lost digit: its parts are added where they do not cancel"""
     r, n, _ = reduce(x)
     power = power_of_two(n)
-    part = square_part(r)
+    part = r * r * poly(r, EXP_REST)
     whole = fma(power, r + part, power - 1.0)
     return select(n.eq(0), part, fma(power, r + part, (power - 1.0) - x)), whole
 
@@ -99,7 +107,7 @@ def over_gamma(a: Scalar) -> Scalar:
     t = select(small, a + 1.0, a)
     value = table(gammas, t).value_or(t, far, 1.0 / t)
     rest = select(far, HALF_LOG_2PI_LESS - value, 0.0)
-    stirling = exp_near(rest) / sqrt(a * (2.0 * math.pi))
+    stirling = exp_near(rest) / (sqrt(a) * math.sqrt(2.0 * math.pi))
     return select(far, stirling, 1.0 / (value * select(small, 1.0, a)))
 
 

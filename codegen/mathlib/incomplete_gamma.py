@@ -5,11 +5,13 @@ s = 1 for the upper and -1 for the lower one,
 
     upper = x**a e**-x M(1),   lower = x**a e**-x M(-1),   M(s) = integral of e**-(x (e**(s v) - 1 - s v) + s (x - a) v) over v from 0 on
 
-by Gauss's rule on 0..V, where the exponent is -REACH: as good for a = 1e10 as for a = 1, and the derivative by a is the same with s v beside.
-Below the median the lower one is computed, elsewhere the upper; the other is 1 less that. Where a < LEAST the lower integral has a long
-tail, so it is taken of a + SHIFT, after the first terms of the series 1/a + x/(a (a+1)) + .. . Near x = 0 the upper is 1 less the lower, by expm1.
+by Gauss's rule on 0..V, where the exponent is -REACH: as good for a = 1e10 as for a = 1, and the derivative by a is the same with s v
+beside. Below the median the lower one is computed, elsewhere the upper; the other is 1 less that. Where a < LEAST the lower integral has
+a long tail, so it is taken of a + SHIFT, after the first terms of the series 1/a + x/(a (a+1)) + .. . Near x = 0 the upper is 1 less the
+lower, by expm1.
 
-x**a e**-x / gamma(a + 1) = e**-(x - a - a log(x/a)) / sqrt(2 pi a) but for Stirling's remainder, the exponent in pairs. f32 is computed in f64.
+x**a e**-x / gamma(a + 1) = e**-(x - a - a log(x/a)) / sqrt(2 pi a) but for Stirling's remainder, the exponent in pairs. f32 is computed
+in f64.
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ def _tail(a: Scalar, x: Scalar, target: Target, short: bool) -> tuple[Scalar, Sc
     y, n, whole = exp_of_minus(e)
     integral = _integral(x, select(upper, a, first.b), upper, select(upper, a, first.factor), x.like(0.0), short)
     m = integral + select(upper, 0.0, first.value)
-    return scale(y * over_gamma(a) * m, n, target, whole), upper
+    return select(y > 0.0, scale(y * over_gamma(a) * m, n, target, whole), 0.0), upper
 
 
 def _small_upper(a: Scalar, x: Scalar, target: Target) -> Scalar:
@@ -179,7 +181,7 @@ def gammainc_slope(a: Scalar, x: Scalar, target: Target) -> Scalar:
     integral = _integral(x, select(upper, a, first.b), upper, alpha, beta, short)
     m = select(upper, -integral, integral + fma(c, first.value, first.slope))
     value = scale(y * over_gamma(a) * m, n, target, whole)
-    value = select(x.eq(0.0) | x.eq(INF) | a.eq(INF), -0.0, value)
+    value = select(x.eq(0.0) | x.eq(INF) | a.eq(INF) | y.eq(0.0), -0.0, value)
     value = select((a.eq(0.0) & x.eq(0.0)) | (a.eq(INF) & x.eq(INF)), NAN, value)
     return select((a >= 0.0) & (x >= 0.0), value, NAN).cast(dtype)
 
@@ -190,12 +192,28 @@ def gamma_density(a: Scalar, x: Scalar, target: Target) -> Scalar:
     a, x = a.cast(float64), x.cast(float64)
     e, _ = _power_exponent(x, a, target, less=1.0)
     y, n, whole = exp_of_minus(e)
-    value = scale(y * (over_gamma(a) * a) / select(a >= STIRLING, x, 1.0), n, target, whole)
+    tiny = a < 2.0**-500  # it may be subnormal, the density not
+    factor = over_gamma(a) * select(tiny, a * 2.0**500, a)
+    value = scale(y * (factor / select(a >= STIRLING, x, 1.0)), n, target, whole) * select(tiny, a.like(2.0**-500), 1.0)
     at_0 = select(a < 1.0, select(a.eq(0.0), a.like(0.0), INF), select(a.eq(1.0), a.like(1.0), 0.0))
-    value = select(x.eq(0.0), at_0, select(x.eq(INF) | a.eq(INF) | a.eq(0.0), 0.0, value))
+    value = select(x.eq(0.0), at_0, select(x.eq(INF) | a.eq(INF) | a.eq(0.0) | y.eq(0.0), 0.0, value))
     value = select(a.eq(INF) & x.eq(INF), NAN, value)
     return select((a >= 0.0) & (x >= 0.0), value, NAN).cast(dtype)
 
 
-BOUNDS: dict[str, tuple[float, float]] = {"gammainc": (1, 8), "gammaincc": (1, 8), "gammainc_slope": (1, 16), "gamma_density": (1, 8)}
-ARITY = 2
+def log_less_digamma(a: Scalar, x: Scalar, target: Target) -> Scalar:
+    """log(x) - digamma(a), the logarithmic derivative of the density by a: of large a by log(x / a), where the two would cancel"""
+    dtype = x.dtype
+    a, x = a.cast(float64), x.cast(float64)
+    far = a >= STIRLING
+    _, gap = log_ratio(x, select(far, a, STIRLING), target)
+    value = select(far, gap - digamma_less_log(a) / a, log(x, target) - digamma(select(far, 1.0, a), target))
+    value = select(x.eq(0.0) | a.eq(INF), -INF, select(x.eq(INF) | a.eq(0.0), INF, value))
+    value = select((x.eq(0.0) & a.eq(0.0)) | (x.eq(INF) & a.eq(INF)), NAN, value)
+    return select((a >= 0.0) & (x >= 0.0), value, NAN).cast(dtype)
+
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "gammainc": (0.6, 5.0), "gammaincc": (0.6, 5.0), "gammainc_slope": (0.6, 6.0), "gamma_density": (0.6, 3.0),
+    "log_less_digamma": (0.6, 4.0),
+}  # fmt: skip
