@@ -121,7 +121,7 @@ def gamma_density(a: float, x: float) -> float:
 
 
 def log_less_digamma(a: float, x: float) -> float:
-    if not (a >= 0 and x >= 0) or (a == x == INF):
+    if not (a >= 0 and x >= 0) or a == x == INF or a == x == 0:
         return NAN
     if x in (0, INF) or a in (0, INF):
         return -INF if x == 0 or a == INF else INF
