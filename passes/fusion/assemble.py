@@ -88,6 +88,7 @@ class _Assembler:
         for cluster in self.fused.clusters:
             if cluster.control is not None:
                 self._control(cluster, cluster.control)
+                self.seen.clear()  # Python may have run there, which can reach the arrays of the caller
                 continue
             self._checks(cluster)
             if any(
