@@ -59,7 +59,7 @@ class Around(Protocol):
         """The buffer of a value that may be a piece of another one, of which it becomes a view."""
         ...
 
-    def checked(self, node: Node, indices: int, dtype: np.dtype, shape: tuple[Size, ...], size: Size) -> list[Step]:
+    def checked(self, node: Node, indices: int, dtype: np.dtype, shape: tuple[Size, ...], size: Size) -> Sequence[Step]:
         """The steps that stop the call unless all whole numbers in a buffer lie below a size."""
         ...
 
