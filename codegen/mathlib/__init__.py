@@ -23,6 +23,7 @@ from graphc.codegen.mathlib import (
     exponential,
     gamma,
     hurwitz,
+    incomplete_gamma,
     integrals,
     inverse,
     inverse_error,
@@ -112,7 +113,7 @@ MATH = Library({f.name: f for f in (
     _row("acos", 1.2, 1.2, inverse.acos),
     _row("erf", 1.1, 1.3, error.erf),
     _row("erf_slope", 2.8, 2.3, error.erf_slope),
-    _row("erfc", 0.7, 4.0, error.erfc),
+    _row("erfc", 2.2, 4.0, error.erfc),
     _row("erfcx", 2.3, 2.3, scaled_error.erfcx),
     _row("erfcx_slope", 4.0, 4.0, scaled_error.erfcx_slope),
     _row("erfcx_curve", 4.0, 4.0, scaled_error.erfcx_curve),
@@ -134,6 +135,7 @@ MATH = Library({f.name: f for f in (
 # families whose modules state the bounds themselves
 for _module in (bessel_i, bessel_j, bessel_k, elliptic, integrals, lambert):
     MATH |= {name: _row(name, bounds[0], bounds[1], getattr(_module, name)) for name, bounds in _module.BOUNDS.items()}
+MATH |= {name: _row(name, *bounds, getattr(incomplete_gamma, name), arity=2) for name, bounds in incomplete_gamma.BOUNDS.items()}
 
 
 def expand(root: Scalar, target: Target, serial: bool = False) -> Scalar:
