@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from graphc.ir import Node
 from graphc.ops.arithmetic import reciprocal, sqrt, square
@@ -34,9 +34,8 @@ from graphc.ops.elementwise import (
 from graphc.ops.special.error import erfcx
 from graphc.ops.special.hyperbolic import csch, over_root_one_plus, root_one_plus
 from graphc.ops.ufuncs import hypot
-from graphc.passes.rewriting.match import hole, number
+from graphc.passes.rewriting.match import Number, hole, number
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
-from graphc.passes.rules.stability import positive
 
 x, y, c = hole("x"), hole("y"), number("c")
 
@@ -87,13 +86,23 @@ IDENTITIES: tuple[AnyRule, ...] = (
 )  # fmt: skip
 
 
-def _log_erfc(x: Node, c: float = 1.0) -> Node:
+def _log_erfc(x: Node, c: Number = 1.0) -> Node:
     """log(c erfc(x)): half of erfc is near 1 on the left, where the other half is what is missing."""
     far = x > 0.5
     left = where(far, 0.0, x)
     near = log1p(-erf(left)) if c == 1 else log1p(-0.5 * erfc(-left)) if c == 0.5 else log(c * erfc(left))
     tail = log(erfcx(where(far, x, 1.0))) - square(x)
-    return where(far, tail if c == 1 else tail + math.log(c), near)
+    with np.errstate(all="ignore"):  # nan, of a negative number
+        return where(far, tail if c == 1 else tail + float(np.log(np.float64(c))), near)
+
+
+def _log_of_multiple(x: Node, c: Number) -> Node:
+    return _log_erfc(x, float(c))
+
+
+def _log_of_share(x: Node, c: Number) -> Node:
+    with np.errstate(all="ignore"):
+        return _log_erfc(x, float(1 / np.float64(c)))
 
 
 def log_of_erfc(node: Node) -> Node | None:
@@ -103,8 +112,8 @@ def log_of_erfc(node: Node) -> Node | None:
 
 TAILS: tuple[AnyRule, ...] = (
     Local("log of erfc", "log", log_of_erfc, floats="stable", only=("erfc",)),
-    Rule("log of multiple of erfc", log(c * erfc(x)), lambda x, c: _log_erfc(x, float(c)), where=positive, floats="stable"),
-    Rule("log of erfc over", log(erfc(x) / c), lambda x, c: _log_erfc(x, 1 / float(c)), where=positive, floats="stable"),
+    Rule("log of multiple of erfc", log(c * erfc(x)), _log_of_multiple, floats="stable"),
+    Rule("log of erfc over", log(erfc(x) / c), _log_of_share, floats="stable"),
 )
 
 # the derivatives of the left sides keep their digits, those of the right ones do not: after `grad` only
