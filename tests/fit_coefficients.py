@@ -164,7 +164,6 @@ _L = "log(1+f) = 2s + s z P(z), s = f/(2+f), z = s^2, 1+f in sqrt(1/2)..sqrt(2)"
 _C = "cos(r) = 1 - z/2 + z^2 P(z), z = r^2, |r| <= pi/4"
 _S = "sin(r) = r + r z P(z), z = r^2, |r| <= pi/4"
 _A = "asin(t) = t + t z P(z), z = t^2 <= 1/4"
-_Q = "erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = "
 f32, f64 = np.float32, np.float64
 
 
@@ -202,7 +201,6 @@ FITS: dict[str, Fit] = {
     "ERF_FAR_F32": _row(
         "erf(x) = 1 - exp(-P(x)), 1 <= x <= 4", lambda a: -mp.log(mp.erfc(a)), lambda a: mp.erfc(a) / mp.erf(a), "0.99", 4, 8, f32
     ),
-    "ERFC_SHORT": _row(_Q + "(x-2)/(x+2), x <= 10.5", _erfcx(2), lambda q: 1 / _erfcx(2)(q), -1, "0.69", 10, f64),
     "ERFC_F64": _row(
         "erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = (x-4)/(x+4), x <= 28", _erfcx(4), lambda q: 1 / _erfcx(4)(q), -1, "0.755", 22, f64
     ),

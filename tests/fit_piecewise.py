@@ -156,7 +156,7 @@ Written by `python -m tests.fit_piecewise`, where it is stated; do not edit.
 
 # fmt: off
 from graphc.codegen.mathlib.piecewise import Table
-from graphc.dtypes import float32, float64
+from graphc.dtypes import {dtypes}
 
 '''
 
@@ -175,7 +175,7 @@ def packed(values: tuple[float, ...]) -> str:
 
 def module(spec: Spec) -> str:
     """The text of a module of tables."""
-    text = HEAD.format(what=spec.what)
+    text = HEAD.format(what=spec.what, dtypes=", ".join(dtype.name for dtype in spec.bits))
     for dtype in spec.bits:
         table, error = solve(spec, dtype)
         rows = "".join(f"    (\n{packed(row)}\n    ),\n" for row in table.rows)

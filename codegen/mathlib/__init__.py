@@ -112,7 +112,7 @@ MATH = Library({f.name: f for f in (
     _row("acos", 1.2, 1.2, inverse.acos),
     _row("erf", 1.1, 1.3, error.erf),
     _row("erf_slope", 2.8, 2.3, error.erf_slope),
-    _row("erfc", 0.7, 4.0, error.erfc),
+    _row("erfc", 2.2, 4.0, error.erfc),
     _row("erfcx", 2.3, 2.3, scaled_error.erfcx),
     _row("erfcx_slope", 4.0, 4.0, scaled_error.erfcx_slope),
     _row("erfcx_curve", 4.0, 4.0, scaled_error.erfcx_curve),

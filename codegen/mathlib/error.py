@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 from math import isqrt, pi, sqrt
 
-from graphc.codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F64, ERFC_SHORT
-from graphc.codegen.mathlib.exponential import exp_of_negative, exp_short
-from graphc.codegen.mathlib.kit import bits, clamp, poly, two_product
+from graphc.codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F64
+from graphc.codegen.mathlib.exponential import above_one, exp_of_negative, reduce
+from graphc.codegen.mathlib.kit import bits, clamp, fast_two_sum, poly, scale, two_product
+from graphc.codegen.mathlib.tables import erfc as erfc_table
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, copysign, fma, lookup, select
 from graphc.target import Target
@@ -95,7 +96,7 @@ def erf_slope(x: Scalar, target: Target) -> Scalar:
 
 
 def erfc(x: Scalar, target: Target) -> Scalar:
-    return _erfc_short(x) if x.dtype == float32 else _erfc_wide(x, target)
+    return _erfc_short(x, target) if x.dtype == float32 else _erfc_wide(x, target)
 
 
 def _erfc_wide(x: Scalar, target: Target) -> Scalar:
@@ -106,12 +107,15 @@ def _erfc_wide(x: Scalar, target: Target) -> Scalar:
     return select(a < 0.5, near, select(x < 0.0, 2.0 - y, y))
 
 
-def _erfc_short(x: Scalar) -> Scalar:
-    """The same with q = (a - 2)/(a + 2), in f64, where one division may serve for both quotients"""
-    wide = x.cast(float64)
-    a = clamp(abs(wide), high=10.5)
-    first, second = a + 2.0, fma(a, 2.0, 1.0)
-    inverse = 1.0 / (first * second)
-    p = poly((a - 2.0) * second * inverse, ERFC_SHORT)
-    y = p * first * inverse * exp_short(-(a * a))
-    return select(wide < 0.0, 2.0 - y, y).cast(float32)
+def _erfc_short(x: Scalar, target: Target) -> Scalar:
+    """A table of exp(a^2) erfc(a) = c + d, where c + d is no float, times exp(-a^2) = 2**n (1 + g): c + (c g + d) loses the least."""
+    a = clamp(abs(x), high=10.5)
+    i = erfc_table.F32.index(a)
+    u = erfc_table.F32.local(a, i)
+    c, d = fast_two_sum(lookup(erfc_table.F32.rows[0], i, float32), u * erfc_table.F32.polynomial(u, i, start=1))
+    high, low = two_product(a, a, target)
+    r, n, whole = reduce(-high)
+    g = above_one(r)
+    g = fma(g + 1.0, -low, g)
+    y = scale(c + fma(c, g, d), n, target, whole)
+    return select(x < 0.0, 2.0 - y, y)
