@@ -51,7 +51,9 @@ class Lanes:
         """a % of, a power of two."""
         return a % of if isinstance(a, int) else self.emit(f"and i64 {a}, {of - 1}")
 
-    def least(self, a: Number, b: Number) -> str:
+    def least(self, a: Number, b: Number) -> Number:
+        if isinstance(a, int) and isinstance(b, int):
+            return min(a, b)
         below = self.emit(f"icmp slt i64 {a}, {b}")
         return self.emit(f"select i1 {below}, i64 {a}, i64 {b}")
 
