@@ -193,7 +193,11 @@ def test_reassoc(rule: Rule, dtype: str) -> None:
 
 
 # -- stable -----------------------------------------------------------------------------------------------------------------
-mp.mp.dps = 1000  # 1 + exp(-1000) keeps its digits
+@pytest.fixture(autouse=True)
+def thousand_digits() -> Iterator[None]:
+    """1 + exp(-1000) keeps its digits; only here, for every other test of the process would pay for them."""
+    with mp.workdps(1000):
+        yield
 
 
 def _real(f: Callable[..., Any]) -> Callable[..., Any]:
