@@ -145,7 +145,7 @@ def samples(name: str, dtype: np.dtype, count: int, seed: int = 0) -> list[np.nd
     parts.append(near)
     parts.append(np.nextafter(near, rng.choice([-np.inf, np.inf], near.shape).astype(dtype)))
     edges = special_values(dtype)
-    grid = np.array(np.meshgrid(*[edges] * arity)).reshape(arity, -1)
+    grid = np.array(np.meshgrid(*[edges] * arity)).reshape(arity, -1)[:, :: REFERENCES[name].share if arity > 1 else 1]
     return list(np.concatenate([*parts, grid], axis=1))
 
 

@@ -149,6 +149,9 @@ def load(name: str) -> Peer:
     return peer
 
 
+SGD_RATE = 1e-3
+
+
 def adam(p: Any, g: Any, m: Any, v: Any, t: Any, sqrt: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
     """p, m, v after step t of Adam: p - lr mhat / (sqrt(vhat) + eps), with the corrections taken out of the arrays."""
     m = 0.9 * m + 0.1 * g

@@ -12,64 +12,88 @@ TOGETHER = 4  # rows of an update: the row that is taken from them is loaded onc
 
 
 def cholesky(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str, reads: str) -> None:
-    """u'u = a row by row in the upper triangle of the area, then l = u' where it is wanted."""
+    """u'u = a, tile by tile of the upper triangle of the area, where each element is met once; l = u' is stored opposite, beside it."""
     (n,), size = sizes, t.mul(sizes[0], sizes[0])
     a, out = [t.examples(array, first, last, size) for array in arrays[:2]]
     t.read(a, size, area)
-    mirror(t, area, n, reads)
 
-    def scaled(k: Number, good: str) -> str:
-        """Row k divided by the root of its pivot; the lanes where all were positive so far."""
-        row = t.place(area, t.mul(k, n))
-        pivot = t.load(row, k)
-        fine = t.both(t.compare("ogt", pivot, t.number(0.0)), t.compare("olt", pivot, t.number(float("inf"))))
-        root = t.function("sqrt", pivot)
-        t.store(root, row, k)
-        inverse = t.binary("fdiv", t.number(1.0), root)
-        t.loop(t.add(k, 1), n, lambda j: t.store(t.binary("fmul", t.load(row, j), inverse), row, j))
-        return t.both(good, fine)
-
-    def columns(count: int) -> Callable[[Number, str], list[str]]:
-        def several(k: Number, good: str) -> list[str]:
-            """Rows k to k + count, then those below by all of them at once: what lies left of the diagonal is nobody's."""
-            own = [t.add(k, r) for r in range(count)]
-            sources = [t.place(area, t.mul(r, n)) for r in own]
+    def rows(count: int) -> Callable[[Number, str], list[str]]:
+        def several(i: Number, good: str) -> list[str]:
+            """Rows i to i + count: their triangle at the diagonal, then what lies to the right of it."""
+            own = [t.add(i, r) for r in range(count)]
+            pairs = [(r, c) for r in range(count) for c in range(r, count)]
+            u = _less_products(t, area, n, reads, own, own, pairs)
+            inverses: list[str] = []
             for r in range(count):
-                good = scaled(own[r], good)
-                for later in range(r + 1, count):
-                    factor = t.negative(t.load(sources[r], own[later]))
-                    update(t, [sources[later]], [[factor]], [sources[r]], own[later], n)
+                _eliminate(t, u, u, r, range(r, count))
+                root = t.function("sqrt", u[r, r])
+                fine = t.both(t.compare("ogt", u[r, r], t.number(0.0)), t.compare("olt", u[r, r], t.number(float("inf"))))
+                good = t.both(good, fine)
+                inverses.append(t.binary("fdiv", t.number(1.0), root))
+                u |= {(r, c): root if c == r else t.binary("fmul", u[r, c], inverses[r]) for c in range(r, count)}
+            _keep(t, area, n, own, own, u)
 
-            def below(i: Number, height: int) -> None:
-                rows = [t.add(i, r) for r in range(height)]
-                factors = [[t.negative(t.load(source, r)) for source in sources] for r in rows]
-                update(t, [t.place(area, t.mul(r, n)) for r in rows], factors, sources, i, n)
+            def right(j: Number, width: int) -> None:
+                columns = [t.add(j, c) for c in range(width)]
+                x = _less_products(t, area, n, reads, own, columns, [(r, c) for r in range(count) for c in range(width)])
+                for r in range(count):
+                    _eliminate(t, x, u, r, range(width))
+                    x |= {(r, c): t.binary("fmul", x[r, c], inverses[r]) for c in range(width)}
+                _keep(t, area, n, own, columns, x)
 
-            by_rows(t, t.add(k, count), n, below)
+            by_rows(t, t.add(i, count), n, right)
             return [good]
 
         return several
 
     whole = t.sub(n, t.rest(n, TOGETHER))
-    (good,) = t.loop(0, whole, columns(TOGETHER), (t.mask, "splat (i1 true)"), step=TOGETHER)
-    (good,) = t.loop(whole, n, columns(1), (t.mask, good))
-    zero = t.choose(good, t.number(0.0), t.number(float("nan")))
-
-    def finish(i: str) -> None:
-        own = t.place(area, t.mul(i, n))
-        t.store(t.choose(good, t.load(own, i), t.number(float("nan"))), own, i)
-
-        def swap(j: str) -> None:
-            other = t.place(area, t.mul(j, n))
-            t.store(t.choose(good, t.load(own, j), t.number(float("nan"))), other, i)
-            t.store(zero, own, j)
-
-        t.loop(t.add(i, 1), n, swap)
-
-    t.loop(0, n, finish)
-    t.write(area, out, size)
+    (good,) = t.loop(0, whole, rows(TOGETHER), (t.mask, "splat (i1 true)"), step=TOGETHER)
+    (good,) = t.loop(whole, n, rows(1), (t.mask, good))
+    t.loop(0, n, lambda i: t.loop(t.add(i, 1), n, lambda j: t.store(t.number(0.0), t.place(area, t.mul(i, n)), j)))
     bad = t.emit(f"xor {t.mask} {good}, splat (i1 true)")
+    spoil(t, area, size, bad)
+    t.write(area, out, size)
     t.flags(bad, t.examples(arrays[2], first, last, 1, int64))
+
+
+Tile = dict[tuple[int, int], str]
+
+
+def _less_products(
+    t: Lanes, area: str, n: Number, reads: str, rows: Sequence[Number], columns: Sequence[Number], pairs: Sequence[tuple[int, int]]
+) -> Tile:
+    """a[i, j] - sum of u[k, i] u[k, j] over the rows k above the first one, in registers."""
+
+    def element(i: Number, j: Number) -> str:
+        """Of the symmetric matrix that `a` stands for: its lower triangle ("L"), or the mean of both."""
+        below = t.load(area, t.add(t.mul(j, n), i))
+        if reads != "both" or i is j:
+            return below
+        return t.binary("fmul", t.binary("fadd", below, t.load(area, t.add(t.mul(i, n), j))), t.number(0.5))
+
+    def row(k: Number, *totals: str) -> list[str]:
+        source = t.place(area, t.mul(k, n))
+        left = [t.negative(t.load(source, i)) for i in rows]
+        right = [t.load(source, j) for j in columns]
+        return [t.function("fma", left[r], right[c], total) for (r, c), total in zip(pairs, totals, strict=True)]
+
+    start = [(t.vector, element(rows[r], columns[c])) for r, c in pairs]
+    return dict(zip(pairs, t.loop(0, rows[0], row, *start), strict=True))
+
+
+def _eliminate(t: Lanes, x: Tile, u: Tile, r: int, columns: Sequence[int]) -> None:
+    """Row r of a tile less the rows of the tile above it."""
+    for q in range(r):
+        factor = t.negative(u[q, r])
+        x |= {(r, c): t.function("fma", factor, x[q, c], x[r, c]) for c in columns}
+
+
+def _keep(t: Lanes, area: str, n: Number, rows: Sequence[Number], columns: Sequence[Number], tile: Tile) -> None:
+    """The elements of u, and those of l opposite."""
+    for (r, c), value in tile.items():
+        t.store(value, area, t.add(t.mul(rows[r], n), columns[c]))
+        if rows[r] is not columns[c]:
+            t.store(value, area, t.add(t.mul(columns[c], n), rows[r]))
 
 
 def by_rows(t: Lanes, start: Number, stop: Number, body: Callable[[Number, int], None]) -> None:
@@ -124,25 +148,39 @@ def lu(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Nu
     rows = t.emit(f"getelementptr {t.whole}, ptr {chosen}, i64 1")
     t.loop(0, m, lambda i: t.block.line(f"store {t.whole} {t.every(i)}, ptr {t.whole_at(rows, i)}, align 8"))
 
-    def column(k: str, parity: str) -> list[str]:
-        moved = _pivot(t, area, chosen, rows, k, m, n)
-        row = t.place(area, t.mul(k, n))
-        pivot = t.load(row, k)
-        zero, after = t.compare("oeq", pivot, t.number(0.0)), t.add(k, 1)
+    def columns(count: int) -> Callable[[Number, str], list[str]]:
+        def several(k: Number, parity: str) -> list[str]:
+            """Columns k to k + count with exchanges of whole rows, the rows right of them, then all that is left by them at once."""
+            own, after = [t.add(k, r) for r in range(count)], t.add(k, count)
+            for r in range(count):
+                moved = _pivot(t, area, chosen, rows, own[r], m, n)
+                parity = t.choose(moved, t.negative(parity), parity)
+                _column(t, area, own[r], after, m, n)
+            sources = [t.place(area, t.mul(r, n)) for r in own]
+            factors = [[t.negative(t.load(sources[r], own[q])) for q in range(r)] for r in range(count)]
 
-        def below(i: Number, count: int) -> None:
-            rows, factors = [t.place(area, t.mul(t.add(i, r), n)) for r in range(count)], []
-            for own in rows:
-                value = t.load(own, k)
-                factor = t.choose(zero, value, t.binary("fdiv", value, pivot))
-                t.store(factor, own, k)
-                factors.append(t.negative(factor))
-            update(t, rows, [[f] for f in factors], [row], after, n)
+            def right(j: Number) -> None:
+                values = [t.load(source, j) for source in sources]
+                for r in range(1, count):
+                    for q in range(r):
+                        values[r] = t.function("fma", factors[r][q], values[q], values[r])
+                    t.store(values[r], sources[r], j)
 
-        by_rows(t, after, m, below)
-        return [t.choose(moved, t.negative(parity), parity)]
+            t.loop(after, n, right)
 
-    (parity,) = t.loop(0, t.least(m, n), column, (t.vector, t.number(1.0)))
+            def below(i: Number, height: int) -> None:
+                targets = [t.place(area, t.mul(t.add(i, r), n)) for r in range(height)]
+                update(t, targets, [[t.negative(t.load(target, r)) for r in own] for target in targets], sources, after, n)
+
+            by_rows(t, after, m, below)
+            return [parity]
+
+        return several
+
+    steps = t.least(m, n)
+    whole = t.sub(steps, t.rest(steps, TOGETHER))
+    (parity,) = t.loop(0, whole, columns(TOGETHER), (t.vector, t.number(1.0)), step=TOGETHER)
+    (parity,) = t.loop(whole, steps, columns(1), (t.vector, parity))
     t.write(area, out, size)
     t.scattered(parity, sign, 0)
 
@@ -155,7 +193,25 @@ def lu(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Nu
     t.loop(0, m, tell)
 
 
-def _pivot(t: Lanes, area: str, chosen: str, rows: str, k: str, m: Number, n: Number) -> str:
+def _column(t: Lanes, area: str, k: Number, after: Number, m: Number, n: Number) -> None:
+    """Factors of the rows below the pivot k, and those rows less their multiples of its row up to column `after`."""
+    row = t.place(area, t.mul(k, n))
+    pivot = t.load(row, k)
+    zero = t.compare("oeq", pivot, t.number(0.0))
+
+    def below(i: Number, count: int) -> None:
+        rows, factors = [t.place(area, t.mul(t.add(i, r), n)) for r in range(count)], []
+        for own in rows:
+            value = t.load(own, k)
+            factor = t.choose(zero, value, t.binary("fdiv", value, pivot))
+            t.store(factor, own, k)
+            factors.append([t.negative(factor)])
+        update(t, rows, factors, [row], t.add(k, 1), after)
+
+    by_rows(t, t.add(k, 1), m, below)
+
+
+def _pivot(t: Lanes, area: str, chosen: str, rows: str, k: Number, m: Number, n: Number) -> str:
     """Exchange row k of each lane with the first one that is largest in column k; where that is another one."""
     at = t.add(t.mul(k, n), k)
     here = t.function("fabs", t.load(area, at))
@@ -197,23 +253,39 @@ def substitute(t: Lanes, a: str, x: str, n: Number, k: Number, *, lower: bool, t
 
     forward = lower != trans
 
-    def row(i: Number) -> None:
-        own = t.place(x, t.mul(i, k))
-        if not unit:
-            pivot = t.load(a, t.add(t.mul(i, n), i))
-            t.loop(0, k, lambda c: t.store(t.binary("fdiv", t.load(own, c), pivot), own, c))
+    def factor(j: Number, i: Number) -> str:
+        return t.negative(t.load(a, t.add(t.mul(i, n), j) if trans else t.add(t.mul(j, n), i)))
 
-        def others(j: Number, count: int) -> None:
-            rows = [t.add(j, r) for r in range(count)]
-            factors = [t.load(a, t.add(t.mul(i, n), r) if trans else t.add(t.mul(r, n), i)) for r in rows]
-            update(t, [t.place(x, t.mul(r, k)) for r in rows], [[t.negative(f)] for f in factors], [own], 0, k)
+    def rows(count: int) -> Callable[[Number], None]:
+        def several(i: Number) -> None:
+            """`count` rows of x from i on, in the direction of the elimination, then those behind by all of them at once."""
+            own = [t.add(i, r if forward else -r) for r in range(count)]
+            places = [t.place(x, t.mul(r, k)) for r in own]
+            for r in range(count):
+                if not unit:
+                    divided(places[r], t.load(a, t.add(t.mul(own[r], n), own[r])))
+                for later in range(r + 1, count):
+                    update(t, [places[later]], [[factor(own[later], own[r])]], [places[r]], 0, k)
 
-        by_rows(t, *((t.add(i, 1), n) if forward else (0, i)), others)
+            def others(j: Number, height: int) -> None:
+                behind = [t.add(j, r) for r in range(height)]
+                update(t, [t.place(x, t.mul(r, k)) for r in behind], [[factor(r, q) for q in own] for r in behind], places, 0, k)
 
+            by_rows(t, *((t.add(i, count), n) if forward else (0, t.add(i, 1 - count))), others)
+
+        return several
+
+    def divided(row: str, pivot: str) -> None:
+        t.loop(0, k, lambda c: t.store(t.binary("fdiv", t.load(row, c), pivot), row, c))
+
+    rest = t.rest(n, TOGETHER)
+    whole = t.sub(n, rest)
     if forward:
-        t.loop(0, n, row)
+        t.loop(0, whole, rows(TOGETHER), step=TOGETHER)
+        t.loop(whole, n, rows(1))
     else:
-        t.loop(t.sub(n, 1), -1, row, step=-1)
+        t.loop(t.sub(n, 1), t.sub(rest, 1), rows(TOGETHER), step=-TOGETHER)
+        t.loop(t.sub(rest, 1), -1, rows(1), step=-1)
 
 
 def zero_pivots(t: Lanes, area: str, n: Number) -> str:
