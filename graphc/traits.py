@@ -25,6 +25,20 @@ Moves = Literal["same", "view", "data", "fill", "join"]
 
 
 @dataclass(frozen=True)
+class Selects:
+    """Indices that select along an axis of operand 0, to be checked: all must lie in [0, size), in [-size, size) where they `wrap`.
+
+    copies: how many elements of the op's own index each of them is for; of none nothing is checked.
+    """
+
+    indices: Node
+    axis: int
+    size: Size
+    wraps: bool = False
+    copies: Size = 1
+
+
+@dataclass(frozen=True)
 class Traits:
     """One line an attribute; the default is what an op is that says nothing.
 
@@ -45,7 +59,7 @@ class Traits:
 
     by_address: operands that the op's kernel reads at addresses of its own, or more than once an element: they are stored first.
     by_data: such operands whose addresses come from data, so that no index arithmetic can be done on the way.
-    checked: node -> the indices to check before its kernel runs, each with the size that it must lie below.
+    checked: node -> the indices to check before its kernel runs.
     kernel: the kind of kernel that the op has alone, for a row of `graphc.codegen.strategy.table` to accept (what none accepts becomes
         loops, as its LoopForm says); None: it is a stage among others.
     routine: node -> how a host op is computed in native code where its matrices are small, or None.
@@ -54,6 +68,7 @@ class Traits:
     reduces: combines over the axes of its parameter `axes`, which disappear: a reduction that may share loops with its producers.
 
     stops: derivatives do not pass, by definition.
+    refuses: operands by which there is no derivative though there is one by others, each with what the error says; see `refuse`.
     keeps_zeros: of elementwise ops, a cotangent that is 0 gives 0, whatever the operands.
     masks: (out, *inputs, **params) -> for each input where a cotangent can be other than 0, or None; see `derivatives.grad`.
     through: (cotangents of the outputs with their masks, whether an input has use for a mask, outputs, *inputs, **params) -> cotangents of
@@ -73,12 +88,13 @@ class Traits:
     starts: Callable[[Node], list[tuple[Size, ...]]] | None = None
     by_address: tuple[int, ...] = ()
     by_data: tuple[int, ...] = ()
-    checked: Callable[[Node], list[tuple[Node, Size]]] | None = None
+    checked: Callable[[Node], list[Selects]] | None = None
     kernel: str | None = None
     routine: Callable[[Node], Routine | None] | None = None
     refusal: Callable[[Node], tuple[int, str] | None] | None = None
     reduces: bool = False
     stops: bool = False
+    refuses: tuple[tuple[int, str], ...] = ()
     keeps_zeros: bool = False
     masks: Callable[..., Sequence[Node | None]] | None = None
     through: Callable[..., Sequence[Any]] | None = None

@@ -15,23 +15,25 @@ from graphc.errors import ArgumentError, DTypeError, IndexOutOfRange, ShapeError
 from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.ops.create import iota
-from graphc.ops.indexing import GATHER, SCATTER
+from graphc.ops.indexing import GATHER, SCATTER, gather
 from graphc.ops.ranges import never_negative, within
+from graphc.program import Check
+from graphc.traits import Selects
 
 n, m = dims.dim("n"), dims.dim("m")
 
 
-def checked(node: Node) -> list[tuple[Node, Any]]:
+def checked(node: Node) -> list[Selects]:
     (found,) = [m_ for m_ in toposort([node]) if m_.op in (GATHER, SCATTER)]
     return found.op.traits.checked(found)
 
 
 def test_only_unknown_indices_are_checked() -> None:
     x, i = gx.tensor("x", ("n", 7)), gx.tensor("i", (3,), "int64")
-    assert [size for _, size in checked(x[i])] == [n]
-    assert [size for _, size in checked(x[:, i])] == [7]
-    assert [size for _, size in checked(x.at[i].add(1))] == [n]
-    assert checked(x[:, [0, 6, -1]]) == [] and [size for _, size in checked(x[[0, 2]])] == [n]
+    assert [s.size for s in checked(x[i])] == [n]
+    assert [s.size for s in checked(x[:, i])] == [7]
+    assert [s.size for s in checked(x.at[i].add(1))] == [n]
+    assert checked(x[:, [0, 6, -1]]) == [] and [s.size for s in checked(x[[0, 2]])] == [n]
     assert checked(gx.take(x, i, 1, mode="wrap")) == [] and checked(gx.take(x, i, 1, mode="clip")) == []
     assert checked(gx.take(x, gx.argmax(x, 1), 1)) == []
     assert checked(x[gx.arange(n)]) == [] and len(checked(x[gx.arange(m)])) == 1
@@ -218,7 +220,49 @@ def test_a_call_reports_indices_of_every_integer_dtype(dtype: str) -> None:
     X = np.arange(3.0)
     np.testing.assert_array_equal(f(X, np.array([[0, 2], [1, 1]], dtype)), [[0, 4], [2, 2]])
     for bad in (3, 127, np.iinfo(dtype).max, *((-4, -128, np.iinfo(dtype).min) if dtype.startswith("i") else ())):
-        with pytest.raises(IndexOutOfRange, match=rf"^index {bad} at position \(1, 0\) is out of range for an axis of size 3"):
+        with pytest.raises(IndexOutOfRange, match=rf"^index {bad} at position \(1, 0\) is out of range for axis 0 of size 3"):
             f(X, np.array([[0, 2], [bad, 200 % 128], [1, 1]], dtype))
-    with pytest.raises(IndexOutOfRange, match=r"^index 0 at position \(0, 0\) is out of range for an axis of size 0"):
+    with pytest.raises(IndexOutOfRange, match=r"^index 0 at position \(0, 0\) is out of range for axis 0 of size 0"):
         f(X[:0], np.zeros((1, 2), dtype))
+
+
+def test_an_error_of_a_call_names_the_axis_that_the_user_has() -> None:
+    """Whatever stands between the array and the kernel: slices, axes moved or dropped, the indices stretched or counted from the end."""
+    x, i = gx.tensor("x", ("n", 4, 5)), gx.tensor("i", (2,), "int32")
+    parts = (x[0, :, i], x[1:, i, 2], gx.take(gx.transpose(x), i, 1), gx.take_along_axis(x, i.reshape((2, 1, 1)), 1), x.at[:, i].add(1.0))
+    for part, axis in zip(parts, (2, 1, 1, 1, 1)):
+        f = gx.function([x, i], part)
+        text = rf"^index -77 at position \(1,( 0, 0)?\) is out of range for axis {axis} of size {axis + 3} \(x: f64\[n, 4, 5\], test_index"
+        with pytest.raises(IndexOutOfRange, match=text):
+            f(np.zeros((2, 4, 5)), np.array([0, -77], "int32"))
+
+
+def test_indices_are_checked_where_the_user_has_them() -> None:
+    """Once, before they are counted from the end, stretched or cast: no array of them is made, and of none nothing is asked."""
+    x, i, j = gx.tensor("x", (3, 4)), gx.tensor("i", ("n",), "int32"), gx.tensor("j", ("m",), "int64")
+    f = gx.function([x, i, j], gx.grad(gx.sum(x[i[:, None], j[None, :]] ** 2), x))
+    program = f._program
+    assert program is not None
+    found = [step for step in program.numbered if isinstance(step, Check)]
+    assert [(c.wraps, program.buffers[c.indices].role) for c in found] == [(True, "input")] * 2  # of the gather and the scatter
+    X, none = np.arange(12.0).reshape(3, 4), np.zeros(0, int)
+    want = np.zeros((3, 4))
+    np.add.at(want, ([[-3], [2], [2]], [-4, 1]), 2 * X[[[-3], [2], [2]], [-4, 1]])
+    np.testing.assert_array_equal(f(X, np.array([-3, 2, 2], "int32"), np.array([-4, 1])), want)
+    np.testing.assert_array_equal(f(X, np.array([99], "int32"), none), np.zeros((3, 4)))
+    for a, b in (([-4], [0]), ([3], [0]), ([0], [-5]), ([0], [4])):
+        with pytest.raises(IndexOutOfRange, match=f"index {(a if b == [0] else b)[0]} at"):
+            f(X, np.array(a, "int32"), np.array(b))
+
+
+def test_what_is_not_counted_from_the_end_is_checked_as_it_is() -> None:
+    """Another size than that of the axis is added, or under another condition: what comes of it must lie inside."""
+    x, i = gx.tensor("x", (5,)), gx.tensor("i", (1,), "int64")
+    shifted = (gx.where(i < 0, i + 4, i), gx.where(i < 1, i + 5, i), gx.where(i < 0, 5 + i, i), gx.where(i < 0, i + 5, i).astype("int8"))
+    for index, wraps in zip(shifted, (False, False, True, False)):
+        found = checked(gather(x, index.astype("int64"), axes=(0,)))
+        assert [s.wraps for s in found] == [wraps]
+    f = gx.function([x, i], gather(x, shifted[1], axes=(0,)))
+    assert f(np.arange(5.0), np.array([-5])) == 0 and f(np.arange(5.0), np.array([1])) == 1
+    with pytest.raises(IndexOutOfRange):
+        f(np.arange(5.0), np.array([0]))

@@ -142,7 +142,7 @@ def test_an_error_in_one_thread_disturbs_no_other() -> None:
         np.testing.assert_array_equal(f(X, [3, -1]), np.cumsum(X)[[3, -1]])
 
     def wrong() -> None:
-        with pytest.raises(gx.IndexOutOfRange, match=r"index 77 at position \(1,\) is out of range for an axis of size 50"):
+        with pytest.raises(gx.IndexOutOfRange, match=r"index 77 at position \(1,\) is out of range for axis 0 of size 50"):
             f(X, [3, 77])
 
     run_threads(right, wrong, right, wrong, repeat=100)

@@ -258,7 +258,7 @@ def test_a_check_tells_the_index_of_its_dtype(dtype: str) -> None:
     made, _ = with_state(lambda a: a, np.dtype(dtype))
     executable = Executable(ready(made), Options(verify=True))
     bad, shown = (-5, -8) if dtype.startswith("i") else (200, 200)
-    with pytest.raises(IndexOutOfRange, match=rf"index {shown} at position \(2,\) is out of range for an axis of size 3"):
+    with pytest.raises(IndexOutOfRange, match=rf"index {shown} at position \(2,\) is out of range for axis 0 of size 3"):
         executable([np.array([5.0]), np.array([0, 1, bad, 0], dtype)], [np.array([1.0])])
 
 
@@ -274,7 +274,7 @@ def test_a_callback_is_called_once_also_when_a_later_check_fails() -> None:
     state = np.array([1.0])
     executable([np.array([5.0]), np.array([0, 1, 2, 0])], [state])
     assert state == 11 and len(seen) == 1
-    with pytest.raises(IndexOutOfRange, match=r"index 7 at position \(2,\) is out of range for an axis of size 3"):
+    with pytest.raises(IndexOutOfRange, match=r"index 7 at position \(2,\) is out of range for axis 0 of size 3"):
         executable([np.array([5.0]), np.array([0, 1, 7, 9])], [state])
     assert state == 11 and len(seen) == 2
     with pytest.raises(IndexOutOfRange, match=r"index -4 at position \(0,\)"):
@@ -536,7 +536,7 @@ def test_the_entry_hands_over_what_a_check_found(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Executable, "__call__", never)
     for k in range(3):
-        with pytest.raises(gx.IndexOutOfRange, match=rf"index {5 + k} at position \(1,\) is out of range for an axis of size 3"):
+        with pytest.raises(gx.IndexOutOfRange, match=rf"index {5 + k} at position \(1,\) is out of range for axis 0 of size 3"):
             f(np.arange(3.0), np.array([0, 5 + k]))
     np.testing.assert_array_equal(f(np.arange(3.0), np.array([-1])), [4.0])
 

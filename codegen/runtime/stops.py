@@ -13,6 +13,7 @@ from graphc.codegen.placing import placings
 from graphc.dims import Symbol
 from graphc.errors import CompileError, DTypeError, IndexOutOfRange, LinAlgError, ShapeError, compose, fail
 from graphc.ops.host import refusal, refuse, refused_text
+from graphc.ops.ranges import selected_from
 from graphc.program import Check, HostCall, Loop, Program, Step
 
 Words = ctypes.Array[ctypes.c_int64]
@@ -54,8 +55,9 @@ class Stops:
         if refusal(check.node) is not None:
             raise LinAlgError(refused_text(check.node, at))
         size = dims.evaluate(check.axis_size, env)
-        shown = value if value >= 0 else value - size  # the graph has added the size to negative indices
-        raise IndexOutOfRange(compose(f"index {shown} at position {at} is out of range for an axis of size {size}", check.node))
+        shown = value if check.wraps or value >= 0 else value - size  # the graph has added the size to negative indices
+        x, axis = selected_from(check.node.inputs[0], check.axis)
+        raise IndexOutOfRange(compose(f"index {shown} at position {at} is out of range for axis {axis} of size {size}", x, check.node))
 
     def known(self, words: Words) -> dict[Symbol, int]:
         """The sizes, and the turns that loops are at."""

@@ -15,12 +15,12 @@ from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
 from graphc.ops.create import iota, zeros
-from graphc.ops.ranges import never_negative, within
+from graphc.ops.ranges import never_negative, origin, within
 from graphc.ops.registry import ArrayLike, asarray, constant, number, structural
 from graphc.ops.shape import at_most, lift, moveaxis, permute, ravel, reshape
 from graphc.ops.spread import astype, broadcast, broadcast_to
 from graphc.scalars import Scalar
-from graphc.traits import Traits
+from graphc.traits import Selects, Traits
 from graphc.types import Shape, TensorType, broadcast_shapes, normal_axis, same_size, tensor_type
 
 Axes = tuple[int, ...]
@@ -41,12 +41,11 @@ def _check(name: str, x: TensorType, indices: Sequence[TensorType], axes: Axes, 
 
 
 def checked_from(axes_at: int) -> Any:
-    """The indices that the compiler must check before the kernel runs, with the size each must lie below."""
+    """The indices that the compiler must check before the kernel runs; the first of them is operand `axes_at`."""
 
-    def checked(node: Node) -> list[tuple[Node, Size]]:
+    def checked(node: Node) -> list[Selects]:
         x, axes = node.inputs[0], node.params[0]
-        pairs = [(i, x.shape[a]) for i, a in zip(node.inputs[axes_at:], axes)]
-        return [(i, n) for i, n in pairs if not within(i, n)]
+        return [origin(i, a, x.shape[a]) for i, a in zip(node.inputs[axes_at:], axes) if not within(i, x.shape[a])]
 
     return checked
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from graphc import dims
 from graphc.dims import Size
-from graphc.dtypes import int64
+from graphc.dtypes import bool_, int64
 from graphc.ir import Node
+from graphc.traits import Selects
 
 
 def _source(node: Node) -> Node:
@@ -122,3 +123,60 @@ def within(index: Node, n: Size) -> bool:
         high = _value(node.inputs[2])
         return never_negative(node, n) and high is not None and dims.less_equal(high + 1, n) is True
     return False
+
+
+# -- indices that count from the end -------------------------------------------------------------------------------------
+def _counted_from_end(index: Node, n: Size) -> Node | None:
+    """i, where the index is `where(i < 0, i + n, i)`, see `indexing.wrap`."""
+    if index.op.name != "select":
+        return None
+    negative, moved, i = index.inputs
+    if negative.op.name != "less" or negative.inputs[0] is not i or _value(negative.inputs[1]) != 0 or moved.op.name != "add":
+        return None
+    added = [_value(other) for first, other in (moved.inputs, moved.inputs[::-1]) if first is i]
+    return i if index.dtype == int64 and any([a is not None and dims.equal(a, n) is True for a in added]) else None
+
+
+def origin(index: Node, axis: int, n: Size) -> Selects:
+    """What to check of an index into an axis of size n: the whole numbers that it was made of, where they stand before they are counted
+    from the end, stretched, reordered or cast. So they are read once and where the user has them, and nothing is stored for the check.
+    """
+    wraps, spread = False, list[Size]()
+    while True:
+        i = None if wraps else _counted_from_end(index, n)
+        if i is not None:
+            wraps = True
+        elif index.op.name in ("reshape", "transpose", "reverse") or (
+            index.op.name == "cast" and np.can_cast(index.inputs[0].dtype, index.dtype, "safe") and index.inputs[0].dtype != bool_
+        ):
+            i = index.inputs[0]
+        elif index.op.name == "broadcast":
+            i = index.inputs[0]
+            kept = {a for m, a in zip(i.shape, index.attrs["axes"]) if m != 1}
+            spread += [m for a, m in enumerate(index.shape) if a not in kept]
+        else:
+            more = [m for m in spread if not any([dims.equal(m, own) is True for own in index.shape])]
+            return Selects(index, axis, n, wraps, dims.product(more))
+        index = i
+
+
+def selected_from(x: Node, axis: int) -> tuple[Node, int]:
+    """The array and the axis of it as the user has them, of which `axis` of x is another view: for messages."""
+    while True:
+        match x.op.name:
+            case "transpose":
+                axis = x.attrs["axes"][axis]
+            case "reshape":
+                before = dims.product(x.shape[:axis])
+                same = [k for k, m in enumerate(x.inputs[0].shape) if dims.equal(m, x.shape[axis]) is True]
+                found = [k for k in same if dims.equal(dims.product(x.inputs[0].shape[:k]), before) is True]
+                if not found:
+                    return x, axis
+                axis = found[-1]
+            case "broadcast" if axis in x.attrs["axes"] and x.inputs[0].shape[x.attrs["axes"].index(axis)] != 1:
+                axis = x.attrs["axes"].index(axis)
+            case "slice" if dims.equal(x.shape[axis], x.inputs[0].shape[axis]) is True:
+                pass
+            case _:
+                return x, axis
+        x = x.inputs[0]

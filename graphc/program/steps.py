@@ -152,12 +152,17 @@ class View(Asked):
 
 @dataclass(frozen=True)
 class Check(Asked):
-    """Stop with an error unless the i64 in `buffer` is `NO_FAULT`: it is the first faulty position of `indices`."""
+    """Stop with an error unless the i64 in `buffer` is `NO_FAULT`: it is the first faulty position of `indices`.
+
+    These select along `axis` of the first operand of `node`; where they wrap, negative ones down to -axis_size count from its end.
+    """
 
     buffer: int
     indices: int
     node: Node
     axis_size: Size
+    axis: int = 0
+    wraps: bool = False
 
     @property
     def made(self) -> tuple[Node, ...]:

@@ -105,7 +105,8 @@ class _Steps:
                 line(f"{self.names[step.kernel]}({_listed(step.own)})")
                 self.kernel(step.kernel, indent)
             case Check():
-                line(f"check %{step.buffer} (indices %{step.indices} into {step.axis_size})")
+                ends = " from either end" if step.wraps else ""
+                line(f"check %{step.buffer} (indices %{step.indices} into {step.axis_size}{ends})")
             case HostCall():
                 name = getattr(step.function, "__name__", type(step.function).__name__)
                 line(

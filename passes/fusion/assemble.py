@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from graphc.passes.fusion.stages import Slots, StageBuilder
 from graphc.passes.rewriting.views import lies_in
 from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, View, loop_index
 from graphc.scalars import Scalar, replace_leaves
+from graphc.traits import Selects
 
 
 def assemble(graph: Graph, updates: Sequence[tuple[Node, Node]], fused: Fused, size_checks: Sequence[tuple[Size, Size]] = ()) -> Program:
@@ -60,6 +61,7 @@ class _Assembler:
         self.carried: dict[int, list[int]] = {}  # cluster of a loop -> the buffers of its carries
         self.steps: list[Step] = []
         self.read_by: Counter[Node] | None = None
+        self.seen: set[tuple[Node, Size, bool, Size]] = set()  # indices that have been checked, and how
 
     def run(self, updates: Sequence[tuple[Node, Node]], size_checks: tuple[tuple[Size, Size], ...]) -> Program:
         tables, replaced = self.tables, {v for v, _ in updates}
@@ -86,6 +88,7 @@ class _Assembler:
         for cluster in self.fused.clusters:
             if cluster.control is not None:
                 self._control(cluster, cluster.control)
+                self.seen.clear()  # Python may have run there, which can reach the arrays of the caller
                 continue
             self._checks(cluster)
             if any(
@@ -211,7 +214,7 @@ class _Assembler:
         for cluster in self.fused.clusters:
             for member in cluster.members:
                 if member.node.op.traits.checked is not None:  # checked also where the value does not depend on them
-                    found |= {i for i, _ in checked_indices(member.node)}
+                    found |= {s.indices for s in checked_indices(member.node)}
                 for s in member.everything:
                     if s.op == "load":
                         found.add(self.fused.values[s.param[0]])
@@ -304,27 +307,34 @@ class _Assembler:
     def _checks(self, cluster: Cluster) -> None:
         """Before a kernel that reads or writes by index: the first position whose index lies outside, if any."""
         for member in cluster.members:
-            for indices, size in checked_indices(member.node) if member.node.op.traits.checked is not None else ():
-                self._check(member.node, indices, size)
+            for selects in checked_indices(member.node) if member.node.op.traits.checked is not None else ():
+                self._check(member.node, selects)
 
-    def _check(self, node: Node, indices: Node, size: Size) -> None:
-        self.steps += self.checked(node, self.home(indices), indices.dtype, indices.shape, size)
+    def _check(self, node: Node, s: Selects) -> None:
+        if (seen := (s.indices, s.size, s.wraps, s.copies)) not in self.seen:
+            self.seen.add(seen)
+            found, check = self.checked(node, self.home(s.indices), s.indices.dtype, s.indices.shape, s.size, s.wraps, s.copies)
+            self.steps += [found, replace(check, axis=s.axis)]
 
-    def checked(self, node: Node, indices: int, dtype: np.dtype, shape: tuple[Size, ...], size: Size) -> list[Step]:
-        """The steps that stop the call unless all whole numbers in a buffer lie below a size."""
+    def checked(
+        self, node: Node, indices: int, dtype: np.dtype, shape: tuple[Size, ...], size: Size, wraps: bool = False, copies: Size = 1
+    ) -> tuple[Launch, Check]:
+        """The steps that stop the call unless all whole numbers in a buffer lie in [0, size), or [-size, size); of 0 copies all do."""
         slots = Slots()
         fault = self.buffer(Buffer(int64, (), "arena"))
+        places = _positions(shape, "r")
         axes = tuple([Axis(loop_index(p, "r"), s) for p, s in enumerate(squeezed(shape))])
-        at = [sc.index(i) for i in _positions(shape, "r")]
-        value = sc.load(slots.slot(indices, dtype, shape), tuple(at), dtype).cast(int64)
+        value = sc.load(slots.slot(indices, dtype, shape), tuple(map(sc.index, places)), dtype).cast(int64)
         position: Size = 0
-        for i, s in zip(_positions(shape, "r"), shape, strict=True):
+        for i, s in zip(places, shape, strict=True):
             position = position * s + i
-        bad = (value < 0) | (value >= sc.index(size))
+        bad = (value < sc.index(-size if wraps else 0)) | (value >= sc.index(size))
+        if dims.less_equal(1, copies) is not True:
+            bad = bad & (sc.index(copies) > 0)
         body = sc.select(bad, sc.index(position), sc.const(NO_FAULT, int64))
         stage = Stage((), body, int64, axes, "min" if axes else None, (Store(slots.slot(fault, int64, (), True), ()),))
         found = Launch(Kernel((), (stage,), tuple(slots.operands)), tuple(slots.buffers), (node,))
-        return [found, Check(fault, indices, node, size)]
+        return found, Check(fault, indices, node, size, wraps=wraps)
 
 
 def _positions(shape: Sequence[Size], kind: str = "i") -> list[Size]:

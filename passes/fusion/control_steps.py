@@ -35,7 +35,7 @@ from graphc.passes.fusion.in_place import updates
 from graphc.program import Below, Branch, Buffer, HostCall, Kernel, Launch, Loop, Operand, Stage, Step, Store, View, loop_counter
 
 Places = Mapping[Node, int]
-FEW_EXAMPLES = 4  # of large matrices leave most lanes idle: Cholesky of one, n = 64: 60 us in lanes, 15 by LAPACK
+FEW_EXAMPLES = 4  # of large matrices leave most lanes idle: LU of one, n = 64: 38 us in lanes, 25 by LAPACK
 
 
 class Around(Protocol):
@@ -59,7 +59,7 @@ class Around(Protocol):
         """The buffer of a value that may be a piece of another one, of which it becomes a view."""
         ...
 
-    def checked(self, node: Node, indices: int, dtype: np.dtype, shape: tuple[Size, ...], size: Size) -> list[Step]:
+    def checked(self, node: Node, indices: int, dtype: np.dtype, shape: tuple[Size, ...], size: Size) -> Sequence[Step]:
         """The steps that stop the call unless all whole numbers in a buffer lie below a size."""
         ...
 

@@ -55,7 +55,7 @@ class _Fuser:
         codes = {node: scalar_code(node, allowed) for node in graph.order if node.op.regions}
         self.codes = {node: code for node, code in codes.items() if code is not None}  # loops and branches that are a kernel each
         chosen = [boolean for node, code in codes.items() if code is None for boolean in asked(node)]
-        checked = [i for node in graph.order if node.op.traits.checked is not None for i, _ in checked_indices(node)]
+        checked = [s.indices for node in graph.order if node.op.traits.checked is not None for s in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
         self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)

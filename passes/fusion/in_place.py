@@ -62,4 +62,4 @@ def _reads(fused: Fused, cluster: Cluster, names: Collection[Node]) -> bool:
 
 def _member_reads(fused: Fused, member: Member, names: Collection[Node]) -> bool:
     loaded = (s for s in sc.order([s for s in member.scalars() if s is not member.initial]) if s.op == "load")
-    return any(fused.values[s.param[0]] in names for s in loaded) or any(i in names for i, _ in checked_indices(member.node))
+    return any(fused.values[s.param[0]] in names for s in loaded) or any(s.indices in names for s in checked_indices(member.node))

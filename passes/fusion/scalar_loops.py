@@ -30,6 +30,7 @@ from graphc.passes.fusion.several import computed_by, form_of, operands, values
 from graphc.program import Choice, Put, ScalarCode, Turns, loop_index
 from graphc.region import BOUND, Region, regions_of
 from graphc.scalars import Scalar
+from graphc.traits import Selects
 from graphc.verify.scalar import reach, unbound
 
 Index = tuple[Size | Scalar, ...]
@@ -284,7 +285,7 @@ class _Body:
             if form is None:
                 raise _Declined
             self.forms[node] = form
-        if source.op.traits.checked is not None and not all(self._inside(i, size) for i, size in source.op.traits.checked(node)):
+        if source.op.traits.checked is not None and not all(self._inside(s) for s in source.op.traits.checked(node)):
             raise _Declined
         return self._combined(self.forms[node], node, at)
 
@@ -296,13 +297,13 @@ class _Body:
             self.made[source] = made
         return self.made[source].outputs[0 if source is node else node.params[0]]
 
-    def _inside(self, node: Node, size: Size) -> bool:
-        """Whether it is known that every element of an index is one of `size`."""
-        for at in places(node.shape):
-            i, extents = self.element(node, at), self.coder.extents
+    def _inside(self, selects: Selects) -> bool:
+        """Whether it is known that every index is one of an axis, and counts from its start."""
+        for at in places(selects.indices.shape):
+            i, extents = self.element(selects.indices, at), self.coder.extents
             known = i.op == "const" or (i.op == "index" and not unbound(i.param, extents))
             ends = reach(i.param, extents) if known else None
-            if ends is None or dims.less_equal(0, ends[0]) is not True or dims.less_equal(ends[1] + 1, size) is not True:
+            if ends is None or dims.less_equal(0, ends[0]) is not True or dims.less_equal(ends[1] + 1, selects.size) is not True:
                 return False
         return True
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.dims import Size
 from graphc.errors import CompileError, fail
 from graphc.ir import Node
 from graphc.loopform import LoopForm
 from graphc.ops.outputs import GET, listed
+from graphc.traits import Selects
 
 
 def computed_by(node: Node) -> Node:
@@ -38,8 +38,8 @@ def readers(order: Sequence[Node]) -> dict[Node, list[Node]]:
     return result
 
 
-def checked_indices(node: Node) -> list[tuple[Node, Size]]:
-    """The index inputs of a node that must be checked at run time, with the size of the axis each selects from."""
+def checked_indices(node: Node) -> list[Selects]:
+    """The indices of a node that must be checked at run time."""
     checked = node.op.traits.checked
     return [] if checked is None else checked(node)
 
