@@ -31,7 +31,7 @@ from graphc.codegen.mathlib.incomplete import (
     sum_of_pairs,
     times,
 )
-from graphc.codegen.mathlib.kit import Pair, fast_two_sum, multiply_pairs, poly, scale, summed, two_sum
+from graphc.codegen.mathlib.kit import Pair, fast_two_sum, multiply_pairs, outlined, poly, scale, summed, two_sum
 from graphc.codegen.mathlib.logarithm import log, log1p_of_finite
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, fma, select, sqrt
@@ -179,6 +179,7 @@ def _ended(a: Scalar, b: Scalar, x: Scalar, value: Scalar, at_0: float, at_1: fl
     return select(inside, value, NAN)
 
 
+@outlined
 def betainc(a: Scalar, b: Scalar, x: Scalar, target: Target) -> Scalar:
     short, dtype = x.dtype == float32, x.dtype
     a, b, x = a.cast(float64), b.cast(float64), x.cast(float64)
@@ -205,14 +206,17 @@ def _slope(a: Scalar, b: Scalar, x: Scalar, target: Target, by_a: bool) -> Scala
     return _ended(a, b, x, select(s.swapped, -tail, tail), 0.0, 0.0).cast(dtype)
 
 
+@outlined
 def betainc_slope_a(a: Scalar, b: Scalar, x: Scalar, target: Target) -> Scalar:
     return _slope(a, b, x, target, True)
 
 
+@outlined
 def betainc_slope_b(a: Scalar, b: Scalar, x: Scalar, target: Target) -> Scalar:
     return _slope(a, b, x, target, False)
 
 
+@outlined
 def beta_density(a: Scalar, b: Scalar, x: Scalar, target: Target) -> Scalar:
     """x**(a - 1) (1 - x)**(b - 1) / B(a, b), the derivative of betainc by x"""
     dtype = x.dtype

@@ -33,7 +33,7 @@ from graphc.codegen.mathlib.incomplete import (
     over_gamma,
     power_exponent,
 )
-from graphc.codegen.mathlib.kit import Pair, clamp, detour, scale, summed, two_sum
+from graphc.codegen.mathlib.kit import Pair, clamp, detour, outlined, scale, summed, two_sum
 from graphc.codegen.mathlib.logarithm import log, log1p_of_finite
 from graphc.codegen.mathlib.piecewise import table
 from graphc.codegen.mathlib.tables import gammaln as logarithms
@@ -150,16 +150,19 @@ def _both(a: Scalar, x: Scalar, target: Target, short: bool, wanted: bool) -> Sc
     return select((a >= 0.0) & (x >= 0.0), value, NAN)
 
 
+@outlined
 def gammainc(a: Scalar, x: Scalar, target: Target) -> Scalar:
     short = x.dtype == float32
     return _both(a.cast(float64), x.cast(float64), target, short, False).cast(x.dtype)
 
 
+@outlined
 def gammaincc(a: Scalar, x: Scalar, target: Target) -> Scalar:
     short = x.dtype == float32
     return _both(a.cast(float64), x.cast(float64), target, short, True).cast(x.dtype)
 
 
+@outlined
 def gammainc_slope(a: Scalar, x: Scalar, target: Target) -> Scalar:
     """The derivative of gammainc by a, <= 0: the prefactor's logarithm and the integral fall together, so that nothing cancels"""
     short, dtype = x.dtype == float32, x.dtype
@@ -178,6 +181,7 @@ def gammainc_slope(a: Scalar, x: Scalar, target: Target) -> Scalar:
     return select((a >= 0.0) & (x >= 0.0), value, NAN).cast(dtype)
 
 
+@outlined
 def gamma_density(a: Scalar, x: Scalar, target: Target) -> Scalar:
     """x**(a - 1) e**-x / gamma(a), the derivative of gammainc by x"""
     dtype = x.dtype
@@ -193,6 +197,7 @@ def gamma_density(a: Scalar, x: Scalar, target: Target) -> Scalar:
     return select((a >= 0.0) & (x >= 0.0), value, NAN).cast(dtype)
 
 
+@outlined
 def log_less_digamma(a: Scalar, x: Scalar, target: Target) -> Scalar:
     """log(x) - digamma(a), the logarithmic derivative of the density by a: of large a by log(x / a), where the two would cancel"""
     dtype = x.dtype
