@@ -27,7 +27,9 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.network import LONGEST, write_moves, write_network
 from graphc.codegen.strategy.network import lanes_of as lanes_together
-from graphc.codegen.strategy.radix import RECORDS, write_mend, write_sort, write_zeros
+from graphc.codegen.strategy.radix import write_sort
+from graphc.codegen.strategy.records import RECORDS
+from graphc.codegen.strategy.zeros import write_mend, write_zeros
 from graphc.dims import Size
 from graphc.dtypes import bool_, int64
 from graphc.program import DOWN, POSITIONS, RANKED, Axis, Operand, Stage
@@ -60,6 +62,7 @@ class Sort:
 
     @property
     def count(self) -> Size:
+        """How many of the first in order are wanted."""
         return 1 if self.along is None else self.along.extent
 
     def __str__(self) -> str:
