@@ -53,4 +53,4 @@ class Routine:
     reads: tuple[int, ...]
     operations: Size
     most: int = 64
-    alone: int = 16
+    alone: int = 48

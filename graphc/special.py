@@ -12,7 +12,7 @@ from graphc.operators import SPECIAL_FUNCTIONS
 from graphc.ops.arithmetic import round
 from graphc.ops.elementwise import erf, erfc, exp2, expm1, log1p, log_sigmoid, sigmoid, softplus, xlogy
 from graphc.ops.sinc import sinc
-from graphc.ops.special import bessel, integrals
+from graphc.ops.special import bessel, incomplete, integrals
 from graphc.ops.special import polygamma as polygammas
 from graphc.ops.special.bessel import *  # noqa: F403
 from graphc.ops.special.dawson import dawsn, erfi
@@ -21,6 +21,7 @@ from graphc.ops.special.error import erfcx
 from graphc.ops.special.exponentials import log_softmax, logsumexp, softmax
 from graphc.ops.special.factorials import beta, betaln, binom, comb, factorial, multigammaln
 from graphc.ops.special.gamma import digamma, gamma, gammaln
+from graphc.ops.special.incomplete import *  # noqa: F403
 from graphc.ops.special.integrals import *  # noqa: F403
 from graphc.ops.special.normal import erfcinv, erfinv, log_ndtr, ndtr, ndtri
 from graphc.ops.special.polygamma import *  # noqa: F403
@@ -29,7 +30,8 @@ from graphc.ops.ufuncs import cbrt
 expit, log_expit, psi = sigmoid, log_sigmoid, digamma
 
 __all__ = [
-    *bessel.__all__, *integrals.__all__, *polygammas.__all__, "cbrt", "exp2", "expm1", "log1p", "round", "sinc", "softplus",
+    *bessel.__all__, *incomplete.__all__, *integrals.__all__, *polygammas.__all__,
+    "cbrt", "exp2", "expm1", "log1p", "round", "sinc", "softplus",
     "beta", "betaln", "binom", "comb", "dawsn", "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfi", "erfinv", "expit",
     "factorial", "gamma", "gammaln", "kl_div", "log_expit", "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr",
     "ndtri", "psi", "rel_entr", "softmax", "xlog1py", "xlogy",

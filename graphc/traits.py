@@ -68,6 +68,7 @@ class Traits:
     reduces: combines over the axes of its parameter `axes`, which disappear: a reduction that may share loops with its producers.
 
     stops: derivatives do not pass, by definition.
+    refuses: operands by which there is no derivative though there is one by others, each with what the error says; see `refuse`.
     keeps_zeros: of elementwise ops, a cotangent that is 0 gives 0, whatever the operands.
     masks: (out, *inputs, **params) -> for each input where a cotangent can be other than 0, or None; see `derivatives.grad`.
     through: (cotangents of the outputs with their masks, whether an input has use for a mask, outputs, *inputs, **params) -> cotangents of
@@ -93,6 +94,7 @@ class Traits:
     refusal: Callable[[Node], tuple[int, str] | None] | None = None
     reduces: bool = False
     stops: bool = False
+    refuses: tuple[tuple[int, str], ...] = ()
     keeps_zeros: bool = False
     masks: Callable[..., Sequence[Node | None]] | None = None
     through: Callable[..., Sequence[Any]] | None = None

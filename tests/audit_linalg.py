@@ -19,6 +19,7 @@ EXAMPLES: dict[str, list[tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]]
     "log_abs_det": [(lambda a: L.slogdet(a + 3 * gx.eye(3))[1], ((2, 3, 3),))],
     "product_of_pivots": [(lambda a: L.det(a + 3 * gx.eye(3)), ((3, 3),))],
     "qr": [(lambda a: L.qr(a + 2 * gx.eye(3))[0] ** 2 + L.qr(a + 2 * gx.eye(3))[1] ** 2, ((3, 3),))],
+    "qr_upper": [(lambda a: L.qr(a + 2 * gx.eye(3), "r") ** 2, ((3, 3),))],
     "svd": [(lambda a: L.svd(a)[0] ** 2 * L.svd(a)[1], ((2, 2),))],
     "svdvals": [(lambda a: L.svdvals(a), ((3, 2),))],
     "pinv": [(lambda a: L.pinv(a), ((3, 2),))],

@@ -76,6 +76,13 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "lambertw_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x)), x), (values(4) + 2.0,))],
     "lambertw_lower_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x, -1)), x), (values(4) * 0.05 - 0.2,))],
     "polygamma": [Example(lambda x: gx.special.polygamma(2, x), (values(4),)), Example(lambda x: gx.special.zeta(3, x), (values(4) + 3,))],
+    "gammainc": [Example(lambda x: gx.special.gammainc(2.5, x), (values(4) + 3,))],
+    "gammaincc": [Example(lambda x: gx.special.gammaincc(2.5, x), (values(4) + 3,))],
+    "gammainc_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.gammainc(a := gx.full(4, 2.5), x)), a), (values(4) + 3,))],
+    "gamma_density": [Example(lambda x: gx.grad(gx.sum(gx.special.gammainc(2.5, x)), x), (values(4) + 3,))],
+    "log_less_digamma": [
+        Example(lambda x: gx.grad(gx.sum(gx.grad(gx.sum(gx.special.gammainc(x, a := gx.full(4, 2.5))), a)), x), (values(4) + 3,))
+    ],
     "jn": [Example(lambda x: gx.special.jn(3, x), (values(4),))],
     "ldexp": [Example(lambda x, n: gx.ldexp(x, n) ** 2, (values(2, 3), INTEGER - 2))],
     "sinc": [Example(gx.sinc, (np.array([-3.3, -1.2, -0.4, -0.2, 0.01, 0.3, 0.9, 2.6]),))],

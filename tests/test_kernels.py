@@ -19,6 +19,7 @@ from graphc.interp import evaluate
 from graphc.ops.cumulate import recur
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
+from tests import special_incomplete
 from tests.ulp import REFERENCES
 
 FLOATS = ("float32", "float64")
@@ -131,12 +132,14 @@ ULPS = {"float32": 4.0, "float64": 4.0}  # of transcendentals, against NumPy's, 
 
 
 def row_outputs(operands: Sequence[gx.Node]) -> Iterator[tuple[str, gx.Node]]:
-    """Every row that takes the dtype of the operands."""
+    """Every row that takes the dtype of the operands; of those that turn integers into floats first, a few."""
     for name in ROWS:
         try:
-            yield name, PUBLIC[name](*operands[: OPS[name].arity])
+            out = PUBLIC[name](*operands[: OPS[name].arity])
         except gx.DTypeError:
             continue
+        if out.dtype.kind != "f" or operands[0].dtype.kind == "f" or name in ("exp", "divide"):
+            yield name, out
 
 
 def structural_rows(a: gx.Node, b: gx.Node) -> Iterator[tuple[str, gx.Node]]:
@@ -482,6 +485,7 @@ def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
         | host
         | of_factors
         | ordered
+        | set(special_incomplete.EXACT)  # tests/test_incomplete.py
     )
     missing = set(OPS) - SEEN - elsewhere
     assert not missing, f"no kernel test compiles {sorted(missing)}"

@@ -162,7 +162,7 @@ def _same(got: np.ndarray, expected: np.ndarray, signed_zero: bool) -> bool:
 
 def test_every_primitive_is_tried() -> None:
     tried = {re.split(r"[._]", key)[0] for key in CASES}
-    assert set(PRIMITIVES) - tried == {"lookup", "ldexp", "rare", "detour"}  # these have tests of their own
+    assert set(PRIMITIVES) - tried == {"lookup", "ldexp", "rare", "detour", "summed"}  # these have tests of their own
 
 
 @pytest.mark.parametrize("name, fused", [("host", host().has_fma), ("x86-64", False)])
@@ -210,6 +210,20 @@ def test_a_rare_case_is_computed_only_where_wanted(lanes: int) -> None:
     x, y = rng.uniform(0, 11, 1000), rng.uniform(-5, 10, 1000)
     np.testing.assert_array_equal(f["f"](x, y), np.where(x > 10, x * 100 - y, x + y) + (x + y))
     assert f.text.count("define internal") == (1 if lanes == 1 else 2)
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 16])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_a_sum_over_a_table_is_a_loop_of_its_own(dtype: np.dtype, lanes: int) -> None:
+    from graphc.codegen.mathlib.kit import summed
+
+    weights, points = (1.0, 2.0, 0.5), (0.25, -1.0, 3.0)
+    body = lambda x, y: summed((weights, points), lambda a, b, w, u: w * (a + u * b), x, y)
+    f = Vectorised({"f": (lambda x, y: body(x, y) - body(y, x), (dtype, dtype))}, lanes=lanes)
+    x, y = np.arange(40, dtype=dtype), np.arange(40, dtype=dtype)[::-1].copy()
+    wanted = sum(w * (x + u * y) for w, u in zip(weights, points)) - sum(w * (y + u * x) for w, u in zip(weights, points))
+    np.testing.assert_array_equal(f["f"](x, y), wanted)
+    assert f.text.count("define internal") == 1
 
 
 def test_integers_divide_as_vectors_where_floats_hold_them_exactly() -> None:

@@ -306,6 +306,40 @@ def _slow_lanes(e: Emission, name: str, scalar: str) -> Function:
     return Function(name, params, lines, ("nounwind", "cold", "noinline", _PURE), kind)
 
 
+def _summed(e: Emission, *inputs: str) -> str:
+    """The sum of a body over the rows of a table: a function of its own with a loop, whatever number of times it is wanted."""
+    key = (e.s, e.lanes)
+    if key not in e.module.rare:
+        e.module.rare[key] = f"summed{len(e.module.rare)}"
+        e.module.add(_summing(e, e.module.rare[key]))
+    given = ", ".join(f"{e.type(a.dtype)} {v}" for a, v in zip(e.s.args, inputs))
+    return e.block.emit(f"call {e.type(e.dtype)} @{e.module.rare[key]}({given})")
+
+
+def _summing(e: Emission, name: str) -> Function:
+    """total = 0; for each k: total += body(*inputs, *[column[k] for column in table])"""
+    table, body = e.s.param
+    kind, element, count = e.type(e.dtype), llvm_type(e.dtype, 1), len(table[0])
+    params = [(e.type(x.dtype), f"%x{k}") for k, x in enumerate(e.s.args)]
+    block = Block()
+    block.line("br label %turn")
+    block.label("turn")
+    block.line("%k = phi i64 [ 0, %entry ], [ %next, %turn ]")
+    block.line(f"%total = phi {kind} [ {e.number(0.0, e.dtype)}, %entry ], [ %more, %turn ]")
+    read = []
+    for column in table:
+        place = block.emit(f"getelementptr inbounds {element}, ptr {e.module.table(column, e.dtype)}, i64 %k")
+        read.append(splat(block, block.emit(f"load {element}, ptr {place}, align {e.dtype.itemsize}"), e.dtype, e.lanes))
+    term = evaluate(e.module, block, e.target, body, [*[x for _, x in params], *read], e.lanes)
+    block.line(f"%more = fadd {kind} %total, {term}")
+    block.line("%next = add i64 %k, 1")
+    block.line(f"%again = icmp ult i64 %next, {count}")
+    block.line("br i1 %again, label %turn, label %end")
+    block.label("end")
+    block.line(f"ret {kind} %more")
+    return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, ("nounwind", "noinline", _PURE), kind)
+
+
 _EMIT: dict[str, Callable[..., str]] = {
     "add": _arithmetic("fadd", "add", "or"), "sub": _arithmetic("fsub", "sub", "xor"), "mul": _arithmetic("fmul", "mul", "and"),
     "div": _arithmetic("fdiv", ""), "neg": _neg, "abs": _abs, "sqrt": _intrinsic("sqrt"), "fma": _fma,
@@ -317,7 +351,7 @@ _EMIT: dict[str, Callable[..., str]] = {
     "shl": _shift("shl"), "lshr": _shift("lshr"), "ashr": _shift("ashr"),
     **{name: _compare(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "select": lambda e, c, a, b: e.select(c, a, b),
-    "cast": _cast, "bitcast": _bitcast, "lookup": lookup, "rare": _rare, "detour": _rare,
+    "cast": _cast, "bitcast": _bitcast, "lookup": lookup, "rare": _rare, "detour": _rare, "summed": _summed,
 }  # fmt: skip
 
 PRIMITIVES = frozenset(_EMIT) | {"const"}

@@ -196,3 +196,19 @@ def rare(wanted: Scalar, usual: Scalar, slow: Callable[..., Scalar], *inputs: Sc
 def detour(wanted: Scalar, usual: Scalar, slow: Callable[..., Scalar], *inputs: Scalar) -> Scalar:
     """The same where `slow` is not so rare that its lanes could be taken one by one: it computes all of them."""
     return rare(wanted, usual, slow, *inputs, op="detour")
+
+
+# -- sums --------------------------------------------------------------------------------------------------------------
+Columns = tuple[tuple[float, ...], ...]
+
+
+def summed(columns: Columns, term: Callable[..., Scalar], *inputs: Scalar) -> Scalar:
+    """The sum over k of term(*inputs, *[column[k] for column in columns]), in order: a loop in a function of its own.
+
+    A Scalar with the op "summed", the inputs as args, and as its `param` (columns, the root of a term over `arg(k)`), already made of
+    primitives without branches of their own. All are of one dtype.
+    """
+    dtype = inputs[0].dtype
+    body = term(*[arg(k, dtype) for k in range(len(inputs) + len(columns))])
+    assert body.dtype == dtype and {x.dtype for x in inputs} == {dtype} and len({len(c) for c in columns}) == 1
+    return scalar("summed", inputs, dtype, (columns, body))

@@ -87,15 +87,18 @@ class Lanes:
         self.block.label(f"done{k}")
         return names
 
-    def when(self, condition: str, body: Callable[[], None]) -> None:
-        """if condition: body."""
+    def when(self, condition: str, body: Callable[[], Sequence[str] | None], *otherwise: tuple[str, str]) -> list[str]:
+        """if condition: values = body(), else: those of `otherwise`, (type, value) each."""
         k = self.used
         self.used += 1
+        before = self.block.current
         self.block.line(f"br i1 {condition}, label %then{k}, label %after{k}")
         self.block.label(f"then{k}")
-        body()
+        made, end = body() or (), self.block.current
         self.block.line(f"br label %after{k}")
         self.block.label(f"after{k}")
+        both = zip(otherwise, made, strict=True)
+        return [self.emit(f"phi {kind} [ {value}, %{before} ], [ {new}, %{end} ]") for (kind, value), new in both]
 
     def repeat(self, most: int, body: Callable[[str], str]) -> None:
         """At most so many turns, as long as body(turn) gives an i1 that holds."""

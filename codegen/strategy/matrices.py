@@ -15,7 +15,7 @@ from graphc import dims
 from graphc.codegen.llvm.emit import Emitter
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.loops.address import Loaded
-from graphc.codegen.strategy import elimination, rotations
+from graphc.codegen.strategy import elimination, reflections, rotations
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.lanes import WRITTEN_OUT, Lanes, Number
 from graphc.dims import Size
@@ -42,6 +42,8 @@ ROUTINES: dict[str, Row] = {
     "eigh": Row(rotations.eigh, lambda n: 2 * n * n, long=True),
     "inv": Row(elimination.inverse, lambda n: 2 * n * n),
     "solve": Row(elimination.lu_solve, lambda n, k: n * n + n * k),
+    "qr": Row(reflections.qr, lambda m, n, k: m * n + m * k + elimination.TOGETHER * dims.minimum(m, n)),
+    "r": Row(reflections.upper, lambda m, n: m * n + elimination.TOGETHER * dims.minimum(m, n)),
 }
 WIDEST = 64  # bytes of vectors that some processors take in halves: half as many examples then lie in the first cache at no loss
 

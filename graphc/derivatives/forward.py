@@ -12,7 +12,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from graphc.derivatives.grad import collector_paused, has_float, no_derivative, prepared, pull_back
+from graphc.derivatives.grad import collector_paused, has_float, no_derivative, prepared, pull_back, refuse
 from graphc.derivatives.user_trees import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.dtypes import is_float
 from graphc.errors import NotDifferentiableError, fail
@@ -90,6 +90,7 @@ def _pushed(node: Node, tangents: Sequence[Node | None]) -> Sequence[Node | None
 def _along(node: Node, k: int, t: Node) -> Sequence[Node | None]:
     """The derivative along the input k: d outputs / d input k applied to t."""
     op = node.op
+    refuse(node, [k])
     if k in op.linear_in:  # contract: linear in each, the other held
         return results(make(op, (*node.inputs[:k], t, *node.inputs[k + 1 :]), node.params))
     out = results(node)

@@ -206,6 +206,8 @@ def pull_back_masked(
                 source = node.inputs[0]
                 several.setdefault(source, [None] * len(outputs(source)))[node.params[0]] = totals[0]
                 continue
+            if node.op.traits.refuses:
+                refuse(node, [k for k, i in enumerate(node.inputs) if i in through or i in sources])
             for i, part in zip(node.inputs, _transposed(node, totals, wanted)):
                 if part is not None and (i in through or i in sources):
                     arrived.setdefault(i, []).append(part)
@@ -261,6 +263,13 @@ def no_derivative(node: Node) -> NoReturn:
     """The error of a path that ends at an op without a derivative."""
     hint = "declare it with vjp=, or pass it through gx.stop_gradient"
     fail(NotDifferentiableError, f"the op {node.op.name} has no derivative", node, hint=hint)
+
+
+def refuse(node: Node, operands: Sequence[int]) -> None:
+    """NotDifferentiableError where one of the operands is refused by the op."""
+    for k, what in node.op.traits.refuses:
+        if k in operands:
+            fail(NotDifferentiableError, what, node, hint="pass that operand through gx.stop_gradient, or leave it out of wrt")
 
 
 def _sum(parts: Sequence[Cotangent]) -> Cotangent:

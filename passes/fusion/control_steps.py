@@ -35,7 +35,7 @@ from graphc.passes.fusion.in_place import updates
 from graphc.program import Below, Branch, Buffer, HostCall, Kernel, Launch, Loop, Operand, Stage, Step, Store, View, loop_counter
 
 Places = Mapping[Node, int]
-FEW_EXAMPLES = 4  # of large matrices leave most lanes idle: Cholesky of one, n = 64: 60 us in lanes, 15 by LAPACK
+FEW_EXAMPLES = 4  # of large matrices leave most lanes idle: LU of one, n = 64: 38 us in lanes, 25 by LAPACK
 
 
 class Around(Protocol):

@@ -59,7 +59,7 @@ def _vjp(g: Parts, out: Any, a: Node, reads: str, on_error: str) -> tuple[Node]:
 def _routine(node: Node) -> Routine:
     n = node.inputs[0].shape[-1]
     rotations = routine_of(node, "eigh", (node.attrs["reads"],), (n,), (0,), 9 * n * n * n)
-    return replace(rotations, most=48)  # beyond, n = 64: 2.4 ms in lanes, 2.0 by LAPACK
+    return replace(rotations, most=48, alone=8)  # n = 64: 2.4 ms in lanes, 2.0 by LAPACK; one matrix, n = 16: 90 us in a lane, 40 by LAPACK
 
 
 EIGH = host_op(

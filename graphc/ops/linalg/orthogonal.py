@@ -8,11 +8,24 @@ import numpy as np
 
 from graphc.errors import NotDifferentiableError, ShapeError, fail
 from graphc.ir import Node, make
+from graphc.loopform import Routine
 from graphc.ops.compare import where
 from graphc.ops.create import eye, tril
 from graphc.ops.host import host_op
 from graphc.ops.joining import concatenate
-from graphc.ops.linalg.common import Parts, alike, columns, counts, float_matrix, guarded, least, product, transposed, zeros_if_none
+from graphc.ops.linalg.common import (
+    Parts,
+    alike,
+    columns,
+    counts,
+    float_matrix,
+    guarded,
+    least,
+    product,
+    routine_of,
+    transposed,
+    zeros_if_none,
+)
 from graphc.ops.linalg.triangular import triangular
 from graphc.ops.outputs import outputs
 from graphc.traits import Traits
@@ -28,8 +41,19 @@ def _qr_type(a: TensorType, mode: str) -> tuple[TensorType, ...]:
 
 
 def _qr_ref(a: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    q, r = np.linalg.qr(a, mode)  # type: ignore[call-overload]
+    q, r, _ = guarded(lambda x: tuple(np.linalg.qr(x, mode)), [a], _qr_shapes(a.shape[-2:], mode))  # type: ignore[call-overload]
     return q, r
+
+
+def _qr_shapes(sizes: tuple[int, ...], mode: str) -> list[tuple[int, int]]:
+    m, n = sizes
+    k = m if mode == "complete" else min(m, n)
+    return [(m, k), (k, n)]
+
+
+def _qr_routine(node: Node) -> Routine:
+    (m, n), k = node.inputs[0].shape[-2:], outputs(node)[0].shape[-1]
+    return routine_of(node, "qr", (), (m, n, k), (0,), 4 * m * n * k)
 
 
 def _qr_vjp(g: Parts, out: Any, a: Node, mode: str) -> list[Node]:
@@ -56,9 +80,31 @@ def _tall_vjp(gq: Node, gr: Node, q: Node, r: Node) -> Node:
 
 
 QR = host_op(
-    "qr", 1, "q with orthonormal columns and r, an upper triangle, with q r = a.", params=("mode",), type_rule=_qr_type, ref=_qr_ref,
-    vjp=_qr_vjp,
+    "qr", 1, "q with orthonormal columns and r, an upper triangle, with q r = a; nan for a matrix that is not finite.", params=("mode",),
+    type_rule=_qr_type, ref=_qr_ref, vjp=_qr_vjp, traits=Traits(routine=_qr_routine),
 )  # fmt: skip
+
+
+def _upper_type(a: TensorType) -> TensorType:
+    return _qr_type(a, "reduced")[1]
+
+
+def _upper_ref(a: np.ndarray) -> np.ndarray:
+    return guarded(lambda x: np.linalg.qr(x, "r"), [a], _qr_shapes(a.shape[-2:], "reduced")[1:])[0]
+
+
+def _upper_vjp(g: Node, out: Node, a: Node) -> list[Node]:
+    return _qr_vjp([None, g], outputs(make(QR, (a,), ("reduced",))), a, "reduced")
+
+
+def _upper_routine(node: Node) -> Routine:
+    m, n = node.inputs[0].shape[-2:]
+    return routine_of(node, "r", (), (m, n), (0,), 2 * m * n * least(m, n))
+
+
+QR_UPPER = host_op(
+    "qr_upper", 1, "r of q r = a alone.", type_rule=_upper_type, ref=_upper_ref, vjp=_upper_vjp, traits=Traits(routine=_upper_routine)
+)
 
 
 # -- SVD ----------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from graphc.ops.linalg.common import choice, matrices, raises, square
 from graphc.ops.linalg.functions import exponential, root
 from graphc.ops.linalg.lu import inverse
 from graphc.ops.linalg.norms import Order, norm
-from graphc.ops.linalg.orthogonal import QR, singular_values, svd_parts
+from graphc.ops.linalg.orthogonal import QR, QR_UPPER, singular_values, svd_parts
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import ArrayLike
 
@@ -30,8 +30,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> QRResult | Node:
     """
     node = matrices("qr", a)
     choice("qr", "mode", mode, ("reduced", "complete", "r"))
-    q, r = outputs(make(QR, (node,), ("reduced" if mode == "r" else mode,)))
-    return r if mode == "r" else QRResult(q, r)
+    return make(QR_UPPER, (node,)) if mode == "r" else QRResult(*outputs(make(QR, (node,), (mode,))))
 
 
 class SVDResult(NamedTuple):

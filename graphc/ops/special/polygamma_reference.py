@@ -14,7 +14,7 @@ SHIFT, FAR_BELOW = 60, -2000
 
 
 @cache
-def _bernoulli(count: int) -> list[Fraction]:
+def bernoulli(count: int) -> list[Fraction]:
     """B_0 to B_(2 count)"""
     b = [Fraction(1)]
     for m in range(1, 2 * count + 1):
@@ -25,9 +25,9 @@ def _bernoulli(count: int) -> list[Fraction]:
 def _zeta(s: int, a: Decimal) -> Decimal:
     """The sum of (a + k)**-s, a >= 60"""
     total = a ** (1 - s) / (s - 1) + a**-s / 2
-    bernoulli = _bernoulli(24)
+    numbers = bernoulli(24)
     for j in range(1, 24):
-        b = bernoulli[2 * j] * math.prod(range(s, s + 2 * j - 1)) / math.factorial(2 * j)
+        b = numbers[2 * j] * math.prod(range(s, s + 2 * j - 1)) / math.factorial(2 * j)
         total += Decimal(b.numerator) / b.denominator * a ** -(s + 2 * j - 1)
     return total
 

@@ -1,0 +1,116 @@
+"""What the incomplete gamma and beta functions share: logarithms of ratios, and powers of them, in pairs that do not cancel."""
+
+from __future__ import annotations
+
+import math
+
+from graphc.codegen.mathlib.coefficients import LOG_TAIL
+from graphc.codegen.mathlib.exponential import above_one, reduce, square_part
+from graphc.codegen.mathlib.kit import Pair, add_pairs, fast_two_sum, multiply_pairs, poly, power_of_two, remainder, two_product, two_sum
+from graphc.codegen.mathlib.logarithm import log
+from graphc.codegen.mathlib.piecewise import table
+from graphc.codegen.mathlib.power import THIRD, log_pair
+from graphc.codegen.mathlib.tables import digamma as digammas
+from graphc.codegen.mathlib.tables import gamma as gammas
+from graphc.codegen.mathlib.tables import legendre
+from graphc.scalars import Scalar, fma, select, sqrt
+from graphc.target import Target
+
+NODES = {True: (legendre.POINTS_16, legendre.WEIGHTS_16), False: (legendre.POINTS_28, legendre.WEIGHTS_28)}  # enough for f32, for f64
+INF = math.inf
+REACH = {True: 21.0, False: 38.0}  # the integrals end where the integrand is e**-REACH
+BEYOND = 1400.0  # e**-BEYOND is nothing, also over the least x
+LEAST_QUOTIENT = 2.0**-960
+STIRLING = 4.0  # from where on the remainder of Stirling's formula has a polynomial
+EXP_REST = [1 / math.factorial(k + 2) for k in range(13)]  # of (e**r - 1 - r) / r**2 for |r| <= log(2) / 2, to 2**-54 of itself
+HALF_LOG_2PI_LESS = 0.4189385332046727  # log(2 pi) / 2 - 1/2, which the table has besides the remainder
+
+
+def scaled(a: Pair, factor: float) -> Pair:
+    """a times a power of two"""
+    return a[0] * factor, a[1] * factor
+
+
+def sum_of_pairs(a: Pair, b: Pair) -> Pair:
+    """a + b, whichever is larger"""
+    high, low = two_sum(a[0], b[0])
+    return fast_two_sum(high, low + (a[1] + b[1]))
+
+
+def times(a: Scalar, p: Pair, target: Target) -> Pair:
+    """a p"""
+    high, low = two_product(a, p[0], target)
+    return fast_two_sum(high, fma(a, p[1], low))
+
+
+def quotient(a: Pair, b: Pair, target: Target) -> Pair:
+    """a / b"""
+    q = a[0] / b[0]
+    return q, (remainder(a[0], b[0], q, target) + fma(-q, b[1], a[1])) / b[0]
+
+
+def log_ratio(x: Scalar, a: Scalar, target: Target) -> tuple[Pair, Scalar]:
+    """(x - a - a log(x / a), log(x / a)) for x > 0 and a > 0, the first as a pair to 2**-62: with s = (x - a) / (x + a) and z = s**2
+
+    log(x / a) = 2s (1 + z T),   x - a - a log(x / a) = s (x - a - 2a z T),   T = 1/3 + z/5 + ..
+
+    The first is inf where x / a is next to nothing, for an a >= STIRLING.
+    """
+    gap = two_sum(x, -a)
+    s = quotient(scaled(gap, 0.5), scaled(two_sum(x * 0.5, a * 0.5), 1.0), target)
+    near = (abs(s[0]) < 0.1716) & (abs(gap[0]) <= a)
+    s = select(near, s[0], 0.0), select(near, s[1], 0.0)
+    z = multiply_pairs(s, s, target)
+    series = add_pairs((x.like(THIRD[0]), x.like(THIRD[1])), (z[0] * poly(z[0], LOG_TAIL), x.like(0.0)))
+    product = multiply_pairs(z, series, target)
+    rest = sum_of_pairs(gap, scaled(times(a, product, target), -2.0))
+    close = multiply_pairs(s, rest, target)
+    q = quotient((x, x.like(0.0)), (a, a.like(0.0)), target)
+    lost = q[0] < LEAST_QUOTIENT
+    high, low = log_pair(select(near | lost, 1.0, q[0]), target)
+    apart = fast_two_sum(high, low + q[1] / q[0])
+    far = sum_of_pairs(gap, scaled(times(a, apart, target), -1.0))
+    far = select(lost, INF, far[0]), far[1]
+    gap_log = select(near, 2.0 * fma(s[0], product[0], s[0]), select(lost, log(x, target) - log(a, target), apart[0]))
+    return (select(near, close[0], far[0]), select(near, close[1], far[1])), gap_log
+
+
+def exp_of_minus(e: Pair) -> tuple[Scalar, Scalar, Scalar]:
+    """(y, n, n as a float) with e**-(high + low) = y 2**n; of more than BEYOND y is 0"""
+    inside = (e[0] < BEYOND) & (e[0] > -BEYOND)
+    high = select(inside, -e[0], 0.0)
+    low = select(inside, -e[1], 0.0)
+    r, n, whole = reduce(high)
+    total, rest = fast_two_sum(r.like(1.0), r)
+    square = square_part(r)
+    return select(inside, total + (rest + fma(low, total + square, square)), 0.0), n, whole
+
+
+def exp_near(x: Scalar) -> Scalar:
+    """e**x for |x| < 700"""
+    r, n, _ = reduce(x)
+    return (above_one(r) + 1.0) * power_of_two(n)
+
+
+def expm1_less(x: Scalar) -> tuple[Scalar, Scalar]:
+    """(e**x - 1 - x, e**x - 1) for |x| < 700, the first without a lost digit: its parts are added where they do not cancel"""
+    r, n, _ = reduce(x)
+    power = power_of_two(n)
+    part = r * r * poly(r, EXP_REST)
+    whole = fma(power, r + part, power - 1.0)
+    return select(n.eq(0), part, fma(power, r + part, (power - 1.0) - x)), whole
+
+
+def over_gamma(a: Scalar) -> Scalar:
+    """a**a e**-a / gamma(a + 1) for a >= STIRLING, 1 / gamma(a + 1) below: the factor beside `log_ratio` and beside a log(x) - x"""
+    far, small = a >= STIRLING, a < 0.5
+    t = select(small, a + 1.0, a)
+    value = table(gammas, t).value_or(t, far, 1.0 / t)
+    rest = select(far, HALF_LOG_2PI_LESS - value, 0.0)
+    stirling = exp_near(rest) / (sqrt(a) * math.sqrt(2.0 * math.pi))
+    return select(far, stirling, 1.0 / (value * select(small, 1.0, a)))
+
+
+def digamma_less_log(a: Scalar) -> Scalar:
+    """a (digamma(a) - log(a)) for a >= STIRLING"""
+    return table(digammas, a).value_or(a, a >= STIRLING, 1.0 / a)
