@@ -1,4 +1,5 @@
-"""The first few of many records: a pass over the row keeps those that can be among them, so that only these are sorted.
+"""A few of many records, the first in order or those from some place on: a pass over the row keeps those that can be among them, so
+that only these are sorted.
 
 It narrows down the key up to which enough lie, eleven bits a pass: of the records whose bits above are known to be those of that key
 each value of the next bits is counted, and the value at which enough have been counted is the next part of it.
@@ -47,11 +48,88 @@ def write_first(r: Records, attributes: tuple[str, ...]) -> Function:
     keep:
     {_limit(r)}
     br label %each
-    {_keep(r)}
+    {_keep(r, "", f"%in = icmp ule {w} %k, %limit")}
     end:
     ret i64 %m.next
     """
     return function(r, f"sort.{r.name}.first", (*PARAMETERS, "i64 %count"), text, attributes, "i64")
+
+
+def write_between(r: Records, attributes: tuple[str, ...]) -> Function:
+    """(m, below): b = the m records from some key to another, those of the places `start` to `start + count` of the order among them;
+    `below` have smaller keys. All with a key of 0.0 are in or out.
+
+    The keys of both ends are narrowed down together, as long as the values of the next bits are the same.
+    """
+    w, (low, high) = r.word, r.zeros
+    last = signed(high + (1 << 8 * r.low) - 1, r.bits)  # of the words of zeros
+    below = "%below = phi i64 [ 0, %keep ], [ %below.next, %each ]"
+    inside = f"""
+    %under = icmp ult {w} %k, %from.key
+    %under.one = zext i1 %under to i64
+    %below.next = add i64 %below, %under.one
+    %past = sub {w} %k, %from.key
+    %in = icmp ule {w} %past, %span"""
+    text = f"""
+    %counts = alloca [{MOST + 1} x i32], align 64
+    %stop = add i64 %start, %count
+    br label %level
+    level:
+    %shift = phi {w} [ {r.bits - DIGIT}, %entry ], [ %shift.next, %deeper ]
+    %known = phi {w} [ 0, %entry ], [ %known.next, %deeper ]
+    %sure = phi i64 [ 0, %entry ], [ %sure.next, %deeper ]
+    call void @llvm.memset.p0.i64(ptr %counts, i8 0, i64 {4 * (MOST + 1)}, i1 false)
+    %above = add {w} %shift, {DIGIT - 1}
+    %place = sub i64 %start, %sure
+    %wanted = add i64 %place, 1
+    %reach = sub i64 %stop, %sure
+    br label %tally
+    {_tally(r)}
+    {_find(r)}
+    found:
+    %known.high = shl {w} %known, {DIGIT}
+    %known.next = or {w} %known.high, %f.d
+    %sure.next = add i64 %sure, %f.before
+    %spare = sub i64 %f.count, %count
+    %spare.few = icmp sle i64 %spare, {ENOUGH}
+    %no.deeper = icmp ult {w} %shift, {max(DIGIT, 8 * r.low)}
+    %done = or i1 %spare.few, %no.deeper
+    %apart = icmp slt i64 %f.upto, %reach
+    %over = or i1 %done, %apart
+    br i1 %over, label %upper, label %deeper
+    deeper:
+    %shift.next = sub {w} %shift, {DIGIT}
+    br label %level
+    upper:
+    %u.d = phi {w} [ %f.d, %found ], [ %u.next, %upper.more ]
+    %u.upto = phi i64 [ %f.upto, %found ], [ %u.sum, %upper.more ]
+    %u.enough = icmp sge i64 %u.upto, %reach
+    br i1 %u.enough, label %keep, label %upper.more
+    upper.more:
+    %u.next = add {w} %u.d, 1
+    %u.at = getelementptr i32, ptr %counts, {w} %u.next
+    %u.count32 = load i32, ptr %u.at, align 4
+    %u.count = zext i32 %u.count32 to i64
+    %u.sum = add i64 %u.upto, %u.count
+    br label %upper
+    keep:
+    %least = shl {w} %known.next, %shift
+    %least.low = icmp ugt {w} %least, {signed(low, r.bits)}
+    %least.high = icmp ule {w} %least, {last}
+    %least.zero = and i1 %least.low, %least.high
+    %from.key = select i1 %least.zero, {w} {signed(low, r.bits)}, {w} %least
+    %known.last = or {w} %known.high, %u.d
+    {_limit(r).replace("%known.next", "%known.last")}
+    %span = sub {w} %limit, %from.key
+    br label %each
+    {_keep(r, below, inside)}
+    end:
+    %result.m = insertvalue {{ i64, i64 }} poison, i64 %m.next, 0
+    %result = insertvalue {{ i64, i64 }} %result.m, i64 %below.next, 1
+    ret {{ i64, i64 }} %result
+    """
+    parameters = (*PARAMETERS, "i64 %start", "i64 %count")
+    return function(r, f"sort.{r.name}.between", parameters, text, attributes, "{ i64, i64 }")
 
 
 def _tally(r: Records) -> str:
@@ -110,13 +188,14 @@ def _limit(r: Records) -> str:
     %limit = select i1 %limit.zero, {w} {zero}, {w} %limit.found"""
 
 
-def _keep(r: Records) -> str:
-    """The records up to the limit, side by side; each is stored, and the next one over it where it is beyond."""
+def _keep(r: Records, carried: str, inside: str) -> str:
+    """The records that are `inside`, as %in, side by side; each is stored, and the next one over it where it is not."""
     w, size = r.word, r.bits // 8
     return f"""
     each:
     %i = phi i64 [ 0, %keep ], [ %i.next, %each ]
     %m = phi i64 [ 0, %keep ], [ %m.next, %each ]
+    {carried}
     %from = getelementptr {w}, ptr %a0, i64 %i
     %k = load {w}, ptr %from, align {size}
     %to = getelementptr {w}, ptr %b0, i64 %m
@@ -125,7 +204,7 @@ def _keep(r: Records) -> str:
     @ %p = load i32, ptr %p.from, align 4
     @ %p.to = getelementptr i32, ptr %q0, i64 %m
     @ store i32 %p, ptr %p.to, align 4
-    %in = icmp ule {w} %k, %limit
+    {inside}
     %one = zext i1 %in to i64
     %m.next = add nuw nsw i64 %m, %one
     %i.next = add nuw nsw i64 %i, 1

@@ -12,7 +12,7 @@ places than the first cache holds: 4.2 and 21.9 ms for keys of 32 and 64 bits.
 from __future__ import annotations
 
 from graphc.codegen.llvm.llvm_text import Function, Module
-from graphc.codegen.strategy.few import write_first
+from graphc.codegen.strategy.few import write_between, write_first
 from graphc.codegen.strategy.records import PARAMETERS, Records, function
 
 SHORT = 40  # elements that insertion sorts: above, clearing and adding up counters costs less than moving half of them
@@ -30,6 +30,50 @@ def write_sort(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
         for part in (_insertion(r, attributes), _passes(r, attributes), write_first(r, attributes)):
             module.add(part)
         module.add(_sort(r, name, attributes))
+    return name
+
+
+def write_part(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
+    """The name of f(a, b, p, q, n, start, count) -> i64: as `write_sort`, of the records from place `start` of the order on, of which
+    the first comes to lie at result / 2, in b and q if the result is odd. All zeros that lie before it are there too, or none.
+    """
+    name = f"sort.{r.name}.part"
+    if name not in module.functions:
+        whole = write_sort(module, r, attributes)
+        module.add(write_between(r, attributes))
+        text = f"""
+        %part = mul i64 %count, {SELECT_PART}
+        %few = icmp sle i64 %part, %n
+        %many = icmp sge i64 %n, {SELECT_LEAST}
+        %both = and i1 %few, %many
+        br i1 %both, label %select, label %all
+        all:
+        %end = add i64 %start, %count
+        %there = call i1 @{whole}(ptr %a0, ptr %b0, ptr %p0, ptr %q0, i64 %n, i64 %end)
+        br label %done
+        select:
+        %kept = call {{ i64, i64 }} @sort.{r.name}.between(ptr %a0, ptr %b0, ptr %p0, ptr %q0, i64 %n, i64 %start, i64 %count)
+        %m = extractvalue {{ i64, i64 }} %kept, 0
+        %below = extractvalue {{ i64, i64 }} %kept, 1
+        %rest = sub i64 %start, %below
+        %short = icmp sle i64 %m, {SHORT}
+        br i1 %short, label %insert, label %pass
+        insert:
+        call void @sort.{r.name}.insertion(ptr %b0, ptr %q0, i64 %m)
+        br label %done
+        pass:
+        %moved = call i1 @sort.{r.name}.passes(ptr %b0, ptr %a0, ptr %q0, ptr %p0, i64 %m)
+        %back = xor i1 %moved, true
+        br label %done
+        done:
+        %place = phi i64 [ %start, %all ], [ %rest, %insert ], [ %rest, %pass ]
+        %odd = phi i1 [ %there, %all ], [ true, %insert ], [ %back, %pass ]
+        %twice = shl i64 %place, 1
+        %one = zext i1 %odd to i64
+        %result = or i64 %twice, %one
+        ret i64 %result
+        """
+        module.add(function(r, name, (*PARAMETERS, "i64 %start", "i64 %count"), text, attributes, "i64"))
     return name
 
 
