@@ -93,8 +93,10 @@ def sliced(node: Node, starts: Sequence[Size], sizes: Sequence[Size], steps: Seq
             continue
         every = start == 0 and size == dims.floordiv(node.shape[axis] + (step - 1), step)
         narrowed = _narrowed(rules[at[0]], label, start, step)
-        if label not in counts or narrowed is None or not (every or dims.less_equal(1, size) is True):
+        if label not in counts or narrowed is None:
             return None
+        if label == rules[at[0]].place and not (every or dims.less_equal(1, size) is True):
+            return None  # a convolution has a place
         rules[at[0]], counts[label] = narrowed, size
     return convolution(operands[0], operands[1], spec, rules, tuple(counts.items()))
 
