@@ -50,7 +50,7 @@ CASES: dict[str, tuple[Callable[[Node, Node, Node], Node], set[str]]] = {  # wha
 
 @pytest.mark.parametrize(("case", "known"), [(case, k % 3 == 0) for k, case in enumerate(CASES)])
 def test_moves_become_part_of_the_convolution(case: str, known: bool) -> None:
-    """What is left of the moves, of known sizes and not; values, gradients and gradients of gradients are those of the interpreter, which changes nothing."""
+    """What is left of the moves, of known sizes and not; values and derivatives are those of the interpreter, which changes nothing."""
     build, left = CASES[case]
     x = gx.tensor("x", X.shape if known else ("n", 4, "h", 10))
     w, b = gx.tensor("w", W.shape), gx.tensor("b", B.shape)

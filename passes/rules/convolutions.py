@@ -77,7 +77,8 @@ def transpose_in_convolution(node: Node) -> Node | None:
 def turned(node: Node, axes: Sequence[int]) -> Node:
     """transpose(convolve(a, b)) as a convolution of another spec."""
     spec, relations, extents = params(node)
-    return convolution(*node.inputs, fold_output(spec, axes), [Relation(*r) for r in relations], extents)
+    a, b = node.inputs
+    return convolution(a, b, fold_output(spec, axes), [Relation(*r) for r in relations], extents)
 
 
 def sliced(node: Node, starts: Sequence[Size], sizes: Sequence[Size], steps: Sequence[int]) -> Node | None:
