@@ -477,7 +477,7 @@ def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
         pytest.skip("only when the whole file runs")
     with_bodies = {name for name, op in OPS.items() if op.regions}  # tests/test_loops_native.py
     host = {name for name, op in OPS.items() if op.traits.kernel == "host"}  # tests/test_callbacks_native.py, test_linalg.py, test_fft.py
-    of_factors = {"log_abs_det", "product_of_pivots"}  # tests/test_linalg.py
+    of_factors = {"log_abs_det", "product_of_pivots", "cofactors"}  # tests/test_linalg.py
     ordered = {name for name, op in OPS.items() if op.params == ("n",) and op.elementwise}  # tests/test_special_orders.py
     elsewhere = (
         {"input", "shared", "constant", "bound", "derived", *OF_SEVERAL, *CONVOLUTIONS, *UPDATED}

@@ -34,8 +34,6 @@ EXACT = Path(tempfile.gettempdir()) / "graphc-exact-values"
 PEERS = ("NumPy", "SciPy", "PyTorch")
 Of = Callable[..., Any]
 
-SHARES = {f"digamma_{k}": 5 for k in ("slope", "curve", "third")}  # of the samples one in so many: mpmath takes longest for them
-
 # What a peer calls a function, where it is not the same name; of modules in which names are looked up, the first counts.
 MODULES = {"NumPy": ("numpy",), "SciPy": ("scipy.special",), "PyTorch": ("torch.special", "torch", "torch.nn.functional")}
 PACKAGES = {"NumPy": "numpy", "SciPy": "scipy", "PyTorch": "torch"}
@@ -49,16 +47,11 @@ NAMES = {
     },
 }  # fmt: skip
 CALLS: dict[tuple[str, str], Callable[[Any], Of]] = {  # of a module, those that are more than a name
-    ("SciPy", "digamma_slope"): lambda m: lambda x: m.polygamma(1, x),
-    ("SciPy", "digamma_curve"): lambda m: lambda x: m.polygamma(2, x),
-    ("SciPy", "digamma_third"): lambda m: lambda x: m.polygamma(3, x),
+    # not polygamma, which SciPy and PyTorch sum from the argument up to 0: of a large negative one they do not come back
     ("SciPy", "si"): lambda m: lambda x: m.sici(x)[0],
     ("SciPy", "ci"): lambda m: lambda x: m.sici(x)[1],
     ("SciPy", "lambertw"): lambda m: lambda x: m.lambertw(x).real,
     ("SciPy", "lambertw_lower"): lambda m: lambda x: m.lambertw(x, -1).real,
-    ("PyTorch", "digamma_slope"): lambda m: lambda x: m.polygamma(1, x),
-    ("PyTorch", "digamma_curve"): lambda m: lambda x: m.polygamma(2, x),
-    ("PyTorch", "digamma_third"): lambda m: lambda x: m.polygamma(3, x),
 }
 
 
@@ -130,7 +123,6 @@ def worst(f: Of, arguments: Sequence[np.ndarray], exact: Sequence[tuple[mp.mpf, 
 
 def line(name: str, dtype: np.dtype, ours: Of, count: int, seed: int) -> Line:
     """Everyone's errors on one set of arguments; where the function has no finite value nobody is asked."""
-    count //= SHARES.get(name, 1)
     drawn = ulp.samples(name, dtype, count, seed)
     drawn = [a[ulp.regular(drawn)] for a in drawn]
     exact = exact_values(name, drawn, f"{name}-{dtype.name}-{count}-{seed}")
