@@ -17,13 +17,13 @@ from graphc.passes.rules.identities import IDENTITIES, TAILS
 from graphc.passes.rules.joins import JOINS
 from graphc.passes.rules.linalg import LINALG
 from graphc.passes.rules.logarithms import LOGARITHMS
-from graphc.passes.rules.quotients import QUOTIENTS
+from graphc.passes.rules.removable import REMOVABLE
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import ORIGIN, STABILITY
 from graphc.types import TensorType
 
 FORMS = (*IDENTITIES, *EXPONENTIALS, *LOGARITHMS)  # mechanisms, where no formula of STABILITY stands
-GUARDED = (*TAILS, *DIFFERENCES, *QUOTIENTS, *ORIGIN)  # what they guard by a choice, the rules for after `grad` may see through
+GUARDED = (*TAILS, *DIFFERENCES, *REMOVABLE, *ORIGIN)  # what they guard by a choice, the rules for after `grad` may see through
 PREPARE = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *STABILITY, *FORMS, *GUARDED, *LINALG), floats=("exact", "stable"))
 
 

@@ -140,9 +140,9 @@ def outside_addresses(block: Block, kernel: Kernel, env: Mapping[Symbol, int]) -
             case Block(body):
                 for inner in body:
                     run(inner, at)
-            case For(index, extent, _, body):
+            case For(index, _, _, body):
                 (symbol,) = dims.symbols(index)
-                for turn in range(dims.evaluate(extent, at)):
+                for turn in range(dims.evaluate(s.first, at), dims.evaluate(s.end, at)):
                     run(body, {**at, symbol: turn})
             case If(condition, body):
                 values([condition], at)
@@ -189,9 +189,9 @@ def _run(s: Statement, arrays: Sequence[np.ndarray], at: dict[Symbol, int], know
         case Block(body):
             for inner in body:
                 _run(inner, arrays, at, known, best)
-        case For(index, extent, _, body):
+        case For(index, _, _, body):
             (symbol,) = dims.symbols(index)
-            for turn in range(dims.evaluate(extent, at)):
+            for turn in range(dims.evaluate(s.first, at), dims.evaluate(s.end, at)):
                 _run(body, arrays, {**at, symbol: turn}, known, best)
         case If(condition, body):
             if value(condition):

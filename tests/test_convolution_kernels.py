@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,17 +46,47 @@ def test_blocks_epilogue_and_threads(layout: str) -> None:
 
 
 def test_strided_gradients_run_by_phases() -> None:
-    """An input gradient with a stride is a convolution for each phase; where the stride does not divide the size, loops."""
-    for size, planned in [(8, 1), (9, 0)]:
-        X, W = RNG.normal(size=(2, 4, size, size)), RNG.normal(size=(8, 4, 3, 3))
-        x, w = gx.tensor("x", X.shape), gx.tensor("w", W.shape)
-        y = gx.nn.conv2d(x, w, stride=2, padding=1)
-        G = RNG.normal(size=y.shape)  # type: ignore[arg-type]
-        g = gx.tensor("g", G.shape)
-        f = gx.function([w, g], gx.vjp(y, [x], g))
+    """An input gradient with a stride is a convolution for each phase, or one with an axis of phases where these are alike.
+
+    No product has a factor that is a zero of the padding between: each phase sums over the taps that it meets. Sizes that the stride does
+    not divide, sizes that the call tells, a dilation that shares a factor with the stride or not, blocks of channels, and what follows.
+    """
+    for layout, size, kernel, stride, pad, dilation, taps in [
+        ("NCHW", (8, 8), (2, 2), 2, 0, 1, [1]),
+        ("NCHW", (9, 8), (3, 3), 2, 1, 1, [1, 2, 2, 4]),
+        ("NHWC", ("h", "v"), (3, 2), 2, 1, 1, [1, 1, 2, 2]),
+        ("NCHW", ("h", 9), (3, 3), 2, 2, 3, [1, 2, 2, 4]),
+        ("NCHW", (9, 10), (3, 2), 4, 3, 2, None),
+    ]:
+        known = tuple(n if isinstance(n, int) else 8 + k for k, n in enumerate(size))
+        channels = 140  # several blocks of the sum
+        X, W = (RNG.normal(size=s) for s in ((2, 3, *known), (channels, 3, *kernel)))
+        place = {"stride": stride, "padding": pad, "dilation": dilation}
+        last = layout == "NHWC"
+        x, w = gx.tensor("x", (2, *size, 3) if last else (2, 3, *size)), gx.tensor("w", W.shape)
+        y = gx.nn.conv2d(x, gx.transpose(w, (2, 3, 1, 0)) if last else w, **place, layout=layout)  # type: ignore[arg-type]
+        G = RNG.normal(size=(2, channels, *[(n + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for n, k in zip(known, kernel)]))
+        g = gx.tensor("g", y.shape)
+        f = gx.function([x, w, g], gx.vjp(y, [x], g)[0] + 2 * x, mode="verify")
+        turn: Any = (lambda a: a.transpose(0, 2, 3, 1)) if last else (lambda a: a)
+        got = f(turn(X), W, turn(G)) - 2 * turn(X)
         U = RNG.normal(size=X.shape)
-        np.testing.assert_allclose(np.vdot(f(W, G)[0], U), np.vdot(G, naive(U, W, (2, 2), ((1, 1),) * 2, (1, 1))), rtol=1e-11)
-        assert len(plans(f)) == planned
+        want = np.vdot(G, naive(U, W, (stride,) * 2, ((pad, pad),) * 2, (dilation,) * 2))
+        np.testing.assert_allclose(np.vdot(got, turn(U)), want, rtol=1e-10, err_msg=f.loops)
+        sums = [re.findall(r"r[1-9]:(\d+)", part) for part in " ".join(plans(f)).split(" | ")]
+        assert taps is None or sorted(math.prod(map(int, some)) for some in sums) == taps, f.loops
+
+
+def test_sums_without_terms_are_no_turns() -> None:
+    """The kernel gradient of a depthwise convolution masks nothing: its loops go where both arrays have an element."""
+    X, W = RNG.normal(size=(2, 3, 9, 17)), RNG.normal(size=(3, 1, 3, 5))
+    x, w = gx.tensor("x", ("n", 3, "h", 17)), gx.tensor("w", W.shape)
+    y = gx.nn.conv2d(x, w, stride=(2, 1), padding=(1, 2), groups=3)
+    G = RNG.normal(size=(2, 3, 5, 17))
+    f = gx.function([x, w], gx.vjp(y, [w], gx.asarray(G))[0], mode="verify")
+    assert " if " not in f.loops and "max(" in f.loops
+    V = RNG.normal(size=W.shape)
+    np.testing.assert_allclose(np.vdot(f(X, W), V), np.vdot(G, naive(X, V, (2, 1), ((1, 1), (2, 2)), (1, 1), 3)), rtol=1e-11)
 
 
 def test_cuts() -> None:

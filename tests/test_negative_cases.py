@@ -152,11 +152,20 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
     "root less its main term": [lambda: gx.sqrt(gx.square(x) + 1) - w.T, lambda: gx.sqrt(x) - x, lambda: gx.sqrt(2 * gx.square(x) + 3) - x],
     "power near 1": [lambda: (1 + x) ** 3, lambda: (2 + x) ** 40, lambda: (x - 1) ** 40, lambda: (1 + x) ** w.T],
     "logarithm of a ratio": [lambda: gx.log(x / w.T), lambda: gx.log((x + 10) / x), lambda: gx.log(2 * x / (x + 1))],
-    "quotient that is 0 / 0 at 0": [
+    "quotient that is 0 / 0 at a point": [
+        lambda: (2 * x * x) / x, lambda: gx.sqrt(x) / x, lambda: gx.log(x) / x, lambda: gx.erfc(x) / x,
         lambda: gx.sin(x) / w.T, lambda: gx.cos(x) / gx.sin(w.T), lambda: gx.sin(x + 1) / x, lambda: gx.sin(x) / gx.square(x),
     ],
-    "product that is 0 inf at 0": [lambda: w.T * over_expm1(x), lambda: (x + 1) * over_expm1(x)],
-    "difference that vanishes at 0": [lambda: gx.sin(x) - w.T, lambda: gx.sin(2 * x) - x, lambda: gx.erf(x) - x, lambda: x - gx.sin(x + 1)],
+    "product that is 0 inf at a point": [lambda: x * (1.5 / x), lambda: w.T * over_expm1(x), lambda: (x + 1) * over_expm1(x)],
+    "sum that vanishes at a point": [
+        lambda: gx.sin(x) + x, lambda: (x + 1e16) + -x, lambda: gx.sin(x) + -(x * w.T), lambda: gx.exp(x) + (1.0 + x),
+    ],
+    "logarithm near 1": [lambda: gx.log(gx.sin(x)), lambda: gx.log(w.T * gx.cos(x)), lambda: gx.log(gx.cos(x) + 1), lambda: gx.log(x * x)],
+    "difference that vanishes at a point": [
+        lambda: (x + 1e16) - 1e16, lambda: gx.sin(x) - gx.sin(x), lambda: 1.0000000001 * gx.sin(x) - x,
+        lambda: gx.sin(gx.arcsin(x)) - x, lambda: gx.sin(x + 1) - 0.8414709848078965,
+        lambda: gx.sin(x) - w.T, lambda: gx.sin(2 * x) - x, lambda: gx.erf(x) - x, lambda: x - gx.sin(x + 1),
+    ],
     "cast of cast": [
         lambda: k.astype("float64").astype("int64"),  # 2**53 + 1
         lambda: k.astype("int32").astype("int64"), lambda: k.astype("float32").astype("float64"), lambda: k.astype("bool").astype("int64"),

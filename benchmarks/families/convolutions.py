@@ -66,5 +66,5 @@ def rows() -> Iterator[Row]:
             yield Row(f"convolutions/3x3-{what}-gradient/{name}", partial(gradient, which), data, **work, **common)
         few = work | {"flops": 2 * batch * 64 * 9 * 56 * 56}
         yield Row(f"convolutions/depthwise/{name}", depthwise, lambda batch=batch: (maps(batch), thin()), **few, **common)
-    whole = {"want": "step", "wrt": len(SHAPES), "flops": 6 * 32 * FORWARD}
-    yield Row("convolutions/cnn-adam/f32/32", network_loss, partial(images, 32), **whole, **common)
+    whole = {"want": "sgd_step", "wrt": len(SHAPES), "flops": 6 * 32 * FORWARD}
+    yield Row("convolutions/cnn-sgd/f32/32", network_loss, partial(images, 32), **whole, **common)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gx
-from benchmarks.peers import Built, Ops, Peer, adam
+from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam
 from benchmarks.peers.numpy import as_arrays
 from benchmarks.row import Arrays, Row
 from benchmarks.worker import Clock
@@ -24,6 +24,7 @@ gx.cache.enabled = False  # compile rows measure compiling; no round may find wh
 
 class GraphcOps(Ops):
     module = gx
+    functions = (gx.special,)
 
     def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
         return gx.sum(x, axis=axis, keepdims=keepdims)
@@ -128,6 +129,16 @@ class Graphc(Peer):
             check_calls=3,
             facts=_facts(f) | {"split ms": {k: round(1e3 * t, 1) for k, t in times.items()}},
         )
+
+    def sgd_step(self, row: Row, data: Arrays) -> Built:
+        """Loss, gradient, and p - rate * g."""
+        params = [gx.shared(p, f"p{k}") for k, p in enumerate(data[: row.wrt])]
+        rest = _variables(row, data)[row.wrt :]
+        loss = row.function(GraphcOps(), *params, *rest)
+        f = gx.function(rest, loss, updates=[(p, p - SGD_RATE * g) for p, g in zip(params, gx.grad(loss, params))])
+        first = gx.get_values(params)
+        reset = lambda: gx.set_values(params, first)
+        return Built(f, data[row.wrt :], as_arrays, reset=reset, check_calls=3, facts=_facts(f))
 
     def warm(self, row: Row, data: Arrays) -> Built:
         """The training step in a new process that finds its object on disk: seconds to read, link and look up the code."""

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.peers import Built, Ops, Peer, adam
+from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam
 from benchmarks.peers.numpy import as_arrays
 from benchmarks.row import Arrays, Row
 
@@ -21,6 +21,7 @@ if os.environ.get("BENCHMARKS_THREADS") == "1":
 
 class JaxOps(Ops):
     module = jnp
+    functions = (jax.scipy.special,)
     scan, while_loop, sigmoid = staticmethod(jax.lax.scan), staticmethod(jax.lax.while_loop), staticmethod(jax.nn.sigmoid)
     erf, relu = staticmethod(jax.scipy.special.erf), staticmethod(jax.nn.relu)
 
@@ -124,6 +125,24 @@ class Jax(Peer):
 
         reset()
         return Built(call, tuple(map(jnp.asarray, data[n:])), as_arrays, reset=reset, check_calls=3)
+
+    def sgd_step(self, row: Row, data: Arrays) -> Built:
+        state: list[Any] = []
+
+        @partial(jax.jit, donate_argnums=0)
+        def step(params: Any, *rest: Any) -> Any:
+            loss, grads = jax.value_and_grad(lambda p: _scalar(row)(*p, *rest))(params)
+            return tuple([p - SGD_RATE * g for p, g in zip(params, grads)]), loss
+
+        def reset() -> None:
+            state[:] = [tuple(jnp.array(p) for p in data[: row.wrt])]
+
+        def call(*rest: Any) -> Any:
+            state[0], loss = step(state[0], *rest)
+            return loss.block_until_ready()
+
+        reset()
+        return Built(call, tuple(map(jnp.asarray, data[row.wrt :])), as_arrays, reset=reset, check_calls=3)
 
 
 def _scalar(row: Row) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks.peers import Built, Ops, Peer, adam
+from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam
 from benchmarks.row import Arrays, Row
 
 torch.set_num_threads(int(os.environ.get("BENCHMARKS_THREADS", "1")))
@@ -18,6 +19,11 @@ torch.set_num_threads(int(os.environ.get("BENCHMARKS_THREADS", "1")))
 
 class TorchOps(Ops):
     module = torch
+    functions = (torch.special,)
+    renamed = MappingProxyType({
+        "i0": "modified_bessel_i0", "i1": "modified_bessel_i1", "j0": "bessel_j0", "j1": "bessel_j1", "y0": "bessel_y0",
+        "k0": "modified_bessel_k0", "k1": "modified_bessel_k1",
+    })  # fmt: skip
     gelu, cross_entropy = staticmethod(F.gelu), staticmethod(F.cross_entropy)
 
     def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
@@ -131,18 +137,23 @@ class Torch(Peer):
         return self._built(torch.func.hessian(lambda *a: torch.sum(row.function(TorchOps(), *a))), data)
 
     def step(self, row: Row, data: Arrays) -> Built:
-        return self._functional_step(row, data) if self.compiled else self._eager_step(row, data)
+        adam = partial(torch.optim.Adam, lr=1e-3, fused=True)
+        return self._functional_step(row, data) if self.compiled else self._eager_step(row, data, adam)
 
-    def _eager_step(self, row: Row, data: Arrays) -> Built:
-        """autograd and the fused Adam."""
+    def sgd_step(self, row: Row, data: Arrays) -> Built:
+        sgd = partial(torch.optim.SGD, lr=SGD_RATE, fused=True)
+        return self._functional_sgd(row, data) if self.compiled else self._eager_step(row, data, sgd)
+
+    def _eager_step(self, row: Row, data: Arrays, make: Any) -> Built:
+        """autograd and a fused optimiser."""
         params = [torch.from_numpy(p.copy()).requires_grad_() for p in data[: row.wrt]]
-        optimiser = [torch.optim.Adam(params, lr=1e-3, fused=True)]
+        optimiser = [make(params)]
 
         def reset() -> None:
             with torch.no_grad():
                 for p, start in zip(params, data, strict=False):
                     p.copy_(torch.from_numpy(start))
-            optimiser[0] = torch.optim.Adam(params, lr=1e-3, fused=True)
+            optimiser[0] = make(params)
 
         def call(*rest: Any) -> Any:
             loss = row.function(TorchOps(), *params, *rest)
@@ -175,6 +186,24 @@ class Torch(Peer):
 
         compiled = torch.compile(torch.no_grad()(step))
         call = lambda *rest: compiled(params, moments, count, *rest)
+        return Built(call, tuple(map(torch.from_numpy, data[row.wrt :])), as_arrays, reset=reset, check_calls=3)
+
+    def _functional_sgd(self, row: Row, data: Arrays) -> Built:
+        """Loss, gradient and the new parameters in one compiled function that writes them in place."""
+        params = [torch.from_numpy(p.copy()) for p in data[: row.wrt]]
+
+        def reset() -> None:
+            for p, start in zip(params, data, strict=False):
+                p.copy_(torch.from_numpy(start))
+
+        def step(params: Any, *rest: Any) -> Any:
+            grads, value = torch.func.grad_and_value(lambda p: row.function(TorchOps(), *p, *rest))(tuple(params))
+            for p, g in zip(params, grads, strict=True):
+                p.sub_(SGD_RATE * g)
+            return value
+
+        compiled = torch.compile(torch.no_grad()(step))
+        call = lambda *rest: compiled(params, *rest)
         return Built(call, tuple(map(torch.from_numpy, data[row.wrt :])), as_arrays, reset=reset, check_calls=3)
 
 

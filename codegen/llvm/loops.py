@@ -72,7 +72,7 @@ class Loops:
                 self.write(s.body, s.body)
                 self.v.scopes.pop()
             return
-        start, end = self.range if s.parallel and self.range is not None else (0, s.extent)
+        start, end = self.range if s.parallel and self.range is not None else (s.first, s.end)
         if s.kind != "vector" or s.lanes == 1:
             main = start + dims.floordiv(end - start, s.unroll) * s.unroll
             if main != start:

@@ -152,7 +152,7 @@ class _Checker:
             _broken(f"a loop over {s.index}, which is no loop index", s, scope)
         if symbol in scope.axes:
             _broken(f"the loop index {s.index} is bound already", s, scope)
-        loose = unbound(s.extent, scope.axes)
+        loose = [x for size in (s.extent, *s.low, *s.high) for x in unbound(size, scope.axes)]
         if loose:
             _broken(f"the extent has the loop index {loose[0]}, which is not bound here", s, scope)
         if s.kind not in KINDS:
@@ -161,10 +161,10 @@ class _Checker:
             _broken(f"a {s.kind} loop of {s.lanes} lanes, {s.unroll} times unrolled", s, scope)
         if s.kind == "vector" and scope.lanes is not None:
             _broken("a vector loop inside another", s, scope)
-        if scope.lanes in dims.symbols(s.extent):
+        if any(scope.lanes in dims.symbols(size) for size in (s.extent, *s.low, *s.high)):
             _broken(f"the lanes along {scope.lanes} have loops of different lengths", s, scope)
-        if s.parallel and scope.within:
-            _broken("a parallel loop that is not the outermost one", s, scope)
+        if s.parallel and (scope.within or s.low or s.high):
+            _broken("a parallel loop that is not the outermost one, or leaves out turns", s, scope)
         if s.kind == "unroll" and not isinstance(s.extent, int):
             _broken(f"all of {s.extent} turns at once", s, scope)
         for later in walk(s.body):
@@ -341,6 +341,7 @@ class _Checker:
         if dynamic is not None and dynamic.dtype != int64:
             _broken(f"the offset into b{slot} is {dynamic.dtype}", s, scope)
         size = dims.product(self.operands[slot].shape)
+        exact = exact and not any(loop.low or loop.high for loop in scope.loops)  # a loop that leaves out turns does not reach its ends
         if exact and dynamic is None and outside(static, size, scope.axes):
             _broken(f"the offset {static} leaves b{slot} of {size} {SHORT[self.operands[slot].dtype]}", s, scope)
 

@@ -6,11 +6,13 @@ local  is `Let` or `Alloc` number `param`, without index
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from graphc import dims
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
@@ -26,6 +28,7 @@ class For:
     vectors a turn and a masked tail, or, of a long body, every turn `masked`, so that it is written once.
     A parallel loop is the outermost one, whose turns may run in any order and on several threads. Whoever makes a vector loop
     knows that no turn reads what another one stores, as for `check_loops` that is a matter of values.
+    Turns before any of `low` and from any of `high` on are left out.
     """
 
     index: Dim
@@ -37,6 +40,20 @@ class For:
     parallel: bool = False
     masked: bool = False
     tail: int = 0  # lanes of a turn of the tail, if other than `lanes`
+    low: tuple[Size, ...] = ()
+    high: tuple[Size, ...] = ()
+
+    @property
+    def first(self) -> Size:
+        """The first turn that is taken."""
+        zero: Size = 0
+        return functools.reduce(dims.maximum, self.low, zero)
+
+    @property
+    def end(self) -> Size:
+        """The turn at which the loop is over, which comes after the first or is it."""
+        end = functools.reduce(dims.minimum, self.high, self.extent)
+        return dims.maximum(end, self.first) if self.low or self.high else end
 
     @property
     def step(self) -> int:
@@ -165,12 +182,13 @@ def format_loops(statement: Statement, depth: int = 0) -> str:
     match statement:
         case Block(body):
             return "\n".join(format_loops(s, depth) for s in body)
-        case For(index, extent, kind, body, lanes, unroll, parallel, masked, tail):
+        case For(index, extent, kind, body, lanes, unroll, parallel, masked, tail, low, high):
             how = kind if unroll == 1 else f"{kind} x {unroll}"
             if kind == "vector":
                 how = f"vector {lanes} x {unroll}{' masked' if masked else ''}{f', tail {tail}' if tail not in (0, lanes) else ''}"
             how += ", parallel" if parallel else ""
-            return f"{pad}for {index} in {extent} ({how}):\n{format_loops(body, depth + 1)}"
+            turns = f"{statement.first}..{statement.end}" if low or high else f"{extent}"
+            return f"{pad}for {index} in {turns} ({how}):\n{format_loops(body, depth + 1)}"
         case Let(name, value):
             return f"{pad}t{name}: {SHORT[value.dtype]} = {format_scalar(value)}"
         case Store(slot, dynamic, static, value, mode):

@@ -9,6 +9,7 @@ from itertools import pairwise
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, linear, replace_indices
+from graphc.codegen.loops.bounds import bound_loops
 from graphc.codegen.loops.loopir import TOGETHER, Accumulate, Alloc, Block, Call, For, Let, Statement, Store
 from graphc.codegen.strategy.loops import (
     CHEAP_MASKS,
@@ -36,7 +37,8 @@ def lower(kernel: Kernel, target: Target) -> Block:
         plan = strategy.plan(flat, target) if strategy.accepts(kernel) else None
         if plan is not None:
             return plan if isinstance(plan, Block) else Block((Call(strategy.name, plan, strategy),))
-    return _parallel(_Nests(flat, target).block(), flat.axes)
+    block = _parallel(_Nests(flat, target).block(), flat.axes)
+    return bound_loops(block) if kernel.kind == "convolve" else block
 
 
 def _parallel(block: Block, axes: Sequence[Axis]) -> Block:

@@ -48,10 +48,11 @@ def _statements(statement: Statement, kernel: Kernel, axes: Mapping[Symbol, Size
         case For(index, extent, _, body):
             symbol = dims.as_symbol(index)
             assert symbol is not None
-            yield from _statements(body, kernel, {**axes, symbol: extent}, facts)
+            taken = (*[index - low for low in statement.low], *[high - 1 - index for high in statement.high])
+            yield from _statements(body, kernel, {**axes, symbol: extent}, (*facts, *taken))
         case If(condition, body):
             yield from _values((condition,), statement, kernel, axes, facts)
-            yield from _statements(body, kernel, axes, (*facts, *_facts(condition)))
+            yield from _statements(body, kernel, axes, (*facts, *facts_of(condition)))
         case Repeat(index, extent, condition, carries, body):
             symbol = dims.as_symbol(index)
             assert symbol is not None
@@ -79,16 +80,16 @@ def _values(roots: tuple[Scalar, ...], s: Statement, kernel: Kernel, axes: Mappi
     for x in order(roots):
         if x.op == "fetch":
             slot, static, dynamic, masked = x.param
-            known = (*facts, *_facts(x.args[-1])) if masked else facts
+            known = (*facts, *facts_of(x.args[-1])) if masked else facts
             if dynamic or not _inside(static, dims.product(kernel.operands[slot].shape), axes, known):
                 yield Unproved(s, slot, static, dynamic)
 
 
 # -- proofs ---------------------------------------------------------------------------------------------------------
-def _facts(condition: Scalar) -> list[Size]:
+def facts_of(condition: Scalar) -> list[Size]:
     """What holds where a condition does, as sizes that are >= 0: those of its comparisons of indices that are all needed."""
     if condition.op == "and":
-        return [fact for part in condition.args for fact in _facts(part)]
+        return [fact for part in condition.args for fact in facts_of(part)]
     if condition.op not in ("lt", "le", "gt", "ge", "eq") or any(
         a.op not in ("index", "const") or a.dtype.kind != "i" for a in condition.args
     ):

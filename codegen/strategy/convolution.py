@@ -108,9 +108,24 @@ class Convolution:
         return f"{how}; m {shown[0]}; n {shown[1]}; k {shown[2]}{loops}; {blocks}, tile {self.rows} x {self.vectors} of {self.lanes}"
 
 
-def plan(kernel: Loaded, target: Target) -> Convolution | None:
-    """The convolution that the stages of a kernel are; None for one that ordinary loops do as well."""
-    kernel = split_phases(kernel)
+@dataclass(frozen=True)
+class Convolutions:
+    """Those that a kernel is, one for each phase where phases differ: each writes a part of the result."""
+
+    parts: tuple[Convolution, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.parts))
+
+
+def plan(kernel: Loaded, target: Target) -> Convolutions | None:
+    """The convolutions that the stages of a kernel are; None for what ordinary loops do as well."""
+    parts = [_plan(part, target) for part in split_phases(kernel)]
+    found = tuple([part for part in parts if part is not None])
+    return Convolutions(found) if found and len(found) == len(parts) else None
+
+
+def _plan(kernel: Loaded, target: Target) -> Convolution | None:
     first = kernel.stages[0]
     dtype = first.dtype
     loads = _loads(first)

@@ -13,6 +13,8 @@ The blocks follow from the sizes alone, so results do not depend on how many thr
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 
 from graphc import dims
@@ -23,7 +25,7 @@ from graphc.codegen.llvm.values import Scope
 from graphc.codegen.loops.address import fetch, replace_indices
 from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
 from graphc.codegen.strategy.contract import even_split
-from graphc.codegen.strategy.convolution import Convolution, plan
+from graphc.codegen.strategy.convolution import Convolution, Convolutions, plan
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.gathering import COUNTS, STARTS, Copies, K, M, N, local, moved, panel_bytes, position, room, strip_bytes
 from graphc.codegen.strategy.loops import lanes_of
@@ -49,9 +51,10 @@ def _grid(p: Convolution) -> list[tuple[Size, object]]:
 class ConvolutionWriter:
     """Writes the code of one convolution with the parts of an emitter."""
 
-    def __init__(self, emitter: Emitter, p: Convolution) -> None:
-        self.e, self.v, self.p = emitter, emitter.values, p
-        self.copies = Copies(emitter, p)
+    def __init__(self, emitter: Emitter, p: Convolution, name: str, before: Size) -> None:
+        """`before`: how many tasks of others come before its own."""
+        self.e, self.v, self.p, self.name, self.before = emitter, emitter.values, p, name, before
+        self.copies = Copies(emitter, p, name)
         self.place = p.resting_place()
         self.panel, self.strips, self.sums = (self._scratch(n) for n in (0, panel_bytes(p), panel_bytes(p) + strip_bytes(p)))
         self.single = p.k_blocks == 1
@@ -63,16 +66,20 @@ class ConvolutionWriter:
         return self.v.entry.emit(f"getelementptr inbounds i8, ptr %b{len(self.e.kernel.operands)}, i64 {start}")
 
     def within(self, axis: dict[dims.Dim, Size], write: Callable[[], None]) -> None:
-        """Write with some axes known."""
+        """Write with some axes known; what is said of them is forgotten behind it."""
         known = {symbol_of(index): self.v.size(at) for index, at in axis.items()}
         self.v.scopes.append(Scope(self.v.here.lines, self.v.here.depth, axis=known))
         write()
         self.v.scopes.pop()
 
+    def run(self, first: Size, last: Size) -> None:
+        """Some of the tasks of all."""
+        self.within({}, lambda: self.e.loops.each(TASK, first, last, 1, self.task))
+
     def task(self) -> None:
         """One task: its rows, and its group of panels."""
         p, known = self.p, dict[dims.Dim, Size]()
-        rest: Size = TASK
+        rest: Size = TASK - self.before
         grid = _grid(p)
         first: Size = 0
         for at in range(len(grid) - 1, -1, -1):
@@ -229,7 +236,7 @@ class ConvolutionWriter:
         """Every other stage, and the stores, for the finished sums of a panel."""
         if self.place is not None:
             return
-        name = f"{self.e.name}.finish"
+        name = f"{self.name}.finish"
         if name not in self.e.module.functions:
             self.e.module.add(self.copies.function(name, self._finish()))
         self.copies.call(name, self.sums, (K,))
@@ -257,9 +264,27 @@ def _nest(axes: Sequence[Axis], body: Block, lanes: int) -> For:
     return loops
 
 
-def _write(emitter: Emitter, p: Convolution) -> None:
-    writer = ConvolutionWriter(emitter, p)
-    emitter.loops.each(TASK, *emitter.span(tasks(p)), 1, writer.task)
+def _write(emitter: Emitter, p: Convolutions) -> None:
+    """The tasks of one convolution after those of another."""
+    first, last = emitter.span(all_tasks(p))
+    before: Size = 0
+    for k, part in enumerate(p.parts):
+        writer, after = ConvolutionWriter(emitter, part, f"{emitter.name}.{k}" if k else emitter.name, before), before + tasks(part)
+        if len(p.parts) == 1:
+            writer.run(first, last)
+        else:
+            writer.run(dims.maximum(first, before), dims.minimum(last, after))
+        before = after
 
 
-CONVOLVE = Strategy("convolve", lambda kernel: kernel.kind == "convolve", plan, _write, tasks, room)
+def all_tasks(p: Convolutions) -> Size:
+    """The tasks of all parts."""
+    return functools.reduce(operator.add, [tasks(part) for part in p.parts])
+
+
+def most_room(p: Convolutions) -> int:
+    """Bytes of scratch: the parts use it one after the other."""
+    return max([room(part) for part in p.parts])
+
+
+CONVOLVE = Strategy("convolve", lambda kernel: kernel.kind == "convolve", plan, _write, all_tasks, most_room)

@@ -72,8 +72,8 @@ def merged(loops: Sequence[Axis], offsets: Sequence[Size]) -> tuple[list[Axis], 
 class Copies:
     """Writes the copies of one convolution: a function each, and the calls."""
 
-    def __init__(self, emitter: Emitter, p: Convolution) -> None:
-        self.e, self.v, self.p = emitter, emitter.values, p
+    def __init__(self, emitter: Emitter, p: Convolution, name: str) -> None:
+        self.e, self.v, self.p, self.name = emitter, emitter.values, p, name
 
     def function(self, name: str, body: Block) -> Function:
         """A part of the kernel that works on one block; its last operand is the memory of the copy."""
@@ -93,7 +93,7 @@ class Copies:
         self, what: str, side: Side, outside: Sequence[Axis], along: Sequence[Axis], to: Size, memory: str, without: Sequence[int] = ()
     ) -> None:
         """memory[to] = the operand, for all points of the loops; the last axis of `along` has the vectors."""
-        name = f"{self.e.name}.{what}"
+        name = f"{self.name}.{what}"
         if name not in self.e.module.functions:
             self.e.module.add(self.function(name, self._gathering(side, outside, along, to)))
         self.call(name, memory, without)

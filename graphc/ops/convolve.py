@@ -25,6 +25,7 @@ from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.ops.contract import Spec, label_sizes
 from graphc.ops.registry import structural
+from graphc.ops.shape import at_most
 from graphc.scalars import Scalar, index
 from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type
@@ -80,8 +81,19 @@ def _convolve_type(a: TensorType, b: TensorType, spec: Spec, relations: tuple[Re
         fail(ShapeError, f"convolve: {extents} are not the sizes of the labels of {spec} that no operand has")
     if any(r[3] < 1 or r[4] == 0 for r in relations):
         fail(ShapeError, f"convolve: a stride is at least 1 and a dilation is not 0, in {relations}")
+    for r in relations:
+        if (n := dict(extents).get(r[1])) is not None and not some_places(n):
+            fail(ShapeError, f"convolve: {n} places, of {a} and {b}", hint="the kernel does not fit")
     sizes = sizes_of(spec, a, b, extents)
     return tensor_type(a.dtype, tuple(sizes[x] for x in spec[2]))
+
+
+def some_places(n: Size) -> bool:
+    """False where a kernel is known to fit nowhere; where only the call knows, it is checked then.
+
+    A known 0, or a size by itself, is that of an array of places that somebody has, whose gradient this is.
+    """
+    return isinstance(n, int) or dims.as_symbol(n) is not None or at_most(1, n)
 
 
 # -- loops ----------------------------------------------------------------------------------------------------------------

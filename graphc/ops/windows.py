@@ -20,7 +20,7 @@ from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.operators import FUNCTIONS
-from graphc.ops.convolve import Relation, every, from_long, inside, span, taps_per_phase
+from graphc.ops.convolve import Relation, every, from_long, inside, some_places, span, taps_per_phase
 from graphc.ops.registry import asarray, number, structural
 from graphc.ops.shape import lift
 from graphc.ops.spread import broadcast_to, reduce
@@ -65,7 +65,10 @@ def _checked(ndim: int, slidings: Slidings) -> Slidings:
 def _window_type(x: TensorType, fill: TensorType, slidings: Slidings) -> TensorType:
     if fill.shape or fill.dtype != x.dtype:
         fail(DTypeError, f"window: the fill must be a 0-d {x.dtype}, got {fill}")
-    return tensor_type(x.dtype, _window_shape(x.shape, _checked(x.ndim, slidings)))
+    listed = _checked(x.ndim, slidings)
+    if not all(some_places(s.places) for s in listed):
+        fail(ShapeError, f"window: no window lies in {x}", hint="make the windows smaller")
+    return tensor_type(x.dtype, _window_shape(x.shape, listed))
 
 
 def _window_loop(node: Node) -> LoopForm:

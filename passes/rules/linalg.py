@@ -9,7 +9,8 @@ from graphc.ops.contract import Spec, axes_of, contract, fold_transpose, roles
 from graphc.ops.create import ones
 from graphc.ops.diagonals import diagonal
 from graphc.ops.linalg.common import transposed
-from graphc.ops.linalg.lu import DIAGONAL_PRODUCT, INVERSE, LOG_DET, LU, lu_solve
+from graphc.ops.linalg.determinants import DIAGONAL_PRODUCT, LOG_DET
+from graphc.ops.linalg.lu import INVERSE, LU, lu_solve
 from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
 from graphc.ops.shape import permute

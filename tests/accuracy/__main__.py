@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the expressions in f64, printed and not written")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the large strata; not written unless 1")
     parser.add_argument("--find", help="only expressions that contain this text, all of them listed")
+    parser.add_argument("--strata", nargs="*", help="only these, for example formulas; not written")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--dtypes", nargs="*", default=["float64", "float32"])
     options = parser.parse_args()
@@ -34,6 +35,8 @@ def main() -> int:
     start = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         for name, trees in strata(scale).items():
+            if options.strata and name not in options.strata:
+                continue
             for dtype in dtypes:
                 found = [t for t in trees if options.find is None or options.find in text(t)]
                 asked = found if dtype == "float64" else found[::6]  # the rules are the same, only overflow comes sooner
@@ -42,7 +45,7 @@ def main() -> int:
             print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     report = summary(verdicts) + "\n\n" + ranking(verdicts, 10**6 if options.find else LISTED)
     print(report)
-    if scale == 1.0 and options.find is None and len(dtypes) == 2:
+    if scale == 1.0 and options.find is None and options.strata is None and len(dtypes) == 2:
         RANKING.write_text(report + "\n")
     return 0
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import graphc as gx
 from graphc.ir import Node
+from tests.accuracy.formulas import formulas
 
 Tree = Any  # "x", a float, or (row, *trees)
 
@@ -210,6 +211,7 @@ def strata(scale: float = 1.0) -> dict[str, list[Tree]]:
         "two rows and an operator": _some(draw, list(operators()), 0.07 * scale),
         "three rows": [grown(draw, 3) for _ in range(int(400 * scale))],
         "four rows": [grown(draw, 4) for _ in range(int(400 * scale))],
+        "formulas": list(formulas()),
     }
     seen: set[str] = set()
     result: dict[str, list[Tree]] = {}

@@ -14,7 +14,8 @@ from graphc.ops.create import arange, eye, ones
 from graphc.ops.diagonals import diagonal
 from graphc.ops.elementwise import log, sign
 from graphc.ops.linalg.common import choice, floats, least, matrices, on_batch, product, raises, spread_batch, square, transposed
-from graphc.ops.linalg.lu import DIAGONAL_PRODUCT, LOG_DET, factored, inverse, lower_of, permutation, solved, upper_of
+from graphc.ops.linalg.determinants import DIAGONAL_PRODUCT, LOG_DET
+from graphc.ops.linalg.lu import factored, inverse, lower_of, permutation, solved, upper_of
 from graphc.ops.linalg.orthogonal import least_squares, pseudo_inverse, singular_values
 from graphc.ops.linalg.triangular import cholesky_factor, triangular
 from graphc.ops.reductions import prod, sum
@@ -157,8 +158,9 @@ def lu(a: ArrayLike, permute_l: bool = False, p_indices: bool = False) -> LUResu
 
 # -- determinants -----------------------------------------------------------------------------------------------------------------
 def det(a: ArrayLike) -> Node:
-    """The determinant: (.., n, n) -> (..,). Its gradient is det(a) a'^-1, which is nan where a is singular.
+    """The determinant: (.., n, n) -> (..,). Its gradient is the matrix of cofactors, det(a) a'^-1, which a singular a has, too.
 
+    Derivatives of order 1 to 3 hold for matrices of every rank, those beyond for matrices that are not singular.
     log(det(a)) becomes the logarithm of `slogdet`, which neither overflows nor underflows. Raises ShapeError, DTypeError.
     """
     node = square("det", a)
