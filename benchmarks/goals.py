@@ -22,6 +22,7 @@ ONE_THREAD: tuple[tuple[str, float], ...] = (
     ("matrices/*", 1.0),
     ("convolutions/3x3*", 0.95),
     ("convolutions/*", 1.0),
+    ("special/*", 1.0),  # of all; of SciPy 3, see README.md
     ("training/*", 1.5),
     ("derivatives/*", 1.2),
     ("loops/*", 1.0),

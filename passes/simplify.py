@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from graphc.ir import Graph
+from graphc.passes.narrow import narrow
 from graphc.passes.prepare import FORMS, PREPARE, prepare
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
 from graphc.passes.rewriting.roll import roll
 from graphc.passes.rules import algebra, differences, identities, linalg, shapes
 from graphc.passes.rules.algebra import ALGEBRA
+from graphc.passes.rules.convolutions import CONVOLUTIONS
 from graphc.passes.rules.joins import JOINS
-from graphc.passes.rules.linalg import LINALG
+from graphc.passes.rules.linalg import ASSUMED, LINALG
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 
 LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE, *differences.LATE, *identities.LATE)
-SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *FORMS, *LINALG), after=PREPARE)
+SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *ASSUMED, *STABILITY, *FORMS, *LINALG, *CONVOLUTIONS), after=PREPARE)
 
 
 def simplify(graph: Graph, log: Fired | None = None) -> Graph:
@@ -24,4 +26,6 @@ def simplify(graph: Graph, log: Fired | None = None) -> Graph:
     First as `grad` prepares it: a forward graph then meets its own gradient in the same nodes.
     """
     rolled = roll(graph.with_outputs(prepare(graph.outputs, log=log)))
-    return graph.with_outputs(rewrite(rolled.outputs, SIMPLIFY, log, twins=True))
+    simple = graph.with_outputs(rewrite(rolled.outputs, SIMPLIFY, log, twins=True))
+    narrowed = narrow(simple)
+    return simple if narrowed is simple else graph.with_outputs(rewrite(narrowed.outputs, SIMPLIFY, log, twins=True))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import graphc as gx
+from graphc.ir import make
+from graphc.ops.linalg.determinants import SLOPE, cofactors
 from graphc.ops.linalg.functions import lyapunov
 
 L = gx.linalg
@@ -18,6 +20,8 @@ EXAMPLES: dict[str, list[tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]]
     "inv": [(lambda a: L.inv(a + 3 * gx.eye(2)), ((2, 2, 2),))],
     "log_abs_det": [(lambda a: L.slogdet(a + 3 * gx.eye(3))[1], ((2, 3, 3),))],
     "product_of_pivots": [(lambda a: L.det(a + 3 * gx.eye(3)), ((3, 3),))],
+    "cofactors": [(lambda a: gx.sin(cofactors(a + gx.eye(3))), ((3, 3),))],
+    "cofactors_slope": [(lambda a, e: gx.sin(make(SLOPE, (a + gx.eye(3), e))), ((3, 3), (3, 3)))],
     "qr": [(lambda a: L.qr(a + 2 * gx.eye(3))[0] ** 2 + L.qr(a + 2 * gx.eye(3))[1] ** 2, ((3, 3),))],
     "qr_upper": [(lambda a: L.qr(a + 2 * gx.eye(3), "r") ** 2, ((3, 3),))],
     "svd": [(lambda a: L.svd(a)[0] ** 2 * L.svd(a)[1], ((2, 2),))],

@@ -8,6 +8,7 @@ Python then, so it is for the tests of kernels, not for those of the native entr
 from __future__ import annotations
 
 import difflib
+import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,3 +65,10 @@ def verified(request: pytest.FixtureRequest) -> Iterator[None]:
     set_default_options(Options(verify=True, canaries=request.config.getoption("--canaries")))
     yield
     set_default_options(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def young_heap() -> None:
+    """Collections look through the objects of one file of tests only, not through all that the files before it have left."""
+    gc.collect()
+    gc.freeze()

@@ -92,7 +92,9 @@ def test_all_ops_together_equal_the_interpreter(producer: str, dtype: str) -> No
     if found is None:
         return
     x, i, produced = found
-    outs = {name: out for name in NAMES if (out := applied(name, produced)) is not None}
+    turn = sorted(PRODUCERS).index(producer) % 4  # what calls the math library takes long to compile: each producer has a quarter of it
+    names = [name for k, name in enumerate(NAMES) if not OPS[name].costly or k % 4 == turn]
+    outs = {name: out for name in names if (out := applied(name, produced)) is not None}
     env = {x: values(dtype), i: INDEX}
     got = gx.function([x, i], list(outs.values()), mode="none")(*env.values())
     eps = 64 * (np.finfo(produced.dtype).eps if produced.dtype.kind == "f" else np.finfo(np.float32).eps)

@@ -150,3 +150,12 @@ def test_a_one_hot_by_hand_whose_index_lies_outside_is_zero() -> None:
         want = gx.function([i, g], [y, gx.grad(gx.sum(y**2), g)], mode="interpret")(at, values)
         for a, b in zip(found(at, values), want):
             np.testing.assert_array_equal(a, b)
+
+
+def test_seed_5000100_comparison_of_an_infinite_constant() -> None:
+    """Of two constants, which are no indices, where neither was folded."""
+    x = gx.tensor("x", ("n",))
+    for mode in ("none", "default"):
+        f = gx.function([x], [gx.power(np.inf, x), gx.where(gx.full(("n",), np.inf) < 1.5, x, 2.0)], mode=mode)
+        for found, wanted in zip(f(np.arange(3.0)), ([1, np.inf, np.inf], [2, 2, 2])):
+            np.testing.assert_array_equal(found, wanted)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc import dims
 from graphc.errors import ArgumentError, ShapeError
-from graphc.ir import origin
+from graphc.ir import origin, toposort
+from graphc.ops.sorting import ordered
 from tests.derivatives import check_derivatives
 
 FLOATS = ("float32", "float64")
@@ -232,3 +234,60 @@ def test_refused(what: str) -> None:
     call, error, text = REFUSED[what]
     with pytest.raises(error, match=text):
         call()
+
+
+# -- a part of the order ------------------------------------------------------------------------------------------------
+def hard_rows(n: int, dtype: str) -> list[np.ndarray]:
+    """Rows whose keys are equal, next to each other, far apart, or zeros of both signs."""
+    rng = np.random.default_rng(n)
+    rows = [rng.integers(-3, 4, n), rng.integers(0, 100, n), np.arange(n)[::-1], np.zeros(n)]
+    if dtype.startswith("f"):
+        steps = np.where(np.arange(n) < n // 2, 0.25, 0.75)
+        rows += [rng.standard_normal(n), rng.choice([-0.0, 0.0], n), rng.choice([-0.0, 0.0, -1.0, 1.0, np.nan, np.inf, -np.inf], n), steps]
+        rows += [np.where(rng.random(n) < 0.3, -0.0, rng.standard_normal(n) * 1e-30), np.where(rng.random(n) < 0.6, 0.0, -1e-38)]
+    return [r.astype(dtype) for r in rows]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint64"])
+def test_a_part_of_the_order_is_that_of_the_whole(dtype: str) -> None:
+    """Values, bit by bit, and positions from a place on: of long rows looked for, of short ones in lanes or alone, of none."""
+    x, n = gx.tensor("x", ("m", "n"), dtype), dims.dim("n")
+    parts = [
+        (dims.floordiv(n - 1, 2), dims.minimum(n, 2)),
+        (n - dims.minimum(n, 3), dims.minimum(n, 3)),
+        (dims.floordiv(n, 3), dims.floordiv(n, 8)),
+    ]
+    f = gx.function([x], [ordered(x, 1, count, down, start) for start, count in parts for down in (False, True)])
+    values = gx.function([x], [ordered(x, 1, count, False, start)[0] for start, count in parts])
+    for m, size in ((1, 1), (1, 2), (40, 3), (40, 50), (3, 41), (1, 2047), (1, 2048), (2, 9001)):
+        for row in hard_rows(size, dtype):
+            X = np.stack([np.roll(row, k) for k in range(m)])
+            found, alone = iter(f(X)), iter(values(X))
+            for start, count in parts:
+                a, k = (int(dims.evaluate(s, {dims.as_symbol(n): size})) for s in (start, count))
+                for down in (False, True):
+                    order = size - 1 - np.argsort(X[:, ::-1], 1, kind="stable")[:, ::-1] if down else np.argsort(X, 1, kind="stable")
+                    order = order[:, a : a + k]
+                    got, at = next(found)
+                    np.testing.assert_array_equal(at, order)
+                    want = np.take_along_axis(X, order, 1)
+                    np.testing.assert_array_equal(got, want)
+                    np.testing.assert_array_equal(np.signbit(got.astype("f8")), np.signbit(want.astype("f8")))
+                    if not down:
+                        np.testing.assert_array_equal(next(alone), want)
+
+
+def test_a_median_sorts_what_it_takes() -> None:
+    """The order is asked for at the two places in the middle; its derivatives are those of the elements that stand there."""
+    x = gx.tensor("x", ("n",))
+    (sorts,) = [node for node in toposort([gx.median(x)]) if node.op.name == "sort"]
+    assert str(sorts.attrs["start"]) == "(n - 1)//2" and str(sorts.attrs["count"]) == "min(n, 2)"
+    f = gx.function([x], [gx.median(x), gx.grad(gx.median(x) ** 2, x), gx.quantile(x, 0.25)])
+    for n in (1, 2, 3, 4, 5000, 5001):
+        X = np.random.default_rng(n).permutation(n) - n / 3
+        got, slope, quarter = f(X)
+        order, want = np.argsort(X), np.zeros(n)
+        for k in ((n - 1) // 2, n // 2):
+            want[order[k]] += np.median(X)
+        assert got == np.median(X) and abs(quarter - np.quantile(X, 0.25)) < 1e-9
+        np.testing.assert_allclose(slope, want)

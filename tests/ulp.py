@@ -3,13 +3,15 @@
 python -m tests.ulp                     every function, 20,000 samples a piece
 python -m tests.ulp exp sin -n 100000   some functions, more samples
 python -m tests.ulp --target x86-64     code for another target than this machine
-python -m tests.ulp --every-f32 exp     all 2**32 floats against NumPy's f64 (functions of one argument)
+python -m tests.ulp --stride 1 exp      all 2**32 floats against NumPy's f64 (functions of one argument); 16: every 16th
+
+`python -m tests.ulp_table` writes the table beside other libraries.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mpmath as mp
 import numpy as np
@@ -169,21 +171,36 @@ def special_values(dtype: np.dtype) -> np.ndarray:
     return np.array([*positive, *[-v for v in positive], np.nan], dtype)
 
 
+def regular(arguments: Sequence[np.ndarray]) -> np.ndarray:
+    """Where all arguments are finite and not 0: what mpmath answers for."""
+    return np.asarray(np.all([np.isfinite(a) & (a != 0) for a in arguments], axis=0))
+
+
+def exact_values(name: str, arguments: Sequence[np.ndarray]) -> list[tuple[mp.mpf, mp.mpf]]:
+    """The function of regular arguments, and what its error is measured by."""
+    reference, found = REFERENCES[name], []
+    with mp.workprec(PRECISION):
+        for row in zip(*arguments):
+            x = [mp.mpf(float(v)) for v in row]
+            exact = reference.exact(*x)
+            found.append((mp.mpf(exact.real), abs(exact) if reference.scale is None else max(abs(exact), reference.scale(*x))))
+    return found
+
+
+def distances(got: np.ndarray, exact: Sequence[tuple[mp.mpf, mp.mpf]]) -> np.ndarray:
+    """How far results are from exact values, in ulps."""
+    with mp.workprec(PRECISION):
+        return np.array([_ulps(float(y), value, measure, got.dtype) for y, (value, measure) in zip(got, exact)])
+
+
 def errors(name: str, arguments: list[np.ndarray], got: np.ndarray) -> np.ndarray:
     """The error of each result in ulps; inf where a special value or a zero's sign is wrong."""
-    dtype = got.dtype
-    reference = REFERENCES[name]
-    finite = np.all([np.isfinite(a) & (a != 0) for a in arguments], axis=0)
+    finite = regular(arguments)
     with np.errstate(all="ignore"):
-        expected = reference.numpy(*[a[~finite] for a in arguments]).astype(dtype)
+        expected = REFERENCES[name].numpy(*[a[~finite] for a in arguments]).astype(got.dtype)
     result = np.zeros(len(got))
     result[~finite] = _special_errors(got[~finite], expected)
-    with mp.workprec(PRECISION):
-        for i in np.flatnonzero(finite):
-            x = [mp.mpf(float(a[i])) for a in arguments]
-            exact = reference.exact(*x)
-            measure = abs(exact) if reference.scale is None else max(abs(exact), reference.scale(*x))
-            result[i] = _ulps(float(got[i]), mp.mpf(exact.real), measure, dtype)
+    result[finite] = distances(got[finite], exact_values(name, [a[finite] for a in arguments]))
     return result
 
 

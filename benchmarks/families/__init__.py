@@ -16,11 +16,12 @@ from benchmarks.families import (
     reductions,
     run_time,
     small,
+    special,
     training,
     whole,
 )
 
 FAMILIES = (
-    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, training, derivatives, loops, small, deep,
-    compiling,
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, training, derivatives, loops, small,
+    deep, compiling,
 )  # fmt: skip

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ PEERS: dict[str, tuple[str, str, str]] = {
     "graphc-1": ("graphc", "1", "graphc"),  # on one thread, where the others have more: our own speed-up
     "graphc-before": ("graphc", "", "graphc"),  # another checkout, with its own benchmarks: `--before DIR`
     "numpy": ("numpy", "", "numpy"),
+    "scipy": ("scipy", "", "scipy"),
     "jax": ("jax", "", "jax"),
     "torch": ("torch", "", "torch"),
     "torch.compile": ("torch", "compile", "torch"),
@@ -73,6 +75,9 @@ class Ops:
 
     module: Any = None
     """Where tanh, exp, log, log1p, sin, cos, sqrt, erf and relu are found, if not in this class."""
+    functions: tuple[Any, ...] = ()
+    """Where special functions are found by SciPy's names, `renamed` where they have others."""
+    renamed: Mapping[str, str] = MappingProxyType({})
     sum: Callable[..., Any]  # (x, axis, keepdims)
     mean: Callable[..., Any]
     max: Callable[..., Any]
@@ -82,6 +87,13 @@ class Ops:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.module, name)
+
+    def special(self, name: str) -> Callable[[Any], Any]:
+        """The function of SciPy's name."""
+        for module in self.functions:
+            if found := getattr(module, self.renamed.get(name, name), None):
+                return found  # type: ignore[no-any-return]
+        raise Skip(f"no {name}")
 
     def softmax(self, x: Any) -> Any:
         e = self.exp(x - self.max(x, 1, True))

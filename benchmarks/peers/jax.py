@@ -21,6 +21,7 @@ if os.environ.get("BENCHMARKS_THREADS") == "1":
 
 class JaxOps(Ops):
     module = jnp
+    functions = (jax.scipy.special,)
     scan, while_loop, sigmoid = staticmethod(jax.lax.scan), staticmethod(jax.lax.while_loop), staticmethod(jax.nn.sigmoid)
     erf, relu = staticmethod(jax.scipy.special.erf), staticmethod(jax.nn.relu)
 

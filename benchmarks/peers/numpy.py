@@ -42,18 +42,21 @@ class NumpyOps(Ops):
 
 
 class Numpy(Peer):
+    def __init__(self, ops: NumpyOps | None = None) -> None:
+        self.ops = ops or NumpyOps()
+
     def value(self, row: Row, data: Arrays) -> Built:
-        return Built(row.by_hand.get("numpy") or partial(row.function, NumpyOps()), data, as_arrays)
+        return Built(row.by_hand.get("numpy") or partial(row.function, self.ops), data, as_arrays)
 
     call = value
 
     def call_out(self, row: Row, data: Arrays) -> Built:
-        results = row.function(NumpyOps(), *data)
+        results = row.function(self.ops, *data)
         out = tuple(map(np.empty_like, results)) if isinstance(results, tuple) else np.empty_like(results)
         return Built(row.by_hand["numpy"], data, as_arrays, out=out)
 
     def resize(self, row: Row, data: Arrays) -> Built:
-        return Built(partial(row.function, NumpyOps()), data, as_arrays, prepare=row.data)
+        return Built(partial(row.function, self.ops), data, as_arrays, prepare=row.data)
 
     def gradient(self, row: Row, data: Arrays) -> Built:
         if "numpy" not in row.by_hand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ torch.set_num_threads(int(os.environ.get("BENCHMARKS_THREADS", "1")))
 
 class TorchOps(Ops):
     module = torch
+    functions = (torch.special,)
+    renamed = MappingProxyType({
+        "i0": "modified_bessel_i0", "i1": "modified_bessel_i1", "j0": "bessel_j0", "j1": "bessel_j1", "y0": "bessel_y0",
+        "k0": "modified_bessel_k0", "k1": "modified_bessel_k1",
+    })  # fmt: skip
     gelu, cross_entropy = staticmethod(F.gelu), staticmethod(F.cross_entropy)
 
     def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:

@@ -161,6 +161,7 @@ class Memory:
         return None if mask is None else self.shuffled(f"<{lanes} x i1>", mask, "zeroinitializer", [lanes if k < 0 else k for k in picks])
 
     def shuffled(self, kind: str, a: str, b: str, picks: list[int]) -> str:
+        """The lanes `picks` of a and b laid behind each other, both vectors of `kind`."""
         where = ", ".join(f"i32 {k}" for k in picks)
         return self.v.here.lines.emit(f"shufflevector {kind} {a}, {kind} {b}, <{len(picks)} x i32> <{where}>")
 

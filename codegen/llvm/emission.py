@@ -25,19 +25,24 @@ class Emission:
         return (self.s.args[0].dtype if self.s.args else self.dtype).kind
 
     def type(self, dtype: np.dtype) -> str:
+        """The LLVM type of a number of `dtype`, in lanes."""
         return llvm_type(dtype, self.lanes)
 
     def number(self, value: float | int | bool, dtype: np.dtype) -> str:
+        """The constant `value` of `dtype`, the same in all lanes."""
         return literal(const(value, dtype), self.lanes)
 
     def two(self, instruction: str, a: str, b: str, dtype: np.dtype | None = None) -> str:
+        """An instruction of two operands of the result's dtype, or of `dtype`."""
         return self.block.emit(f"{instruction} {self.type(self.dtype if dtype is None else dtype)} {a}, {b}")
 
     def select(self, c: str, a: str, b: str, dtype: np.dtype | None = None) -> str:
+        """a where c is true, else b, in each lane."""
         kind = self.type(self.dtype if dtype is None else dtype)
         return self.block.emit(f"select {self.type(bool_)} {c}, {kind} {a}, {kind} {b}")
 
     def convert(self, instruction: str, a: str, source: np.dtype, dtype: np.dtype) -> str:
+        """A conversion instruction from `source` to `dtype`."""
         return self.block.emit(f"{instruction} {self.type(source)} {a} to {self.type(dtype)}")
 
     def call(self, name: str, *operands: tuple[np.dtype, str], overloads: tuple[np.dtype, ...] = (), flag: str = "") -> str:

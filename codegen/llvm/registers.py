@@ -13,6 +13,7 @@ from graphc.scalars import const
 
 
 def lookup(e: Emission, at: str) -> str:
+    """The elements of the constant table `e.s.param` at `at`: by permuting registers where the table fits in four, else a gather."""
     element, index = llvm_type(e.dtype, 1), e.s.args[0].dtype
     if e.lanes > 1 and e.target.has_permute and index.itemsize == e.dtype.itemsize and len(e.s.param) * e.dtype.itemsize in (64, 128, 256):
         return _permuted(e, at)

@@ -295,7 +295,8 @@ class Values:
 
         A guard of a vector is one instruction then, where comparing its indices takes one for each eight of them. None for others.
         """
-        if s.op not in ("lt", "le", "gt", "ge") or any(x.op not in ("index", "const") for x in s.args) or self.lanes > MOST_BYTES:
+        kinds = {x.op for x in s.args}
+        if s.op not in ("lt", "le", "gt", "ge") or kinds not in ({"index"}, {"index", "const"}) or self.lanes > MOST_BYTES:
             return None
         x, y = (a.param if a.op == "index" else int(sc.const_value(a)) for a in s.args)
         below = x - y if s.op in ("lt", "ge") else x - y - 1  # is it negative?

@@ -58,10 +58,12 @@ def i1e(x: Scalar, target: Target) -> Scalar:
 
 
 def i0(x: Scalar, target: Target) -> Scalar:
+    """I0(x)"""
     return _unscaled(i0e(x, target), x, target)
 
 
 def i1(x: Scalar, target: Target) -> Scalar:
+    """I1(x)"""
     return _unscaled(i1e(x, target), x, target)
 
 

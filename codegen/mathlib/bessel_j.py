@@ -48,12 +48,14 @@ def _far(p: Scalar, q: Scalar, turn: int, size: Scalar, target: Target) -> Scala
 
 
 def j0(x: Scalar, target: Target) -> Scalar:
+    """J0(x)"""
     size = abs(x)
     j, y, beyond, inverse = _parts(0, size)
     return select(beyond, _far(j, y * inverse, 0, size, target), j)
 
 
 def j1(x: Scalar, target: Target) -> Scalar:
+    """J1(x)"""
     size = abs(x)
     j, y, beyond, inverse = _parts(1, size)
     far = _far(j, y * inverse, 1, size, target)
@@ -66,12 +68,14 @@ def _guard(x: Scalar, y: Scalar) -> Scalar:
 
 
 def y0(x: Scalar, target: Target) -> Scalar:
+    """Y0(x): the table and 2/pi (log(x / 2) + gamma) J0(x) near 0"""
     j, y, beyond, inverse = _parts(0, x)
     near = fma((log(x, target) + GAMMA_LESS_LOG2) * TWO_PER_PI, j, y)
     return _guard(x, select(beyond, _far(j, y * inverse, 1, x, target), near))
 
 
 def y1(x: Scalar, target: Target) -> Scalar:
+    """Y1(x): the table, 2/pi ((log(x / 2) + gamma) J1(x) - 1/x) near 0"""
     j, y, beyond, inverse = _parts(1, x)
     near = fma(x, fma((log(x, target) + GAMMA_LESS_LOG2) * TWO_PER_PI, j, y), -(TWO_PER_PI / x))
     return _guard(x, select(beyond, _far(j, y * inverse, 2, x, target), near))

@@ -30,6 +30,7 @@ INF = math.inf
 
 
 def harmonic(k: int) -> Fraction:
+    """1 + 1/2 + .. + 1/k"""
     return sum((Fraction(1, j) for j in range(1, k + 1)), Fraction(0))
 
 
@@ -89,10 +90,12 @@ def _unscaled(near: Scalar, far: Scalar, x: Scalar, target: Target) -> Scalar:
 
 
 def k0(x: Scalar, target: Target) -> Scalar:
+    """K0(x)"""
     return _unscaled(_k0_near(x, target), _far(SLOPES[0], x, 0), x, target)
 
 
 def k1(x: Scalar, target: Target) -> Scalar:
+    """K1(x)"""
     return _unscaled(_k1_near(x, target), _far(k1e_values, x, 0), x, target)
 
 

@@ -45,6 +45,7 @@ def _of_size(x: Scalar, module: ModuleType, order: int, target: Target) -> Scala
 
 
 def dawsn(x: Scalar, target: Target) -> Scalar:
+    """exp(-x^2) times the integral of exp(t^2) over t from 0 to x"""
     return copysign(_of_size(x, values, 0, target), x)
 
 
@@ -54,11 +55,13 @@ def dawsn_slope(x: Scalar, target: Target) -> Scalar:
 
 
 def dawsn_curve(x: Scalar, target: Target) -> Scalar:
+    """The second derivative of dawsn"""
     y = _of_size(x, curves, 2, target)
     return select(x < 0.0, -y, select(x.eq(0.0), -x, y))
 
 
 def dawsn_third(x: Scalar, target: Target) -> Scalar:
+    """The third derivative of dawsn"""
     return _of_size(x, thirds, 3, target)
 
 

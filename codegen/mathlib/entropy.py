@@ -44,6 +44,7 @@ def log_ratio(x: Scalar, y: Scalar, target: Target) -> Scalar:
 
 
 def rel_entr(x: Scalar, y: Scalar, target: Target) -> Scalar:
+    """x log(x / y); 0 for x = 0 <= y, inf outside"""
     usual = (x > 0.0) & (y > 0.0)
     other = select(x.eq(0.0) & (y >= 0.0), 0.0, select(x.eq(x) & y.eq(y), x.like(INF), NAN))
     return select(usual, x * log_ratio(select(usual, x, 1.0), select(usual, y, 1.0), target), other)

@@ -64,6 +64,7 @@ def sin_cos_pi(x: Scalar, target: Target) -> tuple[Pair, Pair]:
 
 # -- gamma --------------------------------------------------------------------------------------------------------------------------
 def gamma(x: Scalar, target: Target) -> Scalar:
+    """gamma(x), by reflection below -1/2"""
     y, n, whole = _gamma_parts(x, target)
     usual = scale(y, n, target, whole)
     return detour((x < -0.5) | x.eq(0.0), usual, lambda v: _gamma_below(v, target), x)
@@ -93,6 +94,7 @@ def _gamma_below(x: Scalar, target: Target) -> Scalar:
 
 # -- gammaln ------------------------------------------------------------------------------------------------------------------------
 def gammaln(x: Scalar, target: Target) -> Scalar:
+    """log|gamma(x)|, by reflection below -1/2"""
     return detour(x <= -0.5, _gammaln_above(x, target), lambda v: _gammaln_below(v, target), x)
 
 
@@ -119,6 +121,7 @@ def _gammaln_below(x: Scalar, target: Target) -> Scalar:
 
 # -- digamma ------------------------------------------------------------------------------------------------------------------------
 def digamma(x: Scalar, target: Target) -> Scalar:
+    """The derivative of gammaln, by reflection below -1/2"""
     return detour(x <= -0.5, _digamma_above(x, target), lambda v: _digamma_below(v, target), x)
 
 

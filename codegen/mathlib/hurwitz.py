@@ -86,6 +86,7 @@ def _reflected(x: Scalar, n: int, target: Target) -> Scalar:
 
 
 def polygamma(x: Scalar, target: Target, n: int) -> Scalar:
+    """polygamma(n, x); infinite at 0 and the negative integers"""
     if x.dtype == float32:
         return polygamma(x.cast(float64), target, n).cast(float32)
     far = x < -0.5

@@ -24,6 +24,7 @@ def _over_x(product: Scalar, target: Target) -> Scalar:
 
 
 def erfinv(x: Scalar, target: Target) -> Scalar:
+    """The inverse of erf: x times a table over the distance of |x| from 1"""
     a = abs(x)
     inside = (1.0 - a) * (1.0 + a)
     y = x * _over_x(select(inside > 0.0, inside, 1.0), target)
@@ -38,6 +39,7 @@ def _of_distance(t: Scalar, other: Scalar, middle: Scalar, target: Target) -> Sc
 
 
 def erfcinv(x: Scalar, target: Target) -> Scalar:
+    """The inverse of erfc, of the distance of x from the nearer of 0 and 2"""
     other = 2.0 - x
     return _of_distance(select(x < other, x, other), select(x < other, other, x), 1.0 - x, target)
 

@@ -81,10 +81,12 @@ def _slope(w: Scalar, z: Scalar, n: int, target: Target) -> Scalar:
 
 
 def lambertw_slope(z: Scalar, target: Target, n: int) -> Scalar:
+    """The derivative n of W_0; 0 at inf"""
     return select(z.eq(INF), 0.0, _slope(lambertw(z, target), z, n, target))
 
 
 def lambertw_lower_slope(z: Scalar, target: Target, n: int) -> Scalar:
+    """The derivative n of W_-1"""
     return _slope(lambertw_lower(z, target), z, n, target)
 
 

@@ -51,6 +51,7 @@ def _mills(a: Scalar) -> Scalar:
 
 
 def ndtr(x: Scalar, target: Target) -> Scalar:
+    """exp(-a^2 / 2) R(a) of x = -a, R Mills' ratio over sqrt(2 pi); 1 less that of x = a"""
     a = abs(x)
     y = _gauss(a, target, _mills(a))
     return select(x > 0.0, 1.0 - y, y)

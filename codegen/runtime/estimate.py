@@ -12,7 +12,7 @@ from graphc.codegen.strategy.loops import FEW
 from graphc.costs import MULTIPLY_ADD_NS, SEARCH_NS, SORT_NS, nanoseconds, serial_nanoseconds
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import float64
-from graphc.program import RANKED, Axis, Branch, Kernel, Launch, Loop, Program, Step
+from graphc.program import RANKED, Axis, Branch, Kernel, Launch, Loop, Program, Step, places_read
 from graphc.scalars import Scalar
 
 ROUTINE_NS = 0.1  # of an operation of a factorisation in lanes
@@ -68,7 +68,8 @@ def kernel_work(kernel: Kernel) -> Work:
         elif kernel.kind == "search" and stage.reduce:
             size, each = _points(kernel.axes), SEARCH_NS
         elif stage.combine in RANKED and stage.factor is not None:  # the row is put in order once for all places
-            size, each = _points((*[a for a in kernel.axes if a.index != stage.factor.param], *stage.reduce)), SORT_NS + each
+            along, _ = places_read(stage.factor, kernel.axes)
+            size, each = _points((*[a for a in kernel.axes if a is not along], *stage.reduce)), SORT_NS + each
         _add(total, _chunks(size, each))
     if kernel.routine is not None:
         _add(total, {kernel.routine.batch * kernel.routine.operations: ROUTINE_NS})

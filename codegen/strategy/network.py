@@ -9,8 +9,8 @@ are told apart by their positions, so that the order is the stable one.
 
 from __future__ import annotations
 
-from graphc.codegen.llvm.llvm_text import Function, Module
-from graphc.codegen.strategy.radix import Records, lines_of, signed
+from graphc.codegen.llvm.llvm_text import Module
+from graphc.codegen.strategy.records import Records, function, signed
 from graphc.target import Target
 
 LONGEST = 2048  # records: vectors of longer rows leave the second cache, and passes over bytes are as fast
@@ -37,6 +37,22 @@ def write_network(module: Module, r: Records, lanes: int, floats: bool, attribut
         {_zeros(r, lanes) if floats else ""}
         begin:
         br i1 %long, label %log, label %end
+        {_exchanges(r, lanes)}
+        end:
+        ret i1 false
+        """
+        module.declare("declare i64 @llvm.ctlz.i64(i64, i1)")
+        kind = f"v{lanes}i{r.bits}"
+        for which in () if r.apart else ("umin", "umax"):
+            vector = f"<{lanes} x {r.word}>"
+            module.declare(f"declare {vector} @llvm.{which}.{kind}({vector}, {vector})")
+        module.add(function(r, name, ("ptr noalias %a", "ptr noalias %t", "i64 %n"), text, attributes, "i1"))
+    return name
+
+
+def _exchanges(r: Records, lanes: int) -> str:
+    """Batcher's rounds: within blocks of p records those d apart, for p = 2**log .. 1 and d from p on, then top - p, top / 2 - p, .."""
+    return f"""
         log:
         %less = sub i64 %n, 1
         %clear = call i64 @llvm.ctlz.i64(i64 %less, i1 false)
@@ -81,17 +97,7 @@ def write_network(module: Module, r: Records, lanes: int, floats: bool, attribut
         phase.end:
         %p.next = lshr i64 %p, 1
         %p.again = icmp ne i64 %p.next, 0
-        br i1 %p.again, label %phase, label %end
-        end:
-        ret i1 false
-        """
-        module.declare("declare i64 @llvm.ctlz.i64(i64, i1)")
-        kind = f"v{lanes}i{r.bits}"
-        for which in () if r.apart else ("umin", "umax"):
-            vector = f"<{lanes} x {r.word}>"
-            module.declare(f"declare {vector} @llvm.{which}.{kind}({vector}, {vector})")
-        module.add(Function(name, ("ptr noalias %a", "ptr noalias %t", "i64 %n"), lines_of(r, text), attributes, "i1"))
-    return name
+        br i1 %p.again, label %phase, label %end"""
 
 
 def _zeros(r: Records, lanes: int) -> str:
@@ -181,5 +187,5 @@ def write_moves(module: Module, r: Records, lanes: int, into: bool, attributes: 
         ret void
         """
         parameters = tuple(f"ptr noalias %{x}" for x in ("lane", "lane.places", "row", "places"))
-        module.add(Function(name, (*parameters, "i64 %n"), lines_of(r, text), attributes))
+        module.add(function(r, name, (*parameters, "i64 %n"), text, attributes, "void"))
     return name

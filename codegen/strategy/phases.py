@@ -41,7 +41,7 @@ def split_phases(kernel: Loaded) -> list[Loaded]:
         phase = PHASES[min(len(outer), len(PHASES) - 1)]
         points = dims.floordiv(x.extent, by) if dims.mod(x.extent, by) == 0 else None
         split = None if points is None or len(outer) == len(PHASES) else _at(kernel, x, x.index * by + phase, points)
-        if split is None or _tests(split.stages[0], {_symbol(Axis(phase, by))}):
+        if split is None or _differ(split.stages[0], _symbol(Axis(phase, by))):
             apart.append((x, by))
             continue
         kernel = split
@@ -83,30 +83,36 @@ def _with_taps(kernel: Loaded) -> Loaded:
     """The kernel with sums over those turns alone for which the tests that ask for nothing else hold."""
     stage = kernel.stages[0]
     for x in stage.reduce:
-        tests = _tests(stage, {_symbol(x)})
+        symbol = _symbol(x)
+        tests = [test for test in _tests(stage) if _asked(test) == {symbol}]
         if not tests or not isinstance(x.extent, int):
             continue
-        held = [turn for turn in range(x.extent) if all(_holds(test, {_symbol(x): turn}) for test in tests)]
+        held = [turn for turn in range(x.extent) if all(_holds(test, {symbol: turn}) for test in tests)]
         step = held[1] - held[0] if len(held) > 1 else 1
         if held and held != list(range(held[0], held[-1] + 1, step)):
             continue
         reduce = tuple([Axis(r.index, max(len(held), 1)) if r.index == x.index else r for r in stage.reduce])
         body = without_tests(stage.body, lambda test, tests=tests: test in tests) if held else stage.body  # type: ignore[misc]
         first = held[0] if held else 0
-        stage = replace(stage, reduce=reduce, body=replace_indices(body, {_symbol(x): x.index * step + first}))
+        stage = replace(stage, reduce=reduce, body=replace_indices(body, {symbol: x.index * step + first}))
     return replace(kernel, stages=(stage, *kernel.stages[1:]))
 
 
-def _tests(stage: Stage, axes: set[Symbol]) -> list[Scalar]:
-    """The tests of the loads that look at some axes, and at no other axis than these and those of the sum."""
-    summed = {_symbol(x) for x in stage.reduce} if len(axes) == 1 and not any(_symbol(x) in axes for x in stage.reduce) else set()
+def _differ(stage: Stage, phase: Symbol) -> bool:
+    """Whether phases meet different taps: a test asks for the phase, and for no other axis than those of the sum."""
+    summed = {_symbol(x) for x in stage.reduce}
+    return any(phase in (asked := _asked(test)) and {x for x in asked if x.kind == "axis"} <= {phase} | summed for test in _tests(stage))
+
+
+def _tests(stage: Stage) -> list[Scalar]:
+    """The tests of all loads."""
     masks = [s.args[-1] for s in sc.order((stage.body,)) if s.op == "fetch" and s.param[3]]
-    found = []
-    for test in [t for mask in masks for t in conjunction(mask)]:
-        symbols = {x for fact in facts_of(test) for x in dims.symbols(fact) if x.kind == "axis"}
-        if symbols & axes and symbols <= axes | summed:
-            found.append(test)
-    return found
+    return [test for mask in masks for test in conjunction(mask)]
+
+
+def _asked(test: Scalar) -> set[Symbol]:
+    """The axes and sizes that a test asks for; nothing where it is no comparison of indices."""
+    return {x for fact in facts_of(test) for x in dims.symbols(fact)}
 
 
 def _holds(test: Scalar, at: dict[Symbol, int]) -> bool:

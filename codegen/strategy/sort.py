@@ -27,10 +27,12 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.network import LONGEST, write_moves, write_network
 from graphc.codegen.strategy.network import lanes_of as lanes_together
-from graphc.codegen.strategy.radix import RECORDS, write_mend, write_sort, write_zeros
+from graphc.codegen.strategy.radix import write_part, write_sort
+from graphc.codegen.strategy.records import RECORDS
+from graphc.codegen.strategy.zeros import write_mend, write_zeros
 from graphc.dims import Size
 from graphc.dtypes import bool_, int64
-from graphc.program import DOWN, POSITIONS, RANKED, Axis, Operand, Stage
+from graphc.program import DOWN, POSITIONS, RANKED, Axis, Operand, Stage, places_read
 from graphc.scalars import Scalar
 from graphc.target import Target
 
@@ -52,6 +54,7 @@ class Sort:
     records: str  # a name of `RECORDS`
     down: bool
     lanes: int  # rows that a network sorts together
+    start: Size  # the place in the order of the first result
 
     @property
     def element(self) -> Scalar:
@@ -60,6 +63,7 @@ class Sort:
 
     @property
     def count(self) -> Size:
+        """How many of the first in order are wanted."""
         return 1 if self.along is None else self.along.extent
 
     def __str__(self) -> str:
@@ -74,14 +78,14 @@ def _plan(kernel: Loaded, target: Target) -> Sort | None:
     first = kernel.stages[ranked[0]]
     assert all(kernel.stages[k].body is first.body and kernel.stages[k].reduce == first.reduce for k in ranked)
     assert first.factor is not None
-    along = next((a for a in kernel.axes if first.factor.op == "index" and a.index == first.factor.param), None)
+    along, start = places_read(first.factor, kernel.axes)
     positions = tuple([k for k in ranked if kernel.stages[k].combine in POSITIONS])
     narrow = first.body.dtype.itemsize <= 4
     records = ("packed" if positions else "k32") if narrow else ("pairs" if positions else "k64")
     return Sort(
         kernel.stages, kernel.stores, tuple([a for a in kernel.axes if a is not along]), first.reduce[0], along,
         tuple([k for k in ranked if k not in positions]), positions, records, first.combine in DOWN,
-        lanes_together(RECORDS[records], target),
+        lanes_together(RECORDS[records], target), start,
     )  # fmt: skip
 
 
@@ -200,7 +204,7 @@ class _Writer:
 
         def leave() -> None:
             moved(out)
-            self._call("finish", a, at)
+            self._finished(a, at, v.size(self.p.start).text)
 
         self.e.loops.each(ROW, first, last, 1, lambda: self.at_row(ROW, enter))
         floats = self.p.element.dtype.kind == "f"
@@ -227,14 +231,29 @@ class _Writer:
     def alone(self, a: str, b: str, at: str, to: str) -> None:
         """The row that the outer axes are at."""
         lines, p, r = self.v.here.lines, self.p, self.r
-        n, count = self.v.size(p.row.extent).text, self.v.size(p.count).text
+        n, count, start = (self.v.size(x).text for x in (p.row.extent, p.count, p.start))
         self._call("keys", a, at)
-        name = write_sort(self.e.module, r, self.attributes)
-        moved = lines.emit(f"call i1 @{name}(ptr {a}, ptr {b}, ptr {at}, ptr {to}, i64 {n}, i64 {count})")
-        row, free, found, spare = (lines.emit(f"select i1 {moved}, ptr {x}, ptr {y}") for x, y in ((b, a), (a, b), (to, at), (at, to)))
+        arguments = f"ptr {a}, ptr {b}, ptr {at}, ptr {to}, i64 {n}"
+        if p.start == 0:
+            moved = lines.emit(f"call i1 @{write_sort(self.e.module, r, self.attributes)}({arguments}, i64 {count})")
+            upto = count
+        else:
+            found = lines.emit(f"call i64 @{write_part(self.e.module, r, self.attributes)}({arguments}, i64 {start}, i64 {count})")
+            moved = lines.emit(f"trunc i64 {found} to i1")
+            start = lines.emit(f"lshr i64 {found}, 1")
+            upto = lines.emit(f"add i64 {start}, {count}")
+        row, free, places, spare = (lines.emit(f"select i1 {moved}, ptr {x}, ptr {y}") for x, y in ((b, a), (a, b), (to, at), (at, to)))
         if p.element.dtype.kind == "f":
-            self._mend(row, free, found, spare, n, count)
-        self._call("finish", row, found)
+            self._mend(row, free, places, spare, n, upto)
+        self._finished(row, places, start)
+
+    def _finished(self, records: str, places: str, start: str) -> None:
+        """The results, of which the first is that of record `start`."""
+        if self.p.start != 0:
+            lines = self.v.here.lines
+            records = lines.emit(f"getelementptr {self.r.word}, ptr {records}, i64 {start}")
+            places = lines.emit(f"getelementptr i32, ptr {places}, i64 {start}")
+        self._call("finish", records, places)
 
     def _mend(self, row: str, free: str, found: str, spare: str, n: str, count: str) -> None:
         """Where there are zeros with the smaller key, the zeros of the row in their order."""

@@ -2,7 +2,7 @@
 
     values([gx.log(1 + gx.exp(x))], {x: np.array([-50.0])}, digits=60)  ->  1.92874984796391782...E-22
 
-Elementwise ops are evaluated as their rows say in the scalar language, whose functions are those of `graphc.extended.functions`; what
+Elementwise ops are evaluated as their rows say in the scalar language, whose functions are those of `graphc.extended.table`; what
 moves, adds, multiplies or loops by its own reference, on arrays of decimals. Anything else is evaluated in float64 and noted in
 `Extended.rounded`, and so is what the scalar language says by the bits of a float.
 """
@@ -19,7 +19,8 @@ import numpy as np
 
 from graphc import dims, scalars
 from graphc.dims import Dim, Symbol
-from graphc.extended.functions import FUNCTIONS, NAN, ZERO
+from graphc.extended.functions import NAN, ZERO
+from graphc.extended.table import FAMILIES, FUNCTIONS, PAIRS
 from graphc.ir import Node, toposort
 from graphc.ops.outputs import listed
 from graphc.ops.registry import DIM
@@ -93,7 +94,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "not": lambda a: not a,
 }  # fmt: skip
 DECIMAL = {name: np.frompyfunc(f, f.__code__.co_argcount, 1) for name, f in OPERATIONS.items()}
-DECIMAL |= {name: np.frompyfunc(FUNCTIONS[name], 2, 1) for name in ("pow", "logaddexp", "logaddexp2", "hypot", "atan2", "fmod")}
+DECIMAL |= {name: np.frompyfunc(FUNCTIONS[name], 2, 1) for name in PAIRS}
 DECIMAL |= {name: np.frompyfunc(f, 1, 1) for name, f in FUNCTIONS.items() if name not in DECIMAL}
 
 
@@ -159,6 +160,8 @@ class Extended:
             return np.asarray(dims.evaluate(node.params[0], self.sizes), node.dtype)
         if op is CAST:
             return _cast(inputs[0], node.dtype)
+        if op.name in FAMILIES:
+            return _array(np.frompyfunc(FAMILIES[op.name](node.params[0]), 1, 1)(inputs[0]), inputs[0].shape)
         body = None if isinstance(node.type, tuple) else _element(node) if op.elementwise else None
         if body is not None:
             return _computed(body, inputs, node)

@@ -16,8 +16,8 @@ from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import ceil, clip, floor, mod, round
 from graphc.ops.compare import isinf, isnan, where
-from graphc.ops.indexing import take, take_along_axis
-from graphc.ops.reductions import Axis, kept, nonempty, sum
+from graphc.ops.indexing import take_along_axis
+from graphc.ops.reductions import Axis, any, kept, nonempty, sum
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import expand_dims, moveaxis, ravel, reshape, transpose
 from graphc.ops.sorting import ordered
@@ -96,6 +96,18 @@ def _rows(node: Node, axis: Axis, what: str) -> tuple[Node, tuple[int, ...], Siz
     return reshape(transpose(node, (*rest, *axes)), (*[node.shape[k] for k in rest], n)), axes, n
 
 
+def _wanted(q: Node, scale: float, n: Size, method: str) -> tuple[Size, Size]:
+    """(start, count): the places in the order that a quantile may take, few of them where they are known; all otherwise."""
+    if method != "linear" or q.op.name != "constant" or q.size != 1:
+        return 0, n
+    part = float(q.attrs["value"].array.flat[0]) / scale
+    if part == 0.5:
+        return dims.floordiv(n - 1, 2), dims.minimum(n, 2)
+    if not isinstance(n, int) or n < 2:
+        return 0, n
+    return min(int(np.floor((n - 1) * part)), n - 2), 2
+
+
 def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: bool, what: str, scale: float = 1.0) -> Node:
     node, without = asarray(x), what.startswith("nan")
     if not isinstance(method, str) or method not in METHODS:
@@ -105,7 +117,9 @@ def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: boo
     node = astype(node, to_mean(node.dtype))
     given = _known_q(q, scale, what)
     rows, axes, n = _rows(node, axis, what)
-    order, lead = ordered(rows, rows.ndim - 1)[0], rows.shape[:-1]
+    lead = rows.shape[:-1]
+    start, some = (0, n) if without else _wanted(asarray(q), scale, n, method)
+    order = ordered(rows, rows.ndim - 1, some, start=start)[0]
     flat = ravel(given)
     count: Node = astype(asarray(n), float64)
     if without:
@@ -116,10 +130,10 @@ def _quantile(x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: boo
     ends = (v < 0) | (v >= last)
     v = clip(v, 0.0, where(last < 0, 0.0, last))
     below = astype(floor(v), int64)
-    low, high = (take_along_axis(order, clip(i, 0, astype(asarray(n), int64) - 1), axis=-1) for i in (below, below + 1))
+    low, high = (take_along_axis(order, clip(i, 0, astype(asarray(some), int64) - 1), axis=-1) for i in (below - start, below + 1 - start))
     high = where(ends, low, high)
     found = _between(low, high, astype(_part(v, method), node.dtype))
-    spoilt = last < 0 if without else broadcast_to(isnan(expand_dims(take(order, asarray(n) - 1, axis=-1), -1)), shape)
+    spoilt = last < 0 if without else broadcast_to(any(isnan(rows), axis=-1, keepdims=True), shape)
     result = reshape(moveaxis(where(spoilt, np.nan, found), -1, 0), (*given.shape, *lead))
     return kept(result, tuple([a + given.ndim for a in axes]), keepdims)
 

@@ -1,6 +1,6 @@
 """Sorting: one op whose outputs are the sorted values and where they came from; sort, argsort, topk, partition, lexsort.
 
-    values, positions = ordered(x, axis, count, descending)      values[.., i, ..] = x[.., positions[.., i, ..], ..]
+    values, positions = ordered(x, axis, count, descending, start)      values[.., i, ..] = x[.., positions[.., i, ..], ..]
 
 The order is stable: equal elements stay in the order of their positions, and -0.0 equals 0.0. nan counts as larger than every
 number, as for `max`. Derivatives go by position: the i-th value is the element at positions[i], of equal ones the one that the
@@ -33,22 +33,22 @@ Cotangents = tuple["Node | None", ...]
 Pair = tuple[Node, Node]
 
 
-def _sort_type(x: TensorType, axis: int, count: Size, descending: bool) -> tuple[TensorType, TensorType]:
+def _sort_type(x: TensorType, axis: int, count: Size, descending: bool, start: Size) -> tuple[TensorType, TensorType]:
     n = x.shape[axis]
-    if not at_most(count, n):
-        fail(ShapeError, f"sort: {count} elements of an axis of size {n}: {x}", hint="ask for as many as there are, or fewer")
+    if not at_most(start + count, n):
+        fail(ShapeError, f"sort: {start + count} elements of an axis of size {n}: {x}", hint="ask for as many as there are, or fewer")
     if not at_most(n, MOST):
         fail(ShapeError, f"sort: a row of {n} elements, of which there may be {MOST}: {x}")
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
     return tensor_type(x.dtype, shape), tensor_type(int64, shape)
 
 
-def _sort_ref(x: np.ndarray, axis: int, count: int, descending: bool) -> tuple[np.ndarray, np.ndarray]:
+def _sort_ref(x: np.ndarray, axis: int, count: int, descending: bool, start: int) -> tuple[np.ndarray, np.ndarray]:
     if descending:  # the reverse of a stable order of the reversed row
         order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
     else:
         order = np.argsort(x, axis, kind="stable")
-    first = np.take(order, np.arange(count), axis).astype(np.int64)
+    first = np.take(order, np.arange(start, start + count), axis).astype(np.int64)
     return np.take_along_axis(x, first, axis), first
 
 
@@ -61,12 +61,12 @@ def _spread_back(g: Node, positions: Node, x: Node, axis: int, mode: str) -> Nod
     return moveaxis(scatter(empty, moved, index, axes=(last,), batch=last, mode=mode), last, axis)
 
 
-def _sort_vjp(g: Cotangents, out: Pair, x: Node, axis: int, count: Size, descending: bool) -> tuple[Node]:
+def _sort_vjp(g: Cotangents, out: Pair, x: Node, axis: int, count: Size, descending: bool, start: Size) -> tuple[Node]:
     return (zeros(x.shape, x.dtype) if g[0] is None else _spread_back(g[0], out[1], x, axis, "add"),)
 
 
 def _sort_jvp(
-    out: Pair, inputs: Sequence[Node], tangents: Sequence[Node | None], axis: int, count: Size, descending: bool
+    out: Pair, inputs: Sequence[Node], tangents: Sequence[Node | None], axis: int, count: Size, descending: bool, start: Size
 ) -> tuple[Node | None, Node | None]:
     (t,) = tangents
     if t is None:
@@ -76,7 +76,7 @@ def _sort_jvp(
     return moveaxis(taken, last, axis), None
 
 
-def _sort_masks(out: Pair, x: Node, axis: int, count: Size, descending: bool) -> tuple[Node | None]:
+def _sort_masks(out: Pair, x: Node, axis: int, count: Size, descending: bool, start: Size) -> tuple[Node | None]:
     """What is not among the first gets nothing, however infinite its derivative is."""
     if dims.equal(count, x.shape[axis]) is True:
         return (None,)
@@ -84,20 +84,20 @@ def _sort_masks(out: Pair, x: Node, axis: int, count: Size, descending: bool) ->
     return (_spread_back(chosen, out[1], x, axis, "set"),)
 
 
-def _sort_batch(inputs: Sequence[Node], mapped: Sequence[bool], axis: int, count: Size, descending: bool) -> tuple[Node, ...]:
-    return outputs(make(SORT, (inputs[0],), (axis + 1, count, descending)))
+def _sort_batch(inputs: Sequence[Node], mapped: Sequence[bool], axis: int, count: Size, descending: bool, start: Size) -> tuple[Node, ...]:
+    return outputs(make(SORT, (inputs[0],), (axis + 1, count, descending, start)))
 
 
 SORT: Op = structural(
-    "sort", 1, "The first `count` elements along `axis` in stable order, and their positions; nan counts as the largest.",
-    params=("axis", "count", "descending"), type_rule=_sort_type, ref=_sort_ref, vjp=_sort_vjp, jvp=_sort_jvp, batch=_sort_batch,
+    "sort", 1, "`count` elements along `axis` in stable order from place `start` on, and their positions; nan counts as the largest.",
+    params=("axis", "count", "descending", "start"), type_rule=_sort_type, ref=_sort_ref, vjp=_sort_vjp, jvp=_sort_jvp, batch=_sort_batch,
     traits=Traits(kernel="sort", masks=_sort_masks),
 )  # fmt: skip
 
 
-def ordered(x: Node, axis: int, count: Size | None = None, descending: bool = False) -> Pair:
-    """The primitive: (values, int64 positions) of the first `count` elements along `axis` in stable order; None: all."""
-    values, positions = outputs(make(SORT, (x,), (axis, x.shape[axis] if count is None else count, descending)))
+def ordered(x: Node, axis: int, count: Size | None = None, descending: bool = False, start: Size = 0) -> Pair:
+    """The primitive: (values, int64 positions) of `count` elements, None: all, along `axis` in stable order, from place `start` on."""
+    values, positions = outputs(make(SORT, (x,), (axis, x.shape[axis] if count is None else count, descending, start)))
     return values, positions
 
 

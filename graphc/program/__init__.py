@@ -15,6 +15,7 @@ from graphc.program.kernel import (
     copy_kernel,
     loop_index,
     nests,
+    places_read,
     stores_where_it_loads,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
@@ -45,6 +46,7 @@ __all__ = [
     "PLANNED",
     "POSITIONS",
     "RANKED",
+    "places_read",
     "SIGNS",
     "UPDATES",
     "Asked",

@@ -221,3 +221,10 @@ def stores_where_it_loads(kernel: Kernel, stored: Collection[int], loaded: Colle
     shape = kernel.operands[store.slot].shape
     at = [id(i) for i in store.at]
     return all(kernel.operands[s.param[0]].shape == shape and [id(i) for i in s.args[: len(at)]] == at for s in loads)
+
+
+def places_read(rank: Scalar, axes: Sequence[Axis]) -> tuple[Axis | None, Size]:
+    """The axis along which places of an order are read, None for a single one, and the first of them."""
+    place: Size = rank.param
+    along = next((a for a in axes if dims.symbols(a.index) <= dims.symbols(place)), None)
+    return along, place if along is None else place - along.index

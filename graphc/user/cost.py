@@ -10,7 +10,7 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.costs import Kind, kind
 from graphc.dims import Size, Symbol
-from graphc.program import PLANNED, RANKED, Axis, Below, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, walk
+from graphc.program import PLANNED, RANKED, Axis, Below, Branch, Kernel, Launch, Loop, Program, Stage, Step, launches, places_read, walk
 from graphc.scalars import Scalar
 
 
@@ -96,7 +96,7 @@ def _operations(kernel: Kernel, env: Mapping[Symbol, int]) -> tuple[int, int]:
         nests.setdefault((*stage.axes, *stage.reduce), []).append(stage)
     for axes, stages in nests.items():
         # a row that is put in order is read once for all places of the order
-        ranks = [s.factor.param for s in stages if s.combine in RANKED and s.factor is not None]
+        ranks = [a.index for s in stages if s.combine in RANKED and s.factor is not None and (a := places_read(s.factor, kernel.axes)[0])]
         points = _points((*[a for a in kernel.axes if a.index not in ranks], *axes), env)
         simple, hard = _counted([stage.body for stage in stages])
         operations += points * (simple + hard + sum(stage.combine is not None for stage in stages))

@@ -11,7 +11,20 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.errors import CompileError
 from graphc.ops.registry import OPS
-from graphc.program import NEUTRAL_COMBINES, POSITIONS, RANKED, UPDATES, Axis, Kernel, Put, ScalarCode, Stage, Store, format_kernel
+from graphc.program import (
+    NEUTRAL_COMBINES,
+    POSITIONS,
+    RANKED,
+    UPDATES,
+    Axis,
+    Kernel,
+    Put,
+    ScalarCode,
+    Stage,
+    Store,
+    format_kernel,
+    places_read,
+)
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 from graphc.verify.scalar_code import code_fault
@@ -123,13 +136,15 @@ def _combined(stage: Stage, name: str, kernel: Kernel) -> None:
 
 
 def _ranked(stage: Stage, rank: Scalar, name: str, kernel: Kernel) -> None:
-    """One row is put in order, and read at the index of a loop of its own, or at its beginning; all that the kernel orders is alike."""
+    """One row is put in order, and read along a loop of its own, or once, from some place on; all that the kernel orders is alike."""
     if len(stage.reduce) != 1 or stage.axes:
         _broken(f"{name} puts {len(stage.reduce)} axes in order, in {len(stage.axes)} loops of its own", kernel)
-    along = [a for a in kernel.axes if rank.op == "index" and rank.param == a.index]
-    if not along and not (rank.op in ("index", "const") and rank.param == 0):
+    along, start = places_read(rank, kernel.axes)
+    end = start + (1 if along is None else along.extent)
+    fits = dims.less_equal(0, start) is not False and dims.less_equal(end, stage.reduce[0].extent) is not False
+    if rank.op not in ("index", "const") or unbound(start, {}) or not fits:
         _broken(f"{name} reads the place {show(rank)} of an order", kernel)
-    own = {symbol for a in along for symbol in dims.symbols(a.index)}
+    own = set() if along is None else dims.symbols(along.index)
     if any(s.op == "index" and own & dims.symbols(s.param) for s in order((stage.body,))):
         _broken(f"{name} puts in order what depends on the place that it reads", kernel)
     first = next(s for s in kernel.stages if s.combine in RANKED)

@@ -70,7 +70,7 @@ def sorted_member(node: Node, element: Element) -> Member:
     if n == 1:
         return Member(node, sc.const(0, int64) if output else element(x, at), squeezed(node.shape))
     combine = ("arg" if output else "") + ("largest" if down else "smallest")
-    return Member(node, element(x, at), squeezed(node.shape), (n,), combine, factor=sc.index(own[axis]))
+    return Member(node, element(x, at), squeezed(node.shape), (n,), combine, factor=sc.index(own[axis] + source.attrs["start"]))
 
 
 def _scanned(node: Node, at: tuple[Size, ...], step: Size, element: Element) -> tuple[Scalar, Scalar | None]:

@@ -408,7 +408,8 @@ NOT_BUILT |= {
     "callback",
 }  # programs with bodies: tests/fuzz/control.py
 NOT_BUILT |= {name for name, op in OPS.items() if op.traits.kernel == "host"}  # of drawn matrices few have answers: tests/test_linalg.py
-NOT_BUILT |= {"log_abs_det", "product_of_pivots", "assume"}  # of factors, and a promise that drawn values do not keep: there, too
+NOT_BUILT |= {"log_abs_det", "product_of_pivots", "cofactors"}  # of the factors of a matrix: there, too
+NOT_BUILT |= {"assume"}  # a promise that drawn values do not keep
 
 
 POOL = (1, 2, 2, 3, 3, 4, 4, 5, 0)  # sizes: few, so that those of different arrays coincide

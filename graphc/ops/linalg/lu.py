@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from graphc import dims, scalars
+from graphc import dims
 from graphc.dims import Size, maximum
 from graphc.dtypes import int64
 from graphc.errors import ShapeError, fail
-from graphc.ir import Node, Op, make
-from graphc.loopform import LoopForm, Read, Routine
+from graphc.ir import Node, make
+from graphc.loopform import Routine
 from graphc.ops.create import arange, eye, tril, triu, zeros
-from graphc.ops.host import host_op, lanes_in_front
+from graphc.ops.host import host_op
 from graphc.ops.joining import concatenate
 from graphc.ops.linalg.common import (
     Parts,
@@ -31,10 +31,8 @@ from graphc.ops.linalg.common import (
 )
 from graphc.ops.linalg.triangular import substituted, systems, triangular
 from graphc.ops.outputs import outputs
-from graphc.ops.registry import structural
-from graphc.scalars import Scalar
 from graphc.traits import Traits
-from graphc.types import Shape, TensorType, same_size, tensor_type
+from graphc.types import TensorType, same_size, tensor_type
 
 PANEL = 32  # columns that are eliminated one by one before the rest is updated by a product
 
@@ -212,45 +210,9 @@ INVERSE = host_op(
 def inverse(a: Node, trans: bool = False, on_error: str = "nan") -> Node:
     """a^-1, or a'^-1."""
     packed, perm, _ = factored(a)
+    return inverse_of(a, packed, perm, trans, on_error)
+
+
+def inverse_of(a: Node, packed: Node, perm: Node, trans: bool = False, on_error: str = "nan") -> Node:
+    """The same from these factors."""
     return outputs(make(INVERSE, (a, packed, perm), (trans, on_error)))[0]
-
-
-# -- determinants ----------------------------------------------------------------------------------------------------------------
-def _diagonal_type(a: TensorType, packed: TensorType) -> TensorType:
-    float_square("det", a, packed)
-    return tensor_type(a.dtype, a.shape[:-2])
-
-
-def _diagonal_loop(combine: str, change: Any) -> Any:
-    def loop(node: Node) -> LoopForm:
-        def body(read: Read, at: Shape, r: Shape) -> Scalar:
-            return change(read(1, (*at, r[0], r[0])))  # type: ignore[no-any-return]
-
-        return LoopForm(body, (node.inputs[0].shape[-1],), combine)
-
-    return loop
-
-
-def _diagonal(packed: np.ndarray) -> np.ndarray:
-    return np.diagonal(packed, axis1=-2, axis2=-1)
-
-
-def _log_vjp(g: Node, out: Node, a: Node, packed: Node) -> list[Node | None]:
-    return [inverse(a, trans=True) * g[..., None, None], None]
-
-
-def _det_vjp(g: Node, out: Node, a: Node, packed: Node) -> list[Node | None]:
-    return [inverse(a, trans=True) * (g * out)[..., None, None], None]
-
-
-LOG_DET: Op = structural(
-    "log_abs_det", 2, "log |det a| from the factors of a, of which it is a function through a alone.", type_rule=_diagonal_type,
-    ref=lambda a, packed: np.log(np.abs(_diagonal(packed))).sum(-1), vjp=_log_vjp, batch=lanes_in_front(lambda: LOG_DET),
-    loop=_diagonal_loop("sum", lambda x: scalars.math("log", abs(x))),
-)  # fmt: skip
-
-DIAGONAL_PRODUCT: Op = structural(
-    "product_of_pivots", 2, "det a but for its sign, from the factors of a, of which it is a function through a alone.",
-    type_rule=_diagonal_type, ref=lambda a, packed: _diagonal(packed).prod(-1), vjp=_det_vjp,
-    batch=lanes_in_front(lambda: DIAGONAL_PRODUCT), loop=_diagonal_loop("prod", lambda x: x),
-)  # fmt: skip
