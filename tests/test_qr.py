@@ -12,7 +12,7 @@ import graphc as gx
 from graphc.interp import evaluate
 
 L = gx.linalg
-SCALES = {"float64": (1e-300, 1e300, 1e-308, 1e-200), "float32": (1e-36, 1e35, 1e-38, 1e-30)}
+SCALES = {"float64": (1e-300, 1e300, 1e-308, 1e-160), "float32": (1e-36, 1e35, 1e-38, 1e-22)}
 
 
 def _compiled(dtype: str, m: Any, n: Any) -> Callable[..., Any]:
