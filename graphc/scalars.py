@@ -11,7 +11,7 @@ one object. Python operators build them: `x * x + 1.0`. Plain numbers take the d
     compare      eq ne lt le gt ge -> bool (ordered, but `ne` is true on nan)
     other        select(c, a, b), cast (float to int saturates, nan gives 0), bitcast,
                  lookup(table, index): a constant table of floats
-                 ldexp, rare, detour and summed, see graphc.codegen.mathlib, which alone writes them
+                 ldexp, rare, detour, summed and outlined, see graphc.codegen.mathlib, which alone writes them
     math         any name of graphc.codegen.mathlib: exp, log, tanh, ...
 """
 

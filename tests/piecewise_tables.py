@@ -212,7 +212,7 @@ def _polygamma(k: int) -> Spec:
 TABLES: dict[str, Spec] = {
     "erfc": _erfc(), "erfcx": _erfcx(0), "erfcx_slope": _erfcx(1), "erfcx_curve": _erfcx(2), "erfcx_third": _erfcx(3),
     "dawsn": _dawsn(0), "dawsn_slope": _dawsn(1), "dawsn_curve": _dawsn(2), "dawsn_third": _dawsn(3),
-    "erfinv": Spec("erfinv(x) / x over v = sqrt(-log(1 - x^2)) on 0..31", _erfinv_over_x, 0, 31, 1, 2),
+    "erfinv": Spec("erfinv(x) / x over v = sqrt(-log(1 - x^2)) on 0..30", _erfinv_over_x, 0, 30, 2, 2),
     "divergence": Spec("((1 + d) log(1 + d) - d) / d^2 on -1/2..5/2", _divergence, -0.5, 2.5, 1.5, 3),
     "mills": Spec("Mills' ratio on -1..6; a times it, over 1 / a^2, beyond", mills, -1, 6, 2, 2, (Extra(over_power(mills, 1), 0, 1 / 36),)),
     "gamma": Spec("gamma(x) on 1/2..4; log(gamma(x)) - (x - 1/2)(log(x) - 1), over 1 / x, beyond", mp.gamma, 0.5, 4, 0, 2,

@@ -84,7 +84,45 @@ def log_less_digamma(a: Any, x: Any) -> Any:
         return mp.log(x) - mp.digamma(a)
 
 
+def beta(a: Any, b: Any, x: Any) -> tuple[Any, Any, Any, Any]:
+    """(betainc, its derivatives by a and b, and by x), of moderate parameters; beyond the mean of the other side, which has the digits"""
+    with mp.workprec(260):
+        if x * (a + b) > a:
+            value, by_b, by_a, density = _below_mean(b, a, 1 - x)
+            return 1 - value, -by_a, -by_b, density
+        return _below_mean(a, b, x)
+
+
+def _below_mean(a: Any, b: Any, x: Any) -> tuple[Any, Any, Any, Any]:
+    with mp.workprec(260):
+        f = lambda a, b: mp.betainc(a, b, 0, x, regularized=True)
+        h = mp.mpf(2) ** -70
+        by_a, by_b = (f(a * (1 + h), b) - f(a * (1 - h), b)) / (2 * a * h), (f(a, b * (1 + h)) - f(a, b * (1 - h))) / (2 * b * h)
+        return f(a, b), by_a, by_b, x ** (a - 1) * (1 - x) ** (b - 1) / mp.beta(a, b)
+
+
+def _of_beta(which: int) -> Callable[..., Any]:
+    names = ("betainc", "betainc_slope_a", "betainc_slope_b", "beta_density")
+
+    def at(a: Any, b: Any, x: Any) -> Any:
+        if 1e-3 < a < 1e3 and 1e-3 < b < 1e3 and 0 < x < 1:
+            return beta(a, b, x)[which]
+        return mp.mpf(getattr(reference, names[which])(float(a), float(b), float(x)))  # outside, at its ends, and where it is 0 or 1
+
+    return at
+
+
+def beta_large(a: Any, b: Any) -> Any:
+    if a <= 0 or b <= 0 or a + b < 4:
+        return mp.nan
+    with mp.workprec(120 + 2 * max(0, mp.mag(a), mp.mag(b)) - min(0, mp.mag(a), mp.mag(b))):
+        e = _exponent(a, a + b) + _exponent(b, a + b) - _exponent(a + b, a + b)  # of powers of a + b, which cancel
+        return mp.exp(e - (a + b)) * (a + b) / a / b if e - (a + b) > -3000 else mp.mpf(0)
+
+
 EXACT = {
+    "beta_large": beta_large,
+    "betainc": _of_beta(0), "betainc_slope_a": _of_beta(1), "betainc_slope_b": _of_beta(2), "beta_density": _of_beta(3),
     "gammainc": _of(0), "gammaincc": _of(1), "gammainc_slope": _of(2), "gamma_density": density, "log_less_digamma": log_less_digamma,
 }  # fmt: skip
 
@@ -96,9 +134,12 @@ def _arrays(name: str) -> Callable[..., np.ndarray]:
 
 
 NUMPY = {name: _arrays(name) for name in EXACT}
-RANGES = {name: ((0, 20), (0, 1), (90, 130), (0, 0.3)) for name in EXACT}
+_OF_GAMMA = ((0, 20), (0, 1), (90, 130), (0, 0.3))
+RANGES = {name: ((0, 1), (0, 1), (0, 1)) if name.startswith("beta") else _OF_GAMMA for name in EXACT}
+RANGES["beta_large"] = ((0, 9), (0, 60), (0, 1))
+SHARES = {name: 3000 if name.startswith("beta") else 12 for name in EXACT} | {"beta_large": 12}
 SCALE = {"log_less_digamma": lambda a, x: max(abs(log_less_digamma(a, x)), 1, abs(a * mp.psi(1, a)) if a > 0 else 1)}
-REFERENCES = {name: Reference(EXACT[name], NUMPY[name], RANGES[name], SCALE.get(name), share=12) for name in EXACT}
+REFERENCES = {name: Reference(EXACT[name], NUMPY[name], RANGES[name], SCALE.get(name), SHARES[name]) for name in EXACT}
 DERIVATIVES: dict[str, Any] = {}
 DOMAINS: dict[str, Any] = {}
 SINGULAR: dict[str, Any] = {}

@@ -57,6 +57,7 @@ def running(combine: str) -> list[Example]:
     ]
 
 
+UNIT = np.array([0.15, 0.4, 0.62, 0.9])
 ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "cast": [Example(lambda x: gx.astype(gx.astype(x, "float32"), "float64") * 0 + x**2, (values(4),))],
     "select": [Example(lambda c, a, b: gx.where(c > 2, a * b, b), (INTEGER, values(2, 3), values(2, 3, seed=1)))],
@@ -77,6 +78,11 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "lambertw_lower_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x, -1)), x), (values(4) * 0.05 - 0.2,))],
     "polygamma": [Example(lambda x: gx.special.polygamma(2, x), (values(4),)), Example(lambda x: gx.special.zeta(3, x), (values(4) + 3,))],
     "gammainc": [Example(lambda x: gx.special.gammainc(2.5, x), (values(4) + 3,))],
+    "betainc": [Example(lambda x: gx.special.betainc(2.5, 1.5, x), (UNIT,))],
+    "betainc_slope_a": [Example(lambda x: gx.grad(gx.sum(gx.special.betainc(a := gx.full(4, 2.5), 1.5, x)), a), (UNIT,))],
+    "betainc_slope_b": [Example(lambda x: gx.grad(gx.sum(gx.special.betainc(1.5, b := gx.full(4, 2.5), x)), b), (UNIT,))],
+    "beta_density": [Example(lambda x: gx.grad(gx.sum(gx.special.betainc(2.5, 1.5, x)), x), (UNIT,))],
+    "beta_large": [Example(lambda x: gx.special.beta(x, 30.0), (values(4) + 3,))],
     "gammaincc": [Example(lambda x: gx.special.gammaincc(2.5, x), (values(4) + 3,))],
     "gammainc_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.gammainc(a := gx.full(4, 2.5), x)), a), (values(4) + 3,))],
     "gamma_density": [Example(lambda x: gx.grad(gx.sum(gx.special.gammainc(2.5, x)), x), (values(4) + 3,))],

@@ -89,6 +89,18 @@ def test_sums_without_terms_are_no_turns() -> None:
     np.testing.assert_allclose(np.vdot(f(X, W), V), np.vdot(G, naive(X, V, (2, 1), ((1, 1), (2, 2)), (1, 1), 3)), rtol=1e-11)
 
 
+def test_short_sums_without_terms() -> None:
+    """Depthwise with the channels last: every guard is a bound of the loops over the taps; with lanes along a row its own masks stay."""
+    X, W = RNG.normal(size=(2, 7, 24, 9)), RNG.normal(size=(9, 1, 3, 2))
+    for layout, image, kernel, masked in [("NHWC", X, W.transpose(2, 3, 1, 0), False), ("NCHW", X.transpose(0, 3, 1, 2), W, True)]:
+        x, w = gx.tensor("x", image.shape), gx.tensor("w", kernel.shape)
+        f = gx.function([x, w], gx.nn.conv2d(x, w, padding=(2, 1), groups=9, layout=layout), mode="verify")
+        assert (" if " in f.loops) == masked and ("max(" in f.loops) != masked
+        want = naive(X.transpose(0, 3, 1, 2), W, (1, 1), ((2, 2), (1, 1)), (1, 1), 9)
+        got = f(image, kernel)
+        np.testing.assert_allclose(got if masked else got.transpose(0, 3, 1, 2), want, atol=1e-12)
+
+
 def test_cuts() -> None:
     a, b, c = (Axis(loop_index(k), n) for k, n in enumerate((64, 3, 3)))
     blocks = cut([a, b, c], 256)

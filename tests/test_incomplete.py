@@ -99,3 +99,93 @@ def test_the_second_derivative_by_the_parameter_is_refused(f: Any) -> None:
     with pytest.raises(gx.NotDifferentiableError, match="by a"):
         gx.jvp(first, [a], [gx.tensor("t", ())])
     assert np.isfinite(gx.function([a, x], gx.grad(gx.grad(first, x), x))(2.5, 1.5))  # by the argument there are more
+
+
+# -- beta -----------------------------------------------------------------------------------------------------------------------------
+B = gx.tensor("b", ("n",))
+
+
+@cache
+def compiled_beta(dtype: str = "float64", mode: str | None = None) -> gx.Function:
+    """betainc, by a, by b, by x, and by x of these"""
+    a, b, x = (gx.tensor(name, ("n",), dtype) for name in "abx")
+    value = gx.special.betainc(a, b, x)
+    first = gx.grad(gx.sum(value), [a, b, x])
+    return gx.function([a, b, x], [value, *first, *[gx.grad(gx.sum(f), x) for f in first]], mode=mode)
+
+
+def beta_points() -> list[tuple[float, float, float]]:
+    sizes = (2e-3, 0.4, 1.0, 3.9, 4.1, 13.0, 90.0, 900.0)
+    found = [(a, b, a / (a + b) * f) for a, b in itertools.product(sizes, sizes) for f in (0.3, 0.97)]
+    found += [(a, b, 1 - b / (a + b) * f) for a, b in itertools.product(sizes[1:], sizes[1:]) for f in (0.5,)]
+    return [(a, b, x) for k, (a, b, x) in enumerate(found) if 1e-9 < x < 1 - 1e-9 and k % 3 == 0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_beta_and_derivatives(dtype: str) -> None:
+    kind = np.dtype(dtype)
+    a, b, x = np.array(beta_points(), kind).T
+    got, faults = compiled_beta(dtype)(a, b, x), []
+    eps, tiny = float(np.finfo(kind).eps), float(np.finfo(kind).tiny)
+    for i, (p, q, z) in enumerate(zip(a.tolist(), b.tolist(), x.tolist())):
+        if i % 3 and dtype == "float32":
+            continue
+        with mp.workprec(220):
+            p, q, z = mp.mpf(p), mp.mpf(q), mp.mpf(z)
+            value, by_a, by_b, density = exact.beta(p, q, z)
+            both = mp.digamma(p + q)
+            scores = mp.log(z) - mp.digamma(p) + both, mp.log(1 - z) - mp.digamma(q) + both, (p - 1) / z - (q - 1) / (1 - z)
+            true = [value, by_a, by_b, density, *[density * s for s in scores]]
+            sizes = [abs(mp.log(z)) + 8 + 1 / p, abs(mp.log(1 - z)) + 8 + 1 / q, (p + 1) / z + (q + 1) / (1 - z)]
+            beyond = eps * (z * (p + q) > p)  # there it is 1 less the other side
+            small = 8 * eps * (min(p, q) < 0.1)  # a derivative by the other parameter is small as that one, the parts of it are not
+            room = [beyond, small * (1 - value), small * value, 0, *[4 * eps * density * s for s in sizes]]
+            for k, (g, t) in enumerate(zip(got, true)):
+                assert g.dtype == kind
+                if not abs(mp.mpf(float(g[i])) - t) <= 8 * eps * abs(t) + room[k] + tiny * (1 + abs(t / (density or 1))):
+                    faults.append(f"{k} of {p}, {q}, {z}: {g[i]!r}, not {mp.nstr(t, 17)}")
+    assert not faults, "\n".join(faults[:20])
+
+
+def test_beta_at_the_ends() -> None:
+    ends = (0.0, 1e-3, 1.0, 2.5, np.inf, np.nan, -1.0)
+    a, b, x = np.array(list(itertools.product(ends, ends, (0.0, 0.25, 1.0, np.nan, -0.5, 1.5)))).T
+    got = compiled_beta()(a, b, x)
+    np.testing.assert_allclose(got[0], scipy.special.betainc(a, b, x), rtol=1e-13)
+    for k, (g, w) in enumerate(zip(got[:4], compiled_beta(mode="interpret")(a, b, x))):
+        np.testing.assert_allclose(g, w, rtol=2e-13, atol=1e-300, err_msg=str(k))
+
+
+def test_beta_is_symmetric_for_large_parameters() -> None:
+    """Far beyond mpmath: I_x(a, a) = 1/2 at 1/2, and I_x(a, b) + I_(1-x)(b, a) = 1; derivatives by a and b change places."""
+    a = np.array([1e5, 1e8, 1e12, 1e5, 1e9])
+    b = np.array([1e5, 1e8, 1e12, 3e5, 1e4])
+    x = np.array([0.5, 0.5, 0.5, 0.25, 0.99999])
+    one, other = compiled_beta()(a, b, x), compiled_beta()(b, a, 1 - x)
+    np.testing.assert_allclose(one[0][:3], 0.5, rtol=1e-15)
+    np.testing.assert_allclose(one[0] + other[0], 1.0, rtol=1e-11)
+    np.testing.assert_allclose(one[1][:3], -other[2][:3], rtol=1e-14)
+    assert scipy.special.betainc(A, B, X) is gx.special.betainc(A, B, X)
+
+
+def test_second_derivatives_of_beta_are_refused() -> None:
+    a, b, x = (gx.tensor(name, ()) for name in "abx")
+    by_a, by_b = gx.grad(gx.special.betainc(a, b, x), [a, b])
+    for out, wrt in ((by_a, a), (by_a, b), (by_b, a), (by_b, b)):
+        with pytest.raises(gx.NotDifferentiableError, match="betainc: derivatives by a and b exist up to order 1"):
+            gx.grad(out, wrt)
+
+
+def test_beta_of_large_arguments() -> None:
+    """Within 5 units, where e**betaln had up to 240, and exact derivatives; gamma itself has overflowed in some."""
+    a = np.array([3.0, 50.0, 1e-5, 200.0, 12.0, 900.0, 3.999, 2.0, 1e-300])
+    b = np.array([30.0, 40.0, 50.0, 250.0, 13.5, 2.5, 1e7, 1e100, 26.0])
+    value = gx.special.beta(A, B)
+    for p, q in ((a, b), (b, a)):
+        got, by_a = gx.function([A, B], [value, gx.grad(gx.sum(value), A)])(p, q)
+        with mp.workprec(900):
+            for i, (x, y) in enumerate(zip(map(mp.mpf, p.tolist()), map(mp.mpf, q.tolist()))):
+                true = exact.beta_large(x, y)
+                assert abs(got[i] - true) <= 5 * np.spacing(float(true)), (x, y)
+                slope, room = true * (mp.digamma(x) - mp.digamma(x + y)), true * (1 + abs(mp.log(x + y)))
+                assert abs(by_a[i] - slope) <= 4e-16 * (4 * abs(slope) + 4 * room) or abs(slope) > 1e308, (x, y)

@@ -306,9 +306,28 @@ def _slow_lanes(e: Emission, name: str, scalar: str) -> Function:
     return Function(name, params, lines, ("nounwind", "cold", "noinline", _PURE), kind)
 
 
+def _attributes(e: Emission) -> tuple[str, ...]:
+    return "nounwind", "noinline", _PURE, f'"prefer-vector-width"="{8 * e.target.vector_bytes}"'
+
+
+def _outlined(e: Emission, *inputs: str) -> str:
+    """A call of a function that is written once a module, however often it is wanted."""
+    key, kinds = (("outlined", e.s.param), e.lanes), [e.type(a.dtype) for a in e.s.args]
+    if key not in e.module.rare:
+        e.module.rare[key] = name = f"outlined{len(e.module.rare)}"
+        block = Block()
+        block.current = "entry"
+        result = evaluate(e.module, block, e.target, e.s.param, [f"%x{k}" for k in range(len(inputs))], e.lanes)
+        block.line(f"ret {e.type(e.dtype)} {result}")
+        params = tuple([f"{kind} %x{k}" for k, kind in enumerate(kinds)])
+        e.module.add(Function(name, params, block.lines, _attributes(e), e.type(e.dtype)))
+    given = ", ".join(f"{kind} {v}" for kind, v in zip(kinds, inputs))
+    return e.block.emit(f"call {e.type(e.dtype)} @{e.module.rare[key]}({given})")
+
+
 def _summed(e: Emission, *inputs: str) -> str:
     """The sum of a body over the rows of a table: a function of its own with a loop, whatever number of times it is wanted."""
-    key = (e.s, e.lanes)
+    key = (e.s.param, e.lanes)
     if key not in e.module.rare:
         e.module.rare[key] = f"summed{len(e.module.rare)}"
         e.module.add(_summing(e, e.module.rare[key]))
@@ -337,7 +356,7 @@ def _summing(e: Emission, name: str) -> Function:
     block.line("br i1 %again, label %turn, label %end")
     block.label("end")
     block.line(f"ret {kind} %more")
-    return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, ("nounwind", "noinline", _PURE), kind)
+    return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, _attributes(e), kind)
 
 
 _EMIT: dict[str, Callable[..., str]] = {
@@ -352,6 +371,7 @@ _EMIT: dict[str, Callable[..., str]] = {
     **{name: _compare(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "select": lambda e, c, a, b: e.select(c, a, b),
     "cast": _cast, "bitcast": _bitcast, "lookup": lookup, "rare": _rare, "detour": _rare, "summed": _summed,
+    "outlined": _outlined,
 }  # fmt: skip
 
 PRIMITIVES = frozenset(_EMIT) | {"const"}

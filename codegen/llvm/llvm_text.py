@@ -53,7 +53,7 @@ class Module:
         self._globals: list[str] = []
         self.functions: dict[str, Function] = {}
         """By their names without `@`."""
-        self.rare: dict[tuple[Scalar, int], str] = {}
+        self.rare: dict[tuple[object, int], str] = {}
         """The functions of rare cases, see `text`: by what they compute and their lanes."""
         self._numbered: dict[str, str] = {}
 

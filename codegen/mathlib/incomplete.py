@@ -23,6 +23,7 @@ BEYOND = 1400.0  # e**-BEYOND is nothing, also over the least x
 LEAST_QUOTIENT = 2.0**-960
 STIRLING = 4.0  # from where on the remainder of Stirling's formula has a polynomial
 EXP_REST = [1 / math.factorial(k + 2) for k in range(13)]  # of (e**r - 1 - r) / r**2 for |r| <= log(2) / 2, to 2**-54 of itself
+ROOT_2PI = math.sqrt(2.0 * math.pi)
 HALF_LOG_2PI_LESS = 0.4189385332046727  # log(2 pi) / 2 - 1/2, which the table has besides the remainder
 
 
@@ -50,29 +51,46 @@ def quotient(a: Pair, b: Pair, target: Target) -> Pair:
 
 
 def log_ratio(x: Scalar, a: Scalar, target: Target) -> tuple[Pair, Scalar]:
-    """(x - a - a log(x / a), log(x / a)) for x > 0 and a > 0, the first as a pair to 2**-62: with s = (x - a) / (x + a) and z = s**2
+    """(x - a - a log(x / a), log(x / a)) for x > 0 and a >= STIRLING, the first as a pair"""
+    return log_ratio_of((x, x.like(0.0)), a, two_sum(x, -a), target)
+
+
+def log_ratio_of(x: Pair, a: Scalar, gap: Pair, target: Target) -> tuple[Pair, Scalar]:
+    """The same of a pair x with x - a, to 2**-62: with s = (x - a) / (x + a) and z = s**2
 
     log(x / a) = 2s (1 + z T),   x - a - a log(x / a) = s (x - a - 2a z T),   T = 1/3 + z/5 + ..
 
-    The first is inf where x / a is next to nothing, for an a >= STIRLING.
+    The first is inf where x / a is next to nothing.
     """
-    gap = two_sum(x, -a)
-    s = quotient(scaled(gap, 0.5), scaled(two_sum(x * 0.5, a * 0.5), 1.0), target)
+    s = quotient(scaled(gap, 0.5), sum_of_pairs((a, a.like(0.0)), scaled(gap, 0.5)), target)
     near = (abs(s[0]) < 0.1716) & (abs(gap[0]) <= a)
     s = select(near, s[0], 0.0), select(near, s[1], 0.0)
     z = multiply_pairs(s, s, target)
-    series = add_pairs((x.like(THIRD[0]), x.like(THIRD[1])), (z[0] * poly(z[0], LOG_TAIL), x.like(0.0)))
+    series = add_pairs((a.like(THIRD[0]), a.like(THIRD[1])), (z[0] * poly(z[0], LOG_TAIL), a.like(0.0)))
     product = multiply_pairs(z, series, target)
     rest = sum_of_pairs(gap, scaled(times(a, product, target), -2.0))
     close = multiply_pairs(s, rest, target)
-    q = quotient((x, x.like(0.0)), (a, a.like(0.0)), target)
+    q = quotient(x, (a, a.like(0.0)), target)
     lost = q[0] < LEAST_QUOTIENT
     high, low = log_pair(select(near | lost, 1.0, q[0]), target)
     apart = fast_two_sum(high, low + q[1] / q[0])
     far = sum_of_pairs(gap, scaled(times(a, apart, target), -1.0))
     far = select(lost, INF, far[0]), far[1]
-    gap_log = select(near, 2.0 * fma(s[0], product[0], s[0]), select(lost, log(x, target) - log(a, target), apart[0]))
+    gap_log = select(near, 2.0 * fma(s[0], product[0], s[0]), select(lost, log(x[0], target) - log(a, target), apart[0]))
     return (select(near, close[0], far[0]), select(near, close[1], far[1])), gap_log
+
+
+def power_exponent(x: Pair, a: Scalar, gap: Pair, target: Target, less: float = 0.0) -> tuple[Pair, Scalar]:
+    """(e, l): x**a e**-x = e**-e, but for a >= STIRLING e**-e a**a e**-a; l = log(x), log(x / a) there. With x**(a - less) below."""
+    far = a >= STIRLING
+    above, gap_log = log_ratio_of(x, select(far, a, STIRLING), gap, target)
+    high, low = log_pair(x[0], target)
+    logarithm = fast_two_sum(high, low + select(x[0] > 0.0, x[1] / x[0], 0.0))
+    power = two_sum(a, a.like(-less)) if less else (a, a.like(0.0))
+    product = times(power[0], logarithm, target)
+    product = sum_of_pairs(product, (power[1] * logarithm[0], a.like(0.0))) if less else product
+    below = sum_of_pairs(x, (-product[0], -product[1]))
+    return (select(far, above[0], below[0]), select(far, above[1], below[1])), select(far, gap_log, logarithm[0])
 
 
 def exp_of_minus(e: Pair) -> tuple[Scalar, Scalar, Scalar]:
@@ -101,14 +119,18 @@ def expm1_less(x: Scalar) -> tuple[Scalar, Scalar]:
     return select(n.eq(0), part, fma(power, r + part, (power - 1.0) - x)), whole
 
 
-def over_gamma(a: Scalar) -> Scalar:
-    """a**a e**-a / gamma(a + 1) for a >= STIRLING, 1 / gamma(a + 1) below: the factor beside `log_ratio` and beside a log(x) - x"""
+def gamma_parts(a: Scalar) -> tuple[Scalar, Scalar]:
+    """(minus the remainder of Stirling's formula for a >= STIRLING, else 0; gamma(a + 1) for a < STIRLING, else something)"""
     far, small = a >= STIRLING, a < 0.5
     t = select(small, a + 1.0, a)
     value = table(gammas, t).value_or(t, far, 1.0 / t)
-    rest = select(far, HALF_LOG_2PI_LESS - value, 0.0)
-    stirling = exp_near(rest) / (sqrt(a) * math.sqrt(2.0 * math.pi))
-    return select(far, stirling, 1.0 / (value * select(small, 1.0, a)))
+    return select(far, HALF_LOG_2PI_LESS - value, 0.0), value * select(small, 1.0, a)
+
+
+def over_gamma(a: Scalar) -> Scalar:
+    """a**a e**-a / gamma(a + 1) for a >= STIRLING, 1 / gamma(a + 1) below: the factor beside `log_ratio` and beside a log(x) - x"""
+    rest, near = gamma_parts(a)
+    return select(a >= STIRLING, exp_near(rest) / (sqrt(a) * ROOT_2PI), 1.0 / near)
 
 
 def digamma_less_log(a: Scalar) -> Scalar:

@@ -31,13 +31,11 @@ from graphc.codegen.mathlib.incomplete import (
     expm1_less,
     log_ratio,
     over_gamma,
-    sum_of_pairs,
-    times,
+    power_exponent,
 )
-from graphc.codegen.mathlib.kit import Pair, clamp, detour, scale, summed, two_sum
+from graphc.codegen.mathlib.kit import Pair, clamp, detour, outlined, scale, summed, two_sum
 from graphc.codegen.mathlib.logarithm import log, log1p_of_finite
 from graphc.codegen.mathlib.piecewise import table
-from graphc.codegen.mathlib.power import log_pair
 from graphc.codegen.mathlib.tables import gammaln as logarithms
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, fma, select, sqrt
@@ -51,16 +49,10 @@ SERIES = 13  # terms at SMALL
 
 
 def _power_exponent(x: Scalar, a: Scalar, target: Target, less: float = 0.0) -> tuple[Pair, Scalar]:
-    """(e, c) with x**a e**-x = e**-e, but for a >= STIRLING = e**-e a**a e**-a; c = log(x) - digamma(a + 1). With x**(a - less) below."""
+    """(e, c) with x**a e**-x = e**-e, see `power_exponent`; c = log(x) - digamma(a + 1)"""
     far = a >= STIRLING
-    above, gap = log_ratio(x, select(far, a, STIRLING), target)
-    logarithm = log_pair(x, target)
-    power = two_sum(a, a.like(-less)) if less else (a, a.like(0.0))
-    product = times(power[0], logarithm, target)
-    product = sum_of_pairs(product, (power[1] * logarithm[0], a.like(0.0))) if less else product
-    below = sum_of_pairs((x, x.like(0.0)), (-product[0], -product[1]))
-    score = select(far, gap - (1.0 + digamma_less_log(a)) / a, log(x, target) - digamma(select(far, 1.0, a) + 1.0, target))
-    return (select(far, above[0], below[0]), select(far, above[1], below[1])), score
+    e, logarithm = power_exponent((x, x.like(0.0)), a, two_sum(x, -a), target, less)
+    return e, logarithm - select(far, (1.0 + digamma_less_log(a)) / a, digamma(select(far, 1.0, a) + 1.0, target))
 
 
 def _end(x: Scalar, b: Scalar, upper: Scalar, linear: Scalar, reach: float) -> Scalar:
@@ -158,16 +150,19 @@ def _both(a: Scalar, x: Scalar, target: Target, short: bool, wanted: bool) -> Sc
     return select((a >= 0.0) & (x >= 0.0), value, NAN)
 
 
+@outlined
 def gammainc(a: Scalar, x: Scalar, target: Target) -> Scalar:
     short = x.dtype == float32
     return _both(a.cast(float64), x.cast(float64), target, short, False).cast(x.dtype)
 
 
+@outlined
 def gammaincc(a: Scalar, x: Scalar, target: Target) -> Scalar:
     short = x.dtype == float32
     return _both(a.cast(float64), x.cast(float64), target, short, True).cast(x.dtype)
 
 
+@outlined
 def gammainc_slope(a: Scalar, x: Scalar, target: Target) -> Scalar:
     """The derivative of gammainc by a, <= 0: the prefactor's logarithm and the integral fall together, so that nothing cancels"""
     short, dtype = x.dtype == float32, x.dtype
@@ -186,6 +181,7 @@ def gammainc_slope(a: Scalar, x: Scalar, target: Target) -> Scalar:
     return select((a >= 0.0) & (x >= 0.0), value, NAN).cast(dtype)
 
 
+@outlined
 def gamma_density(a: Scalar, x: Scalar, target: Target) -> Scalar:
     """x**(a - 1) e**-x / gamma(a), the derivative of gammainc by x"""
     dtype = x.dtype
@@ -201,6 +197,7 @@ def gamma_density(a: Scalar, x: Scalar, target: Target) -> Scalar:
     return select((a >= 0.0) & (x >= 0.0), value, NAN).cast(dtype)
 
 
+@outlined
 def log_less_digamma(a: Scalar, x: Scalar, target: Target) -> Scalar:
     """log(x) - digamma(a), the logarithmic derivative of the density by a: of large a by log(x / a), where the two would cancel"""
     dtype = x.dtype

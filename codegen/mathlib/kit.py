@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, wraps
 from math import isfinite
 
 import numpy as np
@@ -212,3 +213,24 @@ def summed(columns: Columns, term: Callable[..., Scalar], *inputs: Scalar) -> Sc
     body = term(*[arg(k, dtype) for k in range(len(inputs) + len(columns))])
     assert body.dtype == dtype and {x.dtype for x in inputs} == {dtype} and len({len(c) for c in columns}) == 1
     return scalar("summed", inputs, dtype, (columns, body))
+
+
+# -- long functions ----------------------------------------------------------------------------------------------------
+def outlined(build: Callable[..., Scalar]) -> Callable[..., Scalar]:
+    """The function of vector math `build(*inputs, target)`, but as a call of one copy: for a body too long for each kernel to have its own.
+
+    Its value is a Scalar with the op "outlined", the inputs as args, and as its `param` the root of the body over `arg(k)`.
+    """
+
+    @lru_cache(maxsize=8)
+    def body(dtypes: tuple[np.dtype, ...], target: Target) -> Scalar:
+        return build(*[arg(k, dtype) for k, dtype in enumerate(dtypes)], target)
+
+    @wraps(build)
+    def called(*inputs: Scalar | Target) -> Scalar:
+        args, target = [x for x in inputs if isinstance(x, Scalar)], inputs[-1]
+        assert isinstance(target, Target)
+        root = body(tuple([x.dtype for x in args]), target)
+        return scalar("outlined", tuple(args), root.dtype, root)
+
+    return called

@@ -17,18 +17,18 @@ from graphc.nn.labels import (
     SPACE,
     biased,
     group_count,
-    group_label,
     image_labels,
     in_groups,
     promoted,
     ranked,
     relation_of,
     ungrouped,
+    weight_in_groups,
+    weight_sizes,
 )
 from graphc.operators import FUNCTIONS
 from graphc.ops.convolve import convolution
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.ops.shape import reshape
 from graphc.ops.spread import astype
 from graphc.types import same_size
 
@@ -93,9 +93,7 @@ def _conv(
 ) -> Node:  # fmt: skip
     x, w = promoted(what, input, weight)
     lies = layout_of(what, x, ranked(what, w, rank), layout)
-    channels_first = lies.channel == int(lies.batch)
-    kernel = w.shape[2:] if channels_first else w.shape[:rank]
-    outward, inward = (w.shape[0], w.shape[1]) if channels_first else (w.shape[-1], w.shape[-2])
+    outward, inward, kernel = weight_sizes(w, lies)
     count = group_count(what, groups, outward, x, w)
     if not same_size(x.shape[lies.channel], inward * count):
         fail(ShapeError, f"{what}: {x.shape[lies.channel]} channels, but the weight takes {inward * count}", x, w)
@@ -103,15 +101,9 @@ def _conv(
     x, found = padded(what, x, lies.space, found, padding_mode)
     split = count != 1
     x_labels, out_labels = image_labels(lies, split, INNER, 0), image_labels(lies, split, OUTER, 1)
-    if channels_first:
-        w_labels = (*group_label(split), OUTER, INNER, *[SPACE + 3 * k + 2 for k in range(rank)])
-        w_shape = (*([count] if split else []), outward // count if split else outward, inward, *kernel)
-    else:
-        w_labels = (*[SPACE + 3 * k + 2 for k in range(rank)], INNER, *group_label(split), OUTER)
-        w_shape = (*kernel, inward, *([count, outward // count] if split else [outward]))
+    w, w_labels = weight_in_groups(w, lies, count)
     relations = [relation_of(k, p, flip) for k, p in enumerate(found)]
     extents = tuple([(SPACE + 3 * k + 1, p.count) for k, p in enumerate(found)])
-    w = reshape(w, w_shape) if split else w
     out = convolution(in_groups(x, lies.channel, count), w, (x_labels, w_labels, out_labels), relations, extents)
     return biased(what, ungrouped(out, lies.channel, split), bias, lies.channel)
 
@@ -145,6 +137,6 @@ def locally_connected(
     if bias is None or asarray(bias).ndim == 1:
         return biased(what, out, bias, lies.channel)
     shift = asarray(bias)
-    if lies.channel != int(lies.batch):
+    if not lies.channels_first:
         shift = FUNCTIONS["moveaxis"](shift, 0, -1)
     return out + astype(shift, out.dtype)

@@ -141,6 +141,11 @@ class Layout:
     channel: int
     space: tuple[int, ...]
 
+    @property
+    def channels_first(self) -> bool:
+        """Whether the channels come before the axes of space."""
+        return self.channel == int(self.batch)
+
 
 def layout_of(what: str, x: Node, rank: int, layout: str) -> Layout:
     """N C space or N space C, by the names that libraries use: NCHW, NHWC, NCL, NLC, NCDHW, ... ; without N a single image."""

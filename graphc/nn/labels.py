@@ -43,11 +43,31 @@ def group_label(split: bool) -> tuple[int, ...]:
     return (GROUP,) if split else ()
 
 
+def weight_sizes(w: Node, lies: Layout) -> tuple[Size, Size, tuple[Size, ...]]:
+    """Of a weight: the channels that are in groups, those of one group on the other side, the sizes of the kernel."""
+    if lies.channels_first:
+        return w.shape[0], w.shape[1], w.shape[2:]
+    return w.shape[-1], w.shape[-2], w.shape[:-2]
+
+
+def weight_in_groups(w: Node, lies: Layout, groups: int) -> tuple[Node, tuple[int, ...]]:
+    """The weight with its channels as groups of channels, and its labels."""
+    many, each, kernel = weight_sizes(w, lies)
+    split = groups != 1
+    grouped = (groups, many // groups) if split else (many,)
+    taps = [SPACE + 3 * k + 2 for k in range(len(kernel))]
+    if lies.channels_first:
+        labels, shape = (*group_label(split), OUTER, INNER, *taps), (*grouped, each, *kernel)
+    else:
+        labels, shape = (*taps, INNER, *group_label(split), OUTER), (*kernel, each, *grouped)
+    return reshape(w, shape) if split else w, labels
+
+
 def image_labels(lies: Layout, split: bool, channel: int, side: int) -> tuple[int, ...]:
     """The labels of an array of images: `side` 0 for the long side of the relations, 1 for the places."""
     space = [SPACE + 3 * k + side for k in range(len(lies.space))]
     channels = [*group_label(split), channel]
-    inner = [*channels, *space] if lies.channel == int(lies.batch) else [*space, *channels]
+    inner = [*channels, *space] if lies.channels_first else [*space, *channels]
     return tuple([BATCH, *inner] if lies.batch else inner)
 
 

@@ -56,7 +56,8 @@ def lp_pool(
 ) -> Node:  # fmt: skip
     """out[n, c, i..] = (the sum of |input[n, c, stride * i + p, ..]| ** norm_type over a window) ** (1 / norm_type).
 
-    norm_type: any p > 0, or inf. The derivative of a window of zeros is 0. Raises ShapeError, ArgumentError, DTypeError for integers.
+    norm_type: any p > 0, or inf. A window that ceil_mode adds is the norm of the elements that it has (torch scales it up as if it had
+    all). The derivative of a window of zeros is 0. Raises ShapeError, ArgumentError, DTypeError for integers.
     """
     what = "lp_pool"
     x, lies, found = _pooled(what, _rank(kernel_size, input), input, kernel_size, stride, 0, 1, ceil_mode, layout)

@@ -14,17 +14,17 @@ from graphc.nn.labels import (
     SPACE,
     biased,
     group_count,
-    group_label,
     image_labels,
     in_groups,
     promoted,
     ranked,
     relation_of,
     ungrouped,
+    weight_in_groups,
+    weight_sizes,
 )
 from graphc.ops.convolve import convolution
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.ops.shape import reshape
 from graphc.types import as_size, same_size
 
 Numbers = int | Sequence[int]
@@ -85,9 +85,7 @@ def _transposed(
 ) -> Node:  # fmt: skip
     x, w = promoted(what, input, weight)
     lies = layout_of(what, x, ranked(what, w, rank), layout)
-    channels_first = lies.channel == int(lies.batch)
-    kernel = w.shape[2:] if channels_first else w.shape[:rank]
-    inward, outward = (w.shape[0], w.shape[1]) if channels_first else (w.shape[-1], w.shape[-2])
+    inward, _, kernel = weight_sizes(w, lies)
     count = group_count(what, groups, inward, x, w)
     if not same_size(x.shape[lies.channel], inward):
         fail(ShapeError, f"{what}: {x.shape[lies.channel]} channels, but the weight takes {inward}", x, w)
@@ -109,16 +107,10 @@ def _transposed(
         if not same_size(n if isinstance(n, int) and n < 0 else 0, 0):
             fail(ShapeError, f"{what}: the result would have the size {n}", x, w, hint="less padding")
     split = count != 1
-    if channels_first:
-        w_labels = (*group_label(split), OUTER, INNER, *[SPACE + 3 * k + 2 for k in range(rank)])
-        w_shape = (*([count] if split else []), inward // count if split else inward, outward, *kernel)
-    else:
-        w_labels = (*[SPACE + 3 * k + 2 for k in range(rank)], INNER, *group_label(split), OUTER)
-        w_shape = (*kernel, outward, *([count, inward // count] if split else [inward]))
+    w, w_labels = weight_in_groups(w, lies, count)
     found = [Place(n, k, s, d, low, high) for n, k, s, d, (low, high) in zip(sizes, kernel, strides, dilations, pairs)]
     relations = [relation_of(k, p, flip) for k, p in enumerate(found)]
     extents = tuple([(SPACE + 3 * k, n) for k, n in enumerate(sizes)])
-    w = reshape(w, w_shape) if split else w
     spec = (image_labels(lies, split, OUTER, 1), w_labels, image_labels(lies, split, INNER, 0))
     out = convolution(in_groups(x, lies.channel, count), w, spec, relations, extents)
     return biased(what, ungrouped(out, lies.channel, split), bias, lies.channel)

@@ -126,3 +126,80 @@ def log_less_digamma(a: float, x: float) -> float:
     if x in (0, INF) or a in (0, INF):
         return -INF if x == 0 or a == INF else INF
     return _in_decimals(lambda: Decimal(x).ln() - digamma(Decimal(a)), 1.0)
+
+
+# -- beta ----------------------------------------------------------------------------------------------------------------------
+def _log_factor(a: Decimal, b: Decimal, x: Decimal, y: Decimal) -> Decimal:
+    """log(x**a y**b / B(a, b)), a, b > 0"""
+    return a * x.ln() + b * y.ln() + log_gamma(a + b) - log_gamma(a) - log_gamma(b)
+
+
+def _beta_side(a: Decimal, b: Decimal, x: Decimal, y: Decimal) -> tuple[Decimal, Decimal, Decimal]:
+    """(betainc(a, b, x), its derivatives by a and b), x at most about the mean"""
+    p, q, u, w = (np.longdouble(str(v)) for v in (a, b, x, y))
+    slope, n = np.longdouble(str(a * y - b * x)), p + q
+
+    def curve(v: np.ndarray) -> np.ndarray:
+        """log(w + u e**-v) + u v"""
+        c, s = (u, -v) if u <= 0.5 else (w, np.minimum(v, 40))
+        z = c * np.expm1(s)
+        found: np.ndarray = np.where(v < 40, c * (np.expm1(s) - s) - (z - np.log1p(z)), np.log(w + u * np.exp(-v)) + u * v)
+        return found
+
+    size = float(n * u * w)
+    start = 1 / max(float(slope), math.sqrt(size)) if size > 1 else 1 / float(p) if p < 1 else 1.0
+    _, v, shares = moments(lambda v: (slope * v + n * curve(v)).astype(float), start)
+    k = curve(v)
+    total, by_p, by_q = (Decimal(math.fsum((shares * f).astype(float).tolist())) for f in (1 + 0 * v, -(k + w * v), u * v - k))
+    with_n = digamma(a + b)
+    factor = _log_factor(a, b, x, y).exp()
+    return (
+        factor * total,
+        factor * (by_p + total * (x.ln() - digamma(a) + with_n)),
+        factor * (by_q + total * (y.ln() - digamma(b) + with_n)),
+    )
+
+
+def _beta(which: int) -> Callable[[float, float, float], float]:
+    def at(a: float, b: float, x: float) -> float:
+        top, bottom = a == 0 or b == INF, b == 0 or a == INF
+        if not (a >= 0 and b >= 0 and 0 <= x <= 1) or (top and bottom):
+            return NAN
+        if x in (0, 1) or top or bottom:
+            return 0.0 if which or not (x == 1 or (top and x > 0)) else 1.0
+
+        def of() -> Decimal:
+            p, q, u = Decimal(a), Decimal(b), Decimal(x)
+            if p * (1 - u) >= q * u:
+                return _beta_side(p, q, u, 1 - u)[which]
+            value, by_q, by_p = _beta_side(q, p, 1 - u, u)
+            return (1 - value, -by_p, -by_q)[which]
+
+        return _in_decimals(of, max(a, b))
+
+    return at
+
+
+betainc, betainc_slope_a, betainc_slope_b = _beta(0), _beta(1), _beta(2)
+
+
+def beta_density(a: float, b: float, x: float) -> float:
+    if not (a >= 0 and b >= 0 and 0 <= x <= 1):
+        return NAN
+    if a in (0, INF) or b in (0, INF):
+        return 0.0
+    if x in (0, 1):
+        p, other = (a, b) if x == 0 else (b, a)
+        return INF if p < 1 else other if p == 1 else 0.0
+
+    def of() -> Decimal:
+        p, q, u = Decimal(a), Decimal(b), Decimal(x)
+        return (_log_factor(p, q, u, 1 - u) - u.ln() - (1 - u).ln()).exp()
+
+    return _in_decimals(of, max(a, b))
+
+
+def beta_large(a: float, b: float) -> float:
+    if not (a > 0 and b > 0 and 4 <= a + b < INF):
+        return NAN
+    return _in_decimals(lambda: (log_gamma(Decimal(a)) + log_gamma(Decimal(b)) - log_gamma(Decimal(a) + Decimal(b))).exp(), max(a, b))
