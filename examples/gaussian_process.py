@@ -1,6 +1,6 @@
 """A Gaussian process for the flow of the Nile: hyper-parameters by Newton's method on the exact marginal likelihood.
 
-    python examples/gaussian_process.py            [--plot nile.png]     the plot needs matplotlib
+    python examples/gaussian_process.py            [--plot nile.png]     the plot takes matplotlib: pip install "graphc[examples]"
 
     y = level + f(t) + noise,   f a process with covariance s^2 exp(-(t - t')^2 / (2 l^2)),   noise of standard deviation r
 
@@ -12,6 +12,7 @@ which all of them share one factorisation; so Newton's method needs no line of d
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,11 +76,22 @@ def fit(process: Process, t: np.ndarray, y: np.ndarray, start: np.ndarray, most:
     return parameters, values
 
 
+def plotter() -> Any:
+    """matplotlib's functions that draw: the one thing here beyond what graphc itself needs, loaded where a plot is asked for."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        raise SystemExit('--plot draws with matplotlib, which is not there: pip install "graphc[examples]"') from None
+    matplotlib.use("Agg")  # a file needs no screen
+    return importlib.import_module("matplotlib.pyplot")
+
+
 def main(arguments: list[str] | None = None) -> tuple[np.ndarray, list[float]]:
     """Fit, print, and plot if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--plot", help="a file for the picture")
     plot = parser.parse_args(arguments).plot
+    plt = plotter() if plot else None
     years, flow = load_nile()
     level = flow.mean()
     process = build()
@@ -94,9 +106,7 @@ def main(arguments: list[str] | None = None) -> tuple[np.ndarray, list[float]]:
     at = np.linspace(years[0], years[-1] + 15, 231)
     mean, deviation = process.predict(years, flow - level, at, parameters)
     print(f"expected in {at[-1]:.0f}: {level + mean[-1]:.0f} +- {deviation[-1]:.0f}")
-    if plot:
-        import matplotlib.pyplot as plt  # an extra, which nothing else needs
-
+    if plt is not None:
         plt.plot(years, flow, ".", at, level + mean)
         plt.fill_between(at, level + mean - 2 * deviation, level + mean + 2 * deviation, alpha=0.3)
         plt.xlabel("year")

@@ -12,12 +12,12 @@ from graphc.passes.rules import algebra, differences, identities, linalg, shapes
 from graphc.passes.rules.algebra import ALGEBRA
 from graphc.passes.rules.convolutions import CONVOLUTIONS
 from graphc.passes.rules.joins import JOINS
-from graphc.passes.rules.linalg import LINALG
+from graphc.passes.rules.linalg import ASSUMED, LINALG
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 
 LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE, *differences.LATE, *identities.LATE)
-SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *STABILITY, *FORMS, *LINALG, *CONVOLUTIONS), after=PREPARE)
+SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *ASSUMED, *STABILITY, *FORMS, *LINALG, *CONVOLUTIONS), after=PREPARE)
 
 
 def simplify(graph: Graph, log: Fired | None = None) -> Graph:

@@ -382,9 +382,17 @@ def test_what_is_assumed_is_used() -> None:
     wanted = [np.linalg.solve(value, rhs[:, 0]), np.linalg.inv(value), np.linalg.det(value), *np.linalg.slogdet(value)]
     for got, true in zip(gx.function([a, b], outs)(value, rhs[:, 0]), wanted):
         np.testing.assert_allclose(got, true, rtol=1e-12)
+    c = gx.assume(gx.scalar("c"), positive=True)
+    for made in (known.T, 2.0 * known, known / 4, c * known, known + known.T * c, known[None]):
+        derived = _ops(L.solve(made, b[:, None]), L.slogdet(made)[1], L.inv(made))
+        assert "lu" not in derived and derived.count("cholesky") == 1
+    for other in (known * gx.scalar("c"), -known, known * b, known - known, known * x[0]):
+        assert "lu" in _ops(L.solve(other, b[:, None]))
     p = gx.assume(x, positive=True)
     assert gx.function([x], gx.log(p**40))(np.full(4, 1e300)) == pytest.approx(np.full(4, 40 * 300 * np.log(10)))
-    assert not {"abs", "sign"} & {*_ops(gx.abs(p) + gx.sign(p) + gx.sqrt(gx.square(p)))}
+    assert not {"abs", "sign"} & {*_ops(gx.abs(p) + gx.sign(p) + gx.sqrt(gx.square(p)) + gx.abs(p * p / (p + 1)))}
+    assert gx.function([x], gx.log(p * p * p))(np.full(4, 1e-200)) == pytest.approx(np.full(4, -600 * np.log(10)))
+    assert gx.function([x], gx.log(2 * p))(np.full(4, 0.5 + 2.0**-50)) == pytest.approx(np.full(4, 2.0**-49), rel=1e-12)
     np.testing.assert_array_equal(gx.function([x], gx.grad(gx.sum(p**2), x))(np.arange(4.0)), 2 * np.arange(4.0))
     for bad in (
         lambda: gx.assume(x),

@@ -33,7 +33,7 @@ NOT_FOR_VALUES = {  # what these refuse is right as well
     **dict.fromkeys(("add a negative number", "subtract a negative number"), "one of two directions; without it they undo each other"),
     **dict.fromkeys(("negative number factor", "negative of a multiple", "x**4"), "integers wrap alike, and have no need of it"),
     "softmax": "x - max(x) is safe already", "softmax by reciprocal": "x - max(x) is safe already",
-    "log-sum-exp": "x - max(x) is safe already",
+    "log-sum-exp": "x - max(x) is safe already", "expectation under softmax": "x - max(x) is safe already",
     "log-mean-exp": "x - max(x) is safe already", "log of weighted sum-exp": "x - max(x) is safe already",
     "log of weighted sum-exp over": "x - max(x) is safe already", "log(1 + sum-exp)": "x - max(x) is safe already",
     "power of a square": "whole powers have forms of their own",
@@ -154,10 +154,17 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
     "power near 1": [lambda: (1 + x) ** 3, lambda: (2 + x) ** 40, lambda: (x - 1) ** 40, lambda: (1 + x) ** w.T],
     "logarithm of a ratio": [lambda: gx.log(x / w.T), lambda: gx.log((x + 10) / x), lambda: gx.log(2 * x / (x + 1))],
     "quotient that is 0 / 0 at a point": [
-        lambda: (2 * x * x) / x, lambda: gx.sqrt(x) / x, lambda: gx.log(x) / x, lambda: gx.erfc(x) / x,
+        lambda: (2 * x * x) / x, lambda: gx.log(x) / x, lambda: gx.erfc(x) / x,
         lambda: gx.sin(x) / w.T, lambda: gx.cos(x) / gx.sin(w.T), lambda: gx.sin(x + 1) / x, lambda: gx.sin(x) / gx.square(x),
     ],
     "product that is 0 inf at a point": [lambda: x * (1.5 / x), lambda: w.T * over_expm1(x), lambda: (x + 1) * over_expm1(x)],
+    "quotient of powers": [
+        lambda: x**1.5 / w.T**0.5, lambda: x**1.5 / x**1.5, lambda: gx.sqrt(x) / gx.square(w.T),
+    ],
+    "product of powers": [lambda: gx.sqrt(x) * x, lambda: gx.sqrt(x) * (y / w.T), lambda: gx.sqrt(x) * gx.sqrt(w.T)],
+    "power of a size": [lambda: gx.abs(x) ** 3, lambda: gx.abs(x) ** -0.5, lambda: gx.abs(x) ** w.T],
+    "log of cumsum-exp": [lambda: gx.log(gx.cumsum(x, axis=1)), lambda: gx.log(gx.cumprod(gx.exp(x), axis=1))],
+    "difference of sigmoids of what is related": [lambda: gx.sigmoid(x) - gx.sigmoid(w.T), lambda: gx.sigmoid(x) - gx.sigmoid(w.T + 1)],
     "sum that vanishes at a point": [
         lambda: gx.sin(x) + x, lambda: (x + 1e16) + -x, lambda: gx.sin(x) + -(x * w.T), lambda: gx.exp(x) + (1.0 + x),
     ],

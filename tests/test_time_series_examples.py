@@ -50,6 +50,13 @@ def test_gaussian_process(example: Callable[[str], ModuleType], capsys: pytest.C
     np.testing.assert_allclose(deviation**2, np.diag(k - k @ np.linalg.solve(whole, k)), rtol=1e-7)
 
 
+def test_a_plot_without_matplotlib_says_what_to_install(example: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    module = example("gaussian_process")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit, match=r'pip install "graphc\[examples\]"'):
+        module.main(["--plot", "nile.png"])
+
+
 def test_kalman(example: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
     module = example("kalman")
     (q, r), likelihood = module.main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphc.ir import Node, make
-from graphc.ops.assuming import is_assumed
+from graphc.ops.assuming import is_assumed, is_positive
 from graphc.ops.compare import stop_gradient
 from graphc.ops.contract import Spec, axes_of, contract, fold_transpose, roles
 from graphc.ops.create import ones
@@ -12,7 +12,7 @@ from graphc.ops.linalg.common import transposed
 from graphc.ops.linalg.determinants import DIAGONAL_PRODUCT, LOG_DET
 from graphc.ops.linalg.lu import INVERSE, LU, lu_solve
 from graphc.ops.outputs import GET
-from graphc.ops.registry import OPS
+from graphc.ops.registry import CONSTANT, OPS
 from graphc.ops.shape import permute
 from graphc.ops.spread import broadcast, reduce
 from graphc.passes.rewriting.match import params
@@ -89,9 +89,14 @@ def log_of_determinant(node: Node) -> Node | None:
 def of_positive(node: Node) -> Node | None:
     """abs(x) -> x, sign(x) -> 1, for x assumed to be positive."""
     (x,) = node.inputs
-    if not is_assumed(x, "positive"):
-        return None
-    return x if node.op is OPS["abs"] else ones(x.shape, x.dtype)
+    if node.op is OPS["abs"]:
+        return x if is_positive(x) else None
+    return ones(x.shape, x.dtype) if is_assumed(x, "positive") else None  # a product of positive values may underflow
+
+
+def leaf_of(x: Node) -> Node:
+    """What is repeated."""
+    return x.inputs[0] if x.op is OPS["broadcast"] else x
 
 
 def log_of_positive(node: Node) -> Node | None:
@@ -99,7 +104,7 @@ def log_of_positive(node: Node) -> Node | None:
     inside = node.inputs[0]
     first, second = inside.inputs if len(inside.inputs) == 2 else (inside.inputs[0], None)
     log = OPS["log"]
-    if not is_assumed(first, "positive"):
+    if not is_positive(first):
         return None
     if inside.op is OPS["square"]:
         return 2 * log(first)
@@ -109,7 +114,7 @@ def log_of_positive(node: Node) -> Node | None:
         return None
     if inside.op is OPS["power"]:
         return second * log(first)
-    if not is_assumed(second, "positive"):
+    if not is_positive(second) or any(leaf_of(x).op is CONSTANT for x in (first, second)):  # of 2 x near 1 nothing would be left
         return None
     return log(first) + log(second) if inside.op is OPS["multiply"] else log(first) - log(second) if inside.op is OPS["divide"] else None
 
@@ -117,12 +122,15 @@ def log_of_positive(node: Node) -> Node | None:
 LINALG: tuple[AnyRule, ...] = (
     Local("inverse in product", "contract", inverse_in_product, inputs=("get",), floats="stable"),
     Local("log of determinant", "log", log_of_determinant, inputs=("multiply",), floats="stable"),
-    Local("abs of positive", "abs", of_positive, inputs=("assume",)),
-    Local("sign of positive", "sign", of_positive, inputs=("assume",)),
-    Local("log of positive", "log", log_of_positive, inputs=("power", "square", "sqrt", "multiply", "divide"), floats="stable"),
     Local("transpose in product", "contract", transpose_in_product, inputs=("transpose",)),
     Local("transpose of product", "transpose", transpose_in_product, inputs=("contract",)),
     Local("sign out of product", "contract", sign_out_of_product, inputs=("negative",)),
+)
+
+ASSUMED: tuple[AnyRule, ...] = (
+    Local("abs of positive", "abs", of_positive, inputs=("assume", "multiply", "divide", "add", "power")),
+    Local("sign of positive", "sign", of_positive, inputs=("assume",)),
+    Local("log of positive", "log", log_of_positive, inputs=("power", "square", "sqrt", "multiply", "divide"), floats="stable"),
 )
 
 LATE: tuple[AnyRule, ...] = (Local("product without a sum", "contract", product_without_sum),)

@@ -1,4 +1,4 @@
-"""The rows that wait for factorisations: 000-001 A53, A51; 002-004 on full covariances and kernel machines; 003 N2, U7, M12."""
+"""The rows that wait for factorisations: 000-001 A53, A57; 002-004 on linear models, covariances, kernels; 003 N2, U7, M12, I4."""
 
 from __future__ import annotations
 
@@ -115,3 +115,57 @@ def test_6_7_kernel_ridge_and_M12_whitening() -> None:
     close(first, second, rtol=1e-8, atol=1e-9)
     for white in (first, third):
         close(white.T @ white / 50, np.eye(4), atol=1e-9)
+
+
+def test_A57_an_autoregressive_model_is_a_least_squares_fit() -> None:
+    """ "linear models can even be fit in closed form": lstsq, QR, the normal equations and descent by gradients agree."""
+    random, true = np.random.default_rng(57), np.array([0.5, -0.3, 0.2])
+    series = [0.0, 0.0, 0.0]
+    for e in random.normal(size=400):
+        series.append(float(np.dot(true, series[:-4:-1]) + e))
+    y, start = gx.tensor("y", ("n",)), gx.tensor("w", (3,))
+    lags = gx.stack([y[2:-1], y[1:-2], y[:-3]], axis=1)  # the value before, the one before that, ..
+    q, r = L.qr(lags)
+    loss = lambda w: 0.5 * gx.mean((lags @ w - y[3:]) ** 2)
+    descended = gx.fori_loop(0, 300, lambda i, w: w - 0.4 * gx.grad(loss(w), w), start)
+    found = [
+        L.lstsq(lags, y[3:])[0],
+        L.solve_triangular(r, q.T @ y[3:]),
+        L.cho_solve(L.cho_factor(lags.T @ lags), lags.T @ y[3:]),
+        L.pinv(lags) @ y[3:],
+        descended,
+    ]
+    fits = run(found, {y: np.array(series), start: np.zeros(3)})
+    known = np.array(series)
+    matrix = np.stack([known[2:-1], known[1:-2], known[:-3]], axis=1)
+    for fit in fits:
+        close(fit, np.linalg.lstsq(matrix, known[3:], None)[0], rtol=1e-9)
+    assert np.abs(fits[0] - true).max() < 0.15  # of 400 draws
+
+
+def test_I4_orthogonal_layers_train_as_fast_at_any_depth() -> None:
+    """q'q = 1 by QR; the steps of a deep linear net to its goal are "independent of depth" from there, and not from small weights."""
+    n, random = 6, np.random.default_rng(4)
+    skew = random.normal(size=(n, n))
+    turn = gx.linalg.expm(gx.asarray(0.1 * (skew - skew.T)))
+    rate, g = gx.scalar("rate"), gx.scalar("g")
+
+    def steps(depth: int) -> tuple[gx.Node, gx.Node, list[gx.Node]]:
+        """(layers, losses of descent, what it takes)."""
+        drawn = gx.tensor(f"w{depth}", (depth, n, n))
+        layers = L.qr(drawn)[0]
+        goal = L.multi_dot([layers[k] for k in range(depth)]) @ turn
+        loss = lambda w: 0.5 * gx.sum((L.multi_dot([w[k] for k in range(depth)]) - goal) ** 2)
+        _, losses = gx.scan(lambda w, _: (w - rate / depth * gx.grad(loss(w), w), loss(w)), g * layers, length=60)
+        return layers, losses, [drawn]
+
+    counts = {}
+    for depth in (2, 5):
+        layers, losses, (drawn,) = steps(depth)
+        f = gx.function([drawn, rate, g], [layers, losses])
+        value = random.normal(size=(depth, n, n))
+        q, orthogonal = f(value, 0.2, 1.0)
+        close(q.swapaxes(1, 2) @ q, np.broadcast_to(np.eye(n), q.shape), atol=1e-14)
+        counts[depth] = [int(np.argmax(c < 1e-4)) or 60 for c in (orthogonal, f(value, 0.2, 0.5)[1])]
+    assert 5 < counts[2][0] < 60 and abs(counts[5][0] - counts[2][0]) <= 3
+    assert counts[5][1] > 1.5 * counts[5][0]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from graphc.dims import product as size_of
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node, make
-from graphc.ops.assuming import is_assumed
+from graphc.ops.assuming import is_definite
 from graphc.ops.compare import where
 from graphc.ops.create import arange, eye, ones
 from graphc.ops.diagonals import diagonal
@@ -103,7 +103,7 @@ def solve(a: ArrayLike, b: ArrayLike, *, on_error: str = "raise") -> Node:
     """
     node, right, vector = _system("solve", a, b)
     raises("solve", on_error)
-    x = _by_cholesky(node, right, on_error) if is_assumed(node, "positive_definite") else solved(node, right, on_error)
+    x = _by_cholesky(node, right, on_error) if is_definite(node) else solved(node, right, on_error)
     return x[..., 0] if vector else x
 
 
@@ -114,7 +114,7 @@ def inv(a: ArrayLike, *, on_error: str = "raise") -> Node:
     """
     node = square("inv", a)
     raises("inv", on_error)
-    if is_assumed(node, "positive_definite"):
+    if is_definite(node):
         return _by_cholesky(node, eye(node.shape[-1], dtype=node.dtype), on_error)
     return inverse(node, on_error=on_error)
 
@@ -164,7 +164,7 @@ def det(a: ArrayLike) -> Node:
     log(det(a)) becomes the logarithm of `slogdet`, which neither overflows nor underflows. Raises ShapeError, DTypeError.
     """
     node = square("det", a)
-    if is_assumed(node, "positive_definite"):
+    if is_definite(node):
         return prod(_pivots(node), axis=-1) ** 2
     packed, _, parity = factored(node)
     return parity * make(DIAGONAL_PRODUCT, (node, packed))
@@ -183,7 +183,7 @@ def slogdet(a: ArrayLike) -> SlogdetResult:
     Raises ShapeError, DTypeError.
     """
     node = square("slogdet", a)
-    if is_assumed(node, "positive_definite"):
+    if is_definite(node):
         pivots = _pivots(node)
         return SlogdetResult(ones(node.shape[:-2], node.dtype), 2 * sum(log(pivots), axis=-1))
     packed, _, parity = factored(node)
