@@ -17,12 +17,13 @@ from graphc.passes.rules.identities import IDENTITIES, TAILS
 from graphc.passes.rules.joins import JOINS
 from graphc.passes.rules.linalg import ASSUMED, LINALG
 from graphc.passes.rules.logarithms import LOGARITHMS
+from graphc.passes.rules.powers import POWERS
 from graphc.passes.rules.removable import REMOVABLE
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import ORIGIN, STABILITY
 from graphc.types import TensorType
 
-FORMS = (*IDENTITIES, *EXPONENTIALS, *LOGARITHMS)  # mechanisms, where no formula of STABILITY stands
+FORMS = (*IDENTITIES, *POWERS, *EXPONENTIALS, *LOGARITHMS)  # mechanisms, where no formula of STABILITY stands
 GUARDED = (*TAILS, *DIFFERENCES, *REMOVABLE, *ORIGIN)  # what they guard by a choice, the rules for after `grad` may see through
 PREPARE = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *ASSUMED, *STABILITY, *FORMS, *GUARDED, *LINALG), floats=("exact", "stable"))
 

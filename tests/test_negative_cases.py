@@ -33,7 +33,7 @@ NOT_FOR_VALUES = {  # what these refuse is right as well
     **dict.fromkeys(("add a negative number", "subtract a negative number"), "one of two directions; without it they undo each other"),
     **dict.fromkeys(("negative number factor", "negative of a multiple", "x**4"), "integers wrap alike, and have no need of it"),
     "softmax": "x - max(x) is safe already", "softmax by reciprocal": "x - max(x) is safe already",
-    "log-sum-exp": "x - max(x) is safe already",
+    "log-sum-exp": "x - max(x) is safe already", "expectation under softmax": "x - max(x) is safe already",
     "log-mean-exp": "x - max(x) is safe already", "log of weighted sum-exp": "x - max(x) is safe already",
     "log of weighted sum-exp over": "x - max(x) is safe already", "log(1 + sum-exp)": "x - max(x) is safe already",
     "power of a square": "whole powers have forms of their own",
@@ -96,7 +96,7 @@ def test_what_is_for_speed_is_conditional() -> None:
 ALWAYS = {  # they hold wherever their ops meet
     "broadcast of broadcast", "reshape of reshape", "transpose of transpose", "transpose of broadcast", "slice of slice",
     "slice of broadcast", "reverse of reverse", "log of erfc", "difference of exponentials",
-    "transpose in product", "transpose of product", "sign out of product",
+    "transpose in product", "transpose of product", "sign out of product", "transpose in convolution",
 }  # fmt: skip
 x, y, w = gx.tensor("x", (3, 4)), gx.tensor("y", (4,)), gx.tensor("w", (4, 3))
 i, k = gx.tensor("i", (3,), "int64"), gx.tensor("k", (4, 3), "int64")
@@ -105,6 +105,7 @@ s, t = gx.tensor("s", ("n", 4)), gx.tensor("t", ("n", "m"))
 one = gx.tensor("one", (3, 1))
 SQUARE = gx.tensor("square", (3, 3))
 ROW = gx.broadcast_to(y, (3, 4))
+IMAGE, KERNEL = gx.tensor("image", (1, 3, 4)), gx.tensor("kernel", (2, 3, 2))
 
 
 def one_hot(index: Node, combine: Callable[..., Node] = gx.sum, elsewhere: float = 0.0, size: int = 4) -> Node:
@@ -153,10 +154,17 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
     "power near 1": [lambda: (1 + x) ** 3, lambda: (2 + x) ** 40, lambda: (x - 1) ** 40, lambda: (1 + x) ** w.T],
     "logarithm of a ratio": [lambda: gx.log(x / w.T), lambda: gx.log((x + 10) / x), lambda: gx.log(2 * x / (x + 1))],
     "quotient that is 0 / 0 at a point": [
-        lambda: (2 * x * x) / x, lambda: gx.sqrt(x) / x, lambda: gx.log(x) / x, lambda: gx.erfc(x) / x,
+        lambda: (2 * x * x) / x, lambda: gx.log(x) / x, lambda: gx.erfc(x) / x,
         lambda: gx.sin(x) / w.T, lambda: gx.cos(x) / gx.sin(w.T), lambda: gx.sin(x + 1) / x, lambda: gx.sin(x) / gx.square(x),
     ],
     "product that is 0 inf at a point": [lambda: x * (1.5 / x), lambda: w.T * over_expm1(x), lambda: (x + 1) * over_expm1(x)],
+    "quotient of powers": [
+        lambda: x**1.5 / w.T**0.5, lambda: x**1.5 / x**1.5, lambda: gx.sqrt(x) / gx.square(w.T),
+    ],
+    "product of powers": [lambda: gx.sqrt(x) * x, lambda: gx.sqrt(x) * (y / w.T), lambda: gx.sqrt(x) * gx.sqrt(w.T)],
+    "power of a size": [lambda: gx.abs(x) ** 3, lambda: gx.abs(x) ** -0.5, lambda: gx.abs(x) ** w.T],
+    "log of cumsum-exp": [lambda: gx.log(gx.cumsum(x, axis=1)), lambda: gx.log(gx.cumprod(gx.exp(x), axis=1))],
+    "difference of sigmoids of what is related": [lambda: gx.sigmoid(x) - gx.sigmoid(w.T), lambda: gx.sigmoid(x) - gx.sigmoid(w.T + 1)],
     "sum that vanishes at a point": [
         lambda: gx.sin(x) + x, lambda: (x + 1e16) + -x, lambda: gx.sin(x) + -(x * w.T), lambda: gx.exp(x) + (1.0 + x),
     ],
@@ -245,6 +253,11 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
         lambda: gx.concatenate([x[:1], w.T[1:]]), lambda: gx.concatenate([x, x]),
     ],
     "concat of concat": [lambda: gx.concatenate([gx.concatenate([x, x], axis=1), gx.concatenate([x, x], axis=1)], axis=0)],
+    "pad in convolution": [
+        lambda: gx.nn.conv1d(gx.pad(x[None], ((0, 0), (0, 0), (1, 1)), constant_values=1), KERNEL),  # not by zeros
+        lambda: gx.nn.conv1d(gx.pad(x[None, 1:], ((0, 0), (1, 0), (1, 1))), KERNEL),  # the kernel has the axis, too
+        lambda: gx.nn.conv1d(gx.vjp(IMAGE[..., ::2], [IMAGE], 2 * IMAGE[..., :2])[0], KERNEL, stride=2),  # zeros between, and steps
+    ],
     "product without a sum": [lambda: x @ w, lambda: gx.matmul(x, y)],
 }  # fmt: skip
 

@@ -19,14 +19,16 @@ from fractions import Fraction
 from graphc.ir import Node, Op
 from graphc.ops.arithmetic import abs as size_of
 from graphc.ops.arithmetic import reciprocal, sqrt, square
-from graphc.ops.compare import isinf, where
+from graphc.ops.compare import SELECT, isinf, where
 from graphc.ops.elementwise import (
     LOG2E,
     LOG10E,
+    arcsinh,
     arctan,
     arctan2,
     cos,
     cosh,
+    erfc,
     exp,
     exp2,
     expm1,
@@ -49,11 +51,12 @@ from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 from graphc.passes.rules.algebra import is_float
 from graphc.passes.rules.forms import Linear, built, combined, fraction, gap, linear, shift
 
-ADD, SUBTRACT, DIVIDE, RECIPROCAL = (OPS[name] for name in ("add", "subtract", "divide", "reciprocal"))
+ADD, SUBTRACT, DIVIDE, RECIPROCAL, ERF, ERFC = (OPS[name] for name in ("add", "subtract", "divide", "reciprocal", "erf", "erfc"))
 ROOT_ONE_PLUS = root_one_plus(0.0).op
 POWER, ROOT, SQUARE = (OPS[name] for name in ("power", "sqrt", "square"))
 x = hole("x")
 NEAR_ENOUGH = 4.0  # h / b does not overflow for a normal b
+WIDE_ENOUGH = 0.1  # for two tails to be apart
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,31 @@ def _log1p_of_ratio(h: float, b: Node) -> Node:
     return where(b < 0, sqrt(b), inside)
 
 
+def _arcs(p: Pair, h: float, root_a: Node, root_b: Node) -> Node:
+    """arcsinh(h / (root(b) a / (a + b) + root(a) b / (a + b))), for a and b of one sign: sinh of the difference, nothing of it squared."""
+    total = p.a + p.b
+    return arcsinh(h / (root_b * (p.a / total) + root_a * (p.b / total)))
+
+
+def _arcsinh_gap(p: Pair, h: float) -> Node:
+    apart = (p.b < 0) & (p.a > 0)  # no cancellation, and a + b may be 0
+    near = Pair(p.above, p.below, where(apart, 1.0 + h, p.a), where(apart, 1.0, p.b))
+    plain = arcsinh(where(apart, p.a, 0.0)) - arcsinh(where(apart, p.b, 0.0))
+    return where(apart, plain, _arcs(near, h, root_one_plus(near.a), root_one_plus(near.b)))
+
+
+def _arccosh_gap(p: Pair, h: float) -> Node:
+    return _arcs(p, h, *[sqrt(x - 1) * sqrt(x + 1) for x in (p.a, p.b)])
+
+
+def _erf_gap(p: Pair, h: float) -> Node:
+    """erf(a) - erf(b) by the tail of the side on which both are."""
+    if h < WIDE_ENOUGH:
+        return p.above - p.below
+    right = p.middle() > 0
+    return erfc(where(right, p.b, -p.a)) - erfc(where(right, p.a, -p.b))
+
+
 # f(b + h) - f(b) for a number h > 0
 SHIFTED: dict[Op, Callable[[Pair, float], Node]] = {
     exp(0.0).op: lambda p, h: p.below * math.expm1(h),
@@ -99,6 +127,10 @@ SHIFTED: dict[Op, Callable[[Pair, float], Node]] = {
     sigmoid(0.0).op: lambda p, h: (0.5 * math.sinh(h / 2)) * (sech(0.5 * p.a) * sech(0.5 * p.b)),
     softplus(0.0).op: lambda p, h: log1p(math.expm1(h) * sigmoid(p.b)),
     arctan(0.0).op: lambda p, h: arctan2(h, 1 + p.a * p.b),
+    arcsinh(0.0).op: _arcsinh_gap,
+    OPS["arccosh"]: _arccosh_gap,
+    ERF: _erf_gap,
+    ERFC: lambda p, h: -_erf_gap(p, h),
 }
 LARGEST = 20.0  # of a shift: beyond it nothing cancels, and its own exponential may overflow
 
@@ -124,6 +156,11 @@ def difference(node: Node) -> Node | None:
     above, below = node.inputs
     if above.op is not below.op:
         return _of_logarithms(above, below) if above.op in ONE_ADDED and below.op in ONE_ADDED else None
+    if above.op is RECIPROCAL and above.inputs[0].op is below.inputs[0].op in SHIFTED:  # 1 / u - 1 / v = (v - u) / u / v
+        gone = difference(below.inputs[0] - above.inputs[0])
+        return None if gone is None else (gone * above) * below
+    if above.op in (ERF, ERFC) and abs(shift(above.inputs[0], below.inputs[0]) or 0.0) < WIDE_ENOUGH:
+        return None
     if above.op is POWER or above.op is DIVIDE:
         return _of_powers(above, below) if above.op is POWER else _of_quotients(above, below)
     row = SHIFTED.get(above.op)
@@ -201,6 +238,10 @@ def power_less_one(node: Node) -> Node | None:
     """(1 + u)**c - 1 -> expm1(c log1p(u)) where |u| < 1/2, and the negative of it."""
     first, second = node.inputs
     number, raised = (second, first) if fraction(second) == 1 else (first, second)
+    base = fraction(raised.inputs[0]) if fraction(number) == 1 and raised.op is POWER and raised.inputs[1].op is not SELECT else None
+    if base is not None and base > 0:
+        made = _exponential_less_one(float(base), raised)
+        return made if raised is first else -made
     found = _one_plus(raised) if fraction(number) == 1 and raised.op is POWER else None
     if found is None:
         return None
@@ -209,6 +250,14 @@ def power_less_one(node: Node) -> Node | None:
     far = power(where(near, 2.0, raised.inputs[0]), raised.inputs[1]) - 1
     made = where(near, expm1(float(c) * log1p(where(near, u, 0.0))), far)
     return made if raised is first else -made
+
+
+def _exponential_less_one(base: float, raised: Node) -> Node:
+    """base**x - 1 -> expm1(x log(base)) where that is less than 1/2; the power of what is larger has more digits."""
+    u = raised.inputs[1] * math.log(base)
+    near = size_of(u) < 0.5
+    far = power(raised.inputs[0], where(near, 1.0, raised.inputs[1])) - 1
+    return where(near, expm1(where(near, u, 0.0)), far)
 
 
 def _one_plus(raised: Node) -> tuple[Node, Fraction] | None:
@@ -291,9 +340,22 @@ def difference_of_exponentials(node: Node) -> Node | None:
     return where(first, 1.0, -1.0) * (exp(where(first, p, q)) * -expm1(where(first, -d, d)))
 
 
+def difference_of_sigmoids(node: Node) -> Node | None:
+    """sigmoid(a) - sigmoid(b) -> +-sigmoid(max(a, b)) sigmoid(-min(a, b)) (1 - e**-|a - b|), for a and b that have a part in common."""
+    above, below = node.inputs
+    pair = Pair(above, below, above.inputs[0], below.inputs[0])
+    if not _related(pair):
+        return None
+    d = gap(pair.a, pair.b)
+    first = d >= 0
+    most, least = where(first, pair.a, pair.b), where(first, pair.b, pair.a)
+    return where(first, 1.0, -1.0) * ((sigmoid(most) * sigmoid(-least)) * -expm1(where(first, -d, d)))
+
+
 # the derivatives of what these replace keep their digits, those of the results do not: after `grad` only
 LATE: tuple[AnyRule, ...] = (
     Local("difference of exponentials", "subtract", difference_of_exponentials, floats="stable", only=("exp",)),
+    Local("difference of sigmoids of what is related", "subtract", difference_of_sigmoids, floats="stable", only=("sigmoid",)),
     Rule("1 less a reciprocal", 1 - reciprocal(1 + x), reciprocal(1 + reciprocal(x)), where=is_float, floats="stable"),
     Rule("reciprocal less 1", reciprocal(1 + x) - 1, -reciprocal(1 + reciprocal(x)), where=is_float, floats="stable"),
 )

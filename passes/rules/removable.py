@@ -22,7 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from graphc.ir import Node, make
+from graphc.ir import Node, Op, make
 from graphc.ops.arithmetic import abs as size_of
 from graphc.ops.arithmetic import square
 from graphc.ops.compare import SELECT, where
@@ -134,6 +134,8 @@ class _Expansion:
         if value is not None:
             return number(float(value), self.count)
         op = node.op
+        if op not in OPENED:
+            return None  # in a condition
         if op is SELECT:
             return self._chosen(node)
         if op is POWER:
@@ -200,12 +202,23 @@ class _Expansion:
         inside = condition.inputs[0]
         line = linear(inside.inputs[0] if inside.op is ABS else inside)
         if set(line) - {None} != {self.v}:
-            return None, 0.0
+            return self._holds_for_series(op, inside, Decimal(float(limit)))
         slope, here = abs(float(line[self.v])), float(line[self.v]) * self.at + float(line.get(None, 0))
         if op is EQUAL:
             return (False, math.inf if here == limit else abs(here - float(limit)) / slope)
         here = abs(here) if inside.op is ABS else here
         return (here < limit if op is LESS else here > limit) if here != limit else None, abs(here - float(limit)) / slope
+
+    def _holds_for_series(self, op: Op, inside: Node, limit: Decimal) -> tuple[bool | None, float]:
+        """For what is no line: as far as its terms together stay below the distance of the first from the limit."""
+        series = self.of(inside)
+        terms = None if series is None else series.plain()
+        if not terms or terms[0] == limit:
+            return None, 0.0
+        for reach in (1.0, 0.5, 0.25, 0.125, 0.0625):
+            if sum(abs(t) * Decimal(reach) ** k for k, t in enumerate(terms) if k) < abs(terms[0] - limit):
+                return (False if op is EQUAL else terms[0] < limit if op is LESS else terms[0] > limit), reach
+        return None, 0.0
 
 
 def _agree(near: Laurent, far: Laurent, reach: float, dtype: np.dtype) -> bool:

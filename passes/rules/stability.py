@@ -37,6 +37,7 @@ from graphc.ops.elementwise import (
 )  # fmt: skip
 from graphc.ops.reductions import log_softmax, logsumexp, mean, prod, softmax, sum, supremum, var
 from graphc.ops.registry import OPS
+from graphc.ops.running import logcumsumexp
 from graphc.ops.shape import RESHAPE, TRANSPOSE
 from graphc.ops.special.hyperbolic import log1mexp, log_cosh, over_expm1, sech
 from graphc.ops.spread import BROADCAST, REDUCE
@@ -52,6 +53,7 @@ LN2 = math.log(2.0)
 
 ADD, DIVIDE, EXP, MULTIPLY = (f.op for f in (x + y, x / y, exp(x), x * y))
 POWER, ROOT, SIGMOID, SQUARE = (f.op for f in (x**y, sqrt(x), sigmoid(x), square(x)))
+ABS = abs(x).op
 SHIFT = (ADD, (x - y).op, (-x).op, BROADCAST, RESHAPE, stop_gradient(x).op)
 SPREAD = (RESHAPE, BROADCAST, TRANSPOSE)
 MAX_TERMS = 48
@@ -152,19 +154,32 @@ def square_of_root(node: Node) -> Node | None:
 
 
 def root_of_squares(node: Node) -> Node | None:
-    """sqrt(t) -> where(t == 0, 0, sqrt(where(t == 0, 1, t))), t a sum of squares: the same value, and derivative 0 at the origin."""
+    """sqrt(t) -> where(t == 0, 0, sqrt(where(t == 0, 1, t))), t a sum of squares and sizes: the same value, derivative 0 at the origin."""
     t = node.inputs[0]
     if node.op is POWER:
         half = splat(node.inputs[1])
         if half is None or half != 0.5:
             return None
-    if not _sum_of((SQUARE,), t):
+    if not _sum_of((SQUARE, ABS), t):
         return None
     zero = t == 0
     return where(zero, 0.0, sqrt(where(zero, 1.0, t)))
 
 
-NEVER_NEGATIVE = (SQUARE, ROOT, EXP, SIGMOID, abs(x).op, relu(x).op, softplus(x).op, cosh(x).op)
+def power_of_size(node: Node) -> Node | None:
+    """|x|**c -> where(x == 0, 0, |where(x == 0, 1, x)|**c) for a fractional c > 0: the same value, derivatives 0 at 0 as that of |x|."""
+    size, exponent = node.inputs
+    c = splat(exponent)
+    if c is None or not fractional(c) or c < 0:
+        return None
+    (inner,) = size.inputs
+    if inner.op is SELECT:
+        return None  # guarded
+    zero = inner == 0
+    return where(zero, 0.0, power(abs(where(zero, 1.0, inner)), exponent))
+
+
+NEVER_NEGATIVE = (SQUARE, ROOT, EXP, SIGMOID, ABS, relu(x).op, softplus(x).op, cosh(x).op)
 
 
 def _sum_of(terms: Collection[Op], node: Node) -> bool:
@@ -199,6 +214,15 @@ def weighted_logsumexp(v: Node, w: Node) -> Node:
     m = supremum(v)
     m = stop_gradient(where(isfinite(m), m, 0.0))
     return m + log(sum(w * exp(v - m)))
+
+
+def log_of_running_sum(node: Node) -> Node | None:
+    """log(cumsum(exp(v))) -> logcumsumexp(v), by the running maximum."""
+    axis, combine, reverse, exclusive = params(node.inputs[0])
+    (inner,) = node.inputs[0].inputs
+    if combine != "sum" or exclusive or inner.op is not EXP or not unshifted(inner.inputs[0]):
+        return None
+    return logcumsumexp(inner.inputs[0], axis, reverse)
 
 
 def log_before_view(node: Node) -> Node | None:
@@ -284,7 +308,6 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("log1p of -sigmoid", log1p(-sigmoid(x)), -softplus(x), floats="stable"),
     Rule("log sigmoid", log_sigmoid(x), -softplus(-x)),
     Rule("reciprocal of sigmoid", reciprocal(sigmoid(x)), 1 + exp(-x), floats="stable"),
-    Rule("1 - sigmoid**2", 1 - square(sigmoid(x)), sigmoid(-x) * (1 + sigmoid(x)), floats="stable"),
     Rule("product of tails of tanh", (2 * sigmoid(x)) * (2 * sigmoid(-x)), 4 * sigmoid_slope(x), floats="stable"),
     Rule("difference of sigmoids", sigmoid(x) - sigmoid(-x), tanh(0.5 * x), floats="stable"),
     Rule("minus difference of sigmoids", sigmoid(-x) - sigmoid(x), -tanh(0.5 * x), floats="stable"),
@@ -310,6 +333,8 @@ STABILITY: tuple[AnyRule, ...] = (
          where=lambda v, c: unshifted(v) and positive(c), floats="stable"),
     Rule("log of weighted sum-exp", log(sum(w * exp(v))), weighted_logsumexp(v, w), where=unshifted, floats="stable"),
     Rule("log of weighted sum-exp over", log(sum(w * exp(v)) / x), weighted_logsumexp(v, w) - log(x), where=unshifted, floats="stable"),
+    Rule("expectation under softmax", sum(w * exp(v)) / sum(exp(v)), sum(w * softmax(v)), where=unshifted, floats="stable"),
+    Local("log of cumsum-exp", "log", log_of_running_sum, floats="stable", inputs=("cumulate",)),
     Rule("log(1 + sum-exp)", log1p(sum(exp(v))), softplus(logsumexp(v)), where=unshifted, floats="stable"),
     Rule("log-softmax", v - logsumexp(v), log_softmax(v), floats="stable"),
     Rule("exp of log-softmax", exp(log_softmax(v)), softmax(v), floats="stable"),
@@ -342,6 +367,7 @@ STABILITY: tuple[AnyRule, ...] = (
 
 ORIGIN: tuple[AnyRule, ...] = (  # before grad only: the value is the same, the derivative at the origin is 0 instead of nan
     Local("root of squares", "sqrt", root_of_squares),
+    Local("power of a size", "power", power_of_size, inputs=("abs",)),
     Local("root of squares by power", "power", root_of_squares, floats="stable"),
     Local("log-softmax of what is shifted", "subtract", shifted_log_softmax, floats="stable", inputs=("subtract",)),
     Local("softmax of what is shifted", "divide", shifted_softmax, floats="stable", inputs=("exp",)),
