@@ -112,7 +112,16 @@ def _of_beta(which: int) -> Callable[..., Any]:
     return at
 
 
+def beta_large(a: Any, b: Any) -> Any:
+    if a <= 0 or b <= 0 or a + b < 4:
+        return mp.nan
+    with mp.workprec(120 + 2 * max(0, mp.mag(a), mp.mag(b)) - min(0, mp.mag(a), mp.mag(b))):
+        e = _exponent(a, a + b) + _exponent(b, a + b) - _exponent(a + b, a + b)  # of powers of a + b, which cancel
+        return mp.exp(e - (a + b)) * (a + b) / a / b if e - (a + b) > -3000 else mp.mpf(0)
+
+
 EXACT = {
+    "beta_large": beta_large,
     "betainc": _of_beta(0), "betainc_slope_a": _of_beta(1), "betainc_slope_b": _of_beta(2), "beta_density": _of_beta(3),
     "gammainc": _of(0), "gammaincc": _of(1), "gammainc_slope": _of(2), "gamma_density": density, "log_less_digamma": log_less_digamma,
 }  # fmt: skip
@@ -125,11 +134,12 @@ def _arrays(name: str) -> Callable[..., np.ndarray]:
 
 
 NUMPY = {name: _arrays(name) for name in EXACT}
-RANGES = {name: ((0, 1), (0, 1), (0, 1)) if name.startswith("beta") else ((0, 20), (0, 1), (90, 130), (0, 0.3)) for name in EXACT}
+_OF_GAMMA = ((0, 20), (0, 1), (90, 130), (0, 0.3))
+RANGES = {name: ((0, 1), (0, 1), (0, 1)) if name.startswith("beta") else _OF_GAMMA for name in EXACT}
+RANGES["beta_large"] = ((0, 9), (0, 60), (0, 1))
+SHARES = {name: 3000 if name.startswith("beta") else 12 for name in EXACT} | {"beta_large": 12}
 SCALE = {"log_less_digamma": lambda a, x: max(abs(log_less_digamma(a, x)), 1, abs(a * mp.psi(1, a)) if a > 0 else 1)}
-REFERENCES = {
-    name: Reference(EXACT[name], NUMPY[name], RANGES[name], SCALE.get(name), 3000 if name.startswith("beta") else 12) for name in EXACT
-}
+REFERENCES = {name: Reference(EXACT[name], NUMPY[name], RANGES[name], SCALE.get(name), SHARES[name]) for name in EXACT}
 DERIVATIVES: dict[str, Any] = {}
 DOMAINS: dict[str, Any] = {}
 SINGULAR: dict[str, Any] = {}

@@ -82,6 +82,7 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "betainc_slope_a": [Example(lambda x: gx.grad(gx.sum(gx.special.betainc(a := gx.full(4, 2.5), 1.5, x)), a), (UNIT,))],
     "betainc_slope_b": [Example(lambda x: gx.grad(gx.sum(gx.special.betainc(1.5, b := gx.full(4, 2.5), x)), b), (UNIT,))],
     "beta_density": [Example(lambda x: gx.grad(gx.sum(gx.special.betainc(2.5, 1.5, x)), x), (UNIT,))],
+    "beta_large": [Example(lambda x: gx.special.beta(x, 30.0), (values(4) + 3,))],
     "gammaincc": [Example(lambda x: gx.special.gammaincc(2.5, x), (values(4) + 3,))],
     "gammainc_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.gammainc(a := gx.full(4, 2.5), x)), a), (values(4) + 3,))],
     "gamma_density": [Example(lambda x: gx.grad(gx.sum(gx.special.gammainc(2.5, x)), x), (values(4) + 3,))],

@@ -137,6 +137,7 @@ MATH = Library({f.name: f for f in (
 for _module in (bessel_i, bessel_j, bessel_k, elliptic, integrals, lambert):
     MATH |= {name: _row(name, bounds[0], bounds[1], getattr(_module, name)) for name, bounds in _module.BOUNDS.items()}
 MATH |= {name: _row(name, *bounds, getattr(incomplete_gamma, name), arity=2) for name, bounds in incomplete_gamma.BOUNDS.items()}
+MATH["beta_large"] = _row("beta_large", 0.6, 5.0, incomplete_beta.beta_large, arity=2)
 MATH |= {name: _row(name, *bounds, getattr(incomplete_beta, name), arity=3) for name, bounds in incomplete_beta.BOUNDS.items()}
 
 

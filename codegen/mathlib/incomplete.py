@@ -23,6 +23,7 @@ BEYOND = 1400.0  # e**-BEYOND is nothing, also over the least x
 LEAST_QUOTIENT = 2.0**-960
 STIRLING = 4.0  # from where on the remainder of Stirling's formula has a polynomial
 EXP_REST = [1 / math.factorial(k + 2) for k in range(13)]  # of (e**r - 1 - r) / r**2 for |r| <= log(2) / 2, to 2**-54 of itself
+ROOT_2PI = math.sqrt(2.0 * math.pi)
 HALF_LOG_2PI_LESS = 0.4189385332046727  # log(2 pi) / 2 - 1/2, which the table has besides the remainder
 
 
@@ -118,14 +119,18 @@ def expm1_less(x: Scalar) -> tuple[Scalar, Scalar]:
     return select(n.eq(0), part, fma(power, r + part, (power - 1.0) - x)), whole
 
 
-def over_gamma(a: Scalar) -> Scalar:
-    """a**a e**-a / gamma(a + 1) for a >= STIRLING, 1 / gamma(a + 1) below: the factor beside `log_ratio` and beside a log(x) - x"""
+def gamma_parts(a: Scalar) -> tuple[Scalar, Scalar]:
+    """(minus the remainder of Stirling's formula for a >= STIRLING, else 0; gamma(a + 1) for a < STIRLING, else something)"""
     far, small = a >= STIRLING, a < 0.5
     t = select(small, a + 1.0, a)
     value = table(gammas, t).value_or(t, far, 1.0 / t)
-    rest = select(far, HALF_LOG_2PI_LESS - value, 0.0)
-    stirling = exp_near(rest) / (sqrt(a) * math.sqrt(2.0 * math.pi))
-    return select(far, stirling, 1.0 / (value * select(small, 1.0, a)))
+    return select(far, HALF_LOG_2PI_LESS - value, 0.0), value * select(small, 1.0, a)
+
+
+def over_gamma(a: Scalar) -> Scalar:
+    """a**a e**-a / gamma(a + 1) for a >= STIRLING, 1 / gamma(a + 1) below: the factor beside `log_ratio` and beside a log(x) - x"""
+    rest, near = gamma_parts(a)
+    return select(a >= STIRLING, exp_near(rest) / (sqrt(a) * ROOT_2PI), 1.0 / near)
 
 
 def digamma_less_log(a: Scalar) -> Scalar:

@@ -20,19 +20,23 @@ from graphc.codegen.mathlib.gamma import digamma
 from graphc.codegen.mathlib.incomplete import (
     NODES,
     REACH,
+    ROOT_2PI,
     STIRLING,
     digamma_less_log,
     exp_near,
     exp_of_minus,
     expm1_less,
+    gamma_parts,
     over_gamma,
     power_exponent,
+    quotient,
     scaled,
     sum_of_pairs,
     times,
 )
 from graphc.codegen.mathlib.kit import Pair, fast_two_sum, multiply_pairs, outlined, poly, scale, summed, two_sum
 from graphc.codegen.mathlib.logarithm import log, log1p_of_finite
+from graphc.codegen.mathlib.power import log_pair
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, fma, select, sqrt
 from graphc.target import Target
@@ -232,6 +236,30 @@ def beta_density(a: Scalar, b: Scalar, x: Scalar, target: Target) -> Scalar:
     value = select(x.eq(0.0), ends[0], select(x.eq(1.0), ends[1], value))
     inside = (a >= 0.0) & (b >= 0.0) & (x >= 0.0) & (x <= 1.0)
     return select(inside, select(flat, 0.0, value), NAN).cast(dtype)
+
+
+@outlined
+def beta_large(a: Scalar, b: Scalar, target: Target) -> Scalar:
+    """B(a, b) of a > 0 and b > 0 with a + b >= STIRLING, else nan: (a / n)**a (b / n)**b in pairs, beside what gamma has besides powers"""
+    dtype = a.dtype
+    a, b = a.cast(float64), b.cast(float64)
+    n, zero = two_sum(a, b), a.like(0.0)
+    total, under, factor = (-gamma_parts(n[0])[0], zero), n[0], a.like(1 / ROOT_2PI)
+    for p in (a, b):
+        far, (rest, near) = p >= STIRLING, gamma_parts(p)
+        ratio = quotient(n, (p, zero), target)
+        lost = ratio[0].eq(INF)
+        high, low = log_pair(select(lost, 1.0, ratio[0]), target)
+        high, low = select(lost, log(n[0], target) - log(p, target), high), select(lost, 0.0, low + ratio[1] / ratio[0])
+        total = sum_of_pairs(total, times(p, fast_two_sum(high, low), target))
+        below = sum_of_pairs(times(p, log_pair(p, target), target), (-p, zero))
+        total = sum_of_pairs(total, _chosen(far, (rest, zero), below))
+        under = under / select(far, p, 1.0)
+        factor = factor * select(far, ROOT_2PI, near / p)
+    y, whole, k = exp_of_minus(total)
+    value = scale(y * (factor * sqrt(under)), whole, target, k)
+    value = select(y > 0.0, value, 0.0)
+    return select((a > 0.0) & (b > 0.0) & (n[0] >= STIRLING) & (n[0] < INF), value, NAN).cast(dtype)
 
 
 BOUNDS: dict[str, tuple[float, float]] = {

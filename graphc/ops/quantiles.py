@@ -102,7 +102,7 @@ def _wanted(q: Node, scale: float, n: Size, method: str) -> tuple[Size, Size]:
         return 0, n
     part = float(q.attrs["value"].array.flat[0]) / scale
     if part == 0.5:
-        return dims.floordiv(n - 1, 2), dims.minimum(n, 2)
+        return dims.floordiv(dims.maximum(n, 1) - 1, 2), dims.minimum(n, 2)
     if not isinstance(n, int) or n < 2:
         return 0, n
     return min(int(np.floor((n - 1) * part)), n - 2), 2

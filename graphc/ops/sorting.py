@@ -35,7 +35,7 @@ Pair = tuple[Node, Node]
 
 def _sort_type(x: TensorType, axis: int, count: Size, descending: bool, start: Size) -> tuple[TensorType, TensorType]:
     n = x.shape[axis]
-    if not at_most(start + count, n):
+    if not at_most(0, start) or not at_most(start + count, n):
         fail(ShapeError, f"sort: {start + count} elements of an axis of size {n}: {x}", hint="ask for as many as there are, or fewer")
     if not at_most(n, MOST):
         fail(ShapeError, f"sort: a row of {n} elements, of which there may be {MOST}: {x}")

@@ -13,10 +13,12 @@ from graphc.ops.arithmetic import abs as size_of
 from graphc.ops.arithmetic import floor, maximum, minimum
 from graphc.ops.arithmetic import round as nearest
 from graphc.ops.compare import stop_gradient, where
-from graphc.ops.elementwise import exp, log, log1p
+from graphc.ops.elementwise import log, log1p
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.rows import fit
-from graphc.ops.special.gamma import gamma, gammaln
+from graphc.ops.special.gamma import digamma, gamma, gammaln
+from graphc.ops.special.incomplete_reference import beta_large
+from graphc.ops.special.operands import several
 from graphc.ops.spread import astype
 
 LARGE = 10.0  # from here on Stirling's series has all digits
@@ -58,16 +60,25 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Node:
     return where(both, far, where(one & (less > 0), beside, plain))
 
 
+def _beta_large_vjp(g: Node, out: Node, a: Node, b: Node) -> tuple[Node, Node]:
+    both = digamma(a + b)
+    return g * (out * (digamma(a) - both)), g * (out * (digamma(b) - both))
+
+
+_beta_large = several("beta_large", 2, "B(a, b) of positive operands whose sum is at least 4.", ref=beta_large, vjp=_beta_large_vjp)
+
+
 def beta(a: ArrayLike, b: ArrayLike) -> Node:
-    """gamma(a) gamma(b) / gamma(a + b), symmetric; beyond what gamma can hold e**betaln(a, b), for positive operands.
+    """gamma(a) gamma(b) / gamma(a + b), symmetric; of large positive operands by Stirling's formula in pairs, within 5 units in
+    the last place.
 
     Closed under differentiation: beta(a, b) (digamma(a) - digamma(a + b)). Raises ShapeError, DTypeError.
     """
     x, y = _floats("beta", a, b)
     near = (x + y < 25) | (minimum(x, y) <= 0)
     s, t = where(near, x, 1.0), where(near, y, 1.0)
-    u, v = where(near, 1.0, x), where(near, 1.0, y)
-    return where(near, gamma(maximum(s, t)) / gamma(s + t) * gamma(minimum(s, t)), exp(betaln(u, v)))
+    u, v = where(near, 4.0, x), where(near, 4.0, y)
+    return where(near, gamma(maximum(s, t)) / gamma(s + t) * gamma(minimum(s, t)), _beta_large(u, v))
 
 
 def _whole(value: Node, *operands: Node) -> Node:

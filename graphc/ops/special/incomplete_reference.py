@@ -197,3 +197,9 @@ def beta_density(a: float, b: float, x: float) -> float:
         return (_log_factor(p, q, u, 1 - u) - u.ln() - (1 - u).ln()).exp()
 
     return _in_decimals(of, max(a, b))
+
+
+def beta_large(a: float, b: float) -> float:
+    if not (a > 0 and b > 0 and 4 <= a + b < INF):
+        return NAN
+    return _in_decimals(lambda: (log_gamma(Decimal(a)) + log_gamma(Decimal(b)) - log_gamma(Decimal(a) + Decimal(b))).exp(), max(a, b))
