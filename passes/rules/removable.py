@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
+from weakref import WeakSet
 
 import numpy as np
 
@@ -52,7 +53,7 @@ LESS, GREATER, EQUAL, ISINF = (OPS[name] for name in ("less", "greater", "equal"
 FUNCTIONS = frozenset((*EXPANSIONS, *POLES))
 ARITHMETIC = frozenset((ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, SQUARE, RECIPROCAL))
 OPENED = FUNCTIONS | ARITHMETIC | {ROOT, POWER, SELECT}
-LARGEST = 48  # nodes of an expression
+LARGEST, SMALL = 48, 12  # nodes of an expression, of its leaf and of the argument of a function
 CHOICES, DEEPEST = 6, 2  # of them, and within each other: either branch of each is expanded
 FEW, MANY = 8, 60  # terms for a first look, and for the series that is used
 CAPS = (0.5, 0.5, 1.0, 1.0, 2.0)  # of the radius, by how many leading terms cancel
@@ -63,6 +64,9 @@ x = hole("x")
 
 
 # -- the expression -----------------------------------------------------------------------------------------------------------
+_MIXED: WeakSet[Node] = WeakSet()  # nodes of several variables, or too large: so is what is built on them
+
+
 def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     """The one variable of an expression, and the nodes above it, root first; None where there are more, or too many nodes."""
     leaf, found, todo = stop, list[Node](), [root]
@@ -71,14 +75,21 @@ def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
         node = todo.pop()
         if node is leaf or fraction(node) is not None:
             continue
+        if node in _MIXED and stop is None:
+            _MIXED.add(root)
+            return None
         if node.op not in OPENED or node is stop:
             if leaf is not None or node.op is SELECT:
+                if stop is None:
+                    _MIXED.add(root)
                 return None
             leaf = node
             continue
         found.append(node)
         choices += node.op is SELECT
-        if len(found) > LARGEST or choices > CHOICES:
+        if len(found) > (LARGEST if stop is None else SMALL) or choices > CHOICES:
+            if stop is None:
+                _MIXED.add(root)
             return None
         for i in node.inputs[1:] if node.op is SELECT else node.inputs:
             if i not in seen:
