@@ -46,6 +46,13 @@ CASES: dict[str, Row] = {
     "0 log 0": (lambda x: gx.xlogy(0.0, x), 0.0, 0, 0, 0),
     "sqrt(x**4)": (lambda x: gx.sqrt(x**4), 0.0, 0, 0, 2),
     "sqrt(x)**2": (lambda x: gx.sqrt(x) ** 2, 0.0, 0, 1, 0),
+    "sqrt|x|": (lambda x: gx.sqrt(gx.abs(x)), 0.0, 0, 0, 0),
+    "|x|**0.3": (lambda x: gx.abs(x) ** 0.3, 0.0, 0, 0, 0),
+    "|x|**1.5": (lambda x: gx.abs(x) ** 1.5, [0.0, 4.0], 8, [0, 3], [0, 0.75]),
+    "x**1.5": (lambda x: x**1.5, 0.0, 0, 0, INF),
+    "expectation under softmax": (lambda x: gx.sum(gx.exp(x) * np.array([1.0, 3.0], x.dtype)) / gx.sum(gx.exp(x)), [1000.0, 1000.0], 2,
+                                  [-0.5, 0.5], None),
+    "log of cumsum of exp": (lambda x: gx.log(gx.cumsum(gx.exp(x)))[1], [-1000.0, -1000.0], -1000 + math.log(2), [0.5, 0.5], None),
     "|x|**3": (lambda x: gx.abs(x) ** 3, 0.0, 0, 0, 0),
     # products with zeros
     "prod, one 0": (lambda x: gx.prod(x), [0.0, 2.0, 3.0], 0, [6, 0, 0], [12, 3, 2]),

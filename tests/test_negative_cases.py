@@ -96,7 +96,7 @@ def test_what_is_for_speed_is_conditional() -> None:
 ALWAYS = {  # they hold wherever their ops meet
     "broadcast of broadcast", "reshape of reshape", "transpose of transpose", "transpose of broadcast", "slice of slice",
     "slice of broadcast", "reverse of reverse", "log of erfc", "difference of exponentials",
-    "transpose in product", "transpose of product", "sign out of product",
+    "transpose in product", "transpose of product", "sign out of product", "transpose in convolution",
 }  # fmt: skip
 x, y, w = gx.tensor("x", (3, 4)), gx.tensor("y", (4,)), gx.tensor("w", (4, 3))
 i, k = gx.tensor("i", (3,), "int64"), gx.tensor("k", (4, 3), "int64")
@@ -105,6 +105,7 @@ s, t = gx.tensor("s", ("n", 4)), gx.tensor("t", ("n", "m"))
 one = gx.tensor("one", (3, 1))
 SQUARE = gx.tensor("square", (3, 3))
 ROW = gx.broadcast_to(y, (3, 4))
+IMAGE, KERNEL = gx.tensor("image", (1, 3, 4)), gx.tensor("kernel", (2, 3, 2))
 
 
 def one_hot(index: Node, combine: Callable[..., Node] = gx.sum, elsewhere: float = 0.0, size: int = 4) -> Node:
@@ -252,6 +253,11 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
         lambda: gx.concatenate([x[:1], w.T[1:]]), lambda: gx.concatenate([x, x]),
     ],
     "concat of concat": [lambda: gx.concatenate([gx.concatenate([x, x], axis=1), gx.concatenate([x, x], axis=1)], axis=0)],
+    "pad in convolution": [
+        lambda: gx.nn.conv1d(gx.pad(x[None], ((0, 0), (0, 0), (1, 1)), constant_values=1), KERNEL),  # not by zeros
+        lambda: gx.nn.conv1d(gx.pad(x[None, 1:], ((0, 0), (1, 0), (1, 1))), KERNEL),  # the kernel has the axis, too
+        lambda: gx.nn.conv1d(gx.vjp(IMAGE[..., ::2], [IMAGE], 2 * IMAGE[..., :2])[0], KERNEL, stride=2),  # zeros between, and steps
+    ],
     "product without a sum": [lambda: x @ w, lambda: gx.matmul(x, y)],
 }  # fmt: skip
 

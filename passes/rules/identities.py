@@ -90,10 +90,12 @@ def _log_erfc(x: Node, c: Number = 1.0) -> Node:
     """log(c erfc(x)): half of erfc is near 1 on the left, where the other half is what is missing."""
     far = x > 0.5
     left = where(far, 0.0, x)
-    near = log1p(-erf(left)) if c == 1 else log1p(-0.5 * erfc(-left)) if c == 0.5 else log(c * erfc(left))
     tail = log(erfcx(where(far, x, 1.0))) - square(x)
+    if c == 1:
+        return where(far, tail, log1p(-erf(left)))
     with np.errstate(all="ignore"):  # nan, of a negative number
-        return where(far, tail if c == 1 else tail + float(np.log(np.float64(c))), near)
+        plus = float(np.log(np.float64(c)))
+    return where(far, tail + plus, log1p(-0.5 * erfc(-left)) if c == 0.5 else log1p(-erf(left)) + plus)
 
 
 def _log_of_multiple(x: Node, c: Number) -> Node:

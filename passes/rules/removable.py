@@ -53,6 +53,7 @@ FUNCTIONS = frozenset((*EXPANSIONS, *POLES))
 ARITHMETIC = frozenset((ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, SQUARE, RECIPROCAL))
 OPENED = FUNCTIONS | ARITHMETIC | {ROOT, POWER, SELECT}
 LARGEST = 48  # nodes of an expression
+CHOICES, DEEPEST = 6, 2  # of them, and within each other: either branch of each is expanded
 FEW, MANY = 8, 60  # terms for a first look, and for the series that is used
 CAPS = (0.5, 0.5, 1.0, 1.0, 2.0)  # of the radius, by how many leading terms cancel
 LONGEST = (16, 20, 30, 36, 36)  # polynomials
@@ -65,7 +66,7 @@ x = hole("x")
 def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     """The one variable of an expression, and the nodes above it, root first; None where there are more, or too many nodes."""
     leaf, found, todo = stop, list[Node](), [root]
-    seen = {root}
+    seen, choices = {root}, 0
     while todo:
         node = todo.pop()
         if node is leaf or fraction(node) is not None:
@@ -76,7 +77,8 @@ def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
             leaf = node
             continue
         found.append(node)
-        if len(found) > LARGEST:
+        choices += node.op is SELECT
+        if len(found) > LARGEST or choices > CHOICES:
             return None
         for i in node.inputs[1:] if node.op is SELECT else node.inputs:
             if i not in seen:
@@ -167,7 +169,7 @@ class _Expansion:
         condition, taken, other = node.inputs
         if condition in self.assumed:
             return self.of(taken if self.assumed[condition] else other)
-        holds, reach = self._holds(condition)
+        holds, reach = self._holds(condition) if len(self.assumed) < DEEPEST else (None, 0.0)
         if holds is None:
             return None
         if not holds:

@@ -80,6 +80,24 @@ def test_A31_and_A33_shift_and_averages() -> None:
     close(gx.nn.avg_pool1d(gx.asarray(X), 3).eval(), uniform, atol=1e-15)
 
 
+def test_A32_permuted_pixels(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """A dense net learns the same from images whose pixels are shuffled, if the columns of its first layer are: the curves agree."""
+    images, labels = digits[0][:64], digits[1][:64]
+    rng = np.random.default_rng(0)
+    order = rng.permutation(64)
+    first, second = rng.normal(size=(64, 16)) / 8, rng.normal(size=(16, 10)) / 4
+    curves = []
+    for shuffle, start in [(np.arange(64), first), (order, first[order])]:
+        w, v = gx.shared(start), gx.shared(second)
+        x, y = gx.tensor("x", (64, 64)), gx.tensor("y", (64,), "int64")
+        logits = gx.relu(gx.take(x, shuffle, axis=1) @ w) @ v
+        loss = gx.mean(gx.logsumexp(logits, axis=1) - gx.take_along_axis(logits, y[:, None], axis=1)[:, 0])
+        step = gx.function([x, y], loss, updates=[(p, p - 0.5 * g) for p, g in zip((w, v), gx.grad(loss, [w, v]))])
+        curves.append([float(step(images, labels)) for _ in range(30)])
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-9)
+    assert curves[0][-1] < curves[0][0] / 2
+
+
 def test_A34_max_pooling_to_the_hidden_layer() -> None:
     x = gx.tensor("x", (1, 1, 3))
     y = gx.nn.max_pool1d(x, 3)
@@ -97,8 +115,11 @@ def test_B27_and_B28_a_filter() -> None:
     assert want[0, 0] == 0 and want[1, 0] == -1
 
 
-def test_B29_and_B31_parameters() -> None:
-    """k (d f^2 + 1) numbers."""
+def test_B29_B31_and_B32_parameters() -> None:
+    """k (d f^2 + 1) numbers; a dense layer from an image to as many units as it is wide has 33 million."""
+    units = gx.reshape(gx.tensor("image", (224, 224, 3)), (-1,))
+    dense = gx.tensor("dense", (*units.shape, 224))
+    assert units.shape == (150_528,) and dense.size == 33_718_272 and (units @ dense).shape == (224,)
     shapes = lambda d, f, k: (k, d, f, f)
     count = lambda d, f, k: int(np.prod(shapes(d, f, k))) + k
     assert count(3, 5, 64) == 64 * 76 == 4864
