@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from graphc.dtypes import promote
@@ -13,7 +14,7 @@ from graphc.ops.indexing import take
 from graphc.ops.joining import concatenate
 from graphc.ops.linalg.common import spread_batch
 from graphc.ops.registry import ArrayLike, asarray
-from graphc.types import broadcast_shapes
+from graphc.types import broadcast_shapes, same_size
 
 
 def kron(a: ArrayLike, b: ArrayLike) -> Node:
@@ -78,6 +79,9 @@ def multi_dot(arrays: Sequence[ArrayLike]) -> Node:
     for k, x in enumerate(nodes):
         if x.ndim != 2 and not (x.ndim == 1 and k in (0, len(nodes) - 1)):
             fail(ShapeError, f"multi_dot: factor {k} has {x.ndim} axes", x)
+    for k, (a, b) in enumerate(itertools.pairwise(nodes)):
+        if not same_size(a.shape[-1], b.shape[0]):
+            fail(ShapeError, f"multi_dot: factor {k} has {a.shape[-1]} columns, factor {k + 1} {b.shape[0]} rows", a, b)
     labels = [chr(ord("a") + k) if k < 26 else chr(ord("A") + k - 26) for k in range(len(nodes) + 1)]
     if len(nodes) > 51:
         fail(ArgumentError, f"multi_dot: {len(nodes)} factors, 51 are the most", hint="multiply some of them first")

@@ -17,7 +17,7 @@ from graphc.ops.linalg.common import choice, floats, least, matrices, on_batch, 
 from graphc.ops.linalg.determinants import DIAGONAL_PRODUCT, LOG_DET
 from graphc.ops.linalg.lu import factored, inverse, lower_of, permutation, solved, upper_of
 from graphc.ops.linalg.orthogonal import least_squares, pseudo_inverse, singular_values
-from graphc.ops.linalg.triangular import cholesky_factor, triangular
+from graphc.ops.linalg.triangular import cholesky_factor, systems, triangular
 from graphc.ops.reductions import prod, sum
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import moveaxis, reshape
@@ -32,7 +32,9 @@ def _system(what: str, a: ArrayLike, b: ArrayLike) -> tuple[Node, Node, bool]:
     if b.ndim == 0:
         fail(ShapeError, f"{what}: the right-hand side is a number", b)
     vector = b.ndim == 1
-    return a, b[:, None] if vector else b, vector
+    matrices = b[:, None] if vector else b
+    systems(what, a.tensor, matrices.tensor, a, b)
+    return a, matrices, vector
 
 
 # -- Cholesky -----------------------------------------------------------------------------------------------------------------

@@ -68,11 +68,11 @@ def _solve_type(a: TensorType, b: TensorType, **_: Any) -> tuple[TensorType, Ten
     return b, counts(a)
 
 
-def systems(what: str, a: TensorType, b: TensorType) -> None:
+def systems(what: str, a: TensorType, b: TensorType, *operands: Node) -> None:
     """Raise unless a x = b has fitting sizes."""
     from_a, from_b = a.shape[-1], b.shape[-2]
     if not same_size(from_a, from_b):
-        fail(ShapeError, f"{what}: the matrix is {a.shape[-2]} x {from_a}, the right-hand side has {from_b} rows")
+        fail(ShapeError, f"{what}: the matrix is {a.shape[-2]} x {from_a}, the right-hand side has {from_b} rows", *operands)
 
 
 def _solve_ref(a: np.ndarray, b: np.ndarray, lower: bool, trans: bool, unit: bool, on_error: str) -> Any:
