@@ -204,7 +204,7 @@ ERRORS: dict[str, Callable[[], Node]] = {
     "a mode": lambda: gx.nn.conv2d(IMAGE, KERNEL, padding=1, padding_mode="wrap"),
     "too much to reflect": lambda: gx.nn.conv2d(SMALL, KERNEL, padding=2, padding_mode="reflect"),
     "a stride of 0": lambda: gx.nn.conv2d(IMAGE, KERNEL, stride=0),
-    "a bias": lambda: gx.nn.conv2d(IMAGE, KERNEL, gx.zeros(3)),
+    "a bias": lambda: gx.nn.conv2d(IMAGE, KERNEL, gx.tensor("bias", (3,))),
     "a transpose of nothing": lambda: gx.nn.conv_transpose2d(SMALL, gx.zeros((3, 1, 1, 1)), padding=3),
     "unshared weights": lambda: gx.nn.locally_connected(SMALL, gx.zeros((4, 2, 2, 3, 2, 2))),
     "windows of padding": lambda: gx.nn.max_pool2d(SMALL, 2, padding=2),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import io
 import re
 from pathlib import Path
@@ -39,8 +38,7 @@ def printed_by(source: str, namespace: dict[str, object]) -> str:
     return out.getvalue()
 
 
-def test_python_blocks_print_what_is_shown(request: pytest.FixtureRequest) -> None:
-    gc.collect()  # an equal node of an earlier test, waiting for the collector, would show where it was made
+def test_python_blocks_print_what_is_shown(request: pytest.FixtureRequest, own_nodes: None) -> None:
     namespace: dict[str, object] = {"__name__": "tour"}
     text, wrong = TEXT, []
     for (kind, source), (next_kind, shown) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):

@@ -99,12 +99,13 @@ DECIMAL |= {name: np.frompyfunc(f, 1, 1) for name, f in FUNCTIONS.items() if nam
 
 
 def _element(node: Node) -> Scalar | None:
-    """One element of an op of the elementwise table on float operands, as Scalars over `arg`; None where it is not made of known ones."""
-    row = node.op.row
-    if row is None or not any(i.dtype.kind == "f" for i in node.inputs):
+    """One element of an op on float operands, as Scalars over `arg`; None where it is not made of known ones."""
+    row, name = node.op.row, node.op.name  # without a row: a function of vector math of several operands
+    if (row is None and name not in FUNCTIONS) or not any(i.dtype.kind == "f" for i in node.inputs):
         return None
     wide = [np.dtype("float64") if i.dtype.kind == "f" else i.dtype for i in node.inputs]
-    made: Scalar = row.emit(scalars, *[scalars.arg(k, dtype) for k, dtype in enumerate(wide)])
+    args = [scalars.arg(k, dtype) for k, dtype in enumerate(wide)]
+    made: Scalar = row.emit(scalars, *args) if row is not None else scalars.math(name, *args)
     known = all(s.op in DECIMAL or s.op in ("arg", "const") for s in scalars.order((made,)))
     return made if known and all(s.dtype.kind in "fb" for s in scalars.order((made,))) else None
 
@@ -160,8 +161,9 @@ class Extended:
             return np.asarray(dims.evaluate(node.params[0], self.sizes), node.dtype)
         if op is CAST:
             return _cast(inputs[0], node.dtype)
-        if op.name in FAMILIES:
-            return _array(np.frompyfunc(FAMILIES[op.name](node.params[0]), 1, 1)(inputs[0]), inputs[0].shape)
+        family = FAMILIES.get(op.name)
+        if family is not None:
+            return _array(np.frompyfunc(family(node.params[0]), 1, 1)(inputs[0]), inputs[0].shape)
         body = None if isinstance(node.type, tuple) else _element(node) if op.elementwise else None
         if body is not None:
             return _computed(body, inputs, node)

@@ -149,8 +149,14 @@ def kl_div(x: Decimal, y: Decimal) -> Decimal:
     return y if not x and y >= 0 else INFINITY
 
 
+# -- beta ---------------------------------------------------------------------------------------------------------------------------
+@steady
+def beta_large(a: Decimal, b: Decimal) -> Decimal:
+    return (_gammaln(a) + _gammaln(b) - _gammaln(a + b)).exp() if a > 0 and b > 0 and a + b >= 4 else NAN
+
+
 GAMMA: dict[str, Callable[..., Decimal]] = {
     "gamma": steady(_gamma), "gammaln": steady(_gammaln), "digamma": polygamma(0), "digamma_slope": polygamma(1),
     "digamma_curve": polygamma(2), "digamma_third": polygamma(3), "logit": logit, "log_ratio": log_ratio, "rel_entr": rel_entr,
-    "kl_div": kl_div,
+    "kl_div": kl_div, "beta_large": beta_large,
 }  # fmt: skip

@@ -12,5 +12,5 @@ from graphc.extended.gaussian import GAUSSIAN
 from graphc.extended.integrals import INTEGRAL_FAMILIES, INTEGRALS
 
 FUNCTIONS: dict[str, Callable[..., Decimal]] = {**functions.FUNCTIONS, **GAUSSIAN, **GAMMA, **BESSEL, **INTEGRALS}
-PAIRS = ("pow", "logaddexp", "logaddexp2", "hypot", "atan2", "fmod", "log_ratio", "rel_entr", "kl_div")
+PAIRS = ("pow", "logaddexp", "logaddexp2", "hypot", "atan2", "fmod", "log_ratio", "rel_entr", "kl_div", "beta_large")
 FAMILIES: dict[str, Callable[[int], Callable[[Decimal], Decimal]]] = {**BESSEL_FAMILIES, **INTEGRAL_FAMILIES, "polygamma": polygamma}

@@ -15,7 +15,8 @@ from graphc.dims import Size
 from graphc.ir import Node
 from graphc.ops.contract import Spec, fold_operand, fold_output
 from graphc.ops.convolve import Relation, convolution
-from graphc.ops.slicing import cut
+from graphc.ops.shape import TRANSPOSE
+from graphc.ops.slicing import PAD, cut
 from graphc.passes.rewriting.match import params, splat
 from graphc.passes.rewriting.rule import AnyRule, Local
 
@@ -24,7 +25,7 @@ def pad_in_convolution(node: Node) -> Node | None:
     """convolve(pad(a), b) -> convolve(a, b), of zeros along axes whose positions relations couple; and so for b."""
     spec, relations, extents = params(node)
     for k, operand in enumerate(node.inputs):
-        if operand.op.name != "pad" or splat(operand.inputs[1]) != 0:
+        if operand.op is not PAD or splat(operand.inputs[1]) != 0:
             continue
         rules = _without_padding(spec, [Relation(*r) for r in relations], operand, k)
         if rules is not None:
@@ -67,7 +68,7 @@ def transpose_in_convolution(node: Node) -> Node | None:
     spec, relations, extents = params(node)
     operands = list(node.inputs)
     for k in (0, 1):
-        if operands[k].op.name == "transpose":
+        if operands[k].op is TRANSPOSE:
             spec = fold_operand(spec, k, params(operands[k])[0])
             operands[k] = operands[k].inputs[0]
     return convolution(operands[0], operands[1], spec, [Relation(*r) for r in relations], extents)

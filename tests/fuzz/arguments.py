@@ -235,6 +235,8 @@ CALLS: dict[str, Callable[[Draw], Call]] = {
     **{f"segment_{how}": _segments for how in ("sum", "max", "min", "mean")},
     **{name: _bits for name in ("bitwise_left_shift", "bitwise_right_shift", "lcm", "bitwise_invert", "bitwise_not")},
     "bitwise_invert": lambda d: ([d.integers(0, 9, *d.shape())], {}), "bitwise_not": lambda d: ([d.integers(0, 9, *d.shape())], {}),
+    **{f"special.{name}": (lambda d: ([d.positive(*(s := d.shape())), d.positive(*s)], {})) for name in ("gammainc", "gammaincc")},
+    "special.betainc": lambda d: ([d.positive(*(s := d.shape())), d.positive(*s), d.positive(*s) / 3], {}),
     "special.jn": lambda d: ([d.rng.randrange(4), d.positive(*d.shape())], {}),
     **{f"special.{name}": (lambda d: ([d.rng.choice((2, 3)), d.positive(*d.shape())], {})) for name in ("iv", "ive")},
     "special.lambertw": lambda d: ([d.variable(d.values.uniform(-0.35, -0.05, d.shape()).astype(d.dtype))], {"k": d.rng.choice((0, -1))}),

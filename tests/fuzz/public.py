@@ -144,7 +144,7 @@ class PublicCase(Case):
         return total
 
     def derived(self) -> tuple[list[Node], list[Node], list[Node]]:
-        """(variables, gradient, Hessian times a vector), empty where nothing is to be differentiated."""
+        """(variables, gradient, Hessian times a vector), empty where nothing is to be differentiated, or not so often."""
         cost, wrt = self.cost(), [x for x in self.inputs if x.dtype.kind == "f"]
         if cost is None or not wrt:
             return [], [], []
@@ -152,8 +152,10 @@ class PublicCase(Case):
             slopes = gx.grad(cost, wrt, disconnected="zero")
         except gx.NotDifferentiableError:
             return [], [], []
-        slope = self.along(slopes, 1)
-        return wrt, slopes, gx.grad(slope, wrt, disconnected="zero")
+        try:
+            return wrt, slopes, gx.grad(self.along(slopes, 1), wrt, disconnected="zero")
+        except gx.NotDifferentiableError:
+            return wrt, slopes, []
 
     def along(self, slopes: Sequence[Node], which: int) -> Node:
         """The slope in a direction."""
@@ -167,10 +169,8 @@ class PublicCase(Case):
         return [rng.standard_normal(v.shape) for x, v in zip(self.inputs, self.values) if x.dtype.kind == "f"]
 
     def outputs(self) -> list[Node]:
-        with contextlib.suppress(gx.NotDifferentiableError):
-            _, slopes, curved = self.derived()
-            return [*self.result, *slopes, *curved]
-        return self.result
+        _, slopes, curved = self.derived()
+        return [*self.result, *slopes, *curved]
 
     def check(self) -> None:
         super().check()
@@ -221,6 +221,8 @@ class PublicCase(Case):
         if not wrt or cost is None:
             return
         for order, (below, above) in enumerate([(cost, slopes), (self.along(slopes, 1), curved)], start=1):
+            if not above:
+                return
             found = evaluate([self.along(above, 2)], dict(zip(self.inputs, self.values)))[0]
             coarse, fine = [self.difference(below, wrt, h) for h in (STEP, STEP / 2)]
             scale = 1 + abs(float(found)) + abs(fine)
