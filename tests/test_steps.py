@@ -247,7 +247,7 @@ def with_state(function: Callable[..., Any], dtype: np.dtype = int64) -> tuple[P
     fault = Kernel((), (first,), (Operand(dtype, (4,)), Operand(int64, (), True)))
     x, i, s = gx.tensor("x", (1,)), gx.tensor("i", (4,), dtype), variable(SHARED, "s", "float64", (1,))
     buffers = [one("input"), Buffer(dtype, (4,), "input", 1), one("shared"), one("arena"), Buffer(int64, (), "arena"), one("arena")]
-    steps: list[Step] = [HostCall(function, (0,), (3,)), Launch(fault, (1, 4)), Check(4, 1, i, 3)]
+    steps: list[Step] = [HostCall(function, (0,), (3,)), Launch(fault, (1, 4)), Check(4, 1, gx.take(gx.tensor("t", (3,)), i), 3)]
     steps += [Launch(ADD, (2, 3, 5)), Launch(MOVE, (5, 2))]
     return program(buffers, steps, [x, i], [s], commit=4), [x, i, s]
 

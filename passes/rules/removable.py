@@ -52,7 +52,8 @@ LESS, GREATER, EQUAL, ISINF = (OPS[name] for name in ("less", "greater", "equal"
 FUNCTIONS = frozenset((*EXPANSIONS, *POLES))
 ARITHMETIC = frozenset((ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, SQUARE, RECIPROCAL))
 OPENED = FUNCTIONS | ARITHMETIC | {ROOT, POWER, SELECT}
-LARGEST = 48  # nodes of an expression
+REMEMBERED = 10**6
+LARGEST, SMALL = 48, 12  # nodes of an expression, of its leaf and of the argument of a function
 CHOICES, DEEPEST = 6, 2  # of them, and within each other: either branch of each is expanded
 FEW, MANY = 8, 60  # terms for a first look, and for the series that is used
 CAPS = (0.5, 0.5, 1.0, 1.0, 2.0)  # of the radius, by how many leading terms cancel
@@ -63,6 +64,9 @@ x = hole("x")
 
 
 # -- the expression -----------------------------------------------------------------------------------------------------------
+_MIXED: set[int] = set()  # serials of nodes of several variables, or too large: so is what is built on them
+
+
 def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     """The one variable of an expression, and the nodes above it, root first; None where there are more, or too many nodes."""
     leaf, found, todo = stop, list[Node](), [root]
@@ -71,14 +75,21 @@ def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
         node = todo.pop()
         if node is leaf or fraction(node) is not None:
             continue
+        if stop is None and node.serial in _MIXED:
+            _MIXED.add(root.serial)
+            return None
         if node.op not in OPENED or node is stop:
             if leaf is not None or node.op is SELECT:
+                if stop is None:
+                    _MIXED.add(root.serial)
                 return None
             leaf = node
             continue
         found.append(node)
         choices += node.op is SELECT
-        if len(found) > LARGEST or choices > CHOICES:
+        if len(found) > (LARGEST if stop is None else SMALL) or choices > CHOICES:
+            if stop is None:
+                _MIXED.add(root.serial)
             return None
         for i in node.inputs[1:] if node.op is SELECT else node.inputs:
             if i not in seen:
@@ -238,6 +249,8 @@ def _agree(near: Laurent, far: Laurent, reach: float, dtype: np.dtype) -> bool:
 # -- what is made of it -------------------------------------------------------------------------------------------------------
 def removable(node: Node) -> Node | None:
     """An expression that cancels at a point -> where(near it, its power series, the expression)."""
+    if len(_MIXED) > REMEMBERED:
+        _MIXED.clear()
     for v, found in _variables(node):
         if v.type is not node.type:
             continue
