@@ -25,6 +25,7 @@ from graphc.ops.special.incomplete import *  # noqa: F403
 from graphc.ops.special.integrals import *  # noqa: F403
 from graphc.ops.special.normal import erfcinv, erfinv, log_ndtr, ndtr, ndtri
 from graphc.ops.special.polygamma import *  # noqa: F403
+from graphc.ops.special.zetas import zeta
 from graphc.ops.ufuncs import cbrt
 
 expit, log_expit, psi = sigmoid, log_sigmoid, digamma
@@ -34,11 +35,11 @@ __all__ = [
     "cbrt", "exp2", "expm1", "log1p", "round", "sinc", "softplus",
     "beta", "betaln", "binom", "comb", "dawsn", "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfi", "erfinv", "expit",
     "factorial", "gamma", "gammaln", "kl_div", "log_expit", "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr",
-    "ndtri", "psi", "rel_entr", "softmax", "xlog1py", "xlogy",
+    "ndtri", "psi", "rel_entr", "softmax", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
 
 # what SciPy's ufuncs are called where that is not the name they are found under
 _NAMES: dict[str, Callable[..., Any]] = {
-    "jv": bessel.jn, "_zeta": polygammas.zeta, "_lambertw": lambda z, k=0, tol=None: integrals.lambertw(z, int(k)),
+    "jv": bessel.jn, "_zeta": zeta, "_riemann_zeta": zeta, "_lambertw": lambda z, k=0, tol=None: integrals.lambertw(z, int(k)),
 }  # fmt: skip
 SPECIAL_FUNCTIONS |= {name: globals()[name] for name in __all__} | _NAMES

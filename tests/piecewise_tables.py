@@ -7,7 +7,7 @@ from collections.abc import Callable
 import mpmath as mp
 from scipy import special
 
-from graphc.dtypes import float32
+from graphc.dtypes import float32, float64
 from tests import piecewise_bessel, piecewise_integrals
 from tests.fit_piecewise import Extra, Spec
 
@@ -209,7 +209,12 @@ def _polygamma(k: int) -> Spec:
                 (Extra(far, 0, 0.25),))  # fmt: skip
 
 
+def _zeta_without_pole(s: mp.mpf) -> mp.mpf:
+    return (s - 1) * mp.zeta(s) if s != 1 else mp.mpf(1)
+
+
 TABLES: dict[str, Spec] = {
+    "zeta": Spec("(s - 1) zeta(s) on -1..54", _zeta_without_pole, -1, 54, 2, 2, bits={float64: 57}),
     "erfc": _erfc(), "erfcx": _erfcx(0), "erfcx_slope": _erfcx(1), "erfcx_curve": _erfcx(2), "erfcx_third": _erfcx(3),
     "dawsn": _dawsn(0), "dawsn_slope": _dawsn(1), "dawsn_curve": _dawsn(2), "dawsn_third": _dawsn(3),
     "erfinv": Spec("erfinv(x) / x over v = sqrt(-log(1 - x^2)) on 0..30", _erfinv_over_x, 0, 30, 2, 2),

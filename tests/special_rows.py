@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests import special_bessel, special_incomplete, special_integrals
+from tests import special_bessel, special_incomplete, special_integrals, special_zeta
 
-FAMILIES = (special_bessel, special_incomplete, special_integrals)
+FAMILIES = (special_bessel, special_incomplete, special_integrals, special_zeta)
 EXACT = {name: f for family in FAMILIES for name, f in family.EXACT.items()}
 NUMPY = {name: f for family in FAMILIES for name, f in family.NUMPY.items()}
 REFERENCES = {name: f for family in FAMILIES for name, f in family.REFERENCES.items()}

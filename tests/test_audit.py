@@ -77,6 +77,8 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
     "lambertw_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x)), x), (values(4) + 2.0,))],
     "lambertw_lower_slope": [Example(lambda x: gx.grad(gx.sum(gx.special.lambertw(x, -1)), x), (values(4) * 0.05 - 0.2,))],
     "polygamma": [Example(lambda x: gx.special.polygamma(2, x), (values(4),)), Example(lambda x: gx.special.zeta(3, x), (values(4) + 3,))],
+    "riemann_zeta": [Example(lambda x: gx.special.zeta(gx.full(4, 2.5)) * x**2, (values(4) + 3,))],
+    "hurwitz_zeta": [Example(lambda q: gx.special.zeta(2.5, q), (values(4) + 3,))],
     "gammainc": [Example(lambda x: gx.special.gammainc(2.5, x), (values(4) + 3,))],
     "betainc": [Example(lambda x: gx.special.betainc(2.5, 1.5, x), (UNIT,))],
     "betainc_slope_a": [Example(lambda x: gx.grad(gx.sum(gx.special.betainc(a := gx.full(4, 2.5), 1.5, x)), a), (UNIT,))],

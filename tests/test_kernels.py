@@ -19,7 +19,7 @@ from graphc.interp import evaluate
 from graphc.ops.cumulate import recur
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
-from tests import special_incomplete
+from tests import special_incomplete, special_zeta
 from tests.ulp import REFERENCES
 
 FLOATS = ("float32", "float64")
@@ -486,6 +486,7 @@ def test_every_op_was_compiled(request: pytest.FixtureRequest) -> None:
         | of_factors
         | ordered
         | set(special_incomplete.EXACT)  # tests/test_incomplete.py
+        | set(special_zeta.EXACT)  # tests/test_zeta.py
     )
     missing = set(OPS) - SEEN - elsewhere
     assert not missing, f"no kernel test compiles {sorted(missing)}"

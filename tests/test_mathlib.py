@@ -64,7 +64,7 @@ def test_error_is_within_the_bound_without_fma(name: str, dtype: np.dtype, plain
 # What f32 computes in f64, for half a unit of error.
 INCOMPLETE = {
     "gammainc", "gammaincc", "gammainc_slope", "gamma_density", "log_less_digamma", "betainc", "betainc_slope_a", "betainc_slope_b",
-    "beta_density", "beta_large",
+    "beta_density", "beta_large", "hurwitz_zeta", "riemann_zeta",
 }  # fmt: skip
 THROUGH_F64 = {*INCOMPLETE, "log2", "log10", "logaddexp2", "asinh", "acosh", "atanh", "tan", "pow", "cbrt", "hypot"}
 

@@ -36,6 +36,7 @@ from graphc.codegen.mathlib import (
     roots,
     scaled_error,
     trigonometric,
+    zeta,
 )
 from graphc.codegen.mathlib.balanced import balanced
 from graphc.dtypes import float32, float64
@@ -131,6 +132,8 @@ MATH = Library({f.name: f for f in (
     _row("cbrt", 0.51, 0.51, roots.cbrt),
     _row("hypot", 0.51, 0.51, roots.hypot, arity=2),
     _row("fmod", 0.0, 0.0, power.fmod, arity=2),
+    _row("riemann_zeta", 0.6, 4.0, zeta.riemann_zeta),
+    _row("hurwitz_zeta", 0.6, 3.0, zeta.hurwitz_zeta, arity=2),
 )})  # fmt: skip
 
 # families whose modules state the bounds themselves

@@ -39,7 +39,7 @@ def pow(x: Scalar, y: Scalar, target: Target) -> Scalar:
     if x.dtype == float32:
         result = exp_short(clamp(log_short(size) * y.cast(float64), -200.0, 200.0)).cast(float32)
     else:
-        result = _exp_of_pair(_times(y, log_pair(size, target), target), target)
+        result = exp_of_product(y, log_pair(size, target), target)
     rising = y > 0.0
     result = select(size.eq(0.0), select(rising, x.like(0.0), INF), result)
     result = select(size.eq(INF), select(rising, x.like(INF), 0.0), result)
@@ -65,6 +65,11 @@ def log_pair(x: Scalar, target: Target) -> Pair:
     inner = add_pairs((x.like(THIRD[0]), x.like(THIRD[1])), (z[0] * poly(z[0], LOG_TAIL), x.like(0.0)))
     high, low = add_pairs(s, multiply_pairs(s, multiply_pairs(z, inner, target), target))
     return add_pairs((e * LOG2_PAIR[0], e * LOG2_PAIR[1]), (high * 2.0, low * 2.0))
+
+
+def exp_of_product(y: Scalar, p: Pair, target: Target) -> Scalar:
+    """exp(y p)"""
+    return _exp_of_pair(_times(y, p, target), target)
 
 
 def _times(y: Scalar, p: Pair, target: Target) -> Pair:

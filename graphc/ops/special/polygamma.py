@@ -1,8 +1,6 @@
-"""polygamma and the Hurwitz zeta function of whole order."""
+"""polygamma, of a static order."""
 
 from __future__ import annotations
-
-import math
 
 from graphc.ir import Node
 from graphc.ops.registry import ArrayLike
@@ -36,17 +34,4 @@ def polygamma(n: int, x: ArrayLike) -> Node:
     return _polygamma(whole(n, "polygamma", 1, HIGHEST), of_float(x))
 
 
-def zeta(x: int, q: ArrayLike) -> Node:
-    """The Hurwitz zeta function, the sum of (q + k)**-x over k >= 0, of a whole order x known when the graph is built, 2 <= x <= 61.
-
-    q a real array, any shape, float32 or float64, of both signs; inf at 0, -1, .. It is polygamma(x - 1, q) / (x - 1)! up to a sign, so
-    it is closed under differentiation in q. Other orders, and orders that are nodes, raise ArgumentError.
-
-        gx.special.zeta(2, q)
-    """
-    s = whole(x, "zeta", 2, HIGHEST + 1)
-    factor: float = (-1.0) ** s / math.factorial(s - 1)
-    return polygamma(s - 1, q) * factor
-
-
-__all__ = ["polygamma", "zeta"]
+__all__ = ["polygamma"]
