@@ -12,7 +12,6 @@ import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,25 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setenv("XDG_CACHE_HOME", place.name)  # before the first import of graphc, which happens in the test modules
     config.add_cleanup(patch.undo)
     config.add_cleanup(place.cleanup)
-
-
-@pytest.fixture
-def own_nodes() -> Iterator[None]:
-    """For texts that show lines: a node equal to one that an earlier test keeps is made anew, and so shows where this test made it.
-
-    Nodes of before are strangers meanwhile: for tests that make all of theirs themselves.
-    """
-    from graphc.ir import _NODES
-    from graphc.ops.registry import _SMALL
-
-    tables: tuple[dict[Any, Any], ...] = (_NODES._entries, _SMALL)
-    kept = [dict(table) for table in tables]
-    for table in tables:
-        table.clear()
-    yield
-    for table, before in zip(tables, kept):
-        table.clear()
-        table.update(before)
 
 
 @pytest.fixture

@@ -207,7 +207,9 @@ def _same(count: int, low: int = 1, high: int = 1, kind: str = "floats") -> Call
 
 
 CALLS: dict[str, Callable[[Draw], Call]] = {
-    "special.zeta": lambda d: ((d.rng.randrange(2, 6), d.first()), {}),
+    "special.zeta": lambda d: (
+        d.rng.choice(([d.rng.randrange(2, 6), d.first()], [d.floats(*(s := d.shape()))], [d.positive(*s) + 1.1, d.positive(*s)])), {}
+    ),
     **{f"nn.conv{s}": _convolution(k) for s, k in (("", 2), ("1d", 1), ("2d", 2), ("3d", 3))},
     **{f"nn.conv_transpose{s}": _convolution(k, transposed=True) for s, k in (("", 2), ("1d", 1), ("2d", 2), ("3d", 3))},
     "nn.locally_connected": _convolution(2, own=True),
