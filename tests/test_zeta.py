@@ -56,6 +56,19 @@ def test_poles_and_ends() -> None:
     np.testing.assert_allclose(native[1][~steep], wanted[~steep], rtol=1e-13, atol=1e-320)
     np.testing.assert_allclose(native[0], scipy.special.zeta(s), rtol=1e-14)
     assert (native[0][s == -2] == 0).all()
+    assert np.isnan(native[2][s < 1]).all()  # as the value is
+
+
+def test_large_orders_of_large_arguments() -> None:
+    """Where each of the terms counts, and the rounding of q + k, beyond a power of two, would show s times."""
+    rng = np.random.default_rng(5)
+    q = 2.0 ** rng.integers(3, 14, 60) - rng.uniform(0, 1, 60)
+    s = np.minimum(q * rng.uniform(0.05, 4, 60), 690 / np.log(q)) + 1
+    got = gx.function([S, Q], gx.special.zeta(S, Q))(s, q)
+    with mp.workprec(220):
+        for value, *at in zip(got.tolist(), s.tolist(), q.tolist()):
+            true = exact.hurwitz(*map(mp.mpf, at))
+            assert abs(value - true) <= 3 * np.spacing(float(true)), at
 
 
 def test_derivatives_by_the_order_are_refused() -> None:
