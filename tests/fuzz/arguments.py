@@ -206,10 +206,16 @@ def _same(count: int, low: int = 1, high: int = 1, kind: str = "floats") -> Call
     return draw
 
 
+def _zeta(d: Draw) -> list[Any]:
+    """Riemann's, and Hurwitz's of a known and of a drawn order."""
+    shape, which = d.shape(), d.rng.randrange(3)
+    if which == 0:
+        return [d.floats(*shape)]
+    return [d.rng.randrange(2, 6), d.first()] if which == 1 else [d.positive(*shape) + 1.1, d.positive(*shape)]
+
+
 CALLS: dict[str, Callable[[Draw], Call]] = {
-    "special.zeta": lambda d: (
-        d.rng.choice(([d.rng.randrange(2, 6), d.first()], [d.floats(*(s := d.shape()))], [d.positive(*s) + 1.1, d.positive(*s)])), {}
-    ),
+    "special.zeta": lambda d: (_zeta(d), {}),
     **{f"nn.conv{s}": _convolution(k) for s, k in (("", 2), ("1d", 1), ("2d", 2), ("3d", 3))},
     **{f"nn.conv_transpose{s}": _convolution(k, transposed=True) for s, k in (("", 2), ("1d", 1), ("2d", 2), ("3d", 3))},
     "nn.locally_connected": _convolution(2, own=True),

@@ -218,8 +218,8 @@ class PublicCase(Case):
             return  # equal elements: kinks of whatever sorts or compares, on both sides of which differences agree with one another
         wrt, slopes, curved = self.derived()
         cost = self.cost()
-        if not wrt or cost is None:
-            return
+        if not wrt or cost is None or not np.isfinite(evaluate([cost], dict(zip(self.inputs, self.values)))[0]):
+            return  # at a pole, on both sides of which there are slopes
         for order, (below, above) in enumerate([(cost, slopes), (self.along(slopes, 1), curved)], start=1):
             if not above:
                 return
