@@ -56,7 +56,7 @@ def polygamma(n: int) -> Callable[[float], float]:
         return -sign * direct(1 - x) - PI ** (n + 1) * sum((v * c**j if j else Decimal(v) for j, v in enumerate(q)), Decimal(0))
 
     def at(x: float) -> float:
-        if x <= 0 and x == math.floor(x) and x > -math.inf:
+        if -math.inf < x <= 0 and x == math.floor(x):
             return sign * math.inf
         if x != x or math.isinf(x):
             return x if x != x else sign * 0.0 if x > 0 else math.nan
