@@ -43,22 +43,24 @@ def chain_value(x: np.ndarray, steps: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(), ("n",)])
 def test_a_chain(shape: tuple[str, ...]) -> None:
     x = gx.tensor("x", shape)
-    steps = NODES * 2 // 5
+    nodes = NODES // 2 if shape else NODES
+    steps = nodes * 2 // 5
     y = chain(x, steps)
-    assert len(toposort([y])) > NODES * 0.9
+    assert len(toposort([y])) > nodes * 0.9
     f = gx.function([x], y)
     X = np.float64(0.3) if not shape else np.linspace(-0.5, 0.5, 11)
     np.testing.assert_allclose(f(X), chain_value(X, steps), rtol=1e-9)
-    assert len(repr(y)) < 100 and "100" in f.explain()
+    assert len(repr(y)) < 100 and f"inline: {len(toposort([y]))} -> " in f.explain()
 
 
 @pytest.mark.parametrize("shape", [(), ("n",)])
 def test_the_derivative_of_a_chain(shape: tuple[str, ...]) -> None:
     x = gx.tensor("x", shape)
-    steps = NODES // 10
+    nodes = NODES // 2 if shape else NODES
+    steps = nodes // 10
     y = chain(x, steps)
     g = gx.grad(gx.sum(y), x)
-    assert len(toposort([g])) > NODES * 0.5
+    assert len(toposort([g])) > nodes * 0.5
     f = gx.function([x], [y, g])
     X = np.array(0.3) if not shape else np.linspace(-0.5, 0.5, 11)
     value, slope = f(X)

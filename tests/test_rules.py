@@ -195,7 +195,7 @@ def test_reassoc(rule: Rule, dtype: str) -> None:
 # -- stable -----------------------------------------------------------------------------------------------------------------
 @pytest.fixture(autouse=True)
 def thousand_digits() -> Iterator[None]:
-    """1 + exp(-1000) keeps its digits; only here, for every other test of the process would pay for them."""
+    """1 - tanh(1000)**2 keeps its digits; only here, for every other test of the process would pay for them."""
     with mp.workdps(1000):
         yield
 
