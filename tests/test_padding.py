@@ -88,6 +88,7 @@ def test_mistakes(golden: Any) -> None:
         lambda: gx.pad(x, 1, "mean", stat_length=0),
         lambda: gx.pad(x, 1, constant_values=((1, 2), (3, 4), (5, 6))),
         lambda: gx.pad(x, 1, constant_values=x),
+        lambda: gx.pad(x, ((1, 2), (1, 2, 3))),
         lambda: gx.pad(empty, 1, "wrap"),
     ):
         with pytest.raises(gx.GraphcError) as error:
