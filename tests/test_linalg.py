@@ -178,7 +178,8 @@ def test_numpy_and_scipy_signatures() -> None:
         (L.lu(x[0], permute_l=True)[0], scipy.linalg.lu(a[0], True)[0]),
         (np.linalg.eigvalsh(x + x.mT), np.linalg.eigvalsh(a + T(a))), (np.linalg.cholesky(x @ x.mT), np.linalg.cholesky(a @ T(a))),
         (L.eigvalsh(x, "U", symmetrize_input=False), np.linalg.eigvalsh(a, "U")),
-        (L.vector_norm(x, axis=1, ord=3), np.linalg.norm(a, 3, 1)),
+        (L.vector_norm(x, axis=1, ord=3), np.linalg.norm(a, 3, 1)), (gx.norm(x[0], 2, 1), np.linalg.norm(a[0], 2, 1)),
+        (gx.norm(x[0, 0], 2), np.linalg.norm(a[0, 0], 2)),
         (L.cholesky(x @ x.mT + gx.triu(x, 1), symmetrize_input=False), np.linalg.cholesky(a @ T(a))),
     ]  # fmt: skip
     for k, (got, wanted) in enumerate(zip(evaluate([p[0] for p in pairs], {x: a, y: b}), [p[1] for p in pairs])):
