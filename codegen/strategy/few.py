@@ -17,38 +17,20 @@ MOST = (1 << DIGIT) - 1
 
 def write_first(r: Records, attributes: tuple[str, ...]) -> Function:
     """b = the records up to some key, in order, at least `count` of them; returns how many. All with a key of 0.0 are in or out."""
-    w = r.word
     text = f"""
     %counts = alloca [{MOST + 1} x i32], align 64
     br label %level
-    level:
-    %shift = phi {w} [ {r.bits - DIGIT}, %entry ], [ %shift.next, %deeper ]
-    %known = phi {w} [ 0, %entry ], [ %known.next, %deeper ]
-    %wanted = phi i64 [ %count, %entry ], [ %wanted.next, %deeper ]
-    %sure = phi i64 [ 0, %entry ], [ %sure.next, %deeper ]
-    call void @llvm.memset.p0.i64(ptr %counts, i8 0, i64 {4 * (MOST + 1)}, i1 false)
-    %above = add {w} %shift, {DIGIT - 1}
-    br label %tally
-    {_tally(r)}
-    {_find(r)}
-    found:
-    %known.high = shl {w} %known, {DIGIT}
-    %known.next = or {w} %known.high, %f.d
+    {_level(r, "%wanted = phi i64 [ %count, %entry ], [ %wanted.next, %deeper ]")}
     %wanted.next = sub i64 %wanted, %f.before
-    %sure.next = add i64 %sure, %f.before
     %all = add i64 %sure.next, %f.count
     %spare = sub i64 %all, %count
-    %spare.few = icmp sle i64 %spare, {ENOUGH}
-    %no.deeper = icmp ult {w} %shift, {max(DIGIT, 8 * r.low)}
-    %done = or i1 %spare.few, %no.deeper
+    {_enough(r)}
     br i1 %done, label %keep, label %deeper
-    deeper:
-    %shift.next = sub {w} %shift, {DIGIT}
-    br label %level
+    {_deeper(r)}
     keep:
-    {_limit(r)}
+    {_limit(r, "%known.next")}
     br label %each
-    {_keep(r, "", f"%in = icmp ule {w} %k, %limit")}
+    {_keep(r, "", f"%in = icmp ule {r.word} %k, %limit")}
     end:
     ret i64 %m.next
     """
@@ -61,8 +43,11 @@ def write_between(r: Records, attributes: tuple[str, ...]) -> Function:
 
     The keys of both ends are narrowed down together, as long as the values of the next bits are the same.
     """
-    w, (low, high) = r.word, r.zeros
-    last = signed(high + (1 << 8 * r.low) - 1, r.bits)  # of the words of zeros
+    w = r.word
+    wanted = """
+    %place = sub i64 %start, %sure
+    %wanted = add i64 %place, 1
+    %reach = sub i64 %stop, %sure"""
     below = "%below = phi i64 [ 0, %keep ], [ %below.next, %each ]"
     inside = f"""
     %under = icmp ult {w} %k, %from.key
@@ -74,32 +59,70 @@ def write_between(r: Records, attributes: tuple[str, ...]) -> Function:
     %counts = alloca [{MOST + 1} x i32], align 64
     %stop = add i64 %start, %count
     br label %level
+    {_level(r, wanted)}
+    %spare = sub i64 %f.count, %count
+    {_enough(r)}
+    %apart = icmp slt i64 %f.upto, %reach
+    %over = or i1 %done, %apart
+    br i1 %over, label %upper, label %deeper
+    {_deeper(r)}
+    {_upper(r)}
+    keep:
+    {_least(r)}
+    %known.last = or {w} %known.high, %u.d
+    {_limit(r, "%known.last")}
+    %span = sub {w} %limit, %from.key
+    br label %each
+    {_keep(r, below, inside)}
+    end:
+    %result.m = insertvalue {{ i64, i64 }} poison, i64 %m.next, 0
+    %result = insertvalue {{ i64, i64 }} %result.m, i64 %below.next, 1
+    ret {{ i64, i64 }} %result
+    """
+    parameters = (*PARAMETERS, "i64 %start", "i64 %count")
+    return function(r, f"sort.{r.name}.between", parameters, text, attributes, "{ i64, i64 }")
+
+
+def _level(r: Records, wanted: str) -> str:
+    """A pass: count the next bits, and find the value at which as many as are `wanted` have been counted."""
+    w = r.word
+    return f"""
     level:
     %shift = phi {w} [ {r.bits - DIGIT}, %entry ], [ %shift.next, %deeper ]
     %known = phi {w} [ 0, %entry ], [ %known.next, %deeper ]
     %sure = phi i64 [ 0, %entry ], [ %sure.next, %deeper ]
+    {wanted}
     call void @llvm.memset.p0.i64(ptr %counts, i8 0, i64 {4 * (MOST + 1)}, i1 false)
     %above = add {w} %shift, {DIGIT - 1}
-    %place = sub i64 %start, %sure
-    %wanted = add i64 %place, 1
-    %reach = sub i64 %stop, %sure
     br label %tally
     {_tally(r)}
     {_find(r)}
     found:
     %known.high = shl {w} %known, {DIGIT}
     %known.next = or {w} %known.high, %f.d
-    %sure.next = add i64 %sure, %f.before
-    %spare = sub i64 %f.count, %count
+    %sure.next = add i64 %sure, %f.before"""
+
+
+def _enough(r: Records) -> str:
+    """Whether what is known is enough: few to spare, or no bits left."""
+    return f"""
     %spare.few = icmp sle i64 %spare, {ENOUGH}
-    %no.deeper = icmp ult {w} %shift, {max(DIGIT, 8 * r.low)}
-    %done = or i1 %spare.few, %no.deeper
-    %apart = icmp slt i64 %f.upto, %reach
-    %over = or i1 %done, %apart
-    br i1 %over, label %upper, label %deeper
+    %no.deeper = icmp ult {r.word} %shift, {max(DIGIT, 8 * r.low)}
+    %done = or i1 %spare.few, %no.deeper"""
+
+
+def _deeper(r: Records) -> str:
+    """On to the next bits."""
+    return f"""
     deeper:
-    %shift.next = sub {w} %shift, {DIGIT}
-    br label %level
+    %shift.next = sub {r.word} %shift, {DIGIT}
+    br label %level"""
+
+
+def _upper(r: Records) -> str:
+    """The value `u.d` at which all that are wanted, those up to `reach`, have been counted."""
+    w = r.word
+    return f"""
     upper:
     %u.d = phi {w} [ %f.d, %found ], [ %u.next, %upper.more ]
     %u.upto = phi i64 [ %f.upto, %found ], [ %u.sum, %upper.more ]
@@ -111,25 +134,18 @@ def write_between(r: Records, attributes: tuple[str, ...]) -> Function:
     %u.count32 = load i32, ptr %u.at, align 4
     %u.count = zext i32 %u.count32 to i64
     %u.sum = add i64 %u.upto, %u.count
-    br label %upper
-    keep:
+    br label %upper"""
+
+
+def _least(r: Records) -> str:
+    """The smallest key that begins with what is known; the smaller of the two zeros where it is one."""
+    w, (low, _) = r.word, r.zeros
+    return f"""
     %least = shl {w} %known.next, %shift
     %least.low = icmp ugt {w} %least, {signed(low, r.bits)}
-    %least.high = icmp ule {w} %least, {last}
+    %least.high = icmp ule {w} %least, {_last_zero(r)}
     %least.zero = and i1 %least.low, %least.high
-    %from.key = select i1 %least.zero, {w} {signed(low, r.bits)}, {w} %least
-    %known.last = or {w} %known.high, %u.d
-    {_limit(r).replace("%known.next", "%known.last")}
-    %span = sub {w} %limit, %from.key
-    br label %each
-    {_keep(r, below, inside)}
-    end:
-    %result.m = insertvalue {{ i64, i64 }} poison, i64 %m.next, 0
-    %result = insertvalue {{ i64, i64 }} %result.m, i64 %below.next, 1
-    ret {{ i64, i64 }} %result
-    """
-    parameters = (*PARAMETERS, "i64 %start", "i64 %count")
-    return function(r, f"sort.{r.name}.between", parameters, text, attributes, "{ i64, i64 }")
+    %from.key = select i1 %least.zero, {w} {signed(low, r.bits)}, {w} %least"""
 
 
 def _tally(r: Records) -> str:
@@ -173,12 +189,16 @@ def _find(r: Records) -> str:
     br label %find"""
 
 
-def _limit(r: Records) -> str:
+def _last_zero(r: Records) -> int:
+    """The greatest word of a zero: it has its position in the lowest bits."""
+    return signed(r.zeros[1] + (1 << 8 * r.low) - 1, r.bits)
+
+
+def _limit(r: Records, known: str) -> str:
     """The greatest key that begins with what is known; the greatest of a zero where it is one."""
-    w, (low, high) = r.word, r.zeros
-    zero = signed(high + (1 << 8 * r.low) - 1, r.bits)  # a word has its position in the lowest bits
+    w, low, zero = r.word, r.zeros[0], _last_zero(r)
     return f"""
-    %limit.first = shl {w} %known.next, %shift
+    %limit.first = shl {w} {known}, %shift
     %limit.bits = shl {w} 1, %shift
     %limit.rest = sub {w} %limit.bits, 1
     %limit.found = or {w} %limit.first, %limit.rest

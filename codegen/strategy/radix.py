@@ -18,6 +18,12 @@ from graphc.codegen.strategy.records import PARAMETERS, Records, function
 SHORT = 40  # elements that insertion sorts: above, clearing and adding up counters costs less than moving half of them
 SELECT_LEAST = 2048  # elements, from which on looking for the first few pays
 SELECT_PART = 4  # if fewer than one in so many are wanted
+CHOICE = f"""
+    %part = mul i64 %count, {SELECT_PART}
+    %few = icmp sle i64 %part, %n
+    %many = icmp sge i64 %n, {SELECT_LEAST}
+    %both = and i1 %few, %many
+    br i1 %both, label %select, label %all"""
 
 
 def write_sort(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
@@ -42,11 +48,7 @@ def write_part(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
         whole = write_sort(module, r, attributes)
         module.add(write_between(r, attributes))
         text = f"""
-        %part = mul i64 %count, {SELECT_PART}
-        %few = icmp sle i64 %part, %n
-        %many = icmp sge i64 %n, {SELECT_LEAST}
-        %both = and i1 %few, %many
-        br i1 %both, label %select, label %all
+        {CHOICE}
         all:
         %end = add i64 %start, %count
         %there = call i1 @{whole}(ptr %a0, ptr %b0, ptr %p0, ptr %q0, i64 %n, i64 %end)
@@ -80,11 +82,7 @@ def write_part(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
 def _sort(r: Records, name: str, attributes: tuple[str, ...]) -> Function:
     """Choose among the ways by the size alone."""
     text = f"""
-    %part = mul i64 %count, {SELECT_PART}
-    %few = icmp sle i64 %part, %n
-    %many = icmp sge i64 %n, {SELECT_LEAST}
-    %both = and i1 %few, %many
-    br i1 %both, label %select, label %all
+    {CHOICE}
     select:
     %m = call i64 @sort.{r.name}.first(ptr %a0, ptr %b0, ptr %p0, ptr %q0, i64 %n, i64 %count)
     %short.m = icmp sle i64 %m, {SHORT}
