@@ -353,6 +353,7 @@ class _At:
 
 
 def lane_numbers(lanes: int) -> str:
+    """The vector 0, 1, .., lanes - 1 of i64."""
     return "<" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">"
 
 

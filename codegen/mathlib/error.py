@@ -17,6 +17,7 @@ STEPS, END = 128, 6  # the table: points 1/128 apart up to 6, from where erf is 
 
 
 def erf(x: Scalar, target: Target) -> Scalar:
+    """2 / sqrt(pi) times the integral of exp(-t^2) over t from 0 to x"""
     return _erf_short(x, target) if x.dtype == float32 else _erf_by_table(x)
 
 
@@ -96,6 +97,7 @@ def erf_slope(x: Scalar, target: Target) -> Scalar:
 
 
 def erfc(x: Scalar, target: Target) -> Scalar:
+    """1 - erf(x), accurate in its tail"""
     return _erfc_short(x, target) if x.dtype == float32 else _erfc_wide(x, target)
 
 

@@ -41,6 +41,7 @@ def square_part(r: Scalar) -> Scalar:
 
 
 def exp(x: Scalar, target: Target) -> Scalar:
+    """e**x"""
     r, n, whole = reduce(_in_range(x))
     return scale(above_one(r) + 1.0, n, target, whole)
 
@@ -84,6 +85,7 @@ def exp2(x: Scalar, target: Target) -> Scalar:
 
 
 def expm1(x: Scalar, target: Target) -> Scalar:
+    """e**x - 1, accurate near 0"""
     r, n, _ = reduce(_in_range(x))
     return _tiny_itself(x, _quarter_expm1(r, n) * 4.0)
 

@@ -185,6 +185,7 @@ def _ended(a: Scalar, b: Scalar, x: Scalar, value: Scalar, at_0: float, at_1: fl
 
 @outlined
 def betainc(a: Scalar, b: Scalar, x: Scalar, target: Target) -> Scalar:
+    """The regularised incomplete beta function"""
     short, dtype = x.dtype == float32, x.dtype
     a, b, x = a.cast(float64), b.cast(float64), x.cast(float64)
     s = _side(a, b, x)
@@ -212,11 +213,13 @@ def _slope(a: Scalar, b: Scalar, x: Scalar, target: Target, by_a: bool) -> Scala
 
 @outlined
 def betainc_slope_a(a: Scalar, b: Scalar, x: Scalar, target: Target) -> Scalar:
+    """Its derivative by a"""
     return _slope(a, b, x, target, True)
 
 
 @outlined
 def betainc_slope_b(a: Scalar, b: Scalar, x: Scalar, target: Target) -> Scalar:
+    """Its derivative by b"""
     return _slope(a, b, x, target, False)
 
 

@@ -152,12 +152,14 @@ def _both(a: Scalar, x: Scalar, target: Target, short: bool, wanted: bool) -> Sc
 
 @outlined
 def gammainc(a: Scalar, x: Scalar, target: Target) -> Scalar:
+    """The regularised lower incomplete gamma function"""
     short = x.dtype == float32
     return _both(a.cast(float64), x.cast(float64), target, short, False).cast(x.dtype)
 
 
 @outlined
 def gammaincc(a: Scalar, x: Scalar, target: Target) -> Scalar:
+    """The regularised upper incomplete gamma function"""
     short = x.dtype == float32
     return _both(a.cast(float64), x.cast(float64), target, short, True).cast(x.dtype)
 

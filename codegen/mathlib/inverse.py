@@ -45,6 +45,7 @@ def _atan_of_ratio(a: Scalar, b: Scalar, safe: bool) -> Scalar:
 
 
 def atan2(y: Scalar, x: Scalar, target: Target) -> Scalar:
+    """The angle of (x, y), in -pi to pi"""
     a, b = abs(y), abs(x)
     steep = a > b
     smaller, larger = select(steep, b, a), select(steep, a, b)

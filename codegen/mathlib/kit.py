@@ -46,6 +46,7 @@ _FORMATS = {
 
 
 def format_of(x: Scalar) -> Format:
+    """The format of the floats that x is one of."""
     return _FORMATS[x.dtype]
 
 
