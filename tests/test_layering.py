@@ -43,6 +43,8 @@ LAYERS: list[tuple[str, ...]] = [
     (),  # TOOLS: grad, batch, interp, printer, verify, program, user namespaces, ...
     ("graphc.control",),  # ops with bodies, whose rules differentiate and batch them
     ("graphc.user.function", "graphc.user.jit"),
+    # what users find under a name of its own and what is composed of all below
+    ("graphc.infer", "graphc.nn", "graphc.optim", "graphc.random", "graphc.stats", "graphc.training"),
     ("graphc",),
 ]
 TOOLS, CONTROL = 5, 6
