@@ -9,7 +9,7 @@ from graphc.ir import Node
 from graphc.ops.arithmetic import maximum
 from graphc.ops.compare import where
 from graphc.ops.products import dot
-from graphc.optim.descent import Aim, Descent, Move, alike, cautious
+from graphc.optim.directions import Aim, Descent, Move, alike, cautious
 from graphc.optim.line_search import strong_wolfe
 from graphc.optim.problem import Cost, Point
 

@@ -12,7 +12,7 @@ from graphc.ops.create import arange
 from graphc.ops.products import dot
 from graphc.ops.reductions import argmax, argmin
 from graphc.ops.registry import asarray
-from graphc.optim.descent import Aim, Descent, Move
+from graphc.optim.directions import Aim, Descent, Move
 from graphc.optim.problem import Cost, Point
 
 

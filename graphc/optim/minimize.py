@@ -9,7 +9,7 @@ from typing import Any
 from graphc.errors import ArgumentError, fail
 from graphc.optim.conjugate import fletcher_reeves, polak_ribiere, steepest_descent
 from graphc.optim.coordinate import coordinate_descent
-from graphc.optim.descent import descend
+from graphc.optim.directions import descend
 from graphc.optim.levenberg_marquardt import levenberg_marquardt
 from graphc.optim.line_search import LineSearch, search_of
 from graphc.optim.newton import gauss_newton, newton, newton_cg, saddle_free_newton

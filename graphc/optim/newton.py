@@ -21,7 +21,7 @@ from graphc.ops.reductions import min as smallest
 from graphc.ops.reductions import sum as total
 from graphc.ops.registry import asarray
 from graphc.optim.cg import conjugate_gradients
-from graphc.optim.descent import Aim, Descent
+from graphc.optim.directions import Aim, Descent
 from graphc.optim.problem import Cost, Point, norm
 
 LARGEST_SHIFT = 1e8  # times the largest diagonal element: then the direction is that of the gradient

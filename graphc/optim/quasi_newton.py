@@ -11,7 +11,7 @@ from graphc.ops.compare import where
 from graphc.ops.create import arange, eye, zeros
 from graphc.ops.products import dot
 from graphc.ops.registry import asarray
-from graphc.optim.descent import Aim, Descent, Move, cautious
+from graphc.optim.directions import Aim, Descent, Move, cautious
 from graphc.optim.problem import Cost, Point, norm
 
 
