@@ -1,4 +1,4 @@
-"""What the programs of the gallery share besides their data: the command line, pictures, and the order of minibatches.
+"""What the programs of the gallery share besides their data: the command line, pictures, descent, and minibatches.
 
 A program is a file with `main(short, plot)`. It prints what it finds, asserts what the textbook claims, and returns its figures:
 
@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+import graphc as gx
 
 
 def run(main: Callable[..., dict[str, float]]) -> None:
@@ -40,6 +42,55 @@ def picture(file: str, rows: int = 1, columns: int = 1, size: float = 4.0) -> It
     print(f"wrote {file}")
 
 
+def minimise(cost: Callable[[Any], gx.Node], initial: Any, steps: int, rate: float) -> Any:
+    """The parameters, a tree of arrays, after so many steps of Adam down `cost(parameters)`: one native call, gradients and all."""
+
+    def step(k: gx.Node, state: Any) -> Any:
+        p, mean, square = state
+        g = gx.grad(cost(p), p)
+        mean = gx.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, g)
+        square = gx.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, square, g)
+        size = rate * gx.sqrt(1 - 0.999 ** (k + 1.0)) / (1 - 0.9 ** (k + 1.0))
+        return gx.tree.map(lambda p, m, v: p - gx.astype(size, p.dtype) * m / (gx.sqrt(v) + 1e-8), p, mean, square), mean, square
+
+    p = gx.like(initial)
+    nothing = gx.tree.map(gx.zeros_like, p)
+    return gx.function([p], gx.fori_loop(0, steps, step, (p, nothing, nothing))[0])(initial)
+
+
 def minibatches(rng: np.random.Generator, n: int, size: int) -> list[np.ndarray]:
     """The indices 0..n-1 in a drawn order, in parts of `size`; the last part may be smaller."""
     return np.split(rng.permutation(n), range(size, n, size))
+
+
+def epochs(step: Callable[..., Any], arrays: tuple[np.ndarray, ...], count: int, size: int = 64, seed: int = 1) -> list[float]:
+    """Call `step` with minibatches of the arrays, in a new order every epoch; the mean of what it returned, per epoch."""
+    rng = np.random.default_rng(seed)
+    return [float(np.mean([step(*(a[part] for a in arrays)) for part in minibatches(rng, len(arrays[0]), size)])) for _ in range(count)]
+
+
+def training_step(inputs: list[gx.Node], loss: gx.Node, params: Any, rate: float, momentum: float = 0.9) -> gx.Function:
+    """One native call: the loss, its gradient and the update by momentum of `params`, a tree of shared arrays."""
+    velocity = gx.shared(gx.tree.map(np.zeros_like, gx.get_values(params)))
+    moved = gx.tree.map(lambda v, g: momentum * v - rate * g, velocity, gx.grad(loss, params))
+    return gx.function(inputs, loss, updates=((params, velocity), (gx.tree.map(lambda p, v: p + v, params, moved), moved)))
+
+
+def dense(rng: np.random.Generator, n: int, m: int, dtype: str = "float32", gain: float = 1.0) -> dict[str, np.ndarray]:
+    """A layer of m units over n inputs: normal weights of variance gain^2 2 / (n + m), Glorot's rule, and biases 0."""
+    return {"W": (rng.normal(size=(n, m)) * gain * np.sqrt(2 / (n + m))).astype(dtype), "b": np.zeros(m, dtype)}
+
+
+def cross_entropy(scores: gx.Node, labels: gx.Node) -> gx.Node:
+    """The mean negative log probability of the labels (n,) by the softmax of scores (n, classes)."""
+    return -gx.mean(gx.take_along_axis(gx.log(gx.softmax(scores)), labels[:, None], axis=1))
+
+
+def classifier(
+    network: Callable[[Any, gx.Node], gx.Node], initial: Any, rate: float, inputs: int = 64
+) -> tuple[Any, gx.Function, gx.Function]:
+    """State of `network(params, x) -> scores`, its training step (x, y) -> loss, and x -> labels."""
+    p = gx.shared(initial)
+    x, y = gx.tensor("x", ("n", inputs), "float32"), gx.tensor("y", ("n",), "int64")
+    step = training_step([x, y], cross_entropy(network(p, x), y), p, rate)
+    return p, step, gx.function([x], gx.argmax(network(p, x), axis=1))
