@@ -70,7 +70,7 @@ def main(short: bool = False, plot: str | None = None) -> dict[str, float]:
     images, labels, test_images, test_labels = data.digits()
     rng = np.random.default_rng(0)
     hidden = {"W": (rng.normal(size=(64, 32, 4)) / 8).astype("float32"), "b": np.zeros((32, 4), "float32")}
-    _, step, classify = stage.classifier(network, {"hidden": hidden, "out": stage.dense(rng, 32, 10)}, 0.05)
+    _, step, classify = stage.classifier(network, {"hidden": hidden, "out": stage.dense(rng, 32, 10)}, gx.optim.momentum(0.05))
     stage.epochs(step, (images, labels), 4 if short else 30)
     accuracy = float(np.mean(classify(test_images) == test_labels))
     print(f"digits by 32 units of 4 pieces: test accuracy {accuracy:.1%}")

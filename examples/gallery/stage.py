@@ -44,18 +44,14 @@ def picture(file: str, rows: int = 1, columns: int = 1, size: float = 4.0) -> It
 
 def minimise(cost: Callable[[Any], gx.Node], initial: Any, steps: int, rate: float) -> Any:
     """The parameters, a tree of arrays, after so many steps of Adam down `cost(parameters)`: one native call, gradients and all."""
+    opt = gx.optim.adam(rate)
 
     def step(k: gx.Node, state: Any) -> Any:
-        p, mean, square = state
-        g = gx.grad(cost(p), p)
-        mean = gx.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, g)
-        square = gx.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, square, g)
-        size = rate * gx.sqrt(1 - 0.999 ** (k + 1.0)) / (1 - 0.9 ** (k + 1.0))
-        return gx.tree.map(lambda p, m, v: p - gx.astype(size, p.dtype) * m / (gx.sqrt(v) + 1e-8), p, mean, square), mean, square
+        p, slots = state
+        return opt.update(gx.grad(cost(p), p), slots, p)
 
     p = gx.like(initial)
-    nothing = gx.tree.map(gx.zeros_like, p)
-    return gx.function([p], gx.fori_loop(0, steps, step, (p, nothing, nothing))[0])(initial)
+    return gx.function([p], gx.fori_loop(0, steps, step, (p, opt.init(p)))[0])(initial)
 
 
 def minibatches(rng: np.random.Generator, n: int, size: int) -> list[np.ndarray]:
@@ -69,13 +65,6 @@ def epochs(step: Callable[..., Any], arrays: tuple[np.ndarray, ...], count: int,
     return [float(np.mean([step(*(a[part] for a in arrays)) for part in minibatches(rng, len(arrays[0]), size)])) for _ in range(count)]
 
 
-def training_step(inputs: list[gx.Node], loss: gx.Node, params: Any, rate: float, momentum: float = 0.9) -> gx.Function:
-    """One native call: the loss, its gradient and the update by momentum of `params`, a tree of shared arrays."""
-    velocity = gx.shared(gx.tree.map(np.zeros_like, gx.get_values(params)))
-    moved = gx.tree.map(lambda v, g: momentum * v - rate * g, velocity, gx.grad(loss, params))
-    return gx.function(inputs, loss, updates=((params, velocity), (gx.tree.map(lambda p, v: p + v, params, moved), moved)))
-
-
 def dense(rng: np.random.Generator, n: int, m: int, dtype: str = "float32", gain: float = 1.0) -> dict[str, np.ndarray]:
     """A layer of m units over n inputs: normal weights of variance gain^2 2 / (n + m), Glorot's rule, and biases 0."""
     return {"W": (rng.normal(size=(n, m)) * gain * np.sqrt(2 / (n + m))).astype(dtype), "b": np.zeros(m, dtype)}
@@ -86,11 +75,9 @@ def cross_entropy(scores: gx.Node, labels: gx.Node) -> gx.Node:
     return -gx.mean(gx.take_along_axis(gx.log(gx.softmax(scores)), labels[:, None], axis=1))
 
 
-def classifier(
-    network: Callable[[Any, gx.Node], gx.Node], initial: Any, rate: float, inputs: int = 64
-) -> tuple[Any, gx.Function, gx.Function]:
-    """State of `network(params, x) -> scores`, its training step (x, y) -> loss, and x -> labels."""
+def classifier(network: Callable[..., gx.Node], initial: Any, opt: gx.optim.Optimizer) -> tuple[Any, gx.Function, gx.Function]:
+    """State of `network(params, x) -> scores`, its training step (images, labels) -> loss, and the function images -> labels."""
     p = gx.shared(initial)
-    x, y = gx.tensor("x", ("n", inputs), "float32"), gx.tensor("y", ("n",), "int64")
-    step = training_step([x, y], cross_entropy(network(p, x), y), p, rate)
-    return p, step, gx.function([x], gx.argmax(network(p, x), axis=1))
+    x, y = gx.tensor("x", ("n", 64), "float32"), gx.tensor("y", ("n",), "int64")
+    loss = cross_entropy(network(p, x), y)
+    return p, gx.function([x, y], loss, updates=opt.updates(loss, p)), gx.function([x], gx.argmax(network(p, x), axis=1))

@@ -52,7 +52,7 @@ def depth_with_and_without_skips(images, labels, epochs: int) -> tuple[float, fl
     skips = [stage.dense(rng, WIDTH + 64, WIDTH) for _ in range(DEPTH)] + [last]
     losses = []
     for network, initial in ((plain, chain), (skipping, skips)):
-        _, step, _ = stage.classifier(network, initial, 0.1)
+        _, step, _ = stage.classifier(network, initial, gx.optim.momentum(0.1))
         losses.append(stage.epochs(step, (images, labels), epochs)[-1])
     return losses[0], losses[1]
 
@@ -94,7 +94,7 @@ def main(short: bool = False) -> dict[str, float]:
         units, seen = inputs.shape
         initial = {"w": (rng.normal(size=(units, seen)) * np.sqrt(2 / seen)).astype("float32"), "b": np.zeros(units, "float32")}
         initial["out"] = stage.dense(rng, units, 10)
-        _, step, classify = stage.classifier(lambda p, x, inputs=inputs: gathered(p, x, inputs), initial, 0.05)
+        _, step, classify = stage.classifier(lambda p, x, inputs=inputs: gathered(p, x, inputs), initial, gx.optim.momentum(0.05))
         stage.epochs(step, (images, labels), 4 if short else 20)
         figures[name] = float(np.mean(classify(test_images) == test_labels))
         print(f"{units} units, {seen} of 64 pixels each, {name}: test accuracy {figures[name]:.1%}")
