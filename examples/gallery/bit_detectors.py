@@ -1,9 +1,10 @@
-"""Recurrent nets of threshold units that watch bits go by, and sigmoid-like ones that learn to; Leskovec et al. 13.5, Goodfellow et al. 10.2.
+"""Recurrent nets of threshold units that watch bits go by, and sigmoid-like ones that learn to.
 
     python examples/gallery/bit_detectors.py
 
-A state of two bits, the last one and the one before, suffices to see 01, to see 111, to see two equal bits; one bit of state counts parity, exactly
-and for ever. What a net learns from short sequences holds for longer ones, for it learns a step and not a length.
+A state of two bits, the last one and the one before, suffices to see 01, to see 111, to see two equal bits; one bit of state counts
+parity, exactly and for ever. What a net learns from short sequences holds for longer ones, for it learns a step and not a length.
+(Leskovec et al. 13.5, Goodfellow et al. 10.2)
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Convolution as the textbooks print it, on the Nile, on a photograph and on a film: Goodfellow et al. 9.1, 9.2, 9.5; Russell and Norvig 22.3.
+"""Convolution as the textbooks print it, on the Nile, on a photograph and on a film.
 
     python examples/gallery/convolution.py
 
 One, two and three dimensions; strides, dilation, padding of every kind; and the matrix that a convolution is, which nobody builds.
+(Goodfellow et al. 9.1, 9.2, 9.5; Russell and Norvig 22.3)
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Who shares a kernel with whom: convolution, groups, tiles, no sharing at all; Goodfellow et al. 9.5, equations 9.7 to 9.10.
+"""Who shares a kernel with whom: convolution, groups, tiles, no sharing at all.
 
     python examples/gallery/convolution_sharing.py
 
-Five first layers with the same three-pixel view of the rows of real digits, each followed by the same classifier. They form a ladder: a tiled
-layer with one tile is a convolution, with as many tiles as places it is a locally connected one, and weights grow from rung to rung.
+Five first layers with the same three-pixel view of the rows of real digits, each followed by the same classifier. They form a ladder: a
+tiled layer with one tile is a convolution, with as many tiles as places it is a locally connected one, and weights grow from rung to
+rung. (Goodfellow et al. 9.5, equations 9.7 to 9.10)
 """
 
 from __future__ import annotations
@@ -69,12 +70,11 @@ def train(name: str, epochs: int, seed: int = 0) -> tuple[int, float]:
         "b": np.zeros((MAPS, 1), "float32"),
         "v": (rng.normal(size=(MAPS * PLACES, 10)) / 10).astype("float32"),
     }
-    params, velocity = gx.shared(p), gx.shared(gx.tree.map(np.zeros_like, p))
+    params = gx.shared(p)
     x, y = gx.tensor("x", ("n", 8, 8), "float32"), gx.tensor("y", ("n",), "int64")
     scores = gx.relu(layer(x, params["w"]) + params["b"]).reshape((x.shape[0], MAPS * PLACES)) @ params["v"]
     loss = -gx.mean(gx.take_along_axis(gx.log_softmax(scores, axis=1), y[:, None], axis=1))
-    moved = gx.tree.map(lambda v, g: 0.9 * v - 0.05 * g, velocity, gx.grad(loss, params))
-    step = gx.function([x, y], loss, updates=((params, velocity), (gx.tree.map(gx.add, params, moved), moved)))
+    step = gx.function([x, y], loss, updates=gx.optim.momentum(0.05).updates(loss, params))
     classify = gx.function([x], gx.argmax(scores, axis=1))
     for _ in range(epochs):
         for part in stage.minibatches(rng, len(images), 64):

@@ -1,9 +1,9 @@
-"""Convolutions that are cheaper than they look: separable kernels and Fourier transforms; Goodfellow et al. 9.8.
+"""Convolutions that are cheaper than they look: separable kernels and Fourier transforms.
 
     python examples/gallery/fast_convolution.py
 
-A photograph is blurred by a Gaussian four ways: as one convolution, as two of one row and one column, by a Fourier transform, and by SciPy-free
-arithmetic of its definition at one pixel. All agree; operations are counted, and the clock shows where each way wins.
+A photograph is blurred by a Gaussian: as one convolution, as two of one row and one column, by a Fourier transform, and by its definition
+at one pixel. All agree; operations are counted, and the clock shows where each way wins. (Goodfellow et al. 9.8)
 """
 
 from __future__ import annotations
@@ -70,13 +70,16 @@ def main(short: bool = False) -> dict[str, float]:
         results = {name: f(pixels) for name, f in compiled.items()}
         worst = max(float(np.abs(r - results["direct"]).max()) for r in results.values())
         at = (20, 30)  # the definition, equation 9.5, at one pixel
-        by_hand = sum(pixels[at[0] - m, at[1] - n] * bell[m] * bell[n] for m in range(width) for n in range(width) if m <= at[0] and n <= at[1])
+        reach = [(m, n) for m in range(width) for n in range(width) if m <= at[0] and n <= at[1]]
+        by_hand = sum(pixels[at[0] - m, at[1] - n] * bell[m] * bell[n] for m, n in reach)
         np.testing.assert_allclose(results["direct"][at], by_hand, rtol=1e-12)
         assert worst < 1e-14 * width
         counted = {name: compiled[name].cost()["operations"] for name in ("direct", "separable")}
         assert counted["direct"] / counted["separable"] > width / 3, "O(w^2) against O(2 w) operations a pixel"
         ms = {name: 1e3 * fastest(f, pixels, 1 if short else 5) for name, f in compiled.items()}
-        print(f"{width:5d} {counted['direct']:20d} {counted['separable']:10d} {ms['direct']:22.2f} {ms['separable']:10.2f} {ms['fourier']:8.2f}   {worst:.1e}")
+        print(
+            f"{width:5d} {counted['direct']:20d} {counted['separable']:10d} {ms['direct']:22.2f} {ms['separable']:10.2f} {ms['fourier']:8.2f}   {worst:.1e}"
+        )
         found |= {f"width {width}: times fewer operations": counted["direct"] / counted["separable"], f"width {width}: difference": worst}
     return found
 

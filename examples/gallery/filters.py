@@ -1,9 +1,9 @@
-"""Filters that nobody trained: random ones, edges drawn by hand, and the centres of k-means on patches; Goodfellow et al. 9.9.
+"""Filters that nobody trained: random ones, edges drawn by hand, and the centres of k-means on patches.
 
     python examples/gallery/filters.py [--plot filters.png]
 
-The features of all digits are computed once. Then only a linear layer is trained, whose cost is convex: two beginnings end in the same place. The
-whole training is one native call, a loop in the graph; so is k-means.
+The features of all digits are computed once. Then only a linear layer is trained, whose cost is convex: two beginnings end in the same
+place. The whole training is one native call, a loop in the graph; so is k-means. (Goodfellow et al. 9.9)
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The primary visual cortex in a page: Gabor functions, a complex cell, reverse correlation, and a fit; Goodfellow et al. 9.10, equations 9.15 to 9.18.
+"""The primary visual cortex in a page: Gabor functions, a complex cell, reverse correlation, and a fit.
 
     python examples/gallery/gabor.py [--plot gabor.png]
 
-A simple cell sees noise; its weights are recovered from what it said. A Gabor function with eight parameters is then fitted to them, and to filters
-that k-means has learnt from patches of a photograph, by descending many beginnings at once.
+A simple cell sees noise; its weights are recovered from what it said. A Gabor function with eight parameters is then fitted to them, and
+to filters that k-means has learnt from patches of a photograph, by descending many beginnings at once. (Goodfellow et al. 9.10, equations
+9.15 to 9.18)
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def reverse_correlation(wanted: np.ndarray, trials: int) -> np.ndarray:
 
 
 def fit(filters: np.ndarray, begins: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """(parameters of the best of some beginnings, share of the variance that they explain) for each filter: Adam, in one native call."""
+    """(parameters of the best of some beginnings, share of the variance that they explain) for each filter, in one native call."""
     rng, count = np.random.default_rng(1), len(filters)
     start = rng.uniform([0.5, 0.02, 0.02, 0.3, -3, -2, -2, 0], [1.5, 0.2, 0.2, 1.5, 3, 2, 2, 3.1], (count, begins, 8))
     wanted = filters / np.abs(filters).max((1, 2), keepdims=True)
@@ -65,15 +66,9 @@ def fit(filters: np.ndarray, begins: int, steps: int) -> tuple[np.ndarray, np.nd
     drawn = gx.vmap(gx.vmap(lambda row: gabor(tuple(row[k] for k in range(8)), filters.shape[1])))(p)
     errors = gx.sum((drawn - wanted[:, None]) ** 2, axis=(2, 3)) / np.sum(wanted**2, axis=(1, 2))[:, None]
     slope = gx.grad(gx.sum(errors), p)
-
-    def adam(k: Any, state: Any) -> Any:
-        at, mean, square = state
-        g = gx.substitute(slope, {p: at})
-        mean, square = 0.9 * mean + 0.1 * g, 0.99 * square + 0.01 * g * g
-        rate = 0.03 * gx.minimum(1, 2 * (1 - k / steps)) / (1 - 0.9 ** (k + 1.0))
-        return at - rate * mean / (gx.sqrt(square / (1 - 0.99 ** (k + 1.0))) + 1e-9), mean, square
-
-    end, _, _ = gx.fori_loop(0, steps, adam, (p, gx.zeros(start.shape), gx.zeros(start.shape)))
+    adam = gx.optim.adam(lambda k: 0.03 * gx.minimum(1, 2 * (1 - k / steps)), b2=0.99)
+    descend = lambda _, state: adam.update(gx.substitute(slope, {p: state[0]}), state[1], state[0])
+    end, _ = gx.fori_loop(0, steps, descend, (p, adam.init(p)))
     found, left = gx.function([p], [end, gx.substitute(errors, {p: end})])(start)
     best = np.nanargmin(left, axis=1)
     return found[np.arange(count), best], 1 - left[np.arange(count), best]

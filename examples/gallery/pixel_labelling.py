@@ -1,9 +1,10 @@
-"""A label for every pixel, refined step by step by one recurrent convolutional net; Goodfellow et al. 9.6, figure 9.17.
+"""A label for every pixel, refined step by step by one recurrent convolutional net.
 
     python examples/gallery/pixel_labelling.py [--plot labels.png]
 
-Two real digits lie anywhere in a noisy scene; each pixel is to say which digit it belongs to, or none. The same kernels U, V and W refine a guess
-again and again, so a pixel comes to see farther with every step, and one compiled function makes as many steps as a call asks for.
+Two real digits lie anywhere in a noisy scene; each pixel is to say which digit it belongs to, or none. The same kernels U, V and W refine
+a guess again and again, so a pixel comes to see farther with every step, and one compiled function makes as many steps as a call asks
+for. (Goodfellow et al. 9.6, figure 9.17)
 """
 
 from __future__ import annotations
@@ -62,18 +63,11 @@ def labelled(p: Any, image: Any, steps: Any) -> Any:
 
 def build(steps: int) -> tuple[gx.Function, gx.Function]:
     """(a step of training by Adam, with a cost after every refinement; images and number of refinements -> probabilities)."""
-    start = initial()
-    params, mean, square = gx.shared(start), gx.shared(gx.tree.map(np.zeros_like, start)), gx.shared(gx.tree.map(np.zeros_like, start))
-    count, rate = gx.shared(np.float32(0)), gx.scalar("rate", "float32")
+    params, rate = gx.shared(initial()), gx.scalar("rate", "float32")
     image, wanted = gx.tensor("image", ("n", HEIGHT, WIDTH), "float32"), gx.tensor("wanted", ("n", HEIGHT, WIDTH), "int64")
     guesses = labelled(params, image, steps)
     loss = -gx.mean(gx.log(gx.take_along_axis(guesses, gx.broadcast_to(wanted[None, :, None], guesses[:, :, :1].shape), axis=2)))
-    slope, now = gx.grad(loss, params), count + 1
-    m = gx.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, slope)
-    v = gx.tree.map(lambda v, g: 0.99 * v + 0.01 * g * g, square, slope)
-    scale = rate * gx.sqrt(1 - 0.99**now) / (1 - 0.9**now)
-    moved = gx.tree.map(lambda p, m, v: p - scale * m / (gx.sqrt(v) + 1e-6), params, m, v)
-    train = gx.function([image, wanted, rate], loss, updates=((params, mean, square, count), (moved, m, v, now)))
+    train = gx.function([image, wanted, rate], loss, updates=gx.optim.adam(rate, b2=0.99).updates(loss, params))
     turns = gx.dim("turns")
     refined, once = labelled(params, image, turns), refine(params, image, nothing(image))
     return train, gx.function([image, turns], [refined, gx.max(gx.abs(refined[0] - once))])

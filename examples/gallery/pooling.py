@@ -1,9 +1,9 @@
-"""Pooling: maximum, average, L2, to a fixed grid, across channels; Goodfellow et al. 9.3, figures 9.8 to 9.11.
+"""Pooling: maximum, average, L2, to a fixed grid, across channels.
 
     python examples/gallery/pooling.py
 
-The figures' numbers; invariance to a shift, and by pooling over turned copies of a filter, exactly to quarter turns; then classifiers of real
-digits that differ in their pooling alone, the last of which reads images of any size.
+The figures' numbers; invariance to a shift, and by pooling over turned copies of a filter, exactly to quarter turns; then classifiers of
+real digits that differ in their pooling alone, the last of which reads images of any size. (Goodfellow et al. 9.3, figures 9.8 to 9.11)
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def classifier(name: str) -> tuple[gx.Function, gx.Function]:
     """(a step of training, the classifier of images of any size) of convolution, rectifier, pooling and a linear layer."""
     rng = np.random.default_rng(1)
     p = {"k": rng.normal(size=(CHANNELS, 1, 3, 3)) / 2, "b": np.zeros((CHANNELS, 1, 1)), "w": rng.normal(size=(4 * CHANNELS, 10)) / 10}
-    params, velocity = gx.shared(p), gx.shared(gx.tree.map(np.zeros_like, p))
+    params = gx.shared(p)
 
     def scores(x: gx.Node) -> gx.Node:
         maps = gx.relu(gx.nn.conv2d(x[:, None], params["k"], padding=1) + params["b"])
@@ -69,8 +69,7 @@ def classifier(name: str) -> tuple[gx.Function, gx.Function]:
 
     x, y = gx.tensor("x", ("n", 8, 8)), gx.tensor("y", ("n",), "int64")
     loss = -gx.mean(gx.take_along_axis(gx.log_softmax(scores(x), axis=1), y[:, None], axis=1))
-    moved = gx.tree.map(lambda v, g: 0.9 * v - 0.05 * g, velocity, gx.grad(loss, params))
-    step = gx.function([x, y], loss, updates=((params, velocity), (gx.tree.map(gx.add, params, moved), moved)))
+    step = gx.function([x, y], loss, updates=gx.optim.momentum(0.05).updates(loss, params))
     sizes = ("n", "height", "width") if name == "adaptive max" else ("n", 8, 8)
     other = gx.tensor("other", sizes)
     return step, gx.function([other], gx.argmax(scores(other), axis=1))

@@ -1,9 +1,10 @@
-"""Three ways to wire a recurrent net, and back-propagation through time by hand; Goodfellow et al. 10.2, figures 10.3 to 10.5.
+"""Three ways to wire a recurrent net, and back-propagation through time by hand.
 
     python examples/gallery/rnn.py
 
-Hidden to hidden with an output at every step, and output to hidden alone, predict the next character of a real text; the third wiring reads real
-digits row by row and speaks once, at the end. Gradients are written out as equations 10.17 to 10.21 have them, and equal those of `grad`.
+Hidden to hidden with an output at every step, and output to hidden alone, predict the next character of a real text; the third wiring
+reads real digits row by row and speaks once, at the end. Gradients are written out as equations 10.17 to 10.21 have them, and equal those
+of `grad`. (Goodfellow et al. 10.2, figures 10.3 to 10.5)
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Teacher forcing, scheduled sampling, free running: a net that draws digits row by row; Goodfellow et al. 10.2.1, figure 10.6.
+"""Teacher forcing, scheduled sampling, free running: a net that draws digits row by row.
 
     python examples/gallery/teacher_forcing.py [--plot drawn.png]
 
-The next row of pixels follows from the row before, the label and the number of the row. In training the row before may be the true one (teacher
-forcing: no step waits for another, so no loop is left), or the net's own (free running: a scan), or either, by a chance that rises (scheduled sampling).
-When the net must live by its own rows, the net that has seen some of them in training draws better.
+The next row of pixels follows from the row before, the label and the number of the row. In training the row before may be the true one
+(teacher forcing: no step waits for another, so no loop is left), or the net's own (free running: a scan), or either, by a chance that
+rises (scheduled sampling). When the net must live by its own rows, the net that has seen some of them in training draws better.
+(Goodfellow et al. 10.2.1, figure 10.6)
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The three operators of a convolutional layer, c, g and h, and how the third one draws: Goodfellow et al. 9.5, equations 9.8 to 9.14.
+"""The three operators of a convolutional layer, c, g and h, and how the third one draws.
 
     python examples/gallery/transposed.py
 
 "Convolution, backprop from output to weights, and backprop from output to inputs" suffice for any depth of network and any order of
-derivative. The last of them, the transposed convolution, makes large pictures of small ones; trained on digits it does so better than copying pixels.
+derivative. The last of them, the transposed convolution, makes large pictures of small ones; trained on digits it does so better than
+copying pixels. (Goodfellow et al. 9.5, equations 9.8 to 9.14)
 """
 
 from __future__ import annotations
@@ -53,15 +54,14 @@ def enlarge(epochs: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     p = {"see": rng.normal(size=(16, 1, 3, 3)) / 3, "draw": rng.normal(size=(16, 1, 4, 4)) / 16, "bias": np.zeros((16, 1, 1))}
     p = gx.tree.map(np.float32, p)
-    params, velocity = gx.shared(p), gx.shared(gx.tree.map(np.zeros_like, p))
+    params = gx.shared(p)
     large = gx.tensor("large", ("n", 8, 8), "float32")
     small = gx.nn.avg_pool2d(large[:, None], 2)
     hidden = gx.relu(gx.nn.conv2d(small, params["see"], padding="same") + params["bias"])
     drawn = gx.nn.conv_transpose2d(hidden, params["draw"], stride=2, padding=1)[:, 0]
     copied = gx.repeat(gx.repeat(small[:, 0], 2, axis=1), 2, axis=2)
     cost, naive = (gx.mean((picture - large) ** 2) for picture in (drawn, copied))
-    moved = gx.tree.map(lambda v, g: 0.9 * v - 0.1 * g, velocity, gx.grad(cost, params))
-    step = gx.function([large], cost, updates=((params, velocity), (gx.tree.map(gx.add, params, moved), moved)))
+    step = gx.function([large], cost, updates=gx.optim.adam(0.005).updates(cost, params))
     errors = gx.function([large], [cost, naive])
     for _ in range(epochs):
         for part in stage.minibatches(rng, len(images), 64):
