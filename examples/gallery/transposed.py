@@ -34,7 +34,7 @@ def printed_numbers() -> dict[str, float]:
 
 
 def three_suffice() -> dict[str, float]:
-    """<G, c(K, V)> = <K, g(G, V)> = <V, h(K, G)>, and the derivative of h is c again: no new operator appears, however often you differentiate."""
+    """<G, c(K, V)> = <K, g(G, V)> = <V, h(K, G)>, and the derivative of h is c again: no fourth operator ever appears."""
     rng = np.random.default_rng(0)
     v, k = gx.tensor("v", (2, 3, 9, 8)), gx.tensor("k", (4, 3, 3, 2))
     out = gx.nn.conv2d(v, k, stride=2)
