@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from graphc.ir import Node, make
 from graphc.ops.arithmetic import reciprocal
 from graphc.ops.elementwise import exp
@@ -34,11 +36,12 @@ def _from_softmax(near: Node, mean: Node, e: Node) -> Node | None:
     if r is None or factors.negative != summed.negative:
         return None
     wanted = dict(factors.powers)
-    wanted[e] = wanted.get(e, 0) + 1
+    wanted[e] = wanted.get(e, Fraction(0)) + 1
     wanted[r] += 1
     if wanted != summed.powers:
         return None
-    g = multiplied({x: p - (x is r) for x, p in factors.powers.items() if p != (x is r)})
+    rest = {x: p - int(x is r) for x, p in factors.powers.items()}
+    g = multiplied({x: p for x, p in rest.items() if p})
     if g is None or g.type is not e.type:
         return None
     g, p = -g if factors.negative else g, e * r
