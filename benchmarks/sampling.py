@@ -1,7 +1,7 @@
 """python -m benchmarks.sampling: effective draws a second of the no-U-turn sampler, graphc beside BlackJAX, one thread, in turns.
 
-Both run four chains one after the other: a warm-up of 1000 draws with Stan's windows, a diagonal metric, mean acceptance .8, then 1000 draws.
-A line a model: of the worst parameter, the effective sample size (of the means, all by the same estimate) by seconds, without compilation.
+Both run four chains in turn: a warm-up of 1000 draws in windows like those of Stan, a diagonal metric, acceptance .8, then 1000 draws.
+A line a model: of the worst parameter, the effective sample size (of means, one estimate for both) by seconds, without compilation.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def main() -> None:
                 seconds = time.perf_counter() - begin
                 rates[name].append(min(float(np.min(e)) for e in gx.tree.leaves(gx.infer.ess(draws, "mean"))) / seconds)
         ours, theirs = (float(np.median(rates[name])) for name in peers)
-        print(f"{model.__name__:10} effective draws a second: graphc {ours:.0f}, BlackJAX {theirs:.0f}, ratio {ours / theirs:.1f}", flush=True)
+        print(
+            f"{model.__name__:10} effective draws a second: graphc {ours:.0f}, BlackJAX {theirs:.0f}, ratio {ours / theirs:.1f}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def gaussian() -> dict[str, gx.infer.Samples]:
     density = lambda q: -0.5 * ((q - MEAN) @ (precision @ (q - MEAN)))
     key = gx.scalar("key", "uint64")
     start, ways = np.zeros(3), {"metropolis": "map", "langevin": "vmap", "hmc": "vmap", "nuts": "map"}
-    made = {m: f(density, start, gx.random.fold_in(key, k), 3000, 600, chains=3, parallel=ways[m]) for k, (m, f) in enumerate(METHODS.items())}
+    made = {
+        m: f(density, start, gx.random.fold_in(key, k), 3000, 600, chains=3, parallel=ways[m]) for k, (m, f) in enumerate(METHODS.items())
+    }
     found: dict[str, gx.infer.Samples] = numbers(gx.function([key], made), 11)
     return found
 
@@ -84,7 +86,9 @@ def test_eight_schools() -> None:
     mu, log_tau = np.meshgrid(np.linspace(-25, 30, 500), np.linspace(-9, 6, 600), indexing="ij")
     tau = np.exp(log_tau)
     spread = tau[..., None] ** 2 + ERRORS**2
-    log_posterior = (-0.5 * (EFFECTS - mu[..., None]) ** 2 / spread - 0.5 * np.log(spread)).sum(-1) - mu**2 / 50 - np.log1p(tau**2 / 25) + log_tau
+    log_posterior = (
+        (-0.5 * (EFFECTS - mu[..., None]) ** 2 / spread - 0.5 * np.log(spread)).sum(-1) - mu**2 / 50 - np.log1p(tau**2 / 25) + log_tau
+    )
     weight = np.exp(log_posterior - log_posterior.max())
     weight /= weight.sum()
     q = samples.positions
@@ -110,7 +114,9 @@ def test_logistic_regression_in_float32() -> None:
         return gx.sum(failed * logits - gx.softplus(logits)) - gx.sum(q * q) / 18
 
     key = gx.scalar("key", "uint64")
-    samples = numbers(gx.function([key], gx.infer.hmc(density, np.zeros(2, "float32"), key, 2500, 500, num_steps=8, chains=4, dense=True)), 7)
+    samples = numbers(
+        gx.function([key], gx.infer.hmc(density, np.zeros(2, "float32"), key, 2500, 500, num_steps=8, chains=4, dense=True)), 7
+    )
     assert samples.positions.dtype == np.float32 and samples.covariance.shape == (4, 2, 2)
     a, b = np.meshgrid(np.linspace(-8, 6, 400), np.linspace(-10, 4, 400), indexing="ij")
     logits = a[..., None] + b[..., None] * t.astype(float)
@@ -137,7 +143,7 @@ def test_one_chain_depends_on_its_key_alone() -> None:
 
 
 def test_no_warm_up_and_no_parameters() -> None:
-    made = gx.infer.langevin(lambda q: -gx.sum(q * q), np.zeros(0), gx.random.key(0), 5, 0)
+    made = gx.infer.langevin(lambda q: -gx.sum(q * q), np.zeros(0), 0, 5, 0)
     assert gx.function([], made)().positions.shape == (5, 0)
 
 
@@ -158,7 +164,10 @@ def test_moments(dense: bool) -> None:
     metric = moments.metric()
     z = gx.vector("z", 3)
     f = gx.function([x, z], [moments.mean, *metric, metric.momentum(z), metric.spread(z), metric.velocity(z), metric.kinetic(z)])
-    rows, z0 = np.random.default_rng(0).standard_normal((30, 3)) @ np.array([[1.0, 2, 0], [0, 1, 0], [3, 0, 0.1]]), np.array([0.3, -1.0, 2.0])
+    rows, z0 = (
+        np.random.default_rng(0).standard_normal((30, 3)) @ np.array([[1.0, 2, 0], [0, 1, 0], [3, 0, 0.1]]),
+        np.array([0.3, -1.0, 2.0]),
+    )
     mean, covariance, factor, p, d, v, k = f(rows, z0)
     full = np.cov(rows.T) * 30 / 35 + 1e-3 * 5 / 35 * np.eye(3)
     full = full if dense else np.diag(np.diag(full))
@@ -180,7 +189,9 @@ def test_a_subtree_ends_at_the_first_leaf_where_one_of_its_subtrees_turns() -> N
     q, p, step = gx.vector("q", 2), gx.vector("p", 2), gx.scalar("step")
     metric = unit(2, np.dtype(float), False)
     point = kernel.start(density, q)
-    found = kernel._subtree(density, metric, End(point, p), step, metric.kinetic(p) - point.log_density, gx.asarray(depth), gx.random.key(0))
+    found = kernel._subtree(
+        density, metric, End(point, p), step, metric.kinetic(p) - point.log_density, gx.asarray(depth), gx.random.key(0)
+    )
     f = gx.function([q, p, step], [found.leaves, found.turned, found.momentum])
     rng = np.random.default_rng(3)
     ended = set()
@@ -250,7 +261,9 @@ def test_effective_sample_sizes_of_autoregressions() -> None:
 def test_rhat_sees_location_scale_and_drift() -> None:
     x = np.random.default_rng(1).standard_normal((4, 500))
     place, width = np.array([[0.0], [0], [0], [1]]), np.array([[1.0], [1], [1], [4]])
-    assert gx.infer.rhat(x) < 1.02 < 1.05 < min(gx.infer.rhat(x + place), gx.infer.rhat(x * width), gx.infer.rhat(x + np.linspace(0, 2, 500)))
+    assert (
+        gx.infer.rhat(x) < 1.02 < 1.05 < min(gx.infer.rhat(x + place), gx.infer.rhat(x * width), gx.infer.rhat(x + np.linspace(0, 2, 500)))
+    )
     assert np.isnan(gx.infer.rhat(np.ones((4, 100)))) and np.isnan(gx.infer.ess(np.full((2, 9), np.nan)))
     tree = gx.infer.rhat({"a": np.stack([x, x + place], -1), "b": x})
     assert tree["a"].shape == (2,) and tree["a"][0] == tree["b"]
@@ -269,6 +282,7 @@ def test_rhat_sees_location_scale_and_drift() -> None:
         (lambda: gx.infer.nuts(lambda q: -gx.sum(q * q), np.zeros(2), 0, chains=2, parallel="threads"), gx.ArgumentError, "vmap"),
         (lambda: gx.infer.langevin(lambda q: gx.asarray(1.0), np.zeros(2), 0), gx.DisconnectedError, "do not depend"),
         (lambda: gx.infer.nuts(lambda q: gx.sum(q).astype("float32"), np.zeros(2), 0), gx.DTypeError, "float32"),
+        (lambda: gx.infer.nuts(lambda q: -gx.sum(q * q), np.zeros(2), 0.5), gx.DTypeError, "key"),
         (lambda: gx.infer.ess(np.zeros(9)), gx.ShapeError, "chains, draws"),
         (lambda: gx.infer.ess(np.zeros((2, 9)), "median"), gx.ArgumentError, "bulk"),
         (lambda: gx.infer.rhat(gx.matrix("x", (2, 9))), gx.ArgumentError, "nodes"),

@@ -58,7 +58,7 @@ def summary(samples: Samples) -> str:
         fail(ArgumentError, f"summary: {samples!r:.60} is not what a sampler gives")
     one = np.asarray(_array("summary", samples.step_size)).ndim == 0
     head = ("", "mean", "sd", "5%", "95%", "ess", "ess tail", "rhat")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for name, x in _columns(samples.positions, one):
         low, high = np.quantile(x, (0.05, 0.95))
         numbers = (x.mean(), x.std(), low, high)

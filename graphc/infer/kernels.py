@@ -95,9 +95,10 @@ def reasonable_step(density: Density, metric: Metric, point: Point, key: Node) -
 
     up = gain(one) > math.log(0.8)
     factor = where(up, 2 * one, 0.5 * one)
-    return while_loop(
+    found: Node = while_loop(
         lambda step: ((gain(step) > math.log(0.8)) == up) & (step > 1e-10) & (step < 1e10), lambda step: step * factor, one, max_steps=64
     )
+    return found
 
 
 @dataclass(frozen=True)

@@ -50,20 +50,20 @@ def unit(n: Size, dtype: np.dtype, dense: bool) -> Metric:
 class Welford(NamedTuple):
     """Running moments of positions: how many, their mean, the sum of squared (or of products of) deviations; B. P. Welford (1962)."""
 
-    count: Node
+    seen: Node
     mean: Node
     squares: Node
 
     def add(self, x: Node) -> Welford:
-        count = self.count + 1
+        seen = self.seen + 1
         before = x - self.mean
-        mean = self.mean + before / astype(count, x.dtype)
+        mean = self.mean + before / astype(seen, x.dtype)
         after = x - mean
-        return Welford(count, mean, self.squares + (outer(after, before) if self.squares.ndim == 2 else after * before))
+        return Welford(seen, mean, self.squares + (outer(after, before) if self.squares.ndim == 2 else after * before))
 
     def metric(self) -> Metric:
         """The covariance drawn towards a small multiple of one, as Stan does: n / (n + 5) S + 5 / (n + 5) / 1000."""
-        count = astype(self.count, self.mean.dtype)
+        count = astype(self.seen, self.mean.dtype)
         small = 1e-3 * (5 / (count + 5))
         covariance = self.squares / (count - 1) * (count / (count + 5))
         if covariance.ndim == 2:

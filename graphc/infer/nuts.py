@@ -145,7 +145,8 @@ class NoUTurn:
                 turned, ~(gain > -DIVERGED), firsts, sums,
             )  # fmt: skip
 
-        return while_loop(goes_on, longer, empty)
+        grown: Subtree = while_loop(goes_on, longer, empty)
+        return grown
 
 
 def bits(k: Node) -> Node:

@@ -1,8 +1,8 @@
 """`metropolis`, `langevin`, `hmc`, `nuts`: chains of draws from a density that is known up to a factor.
 
-    samples = gx.infer.nuts(log_density, {"mu": 0.0, "log_tau": 0.0}, key, chains=4)
-    draw = gx.function([key], samples)               # the warm-up and all draws of all chains: one native call
-    print(gx.infer.summary(draw(gx.random.key(1))))
+samples = gx.infer.nuts(log_density, {"mu": 0.0, "log_tau": 0.0}, key, chains=4)
+draw = gx.function([key], samples)               # the warm-up and all draws of all chains: one native call
+print(gx.infer.summary(draw(gx.random.key(1))))
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from graphc.ops.elementwise import exp
 from graphc.ops.registry import asarray
 from graphc.ops.spread import broadcast_to
 from graphc.random import fold_in, split, uniform
+from graphc.random.keys import as_key
 from graphc.tree import Tree
 
 
@@ -54,7 +55,9 @@ def metropolis(
 
     Arguments and errors: see `nuts`. N. Metropolis et al. (1953); the scale of the steps is fitted to the acceptance `target`.
     """
-    return _sample("metropolis", RandomWalk(_rate(target)), log_density, initial, key, num_samples, num_warmup, chains, jitter, dense, parallel)
+    return _sample(
+        "metropolis", RandomWalk(_rate(target)), log_density, initial, key, num_samples, num_warmup, chains, jitter, dense, parallel
+    )
 
 
 def langevin(
@@ -133,7 +136,7 @@ def _sample(
             fail(DTypeError, f"{what}: initial{path} is {leaf.dtype}, and only floats are sampled", leaf, hint="sum discrete values out")
     start, unravel = tree.ravel(nodes)
     density = _density(what, log_density, unravel)
-    key = asarray(key)
+    key = as_key(what, key)
 
     def chain(key: Node, position: Node) -> Samples:
         return _chain(kernel, density, unravel, position, key, num_samples, num_warmup, dense)
@@ -143,7 +146,8 @@ def _sample(
     count = _count(what, "chains", chains, 1)
     shift = jitter * uniform(fold_in(key, 1), (count, start.shape[0]), start.dtype, -1.0, 1.0)
     operands = split(fold_in(key, 0), count), broadcast_to(start, (count, start.shape[0])) + shift
-    return map_rows(lambda row: chain(*row), operands) if parallel == "map" else vmap(chain)(*operands)
+    samples: Samples = map_rows(lambda row: chain(*row), operands) if parallel == "map" else vmap(chain)(*operands)
+    return samples
 
 
 def _density(what: str, log_density: Callable[[Tree], Node], unravel: Callable[[Node], Tree]) -> Density:
@@ -169,7 +173,7 @@ def _chain(
     step = exp(at.size.step)
     if warmup:
         seen, ends = windows(warmup)
-        at, _ = scan(lambda a, x: (warm_up(kernel, density, a, *x, dense), None), at, (keys[:warmup], asarray(seen), asarray(ends)))
+        at, _ = scan(lambda at, x: (warm_up(kernel, density, at, x[0], x[1], x[2], dense), None), at, (keys[:warmup], seen, ends))
         step = exp(at.size.mean)
 
     def draw(point: Any, key: Node) -> tuple[Any, Any]:

@@ -46,14 +46,14 @@ class StepSize(NamedTuple):
     mean: Node
     error: Node
     centre: Node
-    count: Node
+    tried: Node
 
     def after(self, acceptance: Node, target: float) -> StepSize:
-        count = self.count + 1
-        error = self.error + (target - acceptance - self.error) / (count + DELAY)
-        step = self.centre - sqrt(count) / SHRINKAGE * error
-        weight = count**-FORGETTING
-        return StepSize(step, self.mean + weight * (step - self.mean), error, self.centre, count)
+        tried = self.tried + 1
+        error = self.error + (target - acceptance - self.error) / (tried + DELAY)
+        step = self.centre - sqrt(tried) / SHRINKAGE * error
+        weight = tried**-FORGETTING
+        return StepSize(step, self.mean + weight * (step - self.mean), error, self.centre, tried)
 
 
 def begin(step: Node) -> StepSize:
