@@ -1,4 +1,4 @@
-"""What the programs of the gallery share besides their data: the command line, pictures, and the order of minibatches.
+"""What the programs of the gallery share besides their data: the command line, pictures, descent, and minibatches.
 
 A program is a file with `main(short, plot)`. It prints what it finds, asserts what the textbook claims, and returns its figures:
 
@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+import graphc as gx
 
 
 def run(main: Callable[..., dict[str, float]]) -> None:
@@ -40,6 +42,42 @@ def picture(file: str, rows: int = 1, columns: int = 1, size: float = 4.0) -> It
     print(f"wrote {file}")
 
 
+def minimise(cost: Callable[[Any], gx.Node], initial: Any, steps: int, rate: float) -> Any:
+    """The parameters, a tree of arrays, after so many steps of Adam down `cost(parameters)`: one native call, gradients and all."""
+    opt = gx.optim.adam(rate)
+
+    def step(k: gx.Node, state: Any) -> Any:
+        p, slots = state
+        return opt.update(gx.grad(cost(p), p), slots, p)
+
+    p = gx.like(initial)
+    return gx.function([p], gx.fori_loop(0, steps, step, (p, opt.init(p)))[0])(initial)
+
+
 def minibatches(rng: np.random.Generator, n: int, size: int) -> list[np.ndarray]:
     """The indices 0..n-1 in a drawn order, in parts of `size`; the last part may be smaller."""
     return np.split(rng.permutation(n), range(size, n, size))
+
+
+def epochs(step: Callable[..., Any], arrays: tuple[np.ndarray, ...], count: int, size: int = 64, seed: int = 1) -> list[float]:
+    """Call `step` with minibatches of the arrays, in a new order every epoch; the mean of what it returned, per epoch."""
+    rng = np.random.default_rng(seed)
+    return [float(np.mean([step(*(a[part] for a in arrays)) for part in minibatches(rng, len(arrays[0]), size)])) for _ in range(count)]
+
+
+def dense(rng: np.random.Generator, n: int, m: int, dtype: str = "float32", gain: float = 1.0) -> dict[str, np.ndarray]:
+    """A layer of m units over n inputs: normal weights of variance gain^2 2 / (n + m), Glorot's rule, and biases 0."""
+    return {"W": (rng.normal(size=(n, m)) * gain * np.sqrt(2 / (n + m))).astype(dtype), "b": np.zeros(m, dtype)}
+
+
+def cross_entropy(scores: gx.Node, labels: gx.Node) -> gx.Node:
+    """The mean negative log probability of the labels (n,) by the softmax of scores (n, classes)."""
+    return -gx.mean(gx.take_along_axis(gx.log(gx.softmax(scores)), labels[:, None], axis=1))
+
+
+def classifier(network: Callable[..., gx.Node], initial: Any, opt: gx.optim.Optimizer) -> tuple[Any, gx.Function, gx.Function]:
+    """State of `network(params, x) -> scores`, its training step (images, labels) -> loss, and the function images -> labels."""
+    p = gx.shared(initial)
+    x, y = gx.tensor("x", ("n", 64), "float32"), gx.tensor("y", ("n",), "int64")
+    loss = cross_entropy(network(p, x), y)
+    return p, gx.function([x, y], loss, updates=opt.updates(loss, p)), gx.function([x], gx.argmax(network(p, x), axis=1))
