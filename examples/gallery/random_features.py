@@ -54,9 +54,9 @@ def main(short: bool = False) -> dict[str, float]:
     print(f"last layer on random features: costs {costs[0]:.5f} and {costs[1]:.5f} from two starts, test accuracy {alone:.1%}")
     assert abs(costs[0] - costs[1]) < (2e-2 if short else 1e-4) * costs[0]
 
-    _, step, classify = stage.classifier(whole, {"hidden": hidden, "out": stage.dense(rng, UNITS, 10)}, gx.optim.momentum(0.05))
+    p, step = stage.classifier(whole, {"hidden": hidden, "out": stage.dense(rng, UNITS, 10)}, gx.optim.momentum(0.05))
     stage.epochs(step, (images, labels), 4 if short else 30)
-    together = float(np.mean(classify(test_images) == test_labels))
+    together = stage.accuracy(whole, p, test_images, test_labels)
     print(f"all layers: test accuracy {together:.1%}")
     assert alone > together - 0.02 > 0.9
     return {"gap": abs(costs[0] - costs[1]) / costs[0], "alone": alone, "cost": costs[0], "together": together}
