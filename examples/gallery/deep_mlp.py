@@ -55,7 +55,7 @@ def main(short: bool = False) -> dict[str, float]:
     for depth in (1, 4) if short else (1, 2, 4, 8, 16, 32):
         layers = initial([64, *[12] * (depth - 1), 10])
         q, x, y = gx.like(layers), gx.tensor("x", ("n", 64)), gx.tensor("y", ("n",), "int64")
-        slopes = gx.function([q, x, y], gx.grad(stage.cross_entropy(scores(q, x), y), q))(layers, images[:50].astype(float), labels[:50])
+        slopes = gx.function([q, x, y], gx.grad(gx.nn.cross_entropy(scores(q, x), y), q))(layers, images[:50].astype(float), labels[:50])
         exact = by_hand(layers, images[:50].astype(float), labels[:50])
         for got, wanted in zip(gx.tree.leaves(slopes), gx.tree.leaves(exact)):
             worst = max(worst, float(np.abs(got - wanted).max() / np.abs(wanted).max()))

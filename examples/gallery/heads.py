@@ -36,7 +36,7 @@ def two_tasks(images, labels, test_images, test_labels, epochs: int) -> dict[str
     x, y = gx.tensor("x", ("n", 64), "float32"), gx.tensor("y", ("n",), "int64")
     h = trunk(p["trunk"], x)
     digit, odd = head(p["digit"], h), head(p["odd"], h)
-    losses = stage.cross_entropy(digit, y), stage.cross_entropy(odd, y % 2)
+    losses = gx.nn.cross_entropy(digit, y), gx.nn.cross_entropy(odd, y % 2)
     total = losses[0] + losses[1]
     slopes = [gx.grad(loss, p["trunk"]["W"]) for loss in (*losses, total)]
     step = gx.function([x, y], [total, *slopes], updates=gx.optim.momentum(0.05).updates(total, p))
@@ -60,7 +60,7 @@ def joint(p, x, bits):
     """-log P of the bits by one softmax over the 256 numbers that they write."""
     number = gx.astype(bits @ 2.0 ** np.arange(8), "int64")
     scores = head(p["out"], trunk(p["trunk"], x))
-    return stage.cross_entropy(scores, number)
+    return gx.nn.cross_entropy(scores, number)
 
 
 def eight_labels(images, test_images, steps: int) -> dict[str, float]:

@@ -31,7 +31,7 @@ def last_layer(H: np.ndarray, labels: np.ndarray, initial, steps: int):
     """The layer that reads the features H best, with a little decay, and its cost: a convex problem."""
 
     def cost(p):
-        return stage.cross_entropy(H @ p["W"] + p["b"], gx.asarray(labels)) + DECAY * gx.sum(p["W"] ** 2)
+        return gx.nn.cross_entropy(H @ p["W"] + p["b"], gx.asarray(labels)) + DECAY * gx.sum(p["W"] ** 2)
 
     p = stage.minimise(cost, initial, steps, 0.03)
     return p, float(gx.function([], cost(gx.tree.map(gx.asarray, p)))())

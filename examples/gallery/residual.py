@@ -54,12 +54,12 @@ def exact_cases(images, labels) -> dict[str, float]:
     none = gx.relu(x @ q["in"]["W"] + q["in"]["b"]) @ q["out"]["W"] + q["out"]["b"]
     np.testing.assert_array_equal(*gx.function([q, x], [residual(q, x), none])(p, images))
     cut = p | {"W": np.where(np.arange(100)[:, None, None] == 50, 0, p["W"]).astype("float32")}
-    slopes = gx.function([q, x, y], gx.grad(stage.cross_entropy(plain(q, x), y), q["W"]))(cut, images, labels)
+    slopes = gx.function([q, x, y], gx.grad(gx.nn.cross_entropy(plain(q, x), y), q["W"]))(cut, images, labels)
     assert not slopes.any()
 
     s = initial(30)
     r = gx.like(s)
-    slopes = gx.function([r, x, y], gx.grad(stage.cross_entropy(sigmoids(r, x), y), r["W"]))(s, images, labels)
+    slopes = gx.function([r, x, y], gx.grad(gx.nn.cross_entropy(sigmoids(r, x), y), r["W"]))(s, images, labels)
     norms = np.sqrt((slopes.astype("float64") ** 2).sum((1, 2)))
     return {"vanished": norms[0] / norms[-1], "bound": np.prod([np.linalg.norm(W, 2) / 4 for W in s["W"][1:]])}
 

@@ -68,7 +68,7 @@ def two_forms(images, labels) -> float:
     x, y = gx.tensor("x", ("n", 64)), gx.tensor("y", ("n",), "int64")
     few, whole = gx.like({"w": matrix[inputs, np.arange(WIDTH)[:, None]], **rest}), gx.like({"W": matrix, **rest})
     scores = gathered(few, x, inputs), masked(whole, x, mask)
-    slopes = gx.grad(stage.cross_entropy(scores[0], y), few["w"]), gx.grad(stage.cross_entropy(scores[1], y), whole["W"])
+    slopes = gx.grad(gx.nn.cross_entropy(scores[0], y), few["w"]), gx.grad(gx.nn.cross_entropy(scores[1], y), whole["W"])
     f = gx.function([few, whole, x, y], [*scores, *slopes])
     a, b, g, G = f({"w": matrix[inputs, np.arange(WIDTH)[:, None]], **rest}, {"W": matrix, **rest}, images.astype(float), labels)
     assert (G[mask == 0] == 0).all()
