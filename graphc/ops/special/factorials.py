@@ -56,7 +56,8 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Node:
     plain = gammaln(less) + (gammaln(more) - gammaln(less + more))
     beside = gammaln(less) - (q - 0.5) * log1p(shift / q) - shift * (log(q + shift) - 1) + (stirling_rest(q) - stirling_rest(q + shift))
     h = p / q
-    far = HALF_LOG_2PI - 0.5 * log(q) + (stirling_rest(p) + stirling_rest(q) - stirling_rest(p + q)) + (p - 0.5) * log(h / (1 + h)) - q * log1p(h)
+    rests = stirling_rest(p) + stirling_rest(q) - stirling_rest(p + q)
+    far = HALF_LOG_2PI - 0.5 * log(q) + rests + (p - 0.5) * log(h / (1 + h)) - q * log1p(h)
     return where(both, far, where(one & (less > 0), beside, plain))
 
 
