@@ -8,8 +8,9 @@ All is composed of public functions. Convolutions and pooling have the names of 
 NHWC besides; `conv_layer` is the one that takes a dict.
 """
 
-from graphc.nn import activations, densities, init, layers, losses, normalisation
+from graphc.nn import activations, attention as _attention, densities, init, layers, losses, normalisation
 from graphc.nn.activations import *  # noqa: F403
+from graphc.nn.attention import *  # noqa: F403
 from graphc.nn.convolution import conv, conv1d, conv2d, conv3d, locally_connected
 from graphc.nn.densities import *  # noqa: F403
 from graphc.nn.layers import *  # noqa: F403
@@ -36,5 +37,5 @@ __all__ = [
     "adaptive_avg_pool", "adaptive_avg_pool2d", "adaptive_max_pool", "adaptive_max_pool2d", "avg_pool", "avg_pool1d", "avg_pool2d",
     "avg_pool3d", "conv", "conv1d", "conv2d", "conv3d", "conv_transpose", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "init", "locally_connected", "lp_pool", "max_pool", "max_pool1d", "max_pool2d", "max_pool3d",
-    *activations.__all__, *densities.__all__, *layers.__all__, *losses.__all__, *normalisation.__all__,
+    *activations.__all__, *_attention.__all__, *densities.__all__, *layers.__all__, *losses.__all__, *normalisation.__all__,
 ]  # fmt: skip
