@@ -47,7 +47,8 @@ def attention(
 
     Without `block` the scores are one (.., S, T) array; for the derivative the weights alone are kept. With `block`, that many keys at a
     time by a running softmax, forward and backward: memory for (.., S, block), and the scores are computed once more for the derivative.
-    The right choice where (.., S, T) does not fit the cache by far; the same values to rounding.
+    The right choice where (.., S, T) does not fit the cache by far; the same values to rounding. Derivatives of blocks are those of
+    reverse mode, of every order; jvp and hvp raise NotDifferentiableError.
 
     Raises ShapeError with the sizes, DTypeError for a mask that is no array of bools, ArgumentError.
 
@@ -206,8 +207,8 @@ def multi_head_attention(
     parts = {name: part(p, name, "attention") for name in ("query", "key", "value", "out")}
     source = x if memory is None else memory
     count = whole_number(heads, f"{what}: heads")
-    made = [_heads(dense(parts[name], y), count, what) for name, y in (("query", x), ("key", source), ("value", source))]
-    out = swapaxes(attention(*made, mask, causal, block=block), -2, -3)
+    q, k, v = (_heads(dense(parts[name], y), count, what) for name, y in (("query", x), ("key", source), ("value", source)))
+    out = swapaxes(attention(q, k, v, mask, causal, block=block), -2, -3)
     return dense(parts["out"], reshape(out, (*out.shape[:-2], out.shape[-2] * out.shape[-1])))
 
 
