@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphc.dtypes import is_float
+from graphc.errors import DTypeError, fail
 from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm
 from graphc.ops.registry import structural
 from graphc.ops.shape import lift
 from graphc.traits import Traits
+from graphc.types import TensorType
+
+
+def _type(value: TensorType, *parameters: TensorType) -> TensorType:
+    if is_float(value.dtype):
+        fail(DTypeError, f"discrete_draw: the value is {value}, a float", hint="draw an integer, and look the float up by it")
+    return value
+
 
 # the parameters have other shapes than the value, as logits of n classes have: the op only names them
 DISCRETE_DRAW: Op = structural(
-    "discrete_draw", None, "Operand 0, drawn from separated values as the others say.", type_rule=lambda value, *parameters: value,
+    "discrete_draw", None, "Operand 0, drawn from separated values as the others say.", type_rule=_type,
     ref=lambda value, *parameters: np.asarray(value), loop=lambda node: LoopForm(lambda read, at, r: read(0, at)),
     batch=lambda inputs, mapped: make(DISCRETE_DRAW, (inputs[0] if mapped[0] else lift([inputs[0], *inputs[1:]], mapped)[0], *inputs[1:])),
     traits=Traits(jumps=True),
