@@ -16,14 +16,14 @@ from graphc.derivatives.grad import has_float
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
 from graphc.ops import contract, cumulate, derived, indexing, slicing, spread, updates, windows
-from graphc.ops.discrete import discrete_draw
+from graphc.ops.draws import discrete_draw
 from graphc.ops.outputs import outputs
 from graphc.ops.philox import random_words
 from graphc.ops.registry import OPS, constant
 from tests import audit_linalg
 
 SOURCES = {"input", "shared", "constant", "size", "iota", "bound"}  # nothing to differentiate, nothing to map
-OWN_TESTS = {"get": "tests/test_outputs.py"}
+OWN_TESTS = {"get": "tests/test_outputs.py", "first_derivative": "tests/random/test_continuous.py"}
 INTEGER = np.arange(6).reshape(2, 3)
 
 
