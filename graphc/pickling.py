@@ -231,7 +231,7 @@ def _version() -> str:
 
 copyreg.pickle(Dim, _write_size)
 copyreg.pickle(Node, _write_node)
-copyreg.pickle(Shared, lambda s: (restored, (s.name, s.dtype, s.shape, s.get_value(), s.site)))
+copyreg.pickle(Shared, lambda s: (restored, (s.name, s.dtype, s.shape, s.get_value(), s.site, s.next)))
 copyreg.pickle(Region, lambda r: (Region, (r.types, r.outputs)))
 copyreg.pickle(TensorType, lambda t: (tensor_type, (t.dtype, t.shape)))
 copyreg.pickle(Frozen, lambda f: (Frozen, (f.array,)))

@@ -69,6 +69,9 @@ class Traits:
 
     stops: derivatives do not pass, by definition.
     refuses: operands by which there is no derivative though there is one by others, each with what the error says; see `refuse`.
+    jumps: the result is drawn at random as the operands say, from separated values: no derivative, and none that is 0 either; what depends
+        on it has no derivative by what the operands depend on, see `graphc.derivatives.jumps`.
+    stated: of ops with bodies, the derivative is the user's: nobody looks for one in the bodies.
     keeps_zeros: of elementwise ops, a cotangent that is 0 gives 0, whatever the operands.
     masks: (out, *inputs, **params) -> for each input where a cotangent can be other than 0, or None; see `derivatives.grad`.
     through: (cotangents of the outputs with their masks, whether an input has use for a mask, outputs, *inputs, **params) -> cotangents of
@@ -95,6 +98,8 @@ class Traits:
     reduces: bool = False
     stops: bool = False
     refuses: tuple[tuple[int, str], ...] = ()
+    jumps: bool = False
+    stated: bool = False
     keeps_zeros: bool = False
     masks: Callable[..., Sequence[Node | None]] | None = None
     through: Callable[..., Sequence[Any]] | None = None

@@ -1,4 +1,5 @@
-"""Functions with derivatives of their own, and those whose values are not kept, as their bodies: nobody differentiates them any more."""
+"""What only derivatives need, taken out: functions with derivatives of their own and those whose values are not kept become their bodies,
+discrete draws their values."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Sequence
 
 from graphc.control.checkpoint import CHECKPOINT
 from graphc.control.custom import JVP_OP, VJP_OP
-from graphc.ir import Graph, Node, toposort
+from graphc.ir import Graph, Node, rebuild, toposort
 from graphc.ops.outputs import exchanged
 from graphc.region import Region, with_bodies
 
@@ -18,9 +19,21 @@ def inline(graph: Graph, log: object = None) -> Graph:
 
 def inlined(roots: Sequence[Node]) -> list[Node]:
     """The roots with such bodies in place, in bodies too."""
-    if not any([node.op.regions for node in toposort(roots)]):
+    order = toposort(roots)
+    if any([node.op.traits.jumps for node in order]):
+        roots = _values(roots)
+    if not any([node.op.regions for node in order]):
         return list(roots)
     return exchanged(with_bodies(roots, lambda r: r.with_outputs(inlined(r.outputs))), _body)
+
+
+def _values(roots: Sequence[Node]) -> list[Node]:
+    """The roots with what was drawn in place of discrete draws."""
+    new: dict[Node, Node] = {}
+    for node in toposort(roots):
+        inputs = tuple([new[i] for i in node.inputs])
+        new[node] = inputs[0] if node.op.traits.jumps else rebuild(node, inputs)
+    return [new[root] for root in roots]
 
 
 def _body(node: Node) -> Sequence[Node] | None:

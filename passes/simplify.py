@@ -8,7 +8,7 @@ from graphc.passes.prepare import FORMS, PREPARE, prepare
 from graphc.passes.rewriting.fold import FOLD
 from graphc.passes.rewriting.rewrite import Fired, Table, rewrite
 from graphc.passes.rewriting.roll import roll
-from graphc.passes.rules import algebra, differences, identities, linalg, shapes
+from graphc.passes.rules import algebra, differences, identities, linalg, shapes, softmaxes
 from graphc.passes.rules.algebra import ALGEBRA
 from graphc.passes.rules.convolutions import CONVOLUTIONS
 from graphc.passes.rules.joins import JOINS
@@ -16,7 +16,7 @@ from graphc.passes.rules.linalg import ASSUMED, LINALG
 from graphc.passes.rules.shapes import SHAPES
 from graphc.passes.rules.stability import STABILITY
 
-LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE, *differences.LATE, *identities.LATE)
+LATE = (*algebra.LATE, *shapes.LATE, *linalg.LATE, *differences.LATE, *identities.LATE, *softmaxes.LATE)
 SIMPLIFY = Table((*FOLD, *SHAPES, *JOINS, *ALGEBRA, *LATE, *ASSUMED, *STABILITY, *FORMS, *LINALG, *CONVOLUTIONS), after=PREPARE)
 
 

@@ -124,6 +124,11 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
         lambda: gx.where(x == y[:, None][:3], gx.where(x != w.T, 1.0, 2.0), 0.0),  # a test of other operands
         lambda: gx.where(x > 0, gx.exp(gx.where(x > 0, x, 0.0)), 0.0),  # others may read the exponential, which would be computed twice
     ],
+    "slope of a softmax": [
+        lambda: proof.softmax_slope(w.T, gx.exp(x), x, 1),  # not its chain rule
+        lambda: proof.softmax_slope(w.T, gx.exp(w.T), x),  # other exponentials
+        lambda: (w.T - gx.exp(x)) * gx.exp(x),
+    ],
     "division by what is repeated": [lambda: x / ROW, lambda: x / gx.broadcast_to(gx.square(y), (3, 4))],  # 1 / y may overflow
     "log before a view": [lambda: gx.log(w.T), lambda: gx.log((w + 1).T)],
     "product with exponentials": [lambda: gx.exp(x) * w.T, lambda: gx.sigmoid(x) * gx.sigmoid(w.T), lambda: gx.expm1(x) * gx.cosh(x)],

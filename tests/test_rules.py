@@ -342,7 +342,14 @@ def _by_hand() -> Node:
     return x - broadcast(gx.max(x, axis=1), (3, 4), (0,))
 
 
+def softmax_slope(g: Node, e: Node, of: Node, power: int = 2) -> Node:
+    """As the chain rule leaves it: (g r - sum(g e r**2)) e, r = 1 / sum(e)."""
+    r = broadcast(gx.reciprocal(gx.sum(gx.exp(of), axis=1)), (3, 4), (0,))
+    return (g * r - broadcast(gx.sum(g * e * r * (r if power == 2 else 1), axis=1), (3, 4), (0,))) * e
+
+
 EXAMPLES: dict[str, Callable[[], Node]] = {
+    "slope of a softmax": lambda: softmax_slope(w.T, gx.exp(x), x) + softmax_slope(-(y * w.T), gx.exp(x), x),
     "fold": lambda: gx.asarray(np.arange(3.0)) * gx.asarray(np.ones(3)),
     "choice known from above": lambda: gx.where(
         x > 0, gx.sqrt(gx.where(x > 0, x, 1.0)) * gx.where(gx.logical_not(x > 0), 5.0, x), gx.where(x > 0, 1.0, x)

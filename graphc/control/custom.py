@@ -28,6 +28,7 @@ from graphc.ops.outputs import outputs
 from graphc.ops.reductions import sum as sum_over
 from graphc.ops.registry import structural
 from graphc.region import Region, close
+from graphc.traits import Traits
 from graphc.tree import Tree, TreeDef
 from graphc.types import TensorType
 
@@ -132,6 +133,7 @@ def _as_cotangents(rule: Rule, found: Any, arguments: Sequence[Node]) -> list[No
 VJP_OP: Op = structural(
     "custom_vjp", None, "Its body, with the reverse derivative of `rule`; the first `count` inputs are its arguments.",
     params=("rule", "count", "body"), type_rule=_custom_type, ref=_custom_ref, vjp=_vjp, regions=("body",),
+    traits=Traits(stated=True),
     batch=lambda inputs, mapped, rule, count, body: _batch(VJP_OP, inputs, mapped, rule, count, body),
 )  # fmt: skip
 
@@ -190,6 +192,7 @@ def _transposed(g: Values, out: Sequence[Node], *inputs: Node, rule: Rule, count
 JVP_OP: Op = structural(
     "custom_jvp", None, "Its body, with the forward derivative of `rule`; the first `count` inputs are its arguments.",
     params=("rule", "count", "body"), type_rule=_custom_type, ref=_custom_ref, vjp=_transposed, jvp=_jvp, regions=("body",),
+    traits=Traits(stated=True),
     batch=lambda inputs, mapped, rule, count, body: _batch(JVP_OP, inputs, mapped, rule, count, body),
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from typing import Any
 from graphc import tree
 from graphc.dims import Size
 from graphc.dtypes import int64
+from graphc.enclosing import inside
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.ops.registry import INPUT, asarray, new_serial
@@ -116,22 +117,23 @@ def trace(what: str, f: Callable[..., Any], arguments: Sequence[Tree], loop: boo
     """f called on stand-ins for trees of nodes; of a `loop`, `turn_index` is known inside."""
     called(what, f)
     index = stand_in(INDEX, "turn")
-    inside: list[Node] = []
+    variables: list[Node] = []
     given = []
     for argument in arguments:
         nodes, structure = tree.flatten(argument)
         fresh = stand_ins([n.tensor for n in nodes], [n.name or "x" for n in nodes])
-        inside += fresh
+        variables += fresh
         given.append(tree.unflatten(structure, fresh))
     with _turn(index) if loop else _nothing():
-        return Traced(index, tuple(inside), f(*given), index.serial)
+        return Traced(index, tuple(variables), f(*given), index.serial)
 
 
 @contextmanager
 def _turn(index: Node) -> Iterator[None]:
     token = _turns.set((*_turns.get(), index))
     try:
-        yield
+        with inside(index):
+            yield
     finally:
         _turns.reset(token)
 

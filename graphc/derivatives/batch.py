@@ -15,8 +15,11 @@ from typing import Any
 from graphc import tree
 from graphc.derivatives.user_trees import aligned
 from graphc.dims import Size
+from graphc.dtypes import int64
+from graphc.enclosing import inside
 from graphc.errors import ArgumentError, GraphcError, ShapeError, fail
 from graphc.ir import Node, make, origin, toposort
+from graphc.ops.create import iota
 from graphc.ops.outputs import GET, listed
 from graphc.ops.outputs import outputs as results
 from graphc.ops.registry import INPUT, asarray, variable
@@ -63,7 +66,10 @@ def vmap(f: Callable[..., Tree], in_axes: Tree = 0, out_axes: Tree = 0) -> Calla
             parts.append(part)
         if size is None:
             fail(ArgumentError, "vmap: nothing is mapped", hint="give in_axes an axis for at least one argument")
-        results, out_structure = tree.flatten(f(*tree.unflatten(structure, parts)))
+        lane = variable(INPUT, "lane", int64, ())
+        lanes[lane] = iota((size,), 0)
+        with inside(lane):
+            results, out_structure = tree.flatten(f(*tree.unflatten(structure, parts)))
         out_spec = aligned("vmap", "out_axes", out_axes, out_structure, _is_axis)
         done = []
         for (node, is_mapped), axis in zip(batch([asarray(r) for r in results], lanes, size), out_spec):

@@ -12,7 +12,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from graphc.derivatives.grad import collector_paused, has_float, no_derivative, prepared, pull_back, refuse
+from graphc.derivatives.grad import collector_paused, has_float, no_derivative, pull_back, readied, refuse
 from graphc.derivatives.user_trees import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.dtypes import is_float
 from graphc.errors import NotDifferentiableError, fail
@@ -36,7 +36,7 @@ def jvp(outputs: Tree, wrt: Tree, tangents: Tree, *, consider_constant: Tree = (
     for node, v in zip(sources.nodes, seeds_of("jvp", "tangents", tangents, sources)):
         if v is not None:
             seeds[node] = seeds[node] + v if node in seeds else v
-    ready = prepared(out.nodes, {*sources.nodes, *constant})
+    ready = readied(out.nodes, sources.nodes, constant)
     pushed = push_forward(ready, seeds, constant)
     held = set(sources.nodes)
     return out.unflatten([derived([zeros_like(node) if t is None else t], [node], held)[0] for node, t in zip(out.nodes, pushed)])

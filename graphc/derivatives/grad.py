@@ -27,6 +27,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
+from graphc.derivatives.jumps import refuse_jumps
 from graphc.derivatives.user_trees import Leaves, filled, fitted, floats_of, is_zeros, nodes_of, seeds_of, zeros_like
 from graphc.dims import format_shape
 from graphc.dtypes import is_float
@@ -105,6 +106,8 @@ def reverse(
     sources, constant = set(wrt.nodes), set(nodes_of(what, "consider_constant", consider_constant).nodes)
     roots = [node for node, _ in seeds] + list(known)
     ready = prepared(roots, {*wrt.nodes, *constant, *known})[: len(seeds)]
+    refuse_jumps(ready, sources, passes, constant | known.keys())
+    refuse_jumps(list(known), sources - known.keys(), passes, constant)
     found = pull_back([(node, u) for node, (_, u) in zip(ready, seeds)], sources, constant, known)
     if disconnected == "error" and len(found) < len(sources):
         # of the graph as written: a path that `prepare` found to cancel, or that a derivative has lost (`derived`), is zero, not missing
@@ -130,6 +133,13 @@ def reached_from(roots: Sequence[Node]) -> set[Node]:
         reads = source.op.traits.reads
         stack += node.inputs if reads is None else [source.inputs[i] for i in reads(source, node.params[0])]
     return seen
+
+
+def readied(outputs: Sequence[Node], wrt: Collection[Node], constant: Collection[Node] = ()) -> list[Node]:
+    """The outputs in the form that is differentiated by `wrt`; NotDifferentiableError where a discrete draw is on the way."""
+    ready = prepared(outputs, {*wrt, *constant})
+    refuse_jumps(ready, wrt, passes, constant)
+    return ready
 
 
 def prepared(outputs: Sequence[Node], keep: Collection[Node]) -> list[Node]:

@@ -10,7 +10,7 @@ from graphc.derivatives.batch import batch, lift
 from graphc.derivatives.colours import coloured
 from graphc.derivatives.entries import Entries, dense
 from graphc.derivatives.forward import push_forward
-from graphc.derivatives.grad import grad, prepared, pull_back, reached_from
+from graphc.derivatives.grad import grad, pull_back, reached_from, readied
 from graphc.derivatives.patterns import patterns_of
 from graphc.derivatives.user_trees import floats_of, nodes_of, seeds_of, zeros_like
 from graphc.dims import Size
@@ -37,7 +37,7 @@ def hvp(cost: Node, wrt: Tree, v: Tree, *, consider_constant: Tree = ()) -> Tree
     seeds = {node: t for node, t in zip(sources.nodes, seeds_of("hvp", "v", v, sources)) if t is not None}
     gradient = tree.leaves(grad(cost, wrt, consider_constant=consider_constant))
     constant = set(nodes_of("hvp", "consider_constant", consider_constant).nodes)
-    ready = prepared(gradient, {*sources.nodes, *constant})
+    ready = readied(gradient, sources.nodes, constant)
     pushed = push_forward(ready, seeds, constant)
     found = [zeros_like(node) if t is None else t for node, t in zip(sources.nodes, pushed)]
     return sources.unflatten(derived(found, [cost], set(sources.nodes)))
@@ -58,7 +58,7 @@ def jacobian(outputs: Tree, wrt: Tree, *, mode: str | None = None, consider_cons
     if lost:
         fail(DisconnectedError, f"jacobian: the outputs do not depend on {', '.join(p for _, p in lost)}", *[node for node, _ in lost])
     constant = set(nodes_of("jacobian", "consider_constant", consider_constant).nodes)
-    ready = prepared(out.nodes, {*sources.nodes, *constant})
+    ready = readied(out.nodes, sources.nodes, constant)
     if mode is None:
         inner, outer = (sum(node.size for node in nodes) for nodes in (sources.nodes, out.nodes))
         mode = "forward" if isinstance(inner, int) and isinstance(outer, int) and inner < outer else "reverse"
@@ -74,7 +74,7 @@ def hessian(cost: Node, wrt: Tree, *, flat: bool = False, consider_constant: Tre
     """
     sources = floats_of("hessian", "wrt", wrt)
     constant = set(nodes_of("hessian", "consider_constant", consider_constant).nodes)
-    gradient = prepared(tree.leaves(grad(cost, wrt, consider_constant=consider_constant)), {*sources.nodes, *constant})
+    gradient = readied(tree.leaves(grad(cost, wrt, consider_constant=consider_constant)), sources.nodes, constant)
     if not flat:
         blocks = _columns(gradient, sources.nodes, constant)
         return sources.unflatten([sources.unflatten(derived(row, [cost], set(sources.nodes))) for row in blocks])

@@ -49,7 +49,7 @@ class Descent:
     """After how many searches in a row that find nothing it gives up."""
 
 
-def descend(cost: Cost, method: Descent, search: LineSearch, tol: float | None, max_iterations: int) -> Result:
+def descend(cost: Cost, method: Descent, search: LineSearch, tol: Any, max_iterations: Any) -> Result:
     """The method from cost.start. A direction that does not descend gives way to -g, unless steps are taken in full."""
     full = search.rule == "full_step"
     aim = method.undamped if full and method.undamped else method.aim

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from graphc.errors import ArgumentError, fail
 from graphc.ir import Node
@@ -26,7 +26,7 @@ class Damping(NamedTuple):
     scale: Node
 
 
-def levenberg_marquardt(cost: Cost, tol: float | None, max_iterations: int, damping: float = 1e-3) -> Result:
+def levenberg_marquardt(cost: Cost, tol: Any, max_iterations: Any, damping: float = 1e-3) -> Result:
     """(J'J + a D) s = -J'r: Levenberg 1944, Marquardt 1963. a shrinks and grows by how well the model foretold the decrease (Nielsen 1999);
     D is the diagonal of J'J, its largest so far (More 1978), so that the units of the parameters do not matter."""
     if not damping > 0:

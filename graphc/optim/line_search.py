@@ -173,8 +173,8 @@ def _searched(cost: Cost, start: Point, d: Node, slope: Node, length: Node, sear
         there = cost.at(start.x + s.a * d)
         here = Along(s.a, there.f, dot(there.g, d))
         finite = isfinite(here.f) & isfinite(here.slope)
-        flat = (here.f <= start.f + noise) & (here.slope <= (2 * search.c1 - 1) * slope) & (here.slope >= search.c2 * slope)
-        lower = finite & ((here.f <= start.f + search.c1 * s.a * slope) | flat)
+        drowned = (magnitude(here.f - start.f) <= noise) & (here.slope <= (2 * search.c1 - 1) * slope) & (here.slope >= search.c2 * slope)
+        lower = finite & ((here.f < start.f) & (here.f <= start.f + search.c1 * s.a * slope) | drowned)
         follow = _wolfe if search.rule == "strong_wolfe" else _backtracked
         low, high, closed, ended, a = follow(s, here, lower, noise, origin, search)
         stuck = (s.looks + 2 >= search.max_steps) | (closed & (magnitude(high.a - low.a) <= 4 * cost.eps * maximum(high.a, low.a)))

@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from graphc.errors import ArgumentError, fail
+from graphc.errors import ArgumentError, DTypeError, fail
+from graphc.ir import Node
 from graphc.optim.conjugate import fletcher_reeves, polak_ribiere, steepest_descent
 from graphc.optim.coordinate import coordinate_descent
 from graphc.optim.directions import descend
@@ -35,8 +36,8 @@ def minimize(
     x0: Tree,
     method: str = "bfgs",
     *,
-    tol: float | None = None,
-    max_iterations: int = 1000,
+    tol: Any = None,
+    max_iterations: Any = 1000,
     line_search: str | LineSearch | None = None,
     **options: Any,
 ) -> Result:
@@ -54,9 +55,10 @@ def minimize(
     "newton"                             the Hessian, made positive by what it needs, armijo        damping=0.0
     "saddle_free_newton"                 the Hessian's absolute eigenvalues, armijo                 floor=1e-8
     "newton_cg"                          conjugate gradients on Hessian-vector products, armijo     inner=None (n)
-    "trust_region"                       the same within a ball (Steihaug)                          radius=1.0, max_radius=1e3, inner=None
+    "trust_region"                       the same within a ball (Steihaug)                          radius=1.0, max_radius=inf, inner=None
 
     tol: the norm of the gradient at which it ends; the root of the dtype's rounding if left out (1.5e-8 in float64, 3.5e-4 in float32).
+    tol and max_iterations may be nodes.
     line_search: "armijo", "strong_wolfe", "exact", "full_step", or what these functions of gx.optim make; trust_region has none. "newton"
     with "full_step" is the method of the textbooks, with no care for saddle points.
     It always ends, and `status` says why (`gx.optim.Status`): converged; max_iterations made; no step lowers the cost; not finite. x is the
@@ -76,8 +78,8 @@ def least_squares(
     x0: Tree,
     method: str = "levenberg_marquardt",
     *,
-    tol: float | None = None,
-    max_iterations: int = 1000,
+    tol: Any = None,
+    max_iterations: Any = 1000,
     line_search: str | LineSearch | None = None,
     **options: Any,
 ) -> Result:
@@ -100,7 +102,7 @@ def least_squares(
     return run("least_squares", squares_of("least_squares", residuals, x0), SQUARES[method], options, line_search, tol, max_iterations)
 
 
-def check(what: str, table: dict[str, Callable[..., Any]], method: str, options: dict[str, Any], tol: Any, max_iterations: int) -> None:
+def check(what: str, table: dict[str, Callable[..., Any]], method: str, options: dict[str, Any], tol: Any, max_iterations: Any) -> None:
     """ArgumentError unless the method is in the table and knows the options."""
     if method not in table:
         fail(ArgumentError, f"{what}: method={method!r}", hint=f"it is one of {', '.join(table)}")
@@ -109,9 +111,12 @@ def check(what: str, table: dict[str, Callable[..., Any]], method: str, options:
         if name not in known:
             hint = f"its options are {', '.join(known)}" if known else "it has no options"
             fail(ArgumentError, f"{what}: {method} has no option {name!r}", hint=hint)
-    if tol is not None and not tol >= 0:
+    if isinstance(tol, (int, float)) and not tol >= 0:
         fail(ArgumentError, f"{what}: tol={tol}", hint="a norm of the gradient, 0 or more")
-    if max_iterations < 0:
+    if isinstance(max_iterations, Node):
+        if max_iterations.ndim or max_iterations.dtype.kind not in "iu":
+            fail(DTypeError, f"{what}: max_iterations is {max_iterations.tensor}, not one integer", max_iterations)
+    elif max_iterations < 0:
         fail(ArgumentError, f"{what}: max_iterations={max_iterations}", hint="0 or more")
 
 
@@ -121,8 +126,8 @@ def run(
     method: Callable[..., Any],
     options: dict[str, Any],
     line_search: str | LineSearch | None,
-    tol: float | None,
-    max_iterations: int,
+    tol: Any,
+    max_iterations: Any,
 ) -> Result:
     """The method on the cost."""
     if method in LOOPS:

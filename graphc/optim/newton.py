@@ -24,7 +24,9 @@ from graphc.optim.cg import conjugate_gradients
 from graphc.optim.directions import Aim, Descent
 from graphc.optim.problem import Cost, Point, norm
 
-LARGEST_SHIFT = 1e8  # times the largest diagonal element: then the direction is that of the gradient
+SHIFT = 1e-3  # of the diagonal: what is added first to a Hessian that is not positive definite
+FLOOR = 1e-8  # of the largest element: no less is an element of the diagonal taken to be
+LARGEST_SHIFT = 1e14  # with it the diagonal outweighs all else in matrices of up to a million rows
 
 
 def _damping(name: str, damping: float) -> None:
@@ -62,26 +64,23 @@ def _by_matrix(matrix: Callable[[Cost, Node], Node], damping: float) -> Descent:
 
 
 def positive_solve(h: Node, b: Node) -> Node:
-    """(h + t I)^-1 b with the first t of 0 (or what lifts the diagonal above 0) and ten times more each time for which a Cholesky factor
-    exists; nan where none does."""
-    scale = largest(magnitude(h))
-    least = smallest(diagonal(h))
-    unit = eye(h.shape[0], dtype=h.dtype)
-    step = 1e-3 * where(scale > 0, scale, 1.0)
+    """(h + t D)^-1 b with D = |diagonal of h| and the first t for which a Cholesky factor exists, of 0 (or what makes the diagonal
+    positive) and ten times more each time; nan where none does. So the units of the variables do not matter."""
+    scale, main = largest(magnitude(h)), diagonal(h)
+    d = maximum(magnitude(main), FLOOR * where(scale > 0, scale, 1.0))
 
     def unsolved(state: tuple[Node, Node]) -> Node:
-        shift, x = state
-        return logical_not(isfinite(total(x * 0.0))) & (shift < LARGEST_SHIFT * scale)
-
-    first = where(least > 0, asarray(0.0, h.dtype), step - least)
-    begin = (first, asarray(float("nan"), h.dtype) * b)
+        t, x = state
+        return logical_not(isfinite(total(x * 0.0))) & (t < LARGEST_SHIFT)
 
     def turn(state: tuple[Node, Node]) -> tuple[Node, Node]:
-        shift = state[0]
-        factor = cholesky(h + shift * unit, symmetrize_input=False, on_error="nan")
+        t = state[0]
+        factor = cholesky(h + t * d * eye(h.shape[0], dtype=h.dtype), symmetrize_input=False, on_error="nan")
         x = cho_solve((factor, True), b, on_error="nan")
-        return where(isfinite(total(x * 0.0)), shift, maximum(10.0 * shift, step)), x
+        return where(isfinite(total(x * 0.0)), t, maximum(10.0 * t, SHIFT)), x
 
+    least = smallest(main / d)
+    begin = where(least > 0, 0.0, SHIFT - least), float("nan") * b
     return while_loop(unsolved, turn, begin)[1]  # type: ignore[no-any-return]
 
 

@@ -213,8 +213,8 @@ def iterate(
     cost: Cost,
     memory: Callable[[Point], Tree],
     turn: Callable[[Point, Tree, Node], Turn],
-    tol: float | None,
-    max_iterations: int,
+    tol: Any,
+    max_iterations: Any,
 ) -> Result:
     """Turns from cost.start until one of the reasons of `Status`; `turn` is given the point, what it carries, and its number."""
     enough = asarray(cost.eps**0.5 if tol is None else tol, cost.x.dtype)

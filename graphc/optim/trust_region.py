@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from graphc.errors import ArgumentError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import abs as magnitude
@@ -24,7 +27,7 @@ def trusted(actual: Node, predicted: Node, f: Node, eps: float, steeper: Node) -
 
 
 def trust_region(
-    cost: Cost, tol: float | None, max_iterations: int, radius: float = 1.0, max_radius: float = 1000.0, inner: int | None = None
+    cost: Cost, tol: Any, max_iterations: Any, radius: float = 1.0, max_radius: float = math.inf, inner: int | None = None
 ) -> Result:
     """x <- x + s, where s lowers the model g.s + s.H s / 2 in the ball |s| <= radius by conjugate gradients on Hessian-vector products,
     which follow negative curvature to the boundary (Steihaug 1983; Nocedal and Wright, algorithms 4.1 and 7.2).

@@ -26,12 +26,13 @@ from graphc.program import Program, format_program
 from graphc.substitute import substitute
 from graphc.target import Target
 from graphc.threads import as_thread_count
-from graphc.types import assumed_sizes, same_size
+from graphc.types import assumed_sizes
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
 from graphc.user.audit import Audit, audit
 from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, hold, replace_values
+from graphc.user.updates import advances, as_updates, check_update
 from graphc.user.vectorcall import callable_class, entry_of, is_kept, set_entry
 from graphc.verify.graph import assuming, size_assumptions
 
@@ -85,14 +86,16 @@ class Function:
         self._arguments = Signature(inputs, defaults, casting)
         leaves, self._structure = tree.flatten(outputs)
         self._outputs = [asarray(o) for o in leaves]
-        self.updates = _as_updates(updates)
+        self.updates = as_updates(updates)
         values = [v for _, v in self.updates]
         if givens is not None:
             self._outputs, values = substitute([self._outputs, values], dict(givens))
-        self._updates = [(s, v) for (s, _), v in zip(self.updates, values, strict=True)]
+        stated = [(s, v) for (s, _), v in zip(self.updates, values, strict=True)]
+        self._updates = [*stated, *advances([*self._outputs, *values], self.updates)]
+        values = [v for _, v in self._updates]
         with assumed_sizes() as assumed:
             for s, v in self._updates:
-                _check_update(s, v)
+                check_update(s, v)
         self._graph = Graph(tuple(self._arguments.variables), tuple(settled((*self._outputs, *values))))
         self._size_checks = [*size_assumptions(self._graph.outputs), *assumed]
         self._replaced = [s for s, _ in self._updates]
@@ -273,7 +276,7 @@ class Function:
         arrays = [as_argument(v, x, self.casting) for v, x in zip(leaves, variables, strict=False)]
         given = [as_size_argument(v, d) for v, d in zip(leaves[len(variables) :], self._arguments.sizes, strict=True)]
         env: dict[Any, Any] = {**dict(zip(variables, arrays, strict=True)), **dict(zip(self._arguments.sizes, given, strict=True))}
-        results = None if self.updates or self._executable is None else tree.leaves(self(*args, **kwargs))
+        results = None if self._updates or self._executable is None else tree.leaves(self(*args, **kwargs))
         return audit(self._graph, self._optimised, len(self._outputs), results, env, digits)
 
     def _native(self) -> Executable:
@@ -294,9 +297,10 @@ class Function:
             nodes: dict[Node, Node] = {s: copy.deepcopy(s, memo) for s in self._shared}
         finally:
             held = None  # noqa: F841
-        renewed = replace_nodes([*self._outputs, *[v for _, v in self._updates]], nodes)
+        given = self._given_updates()
+        renewed = replace_nodes([*self._outputs, *[v for _, v in given]], nodes)
         outputs = tree.unflatten(self._structure, renewed[: len(self._outputs)])
-        updates = [(nodes[s], v) for (s, _), v in zip(self._updates, renewed[len(self._outputs) :], strict=True)]
+        updates = [(nodes[s], v) for (s, _), v in zip(given, renewed[len(self._outputs) :], strict=True)]
         defaults = copy.deepcopy(self._arguments.defaults, memo)
         made: Function = type(self)(self.inputs, outputs, updates, None, defaults, self.name, self.threads, self.casting, self.mode)
         return made
@@ -305,7 +309,11 @@ class Function:
         """What `function` was given; it is compiled again where it is read, with machine code from the object cache."""
         outputs = tree.unflatten(self._structure, self._outputs)
         how = {"name": self.name, "threads": self.threads, "casting": self.casting, "mode": self.mode}
-        return _read, (self.inputs, outputs, list(self._updates), self._arguments.defaults, how)
+        return _read, (self.inputs, outputs, self._given_updates(), self._arguments.defaults, how)
+
+    def _given_updates(self) -> list[tuple[Shared, Node]]:
+        """The updates that the user asked for, after `givens`; the rest follows from the graph."""
+        return self._updates[: len(self.updates)]
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}({', '.join(self._arguments.names)}) -> {self._structure}>"
@@ -313,50 +321,6 @@ class Function:
 
 def _read(inputs: Any, outputs: Any, updates: Any, defaults: Any, how: dict[str, Any]) -> Function:
     return function(inputs, outputs, updates=updates, defaults=defaults, **how)
-
-
-def _as_updates(updates: Any) -> list[tuple[Shared, Node]]:
-    """The pairs (shared variable, new value) of any accepted spelling."""
-    seen: set[Node] = set()
-    result = []
-    for s, v in _pairs(updates):
-        if not isinstance(s, Shared):
-            fail(ArgumentError, f"updates: {s!r:.60} is not a shared variable", hint="gx.shared(value) makes state")
-        if s in seen:
-            fail(ArgumentError, "updates: a shared variable is updated twice", s)
-        seen.add(s)
-        result.append((s, asarray(v, s.dtype if isinstance(v, (int, float)) and not isinstance(v, bool) else None)))
-    return result
-
-
-def _pairs(updates: Any) -> list[tuple[Any, Any]]:
-    """{a: x}, [(a, x), ..] and (tree of a, tree of x) as pairs. A list of pairs is never taken for two trees."""
-    if updates is None:
-        return []
-    if isinstance(updates, Mapping):
-        return list(updates.items())
-    if not isinstance(updates, (list, tuple)):
-        fail(ArgumentError, f"updates: {type(updates).__name__} is none of a dict, a list of pairs, and a pair of trees")
-    paired = all(isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], Shared) for p in updates)
-    if paired and (isinstance(updates, list) or len(updates) != 2 or not _all_shared(updates[0])):
-        return [(p[0], p[1]) for p in updates]
-    if len(updates) != 2:
-        fail(ArgumentError, "updates: an entry is not a pair (shared variable, new value)")
-    (states, structure), (values, have) = map(tree.flatten, updates)
-    if structure != have:
-        fail(ArgumentError, f"updates: the tree of shared variables and the tree of values differ {structure.difference(have)}")
-    return list(zip(states, values, strict=True))
-
-
-def _all_shared(part: Any) -> bool:
-    return all(isinstance(s, Shared) for s in tree.leaves(part))
-
-
-def _check_update(s: Shared, v: Node) -> None:
-    if v.dtype != s.dtype:
-        fail(DTypeError, f"updates: the new value is {v.dtype}, the state {s.dtype}", s, v, hint=f"cast it with .astype({s.dtype.name!r})")
-    if v.ndim != s.ndim or not all(map(same_size, v.shape, s.shape)):
-        fail(ShapeError, "updates: the new value and the state differ in shape", s, v)
 
 
 def _assuming(outputs: Sequence[Node], updates: Sequence[tuple[Shared, Node]], a: Size, b: Size) -> Node | None:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,10 +106,15 @@ if hasattr(os, "register_at_fork"):
 
 
 class Shared(Node):
-    """A variable that owns an array. Compiled functions read it and, through `updates`, replace it."""
+    """A variable that owns an array. Compiled functions read it and, through `updates`, replace it.
 
-    __slots__ = ("_value", "cell", "queue")
+    next: state -> its new value, a function of a module, of state that every function advances by itself which reads it and does not
+    say what becomes of it: that of random draws. None of any other.
+    """
+
+    __slots__ = ("_value", "cell", "next", "queue")
     _value: np.ndarray
+    next: Callable[[Shared], Node] | None
     cell: Cell
     queue: list[_Place]
 
@@ -120,7 +125,7 @@ class Shared(Node):
 
     def __copy__(self) -> Shared:
         """A new variable of the same name, shape and value."""
-        return _made(self.name or "shared", self.dtype, self.shape, self.get_value())
+        return _made(self.name or "shared", self.dtype, self.shape, self.get_value(), self.next)
 
     def __deepcopy__(self, memo: object) -> Shared:
         return self.__copy__()
@@ -211,20 +216,28 @@ def _one(value: Any, name: str, shape: object) -> Shared:
     return _made(name, as_dtype(array.dtype), declared, array)
 
 
-def _made(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray) -> Shared:
+Next = Callable[[Shared], Node] | None
+
+
+def _made(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray, next: Next = None) -> Shared:
     node = variable(SHARED, name, dtype, shape, Shared)
     assert isinstance(node, Shared)
-    node.queue = []
+    node.queue, node.next = [], next
     node.cell = Cell(queue=id(node.queue))
     _SHARED.add(node)
     _own([node], [_fitting(node, value)])
     return node
 
 
-def restored(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray, site: Site) -> Shared:
+def self_advancing(value: np.ndarray, name: str, next: Callable[[Shared], Node]) -> Shared:
+    """State that every function which reads it advances to next(state)."""
+    return _made(name, as_dtype(value.dtype), value.shape, value, next)
+
+
+def restored(name: str, dtype: np.dtype, shape: Shape, value: np.ndarray, site: Site, next: Next = None) -> Shared:
     """A variable as it was written by `graphc.pickling`."""
     with origin(site or ("", 0)):
-        return _made(name, dtype, shape, value)
+        return _made(name, dtype, shape, value, next)
 
 
 def get_values(state: Any) -> Any:

@@ -1,0 +1,228 @@
+"""`gx.optim.minimize`, `least_squares` and `line_search` beside known minima, SciPy, and their own promises: they end, and say why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.optimize
+
+import graphc as gx
+from graphc.optim import Result, Status
+from graphc.optim.minimize import METHODS
+
+SLOW = ("steepest_descent", "coordinate_descent")  # a thousand turns in a curved valley are not enough
+START = np.array([-1.2, 1.0])
+
+
+def rosenbrock(x: Any) -> Any:
+    return 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+
+
+def ended(found: Result) -> Status:
+    return Status(int(found.status))
+
+
+@pytest.fixture(scope="module")
+def every() -> Callable[..., dict[str, Result]]:
+    """All methods from x0 on s * rosenbrock(x) - d * log(x1), which is nan for x1 < 0 unless d = 0, and without a minimum for s = 0 < d."""
+    x0, s, d = gx.vector("x0", 2), gx.scalar("s"), gx.scalar("d")
+    fun = lambda x: s * rosenbrock(x) - gx.where(d == 0, 0.0, d * gx.log(gx.where(d == 0, 1.0, x[0])))
+    return gx.function([x0, s, d], {name: gx.optim.minimize(fun, x0, name, max_iterations=400) for name in METHODS})
+
+
+def test_rosenbrock(every: Callable[..., dict[str, Result]]) -> None:
+    """The minimum is at (1, 1), all say how they came there, and what they say is true."""
+    value = lambda x: 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+    for name, found in every(START, 1.0, 0.0).items():
+        g = scipy.optimize.approx_fprime(found.x, value, 1e-8)
+        assert found.fun == pytest.approx(value(found.x), rel=1e-9, abs=1e-25), name
+        assert found.grad_norm == pytest.approx(np.linalg.norm(g), rel=1e-3, abs=2e-5), name
+        assert found.success == (found.grad_norm <= 2**-26) == (ended(found) == Status.CONVERGED), name
+        assert found.evaluations > found.iterations > 0, name
+        if name in SLOW:
+            assert ended(found) == Status.ITERATIONS and found.iterations == 400 and found.fun < 1, name
+        else:
+            np.testing.assert_allclose(found.x, 1, atol=1e-7, err_msg=name)
+            assert ended(found) == Status.CONVERGED, name
+
+
+def test_evaluations_stay_in_the_range_of_scipys(every: Callable[..., dict[str, Result]]) -> None:
+    found = every(START, 1.0, 0.0)
+    slope = lambda x: np.array([-400 * x[0] * (x[1] - x[0] ** 2) - 2 * (1 - x[0]), 200 * (x[1] - x[0] ** 2)])
+    for name, theirs in [("bfgs", "BFGS"), ("l_bfgs", "L-BFGS-B"), ("polak_ribiere", "CG")]:
+        peer = scipy.optimize.minimize(rosenbrock, START, jac=slope, method=theirs, options={"gtol": 1e-8})
+        assert found[name].evaluations < 1.5 * peer.nfev, (name, peer.nfev)
+
+
+def test_starts_that_are_no_numbers(every: Callable[..., dict[str, Result]]) -> None:
+    """A cost or a gradient that is not finite at x0 ends it there, with x0."""
+    for start, s in [([np.nan, 1.0], 1.0), ([1e200, 1.0], 1.0), ([0.0, 0.0], np.inf)]:
+        for name, found in every(np.array(start), s, 0.0).items():
+            assert ended(found) == Status.NOT_FINITE and found.iterations == 0, name
+            np.testing.assert_array_equal(found.x, start)
+    for found in every(np.array([0.0, 1.0]), 1.0, 0.5).values():  # log(0): the cost is infinite
+        assert ended(found) == Status.NOT_FINITE
+
+
+def test_a_domain_with_an_edge(every: Callable[..., dict[str, Result]]) -> None:
+    """Searches turn back where the cost is nan, and find the minimum of rosenbrock - log(x1) / 2 from near the edge."""
+    best = scipy.optimize.minimize(lambda x: rosenbrock(x) - 0.5 * np.log(x[0]), [1.0, 1.0], tol=1e-12)
+    for name, found in every(np.array([0.05, 2.0]), 1.0, 0.5).items():
+        assert np.isfinite(found.fun) and found.x[0] > 0, name
+        if name not in SLOW:
+            np.testing.assert_allclose(found.x, best.x, rtol=1e-5, err_msg=name)
+
+
+def test_without_a_minimum_they_end(every: Callable[..., dict[str, Result]]) -> None:
+    for name, found in every(np.array([1.0, 1.0]), 0.0, 1.0).items():
+        assert found.x[0] > 100 and np.isfinite(found.fun), name  # -log(x1): ever smaller gradients
+    for found in every(np.array([3.0, 2.0]), 0.0, 0.0).values():  # no slope at all
+        assert ended(found) == Status.CONVERGED and found.iterations == 0 and found.evaluations == 1
+
+
+def test_a_cost_that_is_not_what_its_gradient_says() -> None:
+    """Where no step lowers the cost, that is why it ends: here the gradient has the wrong sign."""
+    x0 = gx.vector("x0", 2)
+    fun = lambda x: 2 * gx.stop_gradient(gx.sum(x**2)) - gx.sum(x**2)
+    names = ["bfgs", "polak_ribiere", "newton", "trust_region"]
+    for name, found in zip(names, gx.function([x0], [gx.optim.minimize(fun, x0, name) for name in names])(START)):
+        assert ended(found) == Status.NO_DECREASE, name
+        np.testing.assert_allclose(found.x, START, rtol=1e-12)
+
+
+def test_trees_single_precision_and_limits() -> None:
+    """A tree of f32 leaves comes back as it was; f64 beside f32 is computed in f64; tol and max_iterations are kept to."""
+    start = {"a": np.float32(-1.2), "b": [np.ones((1, 1), "float32")]}
+    p, wide = gx.like(start), gx.scalar("c")
+    fun = lambda t: rosenbrock([t["a"], t["b"][0][0, 0]])
+    outputs = {
+        "bfgs": gx.optim.minimize(fun, p, "bfgs"),
+        "l_bfgs": gx.optim.minimize(fun, p, "l_bfgs", tol=10.0),
+        "newton": gx.optim.minimize(fun, p, "newton", max_iterations=3),
+        "none": gx.optim.minimize(fun, p, "newton_cg", max_iterations=0),
+        "mixed": gx.optim.minimize(lambda t: fun(t[0]) + t[1] ** 2, (p, wide), "trust_region"),
+    }
+    got = gx.function([p, wide], outputs)(start, 2.0)
+    found = got["bfgs"]
+    assert found.x["b"][0].shape == (1, 1) and found.x["a"].dtype == found.fun.dtype == np.float32
+    assert found.success and abs(found.x["a"] - 1) < 2e-3
+    assert got["l_bfgs"].grad_norm <= 10 and got["l_bfgs"].iterations < 30
+    assert got["newton"].iterations == 3 and ended(got["newton"]) == Status.ITERATIONS
+    assert got["none"].iterations == 0 and ended(got["none"]) == Status.ITERATIONS and got["none"].x["a"] == np.float32(-1.2)
+    assert got["mixed"].success and got["mixed"].x[1].dtype == np.float64 and abs(got["mixed"].x[1]) < 1e-8
+
+
+def test_many_starts_at_once_and_sizes_of_the_call() -> None:
+    """Under vmap each lane is what it is alone; sizes may be those of a call, also 1."""
+    starts, one = gx.tensor("starts", (4, 3)), gx.vector("one", "n")
+    fun = lambda x: gx.sum(100 * (x - 0.5) ** 4 + gx.cos(x) ** 2)
+    names = ["l_bfgs", "newton_cg"]
+    lanes = gx.function([starts], [gx.vmap(lambda x, name=name: gx.optim.minimize(fun, x, name))(starts) for name in names])
+    alone = gx.function([one], [gx.optim.minimize(fun, one, name) for name in names])
+    rows = np.random.default_rng(1).normal(size=(4, 3))
+    for k, row in enumerate(rows):
+        for name, many, single in zip(names, lanes(rows), alone(row)):
+            assert many.iterations[k] == single.iterations and single.success and many.success.all(), name
+            np.testing.assert_allclose(many.x[k], single.x, rtol=1e-9, atol=1e-12)
+    best = scipy.optimize.minimize_scalar(lambda x: 100 * (x - 0.5) ** 4 + np.cos(x) ** 2, bracket=(0, 1), tol=1e-12)
+    for single in alone(np.array([2.0])):
+        np.testing.assert_allclose(single.x, best.x, rtol=1e-6)
+
+
+def test_inside_a_larger_graph() -> None:
+    """What the cost captures is an operand; the solution has forward derivatives; a reverse one says why not."""
+    c = gx.vector("c", 3)
+    fun = lambda x: gx.sum(gx.cosh(x - c)) + 0.5 * gx.sum(x**2)
+    x = gx.optim.minimize(fun, gx.zeros(3), "newton", line_search="full_step").x
+    tangent = gx.jvp(x, c, np.ones(3))
+    at = np.array([0.5, -1.0, 2.0])
+    value, slope = gx.function([c], (2 * x, tangent))(at)
+    root = [scipy.optimize.brentq(lambda t, k=k: np.sinh(t - k) + t, -5, 5, xtol=1e-14) for k in at]
+    np.testing.assert_allclose(value, 2 * np.array(root), rtol=1e-8)
+    bend = np.cosh(np.array(root) - at)
+    np.testing.assert_allclose(slope, bend / (1 + bend), rtol=1e-6)
+    with pytest.raises(gx.GraphcError, match="while"):
+        gx.grad(gx.sum(x), c)
+
+
+# -- least squares ------------------------------------------------------------------------------------------------------
+T = np.linspace(0, 4, 25)
+
+
+def test_least_squares_beside_scipy() -> None:
+    """A decay with an offset from noisy points, residuals as a tree; and residuals whose Jacobian is singular at the start."""
+    rng = np.random.default_rng(0)
+    y = 2.5 * np.exp(-1.3 * T) + 0.5 + 0.05 * rng.normal(size=T.size)
+    t, v, p = gx.vector("t", "n"), gx.vector("y", "n"), gx.like({"a": 0.0, "k": 0.0, "c": 0.0})
+    model = lambda p: {"data": p["a"] * gx.exp(-p["k"] * t) + p["c"] - v, "prior": 1e-3 * gx.stack([p["a"], p["k"]])}
+    f = gx.function([t, v, p], [gx.optim.least_squares(model, p, name) for name in ("levenberg_marquardt", "gauss_newton")])
+    residuals = lambda q: np.r_[q[0] * np.exp(-q[2] * T) + q[1] - y, 1e-3 * q[0], 1e-3 * q[2]]
+    theirs = scipy.optimize.least_squares(residuals, [1.0, 0, 0.5], method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14)
+    for found in f(T, y, {"a": 1.0, "k": 0.5, "c": 0.0}):
+        np.testing.assert_allclose([found.x[k] for k in "ack"], theirs.x, rtol=1e-6)
+        assert found.fun == pytest.approx(theirs.cost, rel=1e-12) and found.success
+        assert found.products == found.iterations
+    singular = f(T, y, {"a": 0.0, "k": 1.0, "c": 0.0})[0]  # d / dk is 0
+    np.testing.assert_allclose([singular.x[k] for k in "ack"], theirs.x, rtol=1e-6)
+
+
+# -- line searches ------------------------------------------------------------------------------------------------------
+def test_line_searches() -> None:
+    """The test functions 1 to 3 of More and Thuente (1994) from first lengths of 1e-3 to 1e3, along them and against."""
+    x, a, way = gx.vector("x", 1), gx.scalar("a"), gx.scalar("way")
+    smooth = lambda t: -t / (t**2 + 2)
+    steep = lambda t: (t + 0.004) ** 5 - 2 * (t + 0.004) ** 4
+    wavy = lambda t: (
+        gx.where(t <= 0.99, 1 - t, gx.where(t >= 1.01, t - 1, (t - 1) ** 2 / 0.02 + 0.005))
+        + 2 * 0.99 / (39 * np.pi) * gx.sin(39 * np.pi / 2 * t)
+    )
+    searches = {"armijo": gx.optim.armijo(1e-3), "strong_wolfe": gx.optim.strong_wolfe(1e-3, 0.1), "exact": "exact"}
+    steps = {(k, name): gx.optim.line_search(lambda x, p=p: p(x[0]), x, gx.stack([way]), s, a) for k, p in enumerate((smooth, steep, wavy))
+             for name, s in searches.items()}  # fmt: skip
+    slopes = [gx.value_and_grad(p(x[0]), x) for p in (smooth, steep, wavy)]
+    f = gx.function([x, a, way], [list(steps.values()), slopes])
+    origin = f(np.zeros(1), 1.0, 1.0)[1]
+    for length in (1e-3, 0.1, 1.0, 10.0, 1e3):
+        for (k, name), step in zip(steps, f(np.zeros(1), length, 1.0)[0]):
+            assert step.success and step.length > 0 and step.evaluations <= 25, (k, name, length)
+            value, slope = f(step.x, 1.0, 1.0)[1][k]
+            assert step.x[0] == step.length and step.fun == value
+            np.testing.assert_array_equal(step.grad, slope)
+            start, downhill = origin[k]
+            assert value <= start + 1e-4 * step.length * downhill[0]
+            if name == "strong_wolfe":
+                assert abs(slope[0]) <= -0.1 * downhill[0] * (1 + 1e-12)
+    for step in f(np.zeros(1), 1.0, -1.0)[0]:  # uphill
+        assert not step.success and step.length == 0 and step.x[0] == 0
+
+
+# -- misuse -------------------------------------------------------------------------------------------------------------
+def test_misuse() -> None:
+    x0 = np.zeros(2)
+    square = lambda x: gx.sum(x**2)
+    cases: list[tuple[type[Exception], str, Callable[[], Any]]] = [
+        (gx.ArgumentError, "method='bfg'.*one of steepest_descent", lambda: gx.optim.minimize(square, x0, "bfg")),
+        (gx.ArgumentError, "no option 'histori'.*history", lambda: gx.optim.minimize(square, x0, "l_bfgs", histori=3)),
+        (gx.ArgumentError, "history=0", lambda: gx.optim.minimize(square, x0, "l_bfgs", history=0)),
+        (gx.ArgumentError, "no line search", lambda: gx.optim.minimize(square, x0, "trust_region", line_search="armijo")),
+        (gx.ArgumentError, "line_search='wolfe'", lambda: gx.optim.minimize(square, x0, line_search="wolfe")),
+        (gx.ArgumentError, "tol=-1", lambda: gx.optim.minimize(square, x0, tol=-1)),
+        (gx.ArgumentError, "c1=0.9, c2=0.1", lambda: gx.optim.strong_wolfe(0.9, 0.1)),
+        (gx.ArgumentError, "damping=-1", lambda: gx.optim.minimize(square, x0, "newton", damping=-1)),
+        (gx.ArgumentError, "radius=0", lambda: gx.optim.minimize(square, x0, "trust_region", radius=0)),
+        (gx.ArgumentError, "no function.*lambda x", lambda: gx.optim.minimize(gx.sum(x0), x0)),
+        (gx.ArgumentError, "gives 2 arrays", lambda: gx.optim.minimize(lambda x: (x[0], x[1]), x0)),
+        (gx.ArgumentError, "x0 holds no array", lambda: gx.optim.minimize(square, {})),
+        (gx.ShapeError, "the cost is f64", lambda: gx.optim.minimize(lambda x: x**2, x0)),
+        (gx.ShapeError, "direction of 3 elements", lambda: gx.optim.line_search(square, x0, np.ones(3))),
+        (gx.DTypeError, "x0 is int64", lambda: gx.optim.minimize(square, np.zeros(2, int))),
+        (gx.DTypeError, "int64", lambda: gx.optim.minimize(lambda x: gx.sum(x > 0), x0)),
+        (gx.DisconnectedError, "x", lambda: gx.optim.minimize(lambda x: gx.asarray(1.0), x0)),
+        (gx.ArgumentError, "one of levenberg", lambda: gx.optim.least_squares(lambda x: x, x0, "bfgs")),
+    ]  # fmt: skip
+    for error, text, call in cases:
+        with pytest.raises(error, match=text):
+            call()
