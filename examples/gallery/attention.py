@@ -2,12 +2,14 @@
 
     python examples/gallery/attention.py [--plot attention.png]
 
-Weights are softmax(q k / sqrt(d)): non-negative, of sum 1, a lookup that is differentiable. Without the numbers of the rows the answer cannot
-depend on their order, and indeed is the same for every shuffle; with them it does, and reads better. A mask hides rows as if they were not there.
+Weights are softmax(q k / sqrt(d)): non-negative, of sum 1, a lookup that is differentiable. Without the numbers of the rows the answer
+cannot depend on their order, and indeed is the same for every shuffle; with them it does, and reads better. A mask hides rows as if they
+were not there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,7 +55,7 @@ def scores(p: Any, x: Any, seen: Any) -> tuple[Any, Any]:
     return gx.tanh(answer[:, 0]) @ p["leave"] + p["b"], weights
 
 
-def train(places: bool, epochs: int) -> tuple[gx.Function, float]:
+def train(places: bool, epochs: int) -> tuple[Callable[..., list[np.ndarray]], float]:
     """(images, seen -> scores and weights; accuracy on held-out digits)"""
     images, labels, test, answers = digits("float64")
     images, test = images.reshape(-1, ROWS, 8), test.reshape(-1, ROWS, 8)
@@ -62,7 +64,7 @@ def train(places: bool, epochs: int) -> tuple[gx.Function, float]:
     logits, weights = scores(params, x, seen)
     loss = -gx.mean(gx.take_along_axis(gx.log_softmax(logits, axis=1), y[:, None], axis=1))
     step = gx.function([x, y, seen], loss, updates=gx.optim.adam(0.005).updates(loss, params))
-    look = gx.function([x, seen], [logits, weights])
+    look = lambda images, seen_rows: [out.eval({x: images, seen: seen_rows}) for out in (logits, weights)]
     for _ in range(epochs):
         for part in stage.minibatches(rng, len(labels), 64):
             step(images[part], labels[part], np.ones((len(part), ROWS), bool))

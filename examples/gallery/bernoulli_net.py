@@ -3,9 +3,9 @@
     python examples/gallery/bernoulli_net.py
 
 Through the coins no gradient flows; behind them it does, and before them the score function stands in: cost times slope of the log
-probability. Its noise falls with a baseline: none, a moving average of the cost, or that and a correction for each image, which a small net learns
-on the side. Costs are divided by a moving average of their spread (variance normalisation); both averages are state, which the training call
-itself updates. (GBC14 6.5.1)
+probability. Its noise falls with a baseline: none, a moving average of the cost, or that and a correction for each image, which a small
+net learns on the side. Costs are divided by a moving average of their spread (variance normalisation); both averages are state, which the
+training call itself updates. (GBC14 6.5.1)
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
     python examples/gallery/echo_state.py [--plot echo.png]
 
 Where recurrent weights are small, two different beginnings end alike: the state is an echo of the input. Where they are large, neighbours
-part: chaos. Between the two, 200 random units hold a chaotic signal well enough for a linear readout, found by ridge regression, to foretell
-it, and then to run on its own output, where a linear model of 20 past values soon goes astray. The signal is that of Mackey and Glass, a delayed equation integrated in the graph. (Goodfellow et al.
-8.4: recurrent nets with large weights are chaotic; Jaeger and Haas 2004)
+part: chaos. Between the two, 200 random units hold a chaotic signal well enough for a linear readout, found by ridge regression, to
+foretell it, and then to run on its own output, where a linear model of 20 past values soon goes astray. The signal is that of Mackey and
+Glass, a delayed equation integrated in the graph. (Goodfellow et al. 8.4: recurrent nets with large weights are chaotic; Jaeger and Haas
+2004)
 """
 
 from __future__ import annotations

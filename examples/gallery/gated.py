@@ -2,9 +2,10 @@
 
     python examples/gallery/gated.py
 
-Russell and Norvig write z = tanh(c) o, Leskovec et al. s = tanh(c o): two different functions. Each is checked at gates that are all open or
-all shut. Then four nets read 60 characters of real text, and at the end have to say whether the very first was a vowel, another letter, space or
-anything else: what a gate keeps, a plain net has forgotten. (Russell and Norvig 22.6.2, Leskovec et al. 13.5.3, Goodfellow et al. 8.4)
+Russell and Norvig write z = tanh(c) o, Leskovec et al. s = tanh(c o): two different functions. Each is checked at gates that are all open
+or all shut. Then four nets read 60 characters of real text, and at the end have to say whether the very first was a vowel, another
+letter, space or anything else: what a gate keeps, a plain net has forgotten. (Russell and Norvig 22.6.2, Leskovec et al. 13.5.3,
+Goodfellow et al. 8.4)
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ CELLS: dict[str, tuple[Cell, int]] = {"LSTM": (lstm, 4), "LSTM of LRU": (lstm_of
 
 
 def initial(inputs: int, parts: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Orthogonal recurrent weights; the first gate, which forgets, begins open (8.4): the GRU's begins shut, for it is the other way round."""
+    """Orthogonal recurrent weights; the first gate, which forgets, begins open, the GRU's begins shut, for it is the other way round."""
     rng = np.random.default_rng(seed)
     square = [np.linalg.qr(rng.normal(size=(HIDDEN, HIDDEN)))[0] for _ in range(parts)]
     bias = np.zeros(parts * HIDDEN)
@@ -119,7 +120,8 @@ def train(name: str, lag: int, steps: int) -> float:
     step = gx.function([x, y], loss, updates=optimiser.updates(loss, params))
     for _ in range(steps):
         step(*task(64, lag, rng))
-    return float(gx.function([x, y], gx.mean(gx.argmax(scores, axis=1) == y))(*task(400, lag, rng)))
+    read, wanted = task(400, lag, rng)
+    return float(np.mean(gx.argmax(scores, axis=1).eval({x: read}) == wanted))
 
 
 def main(short: bool = False) -> dict[str, float]:

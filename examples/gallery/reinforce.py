@@ -2,9 +2,9 @@
 
     python examples/gallery/reinforce.py
 
-Three coins with chances sigmoid(omega) cost J(y) = (y1 + 2 y2 - 3 y3)^2 + 1. All eight outcomes can be listed, so the true gradient and the
-variance of each estimator are known exactly; a million draws agree. A baseline changes no mean and much variance, the best one for each
-coin most. (GBC14 6.5.1, equations 6.13 to 6.16; 6.4.4)
+Three coins with chances sigmoid(omega) cost J(y) = (y1 + 2 y2 - 3 y3)^2 + 1. All eight outcomes can be listed, so the true gradient and
+the variance of each estimator are known exactly; a million draws agree. A baseline changes no mean and much variance, the best one for
+each coin most. (GBC14 6.5.1, equations 6.13 to 6.16; 6.4.4)
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python examples/gallery/reparametrisation.py [--plot geyser.png]
 
-A draw is a node like others; the z of the value is the z of the gradient, so a difference with the same state confirms it. Expectations have
-the gradients that they should. A coin has none, and says so. At last a net with a drawn input learns what no plain regression can: all that
-may come after an eruption of Old Faithful, not its mean. (GBC14 6.5)
+A draw is a node like others; the z of the value is the z of the gradient, so a difference with the same state confirms it. Expectations
+have the gradients that they should. A coin has none, and says so. At last a net with a drawn input learns what no plain regression can:
+all that may come after an eruption of Old Faithful, not its mean. (GBC14 6.5)
 """
 
 from __future__ import annotations

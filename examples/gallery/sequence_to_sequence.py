@@ -1,15 +1,16 @@
-"""Sequence to sequence: one net reads a word, another writes it backwards; Russell and Norvig 22.8.2.
+"""Sequence to sequence: one net reads a word, another writes it backwards.
 
     python examples/gallery/sequence_to_sequence.py
 
-The encoder's last state is all that the decoder gets. In training the decoder reads the right letters, one step late; afterwards its own. It
-learns from random words and a part of the words of a real text, and is tried on the others, which it has never seen: a word counts if every letter
-and the stop are right.
+The encoder's last state is all that the decoder gets. In training the decoder reads the right letters, one step late; afterwards its own.
+It learns from random words and a part of the words of a real text, and is tried on the others, which it has never seen: a word counts if
+every letter and the stop are right. (Russell and Norvig 22.8.2)
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def write_alone(p: Any, h: Any) -> Any:
     return gx.scan(step, (h, gx.zeros(n, "int64"), gx.zeros(n, "bool")), length=LONGEST + 1)[1].T
 
 
-def build() -> tuple[gx.Function, gx.Function]:
+def build() -> tuple[gx.Function, Callable[[np.ndarray], np.ndarray]]:
     """(a step of training; words -> what the net writes)."""
     p, rate = gx.shared(initial()), gx.scalar("rate", "float32")
     word, target = gx.tensor("word", ("n", LONGEST), "int64"), gx.tensor("target", ("n", LONGEST + 1), "int64")
@@ -97,13 +98,14 @@ def build() -> tuple[gx.Function, gx.Function]:
     counts = (target.T > 0).astype("float32")
     loss = -gx.sum(counts * chance) / gx.sum(counts)
     optimiser = gx.optim.chain(gx.optim.clip_by_global_norm(1.0), gx.optim.adam(rate))
-    return gx.function([word, target, rate], loss, updates=optimiser.updates(loss, p)), gx.function([word], write_alone(p, h))
+    step, letters = gx.function([word, target, rate], loss, updates=optimiser.updates(loss, p)), write_alone(p, h)
+    return step, lambda words: letters.eval({word: words})
 
 
 def main(short: bool = False) -> dict[str, float]:
     """Train on random and real words, then write the held-out ones backwards."""
-    rng, train = np.random.default_rng(1), build()
-    step, write = train
+    rng = np.random.default_rng(1)
+    step, write = build()
     known = words()[rng.permutation(len(words()))]
     held_out, known = known[:100], known[100:]
     losses, steps = [], 30 if short else 2500

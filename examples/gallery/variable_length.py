@@ -2,9 +2,9 @@
 
     python examples/gallery/variable_length.py
 
-Lines of a real module, of 1 to 79 characters, are padded to the longest of their batch. What a net does after a line has ended does not count, so
-whatever the padding holds, costs and gradients are those of each line alone. Batches of lines of like lengths (buckets) waste fewer steps.
-(Goodfellow et al. 10, Leskovec et al. 13.5)
+Lines of a real module, of 1 to 79 characters, are padded to the longest of their batch. What a net does after a line has ended does not
+count, so whatever the padding holds, costs and gradients are those of each line alone. Batches of lines of like lengths (buckets) waste
+fewer steps. (Goodfellow et al. 10, Leskovec et al. 13.5)
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def main(short: bool = False) -> dict[str, float]:
     for _ in range(1 if short else 20):
         for k in rng.permutation(len(buckets)):
             step(*padded([rows[j] for j in buckets[k]]), labels[buckets[k]], 0.003)
-    answer = gx.function([x, sizes], logits > 0)
-    found["right"] = float(np.mean(answer(*padded([rows[k] for k in held_out])) == (labels[held_out] > 0.5)))
+    unseen, lengths = padded([rows[k] for k in held_out])
+    found["right"] = float(np.mean((logits > 0).eval({x: unseen, sizes: lengths}) == (labels[held_out] > 0.5)))
     found["the commoner class"] = float(max(labels[held_out].mean(), 1 - labels[held_out].mean()))
     for name, value in found.items():
         print(f"{name:24} {value:.4g}")
