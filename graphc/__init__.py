@@ -11,9 +11,10 @@
 
 Declare       tensor, scalar, vector, matrix, like, shared, dim
 Write         NumPy's names and operators: exp, sum, where, x @ y, x[1:, ::2], x.at[i].add(v), ...; np.exp(x) works as well
-Namespaces    linalg, special, fft, nn, optim, random
+Namespaces    linalg, special, fft, random, stats, nn, optim, training, infer
 Differentiate grad, value_and_grad, jvp, vjp, hvp, jacobian, hessian, stop_gradient, check_grad; vmap
 Repeat        scan, map, fori_loop, while_loop, turn_index; cond, switch
+Train         fit; save, load
 Your own      custom_vjp, custom_jvp, checkpoint, callback
 Compile       function, jit; node.eval({x: array}) evaluates without compiling
 Inspect       print(node); f.graph, f.explain(), f.program, f.loops, f.llvm, f.asm, f.cost(n=64), f.memory(n=64) of a compiled f
@@ -23,7 +24,7 @@ help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and 
 """
 # ruff: noqa: F403, I001 - several names a line; the functions of arrays are what their modules say is public
 
-from graphc import cache, fft, linalg, nn, optim, random, special, tree
+from graphc import cache, fft, infer, linalg, nn, optim, random, special, stats, training, tree
 from graphc.control.callback import callback
 from graphc.control.checkpoint import checkpoint
 from graphc.control.counted import fori_loop, map
@@ -39,7 +40,7 @@ from graphc.user.declare import matrix, scalar, vector
 from graphc.derivatives.matrices import hessian, hvp, jacobian
 from graphc.dims import Dim, dim
 from graphc.errors import (
-    ArgumentError, CompileError, ConvergenceError, DisconnectedError, DTypeError, GraphcError, IndexOutOfRange, LinAlgError,
+    ArgumentError, CompileError, ConvergenceError, DisconnectedError, DTypeError, FileError, GraphcError, IndexOutOfRange, LinAlgError,
     NotDifferentiableError, NumericError, ShapeError, StateInUseError,
 )  # fmt: skip
 from graphc.derivatives.forward import jvp
@@ -98,6 +99,8 @@ from graphc.user.function import Function, function
 from graphc.show import show as _show  # noqa: F401 - binds print(node)
 from graphc.pickling import FORMAT as _FORMAT  # noqa: F401 - tells pickle about nodes and sizes
 from graphc.graphs import to_networkx
+from graphc.training.fit import fit
+from graphc.training.saving import load, save
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
 from graphc.user.jit import jit
@@ -107,16 +110,18 @@ __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "cache", "dim", "fft", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "tree", "vector",
-    "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
+    "Dim", "Node", "cache", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats", "tree",
+    "vector", "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
     "substitute", "to_networkx",
     # derivatives and maps
     "apply_along_axis", "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
     # loops and branches
     "callback", "checkpoint", "cond", "custom_jvp", "custom_vjp", "fori_loop", "map", "scan", "switch", "turn_index", "while_loop",
+    # training
+    "fit", "load", "save", "training",
     # errors
-    "ArgumentError", "CompileError", "ConvergenceError", "DTypeError", "DisconnectedError", "GraphcError", "IndexOutOfRange", "LinAlgError",
-    "NotDifferentiableError", "NumericError", "ShapeError", "StateInUseError",
+    "ArgumentError", "CompileError", "ConvergenceError", "DTypeError", "DisconnectedError", "FileError", "GraphcError", "IndexOutOfRange",
+    "LinAlgError", "NotDifferentiableError", "NumericError", "ShapeError", "StateInUseError",
     # NumPy's and other functions of arrays
     *[name for module in _MODULES for name in module.__all__],
 ]

@@ -51,6 +51,10 @@ class StateInUseError(GraphcError, RuntimeError):
     """A callback or a handler of signals changes state that the call which it interrupts works with."""
 
 
+class FileError(GraphcError, OSError):
+    """A file that is damaged, cannot be read or written, or holds what belongs to another model."""
+
+
 class CompileError(GraphcError, RuntimeError):
     """A graph or program that breaks an invariant, or code that cannot be generated."""
 

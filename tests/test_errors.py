@@ -18,6 +18,7 @@ from graphc.errors import (
     ConvergenceError,
     DisconnectedError,
     DTypeError,
+    FileError,
     GraphcError,
     IndexOutOfRange,
     LinAlgError,
@@ -241,7 +242,7 @@ def test_classes_are_pythons_too() -> None:
         ShapeError: ValueError, DTypeError: TypeError, ArgumentError: TypeError, IndexOutOfRange: IndexError,
         NotDifferentiableError: TypeError, DisconnectedError: ValueError,
         NumericError: FloatingPointError, LinAlgError: np.linalg.LinAlgError, ConvergenceError: RuntimeError, StateInUseError: RuntimeError,
-        CompileError: RuntimeError,
+        CompileError: RuntimeError, FileError: OSError,
     }  # fmt: skip
     assert all(issubclass(ours, GraphcError) and issubclass(ours, theirs) for ours, theirs in parents.items())
 

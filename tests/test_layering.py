@@ -55,6 +55,8 @@ INSIDE: dict[tuple[str, str, str], str] = {
     ("graphc.user.function", "_compile", "graphc.codegen"): "the joint of the three packages; `import graphc` stays light",
     ("graphc.derivatives.grad", "prepared", "graphc.passes"): "the joint of the trunk and passes: stable rules run before differentiation",
     ("graphc.graphs", "to_networkx", "networkx"): "loaded when a graph is exported; `import graphc` stays light",
+    ("graphc.training.progress", "progress_of", "tqdm"): "an extra; a line an epoch is shown without it",
+    ("graphc.training.saving", "_safetensors", "safetensors"): "an extra; .npz needs nothing",
     ("graphc.tree", "_functions", "graphc.ops"): "ravel of a tree of nodes; ops use trees",
 }
 # for annotations only, under `if TYPE_CHECKING`: no edge when the program runs

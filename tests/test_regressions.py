@@ -159,3 +159,16 @@ def test_seed_5000100_comparison_of_an_infinite_constant() -> None:
         f = gx.function([x], [gx.power(np.inf, x), gx.where(gx.full(("n",), np.inf) < 1.5, x, 2.0)], mode=mode)
         for found, wanted in zip(f(np.arange(3.0)), ([1, np.inf, np.inf], [2, 2, 2])):
             np.testing.assert_array_equal(found, wanted)
+
+
+def test_loops_and_branches_over_nothing() -> None:
+    """Results of no elements that nobody writes, and branches that fill them: all once failed to compile."""
+    k = gx.vector("k", 5)
+    c, (a, b) = gx.scan(lambda c, x: (gx.sin(c) + x, (c * 2, x * 3)), np.zeros(0), k)
+    w = gx.while_loop(lambda v: v[1] < 3, lambda v: (gx.sin(v[0]), v[1] + 1), (gx.zeros((2, 0)), 0.0))
+    m = gx.map(lambda r: (r * gx.zeros(0), r), k)
+    chosen = gx.cond(k[0] > 0, lambda: gx.zeros(0) * k[0], lambda: gx.ones(0))
+    slope = gx.grad(gx.sum(a) + gx.sum(b) + gx.sum(c), k)
+    found = gx.function([k], [a, b, c, *w, *m, chosen, slope], mode="verify")(np.ones(5))
+    assert [r.shape for r in found] == [(5, 0), (5,), (0,), (2, 0), (), (5, 0), (5,), (0,), (5,)]
+    assert np.array_equal(found[1], np.full(5, 3.0)) and found[4] == 3 and np.array_equal(found[-1], np.full(5, 3.0))

@@ -30,7 +30,7 @@ def scratch_of(kernel: Kernel, options: Options) -> tuple[tuple[np.dtype, Size],
     if not _has_strategy(kernel):
         return ()
     body = fuse_multiply_add(kernel) if options.fma else kernel
-    (first, *_) = lowered(body, options.target or host()).body
+    first = next(iter(lowered(body, options.target or host()).body), None)  # nothing has no loops
     nbytes: Size = first.strategy.scratch(first.params) if isinstance(first, Call) and isinstance(first.strategy, Strategy) else 0
     return ((uint8, nbytes),) if nbytes != 0 else ()
 

@@ -55,7 +55,7 @@ def main(short: bool = False) -> dict[str, float]:
     for depth in (1, 4) if short else (1, 2, 4, 8, 16, 32):
         layers = initial([64, *[12] * (depth - 1), 10])
         q, x, y = gx.like(layers), gx.tensor("x", ("n", 64)), gx.tensor("y", ("n",), "int64")
-        slopes = gx.function([q, x, y], gx.grad(stage.cross_entropy(scores(q, x), y), q))(layers, images[:50].astype(float), labels[:50])
+        slopes = gx.function([q, x, y], gx.grad(gx.nn.cross_entropy(scores(q, x), y), q))(layers, images[:50].astype(float), labels[:50])
         exact = by_hand(layers, images[:50].astype(float), labels[:50])
         for got, wanted in zip(gx.tree.leaves(slopes), gx.tree.leaves(exact)):
             worst = max(worst, float(np.abs(got - wanted).max() / np.abs(wanted).max()))
@@ -63,15 +63,15 @@ def main(short: bool = False) -> dict[str, float]:
     assert worst < 1e-12
 
     params = initial([64, 100, 10], "float32")
-    _, step, classify = stage.classifier(scores, params, gx.optim.momentum(0.05))
+    p, step = stage.classifier(scores, params, gx.optim.momentum(0.05))
     losses = stage.epochs(step, (images, labels), 8 if short else 30)
-    error = float(np.mean(classify(test_images) != test_labels))
+    error = 1 - stage.accuracy(scores, p, test_images, test_labels)
     print(f"64-100-10: loss {losses[0]:.3f} -> {losses[-1]:.4f}, test error {error:.1%}")
     assert error <= 0.05 if short else error <= 0.03
 
     order = np.random.default_rng(5).permutation(64)
     moved = [{**params[0], "W": params[0]["W"][order]}, *params[1:]]
-    _, step, _ = stage.classifier(scores, moved, gx.optim.momentum(0.05))
+    _, step = stage.classifier(scores, moved, gx.optim.momentum(0.05))
     again = stage.epochs(step, (images[:, order], labels), 2)
     print(f"with permuted pixels, and rows of the first weights alike: loss {again[0]:.6f}, {again[1]:.6f}")
     np.testing.assert_allclose(again, losses[:2], rtol=1e-3)

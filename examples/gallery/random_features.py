@@ -31,7 +31,7 @@ def last_layer(H: np.ndarray, labels: np.ndarray, initial, steps: int):
     """The layer that reads the features H best, with a little decay, and its cost: a convex problem."""
 
     def cost(p):
-        return stage.cross_entropy(H @ p["W"] + p["b"], gx.asarray(labels)) + DECAY * gx.sum(p["W"] ** 2)
+        return gx.nn.cross_entropy(H @ p["W"] + p["b"], gx.asarray(labels)) + DECAY * gx.sum(p["W"] ** 2)
 
     p = stage.minimise(cost, initial, steps, 0.03)
     return p, float(gx.function([], cost(gx.tree.map(gx.asarray, p)))())
@@ -54,9 +54,9 @@ def main(short: bool = False) -> dict[str, float]:
     print(f"last layer on random features: costs {costs[0]:.5f} and {costs[1]:.5f} from two starts, test accuracy {alone:.1%}")
     assert abs(costs[0] - costs[1]) < (2e-2 if short else 1e-4) * costs[0]
 
-    _, step, classify = stage.classifier(whole, {"hidden": hidden, "out": stage.dense(rng, UNITS, 10)}, gx.optim.momentum(0.05))
+    p, step = stage.classifier(whole, {"hidden": hidden, "out": stage.dense(rng, UNITS, 10)}, gx.optim.momentum(0.05))
     stage.epochs(step, (images, labels), 4 if short else 30)
-    together = float(np.mean(classify(test_images) == test_labels))
+    together = stage.accuracy(whole, p, test_images, test_labels)
     print(f"all layers: test accuracy {together:.1%}")
     assert alone > together - 0.02 > 0.9
     return {"gap": abs(costs[0] - costs[1]) / costs[0], "alone": alone, "cost": costs[0], "together": together}

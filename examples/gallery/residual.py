@@ -54,12 +54,12 @@ def exact_cases(images, labels) -> dict[str, float]:
     none = gx.relu(x @ q["in"]["W"] + q["in"]["b"]) @ q["out"]["W"] + q["out"]["b"]
     np.testing.assert_array_equal(*gx.function([q, x], [residual(q, x), none])(p, images))
     cut = p | {"W": np.where(np.arange(100)[:, None, None] == 50, 0, p["W"]).astype("float32")}
-    slopes = gx.function([q, x, y], gx.grad(stage.cross_entropy(plain(q, x), y), q["W"]))(cut, images, labels)
+    slopes = gx.function([q, x, y], gx.grad(gx.nn.cross_entropy(plain(q, x), y), q["W"]))(cut, images, labels)
     assert not slopes.any()
 
     s = initial(30)
     r = gx.like(s)
-    slopes = gx.function([r, x, y], gx.grad(stage.cross_entropy(sigmoids(r, x), y), r["W"]))(s, images, labels)
+    slopes = gx.function([r, x, y], gx.grad(gx.nn.cross_entropy(sigmoids(r, x), y), r["W"]))(s, images, labels)
     norms = np.sqrt((slopes.astype("float64") ** 2).sum((1, 2)))
     return {"vanished": norms[0] / norms[-1], "bound": np.prod([np.linalg.norm(W, 2) / 4 for W in s["W"][1:]])}
 
@@ -72,9 +72,9 @@ def main(short: bool = False) -> dict[str, float]:
     print(f"30 layers of sigmoids: the first layer's gradient is {figures['vanished']:.0e} of the last one's")
     assert figures["vanished"] < 1e-6
     for network, scale in ((plain, None), (residual, 0.0)):
-        _, step, classify = stage.classifier(network, initial(100, scale), gx.optim.adam(1e-3))
+        p, step = stage.classifier(network, initial(100, scale), gx.optim.adam(1e-3))
         losses = stage.epochs(step, (images, labels), 1 if short else 15)
-        figures[network.__name__] = float(np.mean(classify(test_images) == test_labels))
+        figures[network.__name__] = stage.accuracy(network, p, test_images, test_labels)
         print(f"100 {network.__name__} layers: loss {losses[0]:.3f} -> {losses[-1]:.3f}, test accuracy {figures[network.__name__]:.1%}")
     assert figures["residual"] > (0.6 if short else 0.9) and figures["plain"] < 0.5
     return figures

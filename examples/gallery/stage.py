@@ -70,14 +70,15 @@ def dense(rng: np.random.Generator, n: int, m: int, dtype: str = "float32", gain
     return {"W": (rng.normal(size=(n, m)) * gain * np.sqrt(2 / (n + m))).astype(dtype), "b": np.zeros(m, dtype)}
 
 
-def cross_entropy(scores: gx.Node, labels: gx.Node) -> gx.Node:
-    """The mean negative log probability of the labels (n,) by the softmax of scores (n, classes)."""
-    return -gx.mean(gx.take_along_axis(gx.log(gx.softmax(scores)), labels[:, None], axis=1))
-
-
-def classifier(network: Callable[..., gx.Node], initial: Any, opt: gx.optim.Optimizer) -> tuple[Any, gx.Function, gx.Function]:
-    """State of `network(params, x) -> scores`, its training step (images, labels) -> loss, and the function images -> labels."""
+def classifier(network: Callable[..., gx.Node], initial: Any, opt: gx.optim.Optimizer) -> tuple[Any, gx.Function]:
+    """State of `network(params, x) -> scores` on pictures x (n, 64), and its training step (images, labels) -> loss."""
     p = gx.shared(initial)
     x, y = gx.tensor("x", ("n", 64), "float32"), gx.tensor("y", ("n",), "int64")
-    loss = cross_entropy(network(p, x), y)
-    return p, gx.function([x, y], loss, updates=opt.updates(loss, p)), gx.function([x], gx.argmax(network(p, x), axis=1))
+    loss = gx.nn.cross_entropy(network(p, x), y)
+    return p, gx.function([x, y], loss, updates=opt.updates(loss, p))
+
+
+def accuracy(network: Callable[..., gx.Node], p: Any, images: np.ndarray, labels: np.ndarray) -> float:
+    """The share of pictures whose label has the highest score."""
+    x = gx.tensor("x", ("n", 64), "float32")
+    return float(np.mean(gx.function([x], gx.argmax(network(p, x), axis=1))(images) == labels))

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from graphc.options import Options, default_options, set_default_options
+
 GALLERY = Path(__file__).parents[2] / "examples" / "gallery"
 SHARED = {"data", "stage"}  # modules that programs import, not programs
 PROGRAMS = sorted(path.stem for path in GALLERY.glob("*.py") if path.stem not in SHARED)
@@ -29,6 +31,11 @@ def program(name: str) -> ModuleType:
 
 @functools.cache
 def figures(name: str) -> dict[str, float]:
-    """What the program's short run returns; it has asserted its claims by then."""
-    found: dict[str, float] = program(name).main(short=True)
+    """What the program's short run returns, compiled as its users compile it; it has asserted its claims by then."""
+    before = default_options()
+    set_default_options(Options())
+    try:
+        found: dict[str, float] = program(name).main(short=True)
+    finally:
+        set_default_options(before)
     return found

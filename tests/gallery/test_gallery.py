@@ -60,6 +60,17 @@ def test_a_program_runs_from_the_command_line() -> None:
     assert "8 good of 16" in done.stdout
 
 
+def test_pictures_are_written_and_what_they_need_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    stage = program("stage")
+    with stage.picture(str(tmp_path / "line.png")) as ax:
+        ax.plot([0, 1])
+    assert (tmp_path / "line.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(SystemExit, match=re.escape("graphc[examples]")), stage.picture(str(tmp_path / "none.png")):
+        pass
+
+
 # -- data -------------------------------------------------------------------------------------------------------------------
 def test_the_tables_are_those_of_the_literature() -> None:
     """Their sizes, and the means and lines through them that textbooks print."""
