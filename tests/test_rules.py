@@ -348,8 +348,16 @@ def softmax_slope(g: Node, e: Node, of: Node, power: int = 2) -> Node:
     return (g * r - broadcast(gx.sum(g * e * r * (r if power == 2 else 1), axis=1), (3, 4), (0,))) * e
 
 
+def single_softmax_slope(g: Node, e: Node) -> Node:
+    """Of one row, which the sums have lost."""
+    r = broadcast(gx.reshape(gx.reciprocal(gx.sum(e, axis=1)), ()), (1, 4), ())
+    return (broadcast(gx.sum(gx.reshape(-(g * e * r * r), (4,)), axis=0), (1, 4), ()) + g * r) * e
+
+
 EXAMPLES: dict[str, Callable[[], Node]] = {
-    "slope of a softmax": lambda: softmax_slope(w.T, gx.exp(x), x) + softmax_slope(-(y * w.T), gx.exp(x), x),
+    "slope of a softmax": lambda: (
+        softmax_slope(w.T, gx.exp(x), x) + softmax_slope(-(y * w.T), gx.exp(x), x) + gx.sum(single_softmax_slope(w.T[:1], gx.exp(x[:1])))
+    ),
     "fold": lambda: gx.asarray(np.arange(3.0)) * gx.asarray(np.ones(3)),
     "choice known from above": lambda: gx.where(
         x > 0, gx.sqrt(gx.where(x > 0, x, 1.0)) * gx.where(gx.logical_not(x > 0), 5.0, x), gx.where(x > 0, 1.0, x)
