@@ -11,7 +11,7 @@
 
 Declare       tensor, scalar, vector, matrix, like, shared, dim
 Write         NumPy's names and operators: exp, sum, where, x @ y, x[1:, ::2], x.at[i].add(v), ...; np.exp(x) works as well
-Namespaces    linalg, special, fft, random, nn, optim, training, infer
+Namespaces    linalg, special, fft, random, stats, nn, optim, training, infer
 Differentiate grad, value_and_grad, jvp, vjp, hvp, jacobian, hessian, stop_gradient, check_grad; vmap
 Repeat        scan, map, fori_loop, while_loop, turn_index; cond, switch
 Train         fit; save, load
@@ -24,7 +24,7 @@ help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and 
 """
 # ruff: noqa: F403, I001 - several names a line; the functions of arrays are what their modules say is public
 
-from graphc import cache, fft, infer, linalg, nn, optim, random, special, training, tree
+from graphc import cache, fft, infer, linalg, nn, optim, random, special, stats, training, tree
 from graphc.control.callback import callback
 from graphc.control.checkpoint import checkpoint
 from graphc.control.counted import fori_loop, map
@@ -110,8 +110,8 @@ __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "cache", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "tree", "vector",
-    "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
+    "Dim", "Node", "cache", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats", "tree",
+    "vector", "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
     "substitute", "to_networkx",
     # derivatives and maps
     "apply_along_axis", "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",

@@ -33,7 +33,7 @@ def _floats(what: str, *values: ArrayLike) -> list[Node]:
     return fit(nodes, dtype, what)
 
 
-def _rest(x: Node) -> Node:
+def stirling_rest(x: Node) -> Node:
     """log(gamma(x)) - (x - 1/2) log(x) + x - log(2 pi) / 2 for x >= LARGE"""
     inverse = 1 / x
     square = inverse * inverse
@@ -54,9 +54,10 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Node:
     p, q = where(both, less, LARGE), where(one, more, LARGE)  # as they are where they are used
     shift = where(one & (less > -LARGE), less, 1.0)
     plain = gammaln(less) + (gammaln(more) - gammaln(less + more))
-    beside = gammaln(less) - (q - 0.5) * log1p(shift / q) - shift * (log(q + shift) - 1) + (_rest(q) - _rest(q + shift))
+    beside = gammaln(less) - (q - 0.5) * log1p(shift / q) - shift * (log(q + shift) - 1) + (stirling_rest(q) - stirling_rest(q + shift))
     h = p / q
-    far = HALF_LOG_2PI - 0.5 * log(q) + (_rest(p) + _rest(q) - _rest(p + q)) + (p - 0.5) * log(h / (1 + h)) - q * log1p(h)
+    rests = stirling_rest(p) + stirling_rest(q) - stirling_rest(p + q)
+    far = HALF_LOG_2PI - 0.5 * log(q) + rests + (p - 0.5) * log(h / (1 + h)) - q * log1p(h)
     return where(both, far, where(one & (less > 0), beside, plain))
 
 

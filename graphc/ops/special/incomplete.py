@@ -27,7 +27,7 @@ def _held(factor: Node, value: Node) -> Node:
 
 
 # -- gamma ------------------------------------------------------------------------------------------------------------------
-_log_less_digamma = several(
+log_less_digamma = several(
     "log_less_digamma", 2, "log(x) - digamma(a), which does not cancel where a is large.", ref=reference.log_less_digamma,
     vjp=lambda g, out, a, x: (-(g * polygamma(1, a)), g / x),
 )  # fmt: skip
@@ -37,31 +37,31 @@ def _density_vjp(g: Node, out: Node, a: Node, x: Node) -> tuple[Node, Node]:
     """At x = 0 the derivative by x is that of x**(a - 1) - x**a."""
     at_0 = where(a == 1, -1.0, where(a == 2, 1.0, where(a > 2, 0.0, where(a > 1, asarray(math.inf, a.dtype), -math.inf))))
     by_x = where(x == 0, at_0, out * _held((a - 1 - x) / where(x == 0, 1.0, x), out))
-    return g * (out * _held(_log_less_digamma(a, x), out)), g * by_x
+    return g * (out * _held(log_less_digamma(a, x), out)), g * by_x
 
 
-_density = several(
+gamma_density = several(
     "gamma_density", 2, "x**(a - 1) e**-x / gamma(a), the derivative of gammainc(a, x) by x.", ref=reference.gamma_density,
     vjp=_density_vjp,
 )  # fmt: skip
 
 
 def _slope_vjp(g: Node, out: Node, a: Node, x: Node) -> tuple[None, Node]:
-    density = _density(a, x)
-    return None, g * (density * _held(_log_less_digamma(a, x), density))
+    density = gamma_density(a, x)
+    return None, g * (density * _held(log_less_digamma(a, x), density))
 
 
-_slope = several(
+gammainc_slope = several(
     "gammainc_slope", 2, "The derivative of gammainc(a, x) by a.", ref=reference.gammainc_slope, vjp=_slope_vjp,
     refuses=(_second("gammainc and gammaincc", "a"),),
 )  # fmt: skip
 _lower = several(
     "gammainc", 2, "The regularised lower incomplete gamma function.", ref=reference.gammainc,
-    vjp=lambda g, out, a, x: (g * _slope(a, x), g * _density(a, x)),
+    vjp=lambda g, out, a, x: (g * gammainc_slope(a, x), g * gamma_density(a, x)),
 )  # fmt: skip
 _upper = several(
     "gammaincc", 2, "The regularised upper incomplete gamma function.", ref=reference.gammaincc,
-    vjp=lambda g, out, a, x: (-(g * _slope(a, x)), -(g * _density(a, x))),
+    vjp=lambda g, out, a, x: (-(g * gammainc_slope(a, x)), -(g * gamma_density(a, x))),
 )  # fmt: skip
 
 
