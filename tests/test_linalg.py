@@ -344,7 +344,7 @@ def test_native_code_is_chosen_by_size_and_shares_threads() -> None:
 
 
 def test_large_matrices_in_lanes() -> None:
-    """One matrix or few, larger than a vector's worth of them would allow: with exchanges of rows, against NumPy; and one without inverse."""
+    """One matrix or few, larger than many would be: with exchanges of rows, against NumPy; and one without inverse."""
     dtype = "float64"
     a, b = gx.tensor("a", ("m", "n", "n"), dtype), gx.tensor("b", ("n", 2), dtype)
     f = gx.function([a, b], [L.solve(a, b, on_error="nan"), L.inv(a, on_error="nan"), *L.slogdet(a)])
