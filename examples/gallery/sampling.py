@@ -71,9 +71,8 @@ def main(short: bool = False) -> dict[str, float]:
         samples = sampler(2)
         name = "centred" if centred else "by scores"
         found[f"divergences, {name}"] = float(samples.diverged.sum())
-        print(
-            f"eight schools, {name}: {int(samples.diverged.sum())} divergences, R-hat of tau {gx.infer.rhat(samples.positions['log_tau']):.3f}"
-        )
+        mixed = gx.infer.rhat(samples.positions["log_tau"])
+        print(f"eight schools, {name}: {int(samples.diverged.sum())} divergences, R-hat of log tau {mixed:.3f}")
     print(gx.infer.summary(samples))
     tau = np.exp(samples.positions["log_tau"])
     effects = samples.positions["mu"][..., None] + tau[..., None] * samples.positions["effects"]
