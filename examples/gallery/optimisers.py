@@ -43,7 +43,7 @@ SECOND = (
     "newton_cg", "trust_region",
 )  # fmt: skip
 SLOW = {"steepest_descent", "coordinate_descent"}  # a turn of the latter moves one of 65 numbers
-IN_SHORT = ("sgd", "momentum", "nesterov", "adam", "l_bfgs", "newton")
+IN_SHORT = ("sgd", "nesterov", "adam", "l_bfgs", "newton")
 
 
 def problem() -> tuple[Any, dict[str, np.ndarray]]:
@@ -98,7 +98,7 @@ def main(short: bool = False, plot: str | None = None) -> dict[str, float]:
             figures[method], figures[f"{method}, turns"] = float(found.fun) - least, float(found.iterations)
             print(f"  {method:20s} {figures[method]:9.1e} above after {found.iterations} turns in {1e3 * seconds:.1f} ms")
             assert abs(figures[method]) < (0.05 if method in SLOW else 1e-10)
-    assert figures["nesterov"] < figures["sgd"] / 3 and figures["momentum"] < figures["sgd"] / 3  # O5, O7: convex, whole batches
+    assert max(figures["nesterov"], figures.get("momentum", 0.0)) < figures["sgd"] / 3  # O5, O7: convex, whole batches
     assert figures["newton, turns"] <= 10 < figures["l_bfgs, turns"]
     if plot:
         with stage.picture(plot, size=6) as axes:

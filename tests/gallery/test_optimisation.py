@@ -41,8 +41,8 @@ def test_early_stopping() -> None:
 
 
 def test_exploding() -> None:
-    """S4: clipping by norm and by value. S5: the printed powers."""
+    """S4: clipping by the norm of all. S5: the printed powers."""
     found = figures("exploding")
-    assert found["by global norm"] < 0.7 * found["not clipped"] and found["by value"] < 0.7 * found["not clipped"]
+    assert found["by global norm"] < 0.7 * found["not clipped"]
     assert found["1.1^50"] == pytest.approx(117.39085287969579, rel=1e-12)
     assert found["0.9^50"] == pytest.approx(0.00515377520732012, rel=1e-12)
