@@ -38,7 +38,6 @@ def gru_cell(p: Any, h: Any, x: Any, reset_after: bool = True) -> tuple[Any, ...
 
 CELLS: dict[str, tuple[Any, Any, int, dict[str, Any]]] = {
     "rnn": (nn.rnn, rnn_cell, 1, {}),
-    "lstm": (nn.lstm, lstm_cell, 2, {}),
     "lstm, product": (nn.lstm, lstm_cell, 2, {"squash": "product"}),
     "gru": (nn.gru, gru_cell, 1, {}),
     "gru, before": (nn.gru, gru_cell, 1, {"reset_after": False}),
