@@ -73,15 +73,21 @@ def main(short: bool = False) -> dict[str, float]:
     noisy = test_images + np.random.default_rng(1).normal(size=test_images.shape).astype("float32") * np.float32(0.3)
 
     x, y, t = gx.tensor("x", ("n", 64), "float32"), gx.tensor("y", ("n",), "int64"), gx.tensor("t", ("n", 64), "float32")
+    weights = gx.vector("weights", 2, "float32")
+    rng = np.random.default_rng(0)
+    initial = {"hidden": stage.dense(rng, 64, 64), "out": stage.dense(rng, 64, 10)}
+    p = gx.shared(initial)
+    plain, penalties = gx.nn.cross_entropy(network(p, x), y), (along(p, x, t), steepness(p, x, y))
+    loss = plain + weights[0] * penalties[0] + weights[1] * penalties[1]
+    updates = gx.optim.adam(3e-3).updates(loss, p)
+    step = gx.function([x, y, t, weights], loss, updates=updates)
+    test = gx.function([x, y, t], [plain, *penalties])
     figures = {"error": error}
-    for name, weights in {"plain": (0.0, 0.0), "tangents": (0.05, 0.0), "gradient": (0.0, 1.0)}.items():
-        rng = np.random.default_rng(0)
-        p = gx.shared({"hidden": stage.dense(rng, 64, 64), "out": stage.dense(rng, 64, 10)})
-        penalties = along(p, x, t), steepness(p, x, y)
-        loss = gx.nn.cross_entropy(network(p, x), y) + sum(w * penalty for w, penalty in zip(weights, penalties) if w)
-        step = gx.function([x, y, t], [loss, *penalties], updates=gx.optim.adam(3e-3).updates(loss, p))
-        stage.epochs(lambda *batch, step=step: step(*batch)[0], (images, labels, tangents), 200 if short else 400)
-        test = gx.function([x, y, t], [gx.nn.cross_entropy(network(p, x), y), *penalties])
+    for name, weight in {"plain": (0, 0), "tangents": (0.05, 0), "gradient": (0, 1)}.items():
+        gx.set_values(p, initial)
+        gx.set_values(updates.state, gx.tree.map(np.zeros_like, gx.get_values(updates.state)))
+        by = np.array(weight, "float32")
+        stage.epochs(lambda *batch, by=by: step(*batch, by), (images, labels, tangents), 200 if short else 400)
         _, change, steep = test(test_images, test_labels, turning(test_images))
         on = {kind: float(test(pictures, test_labels, 0 * pictures)[0]) for kind, pictures in (("turned", turned), ("noisy", noisy))}
         print(f"{name}: change along turns {change:.2f}, steepness {steep:.4f}; loss turned {on['turned']:.3f}, noisy {on['noisy']:.3f}")

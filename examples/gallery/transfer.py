@@ -35,12 +35,11 @@ def initial(seed: int, between: int, outputs: int) -> dict:
     return {"trunk": [stage.dense(rng, 64, HIDDEN), stage.dense(rng, HIDDEN, between)], "head": stage.dense(rng, between, outputs)}
 
 
-def build(scores, trained):
-    """A training step that moves `trained`, some of the parameters, and the function pictures -> classes."""
+def training(scores, trained) -> gx.Function:
+    """A step (pictures, classes) -> loss that moves `trained`, some of the parameters of `scores`."""
     x, y = gx.tensor("x", ("n", 64), "float32"), gx.tensor("y", ("n",), "int64")
     loss = gx.nn.cross_entropy(scores(x), y)
-    step = gx.function([x, y], loss, updates=gx.optim.adam(2e-2).updates(loss, trained))
-    return step, gx.function([x], gx.argmax(scores(x), axis=1))
+    return gx.function([x, y], loss, updates=gx.optim.adam(2e-2).updates(loss, trained))
 
 
 def few(labels: np.ndarray, count: int) -> np.ndarray:
@@ -55,17 +54,16 @@ def transferred(source, target, test, outputs: int, short: bool) -> dict[str, fl
     """
     between = int(source[1].max()) + 1
     before = gx.shared(initial(0, between, outputs)["trunk"])
-    step, _ = build(lambda x: trunk(before, x), before)
-    stage.epochs(step, source, 5 if short else 30)
+    stage.epochs(training(lambda x: trunk(before, x), before), source, 5 if short else 30)
     learnt = gx.get_values(before)
     figures, products = {}, {}
     for name in ("frozen", "scratch"):
         p = gx.shared(initial(1, between, outputs))
         if name == "frozen":
             gx.set_values(p["trunk"], learnt)
-        step, classify = build(lambda x, p=p: headed(p, x), p["head"] if name == "frozen" else p)
+        step = training(lambda x, p=p: headed(p, x), p["head"] if name == "frozen" else p)
         stage.epochs(step, target, 100 if short else 500)
-        figures[name] = float(np.mean(classify(test[0]) == test[1]))
+        figures[name] = stage.accuracy(headed, p, *test)
         products[name] = step.graph.count("= contract(")
         if name == "frozen":
             for now, then in zip(gx.tree.leaves(gx.get_values(p["trunk"])), gx.tree.leaves(learnt)):
