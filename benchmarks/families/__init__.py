@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from benchmarks.families import (
+    attention,
     call,
     chain,
     compiling,
     convolutions,
     deep,
     derivatives,
+    epochs,
     loops,
     matrices,
+    optimizers,
     ordering,
     products,
     reductions,
@@ -22,6 +25,6 @@ from benchmarks.families import (
 )
 
 FAMILIES = (
-    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, training, derivatives, loops, small,
-    deep, compiling,
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, training, optimizers, epochs,
+    derivatives, loops, attention, small, deep, compiling,
 )  # fmt: skip
