@@ -15,6 +15,7 @@ from benchmarks.families import (
     optimizers,
     ordering,
     products,
+    random,
     reductions,
     run_time,
     small,
@@ -24,6 +25,6 @@ from benchmarks.families import (
 )
 
 FAMILIES = (
-    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, training, optimizers, epochs,
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, random, training, optimizers, epochs,
     derivatives, loops, small, deep, compiling,
 )  # fmt: skip
