@@ -24,6 +24,8 @@ ONE_THREAD: tuple[tuple[str, float], ...] = (
     ("convolutions/*", 1.0),
     ("special/*", 1.0),  # of all; of SciPy 3, see README.md
     ("training/*", 1.5),
+    ("optimizers/*", 1.0),
+    ("epochs/*", 1.5),  # one call against the loop of JAX: 5, see README.md
     ("derivatives/*", 1.2),
     ("loops/*", 1.0),
     ("small/*", 1.0),

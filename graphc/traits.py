@@ -69,6 +69,7 @@ class Traits:
 
     stops: derivatives do not pass, by definition.
     refuses: operands by which there is no derivative though there is one by others, each with what the error says; see `refuse`.
+    marks: the result is operand 0, and only derivatives see a difference: it is gone before anything is compiled.
     jumps: the result is drawn at random as the operands say, from separated values: no derivative, and none that is 0 either; what depends
         on it has no derivative by what the operands depend on, see `graphc.derivatives.jumps`.
     stated: of ops with bodies, the derivative is the user's: nobody looks for one in the bodies.
@@ -98,6 +99,7 @@ class Traits:
     reduces: bool = False
     stops: bool = False
     refuses: tuple[tuple[int, str], ...] = ()
+    marks: bool = False
     jumps: bool = False
     stated: bool = False
     keeps_zeros: bool = False

@@ -1,5 +1,5 @@
 """What only derivatives need, taken out: functions with derivatives of their own and those whose values are not kept become their bodies,
-discrete draws their values."""
+marks on a value the value."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def inline(graph: Graph, log: object = None) -> Graph:
 def inlined(roots: Sequence[Node]) -> list[Node]:
     """The roots with such bodies in place, in bodies too."""
     order = toposort(roots)
-    if any([node.op.traits.jumps for node in order]):
-        roots = _values(roots)
+    if any([node.op.traits.marks for node in order]):
+        roots = _unmarked(roots)
     if not any([node.op.regions for node in order]):
         return list(roots)
     return exchanged(with_bodies(roots, lambda r: r.with_outputs(inlined(r.outputs))), _body)
 
 
-def _values(roots: Sequence[Node]) -> list[Node]:
-    """The roots with what was drawn in place of discrete draws."""
+def _unmarked(roots: Sequence[Node]) -> list[Node]:
+    """The roots without what only derivatives look at."""
     new: dict[Node, Node] = {}
     for node in toposort(roots):
         inputs = tuple([new[i] for i in node.inputs])
-        new[node] = inputs[0] if node.op.traits.jumps else rebuild(node, inputs)
+        new[node] = inputs[0] if node.op.traits.marks else rebuild(node, inputs)
     return [new[root] for root in roots]
 
 

@@ -16,12 +16,14 @@ from graphc.derivatives.grad import has_float
 from graphc.interp import evaluate
 from graphc.ir import Node, Op, make, toposort
 from graphc.ops import contract, cumulate, derived, indexing, slicing, spread, updates, windows
+from graphc.ops.draws import discrete_draw
 from graphc.ops.outputs import outputs
+from graphc.ops.philox import random_words
 from graphc.ops.registry import OPS, constant
 from tests import audit_linalg
 
 SOURCES = {"input", "shared", "constant", "size", "iota", "bound"}  # nothing to differentiate, nothing to map
-OWN_TESTS = {"get": "tests/test_outputs.py"}
+OWN_TESTS = {"get": "tests/test_outputs.py", "first_derivative": "tests/random/test_continuous.py"}
 INTEGER = np.arange(6).reshape(2, 3)
 
 
@@ -92,6 +94,9 @@ ELEMENTWISE = {  # those of the elementwise ops that are not rows
         Example(lambda x: gx.grad(gx.sum(gx.grad(gx.sum(gx.special.gammainc(x, a := gx.full(4, 2.5))), a)), x), (values(4) + 3,))
     ],
     "jn": [Example(lambda x: gx.special.jn(3, x), (values(4),))],
+    "random_word32": [Example(lambda k, i: random_words(k, 3, i, 32), (INTEGER.astype("u8"), (INTEGER + 5).astype("u8")))],
+    "random_word64": [Example(lambda k, i: random_words(k, i, i), (INTEGER.astype("u8"), (INTEGER + 5).astype("u8")))],
+    "discrete_draw": [Example(lambda v, p: discrete_draw(v, gx.sum(p)), (at([2, 0, 2])[0], values(2)))],
     "ldexp": [Example(lambda x, n: gx.ldexp(x, n) ** 2, (values(2, 3), INTEGER - 2))],
     "sinc": [Example(gx.sinc, (np.array([-3.3, -1.2, -0.4, -0.2, 0.01, 0.3, 0.9, 2.6]),))],
     "assume": [Example(lambda x: gx.assume(x, positive=True) ** 3, (values(4) + 3,))],

@@ -321,6 +321,16 @@ def test_results_in_memory_of_arguments(two: gx.Function) -> None:
     assert total[0] == 0 and total[1] != 0
 
 
+@pytest.mark.parametrize("start", range(9))
+def test_a_result_that_lies_across_what_is_read(start: int) -> None:
+    """Backwards, so that a result written while the argument is read would be wrong on either side."""
+    x = gx.vector("x")
+    base = np.arange(12.0)
+    wanted = base[4:8][::-1].copy()
+    gx.function([x], x[::-1])(base[4:8], out=base[start : start + 4])
+    assert base[start : start + 4].tolist() == wanted.tolist()
+
+
 def test_arrays_that_cannot_take_the_results(two: gx.Function) -> None:
     x, s = np.ones(3), np.zeros(())
     frozen = np.zeros(3)

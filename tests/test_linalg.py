@@ -327,8 +327,8 @@ def test_native_code_is_chosen_by_size_and_shares_threads() -> None:
     a = gx.tensor("a", ("b", "n", "n"))
     f = gx.function([a], [L.cholesky(a), L.solve(a, a[..., :1])], threads=2)
     text = str(f.program)
-    assert "matrices k" in text and "if n < 65" in text and "call cholesky" in text
-    large = str(gx.function([a2 := gx.tensor("a", (2, 65, 65))], L.cholesky(a2)).program)
+    assert "matrices k" in text and "if n < 257" in text and "call cholesky" in text
+    large = str(gx.function([a2 := gx.tensor("a", (2, 257, 257))], L.cholesky(a2)).program)
     assert "matrices" not in large and "call cholesky" in large
     small = str(gx.function([a3 := gx.tensor("a", ("b", 16, 16))], L.cholesky(a3)).program)
     assert "matrices" in small and "call" not in small
@@ -341,6 +341,34 @@ def test_native_code_is_chosen_by_size_and_shares_threads() -> None:
     values[1234, 0, 0] = -1
     with pytest.raises(LinAlgError, match=r"^cholesky: the matrix at \(1234,\) of the batch is not positive definite \(a: f64\[b, n, n\]"):
         f(values)
+
+
+def test_large_matrices_in_lanes() -> None:
+    """One matrix or few, larger than many would be: with exchanges of rows, against NumPy; and one without inverse."""
+    dtype = "float64"
+    a, b = gx.tensor("a", ("m", "n", "n"), dtype), gx.tensor("b", ("n", 2), dtype)
+    f = gx.function([a, b], [L.solve(a, b, on_error="nan"), L.inv(a, on_error="nan"), *L.slogdet(a)])
+    one = gx.tensor("one", ("k", "k"), "float32")
+    g = gx.function([one], [L.solve(one, one[:, :2]), L.solve_triangular(one, one[:, :2], lower=True), L.cholesky(one @ one.T)])
+    eps, random = np.finfo(dtype).eps, np.random.default_rng(5)
+    for m, n in ((2, 65), (3, 130), (1, 258)):
+        values, right = random.normal(size=(m, n, n)).astype(dtype), random.normal(size=(n, 2)).astype(dtype)
+        values[-1] = values[-1] if m == 1 else 1
+        x, inverse, sign, log = f(values, right)
+        for k in range(m - 1 if m > 1 else 1):
+            condition = np.linalg.cond(values[k].astype(float))
+            true = np.linalg.inv(values[k].astype(float))
+            assert np.abs(inverse[k] - true).max() < 20 * eps * condition * np.abs(true).max()
+            assert np.abs(values[k] @ x[k] - right).max() < 20 * eps * n * np.abs(x[k]).max() * 4
+            true_sign, true_log = np.linalg.slogdet(values[k].astype(float))
+            assert sign[k] == true_sign and abs(log[k] - true_log) < 20 * eps * condition
+        assert m == 1 or (np.isnan(x[-1]).all() and np.isnan(inverse[-1]).all() and sign[-1] == 0)
+    dtype, eps = "float32", np.finfo("float32").eps
+    values = np.linalg.qr(random.normal(size=(300, 300)))[0].astype(dtype) + 2 * np.eye(300, dtype=dtype)
+    unit, low, lower = g(values)
+    assert np.abs(unit - np.eye(300)[:, :2]).max() < 1e3 * eps
+    np.testing.assert_allclose(np.tril(values) @ low, values[:, :2], atol=1e3 * eps)
+    np.testing.assert_allclose(lower @ lower.T, values @ values.T, atol=1e3 * eps)
 
 
 # -- structure -------------------------------------------------------------------------------------------------------------------------

@@ -354,7 +354,9 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "choice known from above": lambda: gx.where(
         x > 0, gx.sqrt(gx.where(x > 0, x, 1.0)) * gx.where(gx.logical_not(x > 0), 5.0, x), gx.where(x > 0, 1.0, x)
     ),
-    "division by what is repeated": lambda: x / gx.sqrt(gx.sum(x * x, axis=1, keepdims=True)),
+    "division by what is repeated": lambda: (
+        x / gx.sqrt(gx.sum(x * x, axis=1, keepdims=True)) + x[:1] / broadcast(gx.reshape(gx.sum(gx.exp(x[:1]), axis=1), ()), (1, 4), ())
+    ),
     "log before a view": lambda: gx.log(gx.sigmoid(w).T[1:]),
     "product with exponentials": lambda: (
         (y * gx.exp(x)) * gx.exp(-2 * x + w.T)

@@ -9,8 +9,10 @@ from benchmarks.families import (
     convolutions,
     deep,
     derivatives,
+    epochs,
     loops,
     matrices,
+    optimizers,
     ordering,
     products,
     reductions,
@@ -22,6 +24,6 @@ from benchmarks.families import (
 )
 
 FAMILIES = (
-    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, training, derivatives, loops, small,
-    deep, compiling,
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, training, optimizers, epochs,
+    derivatives, loops, small, deep, compiling,
 )  # fmt: skip

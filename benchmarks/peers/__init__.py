@@ -157,3 +157,9 @@ def adam(p: Any, g: Any, m: Any, v: Any, t: Any, sqrt: Callable[[Any], Any]) -> 
     m = 0.9 * m + 0.1 * g
     v = 0.999 * v + 0.001 * (g * g)
     return p - 1e-3 / (1 - 0.9**t) * m / (sqrt(v) * (1 / sqrt(1 - 0.999**t)) + 1e-8), m, v
+
+
+def clipped_adam(p: Any, g: Any, m: Any, v: Any, t: Any, sqrt: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
+    """The same with g no longer than 1: times min(1, 1 / ||g||), for norms that are not 0."""
+    scale = 1 / sqrt((g * g).sum())
+    return adam(p, g * (scale * (scale < 1) + (scale >= 1)), m, v, t, sqrt)

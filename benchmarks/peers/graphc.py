@@ -140,6 +140,39 @@ class Graphc(Peer):
         reset = lambda: gx.set_values(params, first)
         return Built(f, data[row.wrt :], as_arrays, reset=reset, check_calls=3, facts=_facts(f))
 
+    def update(self, row: Row, data: Arrays) -> Built:
+        return self._update(gx.optim.adam(1e-3), data)
+
+    def clipped_update(self, row: Row, data: Arrays) -> Built:
+        return self._update(gx.optim.chain(gx.optim.clip_by_global_norm(1.0), gx.optim.adam(1e-3)), data)
+
+    def _update(self, optimizer: Any, data: Arrays) -> Built:
+        """Of given gradients."""
+        p, g = gx.shared(data[0], "p"), gx.like(data[1], "g")
+        f = gx.function([g], None, updates=optimizer.updates(g, p))
+        return Built(f, data[1:], lambda _: [p.get_value()], check_calls=3, facts=_facts(f))
+
+    def epoch(self, row: Row, data: Arrays) -> Built:
+        """gx.training.epoch: one native call."""
+        step, reset = self._minibatch_step(row, data)
+        f = gx.training.epoch(step, data[-1].shape[1])
+        return Built(f, data[row.wrt :], as_arrays, reset=reset, facts=_facts(f))
+
+    def epoch_loop(self, row: Row, data: Arrays) -> Built:
+        step, reset = self._minibatch_step(row, data)
+        call = lambda x, y, order: [step(x[rows], y[rows]) for rows in order]
+        return Built(call, data[row.wrt :], lambda losses: [np.array(losses)], reset=reset)
+
+    def _minibatch_step(self, row: Row, data: Arrays) -> tuple[Any, Callable[[], None]]:
+        """(the step for any minibatch, back to the first state)."""
+        params = gx.shared(list(data[: row.wrt]), "p")
+        x, y = (gx.tensor(name, ("n", *a.shape[1:]), a.dtype) for name, a in zip("xy", data[row.wrt : -1], strict=True))
+        loss = row.function(GraphcOps(), *params, x, y)
+        step = gx.function([x, y], loss, updates=gx.optim.adam(1e-3).updates(loss, params))
+        state = [s for s, _ in step.updates]
+        first = gx.get_values(state)
+        return step, lambda: gx.set_values(state, first)
+
     def warm(self, row: Row, data: Arrays) -> Built:
         """The training step in a new process that finds its object on disk: seconds to read, link and look up the code."""
         script = f"from benchmarks.peers import graphc; graphc.link_time({row.name!r})"

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam
+from benchmarks.peers import SGD_RATE, Built, Ops, Peer, Skip, adam
 from benchmarks.peers.numpy import as_arrays
 from benchmarks.row import Arrays, Row
 
@@ -143,6 +143,83 @@ class Jax(Peer):
 
         reset()
         return Built(call, tuple(map(jnp.asarray, data[row.wrt :])), as_arrays, reset=reset, check_calls=3)
+
+    def update(self, row: Row, data: Arrays) -> Built:
+        return self._update(_optax().adam(1e-3), data)
+
+    def clipped_update(self, row: Row, data: Arrays) -> Built:
+        return self._update(_optax().chain(_optax().clip_by_global_norm(1.0), _optax().adam(1e-3)), data)
+
+    def _update(self, optimizer: Any, data: Arrays) -> Built:
+        """Optax of given gradients, the state donated."""
+        params = jnp.array(data[0])
+        state = [(params, optimizer.init(params))]
+
+        @partial(jax.jit, donate_argnums=0)
+        def update(old: Any, g: Any) -> Any:
+            moved, after = optimizer.update(g, old[1], old[0])
+            return old[0] + moved, after
+
+        def call(g: Any) -> Any:
+            state[0] = jax.block_until_ready(update(state[0], g))
+
+        return Built(call, (jnp.asarray(data[1]),), lambda _: [np.array(state[0][0])], check_calls=3)
+
+    def epoch(self, row: Row, data: Arrays) -> Built:
+        """lax.scan over the minibatches."""
+        step, first = self._minibatch_step(row, data)
+        turn = lambda carry, rows, x, y: step(carry, x[rows], y[rows])
+        run = jax.jit(lambda carry, x, y, order: jax.lax.scan(lambda c, rows: turn(c, rows, x, y), carry, order), donate_argnums=0)
+        return self._of_epochs(run, first, tuple(map(jnp.asarray, data[row.wrt :])))
+
+    def epoch_loop(self, row: Row, data: Arrays) -> Built:
+        """One jitted step a minibatch, whose rows NumPy takes."""
+        step, first = self._minibatch_step(row, data)
+        compiled = jax.jit(step, donate_argnums=0)
+
+        def run(carry: Any, x: Any, y: Any, order: Any) -> Any:
+            losses = []
+            for rows in order:
+                carry, loss = compiled(carry, x[rows], y[rows])
+                losses.append(loss)
+            return carry, losses
+
+        return self._of_epochs(run, first, data[row.wrt :])
+
+    def _of_epochs(self, run: Any, first: Any, args: Any) -> Built:
+        state: list[Any] = []
+
+        def call(*rest: Any) -> Any:
+            state[0], losses = run(state[0], *rest)
+            return jax.block_until_ready(losses)
+
+        reset = lambda: state.__setitem__(slice(None), [first()])
+        reset()
+        return Built(call, args, lambda losses: [np.array(losses)], reset=reset)
+
+    def _minibatch_step(self, row: Row, data: Arrays) -> tuple[Any, Any]:
+        """(the step with optax, a fresh state)."""
+        optimizer = _optax().adam(1e-3)
+
+        def step(carry: Any, x: Any, y: Any) -> Any:
+            params, state = carry
+            loss, grads = jax.value_and_grad(lambda p: _scalar(row)(*p, x, y))(params)
+            moved, state = optimizer.update(grads, state, params)
+            return (jax.tree.map(jnp.add, params, moved), state), loss
+
+        def first() -> Any:
+            params = tuple(jnp.array(p) for p in data[: row.wrt])
+            return params, optimizer.init(params)
+
+        return step, first
+
+
+def _optax() -> Any:
+    try:
+        import optax
+    except ImportError:
+        raise Skip("optax is not installed") from None
+    return optax
 
 
 def _scalar(row: Row) -> Any:

@@ -206,6 +206,37 @@ class Torch(Peer):
         call = lambda *rest: compiled(params, *rest)
         return Built(call, tuple(map(torch.from_numpy, data[row.wrt :])), as_arrays, reset=reset, check_calls=3)
 
+    def update(self, row: Row, data: Arrays) -> Built:
+        """Its fused Adam; compiled, the formula on tensors in place."""
+        p, g = torch.from_numpy(data[0].copy()), torch.from_numpy(data[1])
+        if self.compiled:
+            m, v, count = torch.zeros_like(p), torch.zeros_like(p), torch.zeros((), dtype=torch.float64)
+
+            def update(p: Any, g: Any, m: Any, v: Any, count: Any) -> None:
+                for old, new in zip((p, m, v), row.function(p, g, m, v, count.to(p.dtype), torch.sqrt), strict=True):
+                    old.copy_(new)
+
+            compiled = torch.compile(torch.no_grad()(update))
+            call = lambda g: compiled(p, g, m, v, count.add_(1))  # counted outside: inside, f64 kernels read it too early and give nan
+            return Built(call, (g,), lambda _: [p.numpy().copy()], check_calls=3)
+        p.requires_grad_()
+        p.grad = g
+        optimiser = torch.optim.Adam([p], lr=1e-3, fused=True)
+        return Built(lambda g: optimiser.step(), (g,), lambda _: [p.detach().numpy().copy()], check_calls=3)
+
+    clipped_update = update
+
+    def epoch_loop(self, row: Row, data: Arrays) -> Built:
+        """The training step, on the rows of each minibatch."""
+        *_, x, y, order = data
+        built = self.step(row, (*data[: row.wrt], x[order[0]], y[order[0]]))
+        call = lambda x, y, order: [built.call(x[rows], y[rows]) for rows in order]
+        return Built(
+            call, tuple(map(torch.from_numpy, data[row.wrt :])), lambda losses: [np.array([float(v) for v in losses])], built.reset
+        )
+
+    epoch = epoch_loop
+
 
 def _without_graph(function: Any) -> Any:
     """The function without autograd's recording."""

@@ -1,7 +1,7 @@
 """Emits what an entry does with Python objects: read headers, take containers apart, make arrays and containers.
 
-Whatever is not as expected goes to the label `slow`, so everything here is done before anything is owned, except `array`
-and `build`, which clean up after themselves.
+Whatever is not as expected goes to the label `slow`, so everything here is done before anything is owned, except `build`,
+which cleans up after themselves.
 
 Python code may change any array, container or state, and call the function anew. So none may run from the moment an address is
 read until native code is done with it. What an entry calls of the interpreter, and what may run there:
@@ -26,32 +26,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from graphc import dims
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import FIXED
 from graphc.codegen.entry.cpython import symbol
+from graphc.codegen.entry.results import BURY, DECLARATIONS
 from graphc.codegen.llvm.emit_scalar import llvm_type
-from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Values
-from graphc.dims import Size
 from graphc.dtypes import SHORT, bool_, int64
 from graphc.program import Program
 from graphc.tree import TreeDef
 
-_BURY = f"""\
-  br label %one
-one:
-  %k = phi i64 [ 0, %entry ], [ %next, %one ]
-  %at = getelementptr ptr, ptr %objects, i64 %k
-  %object = load ptr, ptr %at, align 8
-  call void @{symbol("Py_DecRef")}(ptr %object)
-  %next = add i64 %k, 1
-  %more = icmp slt i64 %next, %count
-  br i1 %more, label %one, label %out
-out:
-  ret void"""
-SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
 CONTAINERS: dict[type, str] = {tuple: "tuple", list: "list", dict: "dict"}
 
 
@@ -82,6 +67,8 @@ class ObjectEmitter(Values):
         self.module.add_global("@context = external global i64")
         for name in cpython.OBJECTS:
             self.module.add_global(f"@{symbol(name)} = external global i8")
+        for line in DECLARATIONS:
+            self.module.declare(line)
 
     # -- control ------------------------------------------------------------------------------------------------
     def require(self, condition: str) -> None:
@@ -227,15 +214,12 @@ class ObjectEmitter(Values):
         self.entry.label(good)
 
     # -- what is to go ------------------------------------------------------------------------------------------
-    def doom(self, value: str) -> None:
-        """Give up a reference once native code is done: what it may run then can do no harm."""
-        e = self.entry
+    def doom(self) -> tuple[str, str]:
+        """The slots of how many and which references to give up once native code is done: what it may run then can do no harm."""
         if not self.doomed:
             self.doomed = self.slot("i64"), self.slot(f"[{len(self.program.outputs)} x ptr]")
             self.slots.append(f"  store i64 0, ptr {self.doomed[0]}, align 8")
-        count = e.emit(f"load i64, ptr {self.doomed[0]}, align 8")
-        e.line(f"store ptr {value}, ptr {e.emit(f'getelementptr ptr, ptr {self.doomed[1]}, i64 {count}')}, align 8")
-        e.line(f"store i64 {e.emit(f'add i64 {count}, 1')}, ptr {self.doomed[0]}, align 8")
+        return self.doomed
 
     def bury(self) -> None:
         """Give up what is doomed."""
@@ -246,10 +230,9 @@ class ObjectEmitter(Values):
         e.line(f"br i1 {e.emit(f'icmp eq i64 {count}, 0')}, label %{none}, label %{some}")
         e.label(some)
         e.line(f"store i64 0, ptr {self.doomed[0]}, align 8")
-        e.line(f"call void @bury(ptr {self.doomed[1]}, i64 {count})")
+        e.line(f"call void @{BURY}(ptr {self.doomed[1]}, i64 {count})")
         e.line(f"br label %{none}")
         e.label(none)
-        self.module.functions["bury"] = Function("bury", ("ptr %objects", "i64 %count"), _BURY.split("\n"), ("noinline",))
 
     # -- arrays and numbers -------------------------------------------------------------------------------------
     def is_array(self, value: str, kind: str, dtype: np.dtype, ndim: int, flags: int = cpython.READABLE) -> None:
@@ -321,93 +304,3 @@ class ObjectEmitter(Values):
         """The sizes of an array."""
         first = self.field(value, cpython.SHAPE) if ndim else ""
         return [self.field(first, 8 * axis, "i64") for axis in range(ndim)]
-
-    def array(self, k: int, dtype: np.dtype, shape: Sequence[Size], earlier: Sequence[str]) -> str:
-        """The array for output k: one of its last two if nobody but us holds it any more, or else a fresh one.
-
-        Making an array and freeing another takes 40 ns, more than all else in a short call. It is handed out only as it was made:
-        without a weak reference, a view, or a change by the user; else it goes, and a fresh one takes its place.
-        """
-        e, known = self.entry, dims.product(shape) * dtype.itemsize
-        if isinstance(known, int) and known > SPARE_BYTES:
-            return self.new_array(dtype, shape, earlier)
-        sizes, nbytes = [self.size(s).text for s in shape], self.size(known).text  # here, where they dominate all that follows
-        items = self.field(self.word(self.object_word(self.spares)), cpython.LIST_ITEMS)
-        first, second = self.offset(items, 16 * k), self.offset(items, 16 * k + 8)
-        ready, fresh, incoming = self.label("ready"), self.label("fresh"), []
-        places = []
-        for place in (first, second):
-            spare = e.emit(f"load ptr, ptr {place}, align 8")
-            alone, fits, other = self.label("alone"), self.label("fits"), self.label("other")
-            holders = self.field(spare, cpython.COUNT, "i64")
-            e.line(f"br i1 {e.emit(f'icmp eq i64 {holders}, 1')}, label %{alone}, label %{other}")
-            e.label(alone)
-            made = self.as_made(spare, dtype, sizes)
-            places.append((place, e.current))
-            e.line(f"br i1 {made}, label %{fits}, label %{fresh}")
-            e.label(fits)
-            e.line(f"store i64 2, ptr {self.offset(spare, cpython.COUNT)}, align 8")
-            incoming.append((spare, fits))
-            e.line(f"br label %{ready}")
-            e.label(other)
-        older, newer = (e.emit(f"load ptr, ptr {p}, align 8") for p in (second, first))  # exchanged: the older one goes
-        for place, value in ((first, older), (second, newer)):
-            e.line(f"store ptr {value}, ptr {place}, align 8")
-        neither = e.current
-        e.line(f"br label %{fresh}")
-        e.label(fresh)
-        at = e.emit("phi ptr " + ", ".join(f"[ {p}, %{block} ]" for p, block in [*places, (first, neither)]))
-        made = self.new_array(dtype, shape, earlier)
-        if not isinstance(known, int):
-            keep = self.label("keep")
-            incoming.append((made, e.current))
-            e.line(f"br i1 {e.emit(f'icmp ule i64 {nbytes}, {SPARE_BYTES}')}, label %{keep}, label %{ready}")
-            e.label(keep)
-        self.own(made)
-        self.doom(e.emit(f"load ptr, ptr {at}, align 8"))
-        e.line(f"store ptr {made}, ptr {at}, align 8")
-        incoming.append((made, e.current))
-        e.line(f"br label %{ready}")
-        e.label(ready)
-        return e.emit("phi ptr " + ", ".join(f"[ {value}, %{block} ]" for value, block in incoming))
-
-    def as_made(self, spare: str, dtype: np.dtype, sizes: Sequence[str]) -> str:
-        """Whether an array that nobody else holds is of this type, and has no weak references; users may have changed it."""
-        e = self.entry
-        flags = e.emit(f"and i32 {self.field(spare, cpython.FLAGS, 'i32')}, {~cpython.FORTRAN}")
-        differences = [
-            e.emit(f"icmp ne ptr {self.field(spare, cpython.WEAK)}, null"),
-            e.emit(f"icmp ne ptr {self.field(spare, cpython.DESCR)}, @{symbol('dtype.' + SHORT[dtype])}"),
-            e.emit(f"icmp ne i32 {flags}, {cpython.FRESH}"),
-            e.emit(f"icmp ne i32 {self.field(spare, cpython.NDIM, 'i32')}, {len(sizes)}"),
-        ]
-        found = differences[0]
-        for d in differences[1:]:
-            found = e.emit(f"or i1 {found}, {d}")
-        good = e.emit(f"xor i1 {found}, true")
-        if not sizes:
-            return good
-        rank, same, unlike = self.label("rank"), self.label("same"), self.label("unlike")
-        e.line(f"br i1 {good}, label %{rank}, label %{unlike}")
-        e.label(rank)
-        found = "true"
-        for have, wanted in zip(self.shape(spare, len(sizes)), sizes, strict=True):
-            found = e.emit(f"and i1 {found}, {e.emit(f'icmp eq i64 {have}, {wanted}')}")
-        e.line(f"br label %{same}")
-        e.label(unlike)
-        e.line(f"br label %{same}")
-        e.label(same)
-        return e.emit(f"phi i1 [ {found}, %{rank} ], [ false, %{unlike} ]")
-
-    def new_array(self, dtype: np.dtype, shape: Sequence[Size], earlier: Sequence[str]) -> str:
-        """A fresh array. Where there is no memory for it, the earlier ones go, and the error stands."""
-        sizes = "null"
-        if shape:
-            sizes = self.slot(f"[{len(shape)} x i64]")
-            for axis, size in enumerate(shape):
-                self.put_field(sizes, 8 * axis, "i64", self.size(size).text)
-        descr = f"@{symbol('dtype.' + SHORT[dtype])}"
-        self.own(descr)  # the call below takes a reference over
-        kind = (f"ptr @{symbol('ndarray')}", f"ptr {descr}", f"i32 {len(shape)}", f"ptr {sizes}")
-        given = (*kind, "ptr null", "ptr null", "i32 0", "ptr null")
-        return self.unless_null(self.api("ptr", "PyArray_NewFromDescr", *given), earlier)

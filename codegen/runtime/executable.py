@@ -19,6 +19,7 @@ from graphc.codegen.compile import write_module
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import CALLABLE, FAULT, Context
 from graphc.codegen.entry.entry import EntryEmitter, misfit
+from graphc.codegen.entry.results import symbols as entry_symbols
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
 from graphc.codegen.runtime import signals
@@ -80,7 +81,7 @@ class Executable:
         self.text = write_module(program, options, entry, self.threads)
         if entry is not None:
             self.context = Context([s.cell for s in program.shared], self.constant_addresses, objects)  # type: ignore[attr-defined]
-            symbols = {**cpython.addresses(), "context": self.context.address}
+            symbols = {**cpython.addresses(), **entry_symbols(), "context": self.context.address}
         if f"@{RUN}(" in self.text:
             symbols |= pool_symbols()
         if f"@{signals.CLOCK}(" in self.text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ class Stops:
         self.program, self.frame = program, frame
         self.placings = placings(program)
         self.places = frame.place
+        self.slots = [None if b.role == "arena" or b.alias is not None else slot_of(program, b) for b in program.buffers]
 
     def attend(self, status: int, words: Words, arrays: Sequence[np.ndarray], arena: np.ndarray) -> None:
         """Make the host call of this number, or raise what the check of this number found. At a loop Python has seen to signals by now."""
@@ -90,12 +92,13 @@ class Stops:
         program, placing = self.program, self.placings[number]
         b = program.buffers[buffer]
         shape = tuple([dims.evaluate(s, env) for s in b.shape])
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         if b.alias is not None:
             start = dims.evaluate(placing.views.get(buffer, 0), env)
             return self.view(number, b.alias, env, arrays, arena).reshape(-1)[start : start + count].reshape(shape)
-        if b.role != "arena":
-            return arrays[slot_of(program, b)].reshape(shape)
+        slot = self.slots[buffer]
+        if slot is not None:
+            return arrays[slot].reshape(shape)
         if buffer in placing.swaps:
             partner, counter = placing.swaps[buffer]
             b = program.buffers[partner] if dims.evaluate(counter, env) % 2 else b

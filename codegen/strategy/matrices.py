@@ -76,7 +76,8 @@ def _tasks(plan: Plan) -> Size:
 
 
 def _scratch(plan: Plan) -> Size:
-    vectors = ROUTINES[plan.routine.name].vectors(*plan.routine.sizes)
+    sizes = [dims.minimum(s, plan.routine.most) for s in plan.routine.sizes]  # it is not called for larger ones
+    vectors = ROUTINES[plan.routine.name].vectors(*sizes)
     return dims.maximum(vectors, 1) * plan.lanes * plan.dtype.itemsize
 
 

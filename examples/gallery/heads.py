@@ -66,17 +66,21 @@ def joint(p, x, bits):
 def eight_labels(images, test_images, steps: int) -> dict[str, float]:
     """-log likelihood of eight pixels given sixteen, on test pictures; and that the joint probabilities agree with their marginals."""
     X, B, test_X, test_B = images[:, GIVEN], np.round(images[:, ASKED]), test_images[:, GIVEN], np.round(test_images[:, ASKED])
-    figures = {}
-    for loss, outputs in ((separate, 8), (joint, 256)):
+    nets, start = {"separate": (separate, 8), "joint": (joint, 256)}, {}
+    for name, (_, outputs) in nets.items():
         rng = np.random.default_rng(1)
-        start = {"trunk": stage.dense(rng, len(GIVEN), HIDDEN, "float64"), "out": stage.dense(rng, HIDDEN, outputs, "float64")}
+        start[name] = {"trunk": stage.dense(rng, len(GIVEN), HIDDEN, "float64"), "out": stage.dense(rng, HIDDEN, outputs, "float64")}
 
-        def cost(p, loss=loss):
-            return loss(p, X, B) + 3e-3 * (gx.sum(p["trunk"]["W"] ** 2) + gx.sum(p["out"]["W"] ** 2))
+    def losses(p, x, bits):
+        return {name: loss(p[name], x, bits) for name, (loss, _) in nets.items()}
 
-        p = stage.minimise(cost, start, steps, 0.02)
-        x, b, q = gx.tensor("x", ("n", len(GIVEN))), gx.tensor("b", ("n", 8)), gx.like(p)
-        figures[loss.__name__] = float(gx.function([q, x, b], loss(q, x, b))(p, test_X, test_B))
+    def cost(p):  # both at once: they share nothing
+        weights = [q[layer]["W"] for q in p.values() for layer in ("trunk", "out")]
+        return sum(losses(p, X, B).values()) + 3e-3 * sum(gx.sum(W**2) for W in weights)
+
+    p = stage.minimise(cost, start, steps, 0.02)
+    x, b = gx.tensor("x", ("n", len(GIVEN))), gx.tensor("b", ("n", 8))
+    figures = {name: float(value) for name, value in gx.function([x, b], losses(p, x, b))(test_X, test_B).items()}
     print(f"eight pixels: -log likelihood {figures['separate']:.3f} by eight heads, {figures['joint']:.3f} by one softmax of 256")
     assert figures["joint"] < figures["separate"]
     return figures

@@ -52,6 +52,8 @@ def substitute(a: Size, mapping: Mapping[Symbol, Size]) -> Size:
 
 def evaluate(a: Size, env: Mapping[Symbol, int]) -> int:
     """The int that a is with the symbols at env; KeyError names a symbol without a value."""
+    if type(a) is int:
+        return a
     unbound = [s.name for s in sorted(symbols(a)) if s not in env]
     if unbound:
         raise KeyError(f"the size {unbound[0]} of {a} has no value")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -148,6 +148,22 @@ def gru(rng: Any, n_in: int, n_hidden: int, *, dtype: Any = "float64") -> Dict:
     return {**made, "recurrent_bias": np.zeros_like(made["bias"])}
 
 
+def jordan_rnn(rng: Any, n_in: int, n_hidden: int, n_out: int, *, dtype: Any = "float64") -> dict[str, Any]:
+    """{"weight": (n_in, h), "recurrent": (n_out, h), "bias": (h,), "out": a dict of `dense`} for `gx.nn.jordan_rnn`."""
+    source = generator(rng)
+    made = {
+        **dense(source, n_in, n_hidden, dtype=dtype),
+        "recurrent": glorot_uniform(source, (_count(n_out, "jordan_rnn"), n_hidden), dtype),
+    }
+    return {**made, "out": dense(source, n_hidden, n_out, dtype=dtype)}
+
+
+def bidirectional(layer: Callable[..., Any], rng: Any, n_in: int, n_hidden: int, **options: Any) -> dict[str, Any]:
+    """{"forward", "backward"}: two dicts of a layer of `gx.nn.init`, such as `gx.nn.init.lstm`, for `gx.nn.bidirectional`."""
+    source = generator(rng)
+    return {name: layer(source, n_in, n_hidden, **options) for name in ("forward", "backward")}
+
+
 def attention(
     rng: Any, width: int, heads: int, *, memory_width: int | None = None, bias: bool = True, dtype: Any = "float64"
 ) -> dict[str, Dict]:
@@ -164,6 +180,6 @@ def attention(
 
 
 __all__ = [
-    "attention", "batch_norm", "batch_norm_state", "conv", "conv_transpose", "dense", "embedding", "group_norm", "gru", "layer_norm",
-    "lstm", "rbf", "rms_norm", "rnn", "spectral_norm_state",
+    "attention", "batch_norm", "batch_norm_state", "bidirectional", "conv", "conv_transpose", "dense", "embedding", "group_norm", "gru",
+    "jordan_rnn", "layer_norm", "lstm", "rbf", "rms_norm", "rnn", "spectral_norm_state",
 ]  # fmt: skip

@@ -33,6 +33,14 @@ def parameter(p: Params, key: str, layer: str, ndim: int | None = None) -> Node:
     return node
 
 
+def part(p: Params, key: str, layer: str) -> Params:
+    """p[key], a dict of parameters itself. ArgumentError names the layer and the key that is missing."""
+    if not isinstance(p, Mapping) or key not in p or not isinstance(p[key], Mapping):
+        have = ", ".join(repr(k) for k in p) if isinstance(p, Mapping) else type(p).__name__
+        fail(ArgumentError, f"{layer}: the parameters have no dict {key!r}; they have {have or 'nothing'}", hint=_made_by(layer))
+    return p[key]  # type: ignore[no-any-return]
+
+
 def _made_by(layer: str) -> str:
     return f"gx.nn.init.{layer.removesuffix('_layer')} makes them"
 

@@ -22,7 +22,7 @@ from graphc.ops import (
     create,
     diagonals,
     differences,
-    discrete,
+    draws,
     dynamic,
     einsum,
     elementwise,

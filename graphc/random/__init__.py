@@ -11,13 +11,20 @@ estimates that of the mean. Philox4x32-10 makes the bits, see `graphc.ops.philox
 """
 
 from graphc.random.continuous import cauchy, exponential, gumbel, laplace, logistic, normal, uniform
+from graphc.random.counts import binomial, geometric, multinomial, poisson
 from graphc.random.discrete import bernoulli, categorical
 from graphc.random.estimators import score_function
+from graphc.random.gammas import beta, chisquare, dirichlet, gamma, loggamma, student_t
 from graphc.random.generator import Generator, default_rng
+from graphc.random.integers import randint
 from graphc.random.keys import bits, fold_in, key, split
-from graphc.random.orders import permutation
+from graphc.random.orders import choice, permutation
+from graphc.random.transformed import lognormal, pareto, rayleigh, truncated_normal, weibull_min
+from graphc.random.vectors import multivariate_normal, orthogonal
 
 __all__ = [
-    "Generator", "bernoulli", "bits", "categorical", "cauchy", "default_rng", "exponential", "fold_in", "gumbel", "key", "laplace",
-    "logistic", "normal", "permutation", "score_function", "split", "uniform",
+    "Generator", "bernoulli", "beta", "binomial", "bits", "categorical", "cauchy", "chisquare", "choice", "default_rng", "dirichlet",
+    "exponential", "fold_in", "gamma", "geometric", "gumbel", "key", "laplace", "loggamma", "logistic", "lognormal", "multinomial",
+    "multivariate_normal", "normal", "orthogonal", "pareto", "permutation", "poisson", "randint", "rayleigh", "score_function", "split",
+    "student_t", "truncated_normal", "uniform", "weibull_min",
 ]  # fmt: skip

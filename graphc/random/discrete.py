@@ -10,7 +10,7 @@ import numpy as np
 from graphc.dtypes import float64, to_float
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
-from graphc.ops.discrete import discrete_draw
+from graphc.ops.draws import discrete_draw
 from graphc.ops.reductions import argmax
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import known_shape, moveaxis

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from graphc.dtypes import as_dtype, float64, is_float, promote, to_float
-from graphc.errors import ArgumentError, DTypeError, fail
+from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.rows import weak_dtype
@@ -62,3 +62,18 @@ def shape_of(what: str, shape: object, parameters: Sequence[Node]) -> Shape:
     for p in parameters:
         broadcast_to(p, wanted)  # raises
     return wanted
+
+
+def probabilities(what: str, name: str, p: ArrayLike, dtype: np.dtype) -> Node:
+    """Probabilities along the last axis; ArgumentError where they are known and are none, or do not sum to 1 up to rounding."""
+    node = parameter(what, name, p, dtype, PROBABILITY)
+    if not node.ndim:
+        fail(ShapeError, f"{what}: {name} needs an axis of probabilities", node)
+    known = known_value(p if not isinstance(p, (list, tuple)) else np.asarray(p))
+    if known is not None and known.size:
+        sums = known.sum(-1, dtype=np.float64)
+        digits = np.finfo(known.dtype if known.dtype.kind == "f" else np.float64).eps
+        wrong = np.abs(sums - 1) > np.sqrt(digits)
+        if np.any(wrong):
+            fail(ArgumentError, f"{what}: the probabilities {name} must sum to 1, and sum to {sums[wrong].ravel()[0]:.9g}")
+    return node

@@ -68,6 +68,7 @@ class _Fuser:
         self.fused = Fused([], {}, [], {}, {}, {}, {})
         self.elements = Elements(self.fused, self.checked)
         self.open: dict[tuple[tuple[Size, ...], Loops], Cluster] = {}
+        self.summed = self._summed(kept)
         self.goals, self.only = column_goals(self.order, self.required, allowed.columns)
 
     def run(self) -> Fused:
@@ -120,6 +121,13 @@ class _Fuser:
                 if base.op.traits.leaf is None and base not in self.onward and not (node.op.traits.kernel == "scatter" and base.ndim == 0):
                     found.add(base)
         return found
+
+    def _summed(self, kept: set[Node]) -> set[Node]:
+        """Values that nothing but reductions reads."""
+        read, otherwise = set[Node](), set(kept)
+        for node in self.order:
+            (read if computed_by(node).op.traits.reduces else otherwise).update(operands(node))
+        return read - otherwise
 
     def _relabelled(self, node: Node) -> bool:
         """Whether a value has the storage of its operand: a reshape that no loops follow, or one of indices that are checked."""
@@ -226,7 +234,8 @@ class _Fuser:
         # columns of other arrays would keep these alive for longer, and read nothing together
         if sibling is not None and sibling.index > newest and (not sibling.turned or sibling.reads & self._reads(node)):
             found.append(sibling)
-        return [c for c in found if not c.full]
+        # a product or the like takes no reduction in: what one reads would be stored for it, beside what the product makes
+        return [c for c in found if not c.full and (c.kind == "loops" or node not in self.summed)]
 
     def _reads(self, node: Node) -> set[Node]:
         """What a value loads."""

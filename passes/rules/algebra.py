@@ -14,6 +14,7 @@ from graphc.ops.arithmetic import abs, floor_divide, maximum, minimum, mod, nega
 from graphc.ops.compare import SELECT, logical_and, logical_not, logical_or, logical_xor, stop_gradient, where
 from graphc.ops.elementwise import exp, log, power, power_curve, power_slope, unless_origin
 from graphc.ops.registry import DIM
+from graphc.ops.shape import RESHAPE
 from graphc.ops.spread import BROADCAST, CAST, REDUCE, astype
 from graphc.passes.rewriting.match import Number, hole, number, params
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
@@ -153,6 +154,7 @@ def division_by_repeated(node: Node) -> Node | None:
 
 
 def _moderate(y: Node) -> bool:
+    y = y.inputs[0] if y.op is RESHAPE else y  # without its axes of size 1
     below = y.inputs[0].op if y.inputs else None
     return y.op is SQRT or (y.op is CAST and below is DIM) or (y.op is REDUCE and params(y)[1] == "sum" and below is EXP)
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gx
-from graphc.codegen.entry.objects import SPARE_BYTES
+from graphc.codegen.entry.results import SPARE_BYTES
 from tests.fuzz.canaries import canaries
 from tests.fuzz.events import called_back, interrupted
 from tests.fuzz.functions import Case, cases

@@ -17,6 +17,8 @@ import graphc as gx
 from graphc import dims
 from graphc.ir import Node
 from graphc.ops.cumulate import recur
+from graphc.ops.draws import discrete_draw, first_derivative
+from graphc.ops.philox import random_words
 from graphc.ops.registry import OPS, number
 from graphc.ops.rows import PUBLIC
 from graphc.ops.sorting import ordered
@@ -394,6 +396,15 @@ def windowed(pool: Pool, a: int, b: int, c: int) -> Node | None:
     seen = [Sliding(b % x.ndim, 3, c % 3 + 1, b % 2 + 1, a % 2 + 1, c % 4)]
     windows = window(x, number(0.5, x.dtype), seen)
     return fold(windows * windows, seen, (x.shape[b % x.ndim],)) if c % 2 else gx.max(windows, axis=-1)
+
+
+@builder("random_word32", "random_word64", "discrete_draw", "first_derivative")
+def random_bits(pool: Pool, a: int, b: int, c: int) -> Node | None:
+    key, index = pool.pick(a, "iu"), pool.pick(b, "iu")
+    if key is None or index is None:
+        return None
+    drawn = random_words(key.astype("uint64").ravel()[:1], c, index.astype("uint64"), 32 if c % 2 else 64)
+    return first_derivative(discrete_draw((drawn % (a % 9 + 1)).astype("int64"), index).astype("float64"))
 
 
 NOT_BUILT = {"input", "shared", "constant", "bound", "derived"}  # leaves, and what is no computation

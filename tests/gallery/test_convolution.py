@@ -69,3 +69,10 @@ def test_the_gabor_function_is_the_formula() -> None:
     across = -(x - x0) * np.sin(tau) + (y - y0) * np.cos(tau)
     want = alpha * np.exp(-beta_x * along**2 - beta_y * across**2) * np.cos(f * along + phi)
     assert module.gabor(p, 5).eval()[1, 4] == pytest.approx(want, rel=1e-14)
+
+
+def test_vgg() -> None:
+    """000-001 B35, B54; 003 M2 of convolutions, F3: counts at full size, pictures turned in the graph, batch norm folded."""
+    found = figures("vgg")
+    assert found["weights at full size"] == 56_447_592 and found["products at full size"] == 3_836_256_256
+    assert found["error of four quarter turns"] < 1e-5 and found["right"] > 0.2

@@ -93,3 +93,9 @@ def test_universal() -> None:
     """000-001 A19, 002-004 6.6: errors fall with the number of units."""
     found = figures("universal")
     assert found["sine"] < 0.01 and found["photograph"] < 0.04 and found["step"] < 0.07
+
+
+def test_depth() -> None:
+    """000-001 A48: with as many weights, 11 layers of convolution learn more than 3 (numbers of weights asserted there)."""
+    found = figures("depth")
+    assert found["11 layers, 4 maps"] < 0.85 * found["3 layers, 12 maps"]

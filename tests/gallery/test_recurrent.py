@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.gallery.kit import figures
+from tests.gallery.kit import figures, program
 
 
 def test_rnn() -> None:
@@ -23,3 +23,42 @@ def test_bit_detectors() -> None:
     """000-001 B46, 003 R13."""
     found = figures("bit_detectors")
     assert found["loss at last"] < found["loss at first"] / 5 and found["right on 500 bits"] > 0.9
+
+
+def test_gated() -> None:
+    """000-001 A52, B44, B45; 003 R14: cells copied exactly, one tanh more, and what is remembered."""
+    found = figures("gated")
+    assert found["the two LSTMs differ by"] > 0.01 and found["LSTM"] > 0.7
+
+
+def test_variable_length() -> None:
+    """000-001 B41, 003 R11: costs and gradients of a padded batch are those of its lines; buckets save steps."""
+    found = figures("variable_length")
+    assert found["steps by buckets"] * 1.5 < found["steps of mixed batches"] and found["right"] > 0.4
+
+
+def test_echo_state() -> None:
+    """003 I11, R1, R2: beginnings forgotten or not, by the spectral radius."""
+    found = figures("echo_state")
+    assert found["distance at radius 0.5"] < 1e-12 < 0.1 < found["distance at radius 3.0"]
+
+
+def test_the_delayed_equation_is_that_of_mackey_and_glass() -> None:
+    """Against a loop in NumPy."""
+    x = np.full(171 + 10 * 210, 1.2)
+    for k in range(171, len(x)):
+        x[k] = x[k - 1] + (0.2 * x[k - 171] / (1 + x[k - 171] ** 10) - 0.1 * x[k - 1]) / 10
+    np.testing.assert_allclose(program("echo_state").mackey_glass(10), np.tanh(x[171 + 2000 :: 10] - 1), rtol=1e-10)
+
+
+def test_sequence_to_sequence() -> None:
+    """000-001 A65: what it is to say, and that it begins to learn it."""
+    found = figures("sequence_to_sequence")
+    assert found["last loss"] < 0.9 * found["first loss"]
+    assert program("sequence_to_sequence").backwards(np.array([[3, 1, 20, 0, 0]])).tolist() == [[20, 1, 3, 27, 0, 0]]
+
+
+def test_attention() -> None:
+    """Rows without numbers are a set; hidden rows do not count; weights sum to 1."""
+    found = figures("attention")
+    assert found["a set of rows: moved by a shuffle"] < 1e-10 and found["a set of rows"] > 0.4

@@ -49,3 +49,30 @@ def test_adversarial() -> None:
     found = figures("adversarial")
     assert found["plain, attacked"] < 0.6 < 0.9 < found["plain"]
     assert found["hardened, attacked"] > found["plain, attacked"] + 0.1
+
+
+def test_tangents() -> None:
+    """002-004 R48: gradients of derivatives agree with differences (asserted there), and training lowers what they penalise."""
+    found = figures("tangents")
+    assert found["error"] < 1e-7 and found["tangents, change"] < 0.1 * found["plain, change"]
+    assert found["gradient, steepness"] < 0.9 * found["plain, steepness"]
+    assert found["tangents, turned"] < found["plain, turned"] and found["gradient, noisy"] < found["plain, noisy"]
+
+
+def test_transfer() -> None:
+    """000-001 A61, 003 I10: frozen weights keep every bit and the step has no node for their gradients (asserted there)."""
+    found = figures("transfer")
+    assert found["parity, frozen"] > 0.93 > found["parity, scratch"] and found["digits, frozen"] < found["digits, scratch"]
+
+
+def test_fitnets() -> None:
+    """003 M4: no gradient reaches the teacher (asserted there); the student learns by its hints."""
+    found = figures("fitnets")
+    assert found["teacher"] > 0.9 and found["with hints"] > found["alone"] + 0.05
+
+
+def test_brain_damage() -> None:
+    """000-001 A47: the diagonal equals differences of gradients (asserted there); saliency chooses better than size or lot."""
+    found = figures("brain_damage")
+    assert found["saliency"] < found["size"] < found["lot"]
+    assert found["predicted"] == pytest.approx(found["rise"], rel=0.5, abs=1e-5)

@@ -100,7 +100,7 @@ def test_native_epoch() -> None:
         fitted = gx.fit(again(), DATA, 3, batch_size=batch, drop_last=drop, native=True)
         np.testing.assert_allclose(fitted.history["loss"], losses, rtol=1e-12)
         for a, b in zip(gx.get_values(STATE), wanted, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)  # the map of the noise doubles errors: 21 steps
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-14)
     epoch = gx.training.epoch(again())
     order = np.arange(48).reshape(-1, 6)
     losses = epoch(x=DATA[0], y=DATA[1], order=order)
@@ -165,7 +165,7 @@ def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
         (STEP, DATA, {}, good[:-7], "cannot be read: ValueError: its check sum is wrong"),
         (STEP, DATA, {}, good[:900] + b"\0\1\2" + good[903:], "cannot be read"),
         (STEP, DATA, {}, b"", "cannot be read"),
-        (other, DATA, {}, good, r"is of another model: p\['W'\]: float64\[4, 5\] there and w: float64\[2\] here"),
+        (other, DATA, {}, good, r"is of another model: rng: uint64\[2\] there and w: float64\[2\] here"),
         (STEP, DATA, {"state": w}, good, "of another model: 5 shared variables there and 6 here"),
         (STEP, DATA, {"seed": 1}, good, "of another run: seed=0 there and 1 here"),
         (STEP, DATA, {"batch_size": 5}, good, "batch_size=32 there and 5 here"),

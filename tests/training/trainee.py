@@ -1,6 +1,6 @@
 """A run of `fit` that can be killed: python -m tests.training.trainee CHECKPOINT RESULT PAUSE
 
-Trains a small net with momentum and a noise that the state makes, EPOCHS long, sleeps PAUSE seconds after every epoch, and writes all
+Trains a small net with momentum and random noise, EPOCHS long, sleeps PAUSE seconds after every epoch, and writes all
 state and the history to RESULT.
 """
 
@@ -22,19 +22,14 @@ Made = tuple[gx.Function, list[gx.Shared], tuple[np.ndarray, np.ndarray], list[n
 
 
 def built() -> Made:
-    """(a step, all of its state, data, the state as it begins).
-
-    A logistic map makes the noise, so that one step more or less shows everywhere.
-    """
-    rng = np.random.default_rng(3)
+    """(a step, all of its state, data, the state as it begins). The step draws noise: one draw more or less shows everywhere."""
+    rng, noise = np.random.default_rng(3), gx.random.default_rng(4)
     p = gx.shared({"W": 0.3 * rng.standard_normal((4, 5)), "v": 0.3 * rng.standard_normal(5)}, "p")
-    noise = gx.shared(np.array(0.3), "noise")
     x, y = gx.tensor("x", ("n", 4)), gx.tensor("y", ("n",))
-    loss = gx.mean((gx.tanh(x @ p["W"]) @ p["v"] - y + 0.1 * noise) ** 2)
-    pairs = gx.optim.momentum(0.05).updates(loss, p)
-    step = gx.function([x, y], loss, updates=[*pairs, (noise, 3.9 * noise * (1 - noise))])
+    loss = gx.mean((gx.tanh(x @ p["W"]) @ p["v"] - y + noise.normal(0, 0.1, y.shape)) ** 2)
+    step = gx.function([x, y], loss, updates=gx.optim.momentum(0.05).updates(loss, p))
+    state = [*[s for s, _ in step.updates], noise.state]
     images = rng.standard_normal((ROWS, 4))
-    state = [s for s, _ in step.updates]
     return step, state, (images, np.sin(images.sum(axis=1))), gx.get_values(state)
 
 

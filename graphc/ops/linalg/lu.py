@@ -19,6 +19,7 @@ from graphc.ops.linalg.common import (
     Parts,
     alike,
     counts,
+    eliminated,
     float_matrix,
     float_square,
     least,
@@ -108,7 +109,7 @@ def _vjp(g: Parts, out: Any, a: Node) -> list[Node | None]:
 
 def _routine(node: Node) -> Routine:
     m, n = node.inputs[0].shape[-2:]
-    return routine_of(node, "lu", (), (m, n), (0,), m * n * dims.minimum(m, n))
+    return eliminated(routine_of(node, "lu", (), (m, n), (0,), m * n * dims.minimum(m, n)))
 
 
 LU = host_op(
@@ -154,7 +155,7 @@ def _solve_vjp(g: Parts, out: Any, a: Node, packed: Node, perm: Node, b: Node, t
 
 def _solve_routine(node: Node) -> Routine:
     n, k = node.inputs[3].shape[-2:]
-    return routine_of(node, "solve", (node.attrs["trans"],), (n, k), (1, 2, 3), 2 * n * n * k)
+    return eliminated(routine_of(node, "solve", (node.attrs["trans"],), (n, k), (1, 2, 3), 2 * n * n * k))
 
 
 LU_SOLVE = host_op(
@@ -197,7 +198,7 @@ def _inverse_vjp(g: Parts, out: Any, a: Node, packed: Node, perm: Node, trans: b
 
 def _inverse_routine(node: Node) -> Routine:
     n = node.inputs[0].shape[-1]
-    return routine_of(node, "inv", (node.attrs["trans"],), (n,), (1, 2), 2 * n * n * n)
+    return eliminated(routine_of(node, "inv", (node.attrs["trans"],), (n,), (1, 2), 2 * n * n * n))
 
 
 INVERSE = host_op(

@@ -51,17 +51,17 @@ def _slope_vjp(g: Node, out: Node, a: Node, x: Node) -> tuple[None, Node]:
     return None, g * (density * _held(log_less_digamma(a, x), density))
 
 
-_slope = several(
+gammainc_slope = several(
     "gammainc_slope", 2, "The derivative of gammainc(a, x) by a.", ref=reference.gammainc_slope, vjp=_slope_vjp,
     refuses=(_second("gammainc and gammaincc", "a"),),
 )  # fmt: skip
 _lower = several(
     "gammainc", 2, "The regularised lower incomplete gamma function.", ref=reference.gammainc,
-    vjp=lambda g, out, a, x: (g * _slope(a, x), g * gamma_density(a, x)),
+    vjp=lambda g, out, a, x: (g * gammainc_slope(a, x), g * gamma_density(a, x)),
 )  # fmt: skip
 _upper = several(
     "gammaincc", 2, "The regularised upper incomplete gamma function.", ref=reference.gammaincc,
-    vjp=lambda g, out, a, x: (-(g * _slope(a, x)), -(g * gamma_density(a, x))),
+    vjp=lambda g, out, a, x: (-(g * gammainc_slope(a, x)), -(g * gamma_density(a, x))),
 )  # fmt: skip
 
 
