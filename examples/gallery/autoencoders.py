@@ -76,13 +76,13 @@ def main(short: bool = False, plot: str | None = None) -> dict[str, float]:
     images, labels, test_images, _ = digits()
     centred = images - images.mean(0)
     plane = float(np.sum(np.linalg.svd(centred, compute_uv=False)[CODES:] ** 2) / len(images))
-    p, losses = deep(images, 50 if short else 300)
+    p, losses = deep(images, 40 if short else 300)
     print(f"{CODES} codes: squared error {losses[-1]:.3f} a picture, of the best plane {plane:.3f}")
     assert losses[-1] < (0.85 if short else 0.7) * plane
 
     holes = test_images * (np.random.default_rng(3).random(test_images.shape) > HOLES)
     error = lambda f: float(np.mean(np.sum((f(holes.astype("float32")) - test_images) ** 2, 1)))
-    epochs = 12 if short else 100
+    epochs = 10 if short else 100
     left, plain, mended = (
         error(f) for f in (lambda x: x, denoising(images, epochs, None), denoising(images, epochs, gx.random.default_rng(0)))
     )
