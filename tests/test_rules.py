@@ -342,14 +342,22 @@ def _by_hand() -> Node:
     return x - broadcast(gx.max(x, axis=1), (3, 4), (0,))
 
 
-def softmax_slope(g: Node, e: Node, of: Node, power: int = 2) -> Node:
+def softmax_slope(g: Node, e: Node, of: Node, power: int = 2, axis: int = 1) -> Node:
     """As the chain rule leaves it: (g r - sum(g e r**2)) e, r = 1 / sum(e)."""
-    r = broadcast(gx.reciprocal(gx.sum(gx.exp(of), axis=1)), (3, 4), (0,))
-    return (g * r - broadcast(gx.sum(g * e * r * (r if power == 2 else 1), axis=1), (3, 4), (0,))) * e
+    r = broadcast(gx.reciprocal(gx.sum(gx.exp(of), axis=1)), of.shape, (0,))
+    return (g * r - broadcast(gx.sum(g * e * r * (r if power == 2 else 1), axis=axis), of.shape, (0,))) * e
+
+
+def single_softmax_slope(g: Node, e: Node, sign: int = 1) -> Node:
+    """Of one row, which the sums have lost."""
+    r = broadcast(gx.reshape(gx.reciprocal(gx.sum(e, axis=1)), ()), (1, 4), ())
+    return (broadcast(gx.sum(gx.reshape(-(g * e * r * r) if sign == 1 else g * e * r * r, (4,)), axis=0), (1, 4), ()) + g * r) * e
 
 
 EXAMPLES: dict[str, Callable[[], Node]] = {
-    "slope of a softmax": lambda: softmax_slope(w.T, gx.exp(x), x) + softmax_slope(-(y * w.T), gx.exp(x), x),
+    "slope of a softmax": lambda: (
+        softmax_slope(w.T, gx.exp(x), x) + softmax_slope(-(y * w.T), gx.exp(x), x) + gx.sum(single_softmax_slope(w.T[:1], gx.exp(x[:1])))
+    ),
     "fold": lambda: gx.asarray(np.arange(3.0)) * gx.asarray(np.ones(3)),
     "choice known from above": lambda: gx.where(
         x > 0, gx.sqrt(gx.where(x > 0, x, 1.0)) * gx.where(gx.logical_not(x > 0), 5.0, x), gx.where(x > 0, 1.0, x)

@@ -73,7 +73,7 @@ def train(name: str, epochs: int, seed: int = 0) -> tuple[int, float]:
     params = gx.shared(p)
     x, y = gx.tensor("x", ("n", 8, 8), "float32"), gx.tensor("y", ("n",), "int64")
     scores = gx.relu(layer(x, params["w"]) + params["b"]).reshape((x.shape[0], MAPS * PLACES)) @ params["v"]
-    loss = -gx.mean(gx.take_along_axis(gx.log_softmax(scores, axis=1), y[:, None], axis=1))
+    loss = gx.nn.cross_entropy(scores, y)
     step = gx.function([x, y], loss, updates=gx.optim.momentum(0.05).updates(loss, params))
     for _ in range(epochs):
         for part in stage.minibatches(rng, len(images), 64):

@@ -107,7 +107,7 @@ def main(short: bool = False, plot: str | None = None) -> dict[str, float]:
     figures["apart"] = enumerated(600 if short else 10_000)
     print(f"Boltzmann machine of 9 units: shares of 64 states in Gibbs sampling are their probabilities but for {figures['apart']:.4f}")
     assert figures["apart"] < (0.01 if short else 0.0025)
-    errors, real, noise = contrastive(images, 15 if short else 60)
+    errors, real, noise = contrastive(images, 20 if short else 60)
     print(f"digits: squared error {errors[0]:.3f}, then {errors[-1]:.4f}; free energy {real:.1f}, of scrambled digits {noise:.1f}")
     assert errors[-1] < 0.5 * errors[0] and real < noise - 5
     return {**figures, "error": errors[-1], "digits": real, "noise": noise}

@@ -13,7 +13,7 @@ from graphc import tree
 from graphc.errors import ArgumentError, fail
 from graphc.training.batches import Data, Order, as_data, whole
 from graphc.training.checkpoint import Best, Checkpoint, Run
-from graphc.training.epoch import epoch as compiled_epoch
+from graphc.training.epoch import epoch_of
 from graphc.training.files import as_path
 from graphc.training.layout import described
 from graphc.training.progress import Progress, progress_of
@@ -152,7 +152,7 @@ class _Loop:
         batch, rows = self.order.batch, self.order.rows
         full = rows // batch
         assert isinstance(self.step, Function)
-        compiled = compiled_epoch(self.step, batch)
+        compiled = epoch_of(self.step, batch) if full else self.step
 
         def whole_epoch(run: Run) -> None:
             order = self.order.of(run.epoch)
