@@ -28,6 +28,7 @@ ONE_THREAD: tuple[tuple[str, float], ...] = (
     ("epochs/*", 1.5),  # one call against the loop of JAX: 5, see README.md
     ("derivatives/*", 1.2),
     ("loops/*", 1.0),
+    ("attention/*", 1.0),
     ("small/*", 1.0),
     ("deep/*", 3.0),
     ("compile/cold-*", 1.0),

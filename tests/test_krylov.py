@@ -145,6 +145,11 @@ def test_hutchinson_is_exact_for_a_diagonal_matrix_and_nan_for_the_error_of_one_
     z = gx.tensor("z", ("k", 3))
     f = gx.function([z], [krylov.hutchinson_trace(lambda v: v * np.array([1.0, 2, 4]), z), krylov.hutchinson_diagonal(lambda v: 3 * v, z)])
     trace, diagonal = f(np.array([[1.0, -1, 1]]))
+    like = {"a": np.zeros((2, 3), "float32"), "b": gx.vector("b", 4)}
+    signs = gx.function([like["b"]], krylov.probes(gx.random.key(0), like, 500))(np.zeros(4))
+    assert signs["a"].shape == (500, 2, 3) and signs["a"].dtype == np.float32 and signs["b"].shape == (500, 4)
+    both = np.concatenate([signs["a"].reshape(500, 6), signs["b"]], axis=1)
+    assert (np.abs(both) == 1).all() and np.abs(both.T @ both / 500 - np.eye(10)).max() < 0.2  # 4.5 standard errors
     assert trace.value == 7 and np.isnan(trace.standard_error)
     np.testing.assert_array_equal(diagonal.value, [3, 3, 3])
 
@@ -161,5 +166,7 @@ def test_misuse() -> None:
         krylov.lanczos(lambda v: v, np.arange(3), 2)
     with pytest.raises(gx.ArgumentError, match="k=0"):
         krylov.lanczos(lambda v: v, b, 0)
+    with pytest.raises(gx.DTypeError, match="int64"):
+        krylov.probes(gx.random.key(0), np.arange(3), 2)
     with pytest.raises(gx.ShapeError, match="first axis"):
         krylov.hutchinson_trace(lambda v: v, 1.0)

@@ -11,7 +11,10 @@ import scipy.optimize
 
 import graphc as gx
 from graphc.optim import Result, Status
+from graphc.optim.directions import Move
 from graphc.optim.minimize import METHODS
+from graphc.optim.problem import Point
+from graphc.optim.quasi_newton import Recent, _product, l_bfgs
 
 SLOW = ("steepest_descent", "coordinate_descent")  # a thousand turns in a curved valley are not enough
 START = np.array([-1.2, 1.0])
@@ -148,6 +151,30 @@ def test_inside_a_larger_graph() -> None:
         gx.grad(gx.sum(x), c)
 
 
+def test_the_history_of_l_bfgs() -> None:
+    """After five steps with room for three, M g is that of the last three updates of the whole matrix, the oldest first."""
+    n, m = 6, 3
+    memory = Recent(*gx.like([np.zeros((m, n)), np.zeros((m, n)), np.zeros(m), np.int64(0), 0.0, 0.0]))
+    ends = gx.like([np.zeros(n)] * 4)
+    x, f = ends[0], gx.asarray(0.0)
+    move = Move(Point(x, f, ends[1]), Point(ends[2], f, ends[3]), x, f, f)
+    learn = gx.function([memory, ends], [l_bfgs(m).learn(memory, move), _product(memory, ends[1], m)])
+    rng = np.random.default_rng(0)
+    a = np.diag(np.arange(1.0, n + 1)) + 0.1
+    state = Recent(np.zeros((m, n)), np.zeros((m, n)), np.zeros(m), np.int64(0), 1.0, 1.0)
+    steps = [(s, a @ s + 0.05 * rng.normal(size=n)) for s in rng.normal(size=(5, n))]
+    for s, y in steps:
+        state = Recent(*learn(state, [np.zeros(n), np.zeros(n), s, y])[0])
+    whole = np.eye(n) * (s @ y) / (y @ y)
+    for s, y in steps[-m:]:
+        v = np.eye(n) - np.outer(s, y) / (s @ y)
+        whole = v @ whole @ v.T + np.outer(s, s) / (s @ y)
+    g = rng.normal(size=n)
+    np.testing.assert_allclose(learn(state, [np.zeros(n), g, g, g])[1], whole @ g, rtol=1e-11)
+    unlearnt = learn(state, [np.zeros(n), np.zeros(n), s, -y])[0]  # s.y < 0: nothing is written
+    assert unlearnt[3] == state.steps and (unlearnt[0] == state.s).all() and (unlearnt[2] == state.r).all()
+
+
 # -- least squares ------------------------------------------------------------------------------------------------------
 T = np.linspace(0, 4, 25)
 
@@ -156,16 +183,22 @@ def test_least_squares_beside_scipy() -> None:
     """A decay with an offset from noisy points, residuals as a tree; and residuals whose Jacobian is singular at the start."""
     rng = np.random.default_rng(0)
     y = 2.5 * np.exp(-1.3 * T) + 0.5 + 0.05 * rng.normal(size=T.size)
-    t, v, p = gx.vector("t", "n"), gx.vector("y", "n"), gx.like({"a": 0.0, "k": 0.0, "c": 0.0})
-    model = lambda p: {"data": p["a"] * gx.exp(-p["k"] * t) + p["c"] - v, "prior": 1e-3 * gx.stack([p["a"], p["k"]])}
-    f = gx.function([t, v, p], [gx.optim.least_squares(model, p, name) for name in ("levenberg_marquardt", "gauss_newton")])
+    t, v, p, unit = gx.vector("t", "n"), gx.vector("y", "n"), gx.like({"a": 0.0, "k": 0.0, "c": 0.0}), gx.scalar("unit")
+    model = lambda p: {"data": unit * p["a"] * gx.exp(-p["k"] * t) + p["c"] - v, "prior": 1e-3 * gx.stack([unit * p["a"], p["k"]])}
+    turns = gx.scalar("turns", "int64")
+    found = [gx.optim.least_squares(model, p, name, max_iterations=turns) for name in ("levenberg_marquardt", "gauss_newton")]
+    f = gx.function([t, v, p, unit, turns], found)
     residuals = lambda q: np.r_[q[0] * np.exp(-q[2] * T) + q[1] - y, 1e-3 * q[0], 1e-3 * q[2]]
     theirs = scipy.optimize.least_squares(residuals, [1.0, 0, 0.5], method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14)
-    for found in f(T, y, {"a": 1.0, "k": 0.5, "c": 0.0}):
+    for found in f(T, y, {"a": 1.0, "k": 0.5, "c": 0.0}, 1.0, 1000):
         np.testing.assert_allclose([found.x[k] for k in "ack"], theirs.x, rtol=1e-6)
         assert found.fun == pytest.approx(theirs.cost, rel=1e-12) and found.success
         assert found.products == found.iterations
-    singular = f(T, y, {"a": 0.0, "k": 1.0, "c": 0.0})[0]  # d / dk is 0
+    for turns in (1, 2, 5):  # the units of a parameter make no difference
+        here, there = (f(T, y, {"a": 3.0 / unit, "k": 4.0, "c": 0.0}, unit, turns)[0] for unit in (1.0, 1e5))
+        assert here.fun == pytest.approx(float(there.fun), rel=1e-7) and here.iterations == there.iterations == turns
+        assert here.x["k"] == pytest.approx(float(there.x["k"]), rel=1e-7)
+    singular = f(T, y, {"a": 0.0, "k": 1.0, "c": 0.0}, 1.0, 1000)[0]  # d / dk is 0
     np.testing.assert_allclose([singular.x[k] for k in "ack"], theirs.x, rtol=1e-6)
 
 

@@ -128,6 +128,8 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
         lambda: proof.softmax_slope(w.T, gx.exp(x), x, 1),  # not its chain rule
         lambda: proof.softmax_slope(w.T, gx.exp(w.T), x),  # other exponentials
         lambda: (w.T - gx.exp(x)) * gx.exp(x),
+        lambda: -proof.single_softmax_slope(w.T[:1], gx.exp(x[:1]), -1),  # the sum with the other sign
+        lambda: proof.softmax_slope(gx.tanh(SQUARE), gx.exp(SQUARE), SQUARE, axis=0),  # sums over the other axis
     ],
     "division by what is repeated": [lambda: x / ROW, lambda: x / gx.broadcast_to(gx.square(y), (3, 4))],  # 1 / y may overflow
     "log before a view": [lambda: gx.log(w.T), lambda: gx.log((w + 1).T)],

@@ -194,6 +194,8 @@ def test_wrong_sizes_say_both() -> None:
     p = nn.init.dense(0, 3, 2)
     with pytest.raises(ShapeError, match="dense: features of the input and rows of 'weight' differ: 4 and 3"):
         nn.dense(p, np.ones((5, 4)))
+    with pytest.raises(ShapeError, match="the input is one number"):
+        nn.dense(p, 1.0)
     with pytest.raises(ShapeError, match="dense: elements of 'bias' and columns of 'weight' differ: 3 and 2"):
         nn.dense({**p, "bias": np.ones(3)}, np.ones((5, 3)))
     with pytest.raises(ShapeError, match="dense: 'weight' has 1 axes, not 2"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.families import (
+    attention,
     call,
     chain,
     compiling,
@@ -25,5 +26,5 @@ from benchmarks.families import (
 
 FAMILIES = (
     call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, training, optimizers, epochs,
-    derivatives, loops, small, deep, compiling,
+    derivatives, loops, attention, small, deep, compiling,
 )  # fmt: skip

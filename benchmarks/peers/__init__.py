@@ -118,6 +118,10 @@ class Ops:
     def cross_entropy(self, logits: Any, y: Any) -> Any:
         return self.mean(self.logsumexp(logits) - self.pick(logits, y), 0, False)
 
+    def swap(self, x: Any) -> Any:
+        """The middle two of four axes, swapped."""
+        return self.module.swapaxes(x, 1, 2)
+
     def zero(self, x: Any) -> Any:
         """0, of the dtype of x."""
         return self.sum(x[:0])

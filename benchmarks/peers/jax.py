@@ -59,6 +59,10 @@ class JaxOps(Ops):
         window = (1, 1, size, size)
         return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
 
+    def attention(self, q: Any, k: Any, v: Any, causal: bool) -> Any:
+        scores = q @ jnp.swapaxes(k, -1, -2) * q.shape[-1] ** -0.5
+        return jax.nn.softmax(jnp.where(jnp.tri(q.shape[-2], dtype=bool), scores, -jnp.inf) if causal else scores) @ v
+
     def pick(self, x: Any, y: Any) -> Any:
         return jnp.take_along_axis(x, y[:, None], axis=1)[:, 0]
 

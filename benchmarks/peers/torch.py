@@ -67,6 +67,9 @@ class TorchOps(Ops):
     def max_pool(self, x: Any, size: int) -> Any:
         return F.max_pool2d(x, size)
 
+    def attention(self, q: Any, k: Any, v: Any, causal: bool) -> Any:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
     def parts(self, x: Any) -> list[Any]:
         return list(x.unbind())
 

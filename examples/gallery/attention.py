@@ -62,7 +62,7 @@ def train(places: bool, epochs: int) -> tuple[Callable[..., list[np.ndarray]], f
     params, rng = gx.shared(initial(places)), np.random.default_rng(1)
     x, y, seen = gx.tensor("x", ("n", ROWS, 8)), gx.tensor("y", ("n",), "int64"), gx.tensor("seen", ("n", ROWS), "bool")
     logits, weights = scores(params, x, seen)
-    loss = -gx.mean(gx.take_along_axis(gx.log_softmax(logits, axis=1), y[:, None], axis=1))
+    loss = gx.nn.cross_entropy(logits, y)
     step = gx.function([x, y, seen], loss, updates=gx.optim.adam(0.005).updates(loss, params))
     look = lambda images, seen_rows: [out.eval({x: images, seen: seen_rows}) for out in (logits, weights)]
     for _ in range(epochs):

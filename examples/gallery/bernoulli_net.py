@@ -45,7 +45,7 @@ def build(baseline: str) -> tuple[gx.Function, gx.Function, Any]:
     rate = gx.scalar("rate", "float32")
     x, y = gx.tensor("x", ("n", 64), "float32"), gx.tensor("y", ("n",), "int64")
     b, log_p = coins(p["coins"], x, rng)
-    cost = gx.nn.cross_entropy(gx.nn.dense(p["out"], b), y)
+    cost = gx.nn.cross_entropy(gx.nn.dense(p["out"], b), y, reduction="none")
     new_mean, new_square, spread = averages(cost, mean, square)
     learnt = gx.nn.dense(guess["v"], gx.relu(gx.nn.dense(guess["w"], x)))[:, 0]
     subtracted = {"none": gx.zeros_like(cost), "moving average": mean, "learnt": mean + gx.stop_gradient(learnt)}[baseline]
@@ -77,7 +77,7 @@ def main(short: bool = False) -> dict[str, float]:
         found |= {baseline: float(np.mean(chances.argmax(axis=1) == answers)), f"{baseline}: cost": float(np.mean(costs[-23:]))}
         print(f"baseline {baseline:16} cost {found[f'{baseline}: cost']:.3f}   held-out accuracy {found[baseline]:.2%}")
     assert found["learnt: cost"] < (costs[0] - 0.2 if short else 1.0)
-    assert short or max(found["learnt: cost"], found["moving average: cost"]) < found["none: cost"] / 1.5
+    assert short or found["learnt: cost"] < found["moving average: cost"] < found["none: cost"] / 1.3
     return found
 
 

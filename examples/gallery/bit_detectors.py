@@ -67,7 +67,7 @@ def learnt(steps: int, hidden: int = 12) -> dict[str, float]:
         return h, h @ params["V"] + params["c"]
 
     scores = gx.scan(turn, gx.zeros((x.shape[1], hidden)), x)[1][2:]
-    loss = gx.mean(gx.softplus(scores) - y[2:] * scores)  # -log of the probability of y
+    loss = gx.nn.binary_cross_entropy(scores, y[2:])
     train = gx.function([x, y], loss, updates=gx.optim.adam(0.02).updates(loss, params))
 
     def draw(length: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -115,7 +115,7 @@ def train(name: str, lag: int, steps: int) -> float:
     silent = gx.zeros((x.shape[1], HIDDEN))
     (z, _), _ = gx.scan(lambda state, row: (cell(params, state, row), None), (silent, silent), x)
     scores = z @ params["V"]
-    loss = -gx.mean(gx.take_along_axis(gx.log_softmax(scores, axis=1), y[:, None], axis=1))
+    loss = gx.nn.cross_entropy(scores, y)
     optimiser = gx.optim.chain(gx.optim.clip_by_global_norm(1.0), gx.optim.adam(0.01))
     step = gx.function([x, y], loss, updates=optimiser.updates(loss, params))
     for _ in range(steps):

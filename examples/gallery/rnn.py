@@ -63,11 +63,6 @@ def output_at_the_end(p: Any, xs: Any, h: Any) -> Any:
     return h @ p["V"] + p["c"]
 
 
-def cross_entropy(scores: Any, labels: Any) -> Any:
-    """Minus the mean log probability of the labels, equation 10.14 for each step."""
-    return -gx.mean(gx.take_along_axis(gx.log_softmax(scores, axis=-1), labels[..., None], axis=-1))
-
-
 def by_hand() -> dict[str, float]:
     """Equations 10.18 to 10.21, in the order that is right: W' diag(1 - h^2) grad. A second scan, from the end, equals `grad`."""
     rng = np.random.default_rng(1)
@@ -85,10 +80,9 @@ def by_hand() -> dict[str, float]:
     _, for_a = gx.scan(back, gx.zeros(HIDDEN), (hs, for_o), reverse=True)
     before = gx.concatenate([gx.zeros((1, HIDDEN)), hs[:-1]])
     written = {"U": x.T @ for_a, "W": before.T @ for_a, "V": hs.T @ for_o, "b": gx.sum(for_a, axis=0), "c": gx.sum(for_o, axis=0)}
-    given = gx.grad(cross_entropy(scores, y) * x.shape[0], p)
-    f = gx.function(
-        [p, x, y], {name: gx.max(gx.abs(written[name] - given[name])) for name in written}, mode="interpret"
-    )  # once: no need to compile
+    given = gx.grad(gx.nn.cross_entropy(scores, y, reduction="sum"), p)
+    differences = {name: gx.max(gx.abs(written[name] - given[name])) for name in written}
+    f = gx.function([p, x, y], differences, mode="interpret")  # for one call compiling does not pay
     values = gx.tree.map(np.float64, initial(5, 6, HIDDEN))
     worst = max(float(d) for d in f(values, rng.normal(size=(9, 5)), rng.integers(6, size=9)).values())
     assert worst < 1e-13
@@ -110,7 +104,7 @@ def train(name: str, steps: int) -> tuple[float, float]:
         p, y = initial(count, count, back), gx.tensor("y", (LENGTH, "n"), "int64")
         x, silent = gx.tensor("x", (LENGTH, "n", count), "float32"), back
     params = gx.shared(p)
-    loss = cross_entropy(net(params, x, gx.zeros((x.shape[1], silent), "float32")), y)
+    loss = gx.nn.cross_entropy(net(params, x, gx.zeros((x.shape[1], silent), "float32")), y)
     step = gx.function([x, y], loss, updates=gx.optim.adam(0.005).updates(loss, params))
     costs = []
     while len(costs) < steps:

@@ -94,9 +94,8 @@ def build() -> tuple[gx.Function, Callable[[np.ndarray], np.ndarray]]:
     p, rate = gx.shared(initial()), gx.scalar("rate", "float32")
     word, target = gx.tensor("word", ("n", LONGEST), "int64"), gx.tensor("target", ("n", LONGEST + 1), "int64")
     h = read(p, word)
-    chance = gx.take_along_axis(gx.log_softmax(write_taught(p, h, target), axis=2), target.T[..., None], axis=2)[..., 0]
     counts = (target.T > 0).astype("float32")
-    loss = -gx.sum(counts * chance) / gx.sum(counts)
+    loss = gx.sum(counts * gx.nn.cross_entropy(write_taught(p, h, target), target.T, reduction="none")) / gx.sum(counts)
     optimiser = gx.optim.chain(gx.optim.clip_by_global_norm(1.0), gx.optim.adam(rate))
     step, letters = gx.function([word, target, rate], loss, updates=optimiser.updates(loss, p)), write_alone(p, h)
     return step, lambda words: letters.eval({word: words})

@@ -72,7 +72,7 @@ def main(short: bool = False) -> dict[str, float]:
     params = gx.shared(initial())
     x, sizes, y = gx.tensor("x", ("t", "n"), "int64"), gx.tensor("sizes", ("n",), "int64"), gx.vector("y", "n")
     logits = score(params, x, sizes)
-    loss = gx.sum(gx.softplus(logits) - y * logits)
+    loss = gx.nn.binary_cross_entropy(logits, y, reduction="sum")
     rate, slopes = gx.scalar("rate"), gx.grad(loss, params)
     optimiser = gx.optim.chain(gx.optim.clip_by_global_norm(1.0), gx.optim.adam(rate))
     step = gx.function([x, sizes, y, rate], [loss, slopes], updates=optimiser.updates(loss / x.shape[1], params))

@@ -96,7 +96,7 @@ def main(short: bool = False) -> dict[str, float]:
     x, y = gx.tensor("x", ("n", 8, 8), "float32"), gx.tensor("y", ("n",), "int64")
     draw = lambda reach: noise.uniform(-reach, reach, x.shape[0], dtype="float32")
     scores, after = network(p, state, moved(x, draw(0.2), draw(0.7), draw(0.7)), training=True)
-    loss = gx.mean(gx.nn.cross_entropy(scores, y))
+    loss = gx.nn.cross_entropy(scores, y)
     statistics = list(zip(gx.tree.leaves(state), gx.tree.leaves(after)))
     step = gx.function([x, y, rate], loss, updates=[*gx.optim.adam(rate).updates(loss, p), *statistics])
     folded = {f"conv{k}": gx.nn.fold_batch_norm(p[f"conv{k}"], p[f"norm{k}"], state[f"norm{k}"]) for k in range(len(statistics) // 2)}

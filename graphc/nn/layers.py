@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.errors import DTypeError, fail
+from graphc.errors import ShapeError, fail
 from graphc.ir import Node
 from graphc.nn.convolution import conv
 from graphc.nn.geometry import Widths
@@ -33,7 +33,7 @@ def dense(p: Params, x: ArrayLike) -> Node:
     """
     weight, bias, node = parameter(p, "weight", "dense", 2), optional(p, "bias", "dense", 1), asarray(x)
     if node.ndim == 0:
-        fail(DTypeError, "dense: the input is one number, not an array with an axis of features", node)
+        fail(ShapeError, "dense: the input is one number, not an array with an axis of features", node)
     agree("dense", node.shape[-1], weight.shape[0], "features of the input and rows of 'weight' differ", node, weight)
     out = matmul(floats("dense", node) if node.dtype.kind == "b" else node, weight)
     if bias is None:
@@ -86,7 +86,7 @@ def rbf(p: Params, x: ArrayLike) -> Node:
     """
     centres, width, node = parameter(p, "centres", "rbf", 2), parameter(p, "width", "rbf", 1), floats("rbf", x)
     if node.ndim == 0:
-        fail(DTypeError, "rbf: the input is one number, not an array with an axis of features", node)
+        fail(ShapeError, "rbf: the input is one number, not an array with an axis of features", node)
     agree("rbf", node.shape[-1], centres.shape[1], "features of the input and of 'centres' differ", node, centres)
     agree("rbf", width.shape[0], centres.shape[0], "elements of 'width' and rows of 'centres' differ", width, centres)
     distance = total(square(expand_dims(node, -2) - centres), axis=-1)

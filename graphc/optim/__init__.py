@@ -13,7 +13,7 @@ A whole minimisation as one loop of the graph, by second derivatives or what is 
 
 Minimise   minimize, least_squares: steepest_descent to trust_region and levenberg_marquardt; Result, Status
 Search     line_search; armijo, strong_wolfe, exact, full_step
-Products   krylov: cg, minres, lanczos, power_iteration, hutchinson_trace, hutchinson_diagonal
+Products   krylov: cg, minres, lanczos, power_iteration, hutchinson_trace, hutchinson_diagonal, probes
 """
 
 from graphc.optim import krylov, schedules

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from graphc import tree
-from graphc.control.tracing import leaves_of
+from graphc.control.tracing import leaves_of, size_of
 from graphc.derivatives.batch import vmap
-from graphc.errors import ArgumentError, ShapeError, fail
+from graphc.dtypes import is_float
+from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.arithmetic import sqrt
 from graphc.ops.compare import where
 from graphc.ops.reductions import mean
 from graphc.ops.reductions import sum as total
 from graphc.ops.registry import asarray
+from graphc.random.discrete import bernoulli
+from graphc.random.keys import KeyLike, fold_in
 from graphc.tree import Tree
 
 
@@ -25,6 +28,24 @@ class Estimate(NamedTuple):
     standard_error: Tree
 
 
+def probes(key: KeyLike, like: Tree, count: Any) -> Tree:
+    """`count` vectors of random signs for each array of the tree `like` in front of its shape and in its dtype; leaf k is drawn with
+    fold_in(key, k). Raises ArgumentError, DTypeError.
+
+        gx.optim.krylov.probes(gx.random.key(0), w, 100)        for w of shape (n,): (100, n)
+    """
+    leaves = leaves_of("probes", "like", like)
+    for node, path in zip(leaves.nodes, leaves.paths):
+        if not is_float(node.dtype):
+            fail(DTypeError, f"probes: {path} is {node.dtype}, not of floats", node)
+    n = size_of("probes", "count", count)
+    made = [
+        where(bernoulli(fold_in(key, k), 0.5, (n, *node.shape)), asarray(1.0, node.dtype), asarray(-1.0, node.dtype))
+        for k, node in enumerate(leaves.nodes)
+    ]
+    return tree.unflatten(leaves.structure, made)
+
+
 def hutchinson_trace(A: Callable[[Tree], Tree], probes: Tree) -> Estimate:
     """The mean of z.A z over the probes z, whose expectation is the trace of A where their elements are independent with mean 0 and
     variance 1.
@@ -32,8 +53,8 @@ def hutchinson_trace(A: Callable[[Tree], Tree], probes: Tree) -> Estimate:
     A: a function v -> A v of trees. probes: a tree like v with the number of probes in front of every shape, random signs (the least
     variance) or normal numbers; all products are one batch. Hutchinson 1990. Raises ArgumentError, ShapeError, DTypeError.
 
-        z = gx.where(gx.random.bernoulli(key, 0.5, (100, n)), 1.0, -1.0)
-        gx.optim.krylov.hutchinson_trace(lambda v: gx.hvp(cost, w, v), z)
+        z = gx.optim.krylov.probes(key, w, 100)
+        gx.optim.krylov.hutchinson_trace(lambda v: gx.hvp(cost, w, v), z).value
     """
     pairs = _multiplied("hutchinson_trace", A, probes)
     each = [total((z * az).reshape((z.shape[0], -1)), axis=1) for z, az in zip(*pairs[:2])]

@@ -7,12 +7,12 @@ The function is called once, on variables; what in it does not depend on them (a
 """
 
 from graphc.optim.cg import cg
-from graphc.optim.hutchinson import Estimate, hutchinson_diagonal, hutchinson_trace
+from graphc.optim.hutchinson import Estimate, hutchinson_diagonal, hutchinson_trace, probes
 from graphc.optim.lanczos import Eigenpair, Lanczos, lanczos, power_iteration
 from graphc.optim.minres import minres
 from graphc.optim.operators import Solution, Status
 
 __all__ = [
     "Eigenpair", "Estimate", "Lanczos", "Solution", "Status", "cg", "hutchinson_diagonal", "hutchinson_trace", "lanczos", "minres",
-    "power_iteration",
+    "power_iteration", "probes",
 ]  # fmt: skip

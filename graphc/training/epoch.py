@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from graphc import tree
@@ -12,6 +13,16 @@ from graphc.ops.registry import tensor
 from graphc.substitute import substitute
 from graphc.user.function import Function, function
 from graphc.user.state import Shared
+
+_COMPILED: weakref.WeakKeyDictionary[Function, dict[int, Function]] = weakref.WeakKeyDictionary()
+
+
+def epoch_of(step: Function, batch_size: int) -> Function:
+    """`epoch(step, batch_size)`, compiled once for as long as the step lives."""
+    known = _COMPILED.setdefault(step, {})
+    if batch_size not in known:
+        known[batch_size] = epoch(step, batch_size)
+    return known[batch_size]
 
 
 def epoch(step: Function, batch_size: int | None = None, *, name: str = "epoch") -> Function:

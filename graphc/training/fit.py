@@ -13,7 +13,7 @@ from graphc import tree
 from graphc.errors import ArgumentError, fail
 from graphc.training.batches import Data, Order, as_data, whole
 from graphc.training.checkpoint import Best, Checkpoint, Run
-from graphc.training.epoch import epoch as compiled_epoch
+from graphc.training.epoch import epoch_of
 from graphc.training.files import as_path
 from graphc.training.layout import described
 from graphc.training.progress import Progress, progress_of
@@ -58,8 +58,8 @@ def fit(
 
     checkpoint: a .npz file, written after every epoch, and with checkpoint_every=k after every k minibatches: the values of all state
     (random generators, too), how far the run is, history, the best so far. Where it exists the run goes on from it; a run that was
-    killed at any moment and goes on ends with the same bits as one that was not. state: a tree of shared variables besides those of a
-    compiled `step`, needed with checkpoint or patience where `step` is another function.
+    killed at any moment and goes on, with the same data, ends with the same bits as one that was not. state: a tree of shared variables
+    besides those of a compiled `step`, needed with checkpoint or patience where `step` is another function.
 
     native: an epoch is one native call, see `gx.training.epoch`; the rest of the last minibatch is a call of `step`. progress: a bar of
     tqdm (pip install "graphc[progress]"), a line an epoch without it; None: where stderr is a terminal.
@@ -152,7 +152,7 @@ class _Loop:
         batch, rows = self.order.batch, self.order.rows
         full = rows // batch
         assert isinstance(self.step, Function)
-        compiled = compiled_epoch(self.step, batch)
+        compiled = epoch_of(self.step, batch) if full else self.step
 
         def whole_epoch(run: Run) -> None:
             order = self.order.of(run.epoch)

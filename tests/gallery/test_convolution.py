@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
+import graphc as gx
 from tests.gallery.kit import figures, program
 
 
@@ -76,3 +78,17 @@ def test_vgg() -> None:
     found = figures("vgg")
     assert found["weights at full size"] == 56_447_592 and found["products at full size"] == 3_836_256_256
     assert found["error of four quarter turns"] < 1e-5 and found["right"] > 0.2
+
+
+def test_turned_pictures_are_those_of_scipy() -> None:
+    """000-001 B54: any angle and shift, bilinearly, against `scipy.ndimage.affine_transform` of order 1."""
+    module, rng = program("vgg"), np.random.default_rng(0)
+    images = rng.random((3, 8, 7))
+    angle, down, right = rng.uniform(-0.5, 0.5, 3), rng.uniform(-1, 1, 3), rng.uniform(-1, 1, 3)
+    found = module.moved(*(gx.asarray(a) for a in (images, angle, down, right))).eval()
+    centre = np.array([3.5, 3.0])
+    for k, image in enumerate(images):
+        turn = np.array([[np.cos(angle[k]), np.sin(angle[k])], [-np.sin(angle[k]), np.cos(angle[k])]])
+        offset = centre - turn @ centre - np.array([down[k], right[k]])
+        want = scipy.ndimage.affine_transform(image, turn, offset, order=1, mode="grid-constant")
+        np.testing.assert_allclose(found[k], want, atol=1e-6)

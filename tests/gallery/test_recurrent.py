@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import graphc as gx
 from tests.gallery.kit import figures, program
 
 
@@ -62,3 +63,28 @@ def test_attention() -> None:
     """Rows without numbers are a set; hidden rows do not count; weights sum to 1."""
     found = figures("attention")
     assert found["a set of rows: moved by a shuffle"] < 1e-10 and found["a set of rows"] > 0.4
+
+
+def test_the_cells_are_those_of_gx_nn() -> None:
+    """Three steps of each LSTM; there the gates come in another order."""
+    module = program("gated")
+    rng, n = np.random.default_rng(0), module.HIDDEN
+    p, x = module.initial(5, 4), rng.normal(size=(3, 2, 5))
+    order = np.concatenate([np.arange(n) + k * n for k in (1, 0, 3, 2)])
+    q = {"weight": p["U"][:, order], "recurrent": p["W"][:, order], "bias": p["b"][order]}
+    for cell, squash in ((module.lstm, "cell"), (module.lstm_of_leskovec, "product")):
+        state = (np.zeros((2, n)),) * 2
+        for row in x:
+            state = tuple(part.eval() for part in cell(p, state, row))
+        _, (h, c) = gx.nn.lstm(q, x, squash=squash)
+        np.testing.assert_allclose([h.eval(), c.eval()], state, rtol=1e-12)
+
+
+def test_attention_is_that_of_gx_nn() -> None:
+    module = program("attention")
+    q, k, v = np.random.default_rng(0).normal(size=(3, 2, module.HEADS, module.ROWS, module.WIDTH // module.HEADS))
+    seen = np.arange(module.ROWS) < np.array([[3], [8]])
+    mixed, weights = module.attend(gx.asarray(q), gx.asarray(k), gx.asarray(v), gx.asarray(seen))
+    want = gx.nn.attention(q, k, v, mask=seen[:, None, None]).eval()
+    np.testing.assert_allclose(mixed.eval(), want.transpose(0, 2, 1, 3).reshape(2, module.ROWS, module.WIDTH), rtol=1e-12)
+    assert not weights.eval()[0, ..., 3:].any()

@@ -131,3 +131,30 @@ def test_permutations() -> None:
     counts = np.bincount(orders @ [9, 3, 1])
     np.testing.assert_allclose(counts[counts > 0] / 6000, 1 / 6, atol=5 * np.sqrt(5 / 36 / 6000))
     assert (counts > 0).sum() == 6
+
+
+def test_the_score_function_estimator() -> None:
+    """Unbiased with a pathwise part in the cost too, in a loop as well; the value is the cost; the draws need no stop_gradient."""
+    n = 4000
+    p = gx.sigmoid(_w)
+    b = R.bernoulli(_k, p, (n,))
+    cost = gx.where(b, 3.0, 1.0) * gx.sin(_w) + _w
+    log_prob = gx.where(b, gx.log(p), gx.log(1 - p))
+    each = R.score_function(cost, log_prob)
+
+    def turn(total: gx.Node, t: gx.Node) -> tuple[gx.Node, gx.Node]:
+        d = R.bernoulli(R.fold_in(_k, t), p, (n,))
+        return total + gx.where(d, gx.log(p), gx.log(1 - p)), d
+
+    scores, drawn = gx.scan(turn, gx.zeros(n), gx.arange(2))
+    both = R.score_function((drawn[0] & drawn[1]).astype("float64"), scores)
+    made = [each, cost, gx.jvp(each, _w, 1.0), gx.grad(gx.mean(each), _w), gx.jvp(both, _w, 1.0), gx.grad(gx.mean(both), _w)]
+    got, wanted, slopes, slope, pairs, pair = gx.function([_w], made)(0.4)
+    np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_allclose([slopes.mean(), pairs.mean()], [slope, pair], rtol=1e-10)
+    s = 1 / (1 + np.exp(-0.4))
+    exact = (3 * s + 1 - s) * np.cos(0.4) + 1 + 2 * s * (1 - s) * np.sin(0.4)  # of E = (1 + 2 s) sin(w) + w
+    assert abs(slope - exact) < 4 * slopes.std() / np.sqrt(n)
+    assert abs(pair - 2 * s * s * (1 - s)) < 4 * pairs.std() / np.sqrt(n)  # of E = s**2
+    with pytest.raises(gx.DTypeError, match="log_prob"):
+        R.score_function(cost, b)
