@@ -25,10 +25,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Compiled objects of this run, and of processes that it starts, go to a directory of its own, never to the user's."""
+    """Compiled objects of this run, and of processes that it starts, go to a directory of its own, never to the user's.
+
+    So does the bytecode of these processes: where none is written beside the sources, each would compile all modules anew.
+    """
     place = tempfile.TemporaryDirectory(prefix="graphc-tests-")
     patch = pytest.MonkeyPatch()
     patch.setenv("XDG_CACHE_HOME", place.name)  # before the first import of graphc, which happens in the test modules
+    patch.setenv("PYTHONPYCACHEPREFIX", str(Path(place.name, "bytecode")))
+    patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     config.add_cleanup(patch.undo)
     config.add_cleanup(place.cleanup)
 
@@ -69,6 +74,7 @@ def verified(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def young_heap() -> None:
-    """Collections look through the objects of one file of tests only, not through all that the files before it have left."""
+    """Collections look through the objects of one file of tests only, not through all that the files before it have left, and seldom."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000)  # a compilation makes more objects than that, and most of them stay until its end

@@ -1,4 +1,7 @@
-"""Graphs of 100,000 nodes: built, differentiated, optimised, compiled and run without recursion; wide graphs; many paths."""
+"""Graphs of 30,000 nodes: built, differentiated, optimised, compiled and run without recursion; wide graphs; many paths.
+
+Of 100,000 nodes: tests/spec/test_002_004_scale.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import graphc as gx
 from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 
-NODES = 100_000
+NODES = 30_000
 
 
 @pytest.fixture(autouse=True)

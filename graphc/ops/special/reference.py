@@ -75,8 +75,7 @@ def dawsn_derivative(k: int) -> Callable[[float], float]:
     def at(x: float) -> float:
         if not math.isfinite(x):
             return x if x != x else (-1.0) ** k * math.copysign(0.0, x ** (k + 1))
-        with decimal.localcontext() as context:
-            context.prec = 400 if abs(x) < 16 else 50
+        with decimal.localcontext(PRECISE):
             return float(_dawsn(Decimal(x), k)) if x else (x, 1.0, -4 * x, -4.0)[k]
 
     return at
@@ -90,7 +89,7 @@ def _dawsn(x: Decimal, k: int) -> Decimal:
             term = term * (2 * n + k + 1) * (2 * n + k + 2) / ((2 * n + 2) * 2 * x * x)
         return Decimal((-1) ** k * math.factorial(k)) * total / x ** (k + 1)
     term, total, n = x, x, 0
-    while abs(term) > abs(total) * Decimal(10) ** -380:
+    while abs(term) > abs(total) * Decimal(10) ** -78:
         n += 1
         term = term * x * x / n
         total += term / (2 * n + 1)
