@@ -23,7 +23,7 @@ def one_dimension() -> dict[str, float]:
     x, k = gx.tensor("x", (1, 1, 7)), gx.tensor("k", (1, 1, 3))
     z = gx.nn.conv1d(x, k, stride=2)
     cost = gx.sum(z**2)
-    detect = gx.function([x, k], [z, cost, gx.grad(cost, k), gx.hessian(cost, x)], mode="interpret")  # once: no need to compile
+    detect = gx.function([x, k], [z, cost, gx.grad(cost, k), gx.hessian(cost, x)], mode="interpret")  # for one call compiling does not pay
     out, square, slope, curvature = detect(np.float64([[[5, 6, 6, 2, 5, 6, 5]]]), np.float64([[[1, -1, 1]]]))
     rows = np.float64([[1, -1, 1, 0, 0, 0, 0], [0, 0, 1, -1, 1, 0, 0], [0, 0, 0, 0, 1, -1, 1]])
     assert out.ravel().tolist() == [5, 9, 4] and square == 122 and slope.ravel().tolist() == [198, 144, 190]

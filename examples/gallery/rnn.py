@@ -81,9 +81,8 @@ def by_hand() -> dict[str, float]:
     before = gx.concatenate([gx.zeros((1, HIDDEN)), hs[:-1]])
     written = {"U": x.T @ for_a, "W": before.T @ for_a, "V": hs.T @ for_o, "b": gx.sum(for_a, axis=0), "c": gx.sum(for_o, axis=0)}
     given = gx.grad(gx.nn.cross_entropy(scores, y, reduction="sum"), p)
-    f = gx.function(
-        [p, x, y], {name: gx.max(gx.abs(written[name] - given[name])) for name in written}, mode="interpret"
-    )  # once: no need to compile
+    differences = {name: gx.max(gx.abs(written[name] - given[name])) for name in written}
+    f = gx.function([p, x, y], differences, mode="interpret")  # for one call compiling does not pay
     values = gx.tree.map(np.float64, initial(5, 6, HIDDEN))
     worst = max(float(d) for d in f(values, rng.normal(size=(9, 5)), rng.integers(6, size=9)).values())
     assert worst < 1e-13

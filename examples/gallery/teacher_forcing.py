@@ -46,15 +46,17 @@ def forced(p: Any, rows: Any, labels: Any) -> Any:
     return next_row(p, rows[:-1], inputs_of(labels))
 
 
-def sampled(p: Any, rows: Any, labels: Any, chance: Any, uniform: Any) -> Any:
-    """Each example in each step is fed its own output where uniform < chance, the true row elsewhere."""
+def sampled(p: Any, rows: Any, labels: Any, chance: Any) -> Any:
+    """Each example in each step is fed its own output with this chance, the true row otherwise: a coin is thrown in every turn."""
+    rng = gx.random.default_rng(0)
 
     def step(own: Any, row: Any) -> tuple[Any, Any]:
-        truth, x, u = row
-        out = next_row(p, gx.where((u < chance)[:, None], own, truth), x)
+        truth, x = row
+        coin = rng.bernoulli(chance, size=labels.shape[0])
+        out = next_row(p, gx.where(coin[:, None], own, truth), x)
         return out, out
 
-    return gx.scan(step, rows[0], (rows[:-1], inputs_of(labels), uniform))[1]
+    return gx.scan(step, rows[0], (rows[:-1], inputs_of(labels)))[1]
 
 
 def train(scheduled: bool, steps: int) -> tuple[Any, gx.Function]:
@@ -63,16 +65,14 @@ def train(scheduled: bool, steps: int) -> tuple[Any, gx.Function]:
     data = images.reshape(-1, ROWS, 8).transpose(1, 0, 2)
     params, rng = gx.shared(initial()), np.random.default_rng(1)
     rows, y = gx.tensor("rows", (ROWS, "n", 8), "float32"), gx.tensor("y", ("n",), "int64")
-    chance, uniform = gx.scalar("chance", "float32"), gx.tensor("uniform", (ROWS - 1, "n"), "float32")
-    drawn = sampled(params, rows, y, chance, uniform) if scheduled else forced(params, rows, y)
+    chance = gx.scalar("chance")
+    drawn = sampled(params, rows, y, chance) if scheduled else forced(params, rows, y)
     loss = gx.mean((drawn - rows[1:]) ** 2)
-    extra = [chance, uniform] if scheduled else []
-    step = gx.function([rows, y, *extra], loss, updates=gx.optim.adam(0.005).updates(loss, params))
+    step = gx.function([rows, y, chance] if scheduled else [rows, y], loss, updates=gx.optim.adam(0.005).updates(loss, params))
     done = 0
     while done < steps:
         for part in stage.minibatches(rng, len(labels), 64):
-            draws = [min(1.0, 2 * done / steps), rng.random((ROWS - 1, len(part)), "float32")] if scheduled else []
-            step(data[:, part], labels[part], *draws)
+            step(data[:, part], labels[part], *([min(1.0, 2 * done / steps)] if scheduled else []))
             done += 1
     return params, step
 
@@ -81,19 +81,18 @@ def main(short: bool = False, plot: str | None = None) -> dict[str, float]:
     """Errors of both nets on unseen digits, fed the truth and fed their own rows; when short, of the one with teacher forcing."""
     _, _, images, labels = digits()
     test = images.reshape(-1, ROWS, 8).transpose(1, 0, 2)
-    never, p = np.ones((ROWS - 1, len(labels)), "float32"), gx.like(initial(), "p")
+    p, chance = gx.like(initial(), "p"), gx.scalar("chance")
     rows, y = gx.tensor("rows", (ROWS, "n", 8), "float32"), gx.tensor("y", ("n",), "int64")
-    chance, uniform = gx.scalar("chance", "float32"), gx.tensor("uniform", (ROWS - 1, "n"), "float32")
-    one, other = forced(p, rows, y), sampled(p, rows, y, chance, uniform)
-    both = gx.function([p, rows, y, chance, uniform], [one, other, *(gx.mean((drawn - rows[1:]) ** 2) for drawn in (one, other))])
+    one, other = forced(p, rows, y), sampled(p, rows, y, chance)
+    both = gx.function([p, rows, y, chance], [one, other, *(gx.mean((drawn - rows[1:]) ** 2) for drawn in (one, other))])
     found, drawn = {}, {}
     for name in ["teacher forcing"] if short else ["teacher forcing", "scheduled sampling"]:
         params, step = train(name == "scheduled sampling", 60 if short else 1500)
         assert step.graph.count("= scan(") == (0 if name == "teacher forcing" else 2), "with a teacher no step waits for another"
         values = gx.get_values(params)
-        at_once, in_a_loop, _, _ = both(values, test, labels, 0.0, never)
+        at_once, in_a_loop, _, _ = both(values, test, labels, 0.0)
         np.testing.assert_allclose(at_once, in_a_loop, atol=1e-6)  # with chance 0 the loop is teacher forcing
-        _, drawn[name], fed, free = both(values, test, labels, 1.1, never)
+        _, drawn[name], fed, free = both(values, test, labels, 1.0)
         print(f"{name:18} squared error {fed:.4f} fed the truth, {free:.4f} running free")
         found |= {f"{name}: fed the truth": float(fed), f"{name}: running free": float(free)}
         assert fed < free, "errors feed on errors"
