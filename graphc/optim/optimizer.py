@@ -98,13 +98,14 @@ class Optimizer:
         """
         what = f"{self.name}.updates"
         self._must_descend("updates")
-        leaves = tree.leaves(params)
-        for leaf, path in zip(leaves, tree.paths(params)):
+        seen: set[int] = set()
+        for leaf, path in zip(tree.leaves(params), tree.paths(params)):
             if not isinstance(leaf, Shared):
                 hint = "gx.shared(tree of arrays) makes state; of other trees use init and update"
                 fail(ArgumentError, f"{what}: params{path} is a {type(leaf).__name__}, not a shared variable", hint=hint)
-            if sum(leaf is other for other in leaves) > 1:
+            if leaf.serial in seen:
                 fail(ArgumentError, f"{what}: params{path} stands in the tree twice", leaf)
+            seen.add(leaf.serial)
         known = parameters(what, params)
         state = _slots(self.name, self.begin(known), self.begin(stand_ins(known)))
         if isinstance(loss_or_grads, Node) and loss_or_grads.ndim == 0:

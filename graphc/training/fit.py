@@ -58,8 +58,8 @@ def fit(
 
     checkpoint: a .npz file, written after every epoch, and with checkpoint_every=k after every k minibatches: the values of all state
     (random generators, too), how far the run is, history, the best so far. Where it exists the run goes on from it; a run that was
-    killed at any moment and goes on ends with the same bits as one that was not. state: a tree of shared variables besides those of a
-    compiled `step`, needed with checkpoint or patience where `step` is another function.
+    killed at any moment and goes on, with the same data, ends with the same bits as one that was not. state: a tree of shared variables
+    besides those of a compiled `step`, needed with checkpoint or patience where `step` is another function.
 
     native: an epoch is one native call, see `gx.training.epoch`; the rest of the last minibatch is a call of `step`. progress: a bar of
     tqdm (pip install "graphc[progress]"), a line an epoch without it; None: where stderr is a terminal.

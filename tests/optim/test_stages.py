@@ -206,5 +206,5 @@ def test_refused(name: str) -> None:
 
 def test_one_variable_twice() -> None:
     w = gx.shared(np.ones(2), "w")
-    with pytest.raises(gx.ArgumentError, match=r"params\[0\] stands in the tree twice"):
+    with pytest.raises(gx.ArgumentError, match=r"params\[1\] stands in the tree twice"):
         o.sgd(0.1).updates(gx.sum(w), [w, w])
