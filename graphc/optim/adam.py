@@ -57,7 +57,8 @@ def _adam(name: str, rate: Setting, b1: float, b2: float, eps: float, eps_root: 
         def rule(p: Node, g: Node, m: Node, v: Node, *largest: Node) -> tuple[Node, ...]:
             mean, square = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * (g * g)
             top = maximum(largest[0], square) if largest else square
-            root = sqrt(to(second, p) * top + eps_root) + eps
+            corrected = to(second, p) * top
+            root = sqrt(corrected + eps_root if eps_root else corrected) + eps
             base = p if shrink is None else p - to(shrink, p) * p
             return (base - to(step, p) * guarded(mean, root, top, eps + eps_root), mean, square, *([top] if largest else []))
 

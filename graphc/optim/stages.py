@@ -118,7 +118,7 @@ def _chosen(what: str, mask: Mask, params: Tree) -> list[bool]:
     given = dict(zip(tree.paths(mask), tree.leaves(mask)))
     found = []
     for path in paths:
-        above = [key for key in given if path == key or (path.startswith(key) and (not key or path[len(key)] in "[."))]
+        above = [path] if path in given else [key for key in given if path.startswith(key) and (not key or path[len(key)] in "[.")]
         if not above:
             fail(ArgumentError, f"{what}: the mask says nothing of params{path}", hint=f"it has {', '.join(given) or 'no leaves'}")
         found.append(_bool(what, given[above[0]], path))

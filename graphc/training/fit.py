@@ -58,8 +58,8 @@ def fit(
 
     checkpoint: a .npz file, written after every epoch, and with checkpoint_every=k after every k minibatches: the values of all state
     (random generators, too), how far the run is, history, the best so far. Where it exists the run goes on from it; a run that was
-    killed at any moment and goes on ends with the same bits as one that was not. state: a tree of shared variables besides those of a
-    compiled `step`, needed with checkpoint or patience where `step` is another function.
+    killed at any moment and goes on, with the same data, ends with the same bits as one that was not. state: a tree of shared variables
+    besides those of a compiled `step`, needed with checkpoint or patience where `step` is another function.
 
     native: an epoch is one native call, see `gx.training.epoch`; the rest of the last minibatch is a call of `step`. progress: a bar of
     tqdm (pip install "graphc[progress]"), a line an epoch without it; None: where stderr is a terminal.
@@ -199,6 +199,8 @@ def _add(run: Run, record: Mapping[str, float], rows: int) -> None:
 
 def figures(what: str, name: str, value: Any) -> dict[str, float]:
     """A number as {name: number}, a tree of numbers by their paths, `head.loss`; ArgumentError for what is no number."""
+    if type(value) is np.ndarray and not value.ndim and value.dtype.kind in "fiub":  # what a compiled step gives: the quick way
+        return {name: float(value)}
     found = {}
     alone = not tree.is_container(value)
     for path, leaf in described(what, value)[1].items():
