@@ -15,57 +15,69 @@ import stage
 
 import graphc as gx
 
-THIN, WIDE, LAYERS, GUIDED = 12, 128, 10, 5
+THIN, WIDE = 16, 128
+LOWER, UPPER = 4, 5  # layers of the student after its first that hints reach, and above them
 
 
-def layers(p, x):
-    """Layer after layer of tanh units."""
-    for layer in p:
-        x = gx.tanh(x @ layer["W"] + layer["b"])
-    return x
-
-
-def linear(p, x):
-    """A layer without a nonlinearity."""
-    return x @ p["W"] + p["b"]
+def layer(p, x):
+    """A layer of tanh units."""
+    return gx.tanh(x @ p["W"] + p["b"])
 
 
 def teacher(p, x):
     """Scores of a wide network of three layers."""
-    return linear(p["out"], layers(p["hidden"], x))
+    return layer(p["second"], layer(p["first"], x)) @ p["out"]["W"] + p["out"]["b"]
+
+
+def lower(p, x):
+    """The student's lower half: a layer, and more as a scan over stacked weights."""
+    return gx.scan(lambda h, q: (layer(q, h), None), layer(p["first"], x), p["lower"])[0]
 
 
 def student(p, x):
     """Scores of a thin network of eleven layers."""
-    return linear(p["out"], layers(p["hidden"], x))
+    h, _ = gx.scan(lambda h, q: (layer(q, h), None), lower(p, x), p["upper"])
+    return h @ p["out"]["W"] + p["out"]["b"]
+
+
+def stacked(rng: np.random.Generator, layers: int) -> dict[str, np.ndarray]:
+    """Small weights of so many thin layers, one above the other."""
+    return {"W": (rng.normal(size=(layers, THIN, THIN)) / 2 / np.sqrt(THIN)).astype("float32"), "b": np.zeros((layers, THIN), "float32")}
+
+
+def guidance(s, t, regressor) -> gx.Function:
+    """A step pictures -> (error, the teacher's gradients): the student's lower half learns to say, through the regressor, the hint."""
+    x = gx.tensor("x", ("n", 64), "float32")
+    hint = gx.stop_gradient(layer(t["first"], x))
+    error = gx.mean((lower(s, x) @ regressor["W"] + regressor["b"] - hint) ** 2)
+    trained = {"first": s["first"], "lower": s["lower"], "regressor": regressor}
+    updates = gx.optim.adam(2e-3).updates(error, trained)
+    return gx.function([x], [error, gx.grad(error, t["first"])], updates=updates)
 
 
 def main(short: bool = False) -> dict[str, float]:
     """Train the teacher, then two students with the same start: one alone and one with hints."""
     images, labels, test_images, test_labels = data.digits()
     rng = np.random.default_rng(0)
-    wide = {"hidden": [stage.dense(rng, 64, WIDE), stage.dense(rng, WIDE, WIDE)], "out": stage.dense(rng, WIDE, 10)}
-    thin = {"hidden": [stage.dense(rng, n, THIN, gain=0.5) for n in (64, *[THIN] * (LAYERS - 1))], "out": stage.dense(rng, THIN, 10)}
-    adam = gx.optim.adam(2e-3)
-
-    t, step = stage.classifier(teacher, wide, adam)
+    wide = {"first": stage.dense(rng, 64, WIDE), "second": stage.dense(rng, WIDE, WIDE), "out": stage.dense(rng, WIDE, 10)}
+    thin = {
+        "first": stage.dense(rng, 64, THIN),
+        "lower": stacked(rng, LOWER),
+        "upper": stacked(rng, UPPER),
+        "out": stage.dense(rng, THIN, 10),
+    }
+    t, step = stage.classifier(teacher, wide, gx.optim.adam(2e-3))
     stage.epochs(step, (images, labels), 4 if short else 20)
     figures = {"teacher": stage.accuracy(teacher, t, test_images, test_labels)}
 
     epochs = 15 if short else 30
     for name in ("alone", "with hints"):
-        s, step = stage.classifier(student, thin, adam)
+        s, step = stage.classifier(student, thin, gx.optim.adam(2e-3))
         if name == "with hints":
-            regressor = gx.shared(stage.dense(rng, THIN, WIDE))
-            x = gx.tensor("x", ("n", 64), "float32")
-            hint = gx.stop_gradient(layers(t["hidden"][:1], x))
-            said = linear(regressor, layers(s["hidden"][:GUIDED], x))
-            loss = gx.mean((said - hint) ** 2)
-            trained = {"lower": s["hidden"][:GUIDED], "regressor": regressor}
-            guide = gx.function([x], [loss, *gx.tree.leaves(gx.grad(loss, t["hidden"][0]))], updates=adam.updates(loss, trained))
-            losses = stage.epochs(lambda batch, guide=guide: guide(batch)[0], (images,), epochs)
-            assert not any(slope.any() for slope in guide(images[:10])[1:]), "no gradient reaches the teacher"
-            print(f"hints: squared error {losses[0]:.3f} -> {losses[-1]:.3f}")
+            guide = guidance(s, t, gx.shared(stage.dense(rng, THIN, WIDE)))
+            errors = stage.epochs(lambda batch, guide=guide: guide(batch)[0], (images,), epochs)
+            assert not any(slope.any() for slope in guide(images[:10])[1].values()), "no gradient reaches the teacher"
+            print(f"hints: squared error {errors[0]:.3f} -> {errors[-1]:.3f}")
         losses = stage.epochs(step, (images, labels), epochs)
         figures[name] = stage.accuracy(student, s, test_images, test_labels)
         print(f"student {name}: loss {losses[-1]:.3f}, test accuracy {figures[name]:.1%}")

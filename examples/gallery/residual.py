@@ -74,9 +74,11 @@ def main(short: bool = False) -> dict[str, float]:
     for network, scale in ((plain, None), (residual, 0.0)):
         p, step = stage.classifier(network, initial(100, scale), gx.optim.adam(1e-3))
         losses = stage.epochs(step, (images, labels), 1 if short else 15)
-        figures[network.__name__] = stage.accuracy(network, p, test_images, test_labels)
-        print(f"100 {network.__name__} layers: loss {losses[0]:.3f} -> {losses[-1]:.3f}, test accuracy {figures[network.__name__]:.1%}")
-    assert figures["residual"] > (0.6 if short else 0.9) and figures["plain"] < 0.5
+        figures[network.__name__] = losses[-1]
+        print(f"100 {network.__name__} layers: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
+    figures["accuracy"] = stage.accuracy(residual, p, test_images, test_labels)
+    print(f"test accuracy of the residual ones: {figures['accuracy']:.1%}")
+    assert figures["plain"] > 1.5 and figures["residual"] < 0.8 * figures["plain"] and figures["accuracy"] > (0.6 if short else 0.9)
     return figures
 
 
