@@ -23,6 +23,8 @@ ONE_THREAD: tuple[tuple[str, float], ...] = (
     ("convolutions/3x3*", 0.95),
     ("convolutions/*", 1.0),
     ("special/*", 1.0),  # of all; of SciPy 3, see README.md
+    ("random/permutation/*", 1.0),
+    ("random/*", 1.0),
     ("training/*", 1.5),
     ("optimizers/*", 1.0),
     ("epochs/*", 1.5),  # one call against the loop of JAX: 5, see README.md

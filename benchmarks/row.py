@@ -26,8 +26,8 @@ class Row:
     function: Callable[..., Any]
     data: Callable[..., Arrays]
     want: str = "value"
-    """What a peer makes of the function: value, call, call_out, gradient, value_and_gradient, hvp, hessian, step, sgd_step, resize, nodes,
-    cold, warm, import."""
+    """What a peer makes of the function: value, call, call_out, gradient, value_and_gradient, hvp, hessian, step, sgd_step, resize, draws,
+    nodes, cold, warm, import."""
     wrt: int = 1
     """Derivatives are taken for, and training moves, the first `wrt` arguments; for hvp as many directions come last."""
     shapes: tuple[tuple[Any, ...], ...] | None = None

@@ -31,7 +31,7 @@ MASK = RNG.random((2, 1, 5, 7)) < 0.6
 MASK[0, 0, 2], MASK[1, 0, 4, 1:] = False, False
 
 
-@pytest.mark.parametrize("block", [None, 3, 10])
+@pytest.mark.parametrize("block", [None, 3])
 def test_masks_and_blocks(block: int | None) -> None:
     """One function for all: sizes known at the call, no mask, one that hides all keys of a query, causal; gradients by the plain form."""
     q, k, v, m = (
@@ -82,7 +82,7 @@ def test_broadcasting_and_huge_scores() -> None:
     np.testing.assert_allclose(one, by_hand(Q, K[:1, :1], V[:1, :1]), rtol=1e-12)
     q, k = (np.array(a, "float32") * 100 for a in (Q, K))
     x = gx.tensor("x", q.shape, "float32")
-    for block in (None, 3):
+    for block in (None, 10):
         out = nn.attention(x, k, V.astype("float32"), MASK, block=block)
         got, slope = gx.function([x], [out, gx.grad(gx.sum(out), x)])(q)
         assert got.dtype == np.float32

@@ -134,10 +134,10 @@ def test_batch_norm_folds_into_the_layer_before() -> None:
 
 
 def test_spectral_norm_finds_the_largest_singular_value() -> None:
-    W = RNG.normal(size=(3, 4, 5))
+    W = RNG.normal(size=(3, 4, 5)) + 2
     state = nn.init.spectral_norm_state(0, W)
     w, s = gx.like(W, "w"), gx.like(state, "s")
-    out, after = nn.spectral_norm(w, s, iterations=200)
+    out, after = nn.spectral_norm(w, s, iterations=12)
     held, same = nn.spectral_norm(w, s, training=False)
     assert same["u"] is not after["u"]
     f = gx.function([w, s], [out, after, held])

@@ -16,6 +16,7 @@ from benchmarks.families import (
     optimizers,
     ordering,
     products,
+    random,
     reductions,
     run_time,
     small,
@@ -25,6 +26,6 @@ from benchmarks.families import (
 )
 
 FAMILIES = (
-    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, training, optimizers, epochs,
+    call, chain, reductions, run_time, ordering, whole, products, convolutions, matrices, special, random, training, optimizers, epochs,
     derivatives, loops, attention, small, deep, compiling,
 )  # fmt: skip

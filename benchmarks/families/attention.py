@@ -44,6 +44,6 @@ def rows() -> Iterator[Row]:
     shape = f"f32/{BATCH}x{HEADS}x{TIME}x{SIZE}"
     yield Row(f"attention/heads/{shape}", heads, head_data, wrt=3, flops=6 * product, nbytes=nbytes, **common)
     yield Row(f"attention/causal/{shape}", causal, head_data, wrt=3, flops=6 * product, nbytes=nbytes, **common)
-    products = 11 * 2 * BATCH * TIME * WIDTH * WIDTH  # of the gradient by x there is none
+    products = 9 * 2 * BATCH * TIME * WIDTH * WIDTH  # four forward, their weights, and what the heads give
     nbytes = 4 * (8 * WIDTH * WIDTH + 2 * int(np.prod((BATCH, TIME, WIDTH))))
     yield Row(f"attention/layer/{shape}", layer, layer_data, wrt=4, flops=6 * product + products, nbytes=nbytes, **common)

@@ -70,6 +70,13 @@ class Peer:
         return method(row, data)
 
 
+def moments(out: Any) -> list[np.ndarray]:
+    """Of draws what does not depend on whose they are: for permutations of n, too, relative to their size."""
+    drawn = np.asarray(out, np.float64)
+    most = max(float(np.abs(drawn).max()), 1.0)
+    return [np.array([drawn.mean() / most, (drawn**2).mean() / most**2]) if most > 1e4 else np.array([drawn.mean(), (drawn**2).mean()])]
+
+
 class Ops:
     """What rows are written in. A peer gives the first block; the rest has the plain definition, unless the peer has its own."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gx
-from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam
+from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam, moments
 from benchmarks.peers.numpy import as_arrays
 from benchmarks.row import Arrays, Row
 from benchmarks.worker import Clock
@@ -72,6 +72,37 @@ class GraphcOps(Ops):
         return gx.nn.lstm({"weight": w, "recurrent": u, "bias": b}, x)[0]
 
 
+class Draws:
+    """By an rng, whose state each call advances."""
+
+    def __init__(self, dtype: str) -> None:
+        self.rng, self.dtype = gx.random.default_rng(0), {"f32": "float32", "f64": "float64"}[dtype]
+
+    def uniform(self, n: int) -> Any:
+        return self.rng.random(n, self.dtype)
+
+    def normal(self, n: int) -> Any:
+        return self.rng.standard_normal(n, self.dtype)
+
+    def exponential(self, n: int) -> Any:
+        return self.rng.standard_exponential(n, self.dtype)
+
+    def gamma(self, n: int, a: float) -> Any:
+        return self.rng.standard_gamma(a, n, self.dtype)
+
+    def bernoulli(self, n: int, p: float) -> Any:
+        return self.rng.bernoulli(p, n)
+
+    def poisson(self, n: int, lam: float) -> Any:
+        return self.rng.poisson(lam, n)
+
+    def binomial(self, n: int, trials: float, p: float) -> Any:
+        return self.rng.binomial(trials, p, n)
+
+    def permutation(self, n: int) -> Any:
+        return self.rng.permutation(n)
+
+
 class Graphc(Peer):
     def __init__(self, threads: int) -> None:
         if hasattr(gx, "set_num_threads"):
@@ -82,6 +113,10 @@ class Graphc(Peer):
         return _built(inputs, row.function(GraphcOps(), *inputs), data)
 
     call = value
+
+    def draws(self, row: Row, data: Arrays) -> Built:
+        f = gx.function([], row.function(Draws(row.dtype)))
+        return Built(f, (), moments, facts=_facts(f))
 
     def call_out(self, row: Row, data: Arrays) -> Built:
         built = self.value(row, data)

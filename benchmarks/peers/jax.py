@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.peers import SGD_RATE, Built, Ops, Peer, Skip, adam
+from benchmarks.peers import SGD_RATE, Built, Ops, Peer, Skip, adam, moments
 from benchmarks.peers.numpy import as_arrays
-from benchmarks.row import Arrays, Row
+from benchmarks.row import DTYPES, Arrays, Row
 
 jax.config.update("jax_enable_x64", True)  # float32 rows stay float32; Python numbers are weak
 if os.environ.get("BENCHMARKS_THREADS") == "1":
@@ -67,6 +67,37 @@ class JaxOps(Ops):
         return jnp.take_along_axis(x, y[:, None], axis=1)[:, 0]
 
 
+class Draws:
+    """By JAX's default generator."""
+
+    def __init__(self, key: Any, dtype: Any) -> None:
+        self.key, self.dtype = key, dtype
+
+    def uniform(self, n: int) -> Any:
+        return jax.random.uniform(self.key, (n,), self.dtype)
+
+    def normal(self, n: int) -> Any:
+        return jax.random.normal(self.key, (n,), self.dtype)
+
+    def exponential(self, n: int) -> Any:
+        return jax.random.exponential(self.key, (n,), self.dtype)
+
+    def gamma(self, n: int, a: float) -> Any:
+        return jax.random.gamma(self.key, a, (n,), self.dtype)
+
+    def bernoulli(self, n: int, p: float) -> Any:
+        return jax.random.bernoulli(self.key, p, (n,))
+
+    def poisson(self, n: int, lam: float) -> Any:
+        return jax.random.poisson(self.key, lam, (n,))
+
+    def binomial(self, n: int, trials: float, p: float) -> Any:
+        return jax.random.binomial(self.key, trials, p, (n,))
+
+    def permutation(self, n: int) -> Any:
+        return jax.random.permutation(self.key, n)
+
+
 class Jax(Peer):
     def _built(self, function: Any, args: Any) -> Built:
         compiled = jax.jit(function)
@@ -74,6 +105,11 @@ class Jax(Peer):
 
     def value(self, row: Row, data: Arrays) -> Built:
         return self._built(partial(row.function, JaxOps()), data)
+
+    def draws(self, row: Row, data: Arrays) -> Built:
+        """A key an argument, as one would pass it."""
+        compiled = jax.jit(lambda key: row.function(Draws(key, jnp.dtype(DTYPES[row.dtype]))))
+        return Built(lambda key: jax.block_until_ready(compiled(key)), (jax.random.key(0),), moments)
 
     def call(self, row: Row, data: Arrays) -> Built:
         compiled = jax.jit(partial(row.function, JaxOps()))

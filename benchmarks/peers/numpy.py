@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Built, Ops, Peer, Skip
-from benchmarks.row import Arrays, Row
+from benchmarks.peers import Built, Ops, Peer, Skip, moments
+from benchmarks.row import DTYPES, Arrays, Row
 
 
 class NumpyOps(Ops):
@@ -41,6 +41,37 @@ class NumpyOps(Ops):
         raise Skip("NumPy has no erf")
 
 
+class Draws:
+    """By a Generator, in the dtype where it has it."""
+
+    def __init__(self, rng: np.random.Generator, dtype: Any) -> None:
+        self.rng, self.dtype = rng, dtype
+
+    def uniform(self, n: int) -> Any:
+        return self.rng.random(n, self.dtype)
+
+    def normal(self, n: int) -> Any:
+        return self.rng.standard_normal(n, self.dtype)
+
+    def exponential(self, n: int) -> Any:
+        return self.rng.standard_exponential(n, self.dtype)
+
+    def gamma(self, n: int, a: float) -> Any:
+        return self.rng.standard_gamma(a, n, self.dtype)
+
+    def bernoulli(self, n: int, p: float) -> Any:
+        return self.rng.random(n) < p
+
+    def poisson(self, n: int, lam: float) -> Any:
+        return self.rng.poisson(lam, n)
+
+    def binomial(self, n: int, trials: float, p: float) -> Any:
+        return self.rng.binomial(int(trials), p, n)
+
+    def permutation(self, n: int) -> Any:
+        return self.rng.permutation(n)
+
+
 class Numpy(Peer):
     def __init__(self, ops: NumpyOps | None = None) -> None:
         self.ops = ops or NumpyOps()
@@ -49,6 +80,10 @@ class Numpy(Peer):
         return Built(row.by_hand.get("numpy") or partial(row.function, self.ops), data, as_arrays)
 
     call = value
+
+    def draws(self, row: Row, data: Arrays) -> Built:
+        draws = Draws(np.random.default_rng(0), np.dtype(DTYPES[row.dtype]))
+        return Built(partial(row.function, draws), (), moments)
 
     def call_out(self, row: Row, data: Arrays) -> Built:
         results = row.function(self.ops, *data)

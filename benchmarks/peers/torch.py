@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam
+from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam, moments
 from benchmarks.row import Arrays, Row
 
 torch.set_num_threads(int(os.environ.get("BENCHMARKS_THREADS", "1")))
@@ -79,6 +79,37 @@ class TorchOps(Ops):
         return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, False, False, False)[0]
 
 
+class Draws:
+    """By torch's default generator."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+
+    def uniform(self, n: int) -> Any:
+        return torch.rand(n, dtype=self.dtype)
+
+    def normal(self, n: int) -> Any:
+        return torch.randn(n, dtype=self.dtype)
+
+    def exponential(self, n: int) -> Any:
+        return torch.empty(n, dtype=self.dtype).exponential_()
+
+    def gamma(self, n: int, a: float) -> Any:
+        return torch._standard_gamma(torch.full((n,), a, dtype=self.dtype))
+
+    def bernoulli(self, n: int, p: float) -> Any:
+        return torch.empty(n, dtype=torch.bool).bernoulli_(p)
+
+    def poisson(self, n: int, lam: float) -> Any:
+        return torch.poisson(torch.full((n,), lam, dtype=self.dtype))
+
+    def binomial(self, n: int, trials: float, p: float) -> Any:
+        return torch.binomial(torch.full((n,), trials, dtype=self.dtype), torch.full((n,), p, dtype=self.dtype))
+
+    def permutation(self, n: int) -> Any:
+        return torch.randperm(n)
+
+
 class Torch(Peer):
     def __init__(self, variant: str) -> None:
         self.compiled = variant == "compile"
@@ -93,6 +124,10 @@ class Torch(Peer):
     def value(self, row: Row, data: Arrays) -> Built:
         dynamic = True if row.shapes else None
         return self._built(_without_graph(partial(row.function, TorchOps())), data, dynamic)
+
+    def draws(self, row: Row, data: Arrays) -> Built:
+        torch.manual_seed(0)
+        return Built(partial(row.function, Draws(torch.float32 if row.dtype == "f32" else torch.float64)), (), moments)
 
     def call(self, row: Row, data: Arrays) -> Built:
         function = self._compile(partial(row.function, TorchOps()))

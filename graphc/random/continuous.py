@@ -27,9 +27,19 @@ from graphc.types import Shape
 
 def unit(key: Node, shape: Shape, dtype: np.dtype, high: ArrayLike = 0) -> Node:
     """Uniform in [0, 1): multiples of 2**-53, or of 2**-24."""
+    return unit_of(words(key, shape, word_bits(dtype), high), dtype)
+
+
+def word_bits(dtype: np.dtype) -> int:
+    """Of the words that make numbers of a float dtype."""
+    return 8 * dtype.itemsize
+
+
+def unit_of(word: Node, dtype: np.dtype) -> Node:
+    """Uniform in [0, 1), of random words."""
     if dtype == float64:
-        return astype(words(key, shape, 64, high) >> 11, float64) * 2.0**-53
-    return astype(astype(words(key, shape, 32, high) >> 8, int32), dtype) * 2.0**-24
+        return astype(word >> 11, float64) * 2.0**-53
+    return astype(astype(word >> 8, int32), dtype) * 2.0**-24
 
 
 def half(key: Node, shape: Shape, dtype: np.dtype, high: ArrayLike = 0) -> tuple[Node, Node]:
@@ -37,10 +47,12 @@ def half(key: Node, shape: Shape, dtype: np.dtype, high: ArrayLike = 0) -> tuple
 
     The smallest number is 2**-65, or 2**-33: nothing is clipped.
     """
-    wide = dtype == float64
-    bits = 64 if wide else 32
-    word = words(key, shape, bits, high)
-    small = (astype(astype(word >> 1, int64 if wide else int32), dtype) + 0.5) * 2.0**-bits
+    return half_of(words(key, shape, word_bits(dtype), high), dtype)
+
+
+def half_of(word: Node, dtype: np.dtype) -> tuple[Node, Node]:
+    """(a fair coin, uniform in (0, 1/2]), of random words."""
+    small = (astype(astype(word >> 1, int64 if dtype == float64 else int32), dtype) + 0.5) * 2.0 ** -word_bits(dtype)
     return word & 1 == 1, small
 
 

@@ -32,7 +32,7 @@ from graphc.random.continuous import exponential, unit
 from graphc.random.gammas import batch_shape
 from graphc.random.keys import KeyLike, as_key, fold_in
 from graphc.random.parameters import PROBABILITY, Wanted, parameter, probabilities, shape_of
-from graphc.random.rejection import BOOST, rejected
+from graphc.random.rejection import BOOST, Round, rejected
 
 FEW = 10.0  # the mean from which on the rejections below are valid
 MOST = 2.0**62
@@ -73,22 +73,19 @@ def poisson(key: KeyLike, lam: ArrayLike, shape: object = None) -> Node:
 
 
 def _poisson_ptrs(key: Node, mean: Node, wanted: Node) -> Node:
-    lam = where(wanted, mean, FEW)
-    b = 0.931 + 2.53 * sqrt(lam)
-    a = 0.02483 * b - 0.059
-    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-    ready = 0.9277 - 3.6224 / (b - 2)
 
-    def attempt(first: Node, second: Node) -> tuple[Node, Node]:
-        u, v = unit(key, lam.shape, float64, first) - 0.5, 1 - unit(key, lam.shape, float64, second)
+    def attempt(turn: Round, lam: Node) -> tuple[Node, Node]:
+        b = 0.931 + 2.53 * sqrt(lam)
+        a = 0.02483 * b - 0.059
+        u, v = turn.first(float64) - 0.5, 1 - turn.unit(float64)
         left = maximum(0.5 - size_of(u), 2.0**-54)
         k = floor((2 * a / left + b) * u + lam + 0.43)
         inside = maximum(k, 0.0)
-        bound = -kl_div(inside, lam) - _rest(inside)
-        tested = log(v * inverse_alpha / (a / (left * left) + b)) <= bound
-        return (k >= 0) & (((left >= 0.07) & (v <= ready)) | (((left >= 0.013) | (v <= left)) & tested)), k
+        tested = log(v * (1.1239 + 1.1328 / (b - 3.4)) / (a / (left * left) + b)) <= -kl_div(inside, lam) - _rest(inside)
+        at_once = (left >= 0.07) & (v <= 0.9277 - 3.6224 / (b - 2))
+        return (k >= 0) & (at_once | (((left >= 0.013) | (v <= left)) & tested)), k
 
-    return rejected(lam * 0, wanted, attempt)
+    return rejected(key, mean * 0, wanted, attempt, [where(wanted, mean, FEW)])
 
 
 def _by_steps(u: Node, first: Node, ratio: Callable[[Node], Node], mean: Node) -> Node:
@@ -133,25 +130,23 @@ def _binomial(key: Node, n: Node, p: Node) -> Node:
 
 
 def _binomial_btrs(key: Node, n: Node, p: Node, wanted: Node) -> Node:
-    spread = sqrt(n * p * (1 - p))
-    b = 1.15 + 2.53 * spread
-    a = 0.0248 * b + 0.01 * p - 0.0873
-    alpha = (2.83 + 5.1 / b) * spread
-    ready = 0.92 - 4.2 / b
 
-    def log_probability(k: Node) -> Node:  # less what does not depend on k
-        return -kl_div(k, n * p) - kl_div(n - k, n * (1 - p)) - _rest(k) - _rest(n - k)
-
-    most = log_probability(floor((n + 1) * p))
-
-    def attempt(first: Node, second: Node) -> tuple[Node, Node]:
-        u, v = unit(key, n.shape, float64, first) - 0.5, 1 - unit(key, n.shape, float64, second)
+    def attempt(turn: Round, n: Node, p: Node) -> tuple[Node, Node]:
+        spread = sqrt(n * p * (1 - p))
+        b = 1.15 + 2.53 * spread
+        a = 0.0248 * b + 0.01 * p - 0.0873
+        u, v = turn.first(float64) - 0.5, 1 - turn.unit(float64)
         left = maximum(0.5 - size_of(u), 2.0**-54)
         k = floor((2 * a / left + b) * u + n * p + 0.5)
-        tested = log(v * alpha / (a / (left * left) + b)) <= log_probability(clip(k, 0.0, n)) - most
-        return (k >= 0) & (k <= n) & (((left >= 0.07) & (v <= ready)) | tested), k
 
-    return rejected(n * 0, wanted, attempt)
+        def log_probability(k: Node) -> Node:  # less what does not depend on k
+            return -kl_div(k, n * p) - kl_div(n - k, n * (1 - p)) - _rest(k) - _rest(n - k)
+
+        ratio = log_probability(clip(k, 0.0, n)) - log_probability(floor((n + 1) * p))
+        tested = log(v * (2.83 + 5.1 / b) * spread / (a / (left * left) + b)) <= ratio
+        return (k >= 0) & (k <= n) & (((left >= 0.07) & (v <= 0.92 - 4.2 / b)) | tested), k
+
+    return rejected(key, n * 0, wanted, attempt, [n, p])
 
 
 def multinomial(key: KeyLike, n: ArrayLike, p: ArrayLike, shape: object = None) -> Node:

@@ -23,7 +23,8 @@ class Generator(Source):
     copy or pickle goes on from the same place; with node.eval the state stays.
 
     size: the shape of the draw, ints and symbolic sizes, by default that of the parameters. dtype: float64 unless the parameters are
-    float32 arrays, or as given. Parameters may be nodes. What is known when the graph is built and is no parameter of the distribution
+    float32 arrays, or as given. In the functions of a `custom_vjp` draw with a key that is an argument: they are called more than once.
+    Parameters may be nodes. What is known when the graph is built and is no parameter of the distribution
     raises ArgumentError. Every function of `gx.random` takes an rng in place of a key: `gx.random.gumbel(rng, (3,))`.
     """
 

@@ -131,6 +131,12 @@ def _key_node(what: str, node: Node) -> Node:
 
 def words(key: Node, shape: Shape, bits: int, high: ArrayLike = 0) -> Node:
     """Random words of 32 or 64 bits: element k in C order is word k of the stream (key, high)."""
+    index = places(shape)
+    return random_words(key, high, index, bits) if index.ndim else broadcast_to(random_words(key, high, index, bits), shape)
+
+
+def places(shape: Shape) -> Node:
+    """The number of each element in C order, a uint64; 0-d where there is one element."""
     index: Node | None = None
     stride: dims.Size = 1
     for axis in range(len(shape) - 1, -1, -1):
@@ -138,9 +144,7 @@ def words(key: Node, shape: Shape, bits: int, high: ArrayLike = 0) -> Node:
             along = iota(shape, axis) if stride == 1 else iota(shape, axis) * stride
             index = along if index is None else index + along
         stride = shape[axis] * stride
-    if index is None:
-        return broadcast_to(random_words(key, high, 0, bits), shape)
-    return random_words(key, high, astype(index, uint64), bits)
+    return number(0, uint64) if index is None else astype(index, uint64)
 
 
 def _integer(what: str, name: str, node: Node) -> Node:

@@ -1,16 +1,18 @@
-"""Draws by rejection, in rounds over all elements: what is not accepted is tried again with other words, until nothing is left.
+"""Draws by rejection, in rounds over many elements: what is not accepted is tried again with other words, until nothing is left.
 
 Round r reads the streams high = 2 r and 2 r + 1 of the key at the element's own index. So an element has the same value whatever the
-others do: in any shape, on any number of threads, under `vmap`. It costs the turns of the unluckiest element, of which each is a pass over
-the array: about six of a million gamma draws.
+others do: in any shape, on any number of threads, under `vmap`. The first round is for all elements. Of many elements the few that are
+left then are put side by side, and the rounds go on among them alone: a million gamma draws cost two rounds over all, instead of six.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from graphc import dims
 from graphc.control.custom import custom_jvp
 from graphc.control.while_loop import while_loop
 from graphc.dtypes import uint64
@@ -19,49 +21,105 @@ from graphc.ops.arithmetic import sqrt
 from graphc.ops.compare import stop_gradient, where
 from graphc.ops.draws import first_derivative
 from graphc.ops.elementwise import exp, log, log1p
+from graphc.ops.indexing import take
+from graphc.ops.philox import random_words
 from graphc.ops.reductions import any as any_of
-from graphc.ops.registry import number
+from graphc.ops.registry import ArrayLike, number
+from graphc.ops.selecting import flatnonzero
+from graphc.ops.shape import reshape
 from graphc.ops.special.gamma import digamma
 from graphc.ops.special.incomplete import gamma_density, gammainc_slope
 from graphc.ops.special.normal import ndtri
-from graphc.random.continuous import half, unit
-
-Attempt = Callable[[Node, Node], tuple[Node, Node]]  # (high of two streams) -> (what is accepted, values)
+from graphc.ops.spread import astype, broadcast_to
+from graphc.random.continuous import half_of, unit, unit_of, word_bits
+from graphc.random.keys import places
 
 BOOST = 1 << 40  # `high` of what is drawn once beside the rounds
 BY_SERIES = 1e-30  # below it gammainc(a, x) is x**a / gamma(a + 1) to the last digit
+FEW = 4096  # elements: of no more the rounds go over all
+SHARE = 8  # of more, there is room for one element in so many: about the least that two rounds leave of any law
 
 
-def rejected(start: Node, wanted: Node, attempt: Attempt) -> Node:
-    """The first accepted value of each element where it is wanted, `start` where not."""
+@dataclass(frozen=True)
+class Round:
+    """The words of one round for some elements."""
+
+    key: Node
+    index: Node
+    high: ArrayLike
+
+    def unit(self, dtype: np.dtype) -> Node:
+        """Uniform in [0, 1), of the second stream."""
+        high = self.high + number(1, uint64) if isinstance(self.high, Node) else 1
+        return unit_of(random_words(self.key, high, self.index, word_bits(dtype)), dtype)
+
+    def half(self, dtype: np.dtype) -> tuple[Node, Node]:
+        """(a fair coin, uniform in (0, 1/2]), of the first stream."""
+        return half_of(random_words(self.key, self.high, self.index, word_bits(dtype)), dtype)
+
+    def first(self, dtype: np.dtype) -> Node:
+        """Uniform in [0, 1), of the first stream."""
+        return unit_of(random_words(self.key, self.high, self.index, word_bits(dtype)), dtype)
+
+
+Attempt = Callable[..., tuple[Node, Node]]  # (round, *parameters) -> (what is accepted, values)
+
+
+def rejected(key: Node, start: Node, wanted: Node, attempt: Attempt, parameters: Sequence[Node]) -> Node:
+    """The first accepted value of each element where it is wanted, `start` where not: all in one shape."""
+    index = broadcast_to(places(start.shape), start.shape)
+    accepted, found = attempt(Round(key, index, 0), *parameters)
+    values, left = where(wanted & accepted, found, start), wanted & ~accepted
+    size = start.size
+    if isinstance(size, int) and size <= FEW:
+        return _rounds(key, index, values, left, attempt, parameters)
+    return _among_few(key, values, left, attempt, parameters)
+
+
+def _rounds(key: Node, index: Node, values: Node, wanted: Node, attempt: Attempt, parameters: Sequence[Node]) -> Node:
+    """From the second round on, over all elements."""
 
     def turn(state: tuple[Node, Node, Node]) -> tuple[Node, Node, Node]:
-        high, left, values = state
-        accepted, found = attempt(high, high + number(1, uint64))
-        hit = left & accepted
-        return high + number(2, uint64), left & ~hit, where(hit, found, values)
+        high, left, before = state
+        accepted, found = attempt(Round(key, index, high), *parameters)
+        return high + number(2, uint64), left & ~accepted, where(left & accepted, found, before)
 
-    _, _, values = while_loop(lambda state: any_of(state[1]), turn, (number(0, uint64), wanted, start))
-    return values  # type: ignore[no-any-return]
+    return while_loop(lambda state: any_of(state[1]), turn, (number(2, uint64), wanted, values))[2]  # type: ignore[no-any-return]
+
+
+def _among_few(key: Node, values: Node, wanted: Node, attempt: Attempt, parameters: Sequence[Node]) -> Node:
+    """The same with those that are wanted side by side, as many as there is room for at a time."""
+    size = values.size
+    room = dims.floordiv(size, SHARE) + 1
+    flat = [reshape(broadcast_to(p, values.shape), (size,)) for p in parameters]
+
+    def turn(state: tuple[Node, Node]) -> tuple[Node, Node]:
+        before, left = state
+        at = flatnonzero(left, size=room, fill_value=size)  # none: behind the end, where nothing is written
+        there = at < size
+        given = [take(p, at, mode="clip") for p in (before, *flat)]
+        found = _rounds(key, astype(at, uint64), given[0], there, attempt, given[1:])
+        return before.at[at].set(found, mode="drop"), left.at[at].set(False, mode="drop")
+
+    state = (reshape(values, (size,)), reshape(wanted, (size,)))
+    return reshape(while_loop(lambda state: any_of(state[1]), turn, state)[0], values.shape)
 
 
 def _marsaglia(key: Node, a: Node) -> Node:
     """Gamma draws of shape a >= 1, in a's own shape. Marsaglia and Tsang (2000), A simple method for generating gamma variables."""
-    d = a - 1 / 3
-    c = 1 / sqrt(9 * d)
 
-    def attempt(first: Node, second: Node) -> tuple[Node, Node]:
-        sign, small = half(key, a.shape, a.dtype, first)
+    def attempt(turn: Round, d: Node) -> tuple[Node, Node]:
+        sign, small = turn.half(d.dtype)
         z = ndtri(small)
         x = where(sign, -z, z)
-        u = 1 - unit(key, a.shape, a.dtype, second)
-        move = c * x
+        u = 1 - turn.unit(d.dtype)
+        move = x / sqrt(9 * d)
         inside = move > -1
         more = where(inside, move * (3 + move * (3 + move)), 0.0)  # (1 + move)**3 - 1
         return inside & (log(u) < 0.5 * x * x + d * (log1p(more) - more)), d + d * more
 
     good = (a >= 1) & (a < np.inf)
-    return rejected(where(good, a, np.nan), good, attempt)
+    return rejected(key, where(good, a, np.nan), good, attempt, [where(good, a, 1.0) - 1 / 3])
 
 
 def _drawn(key: Node, a: Node) -> tuple[Node, Node]:

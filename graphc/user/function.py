@@ -61,7 +61,8 @@ def function(
     updates: a dict {shared: new value}, a list of such pairs, or a pair (tree of shared, tree of values); all read the
     old state. givens: replacements as in `substitute`. defaults: {variable or name: value}. casting: NumPy's rule for
     array arguments. threads: how many one call may use; by default what `set_num_threads` says. mode: "default", "none" (no graph
-    passes), "verify" (every stage of the compiler is checked by its verifier) or "interpret" (NumPy, node by node).
+    passes), "verify" (every stage of the compiler is checked by its verifier) or "interpret" (NumPy, node by node). The state of random
+    draws in the graph moves on by itself at each call that succeeds, see `gx.random.default_rng`; it is not among `f.updates`.
     Raises ArgumentError, DTypeError, ShapeError, CompileError.
     """
     made: Function = callable_class(Function)(

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import graphc as gx
+from graphc.random.rejection import rejected
 
 R = gx.random
 _n = gx.dim("n")
@@ -190,6 +191,20 @@ def test_lanes_draw_what_each_key_alone_does() -> None:
     for j, key in enumerate(lanes):
         for found, wanted in zip(together, alone(key)):
             np.testing.assert_allclose(found[j], wanted, rtol=1e-13)
+
+
+def test_more_is_left_than_there_is_room_for() -> None:
+    """A law that accepts one in twenty, of few elements and of many: the same values, in order, in lanes as well."""
+    f64 = np.dtype("float64")
+
+    def rare(key: gx.Node, n: int) -> gx.Node:
+        wanted = gx.arange(n) % 3 < 2
+        return rejected(key, gx.zeros(n), wanted, lambda turn: (turn.unit(f64) < 0.05, 1 + turn.first(f64)), [])
+
+    few, many, lanes = gx.function([_k], [rare(_k, 4000), rare(_k, 6000), gx.vmap(lambda k: rare(k, 5000))(_k[None])])(SEED)
+    np.testing.assert_array_equal(few, many[:4000])
+    np.testing.assert_array_equal(lanes[0], many[:5000])
+    assert (many[2::3] == 0).all() and (many[0::3] >= 1).all() and abs(many[1::3].mean() - 1.5) < 5 * 0.29 / np.sqrt(2000)
 
 
 def test_in_bodies() -> None:

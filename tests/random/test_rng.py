@@ -181,3 +181,17 @@ def test_jit_draws_anew() -> None:
     f = gx.jit(lambda x: x + rng.normal(size=x.shape))
     a, b, c = f(np.zeros(3)), f(np.zeros(3)), f(np.zeros(3, np.float32))
     assert len(set(np.concatenate([a, b, c]).tolist())) == 9
+
+
+def test_draws_in_a_scan_do_not_depend_on_what_its_derivative_keeps() -> None:
+    x, w = gx.vector("x", 6), gx.scalar("w")
+    how = [{}, {"checkpoint": "full"}, {"checkpoint": "sqrt"}, {"unroll": 2}]
+    made = []
+    for options in how:
+        rng = gx.random.default_rng(4)
+        last, rows = gx.scan(lambda c, v, rng=rng: (gx.tanh(c * rng.normal(w, 0.5) + v), c), 0.3, x, **options)
+        made.append([last, rows, gx.grad(last + gx.sum(rows), w)])
+    first, *others = gx.function([x, w], made)(np.arange(6.0), 0.7)
+    for found in others:
+        for got, wanted in zip(found, first):
+            np.testing.assert_allclose(got, wanted, rtol=1e-13)
