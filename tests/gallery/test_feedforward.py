@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import graphc as gx
 from tests.gallery.kit import figures, program
 
 
@@ -62,6 +63,13 @@ def test_rbf() -> None:
     """002-004: an RBF network and the kernel machine, where the network's gradient is 0."""
     found = figures("rbf")
     assert found["kernel machine"] > found["solved"] and found["slope"] < 1e-8
+
+
+def test_nearness_is_the_corrected_formula() -> None:
+    """exp(-|w - x|^2 / sigma^2), which the draft prints without the minus between w and x."""
+    x, w = np.random.default_rng(0).normal(size=(4, 3)), np.random.default_rng(1).normal(size=(5, 3))
+    got = gx.function([], program("rbf").nearness(gx.asarray(x), gx.asarray(w), 1.7))()
+    np.testing.assert_allclose(got, np.exp(-((x[:, None] - w) ** 2).sum(2) / 1.7**2), rtol=1e-13)
 
 
 def test_random_features() -> None:
