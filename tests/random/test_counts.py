@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 import graphc as gx
+from graphc.ops.philox import random_words
 
 R = gx.random
 _k, _n = gx.scalar("k", "uint64"), gx.dim("n")
@@ -68,6 +69,17 @@ def test_edges() -> None:
     assert stats.kstest(g(SEED, big) / big, stats.uniform.cdf).pvalue > 1e-3
     np.testing.assert_array_equal(g(SEED, 11), gx.function([_k], R.randint(_k, 30_000, 0, 11))(SEED))
     assert not g(SEED, 0).any()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 11), (-5, 2**40), (-(2**63), 2**63 - 2), (7, 3 * 2**61)])
+def test_integers_are_products_of_words(low: int, high: int) -> None:
+    """low + floor(w (high - low) / 2**b), of a word of 64 bits or of two, in Python's integers."""
+    end = gx.scalar("end", "int64")
+    words = [random_words(_k, h, np.arange(50, dtype=np.uint64)) for h in (0, 1)]
+    first, second, known, unknown = gx.function([_k, end], [*words, R.randint(_k, 50, low, high), R.randint(_k, 50, low, end)])(SEED, high)
+    exact = [low + (((int(a) << 64) + int(b)) * (high - low) >> 128) for a, b in zip(first, second)]
+    assert unknown.tolist() == exact
+    assert known.tolist() == ([low + (int(a) * (high - low) >> 64) for a in first] if high - low < 2**32 else exact)
 
 
 def test_multinomial() -> None:
