@@ -97,6 +97,8 @@ def main(short: bool = False, plot: str | None = None) -> dict[str, float]:
             for k, (above, below) in enumerate(axes.T):
                 above.imshow(test[k], cmap="gray")
                 below.imshow(weights[k, :, 0].T, cmap="gray", vmin=0)  # rows down, heads across
+                above.set_axis_off()
+                below.set_axis_off()
     return found
 
 

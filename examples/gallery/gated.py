@@ -73,7 +73,7 @@ def initial(inputs: int, parts: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def open_and_shut() -> dict[str, float]:
-    """Shut in and open to the past, a cell is copied exactly; open in and shut to the past, one LSTM has an extra tanh."""
+    """Shut in and open to the past, a cell is copied exactly; open in and shut to the past, both say tanh(tanh(..)) of their input."""
     rng, n = np.random.default_rng(1), HIDDEN
     p, x, z, c = initial(5, 4), rng.normal(size=5), rng.normal(size=n), rng.normal(size=n)
     p["U"][:, : 3 * n], p["W"][:, : 3 * n] = 0, 0

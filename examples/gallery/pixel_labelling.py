@@ -96,6 +96,7 @@ def main(short: bool = False, plot: str | None = None) -> dict[str, float]:
         with stage.picture(plot, 3, 1) as axes:
             for ax, shown in zip(axes, (pixels[0], guesses[0, 0].argmax(axis=0), guesses[-1, 0].argmax(axis=0))):
                 ax.imshow(shown, cmap="tab20" if shown.dtype == "int64" else "gray", vmax=NONE if shown.dtype == "int64" else None)
+                ax.set_axis_off()
     return {"after one refinement": right[0], "after the last": right[-1]}
 
 

@@ -95,6 +95,7 @@ def geyser(steps: int, plot: str | None) -> dict[str, float]:
         with stage.picture(plot) as ax:
             ax.plot(np.repeat(data[:, 0], 10), drawn.ravel(), ".", ms=2, label="drawn")
             ax.plot(data[:, 0], data[:, 1], "k.", ms=3, label="measured")
+            ax.set(xlabel="how long one waited", ylabel="how long it lasted")
             ax.legend()
     return {"score": float(np.mean(losses[-20:])), "score of a line": float(np.mean(np.abs(line - data[:, 1])))}
 

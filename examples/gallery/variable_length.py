@@ -98,7 +98,7 @@ def main(short: bool = False) -> dict[str, float]:
     for name, value in found.items():
         print(f"{name:24} {value:.4g}")
     assert found["steps by buckets"] < found["steps of mixed batches"] / 1.5
-    assert short or found["right"] > 0.85 > found["the commoner class"]
+    assert short or found["right"] > 0.8 > found["the commoner class"]
     return found
 
 

@@ -11,7 +11,7 @@ A whole minimisation as one loop of the graph, by second derivatives or what is 
 
     found = gx.optim.minimize(fun, x0, method="bfgs")                 found.x, found.fun, found.status, ...
 
-Minimise   minimize, least_squares: steepest_descent to trust_region and levenberg_marquardt; Result, Status
+Minimise   minimize, least_squares: steepest_descent to trust_region and levenberg_marquardt; Result, Status; implicit
 Search     line_search; armijo, strong_wolfe, exact, full_step
 Products   krylov: cg, minres, lanczos, power_iteration, hutchinson_trace, hutchinson_diagonal, probes
 """
@@ -21,6 +21,7 @@ from graphc.optim.adam import adam, adamw, lion
 from graphc.optim.adaptive import adadelta, adagrad, delta_bar_delta, rmsprop
 from graphc.optim.clipping import add_decayed_weights, clip_by_global_norm, clip_by_norm, clip_by_value, global_norm
 from graphc.optim.descent import momentum, nesterov, sgd
+from graphc.optim.implicit import implicit
 from graphc.optim.line_search import LineSearch, Step, armijo, exact, full_step, line_search, strong_wolfe
 from graphc.optim.minimize import least_squares, minimize
 from graphc.optim.optimizer import Optimizer, Updates
@@ -30,6 +31,6 @@ from graphc.optim.stages import apply_if_finite, chain, freeze, masked, polyak, 
 __all__ = [
     "LineSearch", "Optimizer", "Result", "Status", "Step", "Updates", "adadelta", "adagrad", "adam", "adamw", "add_decayed_weights",
     "apply_if_finite", "armijo", "chain", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "delta_bar_delta", "exact", "freeze",
-    "full_step", "global_norm", "krylov", "least_squares", "line_search", "lion", "masked", "minimize", "momentum", "nesterov",
+    "full_step", "global_norm", "implicit", "krylov", "least_squares", "line_search", "lion", "masked", "minimize", "momentum", "nesterov",
     "polyak", "project", "rmsprop", "schedules", "sgd", "strong_wolfe",
 ]  # fmt: skip

@@ -110,8 +110,17 @@ def add_decayed_weights(weight_decay: Setting, centre: Tree = None) -> Optimizer
         if centre is None:
             away = params
         else:
-            middle = fitted("add_decayed_weights", "centre", centre, params, "the centre is a tree like the parameters, of their shapes")
-            away = tree.map(lambda p, c: p - c, params, middle)
+            away = tree.map(lambda p, c: p - c, params, _centre(centre, params))
         return each(lambda g, p: (g + to(factor, g) * p,), 1, grads, away)[0], after(state)
 
     return Optimizer("add_decayed_weights", "gradients", lambda params: counted({}, needs_count(decay)), advance)
+
+
+def _centre(centre: Tree, params: Tree) -> Tree:
+    """The leaves of `centre` beside those of the parameters, which may be a part of the tree: within `masked`, or frozen."""
+    what, given = "add_decayed_weights", dict(zip(tree.paths(centre), tree.leaves(centre)))
+    for path in tree.paths(params):
+        if path not in given:
+            fail(ArgumentError, f"{what}: centre has no leaf for params{path}", hint="the centre is a tree like the parameters")
+    beside = tree.unflatten(tree.structure(params), [given[path] for path in tree.paths(params)])
+    return fitted(what, "centre", beside, params, "the centre is a tree like the parameters, of their shapes")

@@ -62,7 +62,8 @@ def minimize(
     line_search: "armijo", "strong_wolfe", "exact", "full_step", or what these functions of gx.optim make; trust_region has none. "newton"
     with "full_step" is the method of the textbooks, with no care for saddle points.
     It always ends, and `status` says why (`gx.optim.Status`): converged; max_iterations made; no step lowers the cost; not finite. x is the
-    last finite point, unless x0 itself is not finite. Derivatives of the result are those of the loop, in forward mode.
+    last finite point, unless x0 itself is not finite. A draw in fun is one draw for the whole minimisation. Derivatives of the result are
+    those of the loop, in forward mode; `implicit` gives a minimum those of both modes.
     Raises ArgumentError, ShapeError, DTypeError, DisconnectedError, NotDifferentiableError.
 
         found = gx.optim.minimize(lambda w: gx.mean(gx.log1p(gx.exp(-t * (x @ w)))) + 0.01 * (w @ w), np.zeros(10), method="newton")

@@ -7,7 +7,7 @@ A stage is one of three kinds. What changes gradients (clipping, weight decay) a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from graphc import tree
@@ -47,13 +47,13 @@ class Optimizer:
     """What its slots and errors are called."""
     kind: Kind
     """gradients, descent or parameters: which of the three a stage of a chain takes and gives."""
-    begin: Callable[[Tree], Tree]
+    begin: Callable[[Tree], Tree] = field(repr=False)
     """From the parameters to the state before the first update."""
-    advance: Advance
+    advance: Advance = field(repr=False)
     """One update on trees of nodes."""
-    interim: Callable[[Tree, Tree], Tree] | None = None
+    interim: Callable[[Tree, Tree], Tree] | None = field(default=None, repr=False)
     """(state, parameters) -> where Nesterov's method takes the gradient; None: at the parameters."""
-    trains: Callable[[Tree], list[bool]] | None = None
+    trains: Callable[[Tree], list[bool]] | None = field(default=None, repr=False)
     """Which leaves move; None: all."""
 
     def init(self, params: Tree) -> Tree:

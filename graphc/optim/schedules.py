@@ -96,10 +96,10 @@ def join(schedules: Sequence[Any], boundaries: Sequence[int]) -> Schedule:
 
     def schedule(k: Any) -> Node:
         count = asarray(k)
-        value = asarray(now("join", parts[0], count), np.dtype("float64")) if isinstance(parts[0], float) else now("join", parts[0], count)
+        value = now("join", parts[0], count)
         for part, begin in zip(parts[1:], ends):
             value = where(count < begin, value, now("join", part, count - begin))
-        return asarray(value)
+        return asarray(value, np.dtype("float64")) if isinstance(value, float) else value
 
     return schedule
 

@@ -55,12 +55,12 @@ def needs_count(*settings: Setting) -> bool:
 
 
 def now(what: str, value: Setting, count: Node | None) -> float | Node:
-    """A setting at this update: the number it is, or a 0-d float64 node."""
+    """A setting at this update: the number it is, or a 0-d float node."""
     if isinstance(value, (float, Node)):
         return value
     assert count is not None
-    found = value(count)
-    return _scalar(f"{what}: what the schedule gives", asarray(found) if isinstance(found, Node) else asarray(found, np.dtype("float64")))
+    found, name = value(count), f"{what}: what the schedule gives"
+    return _scalar(name, found) if isinstance(found, Node) else number(name, found)
 
 
 def _scalar(what: str, value: Node) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,19 @@ class Data:
     arguments: Tree
     rows: int
 
+    @cached_property
+    def _leaves(self) -> tuple[list[np.ndarray], tree.TreeDef, bool]:
+        """(the arrays, the structure, whether that is a plain tuple or list of them: some microseconds less a call)."""
+        leaves, structure = tree.flatten(self.arguments)
+        return leaves, structure, isinstance(self.arguments, (tuple, list)) and all(c.cls is None for c in structure.children)
+
     def call(self, function: Callable[..., Any], rows: np.ndarray | slice) -> Any:
         """The function of these rows of every array."""
-        part = tree.map(lambda a: a[rows] if isinstance(rows, slice) else np.take(a, rows, axis=0), self.arguments)
+        leaves, structure, plain = self._leaves
+        parts = [a[rows] if isinstance(rows, slice) else np.take(a, rows, axis=0) for a in leaves]
+        if plain:
+            return function(*parts)
+        part = tree.unflatten(structure, parts)
         return function(**part) if isinstance(part, dict) else function(*part)
 
 

@@ -52,6 +52,12 @@ def test_gan() -> None:
     assert found["same"] == pytest.approx(math.log(4), abs=1e-6) and found["loss"] == pytest.approx(math.log(4), abs=0.2)
 
 
+def test_translation() -> None:
+    """000-001 A60: opposite maps between unpaired heaps; 002-004 R48, a gradient inside the cost."""
+    found = figures("translation")
+    assert found["wrong"] < 0.25 * found["before"] and found["home"] < 0.1
+
+
 def test_energy() -> None:
     """000-001 A67: the energy never rises; Gibbs sampling has the enumerated probabilities; 002-004 R49, contrastive divergence."""
     found = figures("energy")

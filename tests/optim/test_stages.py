@@ -81,6 +81,9 @@ def test_weight_decay() -> None:
     close(moved(o.add_decayed_weights(0.1, centre)), gx.tree.map(lambda g: g + 0.1 * 0.25, G))
     matrices = o.masked(o.add_decayed_weights(0.1), {"W": True, "b": False})
     close(moved(matrices), {"W": G["W"] + 0.1 * P["W"], "b": G["b"]})
+    for around in (centre, {"W": centre["W"]}):  # what is masked needs no centre
+        part = o.masked(o.add_decayed_weights(0.1, around), {"W": True, "b": False})
+        close(moved(part), {"W": G["W"] + 0.1 * 0.25, "b": G["b"]})
     plain, decayed = stepped(o.adam(0.01)), stepped(o.adamw(0.01, weight_decay=0.5))
     close(decayed, gx.tree.map(lambda a, p: a - 0.01 * 0.5 * p, plain, P))
 
@@ -171,6 +174,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[gx.GraphcError], str]] = {
     "no steps": (lambda: s.cosine(0.1, 0), gx.ArgumentError, "cosine steps is 0"),
     "boundaries": (lambda: s.piecewise([1, 2, 3], [5, 5]), gx.ArgumentError, r"boundaries \[5, 5\] do not rise"),
     "values": (lambda: s.piecewise([1, 2], [5, 6]), gx.ArgumentError, "2 parts and 2 boundaries"),
+    "a negative rate of a schedule": (
+        lambda: stepped(o.sgd(lambda k: -0.1)), gx.ArgumentError, "sgd: what the schedule gives is -0.1",
+    ),
+    "no number": (lambda: stepped(o.sgd(lambda k: None)), gx.ArgumentError, "what the schedule gives is a number, got None"),
+    "part of a centre": (
+        lambda: moved(o.add_decayed_weights(0.1, {"W": P["W"]})), gx.ArgumentError, r"centre has no leaf for params\['b'\]",
+    ),
     "order": (lambda: o.chain(o.sgd(0.1), o.clip_by_value(1.0)), gx.ArgumentError, "sgd, clip_by_value is no order of stages"),
     "two steps": (lambda: o.chain(o.sgd(0.1), o.sgd(0.1)), gx.ArgumentError, "no order"),
     "no stage": (lambda: o.chain(0.1), gx.ArgumentError, "0.1 is no stage"),

@@ -67,6 +67,9 @@ def test_any_function_and_figures() -> None:
     assert [r["epoch"] for r in seen] == [1, 2] and seen[0]["loss"] == pytest.approx(4.5)
     assert gx.fit(lambda x: None, x, 1, validation=lambda: {"a": 1, "b": 2}).history == {"validation a": [1.0], "validation b": [2.0]}
     assert gx.fit(step, x, 0).history == {}
+    nested = lambda parts, z: float(parts["a"].sum() + parts["b"][0].sum() - z.sum())
+    assert gx.fit(nested, ({"a": x, "b": [x]}, 2 * x), 1, batch_size=3).history == {"loss": [0.0]}
+    assert gx.fit(lambda parts: parts["a"].mean(), ({"a": x},), 1, batch_size=5).history == {"loss": [4.5]}
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
