@@ -10,7 +10,7 @@ from graphc.refused_special import REFUSED_SPECIAL
 _VALUES = "its size depends on values: take it of an array, by gx.callback, or outside of the graph"
 _COMPLEX = "its results are complex: keep real and imaginary parts as two arrays"
 _TEXT = "print(node) shows the expression, node.eval({...}) gives an array to print"
-_FILES = "node.eval({...}) and compiled functions give arrays to save; read arrays outside of the graph"
+_FILES = "node.eval({...}) and compiled functions give arrays to save, and gx.save keeps trees of them; read arrays outside of the graph"
 _STATE = "it sets or tells how NumPy itself works; a node is computed by compiled code"
 _CALENDAR = "dates and text have no symbolic form: count days as integers"
 _OBJECTS = "a Python object of NumPy's, no function of arrays: write the expression with nodes, gx.vmap or gx.scan"

@@ -96,6 +96,18 @@ def test_a_cost_that_is_not_what_its_gradient_says() -> None:
         np.testing.assert_allclose(found.x, START, rtol=1e-12)
 
 
+def test_a_hessian_or_a_direction_that_is_not_finite() -> None:
+    """At the edge of (1 - x1)^1.5 the second derivative is infinite: Newton-CG goes on along -g, a trust region says why it does not."""
+    x0, d = gx.vector("x0", 2), gx.vector("d", 2)
+    fun = lambda x: x[0] ** 2 + (1 - x[1]) ** 1.5
+    outputs = [*[gx.optim.minimize(fun, x0, name) for name in ("newton_cg", "trust_region")], gx.optim.line_search(fun, x0, d)]
+    at = np.array([1.0, 1.0])
+    plain, region, step = gx.function([x0, d], outputs)(at, np.array([-np.inf, 0.0]))
+    assert plain.success and plain.x[0] == 0
+    assert ended(region) == Status.NOT_FINITE and (region.x == at).all() and region.fun == 1
+    assert not step.success and step.length == 0 and (step.x == at).all() and step.fun == 1 and step.evaluations == 0
+
+
 def test_trees_single_precision_and_limits() -> None:
     """A tree of f32 leaves comes back as it was; f64 beside f32 is computed in f64; tol and max_iterations are kept to."""
     start = {"a": np.float32(-1.2), "b": [np.ones((1, 1), "float32")]}

@@ -62,6 +62,7 @@ def test_at_kinks_nan_and_infinity() -> None:
         assert value[2] == {gx.nn.hard_tanh: 1.0, gx.nn.relu6: 6.0}.get(f, np.inf)
     assert gx.nn.elu(np.array([-1, 2])).dtype == np.float64
     assert gx.nn.gelu(gx.tensor("k", (2,), "int8")).dtype == np.float32
+    assert gx.nn.prelu(gx.tensor("k", (2,), "float32"), 0.1).dtype == np.float32
 
 
 def test_prelu_learns_its_slopes() -> None:

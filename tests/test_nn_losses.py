@@ -200,6 +200,15 @@ def test_mixtures() -> None:
     check_derivatives(lambda m, b: nn.mixture_density_nll(L[:2], m, 1 + b * b, T[:2]), M[:2], B[:2], orders=2, tolerance=1e-5)
 
 
+def test_python_numbers_take_the_dtype_of_the_others() -> None:
+    x = gx.tensor("x", ("n",), "float32")
+    losses = [nn.squared_error(x, 0.0), nn.huber(x, 1, 0.5), nn.binary_cross_entropy(x, 1), nn.hinge(x, -1.0), nn.gaussian_nll(x, 0.5, 2.0),
+              nn.heteroscedastic_nll(0.0, x, 1.0), nn.bernoulli_nll(x, 1.0), nn.gaussian_kl(x, 0.0), nn.gaussian_nll(0.0, 1.0, x),
+              nn.mixture_density_nll(x, x[:, None], 1.0, x[:1])]  # fmt: skip
+    assert {loss.dtype for loss in losses} == {np.dtype("float32")}
+    assert nn.squared_error(1, 2).dtype == np.float64
+
+
 def test_refused() -> None:
     a, column, y = gx.tensor("a", ("n",)), gx.tensor("c", ("n", 1)), gx.tensor("y", ("n",), "int64")
     for loss in (nn.squared_error, nn.absolute_error, nn.huber, nn.hinge, nn.binary_cross_entropy, nn.bernoulli_nll, nn.gaussian_nll):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,15 +50,16 @@ def arrays(dtype: str, size: int, name: str = "") -> list[np.ndarray]:
 @pytest.mark.parametrize("name", REDUCTIONS)
 def test_native_code_and_the_interpreter_agree(name: str, dtype: str, symbolic: bool) -> None:
     f = REDUCTIONS[name]
-    wide: dict[int, tuple[Node, list[gx.Function]]] = {}
+    made: dict[tuple[Any, ...], tuple[Node, list[gx.Function]]] = {}
     for size in (1, 2, 9) if symbolic else (0, 1, 40):
         if size == 0 and name in ("max", "min", "scatter on -0"):
             continue
         for a in arrays(dtype, size, name):
-            if not symbolic or a.ndim not in wide:
-                x = gx.tensor("x", (*a.shape[:-1], "n") if symbolic else a.shape, dtype)
-                wide[a.ndim] = x, [gx.function([x], f(x), mode=mode) for mode in ("none", "default")]
-            x, compiled = wide[a.ndim]
+            shape = (*a.shape[:-1], "n") if symbolic else a.shape
+            if shape not in made:
+                x = gx.tensor("x", shape, dtype)
+                made[shape] = x, [gx.function([x], f(x), mode=mode) for mode in ("none", "default")]
+            x, compiled = made[shape]
             (wanted,) = evaluate([f(x)], {x: a})
             for g in compiled:
                 got = g(a)

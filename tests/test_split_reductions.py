@@ -59,7 +59,7 @@ EXTREMES = [gx.max, gx.min, gx.argmax, gx.argmin]
 def test_values_and_the_same_bits_for_any_number_of_threads(build: Callable[[gx.Node], object], dtype: str) -> None:
     x = gx.tensor("x", ("n",), dtype)
     outputs = build(x)
-    functions = [gx.function([x], outputs, threads=k) for k in range(1, 9)]
+    functions = [gx.function([x], outputs, threads=k) for k in (1, 2, 3, 5, 8)]
     assert "pool.run" in functions[1].llvm
     for n in SIZES:
         if n == 0 and build in (*EXTREMES, softmax, gx.logsumexp):  # an axis without elements has no extreme

@@ -62,14 +62,13 @@ def averaged(epochs: int) -> dict[str, float]:
     best = np.linalg.lstsq(x, target, rcond=None)[0]
     cost = lambda w: float(np.mean((x @ w - target) ** 2))
     row, wanted = gx.tensor("x", ("n", x.shape[1])), gx.tensor("t", ("n", 10))
-    figures = {}
-    for name, decay in (("mean of all", None), ("exponential", 0.999)):
-        w = gx.shared(best, "w")  # from the minimum, so that what is seen is noise alone
-        loss = gx.mean((row @ w - wanted) ** 2)
-        pairs = o.chain(o.sgd(0.1), o.polyak(decay)).updates(loss, w)
-        gx.fit(gx.function([row, wanted], loss, updates=pairs), (x, target), epochs, batch_size=1, native=True)
-        figures["last iterate"] = cost(w.get_value()) - cost(best)
-        figures[name] = cost(pairs.state[1]["average"].get_value()) - cost(best)
+    w = gx.shared(best, "w")  # from the minimum, so that what is seen is noise alone
+    loss = gx.mean((row @ w - wanted) ** 2)
+    pairs = o.chain(o.sgd(0.1), o.polyak(), o.polyak(0.999)).updates(loss, w)
+    gx.fit(gx.function([row, wanted], loss, updates=pairs), (x, target), epochs, batch_size=1, native=True)
+    _, mean, exponential = pairs.state
+    found = {"last iterate": w, "mean of all": mean["average"], "exponential": exponential["average"]}
+    figures = {name: cost(value.get_value()) - cost(best) for name, value in found.items()}
     shown = ", ".join(f"{name} {value:.1e}" for name, value in figures.items())
     print(f"steps on single examples, above the least cost {cost(best):.4f}: {shown}")
     return figures

@@ -8,6 +8,8 @@ other even then can be one softmax over all 2^8 configurations: what is a number
 
 from __future__ import annotations
 
+import itertools
+
 import data
 import numpy as np
 import stage
@@ -51,20 +53,20 @@ def two_tasks(images, labels, test_images, test_labels, epochs: int) -> dict[str
 
 
 def separate(p, x, bits):
-    """-log P of the bits (n, 8) by eight independent heads."""
+    """-log P of the bits, (n, 8) -> (n,), by eight independent heads."""
     scores = head(p["out"], trunk(p["trunk"], x))
-    return gx.mean(gx.sum(gx.softplus(scores) - bits * scores, axis=1))
+    return gx.sum(gx.softplus(scores) - bits * scores, axis=1)
 
 
 def joint(p, x, bits):
-    """-log P of the bits by one softmax over the 256 numbers that they write."""
+    """-log P of the bits, (n, 8) -> (n,), by one softmax over the 256 numbers that they write."""
     number = gx.astype(bits @ 2.0 ** np.arange(8), "int64")
     scores = head(p["out"], trunk(p["trunk"], x))
-    return gx.nn.cross_entropy(scores, number)
+    return gx.nn.cross_entropy(scores, number, reduction="none")
 
 
 def eight_labels(images, test_images, steps: int) -> dict[str, float]:
-    """-log likelihood of eight pixels given sixteen, on test pictures; and that the joint probabilities agree with their marginals."""
+    """-log likelihood of eight pixels given sixteen, on test pictures; and that the 256 probabilities of one picture sum to one."""
     X, B, test_X, test_B = images[:, GIVEN], np.round(images[:, ASKED]), test_images[:, GIVEN], np.round(test_images[:, ASKED])
     nets, start = {"separate": (separate, 8), "joint": (joint, 256)}, {}
     for name, (_, outputs) in nets.items():
@@ -76,11 +78,15 @@ def eight_labels(images, test_images, steps: int) -> dict[str, float]:
 
     def cost(p):  # both at once: they share nothing
         weights = [q[layer]["W"] for q in p.values() for layer in ("trunk", "out")]
-        return sum(losses(p, X, B).values()) + 3e-3 * sum(gx.sum(W**2) for W in weights)
+        return sum(gx.mean(loss) for loss in losses(p, X, B).values()) + 3e-3 * sum(gx.sum(W**2) for W in weights)
 
     p = stage.minimise(cost, start, steps, 0.02)
     x, b = gx.tensor("x", ("n", len(GIVEN))), gx.tensor("b", ("n", 8))
-    figures = {name: float(value) for name, value in gx.function([x, b], losses(p, x, b))(test_X, test_B).items()}
+    f = gx.function([x, b], losses(p, x, b))
+    every = np.array(list(itertools.product([0.0, 1.0], repeat=8)))
+    for name, loss in f(np.repeat(test_X[:1], 256, axis=0), every).items():
+        assert abs(np.exp(-loss).sum() - 1) < 1e-12, name
+    figures = {name: float(loss.mean()) for name, loss in f(test_X, test_B).items()}
     print(f"eight pixels: -log likelihood {figures['separate']:.3f} by eight heads, {figures['joint']:.3f} by one softmax of 256")
     assert figures["joint"] < figures["separate"]
     return figures

@@ -12,13 +12,13 @@ from graphc import dims
 from graphc.dims import Size
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
-from graphc.nn.parameters import floats
+from graphc.nn.parameters import floats, together
 from graphc.ops.arithmetic import abs, clip, minimum, relu
 from graphc.ops.compare import where
 from graphc.ops.elementwise import expm1, log_sigmoid, sigmoid, softplus, tanh
 from graphc.ops.reductions import log_softmax, softmax
 from graphc.ops.reductions import max as largest
-from graphc.ops.registry import ArrayLike, asarray
+from graphc.ops.registry import ArrayLike
 from graphc.ops.shape import reshape
 from graphc.ops.special.normal import ndtr
 from graphc.types import normal_axis, same_size, whole_number
@@ -41,7 +41,7 @@ def prelu(x: ArrayLike, alpha: ArrayLike, axis: int = -1) -> Node:
 
     alpha: () or (n,), n the size of that axis; its derivative is the sum of g * min(0, x). Raises ShapeError with both sizes.
     """
-    node, slope = floats("prelu", x), asarray(alpha)
+    node, slope = together("prelu", x, alpha)
     if slope.ndim > 1:
         fail(ShapeError, f"prelu: alpha has {slope.ndim} axes, not 0 or 1", node, slope)
     if slope.ndim:

@@ -9,8 +9,8 @@ import math
 
 from graphc.errors import ShapeError, fail
 from graphc.ir import Node
-from graphc.nn.parameters import floats
-from graphc.nn.residuals import reduced, residual
+from graphc.nn.parameters import floats, together
+from graphc.nn.residuals import paired, reduced, residual
 from graphc.ops.arithmetic import abs, maximum, square
 from graphc.ops.compare import where
 from graphc.ops.diagonals import diagonal
@@ -32,8 +32,8 @@ def gaussian_nll(mean: ArrayLike, target: ArrayLike, precision: ArrayLike = 1.0,
     output becomes one by softplus: `heteroscedastic_nll`. Raises ShapeError, DTypeError, ArgumentError.
     """
     what = "gaussian_nll"
-    beta = floats(what, precision)
-    return reduced(what, 0.5 * (beta * square(residual(what, mean, target)) - log(beta)) + HALF_LOG_TAU, reduction)
+    m, y, beta = together(what, mean, target, precision)
+    return reduced(what, 0.5 * (beta * square(residual(what, m, y)) - log(beta)) + HALF_LOG_TAU, reduction)
 
 
 def heteroscedastic_nll(mean: ArrayLike, raw: ArrayLike, target: ArrayLike, reduction: str = "mean") -> Node:
@@ -42,10 +42,10 @@ def heteroscedastic_nll(mean: ArrayLike, raw: ArrayLike, target: ArrayLike, redu
     mean and raw: the two heads of a network. Raises ShapeError, DTypeError, ArgumentError.
     """
     what = "heteroscedastic_nll"
-    a = floats(what, raw)
+    a, m, y = together(what, raw, mean, target)
     # below -37, log1p(e**a) is e**a to the last bit of a double
     logarithm = where(a < -37, a, log(softplus(maximum(a, -37))))
-    return reduced(what, 0.5 * (softplus(a) * square(residual(what, mean, target)) - logarithm) + HALF_LOG_TAU, reduction)
+    return reduced(what, 0.5 * (softplus(a) * square(residual(what, m, y)) - logarithm) + HALF_LOG_TAU, reduction)
 
 
 def multivariate_gaussian_nll(mean: ArrayLike, target: ArrayLike, cholesky: ArrayLike, reduction: str = "mean") -> Node:
@@ -71,7 +71,7 @@ def mixture_density_nll(logits: ArrayLike, means: ArrayLike, precisions: ArrayLi
     ArgumentError. (Bishop 1994)
     """
     what = "mixture_density_nll"
-    a, m, beta, y = (floats(what, v) for v in (logits, means, precisions, target))
+    a, m, beta, y = together(what, logits, means, precisions, target)
     if m.ndim < 2 or a.ndim != m.ndim - 1 or not same_size(a.shape[-1], m.shape[-2]):
         fail(ShapeError, f"{what}: needs logits (.., components) and means (.., components, d)", a, m)
     if y.ndim != m.ndim - 1 or not same_size(y.shape[-1], m.shape[-1]):
@@ -86,8 +86,7 @@ def mixture_density_nll(logits: ArrayLike, means: ArrayLike, precisions: ArrayLi
 def gaussian_kl(mean: ArrayLike, log_variance: ArrayLike, reduction: str = "mean") -> Node:
     """KL(N(mean, e**v) | N(0, 1)) = (e**v + mean**2 - 1 - v) / 2, elementwise, v = log_variance: what a VAE pays for its code."""
     what = "gaussian_kl"
-    m, v = floats(what, mean), floats(what, log_variance)
-    residual(what, m, v)
+    m, v = paired(what, mean, log_variance)
     return reduced(what, 0.5 * (expm1(v) - v + square(m)), reduction)
 
 

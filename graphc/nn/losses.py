@@ -10,7 +10,7 @@ from graphc.dtypes import bool_, is_float, is_integer
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.nn.parameters import floats
-from graphc.nn.residuals import reduced, residual
+from graphc.nn.residuals import paired, reduced, residual
 from graphc.ops.arithmetic import abs, relu, square
 from graphc.ops.compare import where
 from graphc.ops.create import one_hot
@@ -64,7 +64,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, axis: int = -1, label_s
     (where its t is 0 and s is 0). Raises ShapeError with both sizes, DTypeError, ArgumentError; IndexOutOfRange at the call for a label
     that is no class, negative ones as well.
 
-    >>> gx.nn.cross_entropy([5.0, 2.0, 0.0, -2.0], 0).eval().round(6)
+    >>> float(gx.nn.cross_entropy([5.0, 2.0, 0.0, -2.0], 0).eval().round(6))
     0.055848
     """
     what = "cross_entropy"
@@ -96,8 +96,7 @@ def binary_cross_entropy(logits: ArrayLike, targets: ArrayLike, reduction: str =
     targets y: 0, 1, bools, or anything between. Gradient p - y. Raises ShapeError, DTypeError, ArgumentError.
     """
     what = "binary_cross_entropy"
-    a, y = floats(what, logits), floats(what, targets)
-    residual(what, a, y)
+    a, y = paired(what, logits, targets)
     return reduced(what, y * softplus(-a) + (1 - y) * softplus(a), reduction)
 
 
@@ -106,15 +105,13 @@ def bernoulli_nll(probability: ArrayLike, targets: ArrayLike, reduction: str = "
 
     Where p comes from a sigmoid, `binary_cross_entropy` of its argument is exact for any size.
     """
-    p, y = floats("bernoulli_nll", probability), floats("bernoulli_nll", targets)
-    residual("bernoulli_nll", p, y)
+    p, y = paired("bernoulli_nll", probability, targets)
     return reduced("bernoulli_nll", -(xlogy(y, p) + xlog1py(1 - y, -p)), reduction)
 
 
 def hinge(scores: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> Node:
     """max(0, 1 - t * score), targets t = -1 or 1. Its derivative at the kink is 0. Raises ShapeError, DTypeError, ArgumentError."""
-    s, t = floats("hinge", scores), floats("hinge", targets)
-    residual("hinge", s, t)
+    s, t = paired("hinge", scores, targets)
     return reduced("hinge", relu(1 - t * s), reduction)
 
 

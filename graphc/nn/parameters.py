@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from graphc.dims import Size
-from graphc.dtypes import is_float, to_float
+from graphc.dtypes import float64, is_float, promote, to_float
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.registry import ArrayLike, asarray
@@ -58,6 +60,15 @@ def floats(what: str, x: ArrayLike) -> Node:
     if node.dtype.kind not in "fiub":
         fail(DTypeError, f"{what}: needs an array of numbers", node)
     return astype(node, to_float(node.dtype))
+
+
+def together(what: str, *values: ArrayLike) -> list[Node]:
+    """The values as floats; a Python number takes the dtype of the others, so that float32 stays float32."""
+    plain = [isinstance(v, (int, float)) and not isinstance(v, (bool, np.generic)) for v in values]
+    strong = [floats(what, v) for v, number in zip(values, plain) if not number]
+    dtype = promote(*[x.dtype for x in strong]) if strong else float64
+    given = iter(strong)
+    return [asarray(v, dtype) if number else next(given) for v, number in zip(values, plain)]
 
 
 def agree(layer: str, have: Size, want: Size, of: str, x: Node, p: Node) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
-from graphc.nn.parameters import floats
+from graphc.nn.parameters import together
 from graphc.ops.reductions import mean
 from graphc.ops.reductions import sum as total
 from graphc.ops.registry import ArrayLike
@@ -21,15 +21,21 @@ def reduced(what: str, values: Node, reduction: str) -> Node:
 
 
 def residual(what: str, prediction: ArrayLike, target: ArrayLike) -> Node:
-    """prediction - target, of which one may be a number or have axes of size 1.
+    """prediction - target, as `paired`."""
+    a, b = paired(what, prediction, target)
+    return a - b
+
+
+def paired(what: str, prediction: ArrayLike, target: ArrayLike) -> tuple[Node, Node]:
+    """Prediction and target as floats, of which one may be a number or have axes of size 1.
 
     (n,) against (n, 1) is ShapeError: broadcast, it would compare all pairs, the commonest of silent mistakes.
     """
-    a, b = floats(what, prediction), floats(what, target)
+    a, b = together(what, prediction, target)
     hint = "to broadcast these would compare every prediction with every target; reshape one of them"
     if a.ndim and b.ndim and a.ndim != b.ndim:
         fail(ShapeError, f"{what}: the prediction has {a.ndim} axes, the target {b.ndim}", a, b, hint=hint)
     broadcast_shapes([a.shape, b.shape], what, [a, b])
     if any(n == 1 != m for n, m in zip(a.shape, b.shape)) and any(m == 1 != n for n, m in zip(a.shape, b.shape)):
         fail(ShapeError, f"{what}: prediction and target differ in shape", a, b, hint=hint)
-    return a - b
+    return a, b

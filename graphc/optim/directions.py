@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from graphc.ir import Node
 from graphc.ops.arithmetic import minimum
-from graphc.ops.compare import where
+from graphc.ops.compare import isfinite, where
 from graphc.ops.products import dot
 from graphc.ops.registry import asarray
 from graphc.optim.line_search import LineSearch, along
@@ -58,7 +58,8 @@ def descend(cost: Cost, method: Descent, search: LineSearch, tol: Any, max_itera
         memory, failures = state
         d, length, products = aim(cost, point, memory)
         if not full:
-            downhill = dot(d, point.g) < 0
+            slope = dot(d, point.g)
+            downhill = (slope < 0) & isfinite(slope)
             d = where(downhill, d, -point.g)
             length = where(downhill, length, cautious(point))
         found = along(cost, point, d, length, search)

@@ -135,7 +135,7 @@ def along(cost: Cost, start: Point, d: Node, length: Node, search: LineSearch) -
         curvature = dot(d, cost.product(start.x)(d))
         length, products = where(curvature > 0, -slope / where(curvature > 0, curvature, 1.0), length), 1
     state = _searched(cost, start, d, slope, length, search)
-    point = Point(start.x + state.a * d, state.f, state.g)
+    point = Point(start.x + where(state.a > 0, state.a * d, 0.0), state.f, state.g)
     return Found(state.a, point, state.looks, products, state.a > 0, state.held)
 
 
@@ -165,8 +165,8 @@ def _searched(cost: Cost, start: Point, d: Node, slope: Node, length: Node, sear
     zero = asarray(0.0, d.dtype)
     no, none = asarray(False), asarray(0, "int64")
     origin = Along(zero, start.f, slope)
-    uphill = logical_not(slope <= 0)
-    begin = _State(where(uphill, zero, length), start.f, start.g, origin, origin, no, none, uphill, no, no)
+    uphill = logical_not((slope <= 0) & isfinite(slope))
+    begin = _State(where(uphill, zero, length), start.f, start.g, origin, origin, no, none, no, uphill, no)
     noise = NOISE * cost.eps * magnitude(start.f)
 
     def turn(s: _State) -> _State:

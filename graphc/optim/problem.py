@@ -44,7 +44,8 @@ class Status(IntEnum):
     """No step lowers the cost: the line search found none, or the trust region shrank to nothing. Rounding does not allow a smaller
     gradient, or the gradient is not that of the cost."""
     NOT_FINITE = 3
-    """Cost or gradient at x0 is nan or infinite, or a full step led to such a point or could not be solved for; x is the point before."""
+    """Cost or gradient at x0 is nan or infinite, or a full step led to such a point or could not be solved for, or a trust
+    region met a Hessian that is not finite; x is the point before."""
 
 
 RUNNING = -1  # the status of a loop that goes on

@@ -15,7 +15,7 @@ from graphc.ops.registry import asarray
 from graphc.optim.cg import conjugate_gradients
 from graphc.optim.line_search import NOISE
 from graphc.optim.newton import forcing
-from graphc.optim.problem import RUNNING, Cost, Point, Result, Status, Turn, chosen, iterate, norm, whole
+from graphc.optim.problem import RUNNING, Cost, Point, Result, Status, Turn, chosen, integer, iterate, norm, whole
 
 
 def trusted(actual: Node, predicted: Node, f: Node, eps: float, steeper: Node) -> Node:
@@ -53,7 +53,8 @@ def trust_region(
         after = where(ratio < 0.25, 0.25 * minimum(length, ball), grown)
         taken = ratio > 1e-4
         spent = after <= cost.eps * maximum(norm(point.x), cost.eps)
-        verdict = where(spent & (ratio <= 1e-4), asarray(int(Status.NO_DECREASE), "int64"), asarray(RUNNING, "int64"))
+        verdict = where(spent & (ratio <= 1e-4), integer(Status.NO_DECREASE), integer(RUNNING))
+        verdict = where(length > 0, verdict, integer(Status.NOT_FINITE))  # the first product was not
         return Turn(chosen(taken, there, point), after, 1, path.products, verdict)
 
     return iterate(cost, lambda point: asarray(radius, cost.x.dtype), turn, tol, max_iterations)

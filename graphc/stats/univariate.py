@@ -13,7 +13,7 @@ from graphc.ir import Node
 from graphc.ops.arithmetic import sqrt, square
 from graphc.ops.compare import where
 from graphc.ops.elementwise import exp, log
-from graphc.ops.registry import ArrayLike, asarray
+from graphc.ops.registry import CONSTANT, ArrayLike, asarray
 from graphc.stats import parameters
 from graphc.stats.frozen import Frozen
 from graphc.stats.functions import VANISHED, log_of
@@ -285,7 +285,7 @@ def _same_number(value: ArrayLike, other: ArrayLike) -> bool:
 
 def _folded(test: Callable[..., Any], operands: Sequence[Node]) -> Node:
     """A test of several parameters: a constant where they are."""
-    arrays = [n.attrs["value"].array for n in operands if n.op.name == "constant"]
+    arrays = [n.attrs["value"].array for n in operands if n.op is CONSTANT]
     return asarray(test(*arrays) if len(arrays) == len(operands) else test(*operands))
 
 

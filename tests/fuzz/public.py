@@ -20,12 +20,16 @@ from graphc.interp import evaluate
 from graphc.ir import Node, toposort
 from graphc.ops.registry import OPS
 from graphc.ops.rows import PUBLIC
-from tests.fuzz.arguments import CALLS, CHOICES, REQUIRED, Draw
+from tests.fuzz.arguments import CALLS, CHOICES, REQUIRED
 from tests.fuzz.compare import Case
+from tests.fuzz.draw import Draw
 
 SPACES = {name: getattr(gx, name) for name in ("special", "linalg", "nn", "fft")}
 NOT_DRAWN = {  # why no call of them is drawn here
     "no function of arrays": "dim matrix scalar vector tensor function get_num_threads set_num_threads get_values set_values jit",
+    "training, files": "fit save load",
+    "layers over dicts: tests/test_nn_*": "dropout scale_weights multi_head_attention conv_layer conv_transpose_layer dense embedding rbf "
+    "batch_norm fold_batch_norm group_norm layer_norm rms_norm spectral_norm whiten bidirectional gru jordan_rnn lstm rnn",
     "nor are these": "like shared substitute to_networkx check_grad at turn_index asarray",
     "of dtypes, and of sizes": "can_cast isdtype issubdtype promote_types result_type broadcast_shapes",
     "derivatives of what is drawn, which each case takes": "grad hessian hvp jacobian jvp value_and_grad vjp",
@@ -53,7 +57,7 @@ def functions() -> dict[str, Callable[..., Any]]:
         for name in module.__all__:
             f = getattr(module, name)
             dotted = f"{space}.{name}" if space else name
-            if callable(f) and not inspect.isclass(f) and not inspect.ismodule(f) and dotted not in UNDRAWN:
+            if callable(f) and not inspect.isclass(f) and not inspect.ismodule(f) and (name if space == "nn" else dotted) not in UNDRAWN:
                 found[dotted] = f
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import graphc as gx
 from tests.gallery.kit import figures, program
 
 
@@ -64,6 +65,13 @@ def test_rbf() -> None:
     assert found["kernel machine"] > found["solved"] and found["slope"] < 1e-8
 
 
+def test_nearness_is_the_corrected_formula() -> None:
+    """exp(-|w - x|^2 / sigma^2), which the draft prints without the minus between w and x."""
+    x, w = np.random.default_rng(0).normal(size=(4, 3)), np.random.default_rng(1).normal(size=(5, 3))
+    got = gx.function([], program("rbf").nearness(gx.asarray(x), gx.asarray(w), 1.7))()
+    np.testing.assert_allclose(got, np.exp(-((x[:, None] - w) ** 2).sum(2) / 1.7**2), rtol=1e-13)
+
+
 def test_random_features() -> None:
     """002-004, 003 U1: only the last layer learns; a convex cost has one value whatever the start."""
     found = figures("random_features")
@@ -86,7 +94,7 @@ def test_sum_product() -> None:
 def test_residual() -> None:
     """000-001 A26, A35: identity and zero gradient exactly (asserted there); 100 residual layers learn, 100 plain ones do not."""
     found = figures("residual")
-    assert found["vanished"] < 1e-6 and found["accuracy"] > 0.6 and found["residual"] < 1.7 < 2.2 < found["plain"]
+    assert found["vanished"] < found["bound"] < 1e-3 and found["accuracy"] > 0.6 and found["residual"] < 1.7 < 2.2 < found["plain"]
 
 
 def test_universal() -> None:

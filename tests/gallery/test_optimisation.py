@@ -8,10 +8,10 @@ from tests.gallery.kit import figures
 
 
 def test_optimisers() -> None:
-    """O1 to O12 on one problem, N2 and N8: whole batches of a convex cost, above its minimum after as many steps."""
+    """O1 to O12 on one problem, N2 and N5: whole batches of a convex cost, above its minimum after as many steps."""
     found = figures("optimisers")
     assert found["nesterov"] < found["sgd"] / 3 and found["adam"] < found["sgd"]
-    assert found["newton, turns"] <= 10 and found["l_bfgs"] < 1e-10
+    assert found["newton, turns"] <= 10 and found["polak_ribiere"] < 1e-10
 
 
 def test_continuation() -> None:
@@ -28,9 +28,9 @@ def test_curriculum() -> None:
 
 
 def test_pretraining() -> None:
-    """M3, I10: lower layers keep every bit, and fine-tuning begins at the cost of the last stage (asserted there)."""
+    """M3, I10: lower layers keep every bit (asserted there); all layers together go on from what the stages found."""
     found = figures("pretraining")
-    assert found["fine-tuned"] > found["from random weights"] and found["fine-tuned"] > found["greedy"]
+    assert found["fine-tuned"] > found["greedy"] > 0.5 and found["fine-tuned, cost"] < found["greedy, cost"]
 
 
 def test_early_stopping() -> None:

@@ -35,7 +35,7 @@ def test_gated() -> None:
 def test_variable_length() -> None:
     """000-001 B41, 003 R11: costs and gradients of a padded batch are those of its lines; buckets save steps."""
     found = figures("variable_length")
-    assert found["steps by buckets"] * 1.5 < found["steps of mixed batches"] and found["right"] > 0.4
+    assert found["steps by buckets"] * 1.5 < found["steps of mixed batches"] and found["right"] > 0.5
 
 
 def test_echo_state() -> None:

@@ -59,6 +59,17 @@ def test_tangents() -> None:
     assert found["tangents, turned"] < found["plain, turned"] and found["gradient, noisy"] < found["plain, noisy"]
 
 
+def test_the_tangent_is_the_direction_of_a_turn() -> None:
+    """On slopes, where bilinear interpolation and differences of neighbours are exact; away from the border."""
+    row, column = np.mgrid[:8, :8]
+    slopes = np.stack([0.3 * row - 0.1 * column, 0.2 * column + 0.5])
+    inputs = gx.tensor("images", ("n", 8, 8)), gx.tensor("angles", ("n",)), gx.tensor("shifts", ("n", 2))
+    turn = gx.function(inputs, program("augmentation").turned(*inputs))
+    difference = (turn(slopes, np.full(2, 1e-4), np.zeros((2, 2))) - turn(slopes, np.full(2, -1e-4), np.zeros((2, 2)))) / 2e-4
+    tangent = program("tangents").turning(slopes.reshape(2, 64)).reshape(2, 8, 8)
+    np.testing.assert_allclose(tangent[:, 1:-1, 1:-1], difference[:, 1:-1, 1:-1], atol=1e-6)
+
+
 def test_transfer() -> None:
     """000-001 A61, 003 I10: frozen weights keep every bit and the step has no node for their gradients (asserted there)."""
     found = figures("transfer")
