@@ -318,3 +318,9 @@ def test_divergences_of_counts_and_of_what_does_not_overlap() -> None:
     assert run([s.kl_divergence(p, q) for p, q in apart], [], []) == [INF] * 4
     same = [s.norm(1.0, 3.0), s.gamma(2.5), s.beta(2.0, 3.0), s.weibull_min(1.5), s.poisson(3.0)]
     np.testing.assert_allclose(run([s.kl_divergence(p, p) for p in same], [], []), 0, atol=1e-15)
+
+
+def test_the_density_of_invgamma_vanishes_at_infinity() -> None:
+    """Where a < 1 its terms are two infinities."""
+    z = np.array([np.inf, 1e300, 1.0])
+    np.testing.assert_allclose(gx.stats.invgamma.pdf(z, 0.7).eval(), scipy.stats.invgamma.pdf(z, 0.7), rtol=1e-12)
