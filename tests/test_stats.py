@@ -89,6 +89,37 @@ def test_discrete_is_scipys(name: str) -> None:
     assert all(np.isnan(v).all() for v in found)
 
 
+def test_moments_that_do_not_exist_are_scipys() -> None:
+    shape = gx.vector("a", "n")
+    at = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 4.0])
+    for name in ("t", "invgamma", "pareto"):
+        ours = getattr(gx.stats, name)
+        for method, got in zip(("mean", "var"), run([ours.mean(shape), ours.var(shape)], [shape], [at])):
+            np.testing.assert_allclose(got, theirs(name, method, at), rtol=1e-12, err_msg=f"{name}.{method}")
+
+
+def test_truncated_at_one_end_and_far_out() -> None:
+    a, b = symbols(2)
+    ours, methods = gx.stats.truncnorm, ("mean", "var", "entropy")
+    for ends in ((-INF, 1.0), (-0.5, INF), (-INF, INF), (2.0, INF)):
+        for method, got in zip(methods, run([getattr(ours, m)(a, b) for m in methods], [a, b], ends)):
+            shown = np.clip(ends, -30, 30) if method == "entropy" else ends  # SciPy's is nan of infinite ends
+            np.testing.assert_allclose(got, theirs("truncnorm", method, *shown), rtol=1e-10, atol=1e-15, err_msg=f"{method} {ends}")
+    far = run([ours.ppf([0.0, 0.5, 1.0], a, b), ours.isf([0.0, 0.5, 1.0], a, b)], [a, b], (50.0, 51.0))
+    assert all(((v >= 50) & (v <= 51)).all() for v in far)
+
+
+def test_the_quantiles_of_geom_are_whole_where_cdf_reaches_them() -> None:
+    k, p = np.arange(1.0, 60.0), symbols(1)
+    ours = gx.stats.geom
+    for chance in (0.01, 0.1, 0.3, 0.5, 0.9, 1.0):
+        reached = run([ours.cdf(points, *p)], [points, *p], [k, chance])[0]
+        reached = reached[(reached < 1) | (chance == 1)]  # 1 is reached at infinity, though it rounds to it before
+        found = run([ours.ppf(points, *p)], [points, *p], [reached, chance])[0]
+        first = np.array([np.flatnonzero(reached >= q)[0] + 1 for q in reached])
+        np.testing.assert_array_equal(found, first)
+
+
 # -- derivatives ---------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_derivatives_of_logpdf_are_the_exact_ones(name: str) -> None:
@@ -318,3 +349,9 @@ def test_divergences_of_counts_and_of_what_does_not_overlap() -> None:
     assert run([s.kl_divergence(p, q) for p, q in apart], [], []) == [INF] * 4
     same = [s.norm(1.0, 3.0), s.gamma(2.5), s.beta(2.0, 3.0), s.weibull_min(1.5), s.poisson(3.0)]
     np.testing.assert_allclose(run([s.kl_divergence(p, p) for p in same], [], []), 0, atol=1e-15)
+
+
+def test_the_density_of_invgamma_vanishes_at_infinity() -> None:
+    """Where a < 1 its terms are two infinities."""
+    z = np.array([np.inf, 1e300, 1.0])
+    np.testing.assert_allclose(gx.stats.invgamma.pdf(z, 0.7).eval(), scipy.stats.invgamma.pdf(z, 0.7), rtol=1e-12)

@@ -84,6 +84,8 @@ def test_divergences_of_vectors() -> None:
     np.testing.assert_allclose(got[3:5], got[2], rtol=1e-11)
     np.testing.assert_allclose(got[2], 0.5 * np.sum(d / e + (m - n) ** 2 / e - 1 - np.log(d / e)), rtol=1e-12)
     np.testing.assert_allclose(got[5], 0, atol=1e-13)
+    centred = S.kl_divergence(mvn(cov=a), mvn(cov=b))  # no means: 0
+    np.testing.assert_allclose(run([centred])[0], wanted - 0.5 * (m - n) @ np.linalg.solve(b, m - n), rtol=1e-11)
 
 
 # -- probabilities ------------------------------------------------------------------------------------------------------------------
@@ -107,6 +109,8 @@ def test_dirichlet_and_multinomial_are_scipys() -> None:
     m = scipy.stats.multinomial
     for found, value in zip(got, [m.logpmf(counts, 5, p), 5 * p, m.cov(5, p), m.pmf(counts, [5, 5, 3], p)]):
         np.testing.assert_allclose(found, value, rtol=1e-12)
+    impossible = np.array([[1.5, 2.5, 1.0], [6.0, -1.0, 0.0], [1.0, 1.0, 1.0]])
+    np.testing.assert_array_equal(run([S.multinomial.logpmf(impossible, 5, p)])[0], [-np.inf] * 3)
     q, beta = np.array([0.3, 0.3, 0.4]), np.array([1.5, 0.5, 4.0])
     kl = run([S.kl_divergence(S.multinomial(5, p), S.multinomial(5, q)), S.kl_divergence(S.dirichlet(alpha), S.dirichlet(beta))])
     np.testing.assert_allclose(kl[0], 5 * np.sum(p * np.log(p / q)), rtol=1e-12)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gx
-from benchmarks.peers import SGD_RATE, Built, Ops, Peer, adam, moments
+from benchmarks.peers import SGD_RATE, Built, Ops, Peer, moments
 from benchmarks.peers.numpy import as_arrays
 from benchmarks.row import Arrays, Row
 from benchmarks.worker import Clock
@@ -272,12 +272,10 @@ def link_time(name: str) -> None:
 
 
 def training_step(row: Row, data: Arrays, times: dict[str, float]) -> Any:
-    """Declares parameters, moments and the step counter, and the updates of Adam; writes the time of each phase into `times`."""
+    """Declares parameters and the updates of Adam with its slots; writes the time of each phase into `times`."""
     clock = Clock()
     n = row.wrt
     params = [gx.shared(p, f"p{k}") for k, p in enumerate(data[:n])]
-    m, v = ([gx.shared(np.zeros_like(p), f"{w}{k}") for k, p in enumerate(data[:n])] for w in "mv")
-    count = gx.shared(np.zeros((), data[0].dtype), "t")
     rest = _variables(row, data)[n:]
     loss = row.function(GraphcOps(), *params, *rest)
     times["build"] = clock.seconds()
@@ -285,12 +283,9 @@ def training_step(row: Row, data: Arrays, times: dict[str, float]) -> Any:
     grads = gx.grad(loss, params)
     times["grad"] = clock.seconds()
     clock = Clock()
-    t = count + 1
-    updates = [(count, t)]
-    for p, g, a, b in zip(params, grads, m, v, strict=True):
-        updates += zip((p, a, b), adam(p, g, a, b, t, gx.sqrt), strict=True)
+    updates = gx.optim.adam(1e-3).updates(grads, params)
     times["build"] += clock.seconds()
-    return [count, *params, *m, *v], rest, loss, updates
+    return [s for s, _ in updates], rest, loss, updates
 
 
 def _graph(row: Row, data: Arrays, times: dict[str, float]) -> tuple[list[Any], list[Any], list[Any]]:

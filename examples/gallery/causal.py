@@ -112,7 +112,7 @@ def main(short: bool = False) -> dict[str, float]:
     print(f"an output sees {reach} characters of {LAYERS} layers; its derivative by later ones is {later:.0f}")
     assert reach == REACH and later == 0
     cut = len(ids) * 9 // 10
-    p, bits = learn(ids[:cut], len(alphabet), 120 if short else 300)  # longer, it knows the text by heart
+    p, bits = learn(ids[:cut], len(alphabet), 60 if short else 300)  # longer, it knows the text by heart
     test = ids[cut : cut + (len(ids) - cut - 1) // LENGTH * LENGTH + 1]
     found = float(bits(test[:-1].reshape(-1, LENGTH), test[1:].reshape(-1, LENGTH)))
     counts = bits_of_counts(ids[:cut], test, len(alphabet))

@@ -54,8 +54,8 @@ def attention(
 
     >>> q = k = gx.asarray([[1.0, 0.0], [0.0, 1.0]])
     >>> gx.nn.attention(q, k, gx.asarray([[1.0], [2.0]]), causal=True).eval().round(3)
-    array([[1.   ],
-           [1.67 ]])
+    array([[1.  ],
+           [1.67]])
     """
     what = "attention"
     queries, keys, values = floats(what, q), floats(what, k), floats(what, v)

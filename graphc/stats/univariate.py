@@ -62,6 +62,8 @@ class _Place:
     z: Node
     shapes: list[Node]
     scale: Node | None
+    log_scale: Node | None
+    """log(scale), of e**s again s."""
 
 
 class Continuous:
@@ -96,9 +98,9 @@ class Continuous:
     # -- functions of x -------------------------------------------------------------------------------------------------------
     def logpdf(self, x: ArrayLike, *args: ArrayLike, **parameters: ArrayLike) -> Node:
         """log(pdf(x)), accurate where pdf underflows; -inf outside the support."""
-        at = self._place("logpdf", x, args, parameters)
+        at = self._place("logpdf", x, args, parameters, logarithm=True)
         value = self._inside(at, self._row.logpdf(at.z, *at.shapes), -math.inf, -math.inf)
-        return value if at.scale is None else value - log(at.scale)
+        return value if at.log_scale is None else value - at.log_scale
 
     def pdf(self, x: ArrayLike, *args: ArrayLike, **parameters: ArrayLike) -> Node:
         """The density at x; 0 outside the support."""
@@ -216,12 +218,18 @@ class Continuous:
             return None
         return asarray(nan_unless(test, found[-1]), found[-1].dtype)
 
-    def _place(self, method: str, x: ArrayLike, args: Sequence[ArrayLike], given: Mapping[str, ArrayLike]) -> _Place:
+    def _place(
+        self, method: str, x: ArrayLike, args: Sequence[ArrayLike], given: Mapping[str, ArrayLike], logarithm: bool = False
+    ) -> _Place:
+        """logarithm: what is not valid makes log(scale) nan, which costs nothing at each element, and not the scale."""
         what, values = f"{self.name}.{method}", self._bound(method, args, given)
         point, *found = parameters.nodes(what, [x, *values.values()])
-        scale = self._scale(what, values, found)
+        scale, log_scale = self._scale(what, values, found), None
+        if logarithm and scale is not None:
+            log_scale = asarray(nan_unless(self._valid(what, found), log(found[-1])), point.dtype)
+            scale = None if _same_number(values["scale"], 1) else found[-1]
         z = point if _same_number(values["loc"], 0) else point - found[-2]
-        return _Place(z if scale is None else z / scale, found[:-2], scale)
+        return _Place(z if scale is None else z / scale, found[:-2], scale, log_scale)
 
     def _inside(self, at: _Place, value: Any, below: float, above: float) -> Node:
         """The value inside the support, `below` and `above` outside; nan of nan."""

@@ -94,7 +94,7 @@ def test_sum_product() -> None:
 def test_residual() -> None:
     """000-001 A26, A35: identity and zero gradient exactly (asserted there); 100 residual layers learn, 100 plain ones do not."""
     found = figures("residual")
-    assert found["vanished"] < 1e-6 and found["accuracy"] > 0.6 and found["residual"] < 1.7 < 2.2 < found["plain"]
+    assert found["vanished"] < found["bound"] < 1e-3 and found["accuracy"] > 0.6 and found["residual"] < 1.7 < 2.2 < found["plain"]
 
 
 def test_universal() -> None:

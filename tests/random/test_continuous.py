@@ -119,7 +119,7 @@ def test_implicit_derivatives_of_gamma_are_exact() -> None:
     """dz/da = -(dF/da) / (dF/dz), in 30 digits; of tiny z that of the logarithm."""
     a = gx.vector("a", "m")
     z, logs = R.gamma(_k, a), R.loggamma(_k, a)
-    f = gx.function([_k, a], [z, gx.grad(gx.sum(z), a), logs, gx.grad(gx.sum(logs), a), gx.jvp(z, a, gx.ones_like(a))])
+    f = gx.function([_k, a], [z, gx.grad(gx.sum(z), a), logs, gx.grad(gx.sum(logs), a), gx.jvp(z, a, gx.ones_like(a))], mode="interpret")
     shapes = np.array([1e-3, 0.05, 0.3, 1.0, 1.0, 2.0, 50.0, 3000.0])
     for seed in (1, 2):
         values, slopes, logarithms, log_slopes, pushed = f(np.uint64(seed), shapes)
@@ -187,7 +187,7 @@ def test_lanes_draw_what_each_key_alone_does() -> None:
     draws = lambda k: [R.gamma(k, a), R.poisson(k, 40 * a), R.binomial(k, 50, 0.4, 3)]
     keys = R.split(R.key(3), 5)
     together, lanes = gx.function([], [gx.vmap(draws)(keys), keys])()
-    alone = gx.function([_k], draws(_k))
+    alone = gx.function([_k], draws(_k), mode="interpret")
     for j, key in enumerate(lanes):
         for found, wanted in zip(together, alone(key)):
             np.testing.assert_allclose(found[j], wanted, rtol=1e-13)
@@ -263,7 +263,7 @@ def test_shapes_are_checked() -> None:
 
 def test_unknown_parameters_give_nan() -> None:
     a = gx.vector("a", "m")
-    f = gx.function([_k, a], [R.gamma(_k, a), R.loggamma(_k, a), R.truncated_normal(_k, a, -a)])
+    f = gx.function([_k, a], [R.gamma(_k, a), R.loggamma(_k, a), R.truncated_normal(_k, a, -a)], mode="interpret")
     z, logs, inside = f(SEED, np.array([np.nan, -1.0, 0.0, 2.0]))
     np.testing.assert_array_equal(np.isnan(z), [True, True, True, False])
     np.testing.assert_array_equal(np.isnan(logs), [True, True, True, False])

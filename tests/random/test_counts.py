@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 import graphc as gx
+from graphc.ops.philox import random_words
 
 R = gx.random
 _k, _n = gx.scalar("k", "uint64"), gx.dim("n")
@@ -52,13 +53,13 @@ def test_frequencies(name: str, drawn: dict[str, np.ndarray]) -> None:
 
 def test_edges() -> None:
     lam, p, m = gx.vector("lam", 5), gx.vector("p", 5), gx.vector("m", 5)
-    f = gx.function([_k, lam, m, p], [R.poisson(_k, lam), R.binomial(_k, m, p), R.geometric(_k, p)])
+    f = gx.function([_k, lam, m, p], [R.poisson(_k, lam), R.binomial(_k, m, p), R.geometric(_k, p)], mode="interpret")
     rates, trials, chances = [0.0, np.nan, -1.0, np.inf, 5.0], [7.0, 7.0, 7.5, -1.0, 2.0**53], [0.0, 1.0, 0.5, 0.5, 0.5]
     counts = f(SEED, *map(np.array, (rates, trials, chances)))
     assert counts[0][:4].tolist() == [0, -1, -1, -1] and counts[1][:4].tolist() == [0, 7, -1, -1]
     assert abs(counts[1][4] - 2.0**52) < 6 * 2.0**25.5 and counts[2].tolist()[:2] == [-1, 1]
     wide = [R.randint(_k, 2000, -(2**63), 2**63), R.randint(_k, 2000, 0, 2**64, "uint64"), R.randint(_k, 2000, 250, 256, "uint8")]
-    everything, unsigned, small = gx.function([_k], wide)(SEED)
+    everything, unsigned, small = gx.function([_k], wide, mode="interpret")(SEED)
     assert stats.kstest(everything / 2.0**63, stats.uniform(-1, 2).cdf).pvalue > 1e-3
     assert stats.kstest(unsigned / 2.0**64, stats.uniform.cdf).pvalue > 1e-3
     assert set(small.tolist()) == {250, 251, 252, 253, 254, 255} and small.dtype == np.uint8
@@ -70,16 +71,25 @@ def test_edges() -> None:
     assert not g(SEED, 0).any()
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 11), (-5, 2**40), (-(2**63), 2**63 - 2), (7, 3 * 2**61)])
+def test_integers_are_products_of_words(low: int, high: int) -> None:
+    """low + floor(w (high - low) / 2**b), of a word of 64 bits or of two, in Python's integers."""
+    end = gx.scalar("end", "int64")
+    words = [random_words(_k, h, np.arange(50, dtype=np.uint64)) for h in (0, 1)]
+    first, second, known, unknown = gx.function([_k, end], [*words, R.randint(_k, 50, low, high), R.randint(_k, 50, low, end)])(SEED, high)
+    exact = [low + (((int(a) << 64) + int(b)) * (high - low) >> 128) for a, b in zip(first, second)]
+    assert unknown.tolist() == exact
+    assert known.tolist() == ([low + (int(a) * (high - low) >> 64) for a in first] if high - low < 2**32 else exact)
+
+
 def test_multinomial() -> None:
     p = np.array([0.1, 0.2, 0.3, 0.4, 0.0])
-    several = R.multinomial(_k, [3, 50], np.array([[0.5, 0.5], [0.1, 0.9]]), (1000, 2))
-    single, rows = gx.function([_k], [R.multinomial(_k, 20, p, 5000), several])(SEED)
-    assert single.shape == (5000, 5) and (single.sum(1) == 20).all() and not single[:, 4].any()
+    counts = gx.function([_k], R.multinomial(_k, [20, 50], np.array([p, p[::-1]]), (2000, 2)))(SEED)
+    assert counts.shape == (2000, 2, 5) and (counts.sum(-1) == [20, 50]).all() and not counts[:, 0, 4].any() and not counts[:, 1, 0].any()
     for j in range(4):
-        assert chi_square(single[:, j], stats.binom(20, p[j])) > 1e-3
-    np.testing.assert_allclose(np.cov(single.T), 20 * (np.diag(p) - np.outer(p, p)), atol=5 * 6 / np.sqrt(5000))
-    assert rows.shape == (1000, 2, 2) and (rows.sum(-1) == [3, 50]).all()
-    assert chi_square(rows[:, 1, 0], stats.binom(50, 0.1)) > 1e-3
+        assert chi_square(counts[:, 0, j], stats.binom(20, p[j])) > 1e-3
+        assert chi_square(counts[:, 1, 4 - j], stats.binom(50, p[j])) > 1e-3
+    np.testing.assert_allclose(np.cov(counts[:, 0].T), 20 * (np.diag(p) - np.outer(p, p)), atol=5 * 6 / np.sqrt(2000))
 
 
 def test_choice() -> None:
