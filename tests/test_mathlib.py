@@ -51,8 +51,10 @@ def check(name: str, dtype: np.dtype, functions: Vectorised, count: int) -> None
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("name", MATH)
-def test_error_is_within_the_bound(name: str, dtype: np.dtype, functions: Vectorised) -> None:
+def test_error_is_within_the_bound(name: str, dtype: np.dtype, functions: Vectorised, serial_functions: Vectorised) -> None:
+    """As everybody has them, and as recurrences do: with polynomials as trees, see `serial_functions`."""
     check(name, dtype, functions, COUNT)
+    check(name, dtype, serial_functions, COUNT)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
@@ -109,12 +111,6 @@ def serial_functions() -> Vectorised:
     """As recurrences have them."""
     row = lambda name, d: (lambda *x: expand(sc.math(name, *x), host(), serial=True), (d,) * MATH[name].arity)
     return Vectorised({f"{name}.{d.name}": row(name, d) for name in MATH for d in FLOATS})
-
-
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("name", MATH)
-def test_error_is_within_the_bound_where_polynomials_are_trees(name: str, dtype: np.dtype, serial_functions: Vectorised) -> None:
-    check(name, dtype, serial_functions, COUNT)
 
 
 def test_polynomials_become_trees() -> None:

@@ -11,6 +11,7 @@ python -m tests.ulp --stride 1 exp      all 2**32 floats against NumPy's f64 (fu
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Sequence
 
 import mpmath as mp
@@ -178,10 +179,15 @@ def regular(arguments: Sequence[np.ndarray]) -> np.ndarray:
 
 def exact_values(name: str, arguments: Sequence[np.ndarray]) -> list[tuple[mp.mpf, mp.mpf]]:
     """The function of regular arguments, and what its error is measured by."""
+    return _exact_values(name, tuple(zip(*[a.tolist() for a in arguments])))
+
+
+@functools.lru_cache(maxsize=1)  # several ways to compute a function are measured one after the other
+def _exact_values(name: str, rows: tuple[tuple[float, ...], ...]) -> list[tuple[mp.mpf, mp.mpf]]:
     reference, found = REFERENCES[name], []
     with mp.workprec(PRECISION):
-        for row in zip(*arguments):
-            x = [mp.mpf(float(v)) for v in row]
+        for row in rows:
+            x = [mp.mpf(v) for v in row]
             exact = reference.exact(*x)
             found.append((mp.mpf(exact.real), abs(exact) if reference.scale is None else max(abs(exact), reference.scale(*x))))
     return found
