@@ -15,10 +15,11 @@ from graphc.region import with_bodies
 def score_function(cost: ArrayLike, log_prob: ArrayLike) -> Node:
     """The cost, with the derivative d cost + cost d log_prob: an unbiased estimate of the derivative of E[cost] by one draw. REINFORCE.
 
-    cost: of any shape, usually with one element for each draw. log_prob: the logarithm of the probability of the draws that the cost
-    was computed from; it broadcasts with the cost. In both the discrete draws are taken as given. Cost and log_prob may use the draws
-    as they are: no `stop_gradient` is needed. A baseline is subtracted by the caller: its derivative counts as that of any other part
-    of the cost, so it is passed through `stop_gradient`, and added again where the value matters.
+    cost: best one for each draw or example, `reduction="none"` of a loss: the mean of a batch as one cost for all its draws is unbiased as
+    well, but far noisier. log_prob: the logarithm of the probability of the draws that the cost was computed from; it broadcasts with the
+    cost. In both the discrete draws are taken as given, so that neither needs `stop_gradient`. A baseline, what does not depend on the draw
+    of its element, is subtracted from the cost and lowers the variance; where it depends on parameters, pass it through `stop_gradient`.
+    The derivative is of order 1: one of it is no estimate of the second derivative.
 
         b = gx.random.bernoulli(key, p, (1000,))
         loss = gx.mean(gx.random.score_function(f(b), gx.where(b, gx.log(p), gx.log(1 - p))))

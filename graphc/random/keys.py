@@ -38,7 +38,8 @@ def key(seed: ArrayLike) -> Node:
         k1, k2 = gx.random.split(gx.random.key(0))
         x, e = gx.random.uniform(k1, (100,)), gx.random.normal(k2, (100,))
 
-    Raises ArgumentError, DTypeError (a seed that is no integer), ShapeError.
+    Where a key is asked for, an int stands for the key of this seed, and an rng for its next key. Raises ArgumentError, DTypeError (a seed
+    that is no integer), ShapeError.
     """
     if isinstance(seed, Node):
         return _integer("key", "the seed", seed)
