@@ -49,10 +49,11 @@ def test_updates_of_every_rank(shape: tuple[int, ...]) -> None:
         placed[key] = part
         back = np.zeros(shape)
         np.add.at(back, key, part)
+        outputs = []
         for index in (i, fixed):
             taken = gx.take(w, index, axis=axis)
             at = w.at[(*[slice(None)] * axis, index)]
-            outputs = [taken, at.add(part), at.set(part), gx.grad(gx.sum(taken * part), w)]
-            f = gx.function([w, i], outputs)
-            for got, want in zip(f(array, fixed), (array[key], added, placed, back), strict=True):
-                np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-14, err_msg=f"{shape} {axis} {listed}")
+            outputs += [taken, at.add(part), at.set(part), gx.grad(gx.sum(taken * part), w)]
+        wanted = [array[key], added, placed, back] * 2
+        for got, want in zip(gx.function([w, i], outputs)(array, fixed), wanted, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-14, err_msg=f"{shape} {axis} {listed}")
