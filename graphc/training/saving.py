@@ -43,7 +43,7 @@ def save(path: Any, tree: Tree) -> None:
     if where.suffix == ".npz":
         write_whole("save", where, lambda file: _write_npz(file, arrays, about, check))
     else:
-        packed = _safetensors("save").numpy.save(arrays, {RESERVED: about, CHECK: check})
+        packed = _in_order(_safetensors("save").numpy.save(arrays, {RESERVED: about, CHECK: check}))
         write_whole("save", where, lambda file: _write(file, packed))
 
 
@@ -113,6 +113,15 @@ def _safetensors(what: str) -> ModuleType:
         hint = 'pip install "graphc[safetensors]", or use .npz'
         fail(ArgumentError, f"{what}: a .safetensors file needs the package safetensors", hint=hint)
     return safetensors
+
+
+def _in_order(packed: bytes) -> bytes:
+    """The same file with the notes in its header, which the package writes in an order of the moment, by their names."""
+    count = int.from_bytes(packed[:8], "little")
+    header = json.loads(packed[8 : 8 + count])
+    notes = {"__metadata__": dict(sorted(header["__metadata__"].items()))}
+    text = json.dumps({**notes, **header, **notes}, separators=(",", ":"), ensure_ascii=False).encode().ljust(count)
+    return packed[:8] + text + packed[8 + count :] if len(text) == count else packed
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], str | None, str | None]:
