@@ -112,7 +112,8 @@ def _safetensors(what: str) -> ModuleType:
     except ImportError:
         hint = 'pip install "graphc[safetensors]", or use .npz'
         fail(ArgumentError, f"{what}: a .safetensors file needs the package safetensors", hint=hint)
-    return safetensors
+    package: ModuleType = safetensors
+    return package
 
 
 def _in_order(packed: bytes) -> bytes:
