@@ -15,6 +15,7 @@ import numpy as np
 
 import graphc as gx
 from benchmarks.peers import SGD_RATE, Built, Ops, Peer, moments
+from benchmarks.peers.numpy import Draws as NumpyDraws
 from benchmarks.peers.numpy import as_arrays
 from benchmarks.row import Arrays, Row
 from benchmarks.worker import Clock
@@ -72,35 +73,17 @@ class GraphcOps(Ops):
         return gx.nn.lstm({"weight": w, "recurrent": u, "bias": b}, x)[0]
 
 
-class Draws:
-    """By an rng, whose state each call advances."""
+class Draws(NumpyDraws):
+    """By an rng of the same methods, whose state each call advances."""
 
     def __init__(self, dtype: str) -> None:
-        self.rng, self.dtype = gx.random.default_rng(0), {"f32": "float32", "f64": "float64"}[dtype]
-
-    def uniform(self, n: int) -> Any:
-        return self.rng.random(n, self.dtype)
-
-    def normal(self, n: int) -> Any:
-        return self.rng.standard_normal(n, self.dtype)
-
-    def exponential(self, n: int) -> Any:
-        return self.rng.standard_exponential(n, self.dtype)
-
-    def gamma(self, n: int, a: float) -> Any:
-        return self.rng.standard_gamma(a, n, self.dtype)
+        super().__init__(gx.random.default_rng(0), {"f32": "float32", "f64": "float64"}[dtype])
 
     def bernoulli(self, n: int, p: float) -> Any:
         return self.rng.bernoulli(p, n)
 
-    def poisson(self, n: int, lam: float) -> Any:
-        return self.rng.poisson(lam, n)
-
     def binomial(self, n: int, trials: float, p: float) -> Any:
         return self.rng.binomial(trials, p, n)
-
-    def permutation(self, n: int) -> Any:
-        return self.rng.permutation(n)
 
 
 class Graphc(Peer):

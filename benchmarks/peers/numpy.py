@@ -44,7 +44,7 @@ class NumpyOps(Ops):
 class Draws:
     """By a Generator, in the dtype where it has it."""
 
-    def __init__(self, rng: np.random.Generator, dtype: Any) -> None:
+    def __init__(self, rng: Any, dtype: Any) -> None:
         self.rng, self.dtype = rng, dtype
 
     def uniform(self, n: int) -> Any:

@@ -101,8 +101,18 @@ def reasonable_step(density: Density, metric: Metric, point: Point, key: Node) -
     return found
 
 
+class Dynamics:
+    """What all kernels share that follow the gradient."""
+
+    def start(self, density: Density, position: Node) -> Point:
+        return evaluated(density, position)
+
+    def first_step(self, density: Density, metric: Metric, point: Point, key: Node) -> Node:
+        return reasonable_step(density, metric, point, key)
+
+
 @dataclass(frozen=True)
-class Hamiltonian:
+class Hamiltonian(Dynamics):
     """`steps` leapfrog steps with a new momentum, accepted by the change of energy. One step is Langevin dynamics.
 
     The size of several steps varies from turn to turn by a fifth, lest a trajectory be as long as a period (R. M. Neal, 2011, 3.2).
@@ -110,12 +120,6 @@ class Hamiltonian:
 
     steps: int
     target: float
-
-    def start(self, density: Density, position: Node) -> Point:
-        return evaluated(density, position)
-
-    def first_step(self, density: Density, metric: Metric, point: Point, key: Node) -> Node:
-        return reasonable_step(density, metric, point, key)
 
     def turn(self, density: Density, metric: Metric, point: Point, step: Node, key: Node) -> Turn:
         p = momentum_of(metric, point, fold_in(key, 0))

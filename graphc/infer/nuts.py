@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from graphc.control.while_loop import while_loop
-from graphc.infer.kernels import DIVERGED, Density, Point, Turn, chosen, energy, evaluated, leapfrog, momentum_of, reasonable_step
+from graphc.infer.kernels import DIVERGED, Density, Dynamics, Point, Turn, chosen, energy, leapfrog, momentum_of
 from graphc.infer.metric import Metric
 from graphc.ir import Node
 from graphc.ops.arithmetic import minimum
@@ -72,17 +72,11 @@ def turns_back(metric: Metric, left: Node, right: Node, total: Node) -> Node:
 
 
 @dataclass(frozen=True)
-class NoUTurn:
+class NoUTurn(Dynamics):
     """A trajectory of 2**max_depth points at most."""
 
     max_depth: int
     target: float
-
-    def start(self, density: Density, position: Node) -> Point:
-        return evaluated(density, position)
-
-    def first_step(self, density: Density, metric: Metric, point: Point, key: Node) -> Node:
-        return reasonable_step(density, metric, point, key)
 
     def turn(self, density: Density, metric: Metric, point: Point, step: Node, key: Node) -> Turn:
         dtype = point.position.dtype

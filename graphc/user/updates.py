@@ -58,6 +58,7 @@ def advances(results: Sequence[Node], updates: Sequence[tuple[Shared, Any]]) -> 
 
 
 def check_update(s: Shared, v: Node) -> None:
+    """DTypeError or ShapeError unless v may become the value of s."""
     if v.dtype != s.dtype:
         fail(DTypeError, f"updates: the new value is {v.dtype}, the state {s.dtype}", s, v, hint=f"cast it with .astype({s.dtype.name!r})")
     if v.ndim != s.ndim or not all(map(same_size, v.shape, s.shape)):

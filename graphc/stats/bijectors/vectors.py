@@ -116,8 +116,10 @@ def _dimension(what: str, x: Node, strict: bool) -> int:
     return d
 
 
-def _matrix(x: Node, d: int, strict: bool) -> Node:
-    """The elements of x row by row in the lower triangle, zeros elsewhere."""
+def _matrix(what: str, given: ArrayLike, strict: bool) -> Node:
+    """The elements of a vector row by row in the lower triangle, zeros elsewhere."""
+    x = _vector(what, given)
+    d = _dimension(what, x, strict)
     rows, columns = np.tril_indices(d, -1 if strict else 0)
     places = np.full((d, d), len(rows))  # one behind the last: a zero
     places[rows, columns] = np.arange(len(rows))
@@ -144,10 +146,8 @@ class _Cholesky(Bijector):
     gives = "lower triangles"
 
     def forward(self, x: ArrayLike) -> Node:
-        node = _vector("cholesky", x)
-        d = _dimension("cholesky", node, False)
-        m = _matrix(node, d, False)
-        return where(eye(d, dtype="bool"), exp(m), m)
+        m = _matrix("cholesky", x, False)
+        return where(eye(m.shape[-1], dtype="bool"), exp(m), m)
 
     def inverse(self, y: ArrayLike) -> Node:
         m = _vector("cholesky", y, 2)
@@ -190,18 +190,15 @@ class _CorrelationCholesky(Bijector):
     gives = "factors of correlations"
 
     def forward(self, x: ArrayLike) -> Node:
-        node = _vector("correlation_cholesky", x)
-        d = _dimension("correlation_cholesky", node, True)
-        m = _matrix(node, d, True)
-        return exp(-_before(log_cosh(m))) * where(eye(d, dtype="bool"), 1.0, tanh(m))
+        m = _matrix("correlation_cholesky", x, True)
+        return exp(-_before(log_cosh(m))) * where(eye(m.shape[-1], dtype="bool"), 1.0, tanh(m))
 
     def inverse(self, y: ArrayLike) -> Node:
         m = _vector("correlation_cholesky", y, 2)
         return arcsinh(_elements(m, True) / sqrt(_elements(_after(square(m)), True, right=1)))
 
     def log_det_jacobian(self, x: ArrayLike) -> Node:
-        node = _vector("correlation_cholesky", x)
-        logs = log_cosh(_matrix(node, _dimension("correlation_cholesky", node, True), True))
+        logs = log_cosh(_matrix("correlation_cholesky", x, True))
         below = np.tril(np.ones(logs.shape[-2:]), -1).astype(logs.dtype)
         return -sum((2 * logs + _before(logs)) * below, (-2, -1))
 
