@@ -38,6 +38,11 @@ EQUIVALENTS = Path(__file__).with_name("equivalents.txt")
 PATIENCE = 3.0  # a fault may take so many times what the same tests take without it, and half a minute
 
 
+def no_bytecode() -> dict[str, str]:
+    """The environment of a run: kept bytecode of a file that is as long, and written in the same second, would hide its fault."""
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def tracked() -> list[str]:
     """The files of the checkout, links among them."""
     done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -82,7 +87,7 @@ def run_tests(tree: Path, tests: list[str], limit: float | None) -> Outcome:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "--no-header", "--tb=line", *tests]
     begin = time.monotonic()
     try:
-        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, cwd=tree, env=no_bytecode(), capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return Outcome(False, "hangs", time.monotonic() - begin)
     lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))] or [
@@ -95,7 +100,7 @@ def run_tests(tree: Path, tests: list[str], limit: float | None) -> Outcome:
 def collected(tree: Path) -> list[str]:
     """The name of every test; there must be some: where none can run, every fault would pass for killed."""
     command = [sys.executable, "-m", "pytest", "-o", "addopts=", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"]
-    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, cwd=tree, env=no_bytecode(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
     found = [line for line in done.stdout.splitlines() if "::" in line]
     return found if found and done.returncode == 0 else sys.exit(f"the tests cannot be collected: {done.stdout[-500:]}{done.stderr[-500:]}")
 
