@@ -100,7 +100,8 @@ def _team(work: Work, total: Size, step: int, threads: Threads, one_by_one: bool
         return None
     turns = CHUNKS * threads.most * step
     grain = dims.floordiv(total + (turns - 1), turns) * step
-    grain = grain + (step - grain) * one_by_one
+    if one_by_one is not False:
+        grain = grain + (step - grain) * int(one_by_one) if isinstance(one_by_one, bool) else grain + (step - grain) * one_by_one
     return Team(total, grain, threads.most if threads.fixed else -threads.most, work)
 
 

@@ -63,7 +63,7 @@ def rounds(p: Product) -> Rounds:
     across, most = panel_count(p), max(GROUP_BYTES // panel_bytes(p), 1)
     if isinstance(across, int):
         groups: Size = max(-(-across // most), 1)
-        group: Size = -(-across // groups)  # type: ignore[operator]
+        group: Size = -(-across // groups)
     else:
         group, groups = dims.minimum(across, most), ceiling(across, most)
     rows = _rows(p)
