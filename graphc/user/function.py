@@ -129,7 +129,7 @@ class Function:
     def _options(self, target: Target) -> Options:
         given = default_options()
         mode = "default" if self.mode == "verify" else self.mode
-        return replace(given, mode=mode, threads=self.threads, verify=given.verify or self.mode == "verify", target=target)
+        return replace(given, mode=mode, threads=self.threads, verify=given.verify or self.mode == "verify", target=given.target or target)
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
