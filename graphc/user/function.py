@@ -22,14 +22,11 @@ from graphc.ops.derived import settled
 from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
 from graphc.printer import format_graph
-from graphc.program import Program, format_program
 from graphc.substitute import substitute
 from graphc.target import Target
 from graphc.threads import as_thread_count
 from graphc.types import assumed_sizes
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
-from graphc.user.audit import Audit, audit
-from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, hold, replace_values
 from graphc.user.updates import advances, as_updates, check_update
@@ -39,6 +36,8 @@ from graphc.verify.graph import assuming, size_assumptions
 if TYPE_CHECKING:
     from graphc.codegen.runtime.executable import Executable
     from graphc.passes.pipeline import Log
+    from graphc.program import Program
+    from graphc.user.audit import Audit
 
 MODES = ("default", "none", "verify", "interpret")
 
@@ -215,6 +214,8 @@ class Function:
     @property
     def program(self) -> str:
         """Buffers, kernels with their stages, and steps, as text."""
+        from graphc.program import format_program
+
         return format_program(self._native().program)
 
     @property
@@ -238,11 +239,15 @@ class Function:
         A scan counts as all its turns, a branch as its dearer side, a while loop as `max_steps` turns, without these as one turn.
         Sizes by name, f.cost(n=64), or where they have none of their own, f.cost({x.shape[0]: 64}).
         """
+        from graphc.user.cost import count_cost
+
         program = self._native().program
         return count_cost(program, _environment(program, self, {**(sizes or {}), **named}))
 
     def memory(self, sizes: Mapping[str | Dim, int] | None = None, /, **named: int) -> dict[str, int]:
         """Bytes by role: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (of them). Sizes as for `cost`."""
+        from graphc.user.cost import count_memory
+
         executable = self._native()
         env = _environment(executable.program, self, {**(sizes or {}), **named})
         return count_memory(executable.program, env, executable.threads.most)
@@ -271,6 +276,8 @@ class Function:
         What the graph cancels by more than `digits` is not seen. State is read, not updated. Takes microseconds an element and node.
         Raises ArgumentError, ShapeError, DTypeError, and what a call raises.
         """
+        from graphc.user.audit import audit
+
         if isinstance(digits, bool) or not isinstance(digits, int) or not 20 <= digits <= 10_000:
             fail(ArgumentError, f"{self.name}.audit: digits is a whole number from 20 to 10000, got {digits!r}")
         leaves, variables = self._arguments.bind(self.name, args, kwargs), self._arguments.variables
