@@ -146,6 +146,7 @@ class Function:
         mode = "default" if self.mode == "verify" else self.mode
         verify = given.verify or self.mode == "verify"
         flush = given.flush_subnormals or self.flush_subnormals
+        target = given.target or target
         return replace(given, mode=mode, threads=self.threads, verify=verify, flush_subnormals=flush, target=target)
 
     # -- calling -----------------------------------------------------------------------------------------------
