@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import graphc as gx
-import graphc.codegen.runtime.parallel_loops
 from graphc.codegen import jit as native
 from graphc.codegen.compile import write_module
 from graphc.codegen.target import host, named
@@ -84,8 +83,8 @@ def test_every_way_of_calling(path: str) -> None:
     np.testing.assert_array_equal(g(given), np.zeros(4))
 
 
-def test_workers_flush_for_the_task_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphc.codegen.runtime.parallel_loops, "WORTH", 0.0)
+def test_workers_flush_for_the_task_alone(measured: Callable[..., None]) -> None:
+    measured(threads=0.0)
     f, g = both(lambda x: x * 1e-10 + 0.0, threads=4)
     given = np.full(300_000, SMALL)
     for _ in range(5):
