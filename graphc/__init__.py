@@ -16,7 +16,7 @@ Differentiate grad, value_and_grad, jvp, vjp, hvp, jacobian, hessian, stop_gradi
 Repeat        scan, map, fori_loop, while_loop, turn_index; cond, switch
 Train         fit; save, load
 Your own      custom_vjp, custom_jvp, checkpoint, callback
-Compile       function, jit; node.eval({x: array}) evaluates without compiling
+Compile       function, jit, flush_subnormals; node.eval({x: array}) evaluates without compiling
 Inspect       print(node); f.graph, f.explain(), f.program, f.loops, f.llvm, f.asm, f.cost(n=64), f.memory(n=64) of a compiled f
 Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache
 
@@ -103,7 +103,7 @@ from graphc.pickling import FORMAT as _FORMAT  # noqa: F401 - tells pickle about
 from graphc.graphs import to_networkx
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
-from graphc.user.jit import jit
+from graphc.user.jit import flush_subnormals, jit
 
 if TYPE_CHECKING:
     from graphc import cache, infer, nn, optim, random, stats, training
@@ -144,8 +144,8 @@ __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 __all__ = [
     # variables, sizes, state, trees
     "Dim", "Node", "cache", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats", "tree",
-    "vector", "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
-    "substitute", "to_networkx",
+    "vector", "Function", "Shared", "flush_subnormals", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads",
+    "set_values", "shared", "substitute", "to_networkx",
     # derivatives and maps
     "apply_along_axis", "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
     # loops and branches
