@@ -139,7 +139,7 @@ class _Writer:
             out.line(f"call void {name}({kind} {value}, ptr {place}, i32 {item}, <{width} x i1> {mask})")
 
     def _joined(self, sums: list[str]) -> str:
-        """One vector of the totals of every sum: rounds that add the halves of what lanes are left, of two vectors into one while there are."""
+        """One vector of the totals of every sum: rounds that add the halves of the lanes left, of two vectors into one while there are."""
         lanes, s = self.lanes, self.lanes // 2
         while len(sums) > 1:
             low = [x if not x & s else lanes + x - s for x in range(lanes)]
