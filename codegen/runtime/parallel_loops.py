@@ -20,33 +20,38 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Size, Symbol
 from graphc.program import Kernel, Loop, Program
 from graphc.scalars import Scalar
+from graphc.target import Target
 from graphc.threads import available, get_num_threads
 
-WORTH = 2e4  # ns of work, below which a kernel runs on the caller alone: waking a parked thread takes 20 to 50 us, a spinning one 0.2
 CHUNKS = 4  # for each thread: one that is held up takes fewer, the others more
 
 
 @dataclass(frozen=True)
 class Threads:
-    """`most`: for how many threads there is scratch memory. `fixed`: the user asked for them; otherwise the process's limit holds, too."""
+    """`most`: for how many threads there is scratch memory. `fixed`: the user asked for them; otherwise the process's limit holds, too.
+
+    `worth`: ns of work, below which a kernel runs on the caller alone.
+    """
 
     most: int
     fixed: bool
+    worth: float
 
 
-ONE_THREAD = Threads(1, True)
+ONE_THREAD = Threads(1, True, 0.0)
 
 
-def threads_for(program: Program, asked: int | None) -> Threads:
+def threads_for(program: Program, asked: int | None, target: Target) -> Threads:
     """The threads of a function: as many as asked for, or as this process may use; one if the program is certain to be short."""
-    if _never_worth(work(program)):
+    worth = target.measured.threads
+    if _never_worth(work(program), worth):
         return ONE_THREAD
-    return Threads(max(available(), get_num_threads()), False) if asked is None else Threads(asked, True)
+    return Threads(max(available(), get_num_threads()), False, worth) if asked is None else Threads(asked, True, worth)
 
 
-def _never_worth(work: Work) -> bool:
+def _never_worth(work: Work, worth: float) -> bool:
     """Whether it is certain now that the work is too short for threads."""
-    return all(isinstance(size, int) for size in work) and static_work(work) < WORTH
+    return all(isinstance(size, int) for size in work) and static_work(work) < worth
 
 
 def arena_bytes(program: Program, threads: Threads) -> Size:
@@ -56,12 +61,13 @@ def arena_bytes(program: Program, threads: Threads) -> Size:
 
 @dataclass(frozen=True)
 class Team:
-    """A kernel's parallel loop: 0..total in chunks of `grain`; `threads` as `graphc.codegen.runtime.pool` takes it."""
+    """A kernel's parallel loop: 0..total in chunks of `grain`; `threads` as `runtime.pool` takes it, `worth` as in `Threads`."""
 
     total: Size
     grain: Size
     threads: int
     work: Work
+    worth: float
 
     @property
     def symbols(self) -> frozenset[Symbol]:
@@ -70,7 +76,7 @@ class Team:
 
     def pays(self) -> Scalar | None:
         """The condition under which there is work enough; None if there always is."""
-        return None if static_work(self.work) >= WORTH else in_double(self.work) >= WORTH
+        return None if static_work(self.work) >= self.worth else in_double(self.work) >= self.worth
 
 
 def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
@@ -96,13 +102,13 @@ def team_of_turns(loop: Loop, threads: Threads) -> Team | None:
 
 def _team(work: Work, total: Size, step: int, threads: Threads, one_by_one: bool | Size = False) -> Team | None:
     """`one_by_one`: 1 where each turn is a chunk."""
-    if _never_worth(work) or (isinstance(total, int) and total <= step):
+    if _never_worth(work, threads.worth) or (isinstance(total, int) and total <= step):
         return None
     turns = CHUNKS * threads.most * step
     grain = dims.floordiv(total + (turns - 1), turns) * step
     if one_by_one is not False:
         grain = grain + (step - grain) * int(one_by_one) if isinstance(one_by_one, bool) else grain + (step - grain) * one_by_one
-    return Team(total, grain, threads.most if threads.fixed else -threads.most, work)
+    return Team(total, grain, threads.most if threads.fixed else -threads.most, work, threads.worth)
 
 
 def write_turns_task(unit: Unit, name: str, frame: Frame) -> str:

@@ -134,7 +134,8 @@ class ProductWriter:
     def dots(self, start: Size, stop: Size) -> None:
         """The sums of few rows where nothing need be packed."""
         p = self.p
-        name = write_dots(self.e.module, self.e.unit.product_target, p.dtype, self.e.unit.kernel_attributes)
+        known = p.extent_m if isinstance(p.extent_m, int) else None
+        name = write_dots(self.e.module, self.e.unit.product_target, p.dtype, known, self.e.unit.kernel_attributes)
         a, a_row = self.operands.few_rows(start, stop)
         b = self.e.memory.address(p.b.slot, p.dtype, None, p.b.base + self.operands.at_k + J * p.b.outer).text
         d, d_row = self.target_of(start, start)
