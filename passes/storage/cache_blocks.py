@@ -169,9 +169,9 @@ class _Runs:
         behind: list[int] = []  # the group that a step is in or behind
         open_: dict[Size, int] = {}
         whole = [self._whole(k) for k in range(len(self.steps))]
-        storages = [{self._root(b) for b in step.own} for step in self.steps]
+        written = [{self._root(b) for b in step.writes} for step in self.steps]
         for k, form in enumerate(self.forms):
-            apart = [self.forms[d] is None or bool(whole[k] & storages[d]) or bool(whole[d] & storages[k]) for d in needs[k]]
+            apart = [self.forms[d] is None or bool(whole[k] & written[d]) or bool(whole[d] & written[k]) for d in needs[k]]
             least = max([behind[d] + later for d, later in zip(needs[k], apart)], default=0)
             if form is None:
                 behind.append(max([behind[d] for d in needs[k]], default=-1))
@@ -234,7 +234,7 @@ class _Runs:
     def _fits(self, run: Sequence[int]) -> bool:
         """Whether the smallest rows stay in the caches, and LLVM gets not too many arguments."""
         rows, widest = self._rows(run)
-        arrays = {b for k in run for b in self._buffers(k) if self._root(b) not in rows}
+        arrays = {b for k in run for b in self._buffers(k) if (r := self._root(b)) not in rows and self.buffers[r].role != "scratch"}
         return _bytes(widest) * self._least(run) <= ROOM * self.cache and len(arrays) <= MOST_ARRAYS
 
     def _rows(self, run: Sequence[int]) -> tuple[dict[int, int], dict[Kind, int]]:
