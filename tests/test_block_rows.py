@@ -28,6 +28,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Both:
     monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(functions=2, loop=12))
     for name in ("SMALLEST", "LARGEST"):
         monkeypatch.setattr(blocking, name, 64)
+    monkeypatch.setattr("graphc.passes.pipeline.block", lambda program, cache: blocking.block(program, cache // 256))
 
     def make(inputs: Sequence[Node], outputs: Any, threads: int = 1, **more: Any) -> Made:
         before = default_options()
@@ -103,12 +104,18 @@ def test_against_numpy(both: Both) -> None:
     np.testing.assert_allclose(f(X), want, rtol=1e-12, atol=1e-13)
 
 
+def farthest(y: Node, x: Node) -> Node:
+    """For each row of x the largest product of its first element with any element of y."""
+    return gx.max(y[None, :, :] * x[:, :1, None], axis=(1, 2))[:, None]
+
+
 def test_what_meets_all_rows_waits_for_them(both: Both) -> None:
     """Sums down the columns, other rows, products and the transpose need all of a value: a run ends before them."""
     n = 33
     x, i = gx.tensor("x", (n, n)), gx.tensor("i", (n,), "int64")
     first = layers(x, 2)
     others = [
+        farthest(first, x),
         gx.sum(first, axis=0),
         gx.max(first),
         first[i],
@@ -133,7 +140,7 @@ def test_a_whole_array_that_is_replaced_later(both: Both) -> None:
     results = []
     for k, w in enumerate(states):
         value = layers(w + x, 2)
-        seen = layers(x * w[::-1] + gx.sum(w, axis=0), 2)
+        seen = layers(x * w[::-1] + gx.sum(w, axis=0), 2) + farthest(w, x)
         f = both([x], [seen, gx.softmax(w, axis=1)], updates={w: w - 0.1 * value})[k]
         results.append([*(out for seed in range(3) for out in f(data(70, 8, seed=seed))), w.get_value()])
     for a, b in zip(*results, strict=True):

@@ -32,6 +32,7 @@ LARGEST = 4096  # beyond, blocks get no cheaper, and some rows may stay in the f
 LONGEST = 1024  # launches looked at for one run
 ROOM = 16  # times the cache that the rows may take: a chain 1000 deep with gradient, 1 MB of rows: 485 ms, as runs that fit a cache 622
 MOST_ARRAYS = 128  # of a run: LLVM's time is super-linear in the arguments of a function
+MANY = 4096  # rows that arrays of unknown length are taken to have
 LONGEST_ROW = 4 * LARGEST  # elements; longer rows are few, and each is enough for a kernel
 Kind = tuple[np.dtype, int]  # dtype and elements of a unit
 LINE = 64  # bytes between rows, so that those of a power of two do not meet in the same sets of the cache
@@ -205,7 +206,9 @@ class _Runs:
         least, most = self._least(run), max(LARGEST // self._longest(run), 1)
         size = most if width == 0 else min(self.cache // width, most)
         size = max(size if self.by_rows else size // LINE * LINE, least)
-        fits = (isinstance(total, int) and total <= size) or (self.by_rows and all(self._form_of(k).flat for k in run))
+        fits = isinstance(total, int) and total <= size
+        if self.by_rows:  # what stays in the cache by itself needs no blocks; nor are rows what a run of elements needs
+            fits = fits or width * (total if isinstance(total, int) else MANY) <= self.cache or all(self._form_of(k).flat for k in run)
         return run, None if fits or not self._passes(run) else self._loop(run, rows, widest, size)
 
     def _form_of(self, k: int) -> Form:
