@@ -128,7 +128,7 @@ class _Nests:
         self.kernel = kernel
         self.target = target
         self.lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
-        self.ahead = 0  # vectors by which loops inside a vector loop ask earlier for what they load
+        self.ahead = self.again = 0  # vectors by which loops inside a vector loop ask earlier for what they load: all but the first
         self.rows = 1  # turns at once of the loops inside a vector loop
         self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
         self.paces = {symbol for s in kernel.stages for a in _over(s) for symbol in dims.symbols(a.extent) if symbol.kind == "axis"}
@@ -151,7 +151,7 @@ class _Nests:
             reductions = max(sum(bool(s.reduce) for s in nest) for nest in looping.values())
             tile = column_tile([[s.body for s in nest] for nest in looping.values()], vector.extent, self.lanes, reductions, self.target)
             self.rows = tile.rows
-            self.ahead = columns_ahead([_over(nest[0]) for nest in looping.values()], vector.extent, tile)
+            self.again = columns_ahead([_over(nest[0]) for nest in looping.values()], vector.extent, tile)
             body = Block(tuple(self._statements(vector=False)))
             body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)
         else:
@@ -270,6 +270,7 @@ class _Nests:
             innermost = axis is over[-1] and not vector and not scans
             unroll, ahead = (self.rows, self.ahead) if innermost else (1, 0)
             body = For(axis.index, axis.extent, "serial", _block(body), unroll=unroll, ahead=ahead)
+        self.ahead = self.again
         return [*result, body]
 
     def _extremes(self, nest: Sequence[int]) -> dict[int, int]:

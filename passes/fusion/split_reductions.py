@@ -21,8 +21,7 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
-from graphc.passes.fusion.centred import Centred, centred_nests
-from graphc.passes.fusion.centred import about as about_centre
+from graphc.passes.fusion.centred import Centred, about, centred_nests, first_part, shift
 from graphc.passes.fusion.chunks import JOINS, Grid, Nest, below, grid_of, nests_of
 from graphc.passes.fusion.stages import Slots
 from graphc.program import Axis, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index
@@ -88,16 +87,30 @@ class _Partial:
     stage: int
     values: int
     positions: int | None
-    about: _About | None = None
+    shift: _Shift | None = None
 
 
 @dataclass(frozen=True)
-class _About:
-    """Of a sum of squares about the means of chunks: the buffers of their sums, and of what was left about their means."""
+class _Shift:
+    """Of sums about a number of each chunk: the buffers of these numbers and of the sums, the difference of an element in the chunks'
+    launch, and for sums of squares what these are to be about in the end."""
 
-    centred: Centred
-    totals: int
+    mean: int
     rest: int
+    difference: Scalar
+    centre: Scalar | None = None
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """The launch of chunks while it is being built: its loops, where their index lies in the whole, and where their results go."""
+
+    draft: _Draft
+    axes: tuple[Axis, ...]
+    moved: dict[Symbol, Size]
+    shape: tuple[Size, ...]
+    at: tuple[Scalar, ...]
+    nest: int
 
 
 class _Open(NamedTuple):
@@ -180,59 +193,57 @@ class _Splitter:
         arg = any(self.kernel.stages[k].combine in POSITIONS for k in nest.stages)
         scans = any(self.kernel.stages[k].scan for k in nest.stages)  # values of elements are stored when these are known
         grid = grid_of(nest.over, self.rows, self.index, arg)
-        before, chunk = nest.over[: grid.at], (grid.chunk, *nest.over[grid.at + 1 :])
-        moved = {_symbol(grid.whole): grid.index.index * grid.step + grid.whole.index}
-        draft = _Draft()
-        partials: list[_Partial] = []
+        before, axes = nest.over[: grid.at], (grid.chunk, *nest.over[grid.at + 1 :])
         place: Size = 0
         for axis in (*before, grid.index):
             place = place * axis.extent + axis.index
-        shape, at = (
-            (dims.product([a.extent for a in (*before, grid.index)]), *[a.extent for a in self.outer]),
-            (sc.index(place), *self.here),
-        )
+        shape = (dims.product([a.extent for a in (*before, grid.index)]), *[a.extent for a in self.outer])
+        moved = {_symbol(grid.whole): grid.index.index * grid.step + grid.whole.index}
+        chunk = _Chunk(_Draft(), axes, moved, shape, (sc.index(place), *self.here), 2 if centred else 0)
+        shifts = {total: self._shift(chunk, total) for total in dict.fromkeys(c.total for c in centred)}
+        partials: list[_Partial] = []
         for k in nest.stages:
-            stage = self.kernel.stages[k]
+            stage, draft = self.kernel.stages[k], chunk.draft
+            if k in shifts:
+                partials.append(_Partial(k, shifts[k].rest, None, shifts[k]))
+                continue
             body = self._moved(stage.body, draft, moved)
             if not stage.reduce:
-                draft.number[k] = len(draft.stages), tuple([sc.index(a.index) for a in chunk])
+                draft.number[k] = len(draft.stages), tuple([sc.index(a.index) for a in axes])
                 stores = () if scans else self._stores(stage, draft, moved)
-                draft.add(replace(stage, axes=chunk, body=body, stores=stores, nest=0))
+                draft.add(replace(stage, axes=axes, body=body, stores=stores, nest=chunk.nest))
                 continue
             combine = POSITIONS.get(str(stage.combine))
-            values, position = self._buffer(body.dtype, shape), None
-            store = Store(draft.slot(values, body.dtype, shape, True), at)
-            number = draft.add(Stage((), body, body.dtype, chunk, combine or stage.combine, (store,)))
+            values, position = self._summed(chunk, body, combine or str(stage.combine)), None
             if combine is not None:
-                position = self._buffer(int64, shape)
-                draft.add(Stage((), body, int64, chunk, stage.combine, (Store(draft.slot(position, int64, shape, True), at),)))
-            draft.number[k] = number, ()
+                position = self._summed(chunk, body, str(stage.combine), int64)
             partials.append(_Partial(k, values, position))
-        squares = [self._squares(draft, c, moved, chunk, at, shape, partials) for c in centred]
-        return self._launched(draft, (*before, grid.index, *self.outer)), _Open(grid, partials), _Open(grid, squares)
+        squares = []
+        for c in centred:
+            values = self._summed(chunk, shifts[c.total].difference * shifts[c.total].difference, "sum")
+            squares.append(_Partial(c.stage, values, None, replace(shifts[c.total], centre=c.centre)))
+        launch = self._launched(chunk.draft, (*before, grid.index, *self.outer))
+        return launch, _Open(grid, partials), _Open(grid, squares)
 
-    def _squares(
-        self,
-        draft: _Draft,
-        centred: Centred,
-        moved: dict[Symbol, Size],
-        chunk: tuple[Axis, ...],
-        at: tuple[Scalar, ...],
-        shape: tuple[Size, ...],
-        partials: Sequence[_Partial],
-    ) -> _Partial:
-        """The sum of squares about the mean of a chunk, and what is left of the sum about it."""
-        dtype = centred.element.dtype
-        total = sc.local(*draft.number[centred.total], dtype)
-        mean = draft.add(Stage((), total / _count(chunk, dtype), dtype, nest=1))
-        difference = self._moved(centred.element, draft, moved) - sc.local(mean, (), dtype)
-        made = []
-        for body in (difference * difference, difference):
-            made.append(self._buffer(dtype, shape))
-            store = Store(draft.slot(made[-1], dtype, shape, True), at)
-            draft.add(Stage((), body, dtype, chunk, "sum", (store,), nest=2))
-        totals = next(p.values for p in partials if p.stage == centred.total)
-        return _Partial(centred.stage, made[0], None, _About(centred, totals, made[1]))
+    def _summed(self, chunk: _Chunk, body: Scalar, combine: str, dtype: np.dtype | None = None) -> int:
+        """A reduction of a chunk, in a buffer with an element for each chunk."""
+        dtype = dtype or body.dtype
+        buffer = self._buffer(dtype, chunk.shape)
+        store = Store(chunk.draft.slot(buffer, dtype, chunk.shape, True), chunk.at)
+        chunk.draft.add(Stage((), body, dtype, chunk.axes, combine, (store,), nest=chunk.nest))
+        return buffer
+
+    def _shift(self, chunk: _Chunk, total: int) -> _Shift:
+        """What stage `total` sums, about the mean of the first part of a chunk."""
+        draft, dtype = chunk.draft, self.kernel.stages[total].dtype
+        body = self._moved(self.kernel.stages[total].body, draft, chunk.moved)
+        part = first_part(chunk.axes)
+        first = draft.add(Stage((), body, dtype, part, "sum"))
+        mean = shift(sc.local(first, (), dtype), _count(part, dtype))
+        buffer = self._buffer(dtype, chunk.shape)
+        stored = draft.add(Stage((), mean, dtype, stores=(Store(draft.slot(buffer, dtype, chunk.shape, True), chunk.at),), nest=1))
+        difference = body - sc.local(stored, (), dtype)
+        return _Shift(buffer, self._summed(chunk, difference, "sum"), difference)
 
     def _scans(self, nest: Nest) -> list[Launch]:
         """What each chunk comes to; what those before it come to; the chunks once more, each from there on."""
@@ -299,11 +310,13 @@ class _Splitter:
             return sc.load(draft.slot(buffer, dtype, shape), (sc.index(axis.index), *self.here), dtype)
 
         value = part(partial.values)
-        if partial.about is not None:
-            about = partial.about
+        if partial.shift is not None:
             chunk = grid.chunk_at(dims.mod(axis.index, grid.index.extent) if grid.at else axis.index)
-            count = _count((chunk, *stage.reduce[grid.at + 1 :]), value.dtype)
-            value = about_centre(self._moved(about.centred.centre, draft, {}), part(about.totals), part(about.rest), value, count)
+            count, mean = _count((chunk, *stage.reduce[grid.at + 1 :]), value.dtype), part(partial.shift.mean)
+            if partial.shift.centre is None:
+                value = value + count * mean
+            else:
+                value = about(self._moved(partial.shift.centre, draft, {}), mean, count, part(partial.shift.rest), value)
         stores = () if partial.positions is not None else self._stores(stage, draft, {})  # positions are looked up in a stage of their own
         draft.number[partial.stage] = draft.add(Stage((), value, stage.dtype, (axis,), stage.combine, stores, nest=nest)), ()
 
