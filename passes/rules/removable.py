@@ -73,11 +73,13 @@ def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     seen, choices = {root}, 0
     while todo:
         node = todo.pop()
-        if node is leaf or fraction(node) is not None:
+        if node is leaf:
             continue
         if stop is None and node.serial in _MIXED:
             _MIXED.add(root.serial)
             return None
+        if fraction(node) is not None:
+            continue
         if node.op not in OPENED or node is stop:
             if leaf is not None or node.op is SELECT:
                 if stop is None:
