@@ -20,7 +20,7 @@ from graphc.codegen.parts import Contents, Part
 from graphc.codegen.placing import Placing
 from graphc.program import Kernel, Launch, Step
 
-LONG_RUN = 32  # launches
+LONG_RUN = 64  # launches: one takes some 1.2 ns longer from a table
 ALIKE = 4  # launches for each kernel among them: for one or two a launcher is more code than they are
 WALK, LAUNCHERS = "launch.rows", "launchers"
 Numbered = Sequence[tuple[int, Step]]
