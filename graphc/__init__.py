@@ -18,13 +18,13 @@ Train         fit; save, load
 Your own      custom_vjp, custom_jvp, checkpoint, callback
 Compile       function, jit; node.eval({x: array}) evaluates without compiling
 Inspect       print(node); f.graph, f.explain(), f.program, f.loops, f.llvm, f.asm, f.cost(n=64), f.memory(n=64) of a compiled f
-Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache
+Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache, calibration
 
 help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and raises. Every error is a gx.GraphcError.
 """
 # ruff: noqa: F403, I001 - several names a line; the functions of arrays are what their modules say is public
 
-from graphc import cache, fft, infer, linalg, nn, optim, random, special, stats, training, tree
+from graphc import cache, calibration, fft, infer, linalg, nn, optim, random, special, stats, training, tree
 from graphc.control.callback import callback
 from graphc.control.checkpoint import checkpoint
 from graphc.control.counted import fori_loop, map
@@ -110,9 +110,9 @@ __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "cache", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats", "tree",
-    "vector", "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values", "shared",
-    "substitute", "to_networkx",
+    "Dim", "Node", "cache", "calibration", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats",
+    "tree", "vector", "Function", "Shared", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads", "set_values",
+    "shared", "substitute", "to_networkx",
     # derivatives and maps
     "apply_along_axis", "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
     # loops and branches

@@ -54,6 +54,7 @@ TOOLS, CONTROL = 5, 6
 INSIDE: dict[tuple[str, str, str], str] = {
     ("graphc.user.function", "_compile", "graphc.passes"): "the joint of the three packages; `import graphc` stays light",
     ("graphc.user.function", "_compile", "graphc.codegen"): "the joint of the three packages; `import graphc` stays light",
+    ("graphc.calibrate", "main", "graphc.codegen"): "the command that measures; the trunk reads what it has found",
     ("graphc.derivatives.grad", "prepared", "graphc.passes"): "the joint of the trunk and passes: stable rules run before differentiation",
     ("graphc.graphs", "to_networkx", "networkx"): "loaded when a graph is exported; `import graphc` stays light",
     ("graphc.training.progress", "progress_of", "tqdm"): "an extra; a line an epoch is shown without it",
