@@ -14,6 +14,7 @@ from graphc.codegen.llvm.module import Unit
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
 from graphc.codegen.parts import Contents
+from graphc.codegen.runtime.float_mode import flush_inside
 from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, team_of
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
@@ -54,6 +55,8 @@ def write_module(
     parts = Control(Contents(unit, program, frame_of(program), names, teams, threads)).write()
     for part in parts if len(parts) <= FEW_PARTS else ():
         unit.module.add(_inlined_if_short(unit.module.functions[part]))
+    if options.flush_subnormals:
+        flush_inside(unit.module, "run", target)
     if entry is not None:
         for function in entry(unit).functions():
             unit.module.add(function)
