@@ -32,7 +32,7 @@ OFFSET = 16  # of memory that NumPy and malloc give, modulo a line
 TILES = 4  # one below the other: a turn takes some 10 us
 PTR, INT = ctypes.c_void_p, ctypes.c_int64
 TURN = ctypes.CFUNCTYPE(None, PTR, INT, INT, INT, PTR, INT, INT, PTR, INT, INT, INT, ctypes.c_bool)  # what a tile takes
-COPY = ctypes.CFUNCTYPE(None, PTR, INT, PTR, INT)
+COPY = ctypes.CFUNCTYPE(None, PTR, INT, PTR, INT, INT, INT, INT)  # what the copy of panels takes
 TASK = ctypes.CFUNCTYPE(None, PTR, INT, INT, INT)
 FORK = ctypes.CFUNCTYPE(None, PTR, PTR, INT, INT, INT)
 
@@ -59,7 +59,7 @@ class ProductProbe:
         self.rows, self.width, self.line = rows, vectors * target.lanes(float32), LINE // float32.itemsize
         unit = Unit(target)
         tile = write_tile(unit.module, unit.product_target, Tile(float32, rows, vectors, False, False), unit.kernel_attributes)
-        copy = write_rows(unit.module, float32, target.lanes(float32), vectors, self.width, unit.kernel_attributes)
+        copy = write_rows(unit.module, float32, target.lanes(float32), vectors, self.width, False, unit.kernel_attributes)
         for name in (tile, copy):
             unit.module.functions[name] = replace(unit.module.functions[name], linkage="")
         self.code = jit.load(cache.compiled(unit.module.text(), target))
@@ -77,8 +77,8 @@ class ProductProbe:
         calls = (
             lambda: self.tile(a, a_row, 1, a_row * self.rows, b, apart, K_BLOCK, d, self.width, rows, self.width, False),
             lambda: self.tile(a, a_row, 1, a_row * self.rows, b + OFFSET, apart, K_BLOCK, d, self.width, rows, self.width, False),
-            lambda: self.copy(b + OFFSET, apart, panel, K_BLOCK),
-            lambda: self.copy(b, apart, panel, 0),
+            lambda: self.copy(b + OFFSET, apart, panel, K_BLOCK, 1, 0, self.width),
+            lambda: self.copy(b, apart, panel, 0, 1, 0, self.width),
         )
         aligned, across, copied, nothing = least(calls, turns)
         return Copies(aligned - nothing, across - nothing, copied - nothing, rows)
