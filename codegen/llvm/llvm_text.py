@@ -155,3 +155,24 @@ def splat(block: Block, value: str, dtype: np.dtype, lanes: int) -> str:
         return f"splat ({element} {value})"
     first = block.emit(f"insertelement {vector} poison, {element} {value}, i64 0")
     return block.emit(f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer")
+
+
+def lanes_from(block: Block, x: str, dtype: np.dtype, lanes: int, first: int, count: int) -> str:
+    """`count` of the lanes of x from the first on; those that it has not are poison."""
+    if count == lanes:
+        return x
+    if lanes == 1:
+        return block.emit(f"insertelement {llvm_type(dtype, count)} poison, {llvm_type(dtype, 1)} {x}, i64 0")
+    picked = ", ".join(f"i32 {k}" if k < lanes else "i32 poison" for k in range(first, first + count))
+    kind = llvm_type(dtype, lanes)
+    return block.emit(f"shufflevector {kind} {x}, {kind} poison, <{count} x i32> <{picked}>")
+
+
+def joined(block: Block, parts: list[str], dtype: np.dtype, lanes: int) -> str:
+    """One vector of parts of so many lanes each, a power of two of them."""
+    while len(parts) > 1:
+        kind, every = llvm_type(dtype, lanes), ", ".join(f"i32 {k}" for k in range(2 * lanes))
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [block.emit(f"shufflevector {kind} {x}, {kind} {y}, <{2 * lanes} x i32> <{every}>") for x, y in pairs]
+        lanes *= 2
+    return parts[0]
