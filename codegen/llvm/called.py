@@ -10,11 +10,12 @@ both are the body that mathlib gives for this target.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from graphc import scalars as sc
+from graphc.codegen.llvm.llvm_text import Block, joined, lanes_from
 from graphc.codegen.mathlib import MATH, Signature, length, signature
 from graphc.scalars import Scalar
 from graphc.target import Target
@@ -31,6 +32,21 @@ def convention(target: Target) -> str:
     if target.triple.startswith(("aarch64", "arm64")):
         return "aarch64_vector_pcs "
     return "intel_ocl_bicc " if target.triple.startswith("x86_64") else ""
+
+
+def most_lanes(lanes: int, nbytes: int, room: int) -> int:
+    """How many of the lanes, of so many bytes each, have room at once."""
+    while lanes > 1 and lanes * nbytes > room:
+        lanes //= 2
+    return lanes
+
+
+def in_parts(
+    block: Block, args: Sequence[tuple[np.dtype, str]], lanes: int, part: int, dtype: np.dtype, call: Callable[[list[str]], Sequence[str]]
+) -> list[str]:
+    """The results, of one dtype, of calls that take `part` of the lanes each."""
+    made = [call([lanes_from(block, x, d, lanes, first, part) for d, x in args]) for first in range(0, lanes, part)]
+    return [joined(block, list(parts), dtype, part) for parts in zip(*made, strict=True)]
 
 
 def family(s: Scalar) -> tuple[str, tuple[np.dtype, ...]]:

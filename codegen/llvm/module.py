@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from graphc import scalars as sc
-from graphc.codegen.llvm.called import REGISTERS, convention
+from graphc.codegen.llvm.called import REGISTERS, convention, in_parts, most_lanes
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import Function, Module, evaluate_all, llvm_type
-from graphc.codegen.llvm.llvm_text import joined, lanes_from
 from graphc.codegen.mathlib import Signature, expand
 from graphc.target import Target
 
@@ -54,20 +53,15 @@ class Unit:
             for k, (part, value) in enumerate(zip(kinds, results, strict=True)):
                 result = lines.emit(f"insertvalue {kind} {result}, {part} {value}, {k}")
         lines.line(f"ret {kind} {result}")
-        self.module.add(Function(symbol, params, lines.lines, self.math_attributes, convention(self.target) + kind))
+        self.module.add(Function(symbol, params, lines.lines, self.math_attributes, kind, convention=convention(self.target)))
         return symbol
 
     def call_math(self, lines: Lines, names: tuple[str, ...], dtypes: tuple[np.dtype, ...], args: Sequence[str], lanes: int) -> list[str]:
         """The values of math functions of the same arguments: a call, or a few of as many lanes as registers hold."""
-        most = lanes
-        while most > 1 and max(len(names), len(dtypes)) * most * max([d.itemsize for d in dtypes]) > REGISTERS * self.target.vector_bytes:
-            most //= 2
-        parts: list[list[str]] = [[] for _ in names]
-        for first in range(0, lanes, most):
-            given = [lanes_from(lines, x, dtype, lanes, first, most) for x, dtype in zip(args, dtypes, strict=True)]
-            for part, value in zip(parts, self._called(lines, names, dtypes, given, most), strict=True):
-                part.append(value)
-        return [joined(lines, part, dtypes[0], most) for part in parts]
+        together = max(len(names), len(dtypes)) * max([d.itemsize for d in dtypes])
+        part = most_lanes(lanes, together, REGISTERS * self.target.vector_bytes)
+        given = list(zip(dtypes, args, strict=True))
+        return in_parts(lines, given, lanes, part, dtypes[0], lambda x: self._called(lines, names, dtypes, x, part))
 
     def _called(self, lines: Lines, names: tuple[str, ...], dtypes: tuple[np.dtype, ...], args: Sequence[str], lanes: int) -> list[str]:
         result = llvm_type(dtypes[0], lanes)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.llvm.llvm_text import llvm_type
+from graphc.codegen.llvm.llvm_text import llvm_type, stack_room
 from graphc.codegen.loops.address import fetch
 from graphc.codegen.loops.loopir import Block, For, Store
 from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
@@ -51,14 +51,13 @@ class Operands:
 
     def __init__(self, emitter: Emitter, p: Product) -> None:
         self.e, self.v, self.p = emitter, emitter.values, p
-        element = llvm_type(p.dtype, 1)
         self.pays, self.strips_pay = packing_pays(p), strips_pay(p)
         self.strips = self.panel = "null"
         self.depth = depth(p)
         if self.strips_pay is not False:
             self.strips = self.v.entry.emit(f"getelementptr inbounds i8, ptr {self.room()}, i64 {panel_bytes(p)}")
         elif p.along_k and p.a.inner != 1:
-            self.strips = self.v.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
+            self.strips = stack_room(emitter.module, self.v.entry, DOT_ROWS * COPIED_BLOCK * p.dtype.itemsize)
         if may_pack(p):
             self.panel = self.room()
 

@@ -14,7 +14,7 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter, symbol_of
-from graphc.codegen.llvm.llvm_text import Function, llvm_type
+from graphc.codegen.llvm.llvm_text import Function, llvm_type, stack_room
 from graphc.codegen.llvm.values import Scope
 from graphc.codegen.loops.address import fetch, replace_indices
 from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
@@ -52,8 +52,8 @@ class ProductWriter:
         self.single = self.blocks == 1 and not p.more_k
         self.place = p.resting_place() if p.plain or not self.single else None
         self.operands = Operands(emitter, p)
-        element, most = llvm_type(p.dtype, 1), row_blocks(p).most
-        self.sums = "null" if self.place else self.v.entry.emit(f"alloca {element}, i64 {most * p.width}, align 64")
+        nbytes = row_blocks(p).most * p.width * p.dtype.itemsize
+        self.sums = "null" if self.place else stack_room(emitter.module, self.v.entry, nbytes)
 
     def task(self) -> None:
         """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
