@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from math import isfinite
 
 import numpy as np
 
@@ -119,14 +118,8 @@ def negative_size(x: Scalar) -> Scalar:
 
 
 def twice(x: Scalar) -> Scalar:
-    """2x; of c y with a constant c as of 2c y, which has the same bits, so that what is made of y / 2 meets what is made of y"""
-    if x.op == "neg":
-        return -twice(x.args[0])
-    if x.op == "mul":
-        for factor, rest in (x.args, x.args[::-1]):
-            if factor.op == "const" and isfinite(doubled := 2.0 * const_value(factor)):
-                return rest if doubled == 1.0 else -rest if doubled == -1.0 else rest * doubled
-    return x * 2.0
+    """2x; of -y as -2y, so that what is made of it meets what is made of 2y. Of c y not as of 2c y, which subnormals round otherwise."""
+    return -twice(x.args[0]) if x.op == "neg" else x * 2.0
 
 
 # -- pairs (high, low) whose exact sum is the value -------------------------------------------------------------------
