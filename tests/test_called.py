@@ -42,7 +42,7 @@ def target_of(name: str) -> Target:
 
 def several(x: Node) -> list[Node]:
     """Every function of what bodies treat in ways of their own; pairs of one argument, a chain for wide vectors, columns, two arguments."""
-    results = [getattr(gx, name)(argument) for name in ONE for argument in (0.7 * x, -x, x * x)]
+    results = [getattr(gx, name)(argument) for name in ONE for argument in (0.7 * x, -x, 0.5 * x)]
     results += [getattr(gx.special, name)(scale * abs(x)) for name in SPECIAL for scale in (0.2, 0.4)]
     results += [gx.sin(x + 1.0) * gx.cos(x + 1.0), gx.sigmoid(x) + gx.softplus(x), gx.arctan2(x, x + 1.0), gx.arctan2(x + 2.0, x)]
     results += [abs(x) ** (0.3 * x), gx.hypot(x, 2.0 * x), gx.hypot(x, 3.0 * x)]

@@ -39,6 +39,7 @@ from graphc.codegen.mathlib import (
     zeta,
 )
 from graphc.codegen.mathlib.balanced import balanced
+from graphc.codegen.mathlib.kit import half_of
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
 from graphc.target import Target
@@ -155,12 +156,12 @@ def signature(s: Scalar) -> Signature:
 def expand(root: Scalar, target: Target, serial: bool = False, called: Container[Signature] = ()) -> Scalar:
     """`root` with every function of `MATH` in it written out in primitives, but for those that are `called`.
 
-    serial: for code that waits for them, see `balanced`.
+    serial: for code that waits for them, see `balanced`. A function of y / 2 is never called, as its body may be one of y, see `twice`.
     """
     new: dict[int, Scalar] = {}
     for s in order((root,)):
         args = tuple([new[id(a)] for a in s.args])
-        if s.op not in MATH or (called and signature(s) in called):
+        if s.op not in MATH or (called and signature(s) in called and all([half_of(a) is None for a in args])):
             new[id(s)] = s if all(a is b for a, b in zip(args, s.args)) else scalar(s.op, args, s.dtype, s.param)
         elif serial:
             body = _serial(s.op, tuple([a.dtype for a in args]), target)

@@ -118,8 +118,19 @@ def negative_size(x: Scalar) -> Scalar:
 
 
 def twice(x: Scalar) -> Scalar:
-    """2x; of -y as -2y, so that what is made of it meets what is made of 2y. Of c y not as of 2c y, which subnormals round otherwise."""
-    return -twice(x.args[0]) if x.op == "neg" else x * 2.0
+    """2x; of y / 2 as y, so that what is made of it meets what is made of y: the bits differ where y / 2 is subnormal."""
+    if x.op == "neg":
+        return -twice(x.args[0])
+    half = half_of(x)
+    return x * 2.0 if half is None else half
+
+
+def half_of(x: Scalar) -> Scalar | None:
+    """y of an x that is written y / 2, or -y of -y / 2."""
+    for factor, rest in (x.args, x.args[::-1]) if x.op == "mul" else ():
+        if factor.op == "const" and abs(const_value(factor)) == 0.5:
+            return rest if const_value(factor) > 0 else -rest
+    return None
 
 
 # -- pairs (high, low) whose exact sum is the value -------------------------------------------------------------------
