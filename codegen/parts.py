@@ -72,6 +72,7 @@ class Part(Values):
     def launch(self, step: Launch) -> None:
         kernel, name = step.kernel, self.contents.names[step.kernel]
         args = [f"ptr {self.pointer(b)}" for b in step.own] + [f"i64 {self.symbol(s)}" for s in kernel.sizes()]
+        self.clear(step)
         team = self.contents.teams.get(kernel)
         if team is None:
             self.entry.line(f"call void @{name}({', '.join(args)})")
@@ -84,6 +85,13 @@ class Part(Values):
             self.entry.line(alone)
         else:
             self.team(team, alone, write_task(self.unit, kernel, name, scratch), words)
+
+    def clear(self, step: Launch) -> None:
+        """The words in which tasks tell each other how far they are."""
+        if step.kernel.shared:
+            (dtype, count), words = step.kernel.shared[0], self.pointer(step.scratch[len(step.kernel.scratch)])
+            self.module.declare("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+            self.entry.line(f"call void @llvm.memset.p0.i64(ptr align 8 {words}, i8 0, i64 {self.known(count * dtype.itemsize)}, i1 false)")
 
     def turns(self, number: int, loop: Loop) -> None:
         """All turns of a parallel loop."""

@@ -68,7 +68,7 @@ class Emitter:
 
     def parameters(self) -> list[str]:
         """The addresses of operands and scratch, the sizes, the range."""
-        arrays = [f"ptr %b{k}" for k in range(len(self.kernel.operands) + len(self.kernel.scratch))]
+        arrays = [f"ptr %b{k}" for k in range(len(self.kernel.operands) + len(self.kernel.pieces))]
         words = [f"i64 %n{k}" for k in range(len(self.kernel.sizes()))] + ["i64 %lo", "i64 %hi"] * self.shared
         return arrays + words + [f"i64 %x.{s.name}" for s in self.numbers]
 
