@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.goals import LONG
-from benchmarks.machine import Machine
+from benchmarks.machine import Machine, ledger
 from benchmarks.peers import PEERS
 from benchmarks.picture import draw
 from benchmarks.row import Row, select
 from benchmarks.run import BEFORE, Options, Suite, Timing
-from benchmarks.table import beside, head, line, markdown, slower
+from benchmarks.table import beside, head, line, markdown, slower, summary
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results"  # a folder for each machine
 PARALLEL = ("graphc", "graphc-1", "jax", "torch", "torch.compile")  # peers of runs on several threads, unless others are named
 
 
@@ -57,6 +57,7 @@ def main() -> int:
             report["rows"][row.name]["limit"] = _limit(row, machine)
     if options.before:
         print("\n".join(["", "before / now", *beside(report)]))
+    print(summary(report))
     for peer, why in suite.absent.items():
         print(f"{peer} skipped: {why}")
     _write(arguments, report)
@@ -76,7 +77,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--before", default="", metavar="DIR", help="another checkout of graphc, measured beside this one in the same run")
     parser.add_argument("--json", type=Path, help="write everything to this file")
     parser.add_argument("--table", type=Path, help="write the Markdown table to this file")
-    parser.add_argument("--save", action="store_true", help="merge these rows into benchmarks/results/: JSON, Markdown table, picture")
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="merge these rows into this machine's ledger: JSON, Markdown table, picture",
+    )
     parser.add_argument(
         "--compare",
         type=Path,
@@ -100,16 +105,16 @@ def _limit(row: Row, machine: Machine) -> float | None:
 
 def _rows(arguments: argparse.Namespace) -> list[Row]:
     """The rows asked for; on several threads, if none is named, those that the one-thread ledger has above 50 us."""
-    ledger = RESULTS / "threads-1.json"
-    if arguments.threads == 1 or arguments.rows or not ledger.exists():
+    kept = RESULTS / ledger() / "threads-1.json"
+    if arguments.threads == 1 or arguments.rows or not kept.exists():
         return select(arguments.rows)
-    known = json.loads(ledger.read_text())["rows"]
+    known = json.loads(kept.read_text())["rows"]
     times = {name: [e["min"] for e in row["peers"].values() if "min" in e] for name, row in known.items()}
     return [r for r in select([]) if r.family not in ("call", "compile") and min(times.get(r.name, [LONG])) >= LONG]
 
 
 def _write(arguments: argparse.Namespace, report: dict[str, Any]) -> None:
-    kept = RESULTS / f"threads-{arguments.threads}.json"
+    kept = RESULTS / ledger() / f"threads-{arguments.threads}.json"
     if arguments.compare:
         before = kept if arguments.compare == Path() else arguments.compare
         lines = list(slower(json.loads(before.read_text()), report)) if before.exists() else [f"{before} is not there to compare with"]
@@ -118,10 +123,11 @@ def _write(arguments: argparse.Namespace, report: dict[str, Any]) -> None:
         before = json.loads(kept.read_text())["rows"] if kept.exists() else {}
         known = [r.name for r in select([])]
         merged = before | report["rows"]
-        ledger = report | {"rows": {name: merged[name] for name in known if name in merged}}
-        kept.write_text(json.dumps(ledger, indent=1) + "\n")
-        kept.with_suffix(".md").write_text(markdown(ledger))
-        kept.with_suffix(".svg").write_text(draw(ledger))
+        kept.parent.mkdir(exist_ok=True)
+        whole = report | {"rows": {name: merged[name] for name in known if name in merged}}
+        kept.write_text(json.dumps(whole, indent=1) + "\n")
+        kept.with_suffix(".md").write_text(markdown(whole))
+        kept.with_suffix(".svg").write_text(draw(whole))
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     if arguments.table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from graphc.codegen.target import host
 
 CHAINS = 12  # independent multiply-adds in flight: at least latency x ports of any core, at most the registers of AVX2
 LEVELS = {"L2": 256 << 10, "L3": 8 << 20, "memory": 128 << 20}  # bytes touched
+FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512vnni", "amx-tile", "neon", "sve")
 HEALTHY = 0.9  # of the best probe of the run
 
 
@@ -78,10 +80,14 @@ class Machine:
 
     def facts(self) -> dict[str, object]:
         """What belongs beside every number."""
-        model = next((x.split(":")[1].strip() for x in _cpu_lines() if x.startswith("model name")), platform.machine())
         return {
-            "cpu": model,
+            "cpu": model(),
             "cores": sorted(self.cores),
+            "features": [x for x in FEATURES if f"+{x}" in host().features.split(",")],
+            "vector bytes": host().vector_bytes,
+            "caches KB": caches(),
+            "huge pages": huge_pages(),
+            "system": platform.system(),
             "python": platform.python_version(),
             "peak GFLOP/s": {k: round(v / 1e9, 1) for k, v in self.peak.items()},
             "bandwidth GB/s": {k: round(v / 1e9, 1) for k, v in self.bandwidth.items()},
@@ -95,6 +101,39 @@ class Machine:
             os.sched_setaffinity(0, {core})
             rates[core] = sorted(self.probe() for _ in range(15))[7]
         return set(sorted(rates, key=lambda c: -rates[c])[:count])
+
+
+def model() -> str:
+    """What the processor calls itself; under virtualisation often no more than its maker's name."""
+    return next((x.split(":")[1].strip() for x in _cpu_lines() if x.startswith("model name")), platform.machine())
+
+
+def ledger() -> str:
+    """A machine's folder among the ledgers: its processor, its vectors and its second cache, for the name alone may say little.
+
+    "AMD EPYC", AVX-512, 1 MB -> "amd-epyc-avx512-1024k"
+    """
+    words = re.sub(r"\(\w+\)|@.*|\bCPU\b|\bProcessor\b", " ", model()).lower()
+    widest = {64: "avx512", 32: "avx2", 16: "sse2" if platform.machine() in ("x86_64", "AMD64") else platform.machine()}[
+        host().vector_bytes
+    ]
+    return "-".join([*re.findall(r"[a-z0-9]+", words), widest, f"{host().l2 >> 10}k"])
+
+
+def caches() -> dict[str, int]:
+    """KB of each level that holds data, as the system tells (Linux)."""
+    found = {}
+    for entry in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = ((entry / what).read_text().strip() for what in ("level", "type", "size"))
+        if kind in ("Data", "Unified"):
+            found[f"L{level}"] = int(size.removesuffix("K"))
+    return found
+
+
+def huge_pages() -> str:
+    """When the system backs memory by large pages: always, madvise, never; empty where it does not tell."""
+    file = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return (re.findall(r"\[(\w+)\]", file.read_text()) or [""])[0] if file.exists() else ""
 
 
 def _cpu_lines() -> list[str]:

@@ -95,9 +95,9 @@ def _row(name: str, row: Report, r: float, threads: int, axis: Axis, y: int) -> 
 
 
 def main() -> None:
-    """Draw the files named on the command line, or both ledgers."""
+    """Draw the files named on the command line, or all ledgers."""
     results = Path(__file__).parent / "results"
-    for file in [Path(a) for a in sys.argv[1:]] or sorted(results.glob("threads-*.json")):
+    for file in [Path(a) for a in sys.argv[1:]] or sorted(results.glob("*/threads-*.json")):
         file.with_suffix(".svg").write_text(draw(json.loads(file.read_text())))
 
 

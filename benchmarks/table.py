@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,16 +87,36 @@ def duration(seconds: float, unit: str = "s") -> str:
     return f"{digits} {name}{unit[1:]}"
 
 
+def machine(report: Report) -> str:
+    """The processor and what was measured on it."""
+    facts = report["machine"]
+    parts = [facts["cpu"]]
+    if "features" in facts:  # ledgers older than these facts lack them
+        parts += [" ".join(facts["features"]), ", ".join(f"{k} {v} KB" for k, v in facts["caches KB"].items())]
+        parts += [f"huge pages {facts['huge pages'] or 'unknown'}", facts["system"]]
+    parts += ["peak " + ", ".join(f"{v} GFLOP/s {k}" for k, v in facts["peak GFLOP/s"].items())]
+    parts += ["bandwidth " + ", ".join(f"{v} GB/s {k}" for k, v in facts["bandwidth GB/s"].items())]
+    return "; ".join(parts)
+
+
+def summary(report: Report) -> str:
+    """The geometric mean of the ratios, and the rows where a peer is ahead."""
+    ratios = {name: r for name, row in report["rows"].items() if (r := ratio(row["peers"])) is not None}
+    if not ratios:
+        return "No row has a right result of graphc and of a peer."
+    mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+    behind = [f"{name} {r:.2f}" for name, r in ratios.items() if r < 1]
+    return f"Geometric mean of {len(ratios)} ratios: {mean:.2f}. Below 1: {', '.join(behind) or 'none'}."
+
+
 def markdown(report: Report) -> str:
     """The whole table, with the machine and the versions above it."""
-    machine = report["machine"]
     text = [
-        f"{machine['cpu']}, {report['threads']} thread{'s' if report['threads'] > 1 else ''}, Python {machine['python']}; measured peak "
-        + ", ".join(f"{v} GFLOP/s {k}" for k, v in machine["peak GFLOP/s"].items())
-        + "; bandwidth "
-        + ", ".join(f"{v} GB/s {k}" for k, v in machine["bandwidth GB/s"].items())
-        + ".",
+        f"{machine(report)}, {report['threads']} thread{'s' if report['threads'] > 1 else ''}, Python {report['machine']['python']}.",
+        "",
         ", ".join(f"{k} {v}" for k, v in report["versions"].items()) + ".",
+        "",
+        summary(report),
         "",
         f"| {' | '.join(head(report['threads']))} |",
         f"|{'---|' * len(head(report['threads']))}",

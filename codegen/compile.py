@@ -9,12 +9,15 @@ from typing import Protocol
 
 from graphc.codegen.control import Control
 from graphc.codegen.frame import frame_of
+from graphc.codegen.llvm.called import called
 from graphc.codegen.llvm.emit import Emitter
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
+from graphc.codegen.loops.loopir import Call, For, walk
 from graphc.codegen.parts import Contents
+from graphc.codegen.runtime.float_mode import flush_inside
 from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, team_of
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
@@ -44,11 +47,15 @@ def write_module(
     names = program.kernels()
     teams: dict[Kernel, Team] = {}
     launches, launched = Counter(s.kernel for s in program.numbered if isinstance(s, Launch)), _launched(program.steps)
+    bodies = {kernel: fuse_multiply_add(kernel) if fma else kernel for kernel in names}
+    every = {kernel: lowered(body, target) for kernel, body in bodies.items()}
+    unit.called = called(
+        [bodies[kernel].parts for kernel, loops in every.items() if any(isinstance(s, For | Call) for s in walk(loops))], target
+    )
     for kernel, name in names.items():
-        body = fuse_multiply_add(kernel) if fma else kernel
-        loops = lowered(body, target)
+        loops = every[kernel]
         if options.verify:
-            check_loops(loops, body)
+            check_loops(loops, bodies[kernel])
         team = None if kernel not in launched else team_of(kernel, loops, threads)
         if team is not None:
             teams[kernel] = team
@@ -56,6 +63,8 @@ def write_module(
     parts = Control(Contents(unit, program, frame_of(program), names, teams, threads)).write()
     for part in parts if len(parts) <= FEW_PARTS else ():
         unit.module.add(_inlined_if_short(unit.module.functions[part]))
+    if options.flush_subnormals:
+        flush_inside(unit.module, "run", target)
     if entry is not None:
         for function in entry(unit).functions():
             unit.module.add(function)

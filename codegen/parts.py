@@ -84,6 +84,7 @@ class Part(Values):
         """The launch of a kernel on what lies at some places."""
         name = self.contents.names[kernel]
         args = [f"ptr {p}" for p in pointers] + [f"i64 {self.symbol(s)}" for s in kernel.sizes()]
+        self.clear(kernel, pointers)
         team = self.contents.teams.get(kernel)
         if team is None:
             self.entry.line(f"call void @{name}({', '.join(args)})")
@@ -95,6 +96,13 @@ class Part(Values):
             self.entry.line(alone)
         else:
             self.team(team, alone, write_task(self.unit, kernel, name, scratch), words)
+
+    def clear(self, kernel: Kernel, pointers: Sequence[str]) -> None:
+        """The words in which tasks tell each other how far they are."""
+        if kernel.shared:
+            (dtype, count), words = kernel.shared[0], pointers[len(kernel.operands) + len(kernel.scratch)]
+            self.module.declare("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+            self.entry.line(f"call void @llvm.memset.p0.i64(ptr align 8 {words}, i8 0, i64 {self.known(count * dtype.itemsize)}, i1 false)")
 
     def turns(self, number: int, loop: Loop) -> None:
         """All turns of a parallel loop."""

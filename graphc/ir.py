@@ -8,7 +8,6 @@ what no output reaches. Nothing here recurses over a graph.
 from __future__ import annotations
 
 import copy
-import hashlib
 import itertools
 import os
 import sys
@@ -282,7 +281,11 @@ class Frozen:
     def __init__(self, array: np.ndarray) -> None:
         owned = np.array(array, order="C", copy=True)
         owned.setflags(write=False)
-        raw = owned.tobytes() if owned.nbytes <= self.INLINE_BYTES else hashlib.sha256(owned.tobytes()).digest()
+        raw = owned.tobytes()
+        if owned.nbytes > self.INLINE_BYTES:
+            import hashlib  # a library of its own behind it takes a tenth of the time that `import graphc` has
+
+            raw = hashlib.sha256(raw).digest()
         self.array = owned
         self._key = (owned.dtype, owned.shape, raw)
         self._hash = hash(self._key)

@@ -17,6 +17,8 @@ class Options:
     """How many one call may use; None: what `set_num_threads` says."""
     fma: bool = True
     """Whether a product and a sum may become one operation with one rounding."""
+    flush_subnormals: bool = False
+    """Whether subnormal numbers are taken for zero, see `graphc.flush_subnormals`."""
     verify: bool = False
     """Whether graphs, clusters, programs and loops are verified at each boundary of the compiler."""
     canaries: bool = False

@@ -1,10 +1,32 @@
-"""`Target`: the frozen facts of one CPU. codegen fills it, passes and codegen read it."""
+"""`Target`: the frozen facts of one CPU, and `Measured`: those that only a measurement tells. Passes and codegen read them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a machine does and does not say: found by `python -m graphc.calibrate`, or at the first use of a product.
+
+    The defaults are what an unknown x86-64 of the last ten years wants. None of these numbers ever changes a result's bits: they
+    decide where operands are read from, how stores are made and who computes what, never the order of a sum.
+    """
+
+    crossing: float = 1.4
+    """Time of a product's inner loop whose vector loads of b cross cache lines, over that of one whose loads do not: 1.0 to 2.0.
+    Decides whether a b that does not lie on lines is read in place or packed."""
+    packing: float = 10.0
+    """Time to copy a panel of b, in rows of a that pass over it in the same time. Decides from how many rows on packing pays."""
+    streaming: int = 32 << 20
+    """Bytes of an output from where stores past the cache pay; 0 where they never do."""
+    threads: float = 2e4
+    """ns of work on one thread, below which a second one does not pay: what it takes to fork and join, and the risk of a parked thread,
+    which takes 20 to 50 us to wake, where a spinning one takes 0.2."""
+    l3: int = 8 << 20
+    """Bytes of the shared cache that one call may count on."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,8 @@ class Target:
     """Bytes of the second cache."""
     cores: int = 1
     """CPUs this process may run on."""
+    measured: Measured = Measured()
+    """What was measured, or the defaults."""
 
     def lanes(self, dtype: np.dtype) -> int:
         """Elements of `dtype` in one vector register."""

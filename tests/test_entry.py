@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.codegen.entry import cpython
+from graphc.codegen.entry import cpython, entry
 from graphc.user.state import hold
 from graphc.user.vectorcall import callable_class, entry_of, set_entry
 
@@ -33,8 +33,10 @@ def natively(f: gx.Function, /, *args: Any, **kwargs: Any) -> Any:
     return result
 
 
-@pytest.fixture
-def two() -> gx.Function:
+@pytest.fixture(params=[entry.STRAIGHT, 0], ids=["straight", "loop"])
+def two(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> gx.Function:
+    """Two results, made by straight code, and by the loop that serves many."""
+    monkeypatch.setattr(entry, "STRAIGHT", request.param)
     a, b = gx.vector("a", "n"), gx.vector("b", "n")
     return gx.function([a, b], (a + b, gx.sum(a * b)))
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import graphc as gx
-import graphc.codegen.runtime.parallel_loops
 from graphc.ops.cumulate import cumulate, recur
 from graphc.passes.fusion.split_reductions import CHUNK
 
@@ -108,8 +107,8 @@ def test_what_does_not_read_a_scan_stays_outside_of_its_loop() -> None:
 
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
-def test_chunks_that_threads_share(exclusive: bool, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphc.codegen.runtime.parallel_loops, "WORTH", 0.0)
+def test_chunks_that_threads_share(exclusive: bool, dtype: str, measured: Callable[..., None]) -> None:
+    measured(threads=0.0)
     x = gx.tensor("x", ("n",), dtype)
     running = gx.cumsum(x) - x if exclusive else gx.cumsum(x)
     outputs = [running * 2, gx.cumprod(1 + x * 0) + x, gx.cumsum(x * x + 1)]
@@ -120,8 +119,8 @@ def test_chunks_that_threads_share(exclusive: bool, dtype: str, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("shape", [(3, 2 * CHUNK + 3), (2 * CHUNK + 3, 3)])
-def test_chunks_of_few_rows_and_columns(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphc.codegen.runtime.parallel_loops, "WORTH", 0.0)
+def test_chunks_of_few_rows_and_columns(shape: tuple[int, int], measured: Callable[..., None]) -> None:
+    measured(threads=0.0)
     x = gx.tensor("x", shape)
     axis = int(np.argmax(shape))
     f = same([x], [gx.cumsum(x * 0.5, axis=axis) + x, gx.sum(x, axis=axis)], numbers(shape), rtol=1e-9, threads=(2, 5))

@@ -13,8 +13,15 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.codegen.entry import entry
 
 X = np.arange(10.0)
+
+
+@pytest.fixture(autouse=True, params=[entry.STRAIGHT, 0], ids=["straight", "loop"])
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are made by straight code where they are few, by a loop where they are many."""
+    monkeypatch.setattr(entry, "STRAIGHT", request.param)
 
 
 def add_one() -> gx.Function:
@@ -55,6 +62,14 @@ def test_nothing_is_allocated_when_results_come_and_go() -> None:
     finally:
         tracemalloc.stop()
     assert peak - before < X.nbytes, y
+
+
+def test_each_of_several_results_has_its_own() -> None:
+    x = gx.vector("x", "n")
+    f = gx.function([x], [x + 1, x * 2, x[:-1]])
+    held = f(X)
+    first, second = [{id(a) for a in f(X)} for _ in range(2)]
+    assert first == second and len(first) == 3 and not first & {id(a) for a in held}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import graphc as gx
-import graphc.codegen.runtime.parallel_loops
 from graphc.passes.fusion import split_reductions
 from graphc.passes.fusion.split_reductions import CHUNK, FEW_COLUMNS, LEAST, _grid
 from graphc.program import Axis, Below, Branch, loop_index
@@ -18,8 +17,8 @@ SIZES = [0, 1, 2, 100, LEAST - 1, LEAST, LEAST + 1, 3 * CHUNK - 1, 3 * CHUNK, 3 
 
 
 @pytest.fixture(autouse=True)
-def any_work_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphc.codegen.runtime.parallel_loops, "WORTH", 0.0)
+def any_work_is_worth_it(measured: Callable[..., None]) -> None:
+    measured(threads=0.0)
 
 
 def numbers(shape: int | tuple[int, ...], dtype: str = "float64", seed: int = 0) -> np.ndarray:

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 import graphc as gx
-import graphc.codegen.runtime.parallel_loops
 from graphc.codegen import jit
 from graphc.codegen.runtime.pool import _Pool
 from graphc.codegen.runtime.pool_text import EXITED, pool_text
@@ -29,8 +28,8 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
-def any_work_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(graphc.codegen.runtime.parallel_loops, "WORTH", 0.0)
+def any_work_is_worth_it(measured: Callable[..., None]) -> Iterator[None]:
+    measured(threads=0.0)
     before = gx.get_num_threads()
     yield
     gx.set_num_threads(before)
@@ -98,8 +97,8 @@ def test_state_updates() -> None:
         np.testing.assert_array_equal(f(np.ones(1000)), np.arange(1000.0) + k)
 
 
-def test_small_programs_know_nothing_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_small_programs_know_nothing_of_threads(measured: Callable[..., None]) -> None:
+    measured()
     x = gx.tensor("x", (64, 10))
     assert "pool.run" not in gx.function([x], gx.softmax(x, axis=-1), threads=4).llvm
     n = gx.tensor("n", ("n",))

@@ -116,7 +116,7 @@ class Torch(Peer):
 
     def _built(self, function: Any, args: Any, dynamic: bool | None = None) -> Built:
         made = self._compile(function, dynamic)
-        return Built(made, tuple(torch.from_numpy(np.array(a)) for a in args), as_arrays)
+        return Built(made, tuple(torch.from_numpy(np.require(a, requirements="W")) for a in args), as_arrays)  # where the row put them
 
     def _compile(self, function: Any, dynamic: bool | None = None) -> Any:
         return torch.compile(function, dynamic=dynamic) if self.compiled else function

@@ -14,6 +14,7 @@ it uses: the arena (by its capacity, see `graphc.codegen.entry.context`) and the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from graphc import dims
 from graphc import scalars as sc
@@ -21,7 +22,7 @@ from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FAULT
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.objects import readable
-from graphc.codegen.entry.results import FIT, MAKE, ROW
+from graphc.codegen.entry.results import FIT, MAKE, ROW, ROW_BYTES
 from graphc.codegen.entry.run import INTERRUPTED, RunEmitter
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.llvm.emit_scalar import Block as Lines
@@ -32,12 +33,13 @@ from graphc.codegen.runtime.binding import Binding
 from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT
-from graphc.program import Layout, Program
+from graphc.program import Buffer, Layout, Program
 from graphc.user.state import ADDRESS, NATIVE, QUEUE
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
 MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
 MOST_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
+STRAIGHT = 3  # results: of so few, what is most likely is straight code, 4 to 10 ns of a call less; a loop is less for LLVM to do
 PARAMETERS = ("ptr %f", "ptr %args", "i64 %nargsf", "ptr %kwnames")
 Place = tuple[str, str]  # the address and the number of bytes of an array
 
@@ -195,27 +197,78 @@ class EntryEmitter(RunEmitter):
         """The arrays to write to: fresh ones, or `targets` where they fit."""
         if not self.output_buffers:
             return []
-        e, count = self.entry, len(self.output_buffers)
-        arrays, sizes = self.slot(f"[{count} x ptr]"), self.result_sizes()
+        e, few = self.entry, len(self.output_buffers) <= STRAIGHT
+        arrays = "" if few else self.slot(f"[{len(self.output_buffers)} x ptr]")
+        sizes = "" if few else self.result_sizes(self.output_buffers)
+        make = self.make_few if few else partial(self.make, arrays, sizes)
         if not targets:
-            self.make(arrays, sizes)
-            return [self.field(arrays, 8 * k) for k in range(count)]
+            return make()
         fresh, given, ready = self.label("fresh"), self.label("given"), self.label("ready")
         e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{fresh}, label %{given}")
         e.label(given)
-        for k, target in enumerate(targets):
-            self.put_field(arrays, 8 * k, "ptr", target)
-        self.fitting(arrays, sizes, shapes)
+        if few:
+            self.fitting_few(targets, shapes)
+        else:
+            self.fitting(arrays, sizes, targets, shapes)
+        written = e.current
         e.line(f"br label %{ready}")
         e.label(fresh)
-        self.make(arrays, sizes)
+        made = make()
+        block = e.current
         e.line(f"br label %{ready}")
         e.label(ready)
-        return [self.field(arrays, 8 * k) for k in range(count)]
+        return [e.emit(f"phi ptr [ {m}, %{block} ], [ {t}, %{written} ]") for m, t in zip(made, targets, strict=True)]
 
-    def result_sizes(self) -> str:
-        """The slot of the sizes of all results, one after the other."""
-        sizes = [self.size(s).text for b in self.output_buffers for s in b.shape]
+    def make_few(self) -> list[str]:
+        """As `make`, where what is most likely is straight code: one of the last two arrays is free and as it was made.
+
+        The sizes are known by now (`not_negative`), in a block from which all of these are reached.
+        """
+        e, made = self.entry, list[str]()
+        spares = self.spare_arrays()
+        for k, b in enumerate(self.output_buffers):
+            afresh, ready, pair = self.label("afresh"), self.label("ready"), self.offset(spares, 16 * k)
+            first, second = self.field(pair, 0), self.field(pair, 8)
+            alone = e.emit(f"icmp eq i64 {self.field(first, cpython.COUNT, 'i64')}, 1")
+            spare = e.emit(f"select i1 {alone}, ptr {first}, ptr {second}")
+            with self.otherwise(afresh):
+                self.same("i64", self.field(spare, cpython.COUNT, "i64"), 1)
+                self.same("i32", e.emit(f"and i32 {self.field(spare, cpython.FLAGS, 'i32')}, {~cpython.FORTRAN}"), cpython.FRESH)
+                self.same("ptr", self.field(spare, cpython.WEAK), "null")
+                self.is_like(spare, b)
+            self.put_field(spare, cpython.COUNT, "i64", 2)
+            again = e.current
+            e.line(f"br label %{ready}")
+            e.label(afresh)
+            new = self.slot("ptr")
+            self.make_rows(k, [b], pair, new, self.result_sizes([b]), made)
+            other, block = self.field(new, 0), e.current
+            e.line(f"br label %{ready}")
+            e.label(ready)
+            made.append(e.emit(f"phi ptr [ {spare}, %{again} ], [ {other}, %{block} ]"))
+        return made
+
+    def fitting_few(self, targets: Sequence[str], shapes: Sequence[list[str]]) -> None:
+        """As `fitting`, as straight code."""
+        others = self.read_places(shapes)
+        for target, b in zip(targets, self.output_buffers, strict=True):
+            self.same("ptr", self.field(target, cpython.TYPE), f"@{symbol('ndarray')}")
+            self.has_flags(target, cpython.WRITEABLE)
+            self.is_like(target, b)
+            place = self.field(target, cpython.DATA), self.nbytes(b.dtype.itemsize, [self.size(s).text for s in b.shape])
+            for other in others:
+                self.apart(place, other)
+            others.append(place)
+
+    def is_like(self, array: str, b: Buffer) -> None:
+        """Go on if an array has the dtype and the shape of a result."""
+        self.has_type(array, b.dtype, len(b.shape))
+        for have, wanted in zip(self.shape(array, len(b.shape)), b.shape, strict=True):
+            self.same("i64", have, self.size(wanted).text)
+
+    def result_sizes(self, buffers: Sequence[Buffer]) -> str:
+        """The slot of the sizes of these results, one after the other."""
+        sizes = [self.size(s).text for b in buffers for s in b.shape]
         if not sizes:
             return "null"
         slot = self.slot(f"[{len(sizes)} x i64]")
@@ -223,35 +276,49 @@ class EntryEmitter(RunEmitter):
             self.put_field(slot, 8 * k, "i64", size)
         return slot
 
-    def table(self) -> str:
-        """What does not change of the results, see `graphc.codegen.entry.results`."""
+    def table(self, first: int, count: int) -> str:
+        """What does not change of some results, see `graphc.codegen.entry.results`."""
         rows = [
             f"{ROW} {{ ptr @{symbol('dtype.' + SHORT[b.dtype])}, i64 {len(b.shape)}, i64 {b.dtype.itemsize} }}" for b in self.output_buffers
         ]
         if not self.tabled:
             self.module.add_global(f"@results = private constant [{len(rows)} x {ROW}] [{', '.join(rows)}]")
             self.tabled = True
-        return f"ptr @results, i64 {len(rows)}"
+        return f"ptr {self.offset('@results', ROW_BYTES * first)}, i64 {count}"
 
-    def make(self, arrays: str, sizes: str) -> None:
+    def spare_arrays(self) -> str:
+        return self.field(self.word(self.object_word(self.spares)), cpython.LIST_ITEMS)
+
+    def make(self, arrays: str, sizes: str) -> list[str]:
         """A new array for each result: one of its last two if nobody but us holds it any more, or else a fresh one.
 
         Making an array and freeing another takes 40 ns, more than all else in a short call. It is handed out only as it was made:
         without a weak reference, a view, or a change by the user; else it goes, and a fresh one takes its place.
         """
-        spares = self.field(self.word(self.object_word(self.spares)), cpython.LIST_ITEMS)
-        count, doomed = self.doom()
-        given = f"{self.table()}, ptr {sizes}, ptr {spares}, ptr {arrays}, ptr {count}, ptr {doomed}"
-        self.unless(self.entry.emit(f"call i1 @{MAKE}({given})"), [])
+        self.make_rows(0, self.output_buffers, self.spare_arrays(), arrays, sizes, [])
+        return [self.field(arrays, 8 * k) for k in range(len(self.output_buffers))]
 
-    def fitting(self, targets: str, sizes: str, shapes: Sequence[list[str]]) -> None:
+    def make_rows(self, first: int, buffers: Sequence[Buffer], spares: str, arrays: str, sizes: str, made: Sequence[str]) -> None:
+        """The arrays of some results, by the loop that all entries share; those that were `made` before go if memory is out."""
+        count, doomed = self.doom()
+        given = f"{self.table(first, len(buffers))}, ptr {sizes}, ptr {spares}, ptr {arrays}, ptr {count}, ptr {doomed}"
+        self.unless(self.entry.emit(f"call i1 @{MAKE}({given})"), made)
+
+    def read_places(self, shapes: Sequence[list[str]]) -> list[Place]:
+        """All that the call reads of what a caller may hold."""
+        return self.input_places(shapes) + [self.state_place(k) for k in range(len(self.program.shared))]
+
+    def fitting(self, arrays: str, sizes: str, targets: Sequence[str], shapes: Sequence[list[str]]) -> None:
         """Go on if results may be written into `targets` at any time: they lie apart from all that is read, and from each other."""
-        read = self.input_places(shapes) + [self.state_place(k) for k in range(len(self.program.shared))]
-        places = self.slot(f"[{len(read) + len(self.output_buffers)} x {{ ptr, i64 }}]")
+        for k, target in enumerate(targets):
+            self.put_field(arrays, 8 * k, "ptr", target)
+        read = self.read_places(shapes)
+        places = self.slot(f"[{len(read) + len(targets)} x {{ ptr, i64 }}]")
         for k, (address, nbytes) in enumerate(read):
             self.put_field(places, 16 * k, "ptr", address)
             self.put_field(places, 16 * k + 8, "i64", nbytes)
-        self.require(self.entry.emit(f"call i1 @{FIT}({self.table()}, ptr {sizes}, ptr {targets}, ptr {places}, i64 {len(read)})"))
+        given = f"{self.table(0, len(targets))}, ptr {sizes}, ptr {arrays}, ptr {places}, i64 {len(read)}"
+        self.require(self.entry.emit(f"call i1 @{FIT}({given})"))
 
     def finish(self, status: str, out: str, outputs: Sequence[str]) -> None:
         e = self.entry

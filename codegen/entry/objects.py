@@ -23,6 +23,7 @@ read until native code is done with it. What an entry calls of the interpreter, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class ObjectEmitter(Values):
         self.first_object = FIXED + len(program.shared) + len(program.constants)
         self.spares: list[np.ndarray] = [_NOBODYS] * (2 * len(program.outputs))  # results that may be handed out again
         self.slots: list[str] = []  # stack slots: at the function's beginning, where LLVM can turn them into registers
+        self.failed = "slow"  # where to go on if what is asked for does not hold
         self.doomed: tuple[str, str] | tuple[()] = ()  # the slots of how many and which objects go when native code is done
         self.rarely = self.module.metadata('!{!"branch_weights", i32 1, i32 2000}')
         self.likely = self.module.metadata('!{!"branch_weights", i32 2000, i32 1}')
@@ -74,12 +76,19 @@ class ObjectEmitter(Values):
     def require(self, condition: str) -> None:
         """Go on if the condition holds, to the Python path otherwise."""
         on = self.label("on")
-        self.entry.line(f"br i1 {condition}, label %{on}, label %slow, !prof {self.likely}")
+        self.entry.line(f"br i1 {condition}, label %{on}, label %{self.failed}, !prof {self.likely}")
         self.entry.label(on)
 
     def same(self, kind: str, a: object, b: object) -> None:
         """Go on if a = b."""
         self.require(self.entry.emit(f"icmp eq {kind} {a}, {b}"))
+
+    @contextmanager
+    def otherwise(self, label: str) -> Iterator[None]:
+        """What is asked for here goes to this label where it does not hold, instead of to the Python path."""
+        before, self.failed = self.failed, label
+        yield
+        self.failed = before
 
     def slot(self, kind: str) -> str:
         """A place on the stack."""
@@ -235,12 +244,19 @@ class ObjectEmitter(Values):
         e.label(none)
 
     # -- arrays and numbers -------------------------------------------------------------------------------------
-    def is_array(self, value: str, kind: str, dtype: np.dtype, ndim: int, flags: int = cpython.READABLE) -> None:
-        e = self.entry
+    def is_array(self, value: str, kind: str, dtype: np.dtype, ndim: int) -> None:
+        """Go on if a value of this class is an array that can be read as it lies."""
         self.same("ptr", kind, f"@{symbol('ndarray')}")
-        self.same("ptr", self.field(value, cpython.DESCR), f"@{symbol('dtype.' + SHORT[dtype])}")
-        self.same("i32", e.emit(f"and i32 {self.field(value, cpython.FLAGS, 'i32')}, {flags | cpython.WARN_ON_WRITE}"), flags)
-        self.same("i32", self.field(value, cpython.NDIM, "i32"), ndim)
+        self.has_flags(value, cpython.READABLE)
+        self.has_type(value, dtype, ndim)
+
+    def has_flags(self, array: str, flags: int) -> None:
+        looked_at = self.entry.emit(f"and i32 {self.field(array, cpython.FLAGS, 'i32')}, {flags | cpython.WARN_ON_WRITE}")
+        self.same("i32", looked_at, flags)
+
+    def has_type(self, array: str, dtype: np.dtype, ndim: int) -> None:
+        self.same("ptr", self.field(array, cpython.DESCR), f"@{symbol('dtype.' + SHORT[dtype])}")
+        self.same("i32", self.field(array, cpython.NDIM, "i32"), ndim)
 
     def number(self, value: str, kind: str, dtype: np.dtype) -> str:
         """The address of a rank 0 argument: an array's data, or a slot of our own for a Python number or NumPy scalar."""

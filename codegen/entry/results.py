@@ -23,6 +23,7 @@ from graphc.codegen.target import host
 SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
 ROW = "{ ptr, i64, i64 }"
 """A result in the table: its dtype, its rank, the bytes of an element."""
+ROW_BYTES = 24
 MAKE, FIT, BURY = "entry.make", "entry.fit", "entry.bury"
 DECLARATIONS = (
     f"declare i1 @{MAKE}(ptr, i64, ptr, ptr, ptr, ptr, ptr)",

@@ -42,7 +42,8 @@ class RunEmitter(ParameterEmitter):
         self.words = sizes = self.slot(f"[{frame.words} x i64]")
         for k, s in enumerate(frame.symbols):
             self.put_field(sizes, 8 * k, "i64", self.axis(s).text)
-        straight = all(not step.inner for step in program.steps) and len(self.module.functions.keys() & {"part0", "part1"}) == 1
+        known = self.module.functions.keys()
+        straight = all(not step.inner for step in program.steps) and len(known & {"part0", "part1", "run.flushed"}) == 1
         call = f"call i64 @part0(ptr {slots}, ptr {sizes})" if straight else f"call i64 @run(ptr {slots}, ptr {sizes}, i64 {FINISHED})"
         if program.interruptible:
             return self.interruptible(long, outputs, slots, sizes)

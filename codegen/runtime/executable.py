@@ -57,7 +57,7 @@ class Executable:
         options = options or default_options()
         self.target = options.target or host()
         self.program = program
-        self.threads = threads_for(program, options.threads)
+        self.threads = threads_for(program, options.threads, self.target)
         self.arena = arena_bytes(program, self.threads)
         self.frame = frame_of(program)
         self.symbols = self.frame.symbols

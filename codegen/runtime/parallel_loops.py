@@ -20,33 +20,38 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Size, Symbol
 from graphc.program import Kernel, Loop, Program
 from graphc.scalars import Scalar
+from graphc.target import Target
 from graphc.threads import available, get_num_threads
 
-WORTH = 2e4  # ns of work, below which a kernel runs on the caller alone: waking a parked thread takes 20 to 50 us, a spinning one 0.2
 CHUNKS = 4  # for each thread: one that is held up takes fewer, the others more
 
 
 @dataclass(frozen=True)
 class Threads:
-    """`most`: for how many threads there is scratch memory. `fixed`: the user asked for them; otherwise the process's limit holds, too."""
+    """`most`: for how many threads there is scratch memory. `fixed`: the user asked for them; otherwise the process's limit holds, too.
+
+    `worth`: ns of work, below which a kernel runs on the caller alone.
+    """
 
     most: int
     fixed: bool
+    worth: float
 
 
-ONE_THREAD = Threads(1, True)
+ONE_THREAD = Threads(1, True, 0.0)
 
 
-def threads_for(program: Program, asked: int | None) -> Threads:
+def threads_for(program: Program, asked: int | None, target: Target) -> Threads:
     """The threads of a function: as many as asked for, or as this process may use; one if the program is certain to be short."""
-    if _never_worth(work(program)):
+    worth = target.measured.threads
+    if _never_worth(work(program), worth):
         return ONE_THREAD
-    return Threads(max(available(), get_num_threads()), False) if asked is None else Threads(asked, True)
+    return Threads(max(available(), get_num_threads()), False, worth) if asked is None else Threads(asked, True, worth)
 
 
-def _never_worth(work: Work) -> bool:
+def _never_worth(work: Work, worth: float) -> bool:
     """Whether it is certain now that the work is too short for threads."""
-    return all(isinstance(size, int) for size in work) and static_work(work) < WORTH
+    return all(isinstance(size, int) for size in work) and static_work(work) < worth
 
 
 def arena_bytes(program: Program, threads: Threads) -> Size:
@@ -56,12 +61,13 @@ def arena_bytes(program: Program, threads: Threads) -> Size:
 
 @dataclass(frozen=True)
 class Team:
-    """A kernel's parallel loop: 0..total in chunks of `grain`; `threads` as `graphc.codegen.runtime.pool` takes it."""
+    """A kernel's parallel loop: 0..total in chunks of `grain`; `threads` as `runtime.pool` takes it, `worth` as in `Threads`."""
 
     total: Size
     grain: Size
     threads: int
     work: Work
+    worth: float
 
     @property
     def symbols(self) -> frozenset[Symbol]:
@@ -70,7 +76,7 @@ class Team:
 
     def pays(self) -> Scalar | None:
         """The condition under which there is work enough; None if there always is."""
-        return None if static_work(self.work) >= WORTH else in_double(self.work) >= WORTH
+        return None if static_work(self.work) >= self.worth else in_double(self.work) >= self.worth
 
 
 def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
@@ -78,14 +84,15 @@ def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
     if threads.most < 2 or len(loops.body) != 1:
         return None
     (outermost,) = loops.body
+    one_by_one: bool | Size = False
     match outermost:
         case For(parallel=True):
             total, step = outermost.extent, outermost.step
-        case Call(params=plan, strategy=Strategy(tasks=tasks)):
-            total, step = tasks(plan), 1
+        case Call(params=plan, strategy=Strategy(tasks=tasks, ordered=ordered)):
+            total, step, one_by_one = tasks(plan), 1, ordered(plan)
         case _:
             return None
-    return _team(kernel_work(kernel), total, step, threads)
+    return _team(kernel_work(kernel), total, step, threads, one_by_one)
 
 
 def team_of_turns(loop: Loop, threads: Threads) -> Team | None:
@@ -93,11 +100,15 @@ def team_of_turns(loop: Loop, threads: Threads) -> Team | None:
     return None if threads.most < 2 or loop.extent is None else _team(steps_work((loop,)), loop.extent, 1, threads)
 
 
-def _team(work: Work, total: Size, step: int, threads: Threads) -> Team | None:
-    if _never_worth(work) or (isinstance(total, int) and total <= step):
+def _team(work: Work, total: Size, step: int, threads: Threads, one_by_one: bool | Size = False) -> Team | None:
+    """`one_by_one`: 1 where each turn is a chunk."""
+    if _never_worth(work, threads.worth) or (isinstance(total, int) and total <= step):
         return None
     turns = CHUNKS * threads.most * step
-    return Team(total, dims.floordiv(total + (turns - 1), turns) * step, threads.most if threads.fixed else -threads.most, work)
+    grain = dims.floordiv(total + (turns - 1), turns) * step
+    if one_by_one is not False:
+        grain = grain + (step - grain) * int(one_by_one) if isinstance(one_by_one, bool) else grain + (step - grain) * one_by_one
+    return Team(total, grain, threads.most if threads.fixed else -threads.most, work, threads.worth)
 
 
 def write_turns_task(unit: Unit, name: str, frame: Frame) -> str:
@@ -131,7 +142,7 @@ def write_task(unit: Unit, kernel: Kernel, name: str, scratch: tuple[int, ...]) 
     symbol = f"{name}.task" + "".join(f".{k}" for k in scratch)
     if symbol in unit.module.functions:
         return symbol
-    kinds = ["ptr"] * (len(kernel.operands) + len(kernel.scratch)) + ["i64"] * len(kernel.sizes())
+    kinds = ["ptr"] * (len(kernel.operands) + len(kernel.pieces)) + ["i64"] * len(kernel.sizes())
     lines = []
     for k, kind in enumerate([*kinds, "i64"]):
         lines += [f"%p{k} = getelementptr i64, ptr %context, i64 {k}", f"%a{k} = load {kind}, ptr %p{k}, align 8"]

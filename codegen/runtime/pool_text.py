@@ -15,6 +15,8 @@ wakes late finds the job closed. A second call at the same time, or one from ins
 
 from __future__ import annotations
 
+from graphc.codegen.llvm.pause import pause_of
+from graphc.codegen.runtime.float_mode import mode_functions
 from graphc.target import Target
 from graphc.threads import MOST
 
@@ -28,67 +30,12 @@ CALLER_LOCK = ASLEEP + 1
 WORKER_WORDS = 8  # per worker: whether it sleeps, its lock, the generation it starts from
 FUNCTIONS = ("PyThread_start_new_thread", "PyThread_allocate_lock", "PyThread_acquire_lock", "PyThread_release_lock")
 
-_PAUSES = (
-    ("x86_64", "call void @llvm.x86.sse2.pause()", "declare void @llvm.x86.sse2.pause()\n"),
-    ("aarch64", "call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)\n"),
-    ("arm64", "call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)\n"),
-)
-_X86_CONTROL = 0xFFC0  # of MXCSR: denormals are zero, exceptions masked, rounding, flush to zero; the rest are flags of what has happened
-_X86_MODE = f"""
-declare void @llvm.x86.sse.stmxcsr(ptr)
-declare void @llvm.x86.sse.ldmxcsr(ptr)
-define internal i64 @mode() nounwind {{
-  %word = alloca i32, align 4
-  call void @llvm.x86.sse.stmxcsr(ptr %word)
-  %all = load i32, ptr %word, align 4
-  %control = and i32 %all, {_X86_CONTROL}
-  %mode = zext i32 %control to i64
-  ret i64 %mode
-}}
-define internal void @set_mode(i64 %mode) nounwind {{
-  %word = alloca i32, align 4
-  call void @llvm.x86.sse.stmxcsr(ptr %word)
-  %all = load i32, ptr %word, align 4
-  %flags = and i32 %all, {0xFFFF ^ _X86_CONTROL}
-  %control = trunc i64 %mode to i32
-  %new = or i32 %flags, %control
-  store i32 %new, ptr %word, align 4
-  call void @llvm.x86.sse.ldmxcsr(ptr %word)
-  ret void
-}}
-"""
-_ARM_MODE = """
-declare i64 @llvm.aarch64.get.fpcr()
-declare void @llvm.aarch64.set.fpcr(i64)
-define internal i64 @mode() nounwind {
-  %mode = call i64 @llvm.aarch64.get.fpcr()
-  ret i64 %mode
-}
-define internal void @set_mode(i64 %mode) nounwind {
-  call void @llvm.aarch64.set.fpcr(i64 %mode)
-  ret void
-}
-"""
-_NO_MODE = """
-define internal i64 @mode() nounwind {
-  ret i64 0
-}
-define internal void @set_mode(i64 %mode) nounwind {
-  ret void
-}
-"""
-_MODES = (("x86_64", _X86_MODE), ("aarch64", _ARM_MODE), ("arm64", _ARM_MODE))
-"""How a thread computes: rounding, what becomes of denormals, which exceptions trap. Workers take it over from the caller."""
-
 
 def pool_text(target: Target) -> str:
     """The module."""
-    pause, declared = "", ""
-    for stem, call, declaration in _PAUSES:
-        if target.triple.startswith(stem):
-            pause, declared = call, declaration
-    modes = [mode for stem, mode in _MODES if target.triple.startswith(stem)]
-    text = declared + (modes or [_NO_MODE])[0] + _TEXT
+    pause, declared = pause_of(target)
+    declarations, modes = mode_functions(target)
+    text = declared + "\n".join(["", *declarations, *[f.text("nounwind ") for f in modes]]) + _TEXT
     for name, value in {
         "WORDS": WORKERS + MOST * WORKER_WORDS, "PAUSE": pause, "SPIN": SPIN, "OPEN": OPEN,
         "CLOSE": ~OPEN, "WORKER_WORDS": WORKER_WORDS,
@@ -211,11 +158,11 @@ work:
   %total = load i64, ptr @TOTAL, align 8
   %grain = load i64, ptr @GRAIN, align 8
   %mode = load i64, ptr @MODE, align 8
-  %own = call i64 @mode()
+  %own = call i64 @float.mode()
   %alike = icmp eq i64 %mode, %own
   br i1 %alike, label %compute, label %adopt
 adopt:
-  call void @set_mode(i64 %mode)
+  call void @float.set_mode(i64 %mode)
   br label %compute
 compute:
   call void @chunks(ptr %fn, ptr %context, i64 %total, i64 %grain, i64 %id)
@@ -324,7 +271,7 @@ ready:
   store i64 %total, ptr @TOTAL, align 8
   store i64 %grain, ptr @GRAIN, align 8
   store i64 %helpers, ptr @HELPERS, align 8
-  %mode = call i64 @mode()
+  %mode = call i64 @float.mode()
   store i64 %mode, ptr @MODE, align 8
   store atomic i64 0, ptr @NEXT monotonic, align 64
   store atomic i64 $OPEN$, ptr @JOB seq_cst, align 64

@@ -22,14 +22,10 @@ from graphc.ops.derived import settled
 from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
 from graphc.printer import format_graph
-from graphc.program import Program, format_program
 from graphc.substitute import substitute
-from graphc.target import Target
 from graphc.threads import as_thread_count
 from graphc.types import assumed_sizes
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
-from graphc.user.audit import Audit, audit
-from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, hold, replace_values
 from graphc.user.updates import advances, as_updates, check_update
@@ -39,6 +35,8 @@ from graphc.verify.graph import assuming, size_assumptions
 if TYPE_CHECKING:
     from graphc.codegen.runtime.executable import Executable
     from graphc.passes.pipeline import Log
+    from graphc.program import Program
+    from graphc.user.audit import Audit
 
 MODES = ("default", "none", "verify", "interpret")
 
@@ -54,6 +52,7 @@ def function(
     threads: int | None = None,
     casting: str = "safe",
     mode: str | None = None,
+    flush_subnormals: bool = False,
 ) -> Function:
     """Compile outputs = f(inputs), with state[k] <- updates[k] at the end of each call.
 
@@ -63,10 +62,11 @@ def function(
     array arguments. threads: how many one call may use; by default what `set_num_threads` says. mode: "default", "none" (no graph
     passes), "verify" (every stage of the compiler is checked by its verifier) or "interpret" (NumPy, node by node). The state of random
     draws in the graph moves on by itself at each call that succeeds, see `gx.random.default_rng`; it is not among `f.updates`.
+    flush_subnormals: native code takes them for zero, see `gx.flush_subnormals`.
     Raises ArgumentError, DTypeError, ShapeError, CompileError.
     """
     made: Function = callable_class(Function)(
-        inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default"
+        inputs, outputs, updates, givens, defaults, name or "function", threads, casting, mode or "default", flush_subnormals
     )
     return made
 
@@ -75,12 +75,25 @@ class Function:
     """A compiled function. Call it with arrays, or with nodes to inline its graph. See `function`."""
 
     def __init__(
-        self, inputs: Any, outputs: Any, updates: Any, givens: Any, defaults: Any, name: str, threads: int | None, casting: str, mode: str
+        self,
+        inputs: Any,
+        outputs: Any,
+        updates: Any,
+        givens: Any,
+        defaults: Any,
+        name: str,
+        threads: int | None,
+        casting: str,
+        mode: str,
+        flush_subnormals: bool,
     ) -> None:
         if not isinstance(mode, str) or mode not in MODES:
             fail(ArgumentError, f"mode {mode!r} is unknown", hint="one of " + ", ".join(map(repr, MODES)))
         if not isinstance(casting, str) or casting not in CASTINGS:
             fail(ArgumentError, f"casting {casting!r} is unknown", hint="NumPy's rules: " + ", ".join(map(repr, CASTINGS)))
+        if not isinstance(flush_subnormals, bool):
+            fail(ArgumentError, f"flush_subnormals is True or False, got {flush_subnormals!r}")
+        self.flush_subnormals = flush_subnormals
         self.threads = None if threads is None else as_thread_count(threads)
         self.name, self.casting, self.mode = name, casting, mode
         self.inputs, self.outputs = inputs, outputs
@@ -109,13 +122,14 @@ class Function:
         if self.mode == "interpret":
             return self._graph, None, None
         # the joint of the three packages: imported here so that `import graphc` loads neither passes nor LLVM
+        from graphc.codegen.calibration.first_use import this_machine
         from graphc.codegen.runtime.executable import Executable
         from graphc.codegen.strategy.product_scratch import scratch_of
-        from graphc.codegen.target import host
         from graphc.passes.pipeline import Log, optimise, plan
 
         self._log = Log()
-        options = self._options(host())
+        options = self._options()
+        options = replace(options, target=options.target or this_machine(self._graph.outputs))
         graph = optimise(self._graph, options.mode, self._log, options.verify)
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
@@ -126,10 +140,12 @@ class Function:
         set_entry(self, executable.entry(Function.__call__, Function._fault), executable)
         return graph, program, executable
 
-    def _options(self, target: Target) -> Options:
+    def _options(self) -> Options:
         given = default_options()
         mode = "default" if self.mode == "verify" else self.mode
-        return replace(given, mode=mode, threads=self.threads, verify=given.verify or self.mode == "verify", target=target)
+        verify = given.verify or self.mode == "verify"
+        flush = given.flush_subnormals or self.flush_subnormals
+        return replace(given, mode=mode, threads=self.threads, verify=verify, flush_subnormals=flush)
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -215,6 +231,8 @@ class Function:
     @property
     def program(self) -> str:
         """Buffers, kernels with their stages, and steps, as text."""
+        from graphc.program import format_program
+
         return format_program(self._native().program)
 
     @property
@@ -238,11 +256,15 @@ class Function:
         A scan counts as all its turns, a branch as its dearer side, a while loop as `max_steps` turns, without these as one turn.
         Sizes by name, f.cost(n=64), or where they have none of their own, f.cost({x.shape[0]: 64}).
         """
+        from graphc.user.cost import count_cost
+
         program = self._native().program
         return count_cost(program, _environment(program, self, {**(sizes or {}), **named}))
 
     def memory(self, sizes: Mapping[str | Dim, int] | None = None, /, **named: int) -> dict[str, int]:
         """Bytes by role: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (of them). Sizes as for `cost`."""
+        from graphc.user.cost import count_memory
+
         executable = self._native()
         env = _environment(executable.program, self, {**(sizes or {}), **named})
         return count_memory(executable.program, env, executable.threads.most)
@@ -255,6 +277,8 @@ class Function:
         for rule, count in self._log.fired.items():
             sites = self._log.sites.get(rule, [])
             lines.append(f"  {rule} x{count}" + (f"   {', '.join(sites)}" if sites else ""))
+        if self.flush_subnormals:
+            lines.append("subnormal numbers: taken for zero")
         detour = "" if entry_of(self) else self._native().detour or "this interpreter has no vectorcall"
         lines.append("calls: " + (f"through Python and ctypes ({detour})" if detour else "native, by vectorcall"))
         return "\n".join(lines)
@@ -271,6 +295,8 @@ class Function:
         What the graph cancels by more than `digits` is not seen. State is read, not updated. Takes microseconds an element and node.
         Raises ArgumentError, ShapeError, DTypeError, and what a call raises.
         """
+        from graphc.user.audit import audit
+
         if isinstance(digits, bool) or not isinstance(digits, int) or not 20 <= digits <= 10_000:
             fail(ArgumentError, f"{self.name}.audit: digits is a whole number from 20 to 10000, got {digits!r}")
         leaves, variables = self._arguments.bind(self.name, args, kwargs), self._arguments.variables
@@ -298,18 +324,28 @@ class Function:
             nodes: dict[Node, Node] = {s: copy.deepcopy(s, memo) for s in self._shared}
         finally:
             held = None  # noqa: F841
+        return self._again(nodes, copy.deepcopy(self._arguments.defaults, memo), self.flush_subnormals)
+
+    def flushed(self) -> Function:
+        """The same function, of the same state, that takes subnormal numbers for zero; itself if it does. See `gx.flush_subnormals`."""
+        return self if self.flush_subnormals else self._again({}, self._arguments.defaults, True)
+
+    def _again(self, nodes: dict[Node, Node], defaults: Any, flush_subnormals: bool) -> Function:
+        """The function compiled again, with `nodes` for its state."""
         given = self._given_updates()
         renewed = replace_nodes([*self._outputs, *[v for _, v in given]], nodes)
         outputs = tree.unflatten(self._structure, renewed[: len(self._outputs)])
-        updates = [(nodes[s], v) for (s, _), v in zip(given, renewed[len(self._outputs) :], strict=True)]
-        defaults = copy.deepcopy(self._arguments.defaults, memo)
-        made: Function = type(self)(self.inputs, outputs, updates, None, defaults, self.name, self.threads, self.casting, self.mode)
+        updates = [(nodes.get(s, s), v) for (s, _), v in zip(given, renewed[len(self._outputs) :], strict=True)]
+        how = (self.name, self.threads, self.casting, self.mode, flush_subnormals)
+        made: Function = type(self)(self.inputs, outputs, updates, None, defaults, *how)
         return made
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """What `function` was given; it is compiled again where it is read, with machine code from the object cache."""
         outputs = tree.unflatten(self._structure, self._outputs)
-        how = {"name": self.name, "threads": self.threads, "casting": self.casting, "mode": self.mode}
+        how: dict[str, Any] = {"name": self.name, "threads": self.threads, "casting": self.casting, "mode": self.mode}
+        if self.flush_subnormals:
+            how["flush_subnormals"] = True
         return _read, (self.inputs, outputs, self._given_updates(), self._arguments.defaults, how)
 
     def _given_updates(self) -> list[tuple[Shared, Node]]:

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from types import MethodType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 
@@ -25,36 +25,62 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @overload
-def jit(f: F, *, static_argnames: str | Sequence[str] = ()) -> F: ...
+def jit(f: F, *, static_argnames: str | Sequence[str] = (), flush_subnormals: bool = False) -> F: ...
 @overload
-def jit(f: None = None, *, static_argnames: str | Sequence[str] = ()) -> Callable[[F], F]: ...
-def jit(f: Any = None, *, static_argnames: str | Sequence[str] = ()) -> Any:
+def jit(f: None = None, *, static_argnames: str | Sequence[str] = (), flush_subnormals: bool = False) -> Callable[[F], F]: ...
+def jit(f: Any = None, *, static_argnames: str | Sequence[str] = (), flush_subnormals: bool = False) -> Any:
     """Compile f(*trees of arrays) -> tree of arrays by tracing; also a decorator, with or without arguments, of functions and methods.
 
     One trace per tree structure, dtypes, ranks, and which sizes are 1; all other sizes stay symbolic, so a new size
     compiles nothing. Python floats are traced as 0-d values of the widest float dtype among the arrays; ints, bools,
     strings, None, classes and `static_argnames` are part of the trace. Calling it with nodes builds f's graph.
+    flush_subnormals: native code takes them for zero, see `gx.flush_subnormals`.
 
     Of a method, `self` is a tree where its class is one (a dataclass, a NamedTuple): its arrays are arguments like others.
     Any other instance has traces of its own, gone with it. What the method reads from it is part of the trace, and setting an attribute
     traces again; an array changed in place is not noticed: make it a `gx.shared` or an argument.
     """
     if f is None:
-        return lambda g: jit(g, static_argnames=static_argnames)
+        return lambda g: jit(g, static_argnames=static_argnames, flush_subnormals=flush_subnormals)
     if isinstance(f, (staticmethod, classmethod)):
-        return type(f)(jit(f.__func__, static_argnames=static_argnames))
+        return type(f)(jit(f.__func__, static_argnames=static_argnames, flush_subnormals=flush_subnormals))
     if not callable(f):
         fail(ArgumentError, f"jit: {f!r:.60} is no function", hint="gx.function compiles expressions, gx.jit functions")
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return functools.wraps(f)(_Jit(f, names))
+    return functools.wraps(f)(_Jit(f, names, flush_subnormals))
+
+
+def flush_subnormals(f: F) -> F:
+    """The same function, compiled so that numbers below the normal range (1.2e-38 in float32, 2.2e-308 in float64) are taken for zero.
+
+        f = gx.flush_subnormals(gx.function([x], y))       # as gx.function([x], y, flush_subnormals=True)
+        step = gx.flush_subnormals(step)                   # of gx.jit, too; state is shared with the function that was given
+
+    Some processors take a hundred times as long for an operation with such a number: values that decay, filters, chains of tanh whose
+    gradients vanish. Inside a call, on all its threads, a subnormal argument of an operation then counts as zero, and a result that would
+    be subnormal is a zero of its sign. What is only moved (selected, gathered, stored as it came) may stay. So results differ below the
+    normal range, derivatives there are those at zero, and x == y where x - y is too small; quotients and logarithms of such numbers
+    become infinite or nan. What meets no such number has the same bits. The caller's own arithmetic, NumPy's and that of callbacks are
+    not touched, also where a call fails. A graph that the function is inlined in, and mode="interpret", do not know of it. To have
+    subnormal numbers again call the function that was given. Raises ArgumentError for what is not of `gx.function` or `gx.jit`.
+    """
+    if isinstance(f, Function):
+        return cast(F, f.flushed())
+    if isinstance(f, _Jit):
+        return cast(F, f.flushed())
+    if isinstance(f, MethodType) and isinstance(f.__func__, _Jit):
+        return cast(F, MethodType(f.__func__.flushed(), f.__self__))
+    fail(ArgumentError, f"flush_subnormals: {f!r:.60} is not compiled", hint="gx.jit(f, flush_subnormals=True) compiles a Python function")
 
 
 Traces = dict[Any, Function]
 
 
 class _Jit:
-    def __init__(self, f: Callable[..., Any], static: tuple[str, ...]) -> None:
-        self.f, self.static = f, static
+    def __init__(self, f: Callable[..., Any], static: tuple[str, ...], flush_subnormals: bool) -> None:
+        if not isinstance(flush_subnormals, bool):
+            fail(ArgumentError, f"jit: flush_subnormals is True or False, got {flush_subnormals!r}")
+        self.f, self.static, self.flush_subnormals = f, static, flush_subnormals
         try:
             self.signature = inspect.signature(f)
         except ValueError as error:
@@ -67,6 +93,15 @@ class _Jit:
         self.owner: str | None = None  # the parameter that is `self`
         self.lock = threading.RLock()
         renewed_in_child(self)
+
+    def flushed(self) -> _Jit:
+        """The same with traces of its own that take subnormal numbers for zero."""
+        if self.flush_subnormals:
+            return self
+        made = _Jit(self.f, self.static, True)
+        made.owner = self.owner
+        functools.update_wrapper(made, self.f)
+        return made
 
     def __deepcopy__(self, memo: object) -> _Jit:
         return self  # as Python's own functions
@@ -111,7 +146,8 @@ class _Jit:
                 traced = tree.unflatten(structure, [next(rest) if d else v for v, d in zip(leaves, dynamic, strict=True)])
                 bound.arguments.update(traced)
                 inputs = {str(k): v for k, v in enumerate(variables)}  # passed by position, so that a parameter may be called `out`
-                found = traces[key] = function(inputs, self.f(*bound.args, **bound.kwargs), name=_name(self.f))
+                made = self.f(*bound.args, **bound.kwargs)
+                found = traces[key] = function(inputs, made, name=_name(self.f), flush_subnormals=self.flush_subnormals)
         return found(*arrays)
 
     def _traces_of(self, instance: Any) -> Traces:
