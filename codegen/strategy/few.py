@@ -16,14 +16,14 @@ ENOUGH = 1024  # candidates beyond those wanted, which are not worth another pas
 DIGIT = 11  # bits that it looks at in a pass
 MOST = (1 << DIGIT) - 1
 APART = 64  # records, of which a sample takes one
-LONG = 1 << 14  # records, from which on a sample pays,
+LONG = 1 << 15  # records, from which on a sample pays,
 VERY_FEW = 128  # where at most one in so many is wanted
 TOO_MANY = 8  # one in so many kept by the sample's limit: the row lies so that the sample says nothing
 GROUP = 8  # records that are compared at once
 
 
 def write_first(r: Records, attributes: tuple[str, ...]) -> Function:
-    """b = the records up to some key, in order, at least `count` of them; returns how many. All with a key of 0.0 are in or out."""
+    """b = the records up to some key, in order, at least `count` of them; returns how many."""
     text = f"""
     %counts = alloca [{MOST + 1} x i32], align 64
     {_sample(r)}
@@ -208,23 +208,16 @@ def _last_zero(r: Records) -> int:
 
 def _limit(r: Records, known: str) -> str:
     """The greatest key that begins with what is known; the greatest of a zero where it is one."""
-    w = r.word
+    w, low, zero = r.word, r.zeros[0], _last_zero(r)
     return f"""
     %limit.first = shl {w} {known}, %shift
     %limit.bits = shl {w} 1, %shift
     %limit.rest = sub {w} %limit.bits, 1
     %limit.found = or {w} %limit.first, %limit.rest
-    {_with_zeros(r, "%limit")}"""
-
-
-def _with_zeros(r: Records, limit: str) -> str:
-    """`limit`, made of `limit`.found: the greatest of a zero where it is one."""
-    w, low, zero = r.word, r.zeros[0], _last_zero(r)
-    return f"""
-    {limit}.low = icmp uge {w} {limit}.found, {signed(low, r.bits)}
-    {limit}.high = icmp ult {w} {limit}.found, {zero}
-    {limit}.zero = and i1 {limit}.low, {limit}.high
-    {limit} = select i1 {limit}.zero, {w} {zero}, {w} {limit}.found"""
+    %limit.low = icmp uge {w} %limit.found, {signed(low, r.bits)}
+    %limit.high = icmp ult {w} %limit.found, {zero}
+    %limit.zero = and i1 %limit.low, %limit.high
+    %limit = select i1 %limit.zero, {w} {zero}, {w} %limit.found"""
 
 
 def _sample(r: Records) -> str:
@@ -257,8 +250,7 @@ def _sample(r: Records) -> str:
     %rank.half = lshr i64 %count, {(APART // 2).bit_length() - 1}
     %rank = add i64 %rank.half, {APART // 2}
     %bound.at = getelementptr {w}, ptr %b.sorted, i64 %rank
-    %bound.found = load {w}, ptr %bound.at, align {size}
-    {_with_zeros(r, "%bound")}
+    %bound = load {w}, ptr %bound.at, align {size}
     %bounds.one = insertelement <{GROUP} x {w}> poison, {w} %bound, i64 0
     %bounds = shufflevector <{GROUP} x {w}> %bounds.one, <{GROUP} x {w}> poison, <{GROUP} x i32> zeroinitializer
     br label %sift"""
@@ -324,7 +316,6 @@ def _take(r: Records, tag: str, i: str, m: str) -> str:
 
 def _keep(r: Records, carried: str, inside: str) -> str:
     """The records that are `inside`, as %in, side by side; each is stored, and the next one over it where it is not."""
-    w = r.word
     return f"""
     each:
     %i = phi i64 [ 0, %keep ], [ %i.next, %each ]
