@@ -18,13 +18,15 @@ Train         fit; save, load
 Your own      custom_vjp, custom_jvp, checkpoint, callback
 Compile       function, jit, flush_subnormals; node.eval({x: array}) evaluates without compiling
 Inspect       print(node); f.graph, f.explain(), f.program, f.loops, f.llvm, f.asm, f.cost(n=64), f.memory(n=64) of a compiled f
-Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache
+Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache, calibration
 
 help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and raises. Every error is a gx.GraphcError.
 """
 # ruff: noqa: F403, I001 - several names a line; the functions of arrays are what their modules say is public
 
-from graphc import cache, fft, infer, linalg, nn, optim, random, special, stats, training, tree
+from typing import TYPE_CHECKING
+
+from graphc import fft, linalg, special, tree
 from graphc.control.callback import callback
 from graphc.control.checkpoint import checkpoint
 from graphc.control.counted import fori_loop, map
@@ -99,20 +101,53 @@ from graphc.user.function import Function, function
 from graphc.show import show as _show  # noqa: F401 - binds print(node)
 from graphc.pickling import FORMAT as _FORMAT  # noqa: F401 - tells pickle about nodes and sizes
 from graphc.graphs import to_networkx
-from graphc.training.fit import fit
-from graphc.training.saving import load, save
 from graphc.substitute import substitute
 from graphc.threads import get_num_threads, set_num_threads
 from graphc.user.jit import flush_subnormals, jit
+
+if TYPE_CHECKING:
+    from graphc import cache, calibration, infer, nn, optim, random, stats, training
+    from graphc.training.fit import fit
+    from graphc.training.saving import load, save
+else:  # a module with a __getattr__ would have every name for a type checker
+
+    def __getattr__(name: str) -> object:
+        """What is loaded when it is first asked for: namespaces, and the functions that come from one. An import binds its name here."""
+        match name:
+            case "cache":
+                import graphc.cache
+            case "calibration":
+                import graphc.calibration
+            case "infer":
+                import graphc.infer
+            case "nn":
+                import graphc.nn
+            case "optim":
+                import graphc.optim
+            case "random":
+                import graphc.random
+            case "stats":
+                import graphc.stats
+            case "training":
+                import graphc.training  # noqa: F401
+            case "fit" | "load" | "save":
+                from graphc.training.fit import fit
+                from graphc.training.saving import load, save
+
+                globals().update(fit=fit, load=load, save=save)
+            case _:
+                raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+        return globals()[name]
+
 
 __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "cache", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats", "tree",
-    "vector", "Function", "Shared", "flush_subnormals", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads",
-    "set_values", "shared", "substitute", "to_networkx",
+    "Dim", "Node", "cache", "calibration", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats",
+    "tree", "vector", "Function", "Shared", "flush_subnormals", "function", "get_num_threads", "get_values", "jit", "like",
+    "set_num_threads", "set_values", "shared", "substitute", "to_networkx",
     # derivatives and maps
     "apply_along_axis", "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
     # loops and branches

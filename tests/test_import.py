@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("llvmlite", "networkx", "passes", "codegen", "scipy", "mpmath", "pytest")
+LATER = ("cache", "infer", "nn", "optim", "random", "stats", "training")  # namespaces that are loaded when they are asked for
 
 
 def fresh(code: str, at: Path = ROOT, **environment: str) -> str:
@@ -28,6 +29,48 @@ def fresh(code: str, at: Path = ROOT, **environment: str) -> str:
 def test_import_loads_nothing_heavy() -> None:
     loaded = fresh(f"import sys, graphc; print([m for m in {HEAVY} if m in sys.modules])")
     assert loaded == "[]"
+
+
+def test_import_loads_what_every_program_needs() -> None:
+    """And not what some do: that, and the time it takes, comes with the first use."""
+    more = [f"graphc.{name}" for name in (*LATER, "program", "user.audit", "user.cost")] + ["hashlib", "pathlib", "statistics"]
+    assert fresh(f"import sys, numpy; old = set(sys.modules); import graphc; print((set(sys.modules) - old) & set({more}))") == "set()"
+
+
+@pytest.mark.parametrize("use", ["import graphc as gx; gx.{0}", "from graphc import {0}", "import graphc.{0}", "from graphc import *; {0}"])
+def test_what_is_loaded_later_is_found(use: str) -> None:
+    """By whatever way, in the listing before it is loaded, and as the one module that there is."""
+    for name in LATER if "as gx" in use else ("nn", "training"):
+        code = f"import graphc, sys; assert {name!r} in dir(graphc) and 'graphc.{name}' not in sys.modules; {use.format(name)}"
+        assert fresh(f"{code}; print(graphc.{name} is sys.modules['graphc.{name}'] and {name!r} in vars(graphc))") == "True", name
+
+
+def test_functions_that_are_loaded_later() -> None:
+    code = "import pickle, graphc as gx; a = gx.load; from graphc.training import saving; from graphc import fit, save"
+    assert fresh(f"{code}; print(a is saving.load, save is saving.save, pickle.loads(pickle.dumps(gx.fit)) is fit)") == "True True True"
+
+
+def test_threads_that_ask_at_the_same_time() -> None:
+    code = """
+import sys, threading, graphc as gx
+sys.setswitchinterval(1e-6)
+start, seen = threading.Barrier(8), []
+def ask(k):
+    start.wait()
+    seen.append([gx.stats.norm if k % 2 else gx.nn.gelu, gx.training.fit, gx.fit])
+threads = [threading.Thread(target=ask, args=(k,)) for k in range(8)]
+[t.start() for t in threads], [t.join() for t in threads]
+print(len(seen), len({id(x) for row in seen for x in row}))
+"""
+    assert fresh(code) == "8 3"
+
+
+def test_names_that_are_not_there() -> None:
+    import graphc
+
+    with pytest.raises(AttributeError, match="module 'graphc' has no attribute 'stat'"):
+        graphc.stat  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(graphc, "importlib")
 
 
 def test_building_and_evaluating_load_nothing_heavy() -> None:

@@ -54,14 +54,28 @@ TOOLS, CONTROL = 5, 6
 INSIDE: dict[tuple[str, str, str], str] = {
     ("graphc.user.function", "_compile", "graphc.passes"): "the joint of the three packages; `import graphc` stays light",
     ("graphc.user.function", "_compile", "graphc.codegen"): "the joint of the three packages; `import graphc` stays light",
+    ("graphc.calibrate", "main", "graphc.codegen"): "the command that measures; the trunk reads what it has found",
     ("graphc.derivatives.grad", "prepared", "graphc.passes"): "the joint of the trunk and passes: stable rules run before differentiation",
     ("graphc.graphs", "to_networkx", "networkx"): "loaded when a graph is exported; `import graphc` stays light",
+    **{
+        ("graphc", "__getattr__", f"graphc.{name}"): "a name of its own, loaded when it is asked for"
+        for name in ("cache", "calibration", "infer", "nn", "optim", "random", "stats", "training")
+    },
+    ("graphc.user.function", "program", "graphc.program"): "what describes compiled functions is loaded with the first one",
+    ("graphc.user.function", "cost", "graphc.user.cost"): "the same",
+    ("graphc.user.function", "memory", "graphc.user.cost"): "the same",
+    ("graphc.user.function", "audit", "graphc.user.audit"): "the same, and decimal arithmetic with it",
+    ("graphc.user.signature", "layout", "graphc.program"): "the same",
     ("graphc.training.progress", "progress_of", "tqdm"): "an extra; a line an epoch is shown without it",
     ("graphc.training.saving", "_safetensors", "safetensors"): "an extra; .npz needs nothing",
     ("graphc.tree", "_functions", "graphc.ops"): "ravel of a tree of nodes; ops use trees",
 }
 # for annotations only, under `if TYPE_CHECKING`: no edge when the program runs
 TYPES_ONLY = {
+    **{
+        ("graphc", f"graphc.{name}"): "for type checkers and editors: names that are loaded when they are asked for"
+        for name in ("cache", "calibration", "infer", "nn", "optim", "random", "stats", "training", "training.fit", "training.saving")
+    },
     ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
     ("graphc.operators", "graphc.ops.registry"): "what its methods take",
     ("graphc.operators", "graphc.ops.at"): "what its methods return",
@@ -72,6 +86,9 @@ TYPES_ONLY = {
     ("graphc.traits", "graphc.scalars"): "the element of an elementwise op is a Scalar",
     ("graphc.user.function", "graphc.codegen.runtime.executable"): "what the joint gives back",
     ("graphc.user.function", "graphc.passes.pipeline"): "what the joint gives back",
+    ("graphc.user.function", "graphc.program"): "what its methods pass on",
+    ("graphc.user.function", "graphc.user.audit"): "what its method returns",
+    ("graphc.user.signature", "graphc.program"): "what its method returns",
 }
 
 
@@ -210,6 +227,7 @@ def test_no_import_by_another_way() -> None:
         ("graphc.codegen.llvm.emit", "def f():\n    import graphc.passes", "belong at the top"),
         ("graphc.codegen.llvm.emit", "import networkx", "does not use"),
         ("graphc.codegen.llvm.emit", "import passes.prepare", "as a part of graphc"),
+        ("graphc", "def __getattr__(name):\n    import graphc.ops.shape", "belong at the top"),
         ("graphc.types", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from graphc.ir import Node", "annotations"),
     ],
 )

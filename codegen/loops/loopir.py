@@ -178,6 +178,19 @@ def walk(statement: Statement) -> Iterator[Statement]:
             stack.extend([block for block, _ in s.branches[::-1]])
 
 
+def values_of(statement: Statement) -> Iterator[Scalar]:
+    """What a statement computes, but for those inside of it and for recurrences."""
+    match statement:
+        case Let(_, value):
+            yield value
+        case Store(_, dynamic, _, value, _):
+            yield from (value,) if dynamic is None else (dynamic, value)
+        case Accumulate(_, _, value, other):
+            yield from (value,) if other is None else (value, other)
+        case _:
+            pass
+
+
 def format_loops(statement: Statement, depth: int = 0) -> str:
     """The loops as indented text."""
     pad = "  " * depth

@@ -102,7 +102,8 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
                 fail(DTypeError, f"{name}: dtypes {first.dtype} and {other.dtype} differ")
             if other.shape is not shape and not (len(other.shape) == len(shape) and all(map(same_size, shape, other.shape))):
                 fail(ShapeError, f"{name}: shapes {first} and {other} differ")
-        return tensor_type(DTYPE_RULES[dtype](first.dtype)[1], shape)
+        made = DTYPE_RULES[dtype](first.dtype)[1]
+        return first if made is first.dtype else tensor_type(made, shape)
 
     def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
         return emit(scalars, *[read(k, at) for k in range(arity)])
@@ -130,9 +131,14 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
 
 def _operands(emit: Callable[..., Scalar], arity: int) -> list[inspect.Parameter]:
     """The operands of a row by the names that its `emit` has for them, after the scalar language."""
-    names = [p.name for p in inspect.signature(emit).parameters.values() if p.kind is not p.VAR_POSITIONAL][1 : arity + 1]
-    names = names if len(names) == arity else ["x", "y", "z", *[f"x{k}" for k in range(3, arity)]][:arity]
-    return [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY, annotation=ArrayLike) for n in names]
+    code = emit.__code__
+    names = code.co_varnames[1 : min(code.co_argcount, arity + 1)]
+    return [_operand(n) for n in (names if len(names) == arity else ["x", "y", "z", *[f"x{k}" for k in range(3, arity)]][:arity])]
+
+
+@functools.cache
+def _operand(name: str) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation=ArrayLike)
 
 
 def apply(op: Op, args: Sequence[ArrayLike]) -> Node:

@@ -22,14 +22,10 @@ from graphc.ops.derived import settled
 from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
 from graphc.printer import format_graph
-from graphc.program import Program, format_program
 from graphc.substitute import substitute
-from graphc.target import Target
 from graphc.threads import as_thread_count
 from graphc.types import assumed_sizes
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
-from graphc.user.audit import Audit, audit
-from graphc.user.cost import count_cost, count_memory
 from graphc.user.signature import Signature
 from graphc.user.state import Shared, hold, replace_values
 from graphc.user.updates import advances, as_updates, check_update
@@ -39,6 +35,8 @@ from graphc.verify.graph import assuming, size_assumptions
 if TYPE_CHECKING:
     from graphc.codegen.runtime.executable import Executable
     from graphc.passes.pipeline import Log
+    from graphc.program import Program
+    from graphc.user.audit import Audit
 
 MODES = ("default", "none", "verify", "interpret")
 
@@ -124,13 +122,14 @@ class Function:
         if self.mode == "interpret":
             return self._graph, None, None
         # the joint of the three packages: imported here so that `import graphc` loads neither passes nor LLVM
+        from graphc.codegen.calibration.first_use import this_machine
         from graphc.codegen.runtime.executable import Executable
         from graphc.codegen.strategy.product_scratch import scratch_of
-        from graphc.codegen.target import host
         from graphc.passes.pipeline import Log, optimise, plan
 
         self._log = Log()
-        options = self._options(host())
+        options = self._options()
+        options = replace(options, target=options.target or this_machine(self._graph.outputs))
         graph = optimise(self._graph, options.mode, self._log, options.verify)
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
@@ -141,13 +140,12 @@ class Function:
         set_entry(self, executable.entry(Function.__call__, Function._fault), executable)
         return graph, program, executable
 
-    def _options(self, target: Target) -> Options:
+    def _options(self) -> Options:
         given = default_options()
         mode = "default" if self.mode == "verify" else self.mode
         verify = given.verify or self.mode == "verify"
         flush = given.flush_subnormals or self.flush_subnormals
-        target = given.target or target
-        return replace(given, mode=mode, threads=self.threads, verify=verify, flush_subnormals=flush, target=target)
+        return replace(given, mode=mode, threads=self.threads, verify=verify, flush_subnormals=flush)
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -233,6 +231,8 @@ class Function:
     @property
     def program(self) -> str:
         """Buffers, kernels with their stages, and steps, as text."""
+        from graphc.program import format_program
+
         return format_program(self._native().program)
 
     @property
@@ -256,11 +256,15 @@ class Function:
         A scan counts as all its turns, a branch as its dearer side, a while loop as `max_steps` turns, without these as one turn.
         Sizes by name, f.cost(n=64), or where they have none of their own, f.cost({x.shape[0]: 64}).
         """
+        from graphc.user.cost import count_cost
+
         program = self._native().program
         return count_cost(program, _environment(program, self, {**(sizes or {}), **named}))
 
     def memory(self, sizes: Mapping[str | Dim, int] | None = None, /, **named: int) -> dict[str, int]:
         """Bytes by role: `inputs`, `state`, `constants`, `outputs`, `arena` (intermediates), `largest` (of them). Sizes as for `cost`."""
+        from graphc.user.cost import count_memory
+
         executable = self._native()
         env = _environment(executable.program, self, {**(sizes or {}), **named})
         return count_memory(executable.program, env, executable.threads.most)
@@ -291,6 +295,8 @@ class Function:
         What the graph cancels by more than `digits` is not seen. State is read, not updated. Takes microseconds an element and node.
         Raises ArgumentError, ShapeError, DTypeError, and what a call raises.
         """
+        from graphc.user.audit import audit
+
         if isinstance(digits, bool) or not isinstance(digits, int) or not 20 <= digits <= 10_000:
             fail(ArgumentError, f"{self.name}.audit: digits is a whole number from 20 to 10000, got {digits!r}")
         leaves, variables = self._arguments.bind(self.name, args, kwargs), self._arguments.variables

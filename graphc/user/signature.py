@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from graphc.derivatives.user_trees import aligned
 from graphc.dims import Dim
 from graphc.errors import ArgumentError, fail
 from graphc.ir import Node
-from graphc.program import Layout
 from graphc.user.arguments import as_argument, as_size_argument
+
+if TYPE_CHECKING:
+    from graphc.program import Layout
 
 _LEAF = tree.structure(0)
 
@@ -60,6 +62,8 @@ class Signature:
 
     def layout(self, outputs: tree.TreeDef) -> Layout | None:
         """How a call looks; None where sizes are among the arguments."""
+        from graphc.program import Layout
+
         if self.sizes:
             return None
         defaults = {n: v for n, v in self.defaults.items() if isinstance(v, np.ndarray)}
