@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +91,22 @@ def test_several_axes_degrees_of_freedom_and_two_arrays(small: None) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((5, 1031), 1), ((67, 9), 0), ((2, 600, 3), (1,)), ((2, 40, 30), (1, 2))])
+def test_kernels_that_stay_whole_pass_over_their_rows_once(shape: tuple[int, ...], axis: Any) -> None:
+    x, y = gx.tensor("x", shape), gx.tensor("y", shape)
+    m, v = gx.mean(x, axis=axis, keepdims=True), gx.var(x, axis=axis, keepdims=True)
+    f = gx.function([x, y], [(x - m) / gx.sqrt(v + 1e-3), m, v, gx.max(x, axis=axis), gx.sum(x * y, axis=axis)], mode="verify")
+    assert f.program.count("sum[") == 4  # of a quarter; of differences and their squares; of the products
+    X, Y = numbers(shape) + 5, numbers(shape, seed=1)
+    mean, variance = X.mean(axis, keepdims=True), X.var(axis, keepdims=True)
+    wanted = [(X - mean) / np.sqrt(variance + 1e-3), mean, variance, X.max(axis), (X * Y).sum(axis)]
+    for got, want in zip(f(X, Y), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
+    X.flat[0] = np.inf
+    _, mean, variance, *_ = f(X, Y)
+    assert mean.flat[0] == np.inf and np.isnan(variance.flat[0])
+
+
 def test_derivatives(small: None) -> None:
     x = gx.tensor("x", (19, 5))
     loss = gx.sum(gx.var(x, axis=0) ** 2 * gx.mean(x, axis=0))
@@ -138,12 +155,14 @@ def test_accuracy_is_that_of_two_sweeps(dtype: str) -> None:
     wide = np.concatenate([X, np.zeros((rows, 300 - X.shape[1]), dtype)], axis=1)
     by_columns = gx.function([x], moments(x, 0))(wide)
     assert launches(gx.function([x], moments(x, 0))) == 2
+    r = gx.tensor("r", X.T.shape, dtype)
+    by_rows = gx.function([r], moments(r, 1))(np.ascontiguousarray(X.T))
     y = gx.tensor("y", (rows * 10,), dtype)
     whole = gx.function([y], moments(y, None))
     for k, name in enumerate(DATA):
         mean, variance = exact_moments(X[:, k])
         size = float(np.abs(X[:, k].astype("float64")).mean())
-        found = ((by_columns[0][k], by_columns[1][k], 130), (*whole(np.tile(X[:, k], 10)), 520))
+        found = ((by_columns[0][k], by_columns[1][k], 130), (by_rows[0][k], by_rows[1][k], 130), (*whole(np.tile(X[:, k], 10)), 520))
         for got_mean, got, additions in found:  # one after the other: of the rows of a chunk and of chunks, or of a lane's elements
             rounded = additions * eps * size
             assert abs(float(Fraction(float(got_mean)) - mean)) <= rounded, name

@@ -67,7 +67,7 @@ def below(kernel: Kernel, parts: Sequence[Nest], several: bool) -> Below:
     that are high are read in better order by chunks: of sizes that only the call knows, where that saves sweeps.
     """
     never, rows = Below(0, 1), dims.product([a.extent for a in kernel.axes])
-    columns = _beside_each_other(kernel)
+    columns = beside_each_other(kernel)
     lengths = {dims.product([a.extent for a in nest.over]) for nest in parts if nest.over}
     if isinstance(rows, int) and 0 < rows <= (FEW_COLUMNS if columns else FEW_ROWS):
         return Below(_largest([length * rows for length in lengths]), LEAST)
@@ -91,7 +91,7 @@ def _largest(sizes: Sequence[Size]) -> Size:
     return most
 
 
-def _beside_each_other(kernel: Kernel) -> bool:
+def beside_each_other(kernel: Kernel) -> bool:
     """Whether neighbouring outer points read neighbouring elements: columns, along which the lanes run."""
     last = kernel.axes[-1].index if kernel.axes else None
     indices = [s.args[: len(s.args) - s.param[1]] for s in kernel.parts if s.op == "load"]

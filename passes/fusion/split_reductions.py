@@ -23,6 +23,7 @@ from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
 from graphc.passes.fusion.centred import Centred, about, centred_nests, first_part, shift
 from graphc.passes.fusion.chunks import JOINS, Grid, Nest, below, grid_of, nests_of
+from graphc.passes.fusion.one_sweep import one_sweep
 from graphc.passes.fusion.stages import Slots
 from graphc.program import Axis, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index
 from graphc.scalars import Scalar
@@ -62,10 +63,11 @@ def _grids(buffers: list[Buffer], launch: Launch) -> Sequence[Step]:
         return [launch]
     centred = centred_nests(launch.kernel, parts)
     whole = below(launch.kernel, parts, bool(centred))
+    once = replace(launch, kernel=one_sweep(launch.kernel, parts))
     if not whole.symbols and whole.holds({}):
-        return [launch]
+        return [once]
     split = _Splitter(buffers, launch).launches(parts, centred)
-    return [Branch(whole, (launch,), tuple(split))] if whole.symbols else split
+    return [Branch(whole, (once,), tuple(split))] if whole.symbols else split
 
 
 @dataclass
