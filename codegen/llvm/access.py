@@ -39,13 +39,12 @@ class Memory:
 
     def address(self, slot: int, dtype: np.dtype, dynamic: Value | None, static: Size) -> Value:
         """The pointer of a uniform element offset."""
-        offset = self.v.size(static)
-        kind = memory_type(dtype, 1)
-        depth = offset.depth if dynamic is None else max(offset.depth, dynamic.depth)
         key = ("address", slot, static, dynamic)
         found = self.v.find(key)
         if found is not None:
             return found
+        offset, kind = self.v.size(static), memory_type(dtype, 1)
+        depth = offset.depth if dynamic is None else max(offset.depth, dynamic.depth)
         if dynamic is None and offset.text == "0":
             return self.v.put(key, Value(f"%b{slot}", 1, depth))
         with self.v.at(depth):

@@ -215,7 +215,8 @@ class _Nests:
         stages = self.kernel.stages
         pending = [k for k, s in enumerate(stages) if not s.axes and not s.scan and self.kernel.stores[k]]
         reads = [[s.body, *(d for _, d, _, _ in self.kernel.stores[k] if d is not None)] for k, s in enumerate(stages)]
-        reading = max([k for k, roots in enumerate(reads) if any(x.op == "fetch" for x in sc.order(roots))], default=-1)
+        last_first = reversed(list(enumerate(reads)))
+        reading = next((k for k, roots in last_first if any(x.op == "fetch" for x in sc.order(roots))), -1)
         for nest in nests(stages):
             if _over(stages[nest[0]]):
                 result += self._nest(nest, vector)
