@@ -150,6 +150,7 @@ def test_nothing_is_measured_where_it_is_switched_off_or_cannot_be_kept(
         first_use._KNOWN.clear()
         return this_machine((product(),)).measured == DEFAULTS
 
+    probed += [FOUND] * 9
     monkeypatch.setattr(calibration, "enabled", False)
     calibration.keep(KEY, FOUND)
     assert defaults()
@@ -162,6 +163,7 @@ def test_nothing_is_measured_where_it_is_switched_off_or_cannot_be_kept(
     calibration.forget(KEY)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # a directory that may be read only
     assert defaults() and "may not be written to" in calibration.keep(KEY, FOUND)
+    assert len(probed) == 9
 
 
 # -- what is kept -----------------------------------------------------------------------------------------------

@@ -48,8 +48,7 @@ class Copies:
 
     def or_less(self, other: Copies) -> Copies:
         """The lesser of each time. Of ratios the least would be that of a disturbed denominator."""
-        times = [min(getattr(self, name), getattr(other, name)) for name in ("aligned", "across", "copied")]
-        return Copies(*times, self.rows)
+        return Copies(min(self.aligned, other.aligned), min(self.across, other.across), min(self.copied, other.copied), self.rows)
 
     def numbers(self) -> dict[str, float]:
         """The facts `crossing` and `packing` of `Measured`."""
