@@ -17,7 +17,7 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter, symbol_of
-from graphc.codegen.llvm.llvm_text import Function, llvm_type
+from graphc.codegen.llvm.llvm_text import Function, llvm_type, stack_room
 from graphc.codegen.llvm.values import Scope
 from graphc.codegen.loops.address import fetch, replace_indices
 from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
@@ -54,8 +54,8 @@ class ProductWriter:
         self.place = p.resting_place() if p.plain or not self.single else None
         self.operands = Operands(emitter, p, together)
         self.rows, self.together = rows, together
-        element = llvm_type(p.dtype, 1)
-        self.sums = "null" if self.place else self.v.entry.emit(f"alloca {element}, i64 {rows.most * p.width}, align 64")
+        nbytes = rows.most * p.width * p.dtype.itemsize
+        self.sums = "null" if self.place else stack_room(emitter.module, self.v.entry, nbytes)
 
     def within(self, axes: dict[Dim, Size], write: Callable[[], None]) -> None:
         """Write with some axes known; what is said of them is forgotten behind it."""
