@@ -256,6 +256,7 @@ def test_special_values_pass_through(small: None) -> None:
 def test_a_run_whose_rows_do_not_fit_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     y = gx.tensor("y", ("n",), "float64")
     graph = [y], [gx.grad(gx.sum(chain(gx, y, 100)), y)]
+    monkeypatch.setattr(blocking, "ROOM", 1)
     program = blocking.block(assembled(*graph), 60 * 8 * blocking.SMALLEST)
     verify_program(program)
     made = runs(program)
@@ -346,3 +347,14 @@ def test_a_kernel_that_also_combines_is_no_run() -> None:
     assert blocking._pointwise(Kernel((axis,), (times,), operands), loop_length(0)) is not None
     product = replace(times, body=times.body * sc.local(0, (), float64))
     assert blocking._pointwise(Kernel((axis,), (sums, product), operands), loop_length(0)) is None
+
+
+def test_a_chain_a_thousand_deep_with_gradient_needs_less_than_one_array() -> None:
+    """y <- sin(1.01 y + 0.1): all that is saved for the way back are rows of one block."""
+    n = 1_000_000
+    y = gx.tensor("y", ("n",), "float32")
+    f = gx.function([y], gx.grad(gx.sum(chain(gx, y, 1000)), y), threads=1)
+    run_of(f)
+    assert f.memory(n=n)["arena"] < 4 * n
+    x = data(300, "float32")
+    close(f(x), slope(x, 1000), 1000)

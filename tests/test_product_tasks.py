@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -14,10 +13,13 @@ from graphc.codegen.llvm.loops import Loops
 from graphc.codegen.loops.loopir import Call, walk
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.executable import Executable
-from graphc.codegen.strategy.contract import K_BLOCK, Product, may_pack
-from graphc.codegen.strategy.grid import column_panels, groups, row_blocks, tasks
+from graphc.codegen.strategy.contract import K_BLOCK, Product, shared_pays
+from graphc.codegen.strategy.grid import column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.operands import depth, panel_bytes
 from graphc.codegen.strategy.product import TASK
+from graphc.codegen.strategy.rounds import GROUP_BYTES, PACKED_PANELS, PLACES, rounds, words
+from graphc.codegen.strategy.sweeping import SweepWriter
+from graphc.codegen.strategy.together import scratch, shared, tasks
 from graphc.codegen.target import host
 from graphc.dims import Dim, Size
 from graphc.operators import FUNCTIONS as F
@@ -54,9 +56,8 @@ def test_blocks_and_panels_cover_the_output(m: int, k: int) -> None:
             at, first = panel.stop, first + panel.count
             assert panel.start + (panel.count - 1) * step < panel.stop <= panel.start + panel.count * step
             assert panel.masked or panel.stop == panel.start + panel.count * step
-        across, group, number = groups(p)
-        assert at == p.n.extent and first == across and isinstance(group, int)
-        assert number == -(-across // group) and count == rows.count * number
+        assert at == p.n.extent and first == panel_count(p)
+        assert count == (rows.count * first if shared_pays(p) is False else rounds(p).tasks)
         unknown = product_of(("m", k, "n"))  # type: ignore[arg-type]
         assert unknown is not None
         at_sizes = {s: m if s.name == "m" else n for s in dims.symbols(tasks(unknown))}
@@ -65,17 +66,33 @@ def test_blocks_and_panels_cover_the_output(m: int, k: int) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_blocks_of_rows_known_when_called_cover_them(dtype: str) -> None:
-    """Both heights: that of small products, and that of large ones, where strips are packed."""
+    """Those of tasks that pack for themselves, and of tasks that share."""
     p = product_of(("m", "k", "n"), dtype)  # type: ignore[arg-type]
     assert p is not None
-    rows, heights = row_blocks(p), set()
-    for m, k, n in itertools.product((0, 1, 63, 64, 257, 1000, 5003), (3, 900), (4, 5000)):
-        env = {s: {"m": m, "k": k, "n": n}[s.name] for s in dims.symbols(rows.count) | dims.symbols(rows.height)}
-        count, height = dims.evaluate(rows.count, env), dims.evaluate(rows.height, env)
-        assert (count - 1) * height < m <= count * height or m == count == 0
-        assert height <= rows.most
-        heights.add(height)
-    assert len(heights) == 2
+    for rows in (row_blocks(p), rounds(p).rows):
+        for m in (0, 1, 63, 64, 257, 1000, 5003):
+            count, height = (dims.evaluate(x, dict.fromkeys(dims.symbols(x), m)) for x in (rows.count, rows.height))
+            assert (count - 1) * height < m <= count * height or m == count == 0
+            assert height <= rows.most and height % p.rows == 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_rounds_cover_panels_and_rows(known: bool) -> None:
+    """Each panel is packed once a round, each block of rows meets each panel once."""
+    for m, k, n in [(256, 1024, 1024), (257, 300, 20_000), (5003, 257, 1030), (600, 70, 9000)]:
+        p = product_of((m, k, n) if known else ("m", "k", "n"))  # type: ignore[arg-type]
+        assert p is not None
+        env = dict(zip(sorted(dims.symbols(tasks(p))), (k, m, n), strict=True)) if not known else {}
+        at = lambda size: dims.evaluate(size, env)  # noqa: B023
+        grid = rounds(p)
+        across, group, chunk = at(grid.across), at(grid.group), at(grid.chunk)
+        assert across == at(panel_count(p)) and at(tasks(p)) == at(grid.tasks)
+        assert (at(grid.groups) - 1) * group < across <= at(grid.groups) * group
+        assert (at(grid.packs) - 1) * PACKED_PANELS < group <= at(grid.packs) * PACKED_PANELS
+        assert (at(grid.chunks) - 1) * chunk < group <= at(grid.chunks) * chunk
+        assert at(grid.count) == at(grid.groups) * -(-k // K_BLOCK)
+        assert at(words(p)) == at(grid.packs) + at(grid.tiles)
+        assert group * panel_bytes(p) <= GROUP_BYTES
 
 
 def test_enough_tasks_for_threads() -> None:
@@ -98,6 +115,8 @@ CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
     "two outer axes": ("abik,bkj->abij", (3, 4, 9, 30), (4, 30, 70)),
     "with a vector": ("ik,k->i", (300, 200), (200,)),
     "one row": ("k,kj->j", (200,), (200, 300)),
+    "one row of each": ("bk,bkj->bj", (7, 60), (7, 60, 700)),
+    "one row, two summed axes": ("kl,lkj->j", (20, 30), (30, 20, 333)),
     "two summed axes": ("ikl,lkj->ij", (150, 20, 300), (300, 20, 60)),
 }
 
@@ -129,7 +148,16 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
         for low, high in ((two, stop), (start, one), (one, two)):
             each(self, index, low, high, step, write)
 
+    run = SweepWriter.run
+
+    def sweep_backwards(self: SweepWriter, start: Size, stop: Size) -> None:
+        cuts.append(TASK)
+        one, two = (start + dims.floordiv((stop - start) * k, 3) for k in (1, 2))
+        for low, high in ((two, stop), (start, one), (one, two)):
+            run(self, low, high)
+
     monkeypatch.setattr(Loops, "each", backwards)
+    monkeypatch.setattr(SweepWriter, "run", sweep_backwards)
     other = Executable(program((a, b), outputs), Options(threads=1))([x, y], [])
     assert cuts
     for got, want in zip(other, forwards, strict=True):
@@ -142,11 +170,24 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_scratch_does_not_grow_with_what_is_summed(dtype: str) -> None:
     """Copies hold one block of k, so a product of a hundred thousand steps needs no more than one of a thousand; few steps need less."""
-    sizes = []
-    for k in (8, 64, K_BLOCK, 1000, 100_000):
-        p = product_of((512, k, 512), dtype)
-        assert p is not None
-        assert depth(p) == min(k, p.k_block)
-        sizes.append(panel_bytes(p) if may_pack(p) else 0)
-    few, more, *blocks = sizes
-    assert few <= more <= blocks[0] and len(set(blocks[1:])) == 1 and blocks[-1] > 0
+    for rows in (130, 512):
+        sizes = []
+        for k in (8, 64, K_BLOCK, 1000, 100_000):
+            p = product_of((rows, k, 1 << 14), dtype)
+            assert p is not None
+            assert depth(p) == min(k, p.k_block)
+            sizes.append((scratch(p), shared(p)[1]))
+        few, more, *blocks = sizes
+        assert few <= more <= blocks[0] and len(set(blocks[1:])) == 1 and blocks[-1][0] > 0 and (blocks[-1][1] > 0) is (rows == 512)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_threads_share_is_bounded(dtype: str) -> None:
+    """However large the operands are."""
+    for n in (1024, 4096, 1 << 20):
+        for shape in ((4096, 4096, n), ("m", "k", "n")):
+            p = product_of(shape, dtype)  # type: ignore[arg-type]
+            assert p is not None
+            both = [dims.evaluate(x, dict.fromkeys(dims.symbols(x), n)) for x in shared(p)]
+            assert 0 < both[1] <= PLACES * GROUP_BYTES
+            assert both[1] == PLACES * panel_bytes(p) * dims.evaluate(rounds(p).group, dict.fromkeys(dims.symbols(rounds(p).group), n))

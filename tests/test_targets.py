@@ -14,8 +14,8 @@ from graphc.codegen.compile import write_module
 from graphc.codegen.loops.loopir import Call, walk
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.executable import Executable
-from graphc.codegen.strategy import contract
-from graphc.codegen.strategy.contract import Product, strips_pay, tile_shape
+from graphc.codegen.strategy import contract, operands
+from graphc.codegen.strategy.contract import Product, shared_pays, tile_shape
 from graphc.codegen.strategy.packing import SQUARE, overrun
 from graphc.codegen.target import host, named
 from graphc.operators import FUNCTIONS as F
@@ -46,8 +46,8 @@ def test_tiles_fill_the_registers(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", TARGETS)
-def test_strips_are_packed_everywhere(name: str, dtype: str) -> None:
-    assert strips_pay(product(name, dtype)) is (np.dtype(dtype).itemsize * LARGE**2 >= contract.STRIP_BYTES)
+def test_large_products_share_what_they_pack_everywhere(name: str, dtype: str) -> None:
+    assert shared_pays(product(name, dtype)) is True
 
 
 def inner_loops(assembly: str, stem: str) -> dict[str, list[list[str]]]:
@@ -108,8 +108,9 @@ def test_strips_of_every_height_are_right(vector_bytes: int, registers: int, kno
     """Packing made to pay for small products; lanes and registers as SSE2, NEON, AVX2 and AVX-512 have them."""
     if vector_bytes > host().vector_bytes:
         pytest.skip("vectors wider than this machine has")
-    for name, value in {"STRIP_BYTES": 1, "PACK_BYTES": 1, "STRIP_ROWS": 5, "PACK_ROWS": 5}.items():
+    for name, value in {"SHARED_BYTES": 1, "PACK_BYTES": 1, "SHARED_ROWS": 5, "PACK_ROWS": 5}.items():
         monkeypatch.setattr(contract, name, value)
+    monkeypatch.setattr(operands, "STRIP_PANELS", 1)
     target = replace(host(), vector_bytes=vector_bytes, registers=registers)
     rng = np.random.default_rng(3)
     for dtype in ("float32", "float64"):

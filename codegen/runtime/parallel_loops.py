@@ -84,14 +84,15 @@ def team_of(kernel: Kernel, loops: Block, threads: Threads) -> Team | None:
     if threads.most < 2 or len(loops.body) != 1:
         return None
     (outermost,) = loops.body
+    one_by_one: bool | Size = False
     match outermost:
         case For(parallel=True):
             total, step = outermost.extent, outermost.step
-        case Call(params=plan, strategy=Strategy(tasks=tasks)):
-            total, step = tasks(plan), 1
+        case Call(params=plan, strategy=Strategy(tasks=tasks, ordered=ordered)):
+            total, step, one_by_one = tasks(plan), 1, ordered(plan)
         case _:
             return None
-    return _team(kernel_work(kernel), total, step, threads)
+    return _team(kernel_work(kernel), total, step, threads, one_by_one)
 
 
 def team_of_turns(loop: Loop, threads: Threads) -> Team | None:
@@ -99,11 +100,14 @@ def team_of_turns(loop: Loop, threads: Threads) -> Team | None:
     return None if threads.most < 2 or loop.extent is None else _team(steps_work((loop,)), loop.extent, 1, threads)
 
 
-def _team(work: Work, total: Size, step: int, threads: Threads) -> Team | None:
+def _team(work: Work, total: Size, step: int, threads: Threads, one_by_one: bool | Size = False) -> Team | None:
+    """`one_by_one`: 1 where each turn is a chunk."""
     if _never_worth(work, threads.worth) or (isinstance(total, int) and total <= step):
         return None
     turns = CHUNKS * threads.most * step
     grain = dims.floordiv(total + (turns - 1), turns) * step
+    if one_by_one is not False:
+        grain = grain + (step - grain) * int(one_by_one) if isinstance(one_by_one, bool) else grain + (step - grain) * one_by_one
     return Team(total, grain, threads.most if threads.fixed else -threads.most, work, threads.worth)
 
 
@@ -138,7 +142,7 @@ def write_task(unit: Unit, kernel: Kernel, name: str, scratch: tuple[int, ...]) 
     symbol = f"{name}.task" + "".join(f".{k}" for k in scratch)
     if symbol in unit.module.functions:
         return symbol
-    kinds = ["ptr"] * (len(kernel.operands) + len(kernel.scratch)) + ["i64"] * len(kernel.sizes())
+    kinds = ["ptr"] * (len(kernel.operands) + len(kernel.pieces)) + ["i64"] * len(kernel.sizes())
     lines = []
     for k, kind in enumerate([*kinds, "i64"]):
         lines += [f"%p{k} = getelementptr i64, ptr %context, i64 {k}", f"%a{k} = load {kind}, ptr %p{k}, align 8"]

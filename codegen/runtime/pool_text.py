@@ -15,6 +15,7 @@ wakes late finds the job closed. A second call at the same time, or one from ins
 
 from __future__ import annotations
 
+from graphc.codegen.llvm.pause import pause_of
 from graphc.codegen.runtime.float_mode import mode_functions
 from graphc.target import Target
 from graphc.threads import MOST
@@ -29,21 +30,12 @@ CALLER_LOCK = ASLEEP + 1
 WORKER_WORDS = 8  # per worker: whether it sleeps, its lock, the generation it starts from
 FUNCTIONS = ("PyThread_start_new_thread", "PyThread_allocate_lock", "PyThread_acquire_lock", "PyThread_release_lock")
 
-_PAUSES = (
-    ("x86_64", "call void @llvm.x86.sse2.pause()", "declare void @llvm.x86.sse2.pause()\n"),
-    ("aarch64", "call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)\n"),
-    ("arm64", "call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)\n"),
-)
-
 
 def pool_text(target: Target) -> str:
     """The module."""
-    pause, declared = "", ""
-    for stem, call, declaration in _PAUSES:
-        if target.triple.startswith(stem):
-            pause, declared = call, declaration
+    pause, declared = pause_of(target)
     declarations, modes = mode_functions(target)
-    text = declared + "\n".join([*declarations, *[f.text("nounwind ") for f in modes]]) + _TEXT
+    text = declared + "\n".join(["", *declarations, *[f.text("nounwind ") for f in modes]]) + _TEXT
     for name, value in {
         "WORDS": WORKERS + MOST * WORKER_WORDS, "PAUSE": pause, "SPIN": SPIN, "OPEN": OPEN,
         "CLOSE": ~OPEN, "WORKER_WORDS": WORKER_WORDS,

@@ -5,10 +5,11 @@ knows no strategy by name:
 
     lower      accepts(kernel), then plan(kernel with linear addresses, target): loops, a plan of its own, or None to decline
     memory     scratch(plan): the bytes that each thread needs besides the operands
-    threads    tasks(plan): how many tasks the plan is, which run in any order and on any thread
+               shared(plan): words and bytes that all threads have together
+    threads    tasks(plan): how many tasks the plan is, which run on any thread, in any order unless ordered(plan)
     emission   write(emitter, plan): the code of the tasks from emitter.span(tasks)
 
-    PRODUCT = Strategy("product", lambda kernel: kernel.kind == "contract", plan, write, tasks, room)
+    PRODUCT = Strategy("product", lambda kernel: kernel.kind == "contract", plan, write, tasks, scratch)
 """
 
 from __future__ import annotations
@@ -43,3 +44,7 @@ class Strategy:
     write: Callable[[Emitter, Any], None] = no_code
     tasks: Callable[[Any], Size] = lambda plan: 1
     scratch: Callable[[Any], Size] = lambda plan: 0
+    shared: Callable[[Any], tuple[Size, Size]] = lambda plan: (0, 0)
+    """The words are 0 when the first task begins."""
+    ordered: Callable[[Any], bool | Size] = lambda plan: False
+    """Whether tasks wait for those before them, so that each must be taken by itself, in order: known now, or a size that is 1 if so."""

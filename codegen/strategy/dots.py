@@ -1,6 +1,9 @@
 """Products of few rows with a matrix that lies along k: dot products, lanes along k, several columns at a time.
 
 d[i, j] = (d[i, j] if add else 0) + sum over k < kc of a[i, k] * b[j, k]
+
+Every dot product is added up in one order, whichever others are done with it: `UNROLL` vectors of sums, whose lanes are then folded in
+halves.
 """
 
 from __future__ import annotations
@@ -16,85 +19,127 @@ from graphc.target import Target
 PARAMETERS = (
     "ptr %a", "i64 %a_row", "ptr %b", "i64 %b_row", "i64 %kc", "ptr %d", "i64 %d_row", "i64 %rows", "i64 %cols", "i1 %add",
 )  # fmt: skip
-COLUMNS = 8  # as many pointers as fit into the registers
+UNROLL = 2  # vectors of a row at a time
 
 
-def write_dots(module: Module, target: Target, dtype: np.dtype, attributes: tuple[str, ...]) -> str:
-    """The name of f(a, a_row, b, b_row, kc, d, d_row, rows, cols, add): elements of a, b and d along a row lie next to each other."""
-    name = f"dots.{dtype.name}"
+def write_dots(module: Module, target: Target, dtype: np.dtype, rows: int | None, attributes: tuple[str, ...]) -> str:
+    """The name of f(a, a_row, b, b_row, kc, d, d_row, rows, cols, add): elements of a, b and d along a row lie next to each other.
+
+    It is for so many rows, if they are known.
+    """
+    together = (2, 1) if rows is None else (2,) * (rows > 1) + (1,) * (rows % 2)
+    name = f"dots.{dtype.name}." + "".join(map(str, together))
     if name not in module.functions:
-        module.add(_Writer(module, target, dtype).function(name, attributes))
+        module.add(_Writer(module, target, dtype).function(name, together, attributes))
     return name
 
 
 class _Writer:
     def __init__(self, module: Module, target: Target, dtype: np.dtype) -> None:
         self.module, self.target, self.dtype, self.lanes = module, target, dtype, target.lanes(dtype)
-        self.columns = min(COLUMNS, self.lanes)
-        self.rows = 2 if target.registers >= 32 else 1
         self.element, self.vector = llvm_type(dtype, 1), llvm_type(dtype, self.lanes)
         self.out = Block()
 
-    def function(self, name: str, attributes: tuple[str, ...]) -> Function:
-        """for i in rows by `rows`: for j in cols by `columns`: dot products; beyond the last row or column the last is computed again."""
-        out, lines = self.out, self.out.lines
-        last_row, last_column = out.emit("sub i64 %rows, 1"), out.emit("sub i64 %cols, 1")
-        lines += ["  br label %row", "row:", "  %i = phi i64 [ 0, %entry ], [ %i.next, %row.end ]"]
-        at = [self._clamped("%i", r, last_row) for r in range(self.rows)]
+    def function(self, name: str, together: tuple[int, ...], attributes: tuple[str, ...]) -> Function:
+        """for i in rows by 2, and for the last of an odd number: for j in cols by `columns`: dot products."""
+        out = self.out
+        out.current = "entry"
+        self.last_column = out.emit("sub i64 %cols, 1")
+        self.whole = out.emit(f"and i64 %kc, {-UNROLL * self.lanes}")
+        start = "0"
+        for rows in together:
+            start = self._rows(start, rows)
+        out.line("ret void")
+        return Function(name, PARAMETERS, out.lines, attributes)
+
+    def _rows(self, start: str, rows: int) -> str:
+        """for i from `start` on, while there are `rows` more: their dot products. The row behind them."""
+        out, n = self.out, f".{rows}"
+        self.rows = rows
+        self.columns = min(self.target.registers // 2 // (rows * UNROLL), self.lanes)  # sums in half the registers
+        before, end = out.current, out.emit(f"sub i64 %rows, {rows}")
+        any_ = out.emit(f"icmp sle i64 {start}, {end}")
+        out.line(f"br i1 {any_}, label %row{n}, label %end{n}")
+        out.label(f"row{n}")
+        out.line(f"%i{n} = phi i64 [ {start}, %{before} ], [ %i.next{n}, %row.end{n} ]")
+        at = [f"%i{n}", *[out.emit(f"add i64 %i{n}, {r}") for r in range(1, rows)]]
         a_rows = [self._at("%a", self._mul(i, "%a_row")) for i in at]
         d_rows = [self._at("%d", self._mul(i, "%d_row")) for i in at]
-        lines += ["  br label %column", "column:", "  %j = phi i64 [ 0, %row ], [ %j.next, %store ]"]
-        b_rows = [self._at("%b", self._mul(self._clamped("%j", c, last_column), "%b_row")) for c in range(self.columns)]
-        lines += ["  %any = icmp sgt i64 %kc, 0", "  br i1 %any, label %step, label %sum", "step:"]
-        lines += ["  %k = phi i64 [ 0, %column ], [ %k.next, %step ]"]
-        phis = len(lines)
-        old = [f"%s{n}" for n in range(self.rows * self.columns)]
-        new = self._step(a_rows, b_rows, old)
-        zero = self._zero(self.lanes)
-        lines[phis:phis] = [f"  {o} = phi {self.vector} [ {zero}, %column ], [ {x}, %step ]" for o, x in zip(old, new, strict=True)]
-        lines += [
-            f"  %k.next = add i64 %k, {self.lanes}",
-            "  %more = icmp slt i64 %k.next, %kc",
-            "  br i1 %more, label %step, label %sum",
-            "sum:",
-        ]
-        sums = [out.emit(f"phi {self.vector} [ {zero}, %column ], [ {value}, %step ]") for value in new]
-        self._finish([self._joined(sums[r * self.columns : (r + 1) * self.columns]) for r in range(self.rows)], d_rows)
-        lines += [f"  %j.next = add i64 %j, {self.columns}", "  %j.more = icmp slt i64 %j.next, %cols"]
-        lines += ["  br i1 %j.more, label %column, label %row.end", "row.end:", f"  %i.next = add i64 %i, {self.rows}"]
-        lines += ["  %i.more = icmp slt i64 %i.next, %rows", "  br i1 %i.more, label %row, label %end", "end:"]
-        out.line("ret void")
-        return Function(name, PARAMETERS, lines, attributes)
+        out.line(f"br label %column{n}")
+        out.label(f"column{n}")
+        out.line(f"%j{n} = phi i64 [ 0, %row{n} ], [ %j.next{n}, %store{n} ]")
+        b_rows = [self._at("%b", self._mul(self._clamped(f"%j{n}", c), "%b_row")) for c in range(self.columns)]
+        zeros = [self._zero(self.lanes)] * (rows * self.columns * UNROLL)
+        sums = self._loop(f"whole{n}", "0", self.whole, zeros, UNROLL, a_rows, b_rows)
+        sums = self._loop(f"rest{n}", self.whole, "%kc", sums, 0, a_rows, b_rows)
+        count = rows * self.columns
+        totals = sums[:count]
+        for u in range(1, UNROLL):
+            totals = [self._add(x, y, self.lanes) for x, y in zip(totals, sums[u * count : (u + 1) * count], strict=True)]
+        self._finish(n, [self._joined(totals[r * self.columns : (r + 1) * self.columns]) for r in range(rows)], d_rows)
+        out.line(f"%j.next{n} = add i64 %j{n}, {self.columns}")
+        out.line(f"%j.more{n} = icmp slt i64 %j.next{n}, %cols")
+        out.line(f"br i1 %j.more{n}, label %column{n}, label %row.end{n}")
+        out.label(f"row.end{n}")
+        out.line(f"%i.next{n} = add i64 %i{n}, {rows}")
+        out.line(f"%i.more{n} = icmp sle i64 %i.next{n}, {end}")
+        out.line(f"br i1 %i.more{n}, label %row{n}, label %end{n}")
+        out.label(f"end{n}")
+        return out.emit(f"phi i64 [ {start}, %{before} ], [ %i.next{n}, %row.end{n} ]")
 
-    def _step(self, a_rows: list[str], b_rows: list[str], sums: list[str]) -> list[str]:
-        """Every sum plus the products of the next `lanes` elements of its rows."""
-        mask = self._mask("%kc", "%k", self.lanes)
-        left = [self._load(self._at(row, "%k"), mask, self.lanes) for row in a_rows]
-        new = list(sums)
+    def _loop(self, name: str, start: str, end: str, sums: list[str], unroll: int, a_rows: list[str], b_rows: list[str]) -> list[str]:
+        """for k in start..end by `unroll` vectors, or by one under a mask if that is 0: the sums after it."""
+        out, before = self.out, self.out.current
+        out.line(f"%{name}.any = icmp slt i64 {start}, {end}")
+        out.line(f"br i1 %{name}.any, label %{name}, label %{name}.end")
+        out.label(name)
+        k, phis = f"%{name}.k", len(out.lines)
+        old = [f"%{name}.s{x}" for x in range(len(sums))]
+        new = list(old)
+        mask = "" if unroll else self._mask(end, k, self.lanes)
+        for u in range(max(unroll, 1)):
+            at = k if u == 0 else out.emit(f"add nuw nsw i64 {k}, {u * self.lanes}")
+            first = u * len(a_rows) * len(b_rows)
+            new[first : first + len(a_rows) * len(b_rows)] = self._step(at, mask, a_rows, b_rows, new[first:])
+        out.line(f"{k}.next = add nuw nsw i64 {k}, {max(unroll, 1) * self.lanes}")
+        out.line(f"{k}.more = icmp slt i64 {k}.next, {end}")
+        out.line(f"br i1 {k}.more, label %{name}, label %{name}.end")
+        out.lines[phis:phis] = [f"  {k} = phi i64 [ {start}, %{before} ], [ {k}.next, %{name} ]"] + [
+            f"  {o} = phi {self.vector} [ {s}, %{before} ], [ {x}, %{name} ]" for o, s, x in zip(old, sums, new, strict=True)
+        ]
+        out.label(f"{name}.end")
+        return [out.emit(f"phi {self.vector} [ {s}, %{before} ], [ {x}, %{name} ]") for s, x in zip(sums, new, strict=True)]
+
+    def _step(self, k: str, mask: str, a_rows: list[str], b_rows: list[str], sums: list[str]) -> list[str]:
+        """Every sum plus the products of the elements of its rows from k on, by rows of a."""
+        left = [self._load(self._at(row, k), mask, self.lanes) for row in a_rows]
+        new = sums[: len(a_rows) * len(b_rows)]
         x, y, z = (sc.arg(n, self.dtype) for n in range(3))
         for c, row in enumerate(b_rows):
-            right = self._load(self._at(row, "%k"), mask, self.lanes)
+            right = self._load(self._at(row, k), mask, self.lanes)
             for r, a in enumerate(left):
-                n = r * self.columns + c
+                n = r * len(b_rows) + c
                 new[n] = emit_op(self.module, self.out, self.target, sc.fma(x, y, z), [a, right, sums[n]], self.lanes)
         return new
 
-    def _finish(self, totals: list[str], d_rows: list[str]) -> None:
-        """Add what is there already, and store; a row computed twice is stored twice."""
+    def _finish(self, n: str, totals: list[str], d_rows: list[str]) -> None:
+        """Add what is there already, and store."""
         out, width, item = self.out, self.columns, self.dtype.itemsize
-        mask, kind = self._mask("%cols", "%j", width), llvm_type(self.dtype, width)
-        places = [self._at(row, "%j") for row in d_rows]
-        out.lines += ["  br i1 %add, label %old, label %store", "old:"]
+        mask, kind, before = self._mask("%cols", f"%j{n}", width), llvm_type(self.dtype, width), out.current
+        places = [self._at(row, f"%j{n}") for row in d_rows]
+        out.line(f"br i1 %add, label %old{n}, label %store{n}")
+        out.label(f"old{n}")
         more = [self._add(self._load(place, mask, width), t, width) for place, t in zip(places, totals, strict=True)]
-        out.lines += ["  br label %store", "store:"]
-        final = [out.emit(f"phi {kind} [ {t}, %sum ], [ {m}, %old ]") for t, m in zip(totals, more, strict=True)]
+        out.line(f"br label %store{n}")
+        out.label(f"store{n}")
+        final = [out.emit(f"phi {kind} [ {t}, %{before} ], [ {m}, %old{n} ]") for t, m in zip(totals, more, strict=True)]
         name = f"@llvm.masked.store.{mangled(self.dtype, width)}.p0"
         self.module.declare(f"declare void {name}({kind}, ptr, i32, <{width} x i1>)")
         for value, place in zip(final, places, strict=True):
             out.line(f"call void {name}({kind} {value}, ptr {place}, i32 {item}, <{width} x i1> {mask})")
 
     def _joined(self, sums: list[str]) -> str:
-        """One vector of the lanes' totals of every sum: rounds that add halves of two vectors into one."""
+        """One vector of the totals of every sum: rounds that add the halves of the lanes left, of two vectors into one while there are."""
         lanes, s = self.lanes, self.lanes // 2
         while len(sums) > 1:
             low = [x if not x & s else lanes + x - s for x in range(lanes)]
@@ -106,20 +151,20 @@ class _Writer:
             ]
             s //= 2
         (total,) = sums
-        while lanes > self.columns:
-            lanes //= 2
-            even, odd = ([2 * x + e for x in range(lanes)] for e in (0, 1))
-            total = self._add(self._shuffle(total, "poison", even, 2 * lanes), self._shuffle(total, "poison", odd, 2 * lanes), lanes)
+        while s:
+            left, right = ([x for x in range(lanes) if bool(x & s) is upper] for upper in (False, True))
+            total = self._add(self._shuffle(total, "poison", left, lanes), self._shuffle(total, "poison", right, lanes), lanes // 2)
+            lanes, s = lanes // 2, s // 2
         return total
 
     # -- instructions -------------------------------------------------------------------------------------------
     def _zero(self, lanes: int) -> str:
         return literal(sc.const(0, self.dtype), lanes)
 
-    def _clamped(self, start: str, n: int, last: str) -> str:
-        """min(start + n, last)."""
+    def _clamped(self, start: str, n: int) -> str:
+        """Column start + n, or the last one, which is then computed again."""
         self.module.declare("declare i64 @llvm.smin.i64(i64, i64)")
-        return self.out.emit(f"call i64 @llvm.smin.i64(i64 {self.out.emit(f'add i64 {start}, {n}')}, i64 {last})")
+        return self.out.emit(f"call i64 @llvm.smin.i64(i64 {self.out.emit(f'add i64 {start}, {n}')}, i64 {self.last_column})")
 
     def _mul(self, x: str, y: str) -> str:
         return self.out.emit(f"mul i64 {x}, {y}")
@@ -144,6 +189,8 @@ class _Writer:
 
     def _load(self, pointer: str, mask: str, lanes: int) -> str:
         kind, name = llvm_type(self.dtype, lanes), f"@llvm.masked.load.{mangled(self.dtype, lanes)}.p0"
+        if not mask:
+            return self.out.emit(f"load {kind}, ptr {pointer}, align {self.dtype.itemsize}")
         self.module.declare(f"declare {kind} {name}(ptr, i32, <{lanes} x i1>, {kind})")
         return self.out.emit(
             f"call {kind} {name}(ptr {pointer}, i32 {self.dtype.itemsize}, <{lanes} x i1> {mask}, {kind} {self._zero(lanes)})"

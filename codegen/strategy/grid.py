@@ -1,6 +1,6 @@
 """The tasks of a product: its output cut into blocks, each a task of its own that no other task reads or writes.
 
-task = (outer.., block of rows, group of panels of columns)          counted with the groups innermost
+task = (outer.., block of rows, panel of columns)          counted with the panels innermost
 
 The grid follows from the sizes of the problem alone, so results do not depend on how many threads share the tasks.
 """
@@ -10,13 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc import dims
-from graphc.codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays, strips_pay
+from graphc.codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays
 from graphc.dims import Size
 
-PACKED_ROWS = 512  # rows of a task where panels of b and strips of a are packed, or half of them all: each panel costs about as much as 10
-PACKED_PANELS = 4, 11  # panels of such a task, or a quarter of them all: each strip costs about as much as half a panel
-SHIFT_PANELS = 8  # where their number is not known
-ROW_BLOCK = 128  # where only panels are
+ROW_BLOCK = 128  # where panels are packed, which costs as much as 10 rows
 FEW_ROWS = 32  # where nothing is packed: the panel comes from the second cache for each strip anyhow
 LARGE = 1 << 20  # multiplications; below, threads do not pay, and one block of rows is one straight piece of code
 
@@ -53,25 +50,20 @@ class Panel:
 
 
 def row_blocks(p: Product) -> Rows:
-    m, large = p.extent_m, strips_pay(p)
-    low = max(ROW_BLOCK // p.rows, 1) * p.rows
-    high = (
-        max(PACKED_ROWS // low, 1) * low
-    )  # so that blocks of either height begin where tiles do, and some of the low ones make a high one
-    if not isinstance(large, bool):  # shifts alone: small products should not wait for divisions
-        count = _ceiling(m, low)
-        return Rows(m, low + (high - low) * large, high, count + (_ceiling(count, high // low) - count) * large)
+    m, low = p.extent_m, max(ROW_BLOCK // p.rows, 1) * p.rows
     if not isinstance(m, int):
-        height = high if large else low
-        return Rows(m, height, height, _ceiling(m, height))
+        return Rows(m, low, low, ceiling(m, low))
     work = dims.product([m, p.n.extent, p.k.extent])
-    if large:
-        low = min(max(m // 2, low), high)
-    elif packing_pays(p) is False and p.b.outer == 1 and p.rows > SMALL_ROWS and not (isinstance(work, int) and work < LARGE):
+    if packing_pays(p) is False and p.b.outer == 1 and p.rows > SMALL_ROWS and not (isinstance(work, int) and work < LARGE):
         low = max(FEW_ROWS // p.rows, 1) * p.rows
-    if m <= low:
+    return even_blocks(m, low, p.rows)
+
+
+def even_blocks(m: int, most: int, rows: int) -> Rows:
+    """m rows in the fewest blocks of at most `most`, as equal as whole tiles of `rows` allow."""
+    if m <= most:
         return Rows(m, max(m, 1), max(m, 1), min(m, 1))
-    height = -(-m // (-(-m // low) * p.rows)) * p.rows
+    height = -(-m // (-(-m // most) * rows)) * rows
     return Rows(m, height, height, -(-m // height))
 
 
@@ -98,26 +90,27 @@ def column_panels(p: Product) -> list[Panel]:
     return result
 
 
-def groups(p: Product) -> tuple[Size, Size, Size]:
-    """How many panels there are, how many of them a task has, and how many such groups there are; the last one may be smaller."""
-    panels, large = column_panels(p), strips_pay(p)
-    across = panels[-1].first + panels[-1].count if panels else 0
-    if large is False:
-        return across, 1, across
-    if isinstance(across, int) and isinstance(large, bool):
-        low, high = PACKED_PANELS
-        group = min(max(-(-across // 4), low), high)
-        group = -(-across // max(-(-across // group), 1)) or 1
-        return across, group, -(-across // group)
-    if large is True:
-        return across, SHIFT_PANELS, _ceiling(across, SHIFT_PANELS)
-    return across, 1 + (SHIFT_PANELS - 1) * large, across + (_ceiling(across, SHIFT_PANELS) - across) * large
+def panel_count(p: Product) -> Size:
+    """How many panels there are."""
+    panels = column_panels(p)
+    return panels[-1].first + panels[-1].count if panels else 0
+
+
+def column_of(p: Product, number: Size) -> Size:
+    """The first column of a panel; the end of all for the number behind the last."""
+    whole = [dims.minimum(dims.maximum(number - x.first, 0), x.count) * (x.vectors * p.lanes) for x in column_panels(p)]
+    return dims.minimum(sum(whole, start=0), p.n.extent)
 
 
 def tasks(p: Product) -> Size:
-    """How many tasks the product is."""
-    return dims.product([x.extent for x in p.outer]) * row_blocks(p).count * groups(p)[2]
+    """How many tasks the product is where each of them copies what it needs."""
+    return outer_places(p) * row_blocks(p).count * panel_count(p)
 
 
-def _ceiling(a: Size, b: Size) -> Size:
+def outer_places(p: Product) -> Size:
+    """Places of the axes around everything."""
+    return dims.product([x.extent for x in p.outer])
+
+
+def ceiling(a: Size, b: Size) -> Size:
     return dims.floordiv(a + (b - 1), b)

@@ -11,16 +11,17 @@ from collections.abc import Callable
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.llvm.llvm_text import llvm_type
+from graphc.codegen.llvm.llvm_text import llvm_type, stack_room
 from graphc.codegen.loops.address import fetch
 from graphc.codegen.loops.loopir import Block, For, Store
-from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays, strips_pay
-from graphc.codegen.strategy.grid import Panel, row_blocks
+from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays
+from graphc.codegen.strategy.grid import Panel, panel_count
 from graphc.codegen.strategy.packing import overrun, square_of, write_copy, write_rows, write_transpose
 from graphc.dims import Size
 from graphc.program import Kernel, Operand
 
 LINE = 64
+STRIP_PANELS = 8  # fewer do not pay for packing a strip of a, which costs about as much as half a panel
 Q, J = (dims.axis(x) for x in ("panel", "column"))
 COLS, ROW, COL = (dims.axis(x) for x in ("cols", "i", "j"))
 SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
@@ -31,15 +32,20 @@ def depth(p: Product) -> int:
     return max(min(p.k_block, p.k.extent if isinstance(p.k.extent, int) else p.k_block), 1)
 
 
-def room(p: Product) -> Size:
-    """Bytes for the panel and the strips of one task."""
-    rows = round_up(row_blocks(p).most, p.rows)
-    return panel_bytes(p) + (rows * depth(p) + overrun(p.lanes, p.rows, p.rows)) * p.dtype.itemsize * strips_pay(p)
-
-
 def panel_bytes(p: Product) -> int:
-    """Of the panel, which comes first."""
-    return round_up(round_up(depth(p), p.lanes) * p.width * p.dtype.itemsize, LINE) if may_pack(p) else 0
+    """Of one panel."""
+    return round_up(round_up(depth(p), p.lanes) * p.width * p.dtype.itemsize, LINE)
+
+
+def strip_bytes(p: Product, rows: int) -> int:
+    """Of strips of so many rows, where they pay."""
+    return (round_up(rows, p.rows) * depth(p) + overrun(p.lanes, p.rows, p.rows)) * p.dtype.itemsize if strips_pay(p) else 0
+
+
+def strips_pay(p: Product) -> bool:
+    """Whether strips of a are worth a copy, where many panels pass them."""
+    across = panel_count(p)
+    return 1 in (p.a.outer, p.a.inner) and not (isinstance(across, int) and across < STRIP_PANELS)
 
 
 class Operands:
@@ -49,23 +55,23 @@ class Operands:
     at_k: Size  # where they begin,
     cols: Size  # and the columns of its panel
 
-    def __init__(self, emitter: Emitter, p: Product) -> None:
-        self.e, self.v, self.p = emitter, emitter.values, p
-        element = llvm_type(p.dtype, 1)
-        self.pays, self.strips_pay = packing_pays(p), strips_pay(p)
-        self.strips = self.panel = "null"
-        self.depth = depth(p)
-        if self.strips_pay is not False:
-            self.strips = self.v.entry.emit(f"getelementptr inbounds i8, ptr {self.room()}, i64 {panel_bytes(p)}")
+    def __init__(self, emitter: Emitter, p: Product, together: bool) -> None:
+        """`together`: panels are copied by tasks of their own, see `rounds`; `panels` is then where those of the round lie."""
+        self.e, self.v, self.p, self.together = emitter, emitter.values, p, together
+        self.pays, self.strips_pay = packing_pays(p), together and strips_pay(p)
+        self.strips = self.panel = self.panels = "null"
+        self.first: Size = 0  # the number of the first of the panels there
+        if self.strips_pay:
+            self.strips = self.scratch(0)
         elif p.along_k and p.a.inner != 1:
-            self.strips = self.v.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
-        if may_pack(p):
-            self.panel = self.room()
+            self.strips = stack_room(emitter.module, self.v.entry, DOT_ROWS * COPIED_BLOCK * p.dtype.itemsize)
+        if may_pack(p) and not together:
+            self.panel = self.scratch(0)
 
-    def room(self) -> str:
-        """The kernel's scratch."""
-        assert self.e.kernel.scratch, "a product that copies its operands declares what it needs"
-        return f"%b{len(self.e.kernel.operands)}"
+    def scratch(self, number: int) -> str:
+        """A piece of the kernel's scratch."""
+        assert number < len(self.e.kernel.pieces), "a product that copies its operands declares what it needs"
+        return f"%b{len(self.e.kernel.operands) + number}"
 
     # -- packing ------------------------------------------------------------------------------------------------
     def if_pays(self, pays: bool | Size, write: Callable[[], None]) -> None:
@@ -98,39 +104,58 @@ class Operands:
     def rows_of_a(self, row: Size, start: Size, height: int) -> tuple[str, str, str, str]:
         """The pointer to a row of this block, and how far apart its rows, its steps of k, and its tiles of a height are."""
         p = self.p
-        plain = self.e.memory.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
-        steps = [self.v.size(x).text for x in (p.a.outer, p.a.inner, p.a.outer * height)]
-        if self.strips_pay is False:
-            return plain, steps[0], steps[1], steps[2]
+        if not self.strips_pay:
+            plain = self.e.memory.address(p.a.slot, p.dtype, None, p.a.base + row * p.a.outer + self.at_k * p.a.inner).text
+            return plain, self.v.size(p.a.outer).text, self.v.size(p.a.inner).text, self.v.size(p.a.outer * height).text
         inside = dims.mod(row - start, p.rows)
-        at = self.v.size((row - start - inside) * self.kc + inside).text
-        strip = self.v.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.strips}, i64 {at}")
-        packed = ("1", str(p.rows), self.v.size(self.kc * p.rows).text)
-        choice = [self.packed_or(self.strips_pay, "i64", x, y) for x, y in zip(packed, steps, strict=True)]
-        return self.packed_or(self.strips_pay, "ptr", strip, plain), choice[0], choice[1], choice[2]
+        strip = self.element_of(self.strips, (row - start - inside) * self.kc + inside)
+        return strip, "1", str(p.rows), self.v.size(self.kc * p.rows).text
+
+    def element_of(self, copy: str, at: Size) -> str:
+        """The pointer to an element of a copy."""
+        return self.v.here.lines.emit(f"getelementptr inbounds {llvm_type(self.p.dtype, 1)}, ptr {copy}, i64 {self.v.size(at).text}")
 
     def panel_of_b(self, panel: Panel) -> tuple[str, str]:
         """The pointer to a panel and block of b, and how far its rows are apart."""
         p = self.p
-        source = self.e.memory.address(p.b.slot, p.dtype, None, p.b.base + self.at_k * p.b.inner + J * p.b.outer).text
+        if self.together:
+            return self.panel_at(Q), str(p.width)
+        source = self.source_of_b()
         if p.b.outer != 1:
-            self.pack_columns(source)
+            self.pack_columns(source, self.panel)
             return self.panel, str(p.width)
         step = self.v.size(p.b.inner).text
         if panel.masked or self.pays is False:
             return source, step
         self.v.size(self.kc)
-        self.if_pays(self.pays, lambda: self.pack_rows(source, panel.vectors))
+        self.if_pays(self.pays, lambda: self.pack_rows(source, self.panel, panel, 1))
         return self.packed_or(self.pays, "ptr", self.panel, source), self.packed_or(self.pays, "i64", str(p.width), step)
 
-    def pack_rows(self, source: str, vectors: int) -> None:
-        """The panel of a b whose columns lie next to each other."""
+    def source_of_b(self) -> str:
+        """Where column J of the block of k begins."""
         p = self.p
-        name = write_rows(self.e.module, p.dtype, p.lanes, vectors, p.width, self.e.unit.kernel_attributes)
-        step, kc = self.v.size(p.b.inner).text, self.v.size(self.kc).text
-        self.v.here.lines.line(f"call void @{name}(ptr {source}, i64 {step}, ptr {self.panel}, i64 {kc})")
+        return self.e.memory.address(p.b.slot, p.dtype, None, p.b.base + self.at_k * p.b.inner + J * p.b.outer).text
 
-    def pack_columns(self, source: str) -> None:
+    def panel_at(self, number: Size) -> str:
+        """Where a panel lies that tasks of their own have copied."""
+        return self.element_of(self.panels, (number - self.first) * (panel_bytes(self.p) // self.p.dtype.itemsize))
+
+    def pack_panels(self, panel: Panel, count: Size) -> None:
+        """Panel Q and those behind it, which tasks of their own copy for all."""
+        if self.p.b.outer != 1:
+            self.pack_columns(self.source_of_b(), self.panel_at(Q))
+        else:
+            self.pack_rows(self.source_of_b(), self.panel_at(Q), panel, count)
+
+    def pack_rows(self, source: str, to: str, panel: Panel, count: Size) -> None:
+        """Panels of a b whose columns lie next to each other."""
+        p = self.p
+        name = write_rows(self.e.module, p.dtype, p.lanes, panel.vectors, p.width, panel.masked, self.e.unit.kernel_attributes)
+        apart = panel_bytes(p) // p.dtype.itemsize
+        step, kc, number, cols = [self.v.size(x).text for x in (p.b.inner, self.kc, count, self.cols)]
+        self.v.here.lines.line(f"call void @{name}(ptr {source}, i64 {step}, ptr {to}, i64 {kc}, i64 {number}, i64 {apart}, i64 {cols})")
+
+    def pack_columns(self, source: str, to: str) -> None:
         """The panel of a b whose columns lie apart."""
         p, unit = self.p, self.e.unit
         kc, cols = self.v.size(self.kc).text, self.v.size(self.cols).text
@@ -138,10 +163,10 @@ class Operands:
         if p.b.inner == 1:
             name = write_transpose(self.e.module, p.dtype, p.lanes, p.width, unit.kernel_attributes)
             square = square_of(p.lanes)
-            self.v.here.lines.line(f"call void @{name}(ptr {source}, i64 {outer}, ptr {self.panel}, i64 {kc}, i64 {cols}, i64 {square})")
+            self.v.here.lines.line(f"call void @{name}(ptr {source}, i64 {outer}, ptr {to}, i64 {kc}, i64 {cols}, i64 {square})")
             return
         inner = self.v.size(p.b.inner).text
-        self.copy(source, self.panel, inner, outer, kc, cols, p.width)
+        self.copy(source, to, inner, outer, kc, cols, p.width)
 
     def copy(self, source: str, to: str, row_step: str, step: str, rows: str, cols: str, width: int) -> None:
         """to[i * width + j] = source[i * row_step + j * step] for i < rows, j < cols."""

@@ -101,33 +101,65 @@ def _copy_function(module: Module, name: str, dtype: np.dtype, width: int, attri
     return _function(name, out, attributes)
 
 
-def write_rows(module: Module, dtype: np.dtype, lanes: int, vectors: int, width: int, attributes: tuple[str, ...]) -> str:
-    """The name of f(source, step, panel, kc): `vectors` vectors of each row."""
-    name = f"pack.rows.{dtype.name}.{vectors}.{width}"
+def write_rows(module: Module, dtype: np.dtype, lanes: int, vectors: int, width: int, masked: bool, attributes: tuple[str, ...]) -> str:
+    """The name of f(source, step, panel, kc, count, apart, cols): `vectors` vectors of each row to each of `count` panels.
+
+    `masked`: of one panel the first `cols` columns alone, and zeros behind them.
+    """
+    name = f"pack.rows.{dtype.name}.{vectors}.{width}{'.masked' if masked else ''}"
     if name not in module.functions:
-        module.add(_rows_function(name, dtype, lanes, vectors, width, attributes))
+        module.add(_rows_function(module, name, dtype, lanes, vectors, width, masked, attributes))
     return name
 
 
-def _rows_function(name: str, dtype: np.dtype, lanes: int, vectors: int, width: int, attributes: tuple[str, ...]) -> Function:
+def _rows_function(
+    module: Module, name: str, dtype: np.dtype, lanes: int, vectors: int, width: int, masked: bool, attributes: tuple[str, ...]
+) -> Function:
+    """Rows outside, panels inside: what is read of a row lies together, and every line is read once."""
     element, vector, item, out = llvm_type(dtype, 1), llvm_type(dtype, lanes), dtype.itemsize, Block()
-    out.line("%any = icmp sgt i64 %kc, 0")
+    load, mask_type = f"@llvm.masked.load.{mangled(dtype, lanes)}.p0", f"<{lanes} x i1>"
+    masks = [_first_lanes(out, f"%left{v}", v, lanes) for v in range(vectors)] if masked else []
+    if masked:
+        module.declare(f"declare {vector} {load}(ptr, i32, {mask_type}, {vector})")
+    out.line("%some = icmp sgt i64 %kc, 0")
+    out.line("%several = icmp sgt i64 %count, 0")
+    out.line("%any = and i1 %some, %several")
     out.line("br i1 %any, label %row, label %end")
     out.label("row")
-    out.line("%k = phi i64 [ 0, %entry ], [ %k.next, %row ]")
+    out.line("%k = phi i64 [ 0, %entry ], [ %k.next, %row.end ]")
     source = out.emit(f"getelementptr inbounds {element}, ptr %source, i64 {out.emit('mul i64 %k, %step')}")
     target = out.emit(f"getelementptr inbounds {element}, ptr %panel, i64 {out.emit(f'mul i64 %k, {width}')}")
+    out.line("br label %panels")
+    out.label("panels")
+    out.line("%n = phi i64 [ 0, %row ], [ %n.next, %panels ]")
+    out.line(f"%from = phi ptr [ {source}, %row ], [ %from.next, %panels ]")
+    out.line(f"%to = phi ptr [ {target}, %row ], [ %to.next, %panels ]")
     for v in range(vectors):
-        value = out.emit(f"load {vector}, ptr {out.emit(f'getelementptr inbounds {element}, ptr {source}, i64 {v * lanes}')}, align {item}")
-        out.line(
-            f"store {vector} {value}, ptr {out.emit(f'getelementptr inbounds {element}, ptr {target}, i64 {v * lanes}')}, align {item}"
-        )
+        here = out.emit(f"getelementptr inbounds {element}, ptr %from, i64 {v * lanes}")
+        under_mask = masked and f"call {vector} {load}(ptr {here}, i32 {item}, {mask_type} {masks[v]}, {vector} zeroinitializer)"
+        value = out.emit(under_mask or f"load {vector}, ptr {here}, align {item}")
+        out.line(f"store {vector} {value}, ptr {out.emit(f'getelementptr inbounds {element}, ptr %to, i64 {v * lanes}')}, align {item}")
+    out.line("%n.next = add i64 %n, 1")
+    out.line(f"%from.next = getelementptr inbounds {element}, ptr %from, i64 {vectors * lanes}")
+    out.line(f"%to.next = getelementptr inbounds {element}, ptr %to, i64 %apart")
+    out.line("%n.more = icmp slt i64 %n.next, %count")
+    out.line("br i1 %n.more, label %panels, label %row.end")
+    out.label("row.end")
     out.line("%k.next = add i64 %k, 1")
     out.line("%k.more = icmp slt i64 %k.next, %kc")
     out.line("br i1 %k.more, label %row, label %end")
     out.label("end")
     out.line("ret void")
-    return Function(name, ("ptr %source", "i64 %step", "ptr %panel", "i64 %kc"), out.lines, attributes)
+    params = ("ptr %source", "i64 %step", "ptr %panel", "i64 %kc", "i64 %count", "i64 %apart", "i64 %cols")
+    return Function(name, params, out.lines, attributes)
+
+
+def _first_lanes(out: Block, left: str, v: int, lanes: int) -> str:
+    """The lanes of vector v that are below %cols."""
+    out.line(f"{left} = sub i64 %cols, {v * lanes}")
+    first = out.emit(f"insertelement <{lanes} x i64> poison, i64 {left}, i64 0")
+    spread = out.emit(f"shufflevector <{lanes} x i64> {first}, <{lanes} x i64> poison, <{lanes} x i32> zeroinitializer")
+    return out.emit(f"icmp slt <{lanes} x i64> <{', '.join(f'i64 {k}' for k in range(lanes))}>, {spread}")
 
 
 def _function(name: str, out: Block, attributes: tuple[str, ...]) -> Function:

@@ -4,17 +4,20 @@ for task in (outer.., rows in blocks of m, J in panels of n):        see `grid`;
   for P in blocks of k:                            sums between blocks wait in the output, or in a scratch on the stack
     pack b[k, J..] where that pays
     tiles(a[rows, k], b[k, J..]), after the last block the epilogue
+
+Large products are tasks of another kind, which share what they pack, see `rounds` and `together`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter, symbol_of
-from graphc.codegen.llvm.llvm_text import Function, llvm_type
+from graphc.codegen.llvm.llvm_text import Function, llvm_type, stack_room
 from graphc.codegen.llvm.values import Scope
 from graphc.codegen.loops.address import fetch, replace_indices
 from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
@@ -24,15 +27,13 @@ from graphc.codegen.strategy.contract import (
     Product,
     even_split,
     k_blocks,
-    plan,
     stride,
     summed,
 )
-from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.dots import write_dots
-from graphc.codegen.strategy.grid import Panel, column_panels, groups, row_blocks, tasks
+from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count
 from graphc.codegen.strategy.loops import digits, lanes_of
-from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q, room
+from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q
 from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
@@ -44,41 +45,50 @@ TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k
 class ProductWriter:
     """Writes the code of one product with the parts of an emitter."""
 
-    def __init__(self, emitter: Emitter, p: Product) -> None:
+    def __init__(self, emitter: Emitter, p: Product, rows: Rows, together: bool = False) -> None:
+        """For tasks of so many `rows`; `together`: they share what they pack."""
         self.e, self.v, self.p = emitter, emitter.values, p
-        self.written_functions: set[str] = set()
         self.blocks = k_blocks(p)
         self.block_of_k = summed(p) if self.blocks == 1 else _ceiling(summed(p), self.blocks)
         self.single = self.blocks == 1 and not p.more_k
         self.place = p.resting_place() if p.plain or not self.single else None
-        self.operands = Operands(emitter, p)
-        element, most = llvm_type(p.dtype, 1), row_blocks(p).most
-        self.sums = "null" if self.place else self.v.entry.emit(f"alloca {element}, i64 {most * p.width}, align 64")
+        self.operands = Operands(emitter, p, together)
+        self.rows, self.together = rows, together
+        nbytes = rows.most * p.width * p.dtype.itemsize
+        self.sums = "null" if self.place else stack_room(emitter.module, self.v.entry, nbytes)
 
-    def task(self) -> None:
-        """A block of rows and a group of panels at one place of the outer axes; none reads what another writes."""
-        p, rows = self.p, row_blocks(self.p)
-        across, group, count = groups(p)
-        *outer, block, column = digits(TASK, [*[x.extent for x in p.outer], rows.count, count])
-        scope = Scope(self.v.here.lines, self.v.here.depth)
-        for axis, number in zip(p.outer, outer, strict=True):
-            scope.axis[symbol_of(axis.index)] = self.v.size(number)
-        start: Size = 0
-        if rows.count != 1:
-            start, scope.axis[symbol_of(ROW_AT)] = ROW_AT, self.v.size(block * rows.height)
-        stop = start + rows.height if rows.whole else dims.minimum(start + rows.height, rows.extent)
-        first = column * group
-        last = first + group if group == 1 or dims.mod(across, group) == 0 else dims.minimum(first + group, across)
-        self.v.scopes.append(scope)
-        more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in p.more_k]
-        self.e.loops.nest(more, lambda: self.e.loops.each(P, 0, self.blocks, 1, lambda: self.k_block(first, last, start, stop)))
+    def within(self, axes: dict[Dim, Size], write: Callable[[], None]) -> None:
+        """Write with some axes known; what is said of them is forgotten behind it."""
+        known = {symbol_of(index): self.v.size(at) for index, at in axes.items()}
+        self.v.scopes.append(Scope(self.v.here.lines, self.v.here.depth, axis=known))
+        write()
         self.v.scopes.pop()
 
-    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
-        """One block of k for the rows from start to stop and the panels first to last."""
+    def task(self) -> None:
+        """A block of rows and a panel at one place of the outer axes; none reads what another writes."""
         p = self.p
+        *outer, block, column = digits(TASK, [*[x.extent for x in p.outer], self.rows.count, panel_count(p)])
+        more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in p.more_k]
+        start, stop, known = self.block_of_rows(block)
+        k_block = lambda: self.k_block(column, column + 1, start, stop)
+        k_blocks = lambda: self.e.loops.nest(more, lambda: self.e.loops.each(P, 0, self.blocks, 1, k_block))
+        self.within(dict(zip([x.index for x in p.outer], outer, strict=True)) | known, k_blocks)
+
+    def block_of_rows(self, number: Size) -> tuple[Size, Size, dict[Dim, Size]]:
+        """Where a block of rows begins and ends, and the axis of which that speaks."""
+        rows = self.rows
+        start: Size = 0 if rows.count == 1 else ROW_AT
+        stop = start + rows.height if rows.whole else dims.minimum(start + rows.height, rows.extent)
+        return start, stop, {} if rows.count == 1 else {ROW_AT: number * rows.height}
+
+    def at_block_of_k(self) -> None:
+        """For the block of k that the loops are at."""
         self.operands.at_k = 0 if self.blocks == 1 else P * self.block_of_k
-        self.operands.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(p) - self.operands.at_k)
+        self.operands.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(self.p) - self.operands.at_k)
+
+    def at_step(self) -> None:
+        """Whether sums are added to, and whether they are then finished."""
+        p = self.p
         steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
         self.add, self.last = "false", "true"
         if not self.single:
@@ -86,24 +96,35 @@ class ProductWriter:
             self.add = self.v.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.v.value(sc.index(at).eq(sc.index(end))).text
-        if self.operands.strips_pay is not False:
-            for size in (start, stop - start, self.operands.at_k, self.operands.kc):
-                self.v.size(size)
-            self.operands.if_pays(self.operands.strips_pay, lambda: self.operands.pack_strips(start, stop))
-        panels = column_panels(p)
+
+    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
+        """One block of k for the rows from start to stop and the panels first to last."""
+        self.at_block_of_k()
+        self.at_step()
+        if self.operands.strips_pay:
+            self.operands.pack_strips(start, stop)
+        for panel, low, high in self.panels(first, last):
+            self.e.loops.each(Q, low, high, 1, partial(self.at_panel, panel, partial(self.panel_block, panel, start, stop)))
+
+    def panels(self, first: Size, last: Size) -> Iterator[tuple[Panel, Size, Size]]:
+        """The kinds of panels, and which of each are among those from first to last."""
+        panels = column_panels(self.p)
         for panel in panels:
             low = first if panel is panels[0] else dims.maximum(first, panel.first)
             high = last if panel is panels[-1] else dims.minimum(last, panel.first + panel.count)
-            self.e.loops.each(Q, low, high, 1, partial(self.panel_block, panel, start, stop))
+            yield panel, low, high
+
+    def at_panel(self, panel: Panel, write: Callable[[], None]) -> None:
+        """Write for the columns of panel number Q."""
+        width = panel.vectors * self.p.lanes
+        self.operands.cols = dims.minimum(width, self.p.n.extent - J) if panel.masked else width
+        self.within({J: panel.start + (Q - panel.first) * width}, write)
 
     def panel_block(self, panel: Panel, start: Size, stop: Size) -> None:
-        """The columns of panel number Q."""
-        p, width = self.p, panel.vectors * self.p.lanes
-        at = self.v.size(panel.start + (Q - panel.first) * width)
-        self.v.scopes.append(Scope(self.v.here.lines, self.v.here.depth, axis={symbol_of(J): at}))
-        self.operands.cols = dims.minimum(width, p.n.extent - J) if panel.masked else width
+        """The sums of the columns of a panel."""
+        p = self.p
         few: bool | Scalar = False
-        if p.along_k:
+        if p.along_k and not self.together:
             few = p.extent_m <= DOT_ROWS if isinstance(p.extent_m, int) else sc.index(stop - start) <= sc.index(DOT_ROWS)
         if isinstance(few, bool):
             self.dots(start, stop) if few else self.packed_tiles(panel, start, stop)
@@ -112,20 +133,13 @@ class ProductWriter:
             self.e.loops.when(condition, lambda: self.dots(start, stop))
             self.e.loops.when(self.v.here.lines.emit(f"xor i1 {condition}, true"), lambda: self.packed_tiles(panel, start, stop))
         self.finish(start, stop)
-        self.v.scopes.pop()
-
-    def once(self, name: str) -> bool:
-        """True the first time."""
-        if name in self.written_functions:
-            return False
-        self.written_functions.add(name)
-        return True
 
     # -- tiles --------------------------------------------------------------------------------------------------
     def dots(self, start: Size, stop: Size) -> None:
         """The sums of few rows where nothing need be packed."""
         p = self.p
-        name = write_dots(self.e.module, self.e.unit.product_target, p.dtype, self.e.unit.kernel_attributes)
+        known = p.extent_m if isinstance(p.extent_m, int) else None
+        name = write_dots(self.e.module, self.e.unit.product_target, p.dtype, known, self.e.unit.kernel_attributes)
         a, a_row = self.operands.few_rows(start, stop)
         b = self.e.memory.address(p.b.slot, p.dtype, None, p.b.base + self.operands.at_k + J * p.b.outer).text
         d, d_row = self.target_of(start, start)
@@ -139,7 +153,7 @@ class ProductWriter:
         """The sums of all rows of a block and the columns of a panel."""
         p = self.p
         self.b, self.b_k = self.operands.panel_of_b(panel)
-        if isinstance(start, int) and isinstance(stop, int) and self.operands.strips_pay is False:
+        if isinstance(start, int) and isinstance(stop, int) and not self.together:
             heights, at = even_split(stop, p.rows), 0
             for h in sorted(set(heights), reverse=True):
                 rows = h * heights.count(h)
@@ -159,7 +173,7 @@ class ProductWriter:
 
     def finish(self, start: Size, stop: Size) -> None:
         """The epilogue, after the last block of k."""
-        if self.p.plain:
+        if self.p.plain and self.place is not None:
             return
         if self.single:
             self.epilogue(start, stop - start)
@@ -196,9 +210,9 @@ class ProductWriter:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
         whole = not any(panel.masked for panel in column_panels(p))
-        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish"  # whole vectors need no second copy for a tail
+        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish.{p.width}"  # whole vectors need no second copy for a tail
         axes = [x.index for x in p.outer]
-        if self.once(name):
+        if name not in self.e.module.functions:
             self.e.module.add(self._finish(name, cols, axes))
         pointers = [f"ptr %b{k}" for k in range(len(self.e.kernel.operands))] + [f"ptr {self.sums}"]
         numbers = [f"i64 {self.v.axis(s).text}" for s in self.e.kernel.sizes()]
@@ -221,7 +235,7 @@ class ProductWriter:
                 body.append(Store(slot, at, dims.substitute(static, moved), sc.local(k, (), s.dtype), mode))
         lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.e.target)
         loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, 1),)))
-        kernel = replace(self.e.kernel, operands=operands, scratch=())
+        kernel = replace(self.e.kernel, operands=operands, scratch=(), shared=())
         return Emitter(self.e.unit, kernel, name, Block((loops,)), numbers=[*axes, M0, N0, COUNT, COLS]).function()
 
 
@@ -240,11 +254,3 @@ def _known(size: Size | None) -> Size:
 
 def _ceiling(a: Size, b: Size) -> Size:
     return -(-a // b) if isinstance(a, int) and isinstance(b, int) else dims.floordiv(a + b - 1, b)
-
-
-def _write(emitter: Emitter, p: Product) -> None:
-    writer = ProductWriter(emitter, p)
-    emitter.loops.each(TASK, *emitter.span(tasks(p)), 1, writer.task)
-
-
-PRODUCT = Strategy("product", lambda kernel: kernel.kind == "contract", plan, _write, tasks, room)

@@ -23,6 +23,8 @@ from graphc.program import Axis, Stage
 from graphc.scalars import Scalar
 from graphc.target import Target
 
+TOGETHER = 8  # lanes whose places are in registers, of which there are 16
+
 
 @dataclass(frozen=True)
 class Search:
@@ -88,13 +90,14 @@ def _write_search(module: Module, dtype: np.dtype, lanes: int, left: bool, attri
     name = f"search.{dtype.name}.{'left' if left else 'right'}.v{lanes}"
     if name not in module.functions:
         row = _Row(module, dtype, lanes, left)
-        index, mask = row.index, llvm_type(bool_, lanes)
+        index, mask, before = row.index, llvm_type(bool_, lanes), "gathered" if lanes > 1 else "entry"
         text = f"""
+        {_one_by_one(module, row) if lanes > 1 else ""}
         {row.wide("%apart", "%stride")}
         br label %half
         half:
-        %lo = phi {index} [ {row.zero}, %entry ], [ %lo.next, %look ]
-        %len = phi i64 [ %n, %entry ], [ %rest, %look ]
+        %lo = phi {index} [ {row.zero}, %{before} ], [ %lo.next, %look ]
+        %len = phi i64 [ %n, %{before} ], [ %rest, %look ]
         %more = icmp sgt i64 %len, 1
         br i1 %more, label %look, label %last
         look:
@@ -121,6 +124,57 @@ def _write_search(module: Module, dtype: np.dtype, lanes: int, left: bool, attri
         lines = [line if line.endswith(":") else f"  {line}" for line in lines]
         module.add(Function(name, ("ptr %row", "i64 %stride", "i64 %n", f"{llvm_type(dtype, lanes)} %key"), lines, attributes, index))
     return name
+
+
+def _one_by_one(module: Module, row: _Row) -> str:
+    """The same for elements that lie next to each other and keys that are numbers, each lane in registers of its own.
+
+    Then a step is a load, a comparison and a conditional move, and lanes wait for the cache together. Of a million places in a million
+    elements each took 44 ns (f64 109) by gathered loads and takes 30 (71) so, on a Zen 4.
+    """
+    kind, element, size = row.kind, llvm_type(row.dtype, 1), row.dtype.itemsize
+    chance = module.metadata("!{}")  # a branch on what is drawn at random would be guessed wrong half of the time
+    compare = ("fcmp olt" if row.dtype.kind == "f" else f"icmp {'s' if row.dtype.kind == 'i' else 'u'}lt") if row.left else None
+    compare = compare or ("fcmp ole" if row.dtype.kind == "f" else f"icmp {'s' if row.dtype.kind == 'i' else 'u'}le")
+    lines = ["%together = icmp eq i64 %stride, 1", "%some = icmp sgt i64 %n, 0", "%plain = and i1 %together, %some"]
+    if row.dtype.kind == "f":
+        module.declare(f"declare i1 @llvm.vector.reduce.and.v{row.lanes}i1(<{row.lanes} x i1>)")
+        lines += [
+            f"%numbers = fcmp ord {kind} %key, %key",
+            f"%all = call i1 @llvm.vector.reduce.and.v{row.lanes}i1(<{row.lanes} x i1> %numbers)",
+            "%simple = and i1 %plain, %all",
+        ]
+    lines += [f"br i1 {'%simple' if row.dtype.kind == 'f' else '%plain'}, label %each0, label %gathered"]
+    result = "poison"
+    groups = [range(first, min(first + TOGETHER, row.lanes)) for first in range(0, row.lanes, TOGETHER)]
+    for g, lanes in enumerate(groups):
+        lines += [f"each{g}:", *[f"%k{j} = extractelement {kind} %key, i64 {j}" for j in lanes], f"br label %turn{g}", f"turn{g}:"]
+        lines += [f"%len{g} = phi i64 [ %n, %each{g} ], [ %rest{g}, %step{g} ]"]
+        lines += [f"%lo{j} = phi i64 [ 0, %each{g} ], [ %lo{j}.next, %step{g} ]" for j in lanes]
+        lines += [f"%more{g} = icmp sgt i64 %len{g}, 1", f"br i1 %more{g}, label %step{g}, label %found{g}", f"step{g}:"]
+        lines += [f"%part{g} = lshr i64 %len{g}, 1", f"%middle{g} = getelementptr {element}, ptr %row, i64 %part{g}"]
+        lines += [f"%before{g} = getelementptr {element}, ptr %middle{g}, i64 -1"]
+        for j in lanes:
+            lines += [
+                f"%p{j} = getelementptr {element}, ptr %before{g}, i64 %lo{j}",
+                f"%x{j} = load {element}, ptr %p{j}, align {size}",
+                f"%c{j} = {compare} {element} %x{j}, %k{j}",
+                f"%behind{j} = add i64 %lo{j}, %part{g}",
+                f"%lo{j}.next = select i1 %c{j}, i64 %behind{j}, i64 %lo{j}, !unpredictable {chance}",
+            ]
+        lines += [f"%rest{g} = sub i64 %len{g}, %part{g}", f"br label %turn{g}", f"found{g}:"]
+        for j in lanes:
+            lines += [
+                f"%q{j} = getelementptr {element}, ptr %row, i64 %lo{j}",
+                f"%y{j} = load {element}, ptr %q{j}, align {size}",
+                f"%d{j} = {compare} {element} %y{j}, %k{j}",
+                f"%one{j} = zext i1 %d{j} to i64",
+                f"%place{j} = add i64 %lo{j}, %one{j}",
+                f"%all{j} = insertelement {row.index} {result}, i64 %place{j}, i64 {j}",
+            ]
+            result = f"%all{j}"
+        lines.append(f"br label %each{g + 1}" if g + 1 < len(groups) else f"ret {row.index} {result}")
+    return "\n".join([*lines, "gathered:"])
 
 
 class _Row:

@@ -129,6 +129,7 @@ class Kernel:
     operands: tuple[Operand, ...]
     kind: str = "loops"
     scratch: tuple[tuple[np.dtype, Size], ...] = ()  # dtype and elements of what code generation keeps beside: no stage names it
+    shared: tuple[tuple[np.dtype, Size], ...] = ()  # what is kept beside for all threads together: words, which are 0 at first, and bytes
     code: ScalarCode | None = None  # kind "scalar", which has neither axes nor stages
     routine: Routine | None = None  # kind "matrices", which has neither; it reads all that it does not write
 
@@ -142,7 +143,12 @@ class Kernel:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.axes, self.stages, self.operands, self.kind, self.scratch, self.code, self.routine))
+        return hash((self.axes, self.stages, self.operands, self.kind, self.pieces, self.code, self.routine))
+
+    @property
+    def pieces(self) -> tuple[tuple[np.dtype, Size], ...]:
+        """All that code generation keeps beside: each thread's own, then what they share."""
+        return (*self.scratch, *self.shared)
 
     @cached_property
     def parts(self) -> list[Scalar]:
@@ -179,7 +185,7 @@ class Kernel:
         for s in self.parts:
             if s.op == "index":
                 found |= dims.symbols(s.param)
-        for extent in [a.extent for a in self.all_axes()] + [s for o in self.operands for s in o.shape] + [n for _, n in self.scratch]:
+        for extent in [a.extent for a in self.all_axes()] + [s for o in self.operands for s in o.shape] + [n for _, n in self.pieces]:
             found |= dims.symbols(extent)
         for step in () if self.code is None else self.code.walk():
             if isinstance(step, Turns) and step.extent is not None:

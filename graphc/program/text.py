@@ -21,6 +21,7 @@ def format_kernel(kernel: Kernel, name: str = "kernel") -> str:
     )
     lines = [f"{kernel.kind} {name}({operands})"]
     lines += [f"  scratch {SHORT[dtype]}[{count}]" for dtype, count in kernel.scratch]
+    lines += [f"  shared {SHORT[dtype]}[{count}]" for dtype, count in kernel.shared]
     lines += [f"  for {a.index} in {a.extent}" for a in kernel.axes]
     for k, stage in enumerate(kernel.stages):
         over = "".join(f" {a.index}:{a.extent}" for a in stage.axes)

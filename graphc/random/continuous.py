@@ -14,7 +14,7 @@ from graphc.dtypes import float64, int32, int64
 from graphc.errors import ArgumentError, fail
 from graphc.ir import Node
 from graphc.ops.compare import where
-from graphc.ops.elementwise import log, log1p, tan
+from graphc.ops.elementwise import log, tan
 from graphc.ops.registry import ArrayLike
 from graphc.ops.shape import known_shape
 from graphc.ops.special.entropy import logit
@@ -94,8 +94,10 @@ def exponential(key: KeyLike, shape: object = (), dtype: object = "float64") -> 
 
 
 def _exponential(key: Node, shape: Shape, dtype: np.dtype) -> Node:
+    """-log(u) of u = small or 1 - small. One logarithm, of u rounded; what u lost in rounding is its own share of -log to first order."""
     upper, small = half(key, shape, dtype)
-    return -where(upper, log(small), log1p(-small))
+    rest = 1 - small
+    return where(upper, 0, small - (1 - rest)) - log(where(upper, small, rest))
 
 
 def gumbel(key: KeyLike, shape: object = (), dtype: object = "float64") -> Node:

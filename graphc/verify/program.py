@@ -25,6 +25,7 @@ def verify_program(program: Program) -> None:
     """Raise CompileError unless `program` keeps every invariant."""
     _buffers(program)
     good: set[Kernel] = set()
+    alone = _inside_parallel(program)
     for k, step in enumerate(program.numbered):
         for number in (*step.own, *(b for b, _ in step.placed)):
             if not 0 <= number < len(program.buffers):
@@ -34,7 +35,7 @@ def verify_program(program: Program) -> None:
                 if step.kernel not in good:
                     verify_kernel(step.kernel)
                     good.add(step.kernel)
-                _launch(program, k, step)
+                _launch(program, k, step, k in alone)
             case Check():
                 _check(program, k, step)
             case HostCall():
@@ -93,8 +94,18 @@ def _alias(program: Program, k: int, b: Buffer) -> None:
         broken(f"buffer %{k}, {b.role} {array_text(b.dtype, b.shape)}, is an alias of {root.role} {array_text(root.dtype, root.shape)}")
 
 
+def _inside_parallel(program: Program) -> set[int]:
+    """The numbers of the steps in turns of parallel loops."""
+    found: set[int] = set()
+    for k, step in enumerate(program.numbered):
+        if isinstance(step, Loop) and step.parallel:
+            found |= {k + 1 + n for n, _ in enumerate(walk(step.steps))}
+    return found
+
+
 # -- steps ----------------------------------------------------------------------------------------------------------
-def _launch(program: Program, k: int, step: Launch) -> None:
+def _launch(program: Program, k: int, step: Launch, alone: bool) -> None:
+    """`alone`: in turns that threads share, so that one thread runs it."""
     operands = step.kernel.operands
     if len(step.buffers) != len(operands):
         broken(f"{len(step.buffers)} buffers for {len(operands)} operands", step.kernel, k, step)
@@ -108,11 +119,13 @@ def _launch(program: Program, k: int, step: Launch) -> None:
             broken(f"operand b{slot} is {wanted}, but %{number} is {have}", step.kernel, k, step)
         if operand.written and b.role in ("input", "constant"):
             broken(f"writes %{number}, which is {b.role} {b.index}", step.kernel, k, step)
-    if len(step.scratch) != len(step.kernel.scratch):
-        broken(f"{len(step.scratch)} buffers for {len(step.kernel.scratch)} pieces of scratch", step.kernel, k, step)
-    for number, (dtype, count) in zip(step.scratch, step.kernel.scratch):
+    pieces = step.kernel.pieces
+    if len(step.scratch) != len(pieces):
+        broken(f"{len(step.scratch)} buffers for {len(pieces)} pieces of scratch", step.kernel, k, step)
+    for at, (number, (dtype, count)) in enumerate(zip(step.scratch, pieces)):
         b = program.buffers[number]
-        if b.role != "scratch" or b.dtype != dtype or b.alias is not None or dims.equal(dims.product(b.shape), count) is False:
+        role = "scratch" if alone or at < len(step.kernel.scratch) else "arena"
+        if b.role != role or b.dtype != dtype or b.alias is not None or dims.equal(dims.product(b.shape), count) is False:
             wanted = array_text(dtype, (count,))
             broken(f"scratch of {wanted} is {b.role} {array_text(b.dtype, b.shape)}, %{number}", step.kernel, k, step)
 

@@ -42,7 +42,8 @@ from graphc.scalars import Scalar
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
 LARGEST = 4096  # beyond, blocks get no cheaper, and some rows may stay in the first cache
-LONGEST = 96  # launches looked at for one run
+LONGEST = 1024  # launches looked at for one run
+ROOM = 16  # times the cache that the rows may take: a chain 1000 deep with gradient, 1 MB of rows: 485 ms, as runs that fit a cache 622
 MOST_ARRAYS = 128  # of a run: LLVM's time is super-linear in the arguments of a function
 LINE = 64  # bytes between rows, so that those of a power of two do not meet in the same sets of the cache
 
@@ -223,10 +224,10 @@ class _Runs:
         return False
 
     def _fits(self, run: Sequence[int]) -> bool:
-        """Whether the smallest rows stay in the cache, and LLVM gets not too many arguments."""
+        """Whether the smallest rows stay in the caches, and LLVM gets not too many arguments."""
         rows, widest = self._rows(run)
         arrays = {b for k in run for b in self._buffers(k) if self._root(b) not in rows}
-        return sum(dtype.itemsize * n for dtype, n in widest.items()) * SMALLEST <= self.cache and len(arrays) <= MOST_ARRAYS
+        return sum(dtype.itemsize * n for dtype, n in widest.items()) * SMALLEST <= ROOM * self.cache and len(arrays) <= MOST_ARRAYS
 
     def _rows(self, run: Sequence[int]) -> tuple[dict[int, int], dict[np.dtype, int]]:
         """The row of each root that only the run uses, and how many rows there are of each dtype.

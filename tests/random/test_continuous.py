@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import graphc as gx
+from graphc.random import continuous
 from graphc.random.rejection import rejected
 
 R = gx.random
@@ -279,3 +280,19 @@ def test_dtypes_follow_the_parameters() -> None:
     for name, dtype in itertools.product(("normal", "gamma", "uniform"), ("int64", "bool")):
         with pytest.raises(gx.DTypeError):
             getattr(g, name)(1.0, 2.0, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exponential_draws_have_all_digits_near_0_and_in_the_tail(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of words of any magnitude, against -log(u) in more digits; rules must not take away what 1 - (1 - u) finds."""
+    kind = np.dtype(dtype)
+    bits = 8 * kind.itemsize
+    word = gx.vector("word", "n", f"uint{bits}")
+    monkeypatch.setattr(continuous, "words", lambda *_: word)
+    draw = gx.function([word], R.exponential(gx.random.key(0), word.shape, dtype))
+    rng = np.random.default_rng(7)
+    drawn = rng.integers(0, 2**bits, 4000, word.dtype) >> rng.integers(0, bits - 1, 4000, word.dtype)
+    drawn = np.concatenate([drawn, np.array([0, 1, 2, 3, 2**bits - 2, 2**bits - 1], word.dtype)])
+    small = np.longdouble((drawn >> 1).astype(kind) + kind.type(0.5)) * np.longdouble(2) ** -bits
+    exact = np.where(drawn & 1, -np.log(small), -np.log1p(-small))
+    assert np.max(np.abs(draw(drawn) - exact) / exact) < 3.1 * np.finfo(kind).eps / 2
