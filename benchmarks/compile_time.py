@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import graphc as gx
-from benchmarks.families.compiling import long_chain
+from benchmarks.families.compiling import distinct_chain, distinct_results, long_chain
 from benchmarks.families.network import LEAVES, arguments, relu_loss
 from benchmarks.families.small import INPUTS, scalar_graph
 from benchmarks.peers.graphc import GraphcOps, training_step
@@ -63,6 +63,15 @@ def gradient_of(function: Callable[..., Any], data: np.ndarray, times: dict[str,
     return Declared([x], [loss, g], [])
 
 
+def plain(function: Callable[..., Any], data: np.ndarray, times: dict[str, float]) -> Declared:
+    """function(x) by itself."""
+    clock = Clock()
+    x = gx.tensor("x", data.shape, data.dtype)
+    outputs = gx.tree.leaves(function(GraphcOps(), x))
+    times["build"], times["grad"] = clock.seconds(), 0.0
+    return Declared([x], outputs, [])
+
+
 def chain_of_tanh(xp: Any, x: Any) -> Any:
     """25,000 operations; 100,000 with their gradient."""
     for _ in range(25_000):
@@ -82,6 +91,8 @@ ROWS: dict[str, Callable[[dict[str, float]], Declared]] = {
     "tanh-25000-0d": lambda times: gradient_of(chain_of_tanh, np.zeros(()), times),
     "tanh-25000-vector": lambda times: gradient_of(chain_of_tanh, np.zeros(1000, "f4"), times),
     "chain-10000": lambda times: gradient_of(long_chain, normal("x", 1000, dtype="f32"), times),
+    "distinct-10000-chain": lambda times: plain(distinct_chain, normal("x", 1000, dtype="f32"), times),
+    "distinct-10000-results": lambda times: plain(distinct_results, normal("x", 1000, dtype="f32"), times),
     "mlp-adam": adam,
 }
 

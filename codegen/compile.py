@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from graphc.codegen.control import Control
 from graphc.codegen.frame import frame_of
+from graphc.codegen.llvm.called import called
 from graphc.codegen.llvm.emit import Emitter
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
+from graphc.codegen.loops.loopir import Call, For, walk
 from graphc.codegen.parts import Contents
 from graphc.codegen.runtime.float_mode import flush_inside
 from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, team_of
@@ -22,6 +25,7 @@ from graphc.options import Options
 from graphc.program import Kernel, Launch, Loop, Program, Step
 
 SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
+COPIES = 4 * SHORT_KERNEL  # instructions of all copies of one kernel: where it is launched often, LLVM's time is that of the copies
 FEW_PARTS = 8  # of `run`, each called at one place: more are left as functions, as LLVM's time is super-linear in the length of one
 
 
@@ -42,16 +46,20 @@ def write_module(
     unit = Unit(target, fma)
     names = program.kernels()
     teams: dict[Kernel, Team] = {}
-    launched = _launched(program.steps)
+    launches, launched = Counter(s.kernel for s in program.numbered if isinstance(s, Launch)), _launched(program.steps)
+    bodies = {kernel: fuse_multiply_add(kernel) if fma else kernel for kernel in names}
+    every = {kernel: lowered(body, target) for kernel, body in bodies.items()}
+    unit.called = called(
+        [bodies[kernel].parts for kernel, loops in every.items() if any(isinstance(s, For | Call) for s in walk(loops))], target
+    )
     for kernel, name in names.items():
-        body = fuse_multiply_add(kernel) if fma else kernel
-        loops = lowered(body, target)
+        loops = every[kernel]
         if options.verify:
-            check_loops(loops, body)
+            check_loops(loops, bodies[kernel])
         team = None if kernel not in launched else team_of(kernel, loops, threads)
         if team is not None:
             teams[kernel] = team
-        unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function()))
+        unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function(), launches[kernel]))
     parts = Control(Contents(unit, program, frame_of(program), names, teams, threads)).write()
     for part in parts if len(parts) <= FEW_PARTS else ():
         unit.module.add(_inlined_if_short(unit.module.functions[part]))
@@ -77,6 +85,7 @@ def _launched(steps: Sequence[Step]) -> set[Kernel]:
     return found
 
 
-def _inlined_if_short(function: Function) -> Function:
-    short = len(function.lines) <= SHORT_KERNEL
+def _inlined_if_short(function: Function, calls: int = 1) -> Function:
+    """A function that is called at so many places, copied to all of them if that is cheap."""
+    short = len(function.lines) <= SHORT_KERNEL and calls * len(function.lines) <= COPIES
     return replace(function, attributes=(*function.attributes, "alwaysinline")) if short else function

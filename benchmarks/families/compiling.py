@@ -29,6 +29,30 @@ def long_concatenate(xp: Any, x: Any) -> Any:
     return xp.concatenate([x[k : k + 2] ** 2 for k in range(5000)])
 
 
+FUNCTIONS = ("tanh", "exp", "sin", "sigmoid", "log1p", "erf")
+
+
+def _distinct(xp: Any, x: Any, first: int) -> Any:
+    """100 elementwise operations that no others equal: 50 functions in turn, each of a sum or product with a constant of its own."""
+    for k in range(first, first + 50):
+        name, c = FUNCTIONS[k % 6], 0.3 + 1e-4 * k
+        x = x * c if k % 3 else c - x
+        x = xp.sigmoid(x) if name == "sigmoid" else getattr(xp, name)(x)
+    return x
+
+
+def distinct_chain(xp: Any, x: Any) -> Any:
+    """10,000 distinct elementwise operations, each on the one before."""
+    for k in range(0, 5000, 50):
+        x = _distinct(xp, x, k)
+    return x
+
+
+def distinct_results(xp: Any, x: Any) -> Any:
+    """As many, as 100 results of one argument."""
+    return tuple([_distinct(xp, x, k) for k in range(0, 5000, 50)])
+
+
 def nothing(xp: Any) -> Any:
     return None
 
@@ -44,6 +68,8 @@ def rows() -> Iterator[Row]:
     joined = {"want": "cold", "only": ("graphc",)}
     for name, join in (("stack", long_stack), ("concatenate", long_concatenate)):
         yield Row(f"compile/cold-{name}-5000/f64", join, lambda: (normal("x", 5001, dtype="f64"),), **joined)
+    for name, expressions in (("chain", distinct_chain), ("results", distinct_results)):
+        yield Row(f"compile/cold-10000-{name}/f32", expressions, lambda: (normal("x", 1000, dtype="f32"),), **joined)
     only = {"want": "nodes", "only": ("graphc",), "unit": "s/node"}
     yield Row("compile/us-a-node/f32/mlp-adam", relu_loss, **step, **only)
     yield Row("compile/us-a-node/f64/scalar-graph", scalar_graph, lambda: (np.tanh(normal("x", INPUTS, dtype="f64")),), **only)

@@ -22,7 +22,7 @@ from graphc.codegen.llvm.loops import Loops
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.recurrence import Recurrences
 from graphc.codegen.llvm.values import Value, Values
-from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, Choose, For, If, Let, Repeat, Statement, Store, walk
+from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, Call, Choose, For, If, Let, Repeat, Statement, Store, values_of, walk
 from graphc.codegen.loops.straight_line import write_values
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size, Symbol
@@ -58,6 +58,8 @@ class Emitter:
     def function(self) -> Function:
         """The whole function."""
         v = self.values
+        if self.unit.called:
+            v.bring_together([[x for s in block.body for x in values_of(s)] for block in walk(self.body) if isinstance(block, Block)])
         if v.outline:
             write_values(v, [(s.name, s.value) for s in self.body.body if isinstance(s, Let)])
         self.statement(self.body, self.body)

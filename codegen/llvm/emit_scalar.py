@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from graphc.codegen.llvm.called import convention, in_parts, most_lanes
 from graphc.codegen.llvm.emission import Emission
 from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, splat
 from graphc.codegen.llvm.registers import ldexp, lookup
@@ -233,29 +236,41 @@ def _rare(e: Emission, wanted: str, usual: str, *inputs: str) -> str:
     e.block.label(before)
     e.block.line(f"br i1 {anywhere}, label %{inside}, label %{after}, !prof {weights}")
     e.block.label(inside)
-    dtypes = [a.dtype for a in e.s.args]
-    given = zip(dtypes[2:], inputs) if e.lanes == 1 and e.s.op == "rare" else zip(dtypes, (wanted, usual, *inputs))
-    exact = e.block.emit(f"call {e.type(e.dtype)} @{_slow(e)}({', '.join(f'{e.type(d)} {v}' for d, v in given)})")
+    given = inputs if e.lanes == 1 and e.s.op == "rare" else (wanted, usual, *inputs)
+    exact = _in_registers(e, [a.dtype for a in e.s.args][-len(given) :], given, _slow)
     e.block.line(f"br label %{after}")
     e.block.label(after)
     return e.block.emit(f"phi {e.type(e.dtype)} [ {usual}, %{before} ], [ {exact}, %{inside} ]")
 
 
-def _slow(e: Emission) -> str:
-    """The name of the function that computes the rare case of `e.s`, written once a module."""
+def _in_registers(e: Emission, dtypes: Sequence[np.dtype], given: Sequence[str], write: Callable[[Emission], Function]) -> str:
+    """Calls of the function that `write` gives for as many lanes as a register holds: what goes over the stack wants it aligned."""
+    part = most_lanes(e.lanes, max([d.itemsize for d in dtypes]), e.target.vector_bytes)
+    narrow = Emission(e.module, e.block, e.target, e.s, part)
+    function = write(narrow)
+
+    def call(args: Sequence[str]) -> list[str]:
+        texts = ", ".join(f"{narrow.type(d)} {x}" for d, x in zip(dtypes, args, strict=True))
+        return [e.block.emit(f"call {function.convention}{function.result} @{function.name}({texts})")]
+
+    return in_parts(e.block, list(zip(dtypes, given, strict=True)), e.lanes, part, e.dtype, call)[0]
+
+
+def _slow(e: Emission) -> Function:
+    """The the function that computes the rare case of `e.s`, written once a module."""
     key = (e.s.param, e.lanes)
     if key not in e.module.rare:
         if e.s.op == "detour":
             e.module.rare[key] = name = f"detour{len(e.module.rare)}"
             e.module.add(_slow_vector(e, name))
         elif e.lanes > 1:
-            scalar = _slow(Emission(e.module, e.block, e.target, e.s, 1))
+            scalar = _slow(Emission(e.module, e.block, e.target, e.s, 1)).name
             e.module.rare[key] = name = f"{scalar}.v{e.lanes}"
             e.module.add(_slow_lanes(e, name, scalar))
         else:
             e.module.rare[key] = name = f"rare{sum(lanes == 1 for _, lanes in e.module.rare)}"
             e.module.add(_slow_scalar(e, name))
-    return e.module.rare[key]
+    return e.module.functions[e.module.rare[key]]
 
 
 _PURE = "memory(none)"
@@ -281,7 +296,9 @@ def _slow_vector(e: Emission, name: str) -> Function:
     exact = evaluate(e.module, block, e.target, e.s.param, [f"%x{k}" for k in range(len(inputs))], e.lanes)
     result = block.emit(f"select {e.type(bool_)} %wanted, {e.type(e.dtype)} {exact}, {e.type(e.dtype)} %usual")
     block.line(f"ret {e.type(e.dtype)} {result}")
-    return Function(name, tuple(params), block.lines, ("nounwind", "cold", "noinline", _PURE), e.type(e.dtype))
+    return Function(
+        name, tuple(params), block.lines, ("nounwind", "cold", "noinline", _PURE), e.type(e.dtype), convention=convention(e.target)
+    )
 
 
 def _slow_lanes(e: Emission, name: str, scalar: str) -> Function:
@@ -303,7 +320,7 @@ def _slow_lanes(e: Emission, name: str, scalar: str) -> Function:
         "  %next = add i64 %i, 1", f"  %again = icmp ult i64 %next, {e.lanes}",
         "  br i1 %again, label %head, label %end", "end:", f"  ret {kind} %more",
     ]  # fmt: skip
-    return Function(name, params, lines, ("nounwind", "cold", "noinline", _PURE), kind)
+    return Function(name, params, lines, ("nounwind", "cold", "noinline", _PURE), kind, convention=convention(e.target))
 
 
 def _attributes(e: Emission) -> tuple[str, ...]:
@@ -312,27 +329,33 @@ def _attributes(e: Emission) -> tuple[str, ...]:
 
 def _outlined(e: Emission, *inputs: str) -> str:
     """A call of a function that is written once a module, however often it is wanted."""
+    return _in_registers(e, [a.dtype for a in e.s.args], inputs, _long)
+
+
+def _long(e: Emission) -> Function:
     key, kinds = (("outlined", e.s.param), e.lanes), [e.type(a.dtype) for a in e.s.args]
     if key not in e.module.rare:
         e.module.rare[key] = name = f"outlined{len(e.module.rare)}"
         block = Block()
         block.current = "entry"
-        result = evaluate(e.module, block, e.target, e.s.param, [f"%x{k}" for k in range(len(inputs))], e.lanes)
+        result = evaluate(e.module, block, e.target, e.s.param, [f"%x{k}" for k in range(len(kinds))], e.lanes)
         block.line(f"ret {e.type(e.dtype)} {result}")
         params = tuple([f"{kind} %x{k}" for k, kind in enumerate(kinds)])
-        e.module.add(Function(name, params, block.lines, _attributes(e), e.type(e.dtype)))
-    given = ", ".join(f"{kind} {v}" for kind, v in zip(kinds, inputs))
-    return e.block.emit(f"call {e.type(e.dtype)} @{e.module.rare[key]}({given})")
+        e.module.add(Function(name, params, block.lines, _attributes(e), e.type(e.dtype), convention=convention(e.target)))
+    return e.module.functions[e.module.rare[key]]
 
 
 def _summed(e: Emission, *inputs: str) -> str:
     """The sum of a body over the rows of a table: a function of its own with a loop, whatever number of times it is wanted."""
+    return _in_registers(e, [a.dtype for a in e.s.args], inputs, _sum)
+
+
+def _sum(e: Emission) -> Function:
     key = (e.s.param, e.lanes)
     if key not in e.module.rare:
         e.module.rare[key] = f"summed{len(e.module.rare)}"
         e.module.add(_summing(e, e.module.rare[key]))
-    given = ", ".join(f"{e.type(a.dtype)} {v}" for a, v in zip(e.s.args, inputs))
-    return e.block.emit(f"call {e.type(e.dtype)} @{e.module.rare[key]}({given})")
+    return e.module.functions[e.module.rare[key]]
 
 
 def _summing(e: Emission, name: str) -> Function:
@@ -356,7 +379,7 @@ def _summing(e: Emission, name: str) -> Function:
     block.line("br i1 %again, label %turn, label %end")
     block.label("end")
     block.line(f"ret {kind} %more")
-    return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, _attributes(e), kind)
+    return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, _attributes(e), kind, convention=convention(e.target))
 
 
 _EMIT: dict[str, Callable[..., str]] = {

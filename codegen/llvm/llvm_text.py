@@ -17,6 +17,13 @@ from graphc.scalars import Scalar, const
 _ELEMENT = {bool_: "i1", float32: "float", float64: "double"}
 
 
+STACK = 16  # bytes: what stacks are aligned to
+LINE = 64  # bytes of a line of the caches, and of the longest vectors
+NO_FRAME = '"no-realign-stack"'
+"""An attribute of functions that may call math. LLVM aligns stacks further where it likes to, and keeps rbp for that, which a call by
+`llvm.called.convention` does not keep with AVX-512. Functions of that convention store registers of LINE bytes and must not have it."""
+
+
 @dataclass(frozen=True)
 class Function:
     """A function as data: its module writes it, once, when all is known about it.
@@ -37,10 +44,18 @@ class Function:
     """Words such as `nounwind`, `"prefer-vector-width"="512"`."""
     result: str = "void"
     linkage: str = "internal "
+    convention: str = ""
+    """The calling convention if not that of C, with a blank behind it."""
+
+    @property
+    def frame(self) -> tuple[str, ...]:
+        """The attribute, but where variables want a larger alignment: of functions that call nothing."""
+        larger = any([" = alloca " in line and f", align {LINE}" in line for line in self.lines])
+        return () if self.convention or larger else (NO_FRAME,)
 
     def text(self, group: str) -> str:
         """The definition, with the number of its group of attributes."""
-        head = f"define {self.linkage}{self.result} @{self.name}({', '.join(self.params)}) {group}"
+        head = f"define {self.linkage}{self.convention}{self.result} @{self.name}({', '.join(self.params)}) {group}"
         return "\n".join((head + "{", "entry:", *self.lines, "}\n"))
 
 
@@ -91,7 +106,8 @@ class Module:
 
     def text(self) -> str:
         """The module as LLVM text."""
-        functions = [f.text(self._number("#", " ".join(f.attributes)) + " " if f.attributes else "") for f in self.functions.values()]
+        attributes = {name: (*f.attributes, *f.frame) for name, f in self.functions.items()}
+        functions = [f.text(self._number("#", " ".join(a)) + " " if (a := attributes[f.name]) else "") for f in self.functions.values()]
         groups = [f"attributes {n} = {{ {k[1:]} }}" for k, n in self._numbered.items() if k[0] == "#"]
         nodes = [f"{n} = {k[1:]}" for k, n in self._numbered.items() if k[0] == "!"]
         return "\n".join([*self._globals, *self._declarations, "", *functions, *groups, *nodes, ""])
@@ -155,3 +171,32 @@ def splat(block: Block, value: str, dtype: np.dtype, lanes: int) -> str:
         return f"splat ({element} {value})"
     first = block.emit(f"insertelement {vector} poison, {element} {value}, i64 0")
     return block.emit(f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer")
+
+
+def lanes_from(block: Block, x: str, dtype: np.dtype, lanes: int, first: int, count: int) -> str:
+    """`count` of the lanes of x from the first on; those that it has not are poison."""
+    if count == lanes:
+        return x
+    if lanes == 1:
+        return block.emit(f"insertelement {llvm_type(dtype, count)} poison, {llvm_type(dtype, 1)} {x}, i64 0")
+    picked = ", ".join(f"i32 {k}" if k < lanes else "i32 poison" for k in range(first, first + count))
+    kind = llvm_type(dtype, lanes)
+    return block.emit(f"shufflevector {kind} {x}, {kind} poison, <{count} x i32> <{picked}>")
+
+
+def joined(block: Block, parts: list[str], dtype: np.dtype, lanes: int) -> str:
+    """One vector of parts of so many lanes each, a power of two of them."""
+    while len(parts) > 1:
+        kind, every = llvm_type(dtype, lanes), ", ".join(f"i32 {k}" for k in range(2 * lanes))
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [block.emit(f"shufflevector {kind} {x}, {kind} {y}, <{2 * lanes} x i32> <{every}>") for x, y in pairs]
+        lanes *= 2
+    return parts[0]
+
+
+def stack_room(module: Module, block: Block, nbytes: int) -> str:
+    """The address of bytes on the stack at a multiple of LINE; written in a function's entry. See `NO_FRAME` for why not by the alloca."""
+    module.declare("declare ptr @llvm.ptrmask.p0.i64(ptr, i64)")
+    within = block.emit(f"alloca i8, i64 {nbytes + LINE - STACK}, align {STACK}")
+    behind = block.emit(f"getelementptr i8, ptr {within}, i64 {LINE - STACK}")
+    return block.emit(f"call ptr @llvm.ptrmask.p0.i64(ptr {behind}, i64 {-LINE})")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-
 from graphc.codegen.llvm.emission import Emission
-from graphc.codegen.llvm.llvm_text import literal, llvm_type, mangled
+from graphc.codegen.llvm.llvm_text import joined, lanes_from, literal, llvm_type, mangled
 from graphc.dtypes import bool_, float32
 from graphc.scalars import const
 
@@ -40,7 +36,7 @@ def _permuted(e: Emission, at: str) -> str:
     e.module.declare(f"declare {vector} {two}({vector}, {whole}, {vector})")
     parts = []
     for first in range(0, e.lanes, lanes):
-        i = _lanes_of(e, at, first, lanes, index)
+        i = lanes_from(e.block, at, index, e.lanes, first, lanes)
         if len(rows) == 1:
             parts.append(e.block.emit(f"call {vector} {one}({vector} {rows[0]}, {whole} {i})"))
             continue
@@ -55,12 +51,8 @@ def _permuted(e: Emission, at: str) -> str:
 def _joined(e: Emission, parts: list[str], lanes: int) -> str:
     """One vector of parts of so many lanes each; of one part the first lanes where it has too many."""
     if e.lanes < lanes:
-        kind = llvm_type(e.dtype, lanes)
-        return e.block.emit(f"shufflevector {kind} {parts[0]}, {kind} poison, {_picked(range(e.lanes))}")
-    while len(parts) > 1:
-        half, every = llvm_type(e.dtype, e.lanes // len(parts)), _picked(range(2 * e.lanes // len(parts)))
-        parts = [e.block.emit(f"shufflevector {half} {x}, {half} {y}, {every}") for x, y in zip(parts[::2], parts[1::2])]
-    return parts[0]
+        return lanes_from(e.block, parts[0], e.dtype, lanes, 0, e.lanes)
+    return joined(e.block, parts, e.dtype, lanes)
 
 
 def ldexp(e: Emission, a: str, n: str) -> str:
@@ -69,28 +61,13 @@ def ldexp(e: Emission, a: str, n: str) -> str:
     parts = []
     for first in range(0, e.lanes, 512 // bits):
         lanes = max(min(e.lanes, 512 // bits), 128 // bits)
-        one, two = (_lanes_of(e, x, first, lanes) for x in (a, n))
+        one, two = (lanes_from(e.block, x, e.dtype, e.lanes, first, lanes) for x in (a, n))
         parts.append(_scalef(e, one, two, lanes))
     if width < 128:
         short = llvm_type(e.dtype, 128 // bits)
         if e.lanes == 1:
             return e.block.emit(f"extractelement {short} {parts[0]}, i64 0")
     return _joined(e, parts, max(e.lanes, 128 // bits) // len(parts))
-
-
-def _picked(lanes: Sequence[int]) -> str:
-    return f"<{len(lanes)} x i32> <{', '.join(f'i32 {k}' for k in lanes)}>"
-
-
-def _lanes_of(e: Emission, x: str, first: int, lanes: int, dtype: np.dtype | None = None) -> str:
-    """As many lanes of x from the first on; those that it has not are poison."""
-    dtype = e.dtype if dtype is None else dtype
-    if lanes == e.lanes:
-        return x
-    if e.lanes == 1:
-        return e.block.emit(f"insertelement {llvm_type(dtype, lanes)} poison, {llvm_type(dtype, 1)} {x}, i64 0")
-    picked = ", ".join(f"i32 {k}" if k < e.lanes else "i32 poison" for k in range(first, first + lanes))
-    return e.block.emit(f"shufflevector {e.type(dtype)} {x}, {e.type(dtype)} poison, <{lanes} x i32> <{picked}>")
 
 
 def _scalef(e: Emission, a: str, n: str, lanes: int) -> str:

@@ -6,7 +6,7 @@ that depends on the loop's index is a vector, any other stays scalar and is spre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,8 +14,9 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalars as sc
+from graphc.codegen.llvm.called import family
 from graphc.codegen.llvm.emit_scalar import Block as Lines
-from graphc.codegen.llvm.emit_scalar import emit_op, literal, llvm_type, splat
+from graphc.codegen.llvm.emit_scalar import emit_op, literal, splat
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.mathlib import MATH, expand
 from graphc.dims import Dim, Size, Symbol
@@ -23,6 +24,7 @@ from graphc.dtypes import int8, int64
 from graphc.errors import CompileError, fail
 from graphc.scalars import Scalar
 
+Args = tuple[Scalar, ...]
 MOST_BYTES = 255  # lanes that a byte can number
 
 
@@ -45,6 +47,7 @@ class Scope:
     vector: Symbol | None = None  # the axis whose lanes this scope introduces
     mask: str | None = None  # the lanes that exist, in a tail
     aligned: bool = False  # the first lane's index is a multiple of the number of lanes
+    ahead: int = 0  # vectors by which what this loop's turns load is asked for earlier
 
 
 class Values:
@@ -58,6 +61,7 @@ class Values:
         self.outline = outline  # call math functions instead of inlining them
         self.serial = serial  # the next turn waits for what this one computes
         self.expanded: dict[Scalar, Scalar] = {}  # with math functions inlined: unrolled copies ask again
+        self.together: dict[tuple[object, Args], tuple[str, ...]] = {}  # the functions that are called at once for the same arguments
         self.lanes = 1  # of the vector loop we are in
         self.labels = 0
         self.entry = Lines()
@@ -108,11 +112,7 @@ class Values:
 
     def value(self, root: Scalar) -> Value:
         """The SSA value of a Scalar, written where it belongs."""
-        if not self.outline:
-            expanded = self.expanded.get(root)
-            if expanded is None:
-                expanded = self.expanded[root] = expand(root, self.target, self.serial)
-            root = expanded
+        root = self.written_out(root)
         found = self.find(root)
         if found is not None:
             return found
@@ -160,14 +160,37 @@ class Values:
         with self.at(depth):
             texts = [v.text if v.lanes == lanes else self.spread(v, x.dtype, lanes) for v, x in zip(known, s.args, strict=True)]
             if s.op in MATH:
-                return Value(self.call_math(s, texts, lanes), lanes, depth)
+                return self.call_math(s, texts, lanes, depth)
             return Value(self.op(s, texts, lanes), lanes, depth)
 
-    def call_math(self, s: Scalar, args: list[str], lanes: int = 1) -> str:
-        """Straight-line code calls one copy of a function instead of inlining it: compile time stays linear."""
-        name = self.unit.math_function((s.op,), tuple([a.dtype for a in s.args]), lanes)
-        kinds = ", ".join(f"{llvm_type(a.dtype, lanes)} {t}" for a, t in zip(s.args, args, strict=True))
-        return self.here.lines.emit(f"call {llvm_type(s.dtype, lanes)} @{name}({kinds})")
+    def call_math(self, s: Scalar, args: list[str], lanes: int, depth: int) -> Value:
+        """A call of the one copy of a function, and of those that share its work where they are wanted, too, see `llvm.called`."""
+        names = self.together.get((family(s), s.args), (s.op,))
+        values = self.unit.call_math(self.here.lines, names, tuple([a.dtype for a in s.args]), args, lanes)
+        for name, value in zip(names, values, strict=True):
+            self.put(sc.math(name, *s.args), Value(value, lanes, depth))
+        return Value(values[names.index(s.op)], lanes, depth)
+
+    def bring_together(self, bodies: Iterable[Sequence[Scalar]]) -> None:
+        """Note which of the called functions have the same argument in the same block, given the Scalars of each block."""
+        wanted: dict[tuple[object, Args], list[tuple[str, ...]]] = {}
+        for roots in bodies:
+            here: dict[tuple[object, Args], set[str]] = {}
+            for s in sc.order([self.written_out(root) for root in roots]):
+                if s.op in sc.TOGETHER:
+                    here.setdefault((family(s), s.args), set()).add(s.op)
+            for key, names in here.items():
+                wanted.setdefault(key, []).append(tuple(sorted(names)))
+        self.together = {key: found[0] for key, found in wanted.items() if len(set(found)) == 1}
+
+    def written_out(self, root: Scalar) -> Scalar:
+        """The root with math functions inlined, but for those that are called."""
+        if self.outline:
+            return root
+        expanded = self.expanded.get(root)
+        if expanded is None:
+            expanded = self.expanded[root] = expand(root, self.target, self.serial, () if self.serial else self.unit.called)
+        return expanded
 
     def spread(self, v: Value, dtype: np.dtype, lanes: int) -> str:
         """The value with `lanes` lanes, spread outside the loop it does not depend on."""

@@ -35,12 +35,11 @@ class Level:
 def levels(bodies: Sequence[tuple[int, Scalar]]) -> list[Level]:
     """The Scalars of (stage, body) pairs; a stage's number comes when its body is known."""
     depth: dict[Scalar, int] = {}
+    listed: set[Scalar] = set()
     finished: dict[int, int] = {}
     found = [Level()]
     for number, body in bodies:
-        for s in sc.order((body,)):
-            if s in depth:
-                continue
+        for s in sc.order((body,), listed):
             level = finished[s.param] if s.op == "local" else max([depth[a] for a in s.args], default=0)
             if s.op in MATH:
                 level += 1
@@ -82,15 +81,12 @@ def _call(e: Values, wanted: list[list[Scalar]]) -> None:
     for k, dtype in enumerate(dtypes):
         texts = [e.value(calls[0].args[k]).text for calls in wanted]
         texts += texts[:1] * (lanes - len(texts))  # a lane that nobody wants must not be slow
-        given.append(f"{llvm_type(dtype, lanes)} {_packed(e, texts, dtype)}")
-    parts = [llvm_type(dtypes[0], lanes)] * len(names)
-    kind = parts[0] if len(parts) == 1 else f"{{ {', '.join(parts)} }}"
-    made = lines.emit(f"call {kind} @{e.unit.math_function(names, dtypes, lanes)}({', '.join(given)})")
-    for j, name in enumerate(names):
+        given.append(_packed(e, texts, dtype))
+    kind = llvm_type(dtypes[0], lanes)
+    for name, whole in zip(names, e.unit.call_math(lines, names, dtypes, given, lanes), strict=True):
         lane: list[tuple[int, Scalar]] = [(k, s) for k, calls in enumerate(wanted) for s in calls if s.op == name]
-        whole = made if len(names) == 1 else lines.emit(f"extractvalue {kind} {made}, {j}")
         for k, s in lane:
-            e.put(s, Value(whole if lanes == 1 else lines.emit(f"extractelement {parts[j]} {whole}, i64 {k}"), 1, 0))
+            e.put(s, Value(whole if lanes == 1 else lines.emit(f"extractelement {kind} {whole}, i64 {k}"), 1, 0))
 
 
 def _packed(e: Values, texts: list[str], dtype: np.dtype) -> str:

@@ -6,7 +6,7 @@ over the whole domain (near a zero of f other than 0 itself: of the larger of |f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,6 +39,7 @@ from graphc.codegen.mathlib import (
     zeta,
 )
 from graphc.codegen.mathlib.balanced import balanced
+from graphc.codegen.mathlib.kit import half_of
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
 from graphc.target import Target
@@ -72,6 +73,7 @@ class Library(dict[str, Function]):
         return Function(name, 1, lambda x, target: FAMILIES[family](x, target, n), {})
 
 
+@lru_cache(maxsize=1024)
 def _member(name: str) -> tuple[str, int] | None:
     """(family, order)"""
     family, _, order = name.rpartition("_")
@@ -144,19 +146,38 @@ MATH["beta_large"] = _row("beta_large", 0.6, 5.0, incomplete_beta.beta_large, ar
 MATH |= {name: _row(name, *bounds, getattr(incomplete_beta, name), arity=3) for name, bounds in incomplete_beta.BOUNDS.items()}
 
 
-def expand(root: Scalar, target: Target, serial: bool = False) -> Scalar:
-    """`root` with every function of `MATH` in it written out in primitives; `serial`: for code that waits for them, see `balanced`."""
+Signature = tuple[str, tuple[np.dtype, ...]]
+
+
+def signature(s: Scalar) -> Signature:
+    """The function of `MATH` that a Scalar is, and the dtypes of its arguments."""
+    return s.op, tuple([a.dtype for a in s.args])
+
+
+def expand(root: Scalar, target: Target, serial: bool = False, called: Container[Signature] = ()) -> Scalar:
+    """`root` with every function of `MATH` in it written out in primitives, but for those that are `called`.
+
+    serial: for code that waits for them, see `balanced`. A function of y / 2 is never called, as its body may be one of y, see `twice`.
+    """
     new: dict[int, Scalar] = {}
     for s in order((root,)):
         args = tuple([new[id(a)] for a in s.args])
-        if s.op in MATH and serial:
+        if s.op not in MATH or (called and signature(s) in called and all([half_of(a) is None for a in args])):
+            new[id(s)] = s if all(a is b for a, b in zip(args, s.args)) else scalar(s.op, args, s.dtype, s.param)
+        elif serial:
             body = _serial(s.op, tuple([a.dtype for a in args]), target)
             new[id(s)] = replace_leaves(body, lambda leaf, _, args=args: args[leaf.param])  # type: ignore[misc]
-        elif s.op in MATH:
-            new[id(s)] = MATH[s.op].build(*args, target)
         else:
-            new[id(s)] = s if all(a is b for a, b in zip(args, s.args)) else scalar(s.op, args, s.dtype, s.param)
+            new[id(s)] = MATH[s.op].build(*args, target)
     return new[id(root)]
+
+
+@lru_cache(maxsize=256)
+def length(of: Signature, target: Target) -> int:
+    """The number of primitives that a function of `MATH` is made of."""
+    name, dtypes = of
+    body = MATH[name].build(*[arg(k, dtype) for k, dtype in enumerate(dtypes)], target)
+    return sum(s.op not in ("const", "arg") for s in order((body,)))
 
 
 @lru_cache(maxsize=128)

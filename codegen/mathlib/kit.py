@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from math import isfinite
 
 import numpy as np
 
@@ -119,14 +118,19 @@ def negative_size(x: Scalar) -> Scalar:
 
 
 def twice(x: Scalar) -> Scalar:
-    """2x; of c y with a constant c as of 2c y, which has the same bits, so that what is made of y / 2 meets what is made of y"""
+    """2x; of y / 2 as y, so that what is made of it meets what is made of y: the bits differ where y / 2 is subnormal."""
     if x.op == "neg":
         return -twice(x.args[0])
-    if x.op == "mul":
-        for factor, rest in (x.args, x.args[::-1]):
-            if factor.op == "const" and isfinite(doubled := 2.0 * const_value(factor)):
-                return rest if doubled == 1.0 else -rest if doubled == -1.0 else rest * doubled
-    return x * 2.0
+    half = half_of(x)
+    return x * 2.0 if half is None else half
+
+
+def half_of(x: Scalar) -> Scalar | None:
+    """y of an x that is written y / 2, or -y of -y / 2."""
+    for factor, rest in (x.args, x.args[::-1]) if x.op == "mul" else ():
+        if factor.op == "const" and abs(const_value(factor)) == 0.5:
+            return rest if const_value(factor) > 0 else -rest
+    return None
 
 
 # -- pairs (high, low) whose exact sum is the value -------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.llvm.llvm_text import llvm_type
+from graphc.codegen.llvm.llvm_text import llvm_type, stack_room
 from graphc.codegen.loops.address import fetch
 from graphc.codegen.loops.loopir import Block, For, Store
 from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays
@@ -59,7 +59,6 @@ class Operands:
     def __init__(self, emitter: Emitter, p: Product, together: bool) -> None:
         """`together`: panels are copied by tasks of their own, see `rounds`; `panels` is then where those of the round lie."""
         self.e, self.v, self.p, self.together = emitter, emitter.values, p, together
-        element = llvm_type(p.dtype, 1)
         self.pays, self.strips_pay = packing_pays(p), together and strips_pay(p)
         self.strips = self.panel = self.panels = "null"
         self.first: Size = 0  # the number of the first of the panels there
@@ -67,7 +66,7 @@ class Operands:
         if self.strips_pay:
             self.strips = self.scratch(0)
         elif p.along_k and p.a.inner != 1:
-            self.strips = self.v.entry.emit(f"alloca {element}, i64 {DOT_ROWS * COPIED_BLOCK}, align 64")
+            self.strips = stack_room(emitter.module, self.v.entry, DOT_ROWS * COPIED_BLOCK * p.dtype.itemsize)
         if may_pack(p) and not together:
             self.panel = self.scratch(0)
 

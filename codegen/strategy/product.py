@@ -17,7 +17,7 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter, symbol_of
-from graphc.codegen.llvm.llvm_text import Function, llvm_type
+from graphc.codegen.llvm.llvm_text import Function, llvm_type, stack_room
 from graphc.codegen.llvm.values import Scope
 from graphc.codegen.loops.address import fetch, replace_indices
 from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
@@ -55,8 +55,8 @@ class ProductWriter:
         self.operands = Operands(emitter, p, together)
         self.rows, self.together = rows, together
         self.straight = together and row_blocks(p).count == 1  # tasks by themselves would cut all rows evenly, with as many sums in flight
-        element = llvm_type(p.dtype, 1)
-        self.sums = "null" if self.place else self.v.entry.emit(f"alloca {element}, i64 {rows.most * p.width}, align 64")
+        nbytes = rows.most * p.width * p.dtype.itemsize
+        self.sums = "null" if self.place else stack_room(emitter.module, self.v.entry, nbytes)
 
     def within(self, axes: dict[Dim, Size], write: Callable[[], None]) -> None:
         """Write with some axes known; what is said of them is forgotten behind it."""
@@ -87,10 +87,9 @@ class ProductWriter:
         self.operands.at_k = 0 if self.blocks == 1 else P * self.block_of_k
         self.operands.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(self.p) - self.operands.at_k)
 
-    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
-        """One block of k for the rows from start to stop and the panels first to last."""
+    def at_step(self) -> None:
+        """Whether sums are added to, and whether they are then finished."""
         p = self.p
-        self.at_block_of_k()
         steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
         self.add, self.last = "false", "true"
         if not self.single:
@@ -98,6 +97,11 @@ class ProductWriter:
             self.add = self.v.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.v.value(sc.index(at).eq(sc.index(end))).text
+
+    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
+        """One block of k for the rows from start to stop and the panels first to last."""
+        self.at_block_of_k()
+        self.at_step()
         if self.operands.strips_pay:
             self.operands.pack_strips(start, stop)
         for panel, low, high in self.panels(first, last):
@@ -174,7 +178,7 @@ class ProductWriter:
 
     def finish(self, start: Size, stop: Size) -> None:
         """The epilogue, after the last block of k."""
-        if self.p.plain:
+        if self.p.plain and self.place is not None:
             return
         if self.single:
             self.epilogue(start, stop - start)
@@ -211,7 +215,7 @@ class ProductWriter:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
         whole = not any(panel.masked for panel in column_panels(p))
-        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish"  # whole vectors need no second copy for a tail
+        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish.{p.width}"  # whole vectors need no second copy for a tail
         axes = [x.index for x in p.outer]
         if name not in self.e.module.functions:
             self.e.module.add(self._finish(name, cols, axes))
