@@ -34,11 +34,13 @@ from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT
 from graphc.program import Buffer, Layout, Program
+from graphc.tree import TreeDef
 from graphc.user.state import ADDRESS, NATIVE, QUEUE
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
 MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
-MOST_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
+FEW_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
+MOST_ARRAYS = 1 << 12  # with loops over tables, see `graphc.codegen.entry.many`; some 50 bytes of stack each
 STRAIGHT = 3  # results: of so few, what is most likely is straight code, 4 to 10 ns of a call less; a loop is less for LLVM to do
 PARAMETERS = ("ptr %f", "ptr %args", "i64 %nargsf", "ptr %kwnames")
 Place = tuple[str, str]  # the address and the number of bytes of an array
@@ -59,7 +61,7 @@ class EntryEmitter(RunEmitter):
         given, out = self.count()
         self.arguments(given)
         targets = self.targets(out, can_write_directly(self.program))
-        shapes = [self.argument(k, value) for k, value in enumerate(self.inputs)]
+        shapes = self.checked()
         self.sizes(shapes)
         long = self.long()
         arena = self.arena()
@@ -87,6 +89,10 @@ class EntryEmitter(RunEmitter):
         return Function("slow", PARAMETERS, self.entry.lines, ("noinline", "cold"), "ptr")
 
     # -- arguments ----------------------------------------------------------------------------------------------
+    def checked(self) -> list[list[str]]:
+        """Check the inputs; the sizes of each."""
+        return [self.argument(k, value) for k, value in enumerate(self.inputs)]
+
     def argument(self, k: int, value: str) -> list[str]:
         """Check the k-th input; its sizes."""
         node, kind = self.program.inputs[k], self.field(value, cpython.TYPE)
@@ -101,7 +107,7 @@ class EntryEmitter(RunEmitter):
         """Bind the size symbols and compare everything that must agree, as `Binding.sizes` does."""
         e, n = self.entry, len(self.program.inputs)
         for k, axis, known in self.binding.fixed:
-            if k < n:
+            if k < n and shapes[k][axis] != str(known):
                 self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {known}"))
         for s, k, axis, size in self.binding.sources:
             self.scopes[0].axis[s] = self.constant(self.solved(s, shapes[k][axis], size))
@@ -330,8 +336,7 @@ class EntryEmitter(RunEmitter):
         e.label(bad)
         e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{drop}, label %{told}")
         e.label(drop)
-        for o in outputs:
-            self.disown(o)
+        self.drop(outputs)
         e.line(f"br label %{told}")
         e.label(told)
         self.bury()
@@ -354,9 +359,18 @@ class EntryEmitter(RunEmitter):
         self.own(out)
         e.line(f"ret ptr {out}")
         e.label(fresh)
-        made = self.build(self.layout.outputs, outputs)
+        made = self.handed_out(outputs)
         self.bury()
         e.line(f"ret ptr {made}")
+
+    def drop(self, outputs: Sequence[str]) -> None:
+        """Give up new results: the call has failed."""
+        for o in outputs:
+            self.disown(o)
+
+    def handed_out(self, outputs: Sequence[str]) -> str:
+        """New results as the caller wants them."""
+        return self.build(self.layout.outputs, outputs)
 
     def fault(self, status: str) -> None:
         """A check has failed: hand the words of the run to Python, which raises the error. Nothing is run again."""
@@ -380,6 +394,16 @@ def can_write_directly(program: Program) -> bool:
     return not any(program.buffers[program.roots[b]].role == "output" for step in early for b in step.writes)
 
 
+def arrays_of(program: Program) -> int:
+    """How many arrays a call is told of."""
+    return len(program.inputs) + len(program.shared) + len(program.outputs)
+
+
+def is_flat(structure: TreeDef) -> bool:
+    """Whether results are one array, or a tuple or list of arrays."""
+    return structure.cls is None or (structure.cls in (tuple, list) and all(child.cls is None for child in structure.children))
+
+
 def misfit(program: Program, binding: Binding, layout: Layout | None) -> str:
     """Why a program cannot have an entry; empty if it can: few arrays, state of known sizes, plain containers, work of less than days."""
     if fault := cpython.fault():
@@ -388,9 +412,10 @@ def misfit(program: Program, binding: Binding, layout: Layout | None) -> str:
         return "sizes are among the arguments"
     if any(step.calls_python for step in program.numbered):
         return "it calls Python"
-    count = len(program.inputs) + len(program.shared) + len(program.outputs)
-    if count > MOST_ARRAYS:
-        return f"{count} arrays are more than the {MOST_ARRAYS} that an entry takes"
+    if (count := arrays_of(program)) > MOST_ARRAYS or len(program.shared) > FEW_ARRAYS:
+        return f"{count} arrays, {len(program.shared)} of them state, are more than the {MOST_ARRAYS} and {FEW_ARRAYS} that an entry takes"
+    if count > FEW_ARRAYS and not is_flat(layout.outputs):
+        return f"{count} arrays are more than the {FEW_ARRAYS} that an entry takes whose results are more than one tuple or list"
     if any(not isinstance(s, int) for v in program.shared for s in v.shape):
         return "the sizes of state may change"
     if not all(map(readable, (*layout.inputs, layout.outputs))):
