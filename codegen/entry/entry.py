@@ -21,7 +21,7 @@ from graphc import scalars as sc
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FAULT
 from graphc.codegen.entry.cpython import symbol
-from graphc.codegen.entry.objects import readable
+from graphc.codegen.entry.fits import MOST_WORK, can_write_directly
 from graphc.codegen.entry.results import FIT, MAKE, ROW, ROW_BYTES
 from graphc.codegen.entry.run import INTERRUPTED, RunEmitter
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
@@ -34,13 +34,9 @@ from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT
 from graphc.program import Buffer, Layout, Program
-from graphc.tree import TreeDef
 from graphc.user.state import ADDRESS, NATIVE, QUEUE
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
-MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
-FEW_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
-MOST_ARRAYS = 1 << 12  # with loops over tables, see `graphc.codegen.entry.many`; some 50 bytes of stack each
 STRAIGHT = 3  # results: of so few, what is most likely is straight code, 4 to 10 ns of a call less; a loop is less for LLVM to do
 PARAMETERS = ("ptr %f", "ptr %args", "i64 %nargsf", "ptr %kwnames")
 Place = tuple[str, str]  # the address and the number of bytes of an array
@@ -385,40 +381,3 @@ class EntryEmitter(RunEmitter):
         self.disown(number)
         self.disown(method)
         e.line(f"ret ptr {answer}")
-
-
-def can_write_directly(program: Program) -> bool:
-    """Whether results may be written into arrays of the caller's: nothing is written to them before all that can fail is past."""
-    failures = [k for k, step in enumerate(program.steps) if step.can_fail]
-    early = program.steps[: failures[-1] + bool(program.steps[failures[-1]].inner)] if failures else ()
-    return not any(program.buffers[program.roots[b]].role == "output" for step in early for b in step.writes)
-
-
-def arrays_of(program: Program) -> int:
-    """How many arrays a call is told of."""
-    return len(program.inputs) + len(program.shared) + len(program.outputs)
-
-
-def is_flat(structure: TreeDef) -> bool:
-    """Whether results are one array, or a tuple or list of arrays."""
-    return structure.cls is None or (structure.cls in (tuple, list) and all(child.cls is None for child in structure.children))
-
-
-def misfit(program: Program, binding: Binding, layout: Layout | None) -> str:
-    """Why a program cannot have an entry; empty if it can: few arrays, state of known sizes, plain containers, work of less than days."""
-    if fault := cpython.fault():
-        return fault
-    if layout is None or binding.given:
-        return "sizes are among the arguments"
-    if any(step.calls_python for step in program.numbered):
-        return "it calls Python"
-    if (count := arrays_of(program)) > MOST_ARRAYS or len(program.shared) > FEW_ARRAYS:
-        return f"{count} arrays, {len(program.shared)} of them state, are more than the {MOST_ARRAYS} and {FEW_ARRAYS} that an entry takes"
-    if count > FEW_ARRAYS and not is_flat(layout.outputs):
-        return f"{count} arrays are more than the {FEW_ARRAYS} that an entry takes whose results are more than one tuple or list"
-    if any(not isinstance(s, int) for v in program.shared for s in v.shape):
-        return "the sizes of state may change"
-    if not all(map(readable, (*layout.inputs, layout.outputs))):
-        return "containers other than tuples, lists, dicts with str keys"
-    total = in_double(work(program))
-    return "" if total.op != "const" or sc.const_value(total) < MOST_WORK else "a call takes hours"

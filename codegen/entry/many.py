@@ -126,10 +126,10 @@ class ManyEmitter(EntryEmitter):
         self.loop(BURY, self.made, len(self.output_buffers))
 
     def handed_out(self, outputs: Sequence[str]) -> str:
-        """One array, or a new tuple or list of all."""
+        """Nothing, one array, or a new tuple or list of all."""
         structure, count = self.layout.outputs, len(self.output_buffers)
-        if structure.cls is None:
-            return self.field(self.made, 0)
+        if structure.cls not in (tuple, list):
+            return super().handed_out([self.field(self.made, 0)] if count else [])
         made = self.api("ptr", "PyTuple_New" if structure.cls is tuple else "PyList_New", f"i64 {count}")
         good, bad = self.label("made"), self.label("unmade")
         self.entry.line(f"br i1 {self.entry.emit(f'icmp eq ptr {made}, null')}, label %{bad}, label %{good}, !prof {self.rarely}")

@@ -18,7 +18,8 @@ from graphc.codegen import object_cache as cache
 from graphc.codegen.compile import write_module
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import CALLABLE, FAULT, Context
-from graphc.codegen.entry.entry import FEW_ARRAYS, EntryEmitter, arrays_of, misfit
+from graphc.codegen.entry.entry import EntryEmitter
+from graphc.codegen.entry.fits import FEW_ARRAYS, arrays_of, misfit
 from graphc.codegen.entry.loops import TAKE
 from graphc.codegen.entry.loops import symbols as loop_symbols
 from graphc.codegen.entry.many import ManyEmitter
