@@ -26,7 +26,7 @@ from tests.fuzz.draw import Draw
 
 SPACES = {name: getattr(gx, name) for name in ("special", "linalg", "nn", "fft")}
 NOT_DRAWN = {  # why no call of them is drawn here
-    "no function of arrays": "dim matrix scalar vector tensor function get_num_threads set_num_threads get_values set_values jit",
+    "no function of arrays": "dim matrix scalar vector tensor function get_num_threads set_num_threads flush_subnormals get_values set_values jit",
     "training, files": "fit save load",
     "layers over dicts: tests/test_nn_*": "dropout scale_weights multi_head_attention conv_layer conv_transpose_layer dense embedding rbf "
     "batch_norm fold_batch_norm group_norm layer_norm rms_norm spectral_norm whiten bidirectional gru jordan_rnn lstm rnn",
