@@ -26,14 +26,14 @@ from tests.fuzz.draw import Draw
 
 SPACES = {name: getattr(gx, name) for name in ("special", "linalg", "nn", "fft")}
 NOT_DRAWN = {  # why no call of them is drawn here
-    "no function of arrays": "dim matrix scalar vector tensor function get_num_threads set_num_threads flush_subnormals get_values set_values jit",
+    "no function of arrays": "dim matrix scalar vector tensor function get_num_threads set_num_threads get_values set_values jit",
     "training, files": "fit save load",
     "layers over dicts: tests/test_nn_*": "dropout scale_weights multi_head_attention conv_layer conv_transpose_layer dense embedding rbf "
     "batch_norm fold_batch_norm group_norm layer_norm rms_norm spectral_norm whiten bidirectional gru jordan_rnn lstm rnn",
     "nor are these": "like shared substitute to_networkx check_grad at turn_index asarray",
     "of dtypes, and of sizes": "can_cast isdtype issubdtype promote_types result_type broadcast_shapes",
     "derivatives of what is drawn, which each case takes": "grad hessian hvp jacobian jvp value_and_grad vjp",
-    "takes functions: tests/fuzz/control.py and graphs.py": "vmap callback checkpoint cond fori_loop map scan switch while_loop",
+    "takes functions: tests/fuzz/control.py and graphs.py": "flush_subnormals vmap callback checkpoint cond fori_loop map scan switch while_loop",
     "no symbolic form: it raises": "unique",
 }
 UNDRAWN = {name: reason for reason, names in NOT_DRAWN.items() for name in names.split()}
