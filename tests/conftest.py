@@ -13,8 +13,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from graphc.target import Target
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -77,15 +81,15 @@ def verified(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def measured() -> Iterator[Callable[..., None]]:
-    """`measured(threads=0.0)`: what is compiled in this test from then on is compiled for this machine, had calibration found that."""
+    """`measured(threads=0.0)`: what is compiled in this test from then on is for this machine, or a target, had calibration found that."""
     from graphc.codegen.target import host
     from graphc.options import default_options, set_default_options
     from graphc.target import Measured
 
     before = default_options()
 
-    def found(**facts: float) -> None:
-        set_default_options(replace(before, target=replace(host(), measured=replace(Measured(), **facts))))
+    def found(base: Target | None = None, **facts: Any) -> None:
+        set_default_options(replace(before, target=replace(base or host(), measured=replace(Measured(), **facts))))
 
     yield found
     set_default_options(before)

@@ -22,9 +22,10 @@ from graphc.calibration import CHOICES, DEFAULTS, Found
 from graphc.codegen import object_cache
 from graphc.codegen.calibration import first_use
 from graphc.codegen.calibration.first_use import machine_key, this_machine
-from graphc.codegen.calibration.probes import ProductProbe, ThreadProbe
+from graphc.codegen.calibration.probes import Copies, ProductProbe, ThreadProbe
 from graphc.codegen.strategy.contract import K_BLOCK
 from graphc.codegen.target import host, named
+from graphc.options import default_options, set_default_options
 from graphc.target import Measured, Target
 
 ROOT = Path(__file__).parent.parent
@@ -124,11 +125,14 @@ def test_the_first_product_measures_and_later_ones_read(probed: list[Found | Non
 
 
 def test_a_disturbed_measurement_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = iter(({"crossing": 1.0}, {"crossing": 1.0}, {"crossing": 9.0}))
-    times = lambda self, count: type("Copies", (), {"numbers": lambda copies: next(turns) if count > 2 else {}})()
-    monkeypatch.setattr(ProductProbe, "times", times)
-    assert first_use._products(host(), Found()) == Found().decided({"crossing": 1.0})
-    turns = iter(({"crossing": 1.0}, {"crossing": 9.0}))
+    quiet, disturbed, late = Copies(1.0, 1.0, 0.5, 8), Copies(1.0, 9.0, 0.5, 8), Copies(8.0, 1.0, 8.0, 8)
+    turns: Iterator[Copies]
+    monkeypatch.setattr(ProductProbe, "times", lambda self, count: next(turns))
+    turns = iter((late, quiet, quiet))
+    assert first_use._products(host(), Found()) == Found().decided({"crossing": 1.0, "packing": 4.0})
+    turns = iter((late, disturbed, quiet, quiet, late))  # two rounds: the least of each time counts, not of ratios
+    assert first_use._products(host(), Found(), 2) == Found().decided({"crossing": 1.0, "packing": 4.0})
+    turns = iter((late, quiet, disturbed))
     assert this_machine((product(),)).measured == DEFAULTS and calibration.kept(KEY) is None
 
 
@@ -146,6 +150,7 @@ def test_nothing_is_measured_where_it_is_switched_off_or_cannot_be_kept(
         first_use._KNOWN.clear()
         return this_machine((product(),)).measured == DEFAULTS
 
+    probed += [FOUND] * 9
     monkeypatch.setattr(calibration, "enabled", False)
     calibration.keep(KEY, FOUND)
     assert defaults()
@@ -158,6 +163,7 @@ def test_nothing_is_measured_where_it_is_switched_off_or_cannot_be_kept(
     calibration.forget(KEY)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # a directory that may be read only
     assert defaults() and "may not be written to" in calibration.keep(KEY, FOUND)
+    assert len(probed) == 9
 
 
 # -- what is kept -----------------------------------------------------------------------------------------------
@@ -292,7 +298,14 @@ def test_the_command_says_what_cannot_be_kept(capsys: pytest.CaptureFixture[str]
 # -- the choice never changes a bit -----------------------------------------------------------------------------
 LOW = Measured(crossing=1.0, packing=1e-9, streaming=1, threads=0.0, l3=1)
 HIGH = Measured(crossing=1e9, packing=1e9, streaming=1 << 60, threads=1e18, l3=1 << 60)
-EXTREMES = [DEFAULTS, LOW, HIGH, replace(LOW, crossing=1e9), replace(HIGH, crossing=1.0, streaming=0, threads=0.0)]
+SMALL = replace(host(), l1=1 << 13, l2=1 << 15)  # caches
+EXTREMES = [
+    (host(), DEFAULTS),
+    (host(), LOW),
+    (host(), HIGH),
+    (SMALL, replace(LOW, crossing=1e9)),
+    (SMALL, replace(HIGH, crossing=1.0, streaming=0)),
+]
 SHAPES = ((137, 301), (301, 70), (70,), (2, 3, 12, 13), (4, 3, 3, 3), (2, 2, 33, 16))
 
 
@@ -324,8 +337,8 @@ def test_the_choice_never_changes_a_bit(dtype: str, measured: Callable[..., None
     threads, wanted = gx.get_num_threads(), None
     try:
         gx.set_num_threads(2)
-        for extreme in EXTREMES:
-            measured(**{f.name: getattr(extreme, f.name) for f in fields(Measured)})
+        for base, extreme in EXTREMES:
+            measured(base, **{f.name: getattr(extreme, f.name) for f in fields(Measured)})
             inputs = [gx.tensor(f"x{k}", shape, dtype) for k, shape in enumerate(SHAPES)]
             f = gx.function(inputs, programs(*inputs))
             assert ("pool.run" in f.llvm) == (extreme.threads < 1e9)
@@ -337,6 +350,30 @@ def test_the_choice_never_changes_a_bit(dtype: str, measured: Callable[..., None
                     assert [k for k, (x, y) in enumerate(zip(got, wanted, strict=True)) if x != y] == [], (extreme, count, offset)
     finally:
         gx.set_num_threads(threads)
+
+
+@pytest.mark.skipif(host().vector_bytes != 64, reason="needs a machine that runs both kinds of code")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_the_same_on_other_processors(dtype: str) -> None:
+    """As the README says: caches and the name of the processor change nothing, the width of vectors nothing but sums."""
+    x, y = np.random.default_rng(6).normal(size=(2, 41, 37)).astype(dtype)
+    a, b = gx.tensor("a", (41, 37), dtype), gx.tensor("b", (41, 37), dtype)
+    exact = [a * b + 1.5, gx.exp(a) / b, gx.tanh(a), gx.sin(a * 9), gx.log(abs(b)), gx.special.erf(a), abs(a) ** 1.7, gx.sort(a, axis=0)]
+    sums = [a @ b.T, gx.sum(a, axis=1), gx.softmax(a, axis=1), gx.cumsum(b, axis=1), gx.var(a)]
+    before, results = default_options(), {}
+    plain = named("x86-64-v4")
+    for name, target in {"v4": plain, "v3": named("x86-64-v3"), "caches": replace(plain, l1=1 << 14, l2=1 << 16)}.items():
+        set_default_options(replace(before, target=target))
+        try:
+            results[name] = gx.function([a, b], [*exact, *sums], threads=1)(x, y)
+        finally:
+            set_default_options(before)
+    assert [r.tobytes() for r in results["v4"]] == [r.tobytes() for r in results["caches"]]
+    both = list(zip(results["v4"], results["v3"], strict=True))
+    assert [k for k, (one, other) in enumerate(both[: len(exact)]) if one.tobytes() != other.tobytes()] == []
+    eps = float(np.finfo(dtype).eps)
+    for one, other in both[len(exact) :]:
+        np.testing.assert_allclose(one, other, rtol=100 * eps, atol=100 * eps)
 
 
 def test_the_measured_facts_reach_the_key_of_the_object(measured: Callable[..., None]) -> None:

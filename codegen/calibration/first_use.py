@@ -7,6 +7,7 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from graphc import calibration
 from graphc.calibration import Found
@@ -19,11 +20,12 @@ from graphc.target import Measured, Target
 
 TURNS = 30  # of each probe, twice: 2 ms
 THREAD_TURNS = 12
-ROUNDS = 5  # of the command
+ROUNDS = 8  # of all this, by the command
 _LOCK = held_over_fork(threading.RLock())  # taken before those of the compiler
 _KNOWN: dict[str, Found] = {}  # by the file that would hold it: a process measures once, and does not read again
 
 
+@lru_cache(maxsize=4)
 def machine_key(target: Target) -> str:
     """What a calibration holds for: the features, the caches and the cores; the name of the processor decides nothing."""
     facts = replace(target, cpu="", measured=Measured())
@@ -58,14 +60,16 @@ def _at_first_use(target: Target, key: str) -> Found:
     return Found()
 
 
-def _products(target: Target, before: Found) -> Found | None:
+def _products(target: Target, before: Found, rounds: int = 1) -> Found | None:
     """What products need to know; None where two halves of the measurement decide differently: then something else was running."""
     probe = ProductProbe(target)
     probe.times(2)  # code, data and the wide vectors warm up
-    first, second = [probe.times(TURNS).numbers() for _ in range(2)]
-    if before.decided(first).measured != before.decided(second).measured:
+    halves = [probe.times(TURNS) for _ in range(2)]
+    for _ in range(rounds - 1):
+        halves = [half.or_less(probe.times(TURNS)) for half in halves]
+    if before.decided(halves[0].numbers()).measured != before.decided(halves[1].numbers()).measured:
         return None
-    return before.decided({name: min(first[name], second[name]) for name in first})
+    return before.decided(halves[0].or_less(halves[1]).numbers())
 
 
 def calibrate() -> tuple[Found, str]:
@@ -74,9 +78,7 @@ def calibrate() -> tuple[Found, str]:
     key = machine_key(target)
     found = calibration.kept(key) or Found()
     with _LOCK:
-        rounds = [one for _ in range(ROUNDS) if (one := _products(target, found)) is not None]
-        if rounds:
-            found = found.decided({name: min(dict(one.numbers)[name] for one in rounds) for name in dict(rounds[0].numbers)})
+        found = _products(target, found, ROUNDS) or found
         if target.cores > 1:
             found = found.decided(ThreadProbe(target).numbers(THREAD_TURNS))
         _KNOWN.clear()

@@ -46,6 +46,10 @@ class Copies:
     copied: float
     rows: int
 
+    def or_less(self, other: Copies) -> Copies:
+        """The lesser of each time. Of ratios the least would be that of a disturbed denominator."""
+        return Copies(min(self.aligned, other.aligned), min(self.across, other.across), min(self.copied, other.copied), self.rows)
+
     def numbers(self) -> dict[str, float]:
         """The facts `crossing` and `packing` of `Measured`."""
         return {"crossing": self.across / self.aligned, "packing": self.copied / self.aligned * self.rows}

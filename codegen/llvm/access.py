@@ -15,6 +15,8 @@ from graphc.errors import CompileError, fail
 from graphc.program import UPDATES, Kernel
 from graphc.scalars import Scalar
 
+LINE = 64  # bytes of a line of the caches
+
 
 def memory_type(dtype: np.dtype, lanes: int) -> str:
     """The LLVM type of elements in memory: a bool is a byte there."""
@@ -91,6 +93,8 @@ class Memory:
                     whole = self.spread_here(one, s.dtype, lanes)
                     return Value(self.zero_where_not(mask.text, whole, s.dtype, lanes), lanes, depth)
                 where = self.conjunction(mask, width)
+                if width > 1 and self.v.here.ahead:
+                    self.prefetch(pointer, s.dtype, width)
                 if where is None:
                     kind, item = memory_type(s.dtype, width), 1 if s.dtype == bool_ else s.dtype.itemsize
                     text = self.v.here.lines.emit(f"load {kind}, ptr {pointer}, align {item}")
@@ -104,6 +108,14 @@ class Memory:
                 return Value(self.repeated(slot, s.dtype, static, found, where), self.v.lanes, depth)
             pointers = self.addresses(slot, s.dtype, dynamic, static, depth)
             return Value(self.gather(pointers, s.dtype, where or "splat (i1 true)", self.v.lanes), self.v.lanes, depth)
+
+    def prefetch(self, pointer: str, dtype: np.dtype, lanes: int) -> None:
+        """Ask for the lines of a vector that a later turn of the loop around loads: beyond what is there nothing happens."""
+        self.v.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        lines, width = self.v.here.lines, lanes * dtype.itemsize
+        for at in range(0, width, LINE):
+            there = lines.emit(f"getelementptr i8, ptr {pointer}, i64 {self.v.here.ahead * width + at}")
+            lines.line(f"call void @llvm.prefetch.p0(ptr {there}, i32 0, i32 2, i32 1)")
 
     def every_other(self, slot: int, dtype: np.dtype, static: Size, where: str | None) -> str:
         """Lanes two elements apart: of two vectors side by side every second element. Nothing behind the last lane's is read."""
