@@ -24,6 +24,7 @@ from graphc.options import Options
 from graphc.program import Kernel, Launch, Loop, Program, Step
 
 SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
+MATH_CALL = 8  # of them for a call of a math function: of vectors side by side it is more code than a line, and takes long itself
 FEW_PARTS = 8  # of `run`, each called at one place: more are left as functions, as LLVM's time is super-linear in the length of one
 
 
@@ -84,5 +85,5 @@ def _launched(steps: Sequence[Step]) -> set[Kernel]:
 
 
 def _inlined_if_short(function: Function) -> Function:
-    short = len(function.lines) <= SHORT_KERNEL
+    short = len(function.lines) + (MATH_CALL - 1) * sum(["@m." in line for line in function.lines]) <= SHORT_KERNEL
     return replace(function, attributes=(*function.attributes, "alwaysinline")) if short else function
