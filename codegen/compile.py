@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -25,6 +26,7 @@ from graphc.program import Kernel, Launch, Loop, Program, Step
 
 SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
 MATH_CALL = 8  # of them for a call of a math function: of vectors side by side it is more code than a line, and takes long itself
+COPIES = 4 * SHORT_KERNEL  # instructions of all copies of one kernel: where it is launched often, LLVM's time is that of the copies
 FEW_PARTS = 8  # of `run`, each called at one place: more are left as functions, as LLVM's time is super-linear in the length of one
 
 
@@ -45,7 +47,7 @@ def write_module(
     unit = Unit(target, fma)
     names = program.kernels()
     teams: dict[Kernel, Team] = {}
-    launched = _launched(program.steps)
+    launches, launched = Counter(s.kernel for s in program.numbered if isinstance(s, Launch)), _launched(program.steps)
     bodies = {kernel: fuse_multiply_add(kernel) if fma else kernel for kernel in names}
     every = {kernel: lowered(body, target) for kernel, body in bodies.items()}
     unit.called = called(
@@ -58,7 +60,7 @@ def write_module(
         team = None if kernel not in launched else team_of(kernel, loops, threads)
         if team is not None:
             teams[kernel] = team
-        unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function()))
+        unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function(), launches[kernel]))
     parts = Control(Contents(unit, program, frame_of(program), names, teams, threads)).write()
     for part in parts if len(parts) <= FEW_PARTS else ():
         unit.module.add(_inlined_if_short(unit.module.functions[part]))
@@ -84,6 +86,8 @@ def _launched(steps: Sequence[Step]) -> set[Kernel]:
     return found
 
 
-def _inlined_if_short(function: Function) -> Function:
-    short = len(function.lines) + (MATH_CALL - 1) * sum(["@m." in line for line in function.lines]) <= SHORT_KERNEL
+def _inlined_if_short(function: Function, calls: int = 1) -> Function:
+    """A function that is called at so many places, copied to all of them if that is cheap."""
+    length = len(function.lines) + (MATH_CALL - 1) * sum(["@m." in line for line in function.lines])
+    short = length <= SHORT_KERNEL and calls * length <= COPIES
     return replace(function, attributes=(*function.attributes, "alwaysinline")) if short else function

@@ -17,6 +17,7 @@ from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.parts import Contents, Part
 from graphc.codegen.placing import Placing, placings
 from graphc.codegen.runtime.signals import write_begin, write_look, write_turn
+from graphc.codegen.tables import Table, stretches, write_walk
 from graphc.dims import Size
 from graphc.program import Branch, HostCall, Launch, Loop, Step, View
 
@@ -41,6 +42,8 @@ class Control:
     def write(self) -> list[str]:
         """Add `run` to the module; the names of its parts."""
         self.steps(self.contents.program.steps)
+        if self.contents.launchers:
+            write_walk(self.contents.unit, len(self.contents.launchers))
         if self.contents.program.interruptible:
             write_look(self.module, self.contents.frame)
             self.lines[:0] = write_begin(self.contents.frame)
@@ -81,13 +84,15 @@ class Control:
 
     # -- parts ----------------------------------------------------------------------------------------------------
     def flush(self) -> None:
-        """Call what has been collected as a part; go on if it finishes."""
-        if not self.stretch:
-            return
+        """Call what has been collected, as parts; go on behind each if it finishes."""
+        for long, steps in stretches(self.stretch):
+            self.part(steps, Table if long else Part)
+        self.stretch, self.arguments = [], 0
+
+    def part(self, steps: Sequence[tuple[int, Step]], how: type[Part]) -> None:
         name = f"part{len(self.parts)}"
         self.parts.append(name)
-        self.module.add(Part(self.contents, name, self.placing).steps(self.stretch))
-        self.stretch, self.arguments = [], 0
+        self.module.add(how(self.contents, name, self.placing).steps(steps))
         k = self.name()
         self.lines += [
             f"  %r{k} = call i64 @{name}(ptr %slots, ptr %sizes)",

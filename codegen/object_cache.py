@@ -26,7 +26,6 @@ from graphc.target import Target
 FORMAT = 1  # of the file; raise it when the header changes
 _HEADER = struct.Struct("<8sQ32s")
 _MAGIC = b"graphc\0" + bytes([FORMAT])
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe must not block
 _CHECKS = 16  # the size of the directory is looked at whenever this process has written a 16th of the limit, and at first
 _written = [math.inf]  # bytes since then
 
@@ -71,7 +70,7 @@ def _find(key: str) -> bytes | None:
         return None
     path = _path(key)
     try:
-        number = os.open(path, _READ)
+        number = os.open(path, cache.READ)
     except (OSError, ValueError):
         return None
     try:

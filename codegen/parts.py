@@ -32,6 +32,7 @@ class Contents:
     teams: Mapping[Kernel, Team]
     threads: Threads
     turns: dict[int, str] = field(default_factory=dict)  # the number of a parallel loop -> the function that runs some of its turns
+    launchers: dict[tuple[Kernel, tuple[int, ...], bool], int] = field(default_factory=dict)  # see `graphc.codegen.tables`
 
 
 class Part(Values):
@@ -65,19 +66,29 @@ class Part(Values):
         return self.function(self.entry.emit(f"zext i8 {held} to i64"))
 
     def function(self, result: str) -> Function:
-        context = [f"  %context = alloca [{self.context} x i64], align 8"] if self.context else []
-        return Function(self.name, ("ptr %slots", "ptr %sizes"), [*context, *self.entry.lines, f"  ret i64 {result}"], result="i64")
+        return Function(self.name, ("ptr %slots", "ptr %sizes"), [*self.head(), *self.entry.lines, f"  ret i64 {result}"], result="i64")
+
+    def head(self) -> list[str]:
+        """What comes before the first line."""
+        return [f"  %context = alloca [{self.context} x i64], align 8"] if self.context else []
 
     # -- steps ----------------------------------------------------------------------------------------------------
     def launch(self, step: Launch) -> None:
-        kernel, name = step.kernel, self.contents.names[step.kernel]
-        args = [f"ptr {self.pointer(b)}" for b in step.own] + [f"i64 {self.symbol(s)}" for s in kernel.sizes()]
-        self.clear(step)
+        self.call(step.kernel, [self.pointer(b) for b in step.own], self.scratch(step))
+
+    def scratch(self, step: Launch) -> tuple[int, ...]:
+        """The arguments of which every thread has its own."""
+        return tuple([k for k, b in enumerate(step.own) if self.program.buffers[b].role == "scratch"])
+
+    def call(self, kernel: Kernel, pointers: Sequence[str], scratch: tuple[int, ...]) -> None:
+        """The launch of a kernel on what lies at some places."""
+        name = self.contents.names[kernel]
+        args = [f"ptr {p}" for p in pointers] + [f"i64 {self.symbol(s)}" for s in kernel.sizes()]
+        self.clear(kernel, pointers)
         team = self.contents.teams.get(kernel)
         if team is None:
             self.entry.line(f"call void @{name}({', '.join(args)})")
             return
-        scratch = tuple([k for k, b in enumerate(step.own) if self.program.buffers[b].role == "scratch"])
         words = [*args, f"i64 {self.known(self.program.scratch if scratch else 0)}"]
         total = self.known(team.total)
         alone = f"call void @{name}({', '.join([*args, 'i64 0', f'i64 {total}'])})"
@@ -86,10 +97,10 @@ class Part(Values):
         else:
             self.team(team, alone, write_task(self.unit, kernel, name, scratch), words)
 
-    def clear(self, step: Launch) -> None:
+    def clear(self, kernel: Kernel, pointers: Sequence[str]) -> None:
         """The words in which tasks tell each other how far they are."""
-        if step.kernel.shared:
-            (dtype, count), words = step.kernel.shared[0], self.pointer(step.scratch[len(step.kernel.scratch)])
+        if kernel.shared:
+            (dtype, count), words = kernel.shared[0], pointers[len(kernel.operands) + len(kernel.scratch)]
             self.module.declare("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
             self.entry.line(f"call void @llvm.memset.p0.i64(ptr align 8 {words}, i8 0, i64 {self.known(count * dtype.itemsize)}, i1 false)")
 

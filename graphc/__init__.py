@@ -18,7 +18,7 @@ Train         fit; save, load
 Your own      custom_vjp, custom_jvp, checkpoint, callback
 Compile       function, jit, flush_subnormals; node.eval({x: array}) evaluates without compiling
 Inspect       print(node); f.graph, f.explain(), f.program, f.loops, f.llvm, f.asm, f.cost(n=64), f.memory(n=64) of a compiled f
-Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache
+Arrange       tree.map, tree.ravel, substitute, get_values, set_values, set_num_threads, cache, calibration
 
 help(gx.grad), help(gx.function), help(gx.exp) and so on say what each does and raises. Every error is a gx.GraphcError.
 """
@@ -106,7 +106,7 @@ from graphc.threads import get_num_threads, set_num_threads
 from graphc.user.jit import flush_subnormals, jit
 
 if TYPE_CHECKING:
-    from graphc import cache, infer, nn, optim, random, stats, training
+    from graphc import cache, calibration, infer, nn, optim, random, stats, training
     from graphc.training.fit import fit
     from graphc.training.saving import load, save
 else:  # a module with a __getattr__ would have every name for a type checker
@@ -116,6 +116,8 @@ else:  # a module with a __getattr__ would have every name for a type checker
         match name:
             case "cache":
                 import graphc.cache
+            case "calibration":
+                import graphc.calibration
             case "infer":
                 import graphc.infer
             case "nn":
@@ -143,9 +145,9 @@ __version__ = "0.1.0"  # here and nowhere else: pyproject.toml reads it
 # fmt: off
 __all__ = [
     # variables, sizes, state, trees
-    "Dim", "Node", "cache", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats", "tree",
-    "vector", "Function", "Shared", "flush_subnormals", "function", "get_num_threads", "get_values", "jit", "like", "set_num_threads",
-    "set_values", "shared", "substitute", "to_networkx",
+    "Dim", "Node", "cache", "calibration", "dim", "fft", "infer", "linalg", "matrix", "nn", "optim", "random", "scalar", "special", "stats",
+    "tree", "vector", "Function", "Shared", "flush_subnormals", "function", "get_num_threads", "get_values", "jit", "like",
+    "set_num_threads", "set_values", "shared", "substitute", "to_networkx",
     # derivatives and maps
     "apply_along_axis", "check_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
     # loops and branches

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from graphc.forking import held_over_fork
 
+READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe must not block
 SUFFIX, UNFINISHED = ".gxo", ".part"
 ABANDONED = 3600.0  # seconds: an unfinished file this old has no writer any more
 

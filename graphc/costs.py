@@ -129,8 +129,9 @@ class Limits:
     inline_depth: int = 24
     column_ops: int = 16
     """What is computed in the column reductions that alone read it."""
-    straight: int = 100
-    """Members of a kernel without loops: functions of at most 1000 instructions, beyond which LLVM's time is super-linear."""
+    straight: int = 200
+    """Members of a kernel without loops: functions of some 1000 instructions. With 100 a call and compiling take 5 and 10 % longer, for
+    what crosses through memory; with 300 LLVM's time begins to be super-linear."""
     loop: int = 48
     """Members of a kernel with loops: about what the vector registers hold without spilling."""
     functions: int = 16

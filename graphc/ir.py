@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import is_
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -35,6 +35,8 @@ Type = TensorType | tuple[TensorType, ...]
 Site = tuple[str, int] | None
 Normal = tuple["Node | None", Sequence[tuple[str, Site]]] | None
 """A normal form, None for the node itself; the rules that made it, and where."""
+Kinds = frozenset["Op"]
+"""The ops that a graph is made of, elementwise ones, inputs and constants aside."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +73,11 @@ class Op:
     costly: bool = False  # a transcendental, a division, a root: never computed twice
     traits: Traits = PLAIN
     row: Row | None = None  # of ops of the elementwise table
+    kinds: Kinds = field(init=False)  # what a node of it is made of by itself
+
+    def __post_init__(self) -> None:
+        common = self.elementwise or self.traits.leaf in ("input", "constant")
+        object.__setattr__(self, "kinds", frozenset(() if common else (self,)))
 
     def __repr__(self) -> str:
         return self.name
@@ -85,13 +92,14 @@ class Op:
 class Node(Operators):
     """One value of the graph: `op` applied to `inputs` with `params`, of a `type`. Made by `make`, never directly."""
 
-    __slots__ = ("__weakref__", "inputs", "normal", "op", "params", "serial", "site", "type")
+    __slots__ = ("__weakref__", "inputs", "kinds", "normal", "op", "params", "serial", "site", "type")
     op: Op
     inputs: tuple[Node, ...]
     params: tuple[Any, ...]  # hashable; the op knows their types
     type: Type
     site: Site
     serial: int  # creation order: inputs are always older than their users
+    kinds: Kinds  # of the node and all that it needs: whoever looks for an op need not walk a graph that has none
     normal: Normal  # what `graphc.passes.prepare` has found out, or None: no part of the node's identity, gone with the node
 
     @property
@@ -186,8 +194,33 @@ def make(op: Op, inputs: tuple[Node, ...], params: tuple[Hashable, ...] = (), cl
         _refuse_tuples(inputs)
     made = _new(cls)
     made.op, made.inputs, made.params, made.type, made.site, made.serial = op, inputs, params, type, call_site(), next(_serials)
-    made.normal = None
+    kinds = op.kinds or (inputs[0].kinds if inputs else NO_KINDS)
+    for i in inputs:
+        if i.kinds is not kinds:
+            kinds = _united(kinds, i.kinds)
+    made.kinds, made.normal = kinds, None
     return _NODES.add(key, made)
+
+
+NO_KINDS: Kinds = frozenset()
+_UNIONS: dict[tuple[Kinds, Kinds], Kinds] = {}
+_KINDS: dict[Kinds, Kinds] = {}
+
+
+def _united(a: Kinds, b: Kinds) -> Kinds:
+    """The ops of both. Equal sets are one object, so that most nodes find theirs by `is`; there are not many."""
+    found = _UNIONS.get((a, b))
+    if found is None:
+        found = a
+        for known in (a, b, a | b):
+            found = _KINDS.setdefault(known, known)
+        _UNIONS[a, b] = found
+    return found
+
+
+def kinds_of(roots: Iterable[Node]) -> Kinds:
+    """The ops that a graph is made of, elementwise ones, inputs and constants aside."""
+    return NO_KINDS.union(*[r.kinds for r in roots])
 
 
 def _refuse_tuples(inputs: Iterable[Node]) -> None:
@@ -313,7 +346,11 @@ def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
         return found  # type: ignore[no-any-return]
     made = _new(Node)
     made.op, made.inputs, made.params, made.type, made.site, made.serial = op, inputs, params, node.type, node.site, next(_serials)
-    made.normal = None
+    kinds = op.kinds or (inputs[0].kinds if inputs else NO_KINDS)
+    for i in inputs:
+        if i.kinds is not kinds:
+            kinds = _united(kinds, i.kinds)
+    made.kinds, made.normal = kinds, None
     return _NODES.add(key, made)
 
 
@@ -366,7 +403,15 @@ class Graph:
         """Every node, inputs before users. Not to be changed."""
         return toposort(self.outputs)
 
+    @cached_property
+    def kinds(self) -> Kinds:
+        """The ops that it is made of, elementwise ones, inputs and constants aside: without a walk."""
+        return kinds_of(self.outputs)
+
     def with_outputs(self, outputs: Sequence[Node]) -> Graph:
+        """Other outputs of the same inputs; itself where they are the same."""
+        if len(outputs) == len(self.outputs) and all(map(is_, outputs, self.outputs)):
+            return self
         return Graph(self.inputs, tuple(outputs))
 
 
@@ -378,6 +423,7 @@ __all__ = [
     "Site",
     "Type",
     "call_site",
+    "kinds_of",
     "make",
     "map_sizes",
     "origin",

@@ -18,7 +18,7 @@ one object. Python operators build them: `x * x + 1.0`. Plain numbers take the d
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Union
 
 import numpy as np
@@ -137,9 +137,11 @@ _new = object.__new__
 
 def scalar(op: str, args: tuple[Scalar, ...], dtype: np.dtype, param: Any = None) -> Scalar:
     """The one Scalar of these parts; `param` must be hashable."""
-    # 1 and 1.0, 0.0 and -0.0 are equal as keys but not as parameters
-    exact = struct.pack(f"<{len(param)}d", *param) if op == "lookup" else param
-    key = (op, dtype, type(param), exact, *map(id, args))
+    key: Hashable = (op, dtype, args)  # of Scalars, which are equal where they are the same
+    if param is not None:
+        # 1 and 1.0, 0.0 and -0.0 are equal as keys but not as parameters
+        exact = struct.pack(f"<{len(param)}d", *param) if op == "lookup" else param
+        key = (op, dtype, args, type(param), exact)
     entry = _entry(key)
     if entry is not None and (found := entry()) is not None:
         return found  # type: ignore[no-any-return]
@@ -189,9 +191,9 @@ def unary(op: str, a: Scalar) -> Scalar:
 
 
 def binary(op: str, a: Scalar, b: Operand) -> Scalar:
-    b = a.like(b)
-    assert a.dtype == b.dtype, f"{op}: {a.dtype} and {b.dtype}"
-    return scalar(op, (a, b), a.dtype)
+    other = b if isinstance(b, Scalar) else const(b, a.dtype)
+    assert a.dtype is other.dtype or a.dtype == other.dtype, f"{op}: {a.dtype} and {other.dtype}"
+    return scalar(op, (a, other), a.dtype)
 
 
 def compare(op: str, a: Scalar, b: Operand) -> Scalar:
@@ -255,9 +257,9 @@ def lookup(table: tuple[float, ...], i: Scalar, dtype: np.dtype) -> Scalar:
     return scalar("lookup", (i,), dtype, table)
 
 
-def order(roots: Iterable[Scalar]) -> list[Scalar]:
-    """Every Scalar that `roots` need, arguments before users."""
-    done: set[Scalar] = set()
+def order(roots: Iterable[Scalar], listed: set[Scalar] | None = None) -> list[Scalar]:
+    """Every Scalar that `roots` need, arguments before users; without those `listed` already, to which the others are added."""
+    done: set[Scalar] = set() if listed is None else listed
     result: list[Scalar] = []
     path: list[Scalar] = []
     waiting = [iter(roots)]  # of each Scalar of the path the arguments that have not been looked at

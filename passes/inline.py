@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from graphc.control.checkpoint import CHECKPOINT
 from graphc.control.custom import JVP_OP, VJP_OP
-from graphc.ir import Graph, Node, rebuild, toposort
+from graphc.ir import Graph, Node, kinds_of, rebuild, toposort
 from graphc.ops.outputs import exchanged
 from graphc.region import Region, with_bodies
 
@@ -19,10 +19,10 @@ def inline(graph: Graph, log: object = None) -> Graph:
 
 def inlined(roots: Sequence[Node]) -> list[Node]:
     """The roots with such bodies in place, in bodies too."""
-    order = toposort(roots)
-    if any([node.op.traits.marks for node in order]):
+    kinds = kinds_of(roots)
+    if any([op.traits.marks for op in kinds]):
         roots = _unmarked(roots)
-    if not any([node.op.regions for node in order]):
+    if not any([op.regions for op in kinds]):
         return list(roots)
     return exchanged(with_bodies(roots, lambda r: r.with_outputs(inlined(r.outputs))), _body)
 

@@ -27,7 +27,7 @@ Readers = Mapping[Node, Sequence[Node]]
 
 def narrow(graph: Graph) -> Graph:
     """The graph with slices and transposes of convolutions, and of what is done to them element by element, in the convolutions."""
-    if not any(node.op is CONVOLVE for node in graph.order):
+    if CONVOLVE not in graph.kinds:
         return graph
     readers, kept = users(graph.order), set(graph.outputs)
     made: dict[Node, Node] = {}

@@ -13,8 +13,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from graphc.target import Target
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -63,11 +67,13 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 def verified(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every graph, cluster, program and loop nest that a test compiles is verified: at each boundary in tests, at none in release."""
     try:
+        from graphc import calibration
         from graphc.options import Options, default_options, set_default_options
     except ImportError:  # a package that does not import fails the tests that use it, not all
         yield
         return
     before = default_options()
+    calibration.enabled = False  # what is measured differs between machines and moments; tests of it switch it on
     set_default_options(Options(verify=True, canaries=request.config.getoption("--canaries")))
     yield
     set_default_options(before)
@@ -75,15 +81,15 @@ def verified(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def measured() -> Iterator[Callable[..., None]]:
-    """`measured(threads=0.0)`: what is compiled in this test from then on is compiled for this machine, had calibration found that."""
+    """`measured(threads=0.0)`: what is compiled in this test from then on is for this machine, or a target, had calibration found that."""
     from graphc.codegen.target import host
     from graphc.options import default_options, set_default_options
     from graphc.target import Measured
 
     before = default_options()
 
-    def found(**facts: float) -> None:
-        set_default_options(replace(before, target=replace(host(), measured=replace(Measured(), **facts))))
+    def found(base: Target | None = None, **facts: Any) -> None:
+        set_default_options(replace(before, target=replace(base or host(), measured=replace(Measured(), **facts))))
 
     yield found
     set_default_options(before)

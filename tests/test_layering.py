@@ -54,11 +54,12 @@ TOOLS, CONTROL = 5, 6
 INSIDE: dict[tuple[str, str, str], str] = {
     ("graphc.user.function", "_compile", "graphc.passes"): "the joint of the three packages; `import graphc` stays light",
     ("graphc.user.function", "_compile", "graphc.codegen"): "the joint of the three packages; `import graphc` stays light",
+    ("graphc.calibrate", "main", "graphc.codegen"): "the command that measures; the trunk reads what it has found",
     ("graphc.derivatives.grad", "prepared", "graphc.passes"): "the joint of the trunk and passes: stable rules run before differentiation",
     ("graphc.graphs", "to_networkx", "networkx"): "loaded when a graph is exported; `import graphc` stays light",
     **{
         ("graphc", "__getattr__", f"graphc.{name}"): "a name of its own, loaded when it is asked for"
-        for name in ("cache", "infer", "nn", "optim", "random", "stats", "training")
+        for name in ("cache", "calibration", "infer", "nn", "optim", "random", "stats", "training")
     },
     ("graphc.user.function", "program", "graphc.program"): "what describes compiled functions is loaded with the first one",
     ("graphc.user.function", "cost", "graphc.user.cost"): "the same",
@@ -73,7 +74,7 @@ INSIDE: dict[tuple[str, str, str], str] = {
 TYPES_ONLY = {
     **{
         ("graphc", f"graphc.{name}"): "for type checkers and editors: names that are loaded when they are asked for"
-        for name in ("cache", "infer", "nn", "optim", "random", "stats", "training", "training.fit", "training.saving")
+        for name in ("cache", "calibration", "infer", "nn", "optim", "random", "stats", "training", "training.fit", "training.saving")
     },
     ("graphc.operators", "graphc.ir"): "the mix-in below Node returns Nodes",
     ("graphc.operators", "graphc.ops.registry"): "what its methods take",

@@ -10,7 +10,7 @@ import pytest
 import graphc as gx
 from graphc import scalars as sc
 from graphc.dtypes import bool_, float64
-from graphc.passes.fusion.split_reductions import CHUNK
+from graphc.passes.fusion.chunks import CHUNK
 from graphc.passes.storage.memory import plan_memory
 from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Branch, Buffer, Kernel, Launch, Loop, Operand, Program, Stage, Store, copy_kernel, launches, loop_counter, walk

@@ -18,6 +18,7 @@ from graphc.codegen.strategy.grid import column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.operands import depth, panel_bytes
 from graphc.codegen.strategy.product import TASK
 from graphc.codegen.strategy.rounds import GROUP_BYTES, PACKED_PANELS, PLACES, rounds, words
+from graphc.codegen.strategy.sweeping import SweepWriter
 from graphc.codegen.strategy.together import scratch, shared, tasks
 from graphc.codegen.target import host
 from graphc.dims import Dim, Size
@@ -114,6 +115,8 @@ CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
     "two outer axes": ("abik,bkj->abij", (3, 4, 9, 30), (4, 30, 70)),
     "with a vector": ("ik,k->i", (300, 200), (200,)),
     "one row": ("k,kj->j", (200,), (200, 300)),
+    "one row of each": ("bk,bkj->bj", (7, 60), (7, 60, 700)),
+    "one row, two summed axes": ("kl,lkj->j", (20, 30), (30, 20, 333)),
     "two summed axes": ("ikl,lkj->ij", (150, 20, 300), (300, 20, 60)),
 }
 
@@ -145,7 +148,16 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
         for low, high in ((two, stop), (start, one), (one, two)):
             each(self, index, low, high, step, write)
 
+    run = SweepWriter.run
+
+    def sweep_backwards(self: SweepWriter, start: Size, stop: Size) -> None:
+        cuts.append(TASK)
+        one, two = (start + dims.floordiv((stop - start) * k, 3) for k in (1, 2))
+        for low, high in ((two, stop), (start, one), (one, two)):
+            run(self, low, high)
+
     monkeypatch.setattr(Loops, "each", backwards)
+    monkeypatch.setattr(SweepWriter, "run", sweep_backwards)
     other = Executable(program((a, b), outputs), Options(threads=1))([x, y], [])
     assert cuts
     for got, want in zip(other, forwards, strict=True):

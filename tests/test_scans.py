@@ -9,7 +9,7 @@ import pytest
 
 import graphc as gx
 from graphc.ops.cumulate import cumulate, recur
-from graphc.passes.fusion.split_reductions import CHUNK
+from graphc.passes.fusion.chunks import CHUNK
 
 Build = Callable[[gx.Node, int], gx.Node | list[gx.Node]]
 

@@ -9,6 +9,7 @@ import pytest
 
 import graphc as gx
 from graphc import dims
+from graphc.codegen.strategy import few
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir import origin, toposort
 from graphc.ops.sorting import ordered
@@ -142,6 +143,27 @@ def test_topk_of_fixed_k() -> None:
     assert none.shape == (3, 0)
     with pytest.raises(ShapeError, match="at least 1"):
         f(np.zeros((3, 0), "float32"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint64", "int32"])
+def test_the_first_of_long_rows(dtype: str) -> None:
+    """By a limit out of a sample of the row, also where the sample has none, all, or too many of the first."""
+    n, count = few.LONG + 5, 100
+    x = gx.vector("x", "n", dtype)
+    f = gx.function([x], [*gx.topk(x, count), gx.sort(x)[:count], gx.argsort(x)[:3]])
+    rng = np.random.default_rng(5)
+    plain = rng.permutation(n).astype(dtype)
+    seen, unseen = plain.copy(), plain.copy()
+    seen[::64], unseen[::64] = 0, n  # of the smallest the sample has all, or none
+    rows = [plain, np.sort(plain), np.sort(plain)[::-1], seen, unseen, drawn(dtype, (n,), 6), rng.integers(0, 3, n).astype(dtype)]
+    if dtype in FLOATS:  # the sample's limit is a zero of one sign, and zeros of both are among the first
+        rows.append(rng.choice(np.array([-1, -0.0, 0.0, 2], dtype), 2 * n, p=[0.001, 0.04, 0.04, 0.919]))
+    for row in [*rows, plain[:-5], plain[:-6]]:
+        top, at, least, places = f(row)
+        np.testing.assert_array_equal(at, stable(row, 0, True)[:count])
+        np.testing.assert_array_equal(bits(top), bits(row[at]))
+        np.testing.assert_array_equal(bits(least), bits(row[stable(row, 0, False)[:count]]))
+        np.testing.assert_array_equal(places, stable(row, 0, False)[:3])
 
 
 def test_partition_keeps_numpys_contract() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
-from graphc.passes.fusion import split_reductions
-from graphc.passes.fusion.split_reductions import CHUNK, FEW_COLUMNS, LEAST, _grid
+from graphc.passes.fusion import chunks
+from graphc.passes.fusion.chunks import CHUNK, FEW_COLUMNS, LEAST, grid_of
 from graphc.program import Axis, Below, Branch, loop_index
 from tests.stages import assembled
 
@@ -241,8 +241,8 @@ def test_state_that_is_read_backwards_is_not_updated_in_place() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_random_updates_around_the_threshold(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """States that reductions of themselves and others replace, with a threshold of eight elements: each list of each branch runs."""
-    monkeypatch.setattr(split_reductions, "CHUNK", 4)
-    monkeypatch.setattr(split_reductions, "LEAST", 8)
+    monkeypatch.setattr(chunks, "CHUNK", 4)
+    monkeypatch.setattr(chunks, "LEAST", 8)
     rng = np.random.default_rng(seed)
     x = gx.tensor("x", ("n",))
     states = [gx.shared(np.zeros(2), f"s{k}", shape=("n",)) for k in range(3)]
@@ -287,5 +287,5 @@ def test_random_updates_around_the_threshold(seed: int, monkeypatch: pytest.Monk
 def test_the_axis_that_is_cut_into_chunks(extents: tuple[int | str, ...], at: int) -> None:
     """The first that is long, or not known, together with those before it; the last one where none is."""
     over = [Axis(loop_index(k), gx.dim(n) if isinstance(n, str) else n) for k, n in enumerate(extents)]
-    found = _grid(over, 1, loop_index(9), False)
+    found = grid_of(over, 1, loop_index(9), False)
     assert (found.at, found.whole) == (at, over[at])

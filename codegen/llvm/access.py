@@ -15,6 +15,8 @@ from graphc.errors import CompileError, fail
 from graphc.program import UPDATES, Kernel
 from graphc.scalars import Scalar
 
+LINE = 64  # bytes of a line of the caches
+
 
 def memory_type(dtype: np.dtype, lanes: int) -> str:
     """The LLVM type of elements in memory: a bool is a byte there."""
@@ -39,13 +41,12 @@ class Memory:
 
     def address(self, slot: int, dtype: np.dtype, dynamic: Value | None, static: Size) -> Value:
         """The pointer of a uniform element offset."""
-        offset = self.v.size(static)
-        kind = memory_type(dtype, 1)
-        depth = offset.depth if dynamic is None else max(offset.depth, dynamic.depth)
         key = ("address", slot, static, dynamic)
         found = self.v.find(key)
         if found is not None:
             return found
+        offset, kind = self.v.size(static), memory_type(dtype, 1)
+        depth = offset.depth if dynamic is None else max(offset.depth, dynamic.depth)
         if dynamic is None and offset.text == "0":
             return self.v.put(key, Value(f"%b{slot}", 1, depth))
         with self.v.at(depth):
@@ -92,6 +93,8 @@ class Memory:
                     whole = self.spread_here(one, s.dtype, lanes)
                     return Value(self.zero_where_not(mask.text, whole, s.dtype, lanes), lanes, depth)
                 where = self.conjunction(mask, width)
+                if width > 1 and self.v.here.ahead:
+                    self.prefetch(pointer, s.dtype, width)
                 if where is None:
                     kind, item = memory_type(s.dtype, width), 1 if s.dtype == bool_ else s.dtype.itemsize
                     text = self.v.here.lines.emit(f"load {kind}, ptr {pointer}, align {item}")
@@ -105,6 +108,14 @@ class Memory:
                 return Value(self.repeated(slot, s.dtype, static, found, where), self.v.lanes, depth)
             pointers = self.addresses(slot, s.dtype, dynamic, static, depth)
             return Value(self.gather(pointers, s.dtype, where or "splat (i1 true)", self.v.lanes), self.v.lanes, depth)
+
+    def prefetch(self, pointer: str, dtype: np.dtype, lanes: int) -> None:
+        """Ask for the lines of a vector that a later turn of the loop around loads: beyond what is there nothing happens."""
+        self.v.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        lines, width = self.v.here.lines, lanes * dtype.itemsize
+        for at in range(0, width, LINE):
+            there = lines.emit(f"getelementptr i8, ptr {pointer}, i64 {self.v.here.ahead * width + at}")
+            lines.line(f"call void @llvm.prefetch.p0(ptr {there}, i32 0, i32 2, i32 1)")
 
     def every_other(self, slot: int, dtype: np.dtype, static: Size, where: str | None) -> str:
         """Lanes two elements apart: of two vectors side by side every second element. Nothing behind the last lane's is read."""

@@ -78,9 +78,9 @@ class Loops:
         if s.kind != "vector" or s.lanes == 1:
             main = start + dims.floordiv(end - start, s.unroll) * s.unroll
             if main != start:
-                self.counted(symbol, start, main, s.unroll, s.body, [self.plain(symbol, s.body, u) for u in range(s.unroll)])
+                self.counted(symbol, start, main, s.unroll, s.body, [self.plain(symbol, s, u) for u in range(s.unroll)])
             if main != end:
-                self.counted(symbol, main, end, 1, s.body, [self.plain(symbol, s.body, 0)])
+                self.counted(symbol, main, end, 1, s.body, [self.plain(symbol, s, 0)])
             return
         outer, self.v.lanes = self.v.lanes, s.lanes
         main = start + dims.floordiv(end - start, s.step) * s.step
@@ -93,14 +93,14 @@ class Loops:
             self.counted(symbol, main, end, self.v.lanes, s.body, [self.lane_copy(symbol, s, 0, end, start == 0)])
         self.v.lanes = outer
 
-    def plain(self, symbol: Symbol, body: Block, u: int) -> Callable[[Scope, str], None]:
+    def plain(self, symbol: Symbol, s: For, u: int) -> Callable[[Scope, str], None]:
         """The body for turn i + u of a serial loop."""
 
         def write(scope: Scope, i: str) -> None:
-            copy = Scope(scope.lines, scope.depth)
+            copy = Scope(scope.lines, scope.depth, ahead=s.ahead)
             copy.axis[symbol] = Value(i if u == 0 else scope.lines.emit(f"add i64 {i}, {u}"), 1, scope.depth)
             self.v.scopes.append(copy)
-            self.statement_copy(body, u)
+            self.statement_copy(s.body, u)
             self.v.scopes.pop()
 
         return write

@@ -47,6 +47,7 @@ class Scope:
     vector: Symbol | None = None  # the axis whose lanes this scope introduces
     mask: str | None = None  # the lanes that exist, in a tail
     aligned: bool = False  # the first lane's index is a multiple of the number of lanes
+    ahead: int = 0  # vectors by which what this loop's turns load is asked for earlier
 
 
 class Values:

@@ -17,6 +17,7 @@ from graphc.codegen.strategy.loops import (
     Access,
     abreast,
     column_tile,
+    columns_ahead,
     is_few,
     is_long,
     lanes_of,
@@ -127,6 +128,7 @@ class _Nests:
         self.kernel = kernel
         self.target = target
         self.lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
+        self.ahead = self.again = 0  # vectors by which loops inside a vector loop ask earlier for what they load: all but the first
         self.rows = 1  # turns at once of the loops inside a vector loop
         self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
         self.paces = {symbol for s in kernel.stages for a in _over(s) for symbol in dims.symbols(a.extent) if symbol.kind == "axis"}
@@ -149,6 +151,7 @@ class _Nests:
             reductions = max(sum(bool(s.reduce) for s in nest) for nest in looping.values())
             tile = column_tile([[s.body for s in nest] for nest in looping.values()], vector.extent, self.lanes, reductions, self.target)
             self.rows = tile.rows
+            self.again = columns_ahead([_over(nest[0]) for nest in looping.values()], vector.extent, tile)
             body = Block(tuple(self._statements(vector=False)))
             body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)
         else:
@@ -215,7 +218,8 @@ class _Nests:
         stages = self.kernel.stages
         pending = [k for k, s in enumerate(stages) if not s.axes and not s.scan and self.kernel.stores[k]]
         reads = [[s.body, *(d for _, d, _, _ in self.kernel.stores[k] if d is not None)] for k, s in enumerate(stages)]
-        reading = max([k for k, roots in enumerate(reads) if any(x.op == "fetch" for x in sc.order(roots))], default=-1)
+        last_first = reversed(list(enumerate(reads)))
+        reading = next((k for k, roots in last_first if any(x.op == "fetch" for x in sc.order(roots))), -1)
         for nest in nests(stages):
             if _over(stages[nest[0]]):
                 result += self._nest(nest, vector)
@@ -265,7 +269,9 @@ class _Nests:
             body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
         for axis in reversed(over):
             innermost = axis is over[-1] and not vector and not scans
-            body = For(axis.index, axis.extent, "serial", _block(body), unroll=self.rows if innermost else 1)
+            unroll, ahead = (self.rows, self.ahead) if innermost else (1, 0)
+            body = For(axis.index, axis.extent, "serial", _block(body), unroll=unroll, ahead=ahead)
+        self.ahead = self.again
         return [*result, body]
 
     def _extremes(self, nest: Sequence[int]) -> dict[int, int]:

@@ -35,12 +35,11 @@ class Level:
 def levels(bodies: Sequence[tuple[int, Scalar]]) -> list[Level]:
     """The Scalars of (stage, body) pairs; a stage's number comes when its body is known."""
     depth: dict[Scalar, int] = {}
+    listed: set[Scalar] = set()
     finished: dict[int, int] = {}
     found = [Level()]
     for number, body in bodies:
-        for s in sc.order((body,)):
-            if s in depth:
-                continue
+        for s in sc.order((body,), listed):
             level = finished[s.param] if s.op == "local" else max([depth[a] for a in s.args], default=0)
             if s.op in MATH:
                 level += 1

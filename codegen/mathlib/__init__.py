@@ -73,6 +73,7 @@ class Library(dict[str, Function]):
         return Function(name, 1, lambda x, target: FAMILIES[family](x, target, n), {})
 
 
+@lru_cache(maxsize=1024)
 def _member(name: str) -> tuple[str, int] | None:
     """(family, order)"""
     family, _, order = name.rpartition("_")

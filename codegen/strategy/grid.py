@@ -96,6 +96,12 @@ def panel_count(p: Product) -> Size:
     return panels[-1].first + panels[-1].count if panels else 0
 
 
+def column_of(p: Product, number: Size) -> Size:
+    """The first column of a panel; the end of all for the number behind the last."""
+    whole = [dims.minimum(dims.maximum(number - x.first, 0), x.count) * (x.vectors * p.lanes) for x in column_panels(p)]
+    return dims.minimum(sum(whole, start=0), p.n.extent)
+
+
 def tasks(p: Product) -> Size:
     """How many tasks the product is where each of them copies what it needs."""
     return outer_places(p) * row_blocks(p).count * panel_count(p)

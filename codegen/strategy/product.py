@@ -86,10 +86,9 @@ class ProductWriter:
         self.operands.at_k = 0 if self.blocks == 1 else P * self.block_of_k
         self.operands.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(self.p) - self.operands.at_k)
 
-    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
-        """One block of k for the rows from start to stop and the panels first to last."""
+    def at_step(self) -> None:
+        """Whether sums are added to, and whether they are then finished."""
         p = self.p
-        self.at_block_of_k()
         steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
         self.add, self.last = "false", "true"
         if not self.single:
@@ -97,6 +96,11 @@ class ProductWriter:
             self.add = self.v.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.v.value(sc.index(at).eq(sc.index(end))).text
+
+    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
+        """One block of k for the rows from start to stop and the panels first to last."""
+        self.at_block_of_k()
+        self.at_step()
         if self.operands.strips_pay:
             self.operands.pack_strips(start, stop)
         for panel, low, high in self.panels(first, last):
@@ -169,7 +173,7 @@ class ProductWriter:
 
     def finish(self, start: Size, stop: Size) -> None:
         """The epilogue, after the last block of k."""
-        if self.p.plain:
+        if self.p.plain and self.place is not None:
             return
         if self.single:
             self.epilogue(start, stop - start)
@@ -206,7 +210,7 @@ class ProductWriter:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
         whole = not any(panel.masked for panel in column_panels(p))
-        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish"  # whole vectors need no second copy for a tail
+        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish.{p.width}"  # whole vectors need no second copy for a tail
         axes = [x.index for x in p.outer]
         if name not in self.e.module.functions:
             self.e.module.add(self._finish(name, cols, axes))

@@ -7,7 +7,7 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.strategy.contract import Product, may_pack, plan, shared_pays
+from graphc.codegen.strategy.contract import Product, may_pack, plan, shared_pays, sweeps_pay
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.grid import row_blocks
 from graphc.codegen.strategy.grid import tasks as own_tasks
@@ -15,6 +15,7 @@ from graphc.codegen.strategy.loops import digits
 from graphc.codegen.strategy.operands import Q, panel_bytes
 from graphc.codegen.strategy.product import TASK, P, ProductWriter
 from graphc.codegen.strategy.rounds import PACKED_PANELS, PLACES, own_bytes, rounds, shared_bytes, words, write_await
+from graphc.codegen.strategy.sweeping import SweepWriter
 from graphc.dims import Dim, Size
 
 ROUND, JOB, PLACE, GROUP = (dims.axis(x) for x in ("round", "job", "place", "group"))
@@ -99,7 +100,17 @@ class TogetherWriter:
 
 
 def _write(emitter: Emitter, p: Product) -> None:
-    pays, (first, last) = shared_pays(p), emitter.span(tasks(p))
+    swept, (first, last) = sweeps_pay(p), emitter.span(tasks(p))
+    if isinstance(swept, bool):
+        SweepWriter(emitter, p).run(first, last) if swept else _write_tiles(emitter, p, first, last)
+        return
+    condition = emitter.values.value(sc.index(swept).ne(0)).text
+    emitter.loops.when(condition, lambda: SweepWriter(emitter, p).run(first, last))
+    emitter.loops.when(emitter.values.here.lines.emit(f"xor i1 {condition}, true"), lambda: _write_tiles(emitter, p, first, last))
+
+
+def _write_tiles(emitter: Emitter, p: Product, first: Size, last: Size) -> None:
+    pays = shared_pays(p)
     own = None if pays is True else ProductWriter(emitter, p, row_blocks(p))
     together = None if pays is False else TogetherWriter(emitter, p)
     if own is not None and together is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from graphc.dtypes import is_float
-from graphc.ir import Node, make, origin, rebuild, toposort
+from graphc.ir import Node, kinds_of, make, origin, rebuild, toposort
 from graphc.ops.registry import structural
 from graphc.ops.spread import broadcast
 from graphc.region import map_regions
@@ -66,9 +66,9 @@ def settled(roots: Nodes, keep: Collection[Node] = ()) -> list[Node]:
 
     derived(6.0, t**3) * x  ->  6.0 * x
     """
-    order = toposort(roots, stop=keep)
-    if not any([node.op is DERIVED or node.op.regions for node in order]):
+    if not any([op is DERIVED or op.regions for op in kinds_of(roots)]):
         return list(roots)
+    order = toposort(roots, stop=keep)
     new: dict[Node, Node] = {node: node for node in keep}
     for node in order:
         if node in new:

@@ -102,7 +102,8 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
                 fail(DTypeError, f"{name}: dtypes {first.dtype} and {other.dtype} differ")
             if other.shape is not shape and not (len(other.shape) == len(shape) and all(map(same_size, shape, other.shape))):
                 fail(ShapeError, f"{name}: shapes {first} and {other} differ")
-        return tensor_type(DTYPE_RULES[dtype](first.dtype)[1], shape)
+        made = DTYPE_RULES[dtype](first.dtype)[1]
+        return first if made is first.dtype else tensor_type(made, shape)
 
     def body(read: Read, at: tuple[Size, ...], _: tuple[Size, ...]) -> Scalar:
         return emit(scalars, *[read(k, at) for k in range(arity)])

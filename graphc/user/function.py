@@ -23,7 +23,6 @@ from graphc.ops.registry import asarray
 from graphc.options import Options, default_options
 from graphc.printer import format_graph
 from graphc.substitute import substitute
-from graphc.target import Target
 from graphc.threads import as_thread_count
 from graphc.types import assumed_sizes
 from graphc.user.arguments import CASTINGS, as_argument, as_size_argument, check_outs
@@ -123,13 +122,14 @@ class Function:
         if self.mode == "interpret":
             return self._graph, None, None
         # the joint of the three packages: imported here so that `import graphc` loads neither passes nor LLVM
+        from graphc.codegen.calibration.first_use import this_machine
         from graphc.codegen.runtime.executable import Executable
         from graphc.codegen.strategy.product_scratch import scratch_of
-        from graphc.codegen.target import host
         from graphc.passes.pipeline import Log, optimise, plan
 
         self._log = Log()
-        options = self._options(host())
+        options = self._options()
+        options = replace(options, target=options.target or this_machine(self._graph.outputs))
         graph = optimise(self._graph, options.mode, self._log, options.verify)
         values = graph.outputs[len(self._outputs) :]
         updates = [(s, v) for (s, _), v in zip(self._updates, values, strict=True)]
@@ -140,13 +140,12 @@ class Function:
         set_entry(self, executable.entry(Function.__call__, Function._fault), executable)
         return graph, program, executable
 
-    def _options(self, target: Target) -> Options:
+    def _options(self) -> Options:
         given = default_options()
         mode = "default" if self.mode == "verify" else self.mode
         verify = given.verify or self.mode == "verify"
         flush = given.flush_subnormals or self.flush_subnormals
-        target = given.target or target
-        return replace(given, mode=mode, threads=self.threads, verify=verify, flush_subnormals=flush, target=target)
+        return replace(given, mode=mode, threads=self.threads, verify=verify, flush_subnormals=flush)
 
     # -- calling -----------------------------------------------------------------------------------------------
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 from graphc import tree
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
-from graphc.ir import Node, toposort
-from graphc.ops.registry import asarray
+from graphc.ir import Node, kinds_of, toposort
+from graphc.ops.registry import SHARED, asarray
 from graphc.types import same_size
 from graphc.user.state import Shared
 
@@ -53,6 +53,8 @@ def _all_shared(part: Any) -> bool:
 def advances(results: Sequence[Node], updates: Sequence[tuple[Shared, Any]]) -> list[tuple[Shared, Node]]:
     """The updates of the state in the graph that advances by itself, where it is not updated already."""
     updated = {s for s, _ in updates}
+    if SHARED not in kinds_of(results):
+        return []
     found = [s for s in toposort(results) if isinstance(s, Shared) and s.next is not None and s not in updated]
     return [(s, s.next(s)) for s in found if s.next is not None]
 

@@ -25,6 +25,8 @@ from graphc.errors import CompileError, fail
 from graphc.ir import Graph, Node, toposort
 from graphc.loopform import LoopForm
 from graphc.ops.compare import stop_gradient
+from graphc.ops.host import HOST
+from graphc.ops.outputs import GET
 from graphc.ops.registry import CONSTANT
 from graphc.passes.fusion.bodies import asked, control, is_control, stored_operands
 from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
@@ -52,17 +54,21 @@ class _Fuser:
     def __init__(self, graph: Graph, target: Target | None, depth: int) -> None:
         self.target, self.depth = target, depth
         self.limits = allowed = limits(target)
-        codes = {node: scalar_code(node, allowed) for node in graph.order if node.op.regions}
+        traits = [op.traits for op in graph.kinds]  # what none of the ops has is not looked for
+        bodied = [node for node in graph.order if node.op.regions] if any([op.regions for op in graph.kinds]) else []
+        codes = {node: scalar_code(node, allowed) for node in bodied}
         self.codes = {node: code for node, code in codes.items() if code is not None}  # loops and branches that are a kernel each
         chosen = [boolean for node, code in codes.items() if code is None for boolean in asked(node)]
-        checked = [s.indices for node in graph.order if node.op.traits.checked is not None for s in checked_indices(node)]
+        checks = [node for node in graph.order if node.op.traits.checked is not None] if any([t.checked for t in traits]) else []
+        checked = [s.indices for node in checks for s in checked_indices(node)]
         # indices first: a check must not split what could be one kernel
         self.order = by_level(values(toposort((*checked, *chosen, *graph.outputs)) if checked or chosen else graph.order))
         self.checked = set(checked)
-        self.siblings = siblings(self.order)
-        controls = {source for node in self.order if is_control(source := computed_by(node)) and source not in self.codes}
+        self.siblings = siblings(self.order) if GET in graph.kinds else {}
+        stepwise = self.order if bodied or any([t.kernel == HOST for t in traits]) else []
+        controls = {source for node in stepwise if is_control(source := computed_by(node)) and source not in self.codes}
         kept = {*graph.outputs, *checked, *(i for node in controls for i in stored_operands(node))}  # loops and branches read by address
-        self.onward = onward(self.order, kept)
+        self.onward = onward(self.order, kept) if any([t.kernel == "scatter" for t in traits]) else set[Node]()
         self.required = self._required(kept)
         self.latest: dict[Node, int] = {}  # newest cluster a value needs; -1 for leaves
         self.fused = Fused([], {}, [], {}, {}, {}, {})

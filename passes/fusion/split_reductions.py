@@ -11,8 +11,9 @@ threads, and sums are pairwise over the chunks. Kernels with many outer points a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,16 +21,13 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
+from graphc.passes.fusion.centred import Centred, about, centred_nests, first_part, shift
+from graphc.passes.fusion.chunks import JOINS, Grid, Nest, below, grid_of, nests_of
+from graphc.passes.fusion.one_sweep import one_sweep
 from graphc.passes.fusion.stages import Slots
-from graphc.program import Axis, Below, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index, nests
+from graphc.program import Axis, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index
 from graphc.scalars import Scalar
 
-CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside which its turn of the grid's loop costs nothing
-LEAST = 2 * CHUNK  # elements of a nest that is split: fewer are not worth a second thread
-FEW_ROWS = 16  # outer points, each with a nest along memory; more of them keep all threads busy by themselves
-FEW_COLUMNS = 256  # outer points beside each other in memory: some vectors of several registers each
-SHORT = 64  # turns of leading axes that are not chunked: too few to go round
-JOINS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}  # scans whose chunks start from what those before came to
 POSITIONS = {"argmax": "max", "argmin": "min"}
 
 
@@ -60,99 +58,16 @@ def _split(buffers: list[Buffer], step: Step) -> Sequence[Step]:
 
 def _grids(buffers: list[Buffer], launch: Launch) -> Sequence[Step]:
     """A launch, or the grids that it becomes; both where only the call tells whether these pay: small arrays have no time for them."""
-    parts = _nests(launch.kernel)
-    size = 0 if parts is None else _most(launch.kernel, parts)
-    if parts is None or (isinstance(size, int) and size < LEAST):
+    parts = nests_of(launch.kernel)
+    if parts is None:
         return [launch]
-    split = _Splitter(buffers, launch).launches(parts)
-    return split if isinstance(size, int) else [Branch(Below(size, LEAST), (launch,), tuple(split))]
-
-
-# -- which kernels --------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Nest:
-    """Consecutive stages over the same inner axes; without axes, values that are computed once per outer point."""
-
-    over: tuple[Axis, ...]
-    stages: tuple[int, ...]
-
-
-def _nests(kernel: Kernel) -> list[_Nest] | None:
-    """The nests of a kernel in order; None where it reduces nothing, or reads something that a split would tear apart."""
-    alone = kernel.kind == "loops" or (kernel.kind == "contract" and not kernel.axes)
-    if (
-        not alone
-        or kernel.scratch
-        or not any(s.reduce for s in kernel.stages)
-        or any(s.reduce and (s.axes or s.combine == "recur") for s in kernel.stages)
-    ):
-        return None
-    found = [_Nest((*kernel.stages[group[0]].axes, *kernel.stages[group[0]].reduce), group) for group in nests(kernel.stages)]
-    number = [at for at, nest in enumerate(found) for _ in nest.stages]
-    behind: set[int] = set()  # stages that are a scan, or read one, perhaps through others
-    for k, stage in enumerate(kernel.stages):
-        reads = {s.param for s in sc.order((stage.body,)) if s.op == "local"}
-        scanned = not behind.isdisjoint(reads)
-        if stage.scan or scanned:
-            behind.add(k)
-        if any(number[j] != number[k] for j in reads if kernel.stages[j].axes or kernel.stages[j].scan) or (scanned and stage.reduce):
-            return None
-    for nest in found:  # a nest of scans has no other reductions, and theirs can be combined from those of chunks
-        stages = [kernel.stages[k] for k in nest.stages if kernel.stages[k].reduce]
-        if any(s.scan for s in stages) and not all(s.scan and s.combine in JOINS and s.dtype.kind in "fiu" for s in stages):
-            return None
-    return found
-
-
-def _most(kernel: Kernel, over: Sequence[_Nest]) -> Size:
-    """The elements of the largest nest at all outer points; 0 where there are too many of these. From `LEAST` on a split pays."""
-    rows = dims.product([a.extent for a in kernel.axes])
-    few = FEW_COLUMNS if _beside_each_other(kernel) else FEW_ROWS
-    if not isinstance(rows, int) or not 0 < rows <= few:
-        return 0
-    sizes = {dims.product([a.extent for a in nest.over]) * rows for nest in over if nest.over}
-    known = max([size for size in sizes if isinstance(size, int)], default=0)
-    unknown: list[Size] = [size for size in sizes if not isinstance(size, int)]
-    if known >= LEAST or not unknown:
-        return known
-    most, *others = sorted(unknown, key=str)
-    for size in others:
-        most = dims.maximum(most, size)
-    return most
-
-
-def _beside_each_other(kernel: Kernel) -> bool:
-    """Whether neighbouring outer points read neighbouring elements: columns, along which the lanes run."""
-    last = kernel.axes[-1].index if kernel.axes else None
-    indices = [s.args[: len(s.args) - s.param[1]] for s in kernel.parts if s.op == "load"]
-    return any(at and at[-1].op == "index" and at[-1].param == last for at in indices)
-
-
-# -- one kernel -----------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Grid:
-    """Axis `at` of a nest in `chunks` of `step` turns; those before it, of few turns, are loops around."""
-
-    at: int
-    index: Axis
-    step: Size
-    whole: Axis
-
-    @property
-    def chunk(self) -> Axis:
-        """The turns of one chunk."""
-        return Axis(self.whole.index, dims.minimum(self.step, self.whole.extent - self.index.index * self.step))
-
-
-def _grid(over: Sequence[Axis], rows: Size, index: dims.Dim, arg: bool) -> _Grid:
-    """Chunks of the first axis that is long enough together with those before it."""
-    at = 0
-    while at + 1 < len(over) and isinstance(before := dims.product([a.extent for a in over[: at + 1]]), int) and before < SHORT:
-        at += 1
-    rest = dims.product([a.extent for a in over[at + 1 :]])
-    step = dims.maximum(1, dims.floordiv(CHUNK, dims.maximum(1, rest * rows)))
-    chunks = dims.floordiv(over[at].extent + (step - 1), step)
-    return _Grid(at, Axis(index, dims.maximum(1, chunks) if arg else chunks), step, over[at])
+    centred = centred_nests(launch.kernel, parts)
+    whole = below(launch.kernel, parts, bool(centred))
+    once = replace(launch, kernel=one_sweep(launch.kernel, parts))
+    if not whole.symbols and whole.holds({}):
+        return [once]
+    split = _Splitter(buffers, launch).launches(parts, centred)
+    return [Branch(whole, (once,), tuple(split))] if whole.symbols else split
 
 
 @dataclass
@@ -174,6 +89,37 @@ class _Partial:
     stage: int
     values: int
     positions: int | None
+    shift: _Shift | None = None
+
+
+@dataclass(frozen=True)
+class _Shift:
+    """Of sums about a number of each chunk: the buffers of these numbers and of the sums, the difference of an element in the chunks'
+    launch, and for sums of squares what these are to be about in the end."""
+
+    mean: int
+    rest: int
+    difference: Scalar
+    centre: Scalar | None = None
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """The launch of chunks while it is being built: its loops, where their index lies in the whole, and where their results go."""
+
+    draft: _Draft
+    axes: tuple[Axis, ...]
+    moved: dict[Symbol, Size]
+    shape: tuple[Size, ...]
+    at: tuple[Scalar, ...]
+    nest: int
+
+
+class _Open(NamedTuple):
+    """Chunks whose results are to be combined."""
+
+    grid: Grid
+    partials: Sequence[_Partial]
 
 
 class _Splitter:
@@ -189,39 +135,50 @@ class _Splitter:
         deepest = max(len(self.outer) + len(s.axes) + len(s.reduce) for s in self.kernel.stages)
         self.index = loop_index(deepest)
 
-    def launches(self, parts: Sequence[_Nest]) -> list[Launch]:
+    def launches(self, parts: Sequence[Nest], centred: Mapping[int, tuple[int, tuple[Centred, ...]]]) -> list[Launch]:
         result: list[Launch] = []
-        open_: tuple[_Grid, list[_Partial]] | None = None
-        later = self._read_later(parts)
+        ready: list[tuple[_Open | None, tuple[int, ...]]] = []  # per outer point, in one launch: results of chunks, and what reads them
+        ahead: dict[int, _Open] = {}  # nests whose chunks an earlier one's launch has done
+        later = self._read_later(parts, {second for second, _ in centred.values()})
         self._widen()
-        for nest in parts:
-            if nest.over and open_ is not None:
-                result.append(self._once((), open_, later))
-                open_ = None
-            if not nest.over:
-                result.append(self._once(nest.stages, open_, later))
-                open_ = None
-            elif any(self.kernel.stages[k].scan for k in nest.stages):
-                result += self._scans(nest)
-            elif any(self.kernel.stages[k].reduce for k in nest.stages):
-                launch, *open_parts = self._chunks(nest)
-                result.append(launch)
-                open_ = open_parts[0]
-            else:
-                result.append(self._points(nest))
-        return result if open_ is None else [*result, self._once((), open_, later)]
-
-    def _read_later(self, parts: Sequence[_Nest]) -> set[int]:
-        """Values per outer point that another launch reads."""
-        home: dict[int, int] = {}  # the nest in whose launch a value per outer point is: results of chunks are ready in the one behind
-        found: set[int] = set()
         for number, nest in enumerate(parts):
-            behind = number + 1 if number + 1 < len(parts) and not parts[number + 1].over else -1
+            if number in ahead:
+                ready.append((ahead[number], ()))
+            elif not nest.over:
+                open_, before = ready.pop() if ready else (None, ())
+                ready.append((open_, (*before, *nest.stages)))
+            else:
+                result += self._once(ready, later)
+                ready = []
+                if any(self.kernel.stages[k].scan for k in nest.stages):
+                    result += self._scans(nest)
+                elif any(self.kernel.stages[k].reduce for k in nest.stages):
+                    second, listed = centred.get(number, (-1, ()))
+                    launch, open_, ahead[second] = self._chunks(nest, listed)
+                    result.append(launch)
+                    ready = [(open_, ())]
+                else:
+                    result.append(self._points(nest))
+        return [*result, *self._once(ready, later)]
+
+    def _read_later(self, parts: Sequence[Nest], ahead: set[int]) -> set[int]:
+        """Values per outer point that another launch reads."""
+        home: dict[int, int] = {}  # stage -> the launch that knows its value
+        found: set[int] = set()
+        last, ready = 0, -1  # launches so far, and the one that combines results of chunks or computes values per outer point
+        for number, nest in enumerate(parts):
+            if number not in ahead and (nest.over or ready < 0):
+                last += 1
+                ready = -1 if nest.over else last
+            at = last if number not in ahead else ready
+            if nest.over and number not in ahead and any(self.kernel.stages[k].reduce for k in nest.stages):
+                last += 1
+                ready = last
             for k in nest.stages:
                 stage = self.kernel.stages[k]
                 if not stage.axes:
-                    home[k] = behind if stage.reduce else number
-                found |= {s.param for s in sc.order((stage.body,)) if s.op == "local" and home.get(s.param, number) != number}
+                    home[k] = ready if stage.reduce else at
+                found |= {s.param for s in sc.order((stage.body,)) if s.op == "local" and home.get(s.param, at) != at}
         return found
 
     def _widen(self) -> None:
@@ -233,41 +190,67 @@ class _Splitter:
         self.launch = replace(self.launch, buffers=tuple(listed))
 
     # -- pieces ---------------------------------------------------------------------------------------------------
-    def _chunks(self, nest: _Nest) -> tuple[Launch, tuple[_Grid, list[_Partial]]]:
-        """A nest with reductions: partial results of each chunk."""
+    def _chunks(self, nest: Nest, centred: Sequence[Centred] = ()) -> tuple[Launch, _Open, _Open]:
+        """A nest with reductions: partial results of each chunk, and of the sums of squares about what they give."""
         arg = any(self.kernel.stages[k].combine in POSITIONS for k in nest.stages)
         scans = any(self.kernel.stages[k].scan for k in nest.stages)  # values of elements are stored when these are known
-        grid = _grid(nest.over, self.rows, self.index, arg)
-        before, chunk = nest.over[: grid.at], (grid.chunk, *nest.over[grid.at + 1 :])
-        moved = {_symbol(grid.whole): grid.index.index * grid.step + grid.whole.index}
-        draft = _Draft()
-        partials: list[_Partial] = []
+        grid = grid_of(nest.over, self.rows, self.index, arg)
+        before, axes = nest.over[: grid.at], (grid.chunk, *nest.over[grid.at + 1 :])
         place: Size = 0
         for axis in (*before, grid.index):
             place = place * axis.extent + axis.index
         shape = (dims.product([a.extent for a in (*before, grid.index)]), *[a.extent for a in self.outer])
+        moved = {_symbol(grid.whole): grid.index.index * grid.step + grid.whole.index}
+        chunk = _Chunk(_Draft(), axes, moved, shape, (sc.index(place), *self.here), 2 if centred else 0)
+        shifts = {total: self._shift(chunk, total) for total in dict.fromkeys(c.total for c in centred)}
+        partials: list[_Partial] = []
         for k in nest.stages:
-            stage = self.kernel.stages[k]
+            stage, draft = self.kernel.stages[k], chunk.draft
+            if k in shifts:
+                partials.append(_Partial(k, shifts[k].rest, None, shifts[k]))
+                continue
             body = self._moved(stage.body, draft, moved)
             if not stage.reduce:
-                draft.number[k] = len(draft.stages), tuple([sc.index(a.index) for a in chunk])
+                draft.number[k] = len(draft.stages), tuple([sc.index(a.index) for a in axes])
                 stores = () if scans else self._stores(stage, draft, moved)
-                draft.add(replace(stage, axes=chunk, body=body, stores=stores, nest=0))
+                draft.add(replace(stage, axes=axes, body=body, stores=stores, nest=chunk.nest))
                 continue
-            at = (sc.index(place), *self.here)
             combine = POSITIONS.get(str(stage.combine))
-            values, position = self._buffer(body.dtype, shape), None
-            store = Store(draft.slot(values, body.dtype, shape, True), at)
-            draft.add(Stage((), body, body.dtype, chunk, combine or stage.combine, (store,)))
+            values, position = self._summed(chunk, body, combine or str(stage.combine)), None
             if combine is not None:
-                position = self._buffer(int64, shape)
-                draft.add(Stage((), body, int64, chunk, stage.combine, (Store(draft.slot(position, int64, shape, True), at),)))
+                position = self._summed(chunk, body, str(stage.combine), int64)
             partials.append(_Partial(k, values, position))
-        return self._launched(draft, (*before, grid.index, *self.outer)), (grid, partials)
+        squares = []
+        for c in centred:
+            values = self._summed(chunk, shifts[c.total].difference * shifts[c.total].difference, "sum")
+            squares.append(_Partial(c.stage, values, None, replace(shifts[c.total], centre=c.centre)))
+        launch = self._launched(chunk.draft, (*before, grid.index, *self.outer))
+        return launch, _Open(grid, partials), _Open(grid, squares)
 
-    def _scans(self, nest: _Nest) -> list[Launch]:
+    def _summed(self, chunk: _Chunk, body: Scalar, combine: str, dtype: np.dtype | None = None) -> int:
+        """A reduction of a chunk, in a buffer with an element for each chunk."""
+        dtype = dtype or body.dtype
+        buffer = self._buffer(dtype, chunk.shape)
+        store = Store(chunk.draft.slot(buffer, dtype, chunk.shape, True), chunk.at)
+        chunk.draft.add(Stage((), body, dtype, chunk.axes, combine, (store,), nest=chunk.nest))
+        return buffer
+
+    def _shift(self, chunk: _Chunk, total: int) -> _Shift:
+        """What stage `total` sums, about the mean of the first part of a chunk."""
+        draft, dtype = chunk.draft, self.kernel.stages[total].dtype
+        body = self._moved(self.kernel.stages[total].body, draft, chunk.moved)
+        part = first_part(chunk.axes)
+        first = draft.add(Stage((), body, dtype, part, "sum"))
+        mean = shift(sc.local(first, (), dtype), _count(part, dtype))
+        buffer = self._buffer(dtype, chunk.shape)
+        stored = draft.add(Stage((), mean, dtype, stores=(Store(draft.slot(buffer, dtype, chunk.shape, True), chunk.at),), nest=1))
+        difference = body - sc.local(stored, (), dtype)
+        return _Shift(buffer, self._summed(chunk, difference, "sum"), difference)
+
+    def _scans(self, nest: Nest) -> list[Launch]:
         """What each chunk comes to; what those before it come to; the chunks once more, each from there on."""
-        partial, (grid, partials) = self._chunks(replace(nest, stages=tuple([k for k in nest.stages if not self._reads_scan(k)])))
+        partial, open_, _ = self._chunks(replace(nest, stages=tuple([k for k in nest.stages if not self._reads_scan(k)])))
+        grid, partials = open_.grid, open_.partials
         between, draft = _Draft(), _Draft()
         starts: dict[int, int] = {}
         for p in partials:
@@ -302,32 +285,44 @@ class _Splitter:
             for s in sc.order((self.kernel.stages[k].body,))
         )
 
-    def _once(self, stages: Sequence[int], open_: tuple[_Grid, list[_Partial]] | None, later: set[int]) -> Launch:
-        """Partial results combined in a fixed order, then what is computed once per outer point."""
+    def _once(self, ready: Sequence[tuple[_Open | None, Sequence[int]]], later: set[int]) -> list[Launch]:
+        """Partial results combined in a fixed order, then what is computed once per outer point; both once more."""
         draft = _Draft()
-        if open_ is not None:
-            for partial in open_[1]:
-                self._combine(draft, open_[0], partial)
-            for partial in open_[1]:
-                self._position(draft, open_[0], partial)
+        for turn, (open_, stages) in enumerate(ready):
+            for partial in () if open_ is None else open_.partials:
+                self._combine(draft, open_.grid, partial, 2 * turn)  # type: ignore[union-attr]
+            for partial in () if open_ is None else open_.partials:
+                self._position(draft, open_.grid, partial, 2 * turn + 1)  # type: ignore[union-attr]
                 self._keep(draft, partial.stage, later)
-        for k in stages:
-            stage = self.kernel.stages[k]
-            draft.number[k] = len(draft.stages), ()
-            body = self._moved(stage.body, draft, {})
-            draft.add(replace(stage, body=body, stores=self._stores(stage, draft, {}), nest=1))
-            self._keep(draft, k, later)
-        return self._launched(draft, self.outer)
+            for k in stages:
+                stage = self.kernel.stages[k]
+                draft.number[k] = len(draft.stages), ()
+                body = self._moved(stage.body, draft, {})
+                draft.add(replace(stage, body=body, stores=self._stores(stage, draft, {}), nest=2 * turn + 1))
+                self._keep(draft, k, later)
+        return [self._launched(draft, self.outer)] if ready else []
 
-    def _combine(self, draft: _Draft, grid: _Grid, partial: _Partial) -> None:
+    def _combine(self, draft: _Draft, grid: Grid, partial: _Partial, nest: int) -> None:
         stage = self.kernel.stages[partial.stage]
-        buffer = self.buffers[partial.values]
-        axis = Axis(grid.index.index, buffer.shape[0])
-        value = sc.load(draft.slot(partial.values, buffer.dtype, buffer.shape), (sc.index(axis.index), *self.here), buffer.dtype)
-        stores = () if partial.positions is not None else self._stores(stage, draft, {})  # positions are looked up in a stage of their own
-        draft.number[partial.stage] = draft.add(Stage((), value, stage.dtype, (axis,), stage.combine, stores)), ()
+        shape = self.buffers[partial.values].shape
+        axis = Axis(grid.index.index, shape[0])
 
-    def _position(self, draft: _Draft, grid: _Grid, partial: _Partial) -> None:
+        def part(buffer: int) -> Scalar:
+            dtype = self.buffers[buffer].dtype
+            return sc.load(draft.slot(buffer, dtype, shape), (sc.index(axis.index), *self.here), dtype)
+
+        value = part(partial.values)
+        if partial.shift is not None:
+            chunk = grid.chunk_at(dims.mod(axis.index, grid.index.extent) if grid.at else axis.index)
+            count, mean = _count((chunk, *stage.reduce[grid.at + 1 :]), value.dtype), part(partial.shift.mean)
+            if partial.shift.centre is None:
+                value = value + count * mean
+            else:
+                value = about(self._moved(partial.shift.centre, draft, {}), mean, count, part(partial.shift.rest), value)
+        stores = () if partial.positions is not None else self._stores(stage, draft, {})  # positions are looked up in a stage of their own
+        draft.number[partial.stage] = draft.add(Stage((), value, stage.dtype, (axis,), stage.combine, stores, nest=nest)), ()
+
+    def _position(self, draft: _Draft, grid: Grid, partial: _Partial, nest: int) -> None:
         """The position in the whole of the best chunk's best: chunk q lies behind (q // chunks) rows and q % chunks chunks."""
         if partial.positions is None:
             return
@@ -339,9 +334,9 @@ class _Splitter:
         chunks = sc.index(grid.index.extent)
         row = sc.scalar("floordiv", (best, chunks), int64) * sc.index(grid.whole.extent * rest)
         start = row + sc.scalar("mod", (best, chunks), int64) * sc.index(grid.step * rest) if grid.at else best * sc.index(grid.step * rest)
-        draft.number[partial.stage] = draft.add(Stage((), start + inside, int64, stores=self._stores(stage, draft, {}), nest=1)), ()
+        draft.number[partial.stage] = draft.add(Stage((), start + inside, int64, stores=self._stores(stage, draft, {}), nest=nest)), ()
 
-    def _points(self, nest: _Nest) -> Launch:
+    def _points(self, nest: Nest) -> Launch:
         """A nest without reductions: every element is a point of the kernel."""
         draft = _Draft()
         for k in nest.stages:
@@ -397,6 +392,11 @@ class _Splitter:
 
     def _launched(self, draft: _Draft, axes: tuple[Axis, ...]) -> Launch:
         return Launch(Kernel(axes, tuple(draft.stages), tuple(draft.operands)), tuple(draft.buffers), self.launch.nodes)
+
+
+def _count(axes: Sequence[Axis], dtype: np.dtype) -> Scalar:
+    """How many elements there are."""
+    return sc.index(dims.product([a.extent for a in axes])).cast(dtype)
 
 
 def _symbol(axis: Axis) -> Symbol:

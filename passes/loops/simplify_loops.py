@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.control.scan import SCAN
-from graphc.ir import Node, toposort
+from graphc.ir import Node, kinds_of
 from graphc.ops.outputs import exchanged
 from graphc.passes.loops.merge import merge
 from graphc.passes.loops.move import moved
@@ -25,7 +25,7 @@ ROUNDS = 8  # a pass may make work for another one, in practice once
 def simplify_loops(roots: Sequence[Node], known: dict[Region, Region] | None = None) -> list[Node]:
     """The roots with simpler loops; the same nodes where there is none to simplify."""
     result = list(roots)
-    if not any([node.op.regions for node in toposort(result)]):
+    if not any([op.regions for op in kinds_of(result)]):
         return result
     bodies = {} if known is None else known
     for _ in range(ROUNDS):

@@ -28,6 +28,8 @@ Users = Mapping[Node, Sequence[Node]]
 
 def roll(graph: Graph) -> Graph:
     """The graph with its joins of many like parts rolled."""
+    if CONCAT not in graph.kinds:
+        return graph
     joins = [node for node in graph.order if node.op is CONCAT and len(node.inputs) >= FEWEST]
     if not joins:
         return graph

@@ -29,13 +29,12 @@ from graphc.ops.registry import OPS
 from graphc.ops.special.hyperbolic import csch, log_cosh, over_expm1, sech
 from graphc.passes.rewriting.match import hole
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
-from graphc.passes.rules.forms import Linear, built, combined, filled, fraction, gap, linear, multiplied, product, ratio_of, scaled
+from graphc.passes.rules.forms import TERMS, Linear, built, combined, filled, fraction, gap, linear, multiplied, product, ratio_of, scaled
 from graphc.passes.rules.logarithms import Log, added, known, logarithm, terms_of
 
 EXP, EXPM1, SIGMOID, SINH, COSH, TANH = (OPS[n] for n in ("exp", "expm1", "sigmoid", "sinh", "cosh", "tanh"))
 ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE = (OPS[n] for n in ("add", "subtract", "negative", "multiply", "divide"))
 SQUARE, ROOT, POWER, RECIPROCAL = (OPS[n] for n in ("square", "sqrt", "power", "reciprocal"))
-SECH = sech(0.0).op
 SECH = sech(0.0).op
 x, y = hole("x"), hole("y")
 
@@ -56,13 +55,14 @@ OPENED = frozenset((MULTIPLY, DIVIDE, NEGATIVE, SQUARE, RECIPROCAL))
 
 
 RAISED = frozenset((EXP, *MIRRORED, *SWALLOWED))
+GATHERED = frozenset((EXP, SIGMOID))  # what roots and powers are opened over
 
 
 class _Exponents:
     """A product in which exponentials are gathered: e**exponent times powers of other factors."""
 
     def __init__(self, node: Node) -> None:
-        found = product(node, frozenset({EXP, SIGMOID}))
+        found = product(node, GATHERED)
         self.negative = found.negative
         self.rest = dict(found.powers)
         self.exponent: Linear = {}
@@ -167,12 +167,22 @@ def exponentials_of_product(node: Node) -> Node | None:
 
 
 def _nearby(node: Node) -> bool:
-    """Whether two factors may be exponentials: a look at two levels, for products are many."""
-    seen = 0
-    for i in node.inputs:
-        inner = i.inputs if i.op in OPENED else ()
-        seen += (i.op in RAISED) + sum([j.op in RAISED or j.op in OPENED for j in inner])
-    return seen > 1
+    """Whether two of the factors that `product` finds are exponentials: asked of every product, so without their powers."""
+    first: Node | None = None
+    todo, opened = [node], 0
+    while todo:
+        x = todo.pop()
+        op, opened = x.op, opened + 1
+        if opened <= TERMS and op in OPENED:
+            todo += x.inputs[::-1]
+            continue
+        if op in (ROOT, POWER) and x.inputs[0].op in GATHERED:
+            x = x.inputs[0]
+        if x.op in RAISED:
+            if first is not None and x is not first:
+                return True
+            first = x
+    return False
 
 
 # -- quotients by sums --------------------------------------------------------------------------------------------------------

@@ -10,35 +10,45 @@ rounded when it is built again is declined.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
 from graphc.ir import Node
 from graphc.ops.arithmetic import reciprocal, sqrt, square
 from graphc.ops.elementwise import power
-from graphc.ops.registry import OPS, constant
-from graphc.ops.spread import broadcast
+from graphc.ops.registry import CONSTANT, OPS, constant
+from graphc.ops.spread import BROADCAST, broadcast
 from graphc.passes.rewriting.match import splat
 
 Linear = dict["Node | None", Fraction]
 ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE = (OPS[name] for name in ("add", "subtract", "negative", "multiply", "divide"))
 TERMS = 12  # nodes that are opened on the way
+ONE = Fraction(1)
 LONGEST = 24  # bits of a coefficient that is exact in every dtype
 
 
 def fraction(node: Node) -> Fraction | None:
     """The finite number that fills an array of floats."""
+    if node.op is not CONSTANT and node.op is not BROADCAST:
+        return None  # nearly all that is asked
     value = splat(node) if node.dtype.kind == "f" else None
-    return None if value is None or not np.isfinite(value) else Fraction(float(value))
+    return None if value is None else _exact(float(value))
+
+
+@lru_cache(maxsize=1024)
+def _exact(value: float) -> Fraction | None:
+    return Fraction(value) if math.isfinite(value) else None
 
 
 def linear(node: Node) -> Linear:
     """The node as a sum of multiples of others and of 1, without those that cancel."""
     terms: Linear = {}
-    todo: list[tuple[Node, Fraction]] = [(node, Fraction(1))]
+    todo: list[tuple[Node, Fraction]] = [(node, ONE)]
     opened = 0
     while todo:
         x, times = todo.pop()
@@ -59,10 +69,10 @@ def _parts(x: Node) -> Iterator[tuple[Node, Fraction | None]]:
     """What x is a sum of multiples of; x itself with None where it is no such sum."""
     op = x.op
     if op is ADD or op is SUBTRACT:
-        yield x.inputs[1], Fraction(1 if op is ADD else -1)
-        yield x.inputs[0], Fraction(1)
+        yield x.inputs[1], ONE if op is ADD else -ONE
+        yield x.inputs[0], ONE
     elif op is NEGATIVE:
-        yield x.inputs[0], Fraction(-1)
+        yield x.inputs[0], -ONE
     elif op is MULTIPLY or op is DIVIDE:
         a, b = x.inputs
         number = fraction(b)
@@ -144,7 +154,7 @@ SQUARE, ROOT, RECIPROCAL, POWER = (OPS[name] for name in ("square", "sqrt", "rec
 def product(node: Node, positive: frozenset[object] = frozenset()) -> Product:
     """The factors of a node and their powers; roots are opened only over a factor whose op is in `positive`."""
     made = Product()
-    todo: list[tuple[Node, Fraction]] = [(node, Fraction(1))]
+    todo: list[tuple[Node, Fraction]] = [(node, ONE)]
     opened = 0
     while todo:
         x, p = todo.pop()

@@ -78,6 +78,10 @@ FACTORED = frozenset((MULTIPLY, DIVIDE, RECIPROCAL, SQUARE, ROOT, POWER))
 ROOTS = frozenset((*POSITIVE, ADD, MULTIPLY, DIVIDE))  # what a root or a fractional power is opened over
 
 
+_NONE: dict[int, int] = {}  # serials of sums and products that have no such logarithm, looked at from this depth on
+REMEMBERED = 10**6
+
+
 def logarithm(x: Node, depth: int = 0) -> Log | None:
     """log(x), without the exponentials in x; None where x is not known to be positive and is no function of SIGNED either."""
     op = x.op
@@ -91,11 +95,18 @@ def logarithm(x: Node, depth: int = 0) -> Log | None:
             return Log(lambda: filled(math.log(number), x), opened=False) if number > 0 else None
         inner = logarithm(x.inputs[0], depth + 1) if op is BROADCAST else None
         return None if inner is None else Log(lambda: make(BROADCAST, (inner.value,), params(x)), inner.positive, inner.opened)
-    if depth > DEEPEST:
+    if depth > DEEPEST or _NONE.get(x.serial, DEEPEST + 1) <= depth:
         return None
+    made = None
     if op is ADD or op is SUBTRACT:
-        return _log_of_sum(x, depth)
-    return _log_of_product(x, depth) if op in FACTORED and _promises(x) else None
+        made = _log_of_sum(x, depth)
+    elif op in FACTORED and _promises(x):
+        made = _log_of_product(x, depth)
+    if made is None:
+        if len(_NONE) > REMEMBERED:
+            _NONE.clear()
+        _NONE[x.serial] = depth
+    return made
 
 
 def _promises(x: Node) -> bool:

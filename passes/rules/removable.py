@@ -70,32 +70,44 @@ _MIXED: set[int] = set()  # serials of nodes of several variables, or too large:
 def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     """The one variable of an expression, and the nodes above it, root first; None where there are more, or too many nodes."""
     leaf, found, todo = stop, list[Node](), [root]
+    most, remembered = (LARGEST, _MIXED) if stop is None else (SMALL, set[int]())
     seen, choices = {root}, 0
     while todo:
         node = todo.pop()
-        if node is leaf or fraction(node) is not None:
+        if node is leaf:
             continue
-        if stop is None and node.serial in _MIXED:
-            _MIXED.add(root.serial)
-            return None
-        if node.op not in OPENED or node is stop:
-            if leaf is not None or node.op is SELECT:
-                if stop is None:
-                    _MIXED.add(root.serial)
-                return None
+        op = node.op
+        if op in OPENED and node.serial not in remembered:
+            found.append(node)
+            choices += op is SELECT
+            if len(found) <= most and choices <= CHOICES:
+                for i in node.inputs[1:] if op is SELECT else node.inputs:
+                    if i not in seen:
+                        seen.add(i)
+                        todo.append(i)
+                continue
+        elif fraction(node) is not None:
+            continue
+        elif leaf is None and op not in OPENED:
             leaf = node
             continue
-        found.append(node)
-        choices += node.op is SELECT
-        if len(found) > (LARGEST if stop is None else SMALL) or choices > CHOICES:
-            if stop is None:
-                _MIXED.add(root.serial)
-            return None
-        for i in node.inputs[1:] if node.op is SELECT else node.inputs:
-            if i not in seen:
-                seen.add(i)
-                todo.append(i)
+        remembered.add(root.serial)
+        return None
     return None if leaf is None else (leaf, found)
+
+
+_PLAIN: set[tuple[object, float]] = set()  # structures in which nothing cancels at a point: layers of a network are alike
+
+
+def _structure(v: Node, found: Sequence[Node]) -> object:
+    """What the series of an expression depend on, which alike expressions of other variables share; None with choices, which ask more."""
+    place = {v: -1} | {node: k for k, node in enumerate(found)}
+    listed: list[object] = []
+    for node in found:
+        if node.op is SELECT:
+            return None
+        listed += [node.op, node.params, *[place[i] if i in place else (fraction(i),) for i in node.inputs]]
+    return tuple(listed)
 
 
 def _variables(root: Node) -> Iterator[tuple[Node, list[Node]]]:
@@ -249,12 +261,16 @@ def _agree(near: Laurent, far: Laurent, reach: float, dtype: np.dtype) -> bool:
 # -- what is made of it -------------------------------------------------------------------------------------------------------
 def removable(node: Node) -> Node | None:
     """An expression that cancels at a point -> where(near it, its power series, the expression)."""
-    if len(_MIXED) > REMEMBERED:
+    if len(_MIXED) + len(_PLAIN) > REMEMBERED:
         _MIXED.clear()
+        _PLAIN.clear()
     for v, found in _variables(node):
         if v.type is not node.type:
             continue
+        structure = _structure(v, found)
         for at in _points(v, found):
+            if (structure, at) in _PLAIN:
+                continue
             with decimals():
                 if _cancels(node, _Expansion(v, at, FEW)):
                     full = _Expansion(v, at, MANY)
@@ -262,6 +278,8 @@ def removable(node: Node) -> Node | None:
                     made = None if series is None else _near_and_far(node, full, series)
                     if made is not None:
                         return made
+                elif structure is not None:
+                    _PLAIN.add((structure, at))
     return None
 
 
