@@ -16,6 +16,7 @@ from graphc.costs import Limits
 from graphc.dtypes import float64, int64
 from graphc.errors import CompileError
 from graphc.passes.storage import cache_blocks as blocking
+from graphc.passes.storage.block_forms import flat_form
 from graphc.program import Axis, Kernel, Launch, Loop, Operand, Program, Stage, Step, Store, View, format_program, loop_index, loop_length
 from graphc.verify.program import verify_program
 from tests.stages import TARGET, assembled, text_of
@@ -344,9 +345,9 @@ def test_a_kernel_that_also_combines_is_no_run() -> None:
     times = Stage((), sc.load(1, here, float64), float64, stores=(Store(2, here),))
     sums = Stage((), sc.load(0, (sc.const(0, int64),), float64), float64, (Axis(r, 3),), "sum")
     operands = (Operand(float64, (1,)), Operand(float64, (1000,)), Operand(float64, (1000,), True))
-    assert blocking._pointwise(Kernel((axis,), (times,), operands), loop_length(0)) is not None
+    assert flat_form(Kernel((axis,), (times,), operands), loop_length(0)) is not None
     product = replace(times, body=times.body * sc.local(0, (), float64))
-    assert blocking._pointwise(Kernel((axis,), (sums, product), operands), loop_length(0)) is None
+    assert flat_form(Kernel((axis,), (sums, product), operands), loop_length(0)) is None
 
 
 def test_a_chain_a_thousand_deep_with_gradient_needs_less_than_one_array() -> None:

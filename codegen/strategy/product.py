@@ -31,7 +31,7 @@ from graphc.codegen.strategy.contract import (
     summed,
 )
 from graphc.codegen.strategy.dots import write_dots
-from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count
+from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q
 from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
@@ -54,6 +54,7 @@ class ProductWriter:
         self.place = p.resting_place() if p.plain or not self.single else None
         self.operands = Operands(emitter, p, together)
         self.rows, self.together = rows, together
+        self.straight = together and row_blocks(p).count == 1  # tasks by themselves would cut all rows evenly, with as many sums in flight
         nbytes = rows.most * p.width * p.dtype.itemsize
         self.sums = "null" if self.place else stack_room(emitter.module, self.v.entry, nbytes)
 
@@ -163,6 +164,10 @@ class ProductWriter:
             self.tile(panel, p.rows, False, start, stop - start, start)
         elif panel.narrow:
             self.tile(panel, p.rows, True, start, stop - start, start)
+        elif self.straight:
+            rest = dims.mod(stop - start, p.rows)
+            self.tile(panel, p.rows, False, start, stop - start - rest, start)
+            self.tile(panel, p.rows, True, stop - rest, rest, start)
         else:
             first, left = start, stop - start
             for height in (p.rows, *([p.extent_m % p.rows] if isinstance(p.extent_m, int) else REST_ROWS)):
@@ -197,7 +202,7 @@ class ProductWriter:
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped)
+        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, panel.half)
         name = write_tile(self.e.module, self.e.unit.product_target, tile, self.e.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.v.size(x).text for x in (self.operands.kc, rows, self.operands.cols)]

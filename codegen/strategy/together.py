@@ -7,7 +7,7 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.strategy.contract import Product, may_pack, plan, shared_pays, sweeps_pay
+from graphc.codegen.strategy.contract import Product, copied_once, may_pack, plan, shared_pays, sweeps_pay
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.grid import row_blocks
 from graphc.codegen.strategy.grid import tasks as own_tasks
@@ -47,10 +47,21 @@ class TogetherWriter:
         self.product.at_block_of_k()
         operands.first = GROUP * grid.group
         operands.panels = operands.element_of(self.panels, dims.mod(ROUND, PLACES) * (grid.group * self._panel))
+        operands.copied = self.copied()
         packs = self.v.value(sc.index(JOB) < sc.index(grid.packs)).text
         self.e.loops.when(packs, self.pack)
         self.e.loops.when(self.v.here.lines.emit(f"xor i1 {packs}, true"), self.tiles)
         self.done()
+
+    def copied(self) -> str | None:
+        """Whether panels of this round are copied; None: certainly."""
+        once = copied_once(self.p)
+        if self.p.b.outer != 1 or once is True:
+            return None
+        crosses = self.product.operands.crosses_lines()
+        if once is False:
+            return crosses
+        return self.v.here.lines.emit(f"or i1 {crosses}, {self.v.value(sc.index(once).ne(0)).text}")
 
     @property
     def _panel(self) -> int:
@@ -60,6 +71,14 @@ class TogetherWriter:
         """Some panels of the group."""
         grid = self.grid
         self.wait(grid.packs, grid.tiles, ROUND - (PLACES - 1))
+        if self.product.operands.copied is None:
+            self.pack_panels()
+        else:
+            self.e.loops.when(self.product.operands.copied, self.pack_panels)
+
+    def pack_panels(self) -> None:
+        """A part of them."""
+        grid = self.grid
         first = self.product.operands.first + JOB * PACKED_PANELS
         last = dims.minimum(dims.minimum(first + PACKED_PANELS, self.product.operands.first + grid.group), grid.across)
         for panel, low, high in self.product.panels(first, last):
