@@ -34,6 +34,7 @@ from graphc.program.steps import (
     launches,
     loop_counter,
     loop_length,
+    loop_sides,
     mapped,
     walk,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "loop_counter",
     "loop_index",
     "loop_length",
+    "loop_sides",
     "mapped",
     "nests",
     "stores_where_it_loads",

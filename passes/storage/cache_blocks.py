@@ -7,6 +7,8 @@
 
 A run is any set of launches over one number of elements, each of which reads and writes every array at the element its loop
 is at, and which can stand side by side. Values that only the run uses become rows of one block, used again when they are dead.
+Where some read an element for each column, or for each row, of what all take for the same n rows of m, blocks are some rows or
+a piece of one: either way their elements lie side by side.
 Every list of steps has its runs: that of a loop's body or of a branch, too.
 """
 
@@ -15,46 +17,30 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from graphc import dims
-from graphc import scalars as sc
-from graphc.dims import Dim, Size
+from graphc.dims import Size
+from graphc.passes.storage.pointwise import LINE, Pointwise, piece_of, pointwise
 from graphc.program import (
-    Axis,
     Buffer,
     Kernel,
     Launch,
     Loop,
     Program,
-    Stage,
     Step,
-    Store,
     View,
     loop_counter,
-    loop_index,
     loop_length,
     walk,
 )
-from graphc.scalars import Scalar
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
 LARGEST = 4096  # beyond, blocks get no cheaper, and some rows may stay in the first cache
 LONGEST = 1024  # launches looked at for one run
 ROOM = 16  # times the cache that the rows may take: a chain 1000 deep with gradient, 1 MB of rows: 485 ms, as runs that fit a cache 622
 MOST_ARRAYS = 128  # of a run: LLVM's time is super-linear in the arguments of a function
-LINE = 64  # bytes between rows, so that those of a power of two do not meet in the same sets of the cache
-
-
-@dataclass(frozen=True)
-class _Pointwise:
-    """A kernel over the elements of arrays taken flat: `kernel` on a part of all the `total`; `along[k]`: operand k is such an array."""
-
-    kernel: Kernel
-    total: Size
-    along: tuple[bool, ...]
 
 
 def block(program: Program, cache: int) -> Program:
@@ -101,7 +87,7 @@ class _Runs:
         self.blocker, self.steps, self.depth = blocker, steps, depth
         self.buffers, self.cache = blocker.buffers, blocker.cache
         self.outside = outside | {b.alias for b in blocker.program.buffers if b.alias is not None}
-        self.known: dict[Kernel, _Pointwise | None] = {}
+        self.known: dict[Kernel, Pointwise | None] = {}
         self.forms = [self._form(s) if isinstance(s, Launch) else None for s in steps]
         self.touched: dict[int, list[int]] = {}  # root -> the steps that read or write it
         for k, step in enumerate(steps):
@@ -138,9 +124,9 @@ class _Runs:
             at = self.buffers[at].alias
         return found
 
-    def _form(self, step: Launch) -> _Pointwise | None:
+    def _form(self, step: Launch) -> Pointwise | None:
         if step.kernel not in self.known:
-            self.known[step.kernel] = _pointwise(step.kernel, loop_length(self.depth))
+            self.known[step.kernel] = pointwise(step.kernel, self.depth, SMALLEST)
         return self.known[step.kernel]
 
     # -- what can stand side by side ------------------------------------------------------------------------------
@@ -177,16 +163,25 @@ class _Runs:
         groups: list[list[int]] = []
         behind: list[int] = []  # the group that a step is in or behind
         open_: dict[Size, int] = {}
+        sides: list[tuple[Size, Size] | None] = []  # of each group, once one of its members has them
+        spread: list[tuple[set[int], set[int]]] = []  # the storages it reads at other elements than its own, and those that it writes
         for k, form in enumerate(self.forms):
             least = max([behind[d] + (self.forms[d] is None) for d in needs[k]], default=0)
             if form is None:
                 behind.append(max([behind[d] for d in needs[k]], default=-1))
                 continue
             at = open_.get(form.total, -1)
-            if at < least:
+            apart = {self._root(b) for b, along in zip(self.steps[k].own, form.along, strict=True) if along != "all"}
+            written = {self._root(b) for b in self.steps[k].writes}
+            other = at >= 0 and form.sides is not None and sides[at] not in (None, form.sides)
+            if at < least or other or apart & spread[at][1] or written & spread[at][0]:
                 at = open_[form.total] = len(groups)
                 groups.append([])
+                sides.append(None)
+                spread.append((set(), set()))
             groups[at].append(k)
+            sides[at] = sides[at] or form.sides
+            spread[at] = spread[at][0] | apart, spread[at][1] | written
             behind.append(at)
         return groups
 
@@ -262,34 +257,32 @@ class _Runs:
 
     def _loop(self, run: Sequence[int], rows: dict[int, int], widest: dict[np.dtype, int], size: int) -> Step:
         """The run, a block of all arrays in each turn."""
-        total, counter, length = self._total(run), loop_counter(self.depth), loop_length(self.depth)
+        piece = piece_of(self._total(run), next((f.sides for k in run if (f := self.forms[k]) and f.sides), None), size, self.depth)
         views: list[Step] = []
 
-        def placed(buffer: int, offset: Size) -> int:
-            self.buffers.append(replace(self.buffers[buffer], shape=(length,), alias=buffer))
+        def placed(buffer: int, shape: Size, offset: Size) -> int:
+            self.buffers.append(replace(self.buffers[buffer], shape=(shape,), alias=buffer))
             views.append(View(len(self.buffers) - 1, offset))
             return len(self.buffers) - 1
 
         def row(dtype: np.dtype) -> int:
             self.buffers.append(Buffer(dtype, (size + LINE // dtype.itemsize,), "scratch"))
-            return placed(len(self.buffers) - 1, 0)
+            return placed(len(self.buffers) - 1, loop_length(self.depth), 0)
 
         made = {(dtype, k): row(dtype) for dtype, count in widest.items() for k in range(count)}
-        parts: dict[int, int] = {}  # buffer -> the part of it that a turn is at
+        parts: dict[tuple[int, str], int] = {}  # buffer, and what it has elements for -> the part of it that a turn is at
         inside: list[Step] = []
         for k in run:
             step, form = self.steps[k], self.forms[k]
             assert isinstance(step, Launch) and form is not None
             at: list[int] = []
             for b, operand, along in zip(step.buffers, form.kernel.operands, form.along, strict=True):
-                number = rows.get(self._root(b))
-                if number is None and along and b not in parts:
-                    parts[b] = placed(b, size * counter)
-                at.append(made[operand.dtype, number] if number is not None else parts[b] if along else b)
+                number = rows.get(self._root(b)) if along == "all" else None
+                if number is None and along != "none" and (b, along) not in parts:
+                    parts[b, along] = placed(b, *piece.part[along])
+                at.append(made[operand.dtype, number] if number is not None else parts.get((b, along), b))
             inside.append(replace(step, kernel=form.kernel, buffers=tuple(at)))
-        blocks = dims.floordiv(total + (size - 1), size)
-        lengths = ((length, dims.minimum(size, total - size * counter)),)
-        return Loop(counter, blocks, (*views, *inside), parallel=True, lengths=lengths)
+        return Loop(loop_counter(self.depth), piece.count, (*views, *inside), parallel=True, lengths=piece.lengths)
 
 
 def _ordered(needs: Sequence[set[int]], member: dict[int, int]) -> list[int]:
@@ -314,54 +307,3 @@ def _ordered(needs: Sequence[set[int]], member: dict[int, int]) -> list[int]:
                 heapq.heappush(ready, n)
     assert len(order) == len(before), "runs wait for each other"
     return order
-
-
-# -- one kernel -----------------------------------------------------------------------------------------------------
-def _pointwise(kernel: Kernel, length: Dim) -> _Pointwise | None:
-    """The kernel over flat arrays of this length, if it reads and writes each at the element its loops are at, or has one element of it."""
-    if kernel.kind != "loops" or any(s.axes or s.reduce or s.scan for s in kernel.stages):
-        return None
-    extents = tuple([a.extent for a in kernel.axes])
-    total = dims.product(extents)
-    if isinstance(total, int) and total <= SMALLEST:
-        return None
-    axes = {s for a in kernel.axes for s in dims.symbols(a.index)}
-    along: list[bool | None] = [None] * len(kernel.operands)
-    places = [(s.param[0], s.args[:-1] if s.param[1] else s.args) for s in kernel.parts if s.op == "load"]
-    stores = [store for stage in kernel.stages for store in stage.stores]
-    if any(store.mode != "set" for store in stores):
-        return None
-    for slot, at in places + [(store.slot, store.at) for store in stores]:
-        shape = kernel.operands[slot].shape
-        full = _own(at, shape, extents)
-        one = not kernel.operands[slot].written and all(s == 1 for s in shape)
-        if not full and not one:
-            return None
-        along[slot] = full
-    values = [s for s in kernel.parts if s.op not in ("load", "local")]
-    roots = [stage.body for stage in kernel.stages]
-    if any(s.op == "index" and dims.symbols(s.param) & axes for s in [*roots, *(a for v in values for a in v.args)]):
-        return None  # it computes with its position
-    if any(s.op == "load" and s.param[1] and s.args[-1].op == "index" for s in kernel.parts):
-        return None
-    here = (sc.index(loop_index(0)),)
-
-    def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
-        if s.op != "load" or not along[s.param[0]]:
-            return None
-        return sc.load(s.param[0], here, s.dtype, args[-1] if s.param[1] else None)
-
-    def stage(s: Stage) -> Stage:
-        return replace(s, body=sc.replace_leaves(s.body, leaf), stores=tuple([Store(store.slot, here) for store in s.stores]))
-
-    operands = [replace(o, shape=(length,)) if full else o for o, full in zip(kernel.operands, along, strict=True)]
-    flat = Kernel((Axis(loop_index(0), length),), tuple([stage(s) for s in kernel.stages]), tuple(operands))
-    return _Pointwise(flat, total, tuple([bool(full) for full in along]))
-
-
-def _own(at: Sequence[Scalar], shape: Sequence[Size], extents: Sequence[Size]) -> bool:
-    """Whether an index is that of the loops themselves, in an array of their extents but for literal ones."""
-    inner = [(i, s) for i, s in zip(at, shape, strict=True) if s != 1]
-    return tuple([s for _, s in inner]) == tuple(extents) and all(
-        i.op == "index" and i.param == loop_index(p) for p, (i, _) in enumerate(inner)
-    )
