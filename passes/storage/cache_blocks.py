@@ -277,7 +277,7 @@ class _Runs:
             assert isinstance(step, Launch) and form is not None
             at: list[int] = []
             for b, operand, along in zip(step.buffers, form.kernel.operands, form.along, strict=True):
-                number = rows.get(self._root(b)) if along == "all" else None
+                number = rows.get(self._root(b))
                 if number is None and along != "none" and (b, along) not in parts:
                     parts[b, along] = placed(b, *piece.part[along])
                 at.append(made[operand.dtype, number] if number is not None else parts.get((b, along), b))
