@@ -25,6 +25,7 @@ from graphc.options import Options
 from graphc.program import Kernel, Launch, Loop, Program, Step
 
 SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
+MATH_CALL = 8  # of them for a call of a math function: of vectors side by side it is more code than a line, and takes long itself
 COPIES = 4 * SHORT_KERNEL  # instructions of all copies of one kernel: where it is launched often, LLVM's time is that of the copies
 FEW_PARTS = 8  # of `run`, each called at one place: more are left as functions, as LLVM's time is super-linear in the length of one
 
@@ -87,5 +88,6 @@ def _launched(steps: Sequence[Step]) -> set[Kernel]:
 
 def _inlined_if_short(function: Function, calls: int = 1) -> Function:
     """A function that is called at so many places, copied to all of them if that is cheap."""
-    short = len(function.lines) <= SHORT_KERNEL and calls * len(function.lines) <= COPIES
+    length = len(function.lines) + (MATH_CALL - 1) * sum(["@m." in line for line in function.lines])
+    short = length <= SHORT_KERNEL and calls * length <= COPIES
     return replace(function, attributes=(*function.attributes, "alwaysinline")) if short else function

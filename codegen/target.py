@@ -70,8 +70,9 @@ def _cores() -> int:
 def _caches() -> tuple[int, int]:
     """Bytes of the first data cache and the second cache, where the system tells (Linux), else common sizes."""
     sizes = {1: 32 << 10, 2: 1 << 20}
+    cpu = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0  # where cores differ, one that this process runs on
     try:
-        for entry in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        for entry in sorted(Path(f"/sys/devices/system/cpu/cpu{cpu}/cache").glob("index*")):
             level, kind = int((entry / "level").read_text()), (entry / "type").read_text().strip()
             size = (entry / "size").read_text().strip()
             if level in sizes and kind in ("Data", "Unified") and size.endswith("K"):

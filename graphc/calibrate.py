@@ -20,9 +20,7 @@ from graphc.target import Measured, Target
 MEANING = {
     "crossing": "time of vector loads of b across cache lines, of that on lines",
     "packing": "time to copy a panel of b, in rows of a that pass over it",
-    "streaming": "bytes of an output from where stores past the cache pay, 0: nowhere",
     "threads": "ns of work from where a second thread pays",
-    "l3": "bytes of the shared cache that a call may count on",
 }
 
 

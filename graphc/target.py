@@ -20,13 +20,9 @@ class Measured:
     Decides whether a b that does not lie on lines is read in place or packed."""
     packing: float = 10.0
     """Time to copy a panel of b, in rows of a that pass over it in the same time. Decides from how many rows on packing pays."""
-    streaming: int = 32 << 20
-    """Bytes of an output from where stores past the cache pay; 0 where they never do."""
     threads: float = 2e4
     """ns of work on one thread, below which a second one does not pay: what it takes to fork and join, and the risk of a parked thread,
     which takes 20 to 50 us to wake, where a spinning one takes 0.2."""
-    l3: int = 8 << 20
-    """Bytes of the shared cache that one call may count on."""
 
 
 @dataclass(frozen=True)

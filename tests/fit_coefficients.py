@@ -197,6 +197,7 @@ FITS: dict[str, Fit] = {
     "ASIN_F32": _row(_A, _ASIN, _same, TINY, mp.mpf("0.25"), 5, f32),
     "ASIN_F64": _row(_A, _ASIN, _same, TINY, mp.mpf("0.25"), 12, f64),
     "ERF_NEAR_F32": _row("erf(x) = x + x P(x^2), |x| < 1", _ERF, lambda z: mp.mpf(1), TINY, 1, 7, f32),
+    "ERF_LEAST_F32": _row("erf(x) = x + x P(x^2), |x| < 1/4", _ERF, lambda z: mp.mpf(1), TINY, mp.mpf("0.0626"), 3, f32),
     "ERF_NEAR_F64": _row("erf(x) = x + x P(x^2), |x| <= 1/2", _ERF, _same, TINY, mp.mpf("0.2501"), 10, f64),
     "ERF_FAR_F32": _row(
         "erf(x) = 1 - exp(-P(x)), 1 <= x <= 4", lambda a: -mp.log(mp.erfc(a)), lambda a: mp.erfc(a) / mp.erf(a), "0.99", 4, 8, f32

@@ -50,6 +50,8 @@ class Spec:
     size: Real | None = None
     """What the error is relative to; of f itself if there is nothing else."""
     bits: dict[np.dtype, int] = field(default_factory=lambda: {float32: 28, float64: 57})
+    even: bool = False
+    """Whether the centres are moved to where f is all but a number of the type, so that its rounding is no error (S. Gal, 1986)."""
 
 
 def pieces(spec: Spec) -> Iterator[tuple[Real, mp.mpf, mp.mpf, mp.mpf]]:
@@ -62,6 +64,14 @@ def pieces(spec: Spec) -> Iterator[tuple[Real, mp.mpf, mp.mpf, mp.mpf]]:
         t += step
     for e in spec.extra:
         yield e.f, mp.mpf(e.low), mp.mpf(e.high), (mp.mpf(e.low) + mp.mpf(e.high)) / 2
+
+
+def even(f: Real, centre: mp.mpf, dtype: np.dtype) -> mp.mpf:
+    """A number of the type near the centre at which f has the least rounding error: among those around where f is one of its numbers."""
+    exact = mp.mpf(float(dtype.type(float(f(centre)))))
+    start = dtype.type(float(mp.findroot(lambda x: f(x) - exact, centre)))
+    nearby = [float(start + dtype.type(k) * np.spacing(start)) for k in range(-150, 151)]
+    return min(map(mp.mpf, nearby), key=lambda c: abs(f(c) - float(dtype.type(float(f(c))))))
 
 
 def chebyshev(f: Real, low: mp.mpf, high: mp.mpf, count: int) -> tuple[list[mp.mpf], list[mp.mpf]]:
@@ -97,7 +107,9 @@ class Fitter:
 
     def __init__(self, spec: Spec, dtype: np.dtype) -> None:
         self.spec, self.dtype = spec, dtype
-        self.pieces = [(f, low, high, mp.mpf(float(dtype.type(float(c))))) for f, low, high, c in pieces(spec)]
+        self.pieces = [
+            (f, low, high, even(f, c, dtype) if spec.even else mp.mpf(float(dtype.type(float(c))))) for f, low, high, c in pieces(spec)
+        ]
         self._checks = [self._between(p) for p in self.pieces]
 
     def _between(self, piece: tuple[Real, mp.mpf, mp.mpf, mp.mpf]) -> list[tuple[mp.mpf, mp.mpf, mp.mpf]]:

@@ -44,9 +44,19 @@ def over_power(f: Real, power: int) -> Real:
     return lambda z: f(1 / mp.sqrt(z)) / mp.sqrt(z) ** power
 
 
+def _erf() -> Spec:
+    """From 1/4 on, where the relative error counts."""
+    least = mp.erf(mp.mpf(1) / 4)
+    return Spec("erf(x), on 0..4", mp.erf, 0, 4, 4, 4, size=lambda x: max(mp.erf(x), least), bits={float32: 25}, even=True)
+
+
 def _erfc() -> Spec:
     """To the end of the subnormal results of f32, so that no quotient is needed."""
-    return Spec("exp(x^2) erfc(x), on 0..15", erfcx, 0, 15, 1, 2, bits={float32: 28})
+    return Spec("exp(x^2) erfc(x), on 0..15", erfcx, 0, 15, 1, 2, bits={float32: 26})
+
+
+def _ndtr() -> Spec:
+    return Spec("exp(x^2 / 2) ndtr(-x), on 0..15", lambda x: erfcx(x / mp.sqrt(2)) / 2, 0, 15, 1, 2, bits={float32: 26})
 
 
 def _erfcx(k: int) -> Spec:
@@ -215,7 +225,8 @@ def _zeta_without_pole(s: mp.mpf) -> mp.mpf:
 
 TABLES: dict[str, Spec] = {
     "zeta": Spec("(s - 1) zeta(s) on -1..54", _zeta_without_pole, -1, 54, 2, 2, bits={float64: 57}),
-    "erfc": _erfc(), "erfcx": _erfcx(0), "erfcx_slope": _erfcx(1), "erfcx_curve": _erfcx(2), "erfcx_third": _erfcx(3),
+    "erf": _erf(), "erfc": _erfc(), "ndtr": _ndtr(),
+    "erfcx": _erfcx(0), "erfcx_slope": _erfcx(1), "erfcx_curve": _erfcx(2), "erfcx_third": _erfcx(3),
     "dawsn": _dawsn(0), "dawsn_slope": _dawsn(1), "dawsn_curve": _dawsn(2), "dawsn_third": _dawsn(3),
     "erfinv": Spec("erfinv(x) / x over v = sqrt(-log(1 - x^2)) on 0..30", _erfinv_over_x, 0, 30, 2, 2),
     "divergence": Spec("((1 + d) log(1 + d) - d) / d^2 on -1/2..5/2", _divergence, -0.5, 2.5, 1.5, 3),

@@ -16,8 +16,8 @@ from graphc.costs import Limits
 from graphc.dtypes import float64, int64
 from graphc.errors import CompileError
 from graphc.passes.storage import cache_blocks as blocking
-from graphc.passes.storage.pointwise import pointwise
-from graphc.program import Axis, Kernel, Launch, Loop, Operand, Program, Stage, Step, Store, View, format_program, loop_index
+from graphc.passes.storage.block_forms import flat_form
+from graphc.program import Axis, Kernel, Launch, Loop, Operand, Program, Stage, Step, Store, View, format_program, loop_index, loop_length
 from graphc.verify.program import verify_program
 from tests.stages import TARGET, assembled, text_of
 
@@ -191,79 +191,6 @@ def test_arrays_of_several_axes_are_taken_flat(shape: tuple[Any, ...], small: No
         close(f(x), slope(x))
 
 
-def beside(x: Any, row: Any, column: Any, one: Any, steps: int = 9) -> Any:
-    """A chain with an element for each column, for each row, and for all."""
-    for k in range(steps):
-        x = gx.sin(x * 0.9 + (row if k % 3 == 0 else one)) * (column if k % 2 else 1.0)
-    return x
-
-
-def test_an_element_for_each_row_or_column_beside_the_others(measured: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of some rows, pieces of one row, of rows that are a block but for an element, and nothing."""
-    measured(threads=0.0)
-    monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(functions=2))
-    for name in ("SMALLEST", "LARGEST"):
-        monkeypatch.setattr(blocking, name, 192)  # of a row of 200 each piece has 128
-    rng = np.random.default_rng(0)
-    shapes = [(0, 5), (5, 0), (1, 1), (1, 700), (700, 1), (30, 7), (9, 192), (9, 191), (9, 193), (3, 200), (2, 400)]
-    for known in (False, True):
-        made: dict[Any, Any] = {}
-        for shape in [s for s in shapes if not known or s in ((30, 7), (3, 200))]:
-            sizes = shape if known else ("n", "m")
-            if sizes not in made:
-                x, row, column = gx.tensor("x", sizes), gx.tensor("row", sizes[1:]), gx.tensor("column", (sizes[0], 1))
-                one = gx.tensor("one", ())
-                given = [x, row, column, one]
-                y = beside(*given)
-                outputs = [y] if known else [y, gx.grad(gx.sum(y * y), x)]
-                made[sizes] = [gx.function(given, outputs, **how) for how in ({"threads": 1}, {"threads": 3}, {"mode": "interpret"})]
-                assert runs(made[sizes][0]._program) and "columns" in made[sizes][0].program
-            arrays = [np.asarray(rng.standard_normal(s)) for s in (shape, shape[1:], (shape[0], 1), ())]
-            one_thread, several, wanted = [f(*arrays) for f in made[sizes]]
-            for got, same, want in zip(one_thread, several, wanted, strict=True):
-                np.testing.assert_array_equal(got, same)
-                np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-11)
-
-
-def test_axes_in_the_middle_and_two_ways_to_cut_stay_apart(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(functions=2))
-    rng, x = np.random.default_rng(0), gx.tensor("x", (6, 10, 5))
-    by = [gx.tensor(f"b{k}", s) for k, s in enumerate([(10, 1), (5,), (10, 5), (6, 1, 1), (6, 10, 1), (1, 1, 1)])]
-    for listed, blocked in ((by[1:2], True), (by[2:3], True), (by[3:4], True), (by[4:6], True), (by[:1], False)):
-        y = x
-        for k in range(6):
-            y = gx.sin(y * 0.9 + listed[k % len(listed)])
-        f, g = (gx.function([x, *listed], y, mode=mode) for mode in ("verify", "interpret"))
-        assert bool(runs(f._program)) == blocked
-        arrays = [rng.standard_normal(v.shape) for v in (x, *listed)]
-        np.testing.assert_allclose(f(*arrays), g(*arrays), rtol=1e-11, atol=1e-11)
-    y = x
-    for k in range(6):  # both cuts in one graph: each kernel has one of them, or none
-        y = gx.sin(y * 0.9 + by[1 if k < 3 else 3])
-    arrays = [rng.standard_normal(s) for s in ((6, 10, 5), (5,), (6, 1, 1))]
-    f, g = (gx.function([x, by[1], by[3]], y, mode=mode) for mode in ("verify", "interpret"))
-    np.testing.assert_allclose(f(*arrays), g(*arrays), rtol=1e-11, atol=1e-11)
-
-
-def test_what_a_run_writes_is_not_read_elsewhere_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the row is a part of what an earlier kernel writes, each turn another part, these two are not in one run."""
-    monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(functions=2))
-    x, row = gx.tensor("x", ("n", 300)), gx.tensor("row", (300,))
-    y = x
-    for _ in range(8):
-        y = gx.sin(y * 0.9 + row)
-    program = assembled([x, row], [y])
-    first, *_, last = [s for s in program.steps if isinstance(s, Launch)]
-    assert len(runs(blocking.block(program, 1 << 16))[0].steps) > 4
-    (written,) = first.writes
-    part = len(program.buffers)
-    own = next(k for k, b in enumerate(last.buffers) if len(program.buffers[b].shape) == 1)
-    changed = replace(last, buffers=tuple([part if k == own else b for k, b in enumerate(last.buffers)]))
-    aliased = replace(program, buffers=(*program.buffers, replace(program.buffers[written], shape=(300,), alias=written)))
-    inside = [s for run in runs(blocking.block(replace(aliased, steps=(*program.steps[:-1], changed)), 1 << 16)) for s in run.steps]
-    assert isinstance(program.steps[-1], Launch) and len([s for s in inside if isinstance(s, Launch)]) == len(program.steps) - 1
-
-
 def test_state_is_updated_inside_a_run(small: None) -> None:
     """w, its velocity and a copy of the old w: in place where that is safe, and read before they are replaced."""
     n = 1000
@@ -418,9 +345,9 @@ def test_a_kernel_that_also_combines_is_no_run() -> None:
     times = Stage((), sc.load(1, here, float64), float64, stores=(Store(2, here),))
     sums = Stage((), sc.load(0, (sc.const(0, int64),), float64), float64, (Axis(r, 3),), "sum")
     operands = (Operand(float64, (1,)), Operand(float64, (1000,)), Operand(float64, (1000,), True))
-    assert pointwise(Kernel((axis,), (times,), operands), 0, blocking.SMALLEST) is not None
+    assert flat_form(Kernel((axis,), (times,), operands), loop_length(0)) is not None
     product = replace(times, body=times.body * sc.local(0, (), float64))
-    assert pointwise(Kernel((axis,), (sums, product), operands), 0, blocking.SMALLEST) is None
+    assert flat_form(Kernel((axis,), (sums, product), operands), loop_length(0)) is None
 
 
 def test_a_chain_a_thousand_deep_with_gradient_needs_less_than_one_array() -> None:

@@ -383,14 +383,15 @@ def test_an_input_called_self() -> None:
 
 def test_a_function_says_which_way_its_calls_go() -> None:
     x, n = gx.vector("x", "n"), gx.dim("n")
-    s = gx.shared(np.zeros(3), "s", ("k",))
+    s, states = gx.shared(np.zeros(3), "s", ("k",)), [gx.shared(0.0) for _ in range(41)]
     way = lambda f: f.explain().splitlines()[-1]
     assert way(gx.function([x], x + 1)) == "calls: native, by vectorcall"
     for f, why in [
         (gx.function([x, n], x + 1), "sizes are among the arguments"),
         (gx.function([x], {1: x}), "containers other than tuples, lists, dicts with str keys"),
         (gx.function([], s * 2), "the sizes of state may change"),
-        (gx.function([x], [x + k for k in range(50)]), "51 arrays are more than the 40 that an entry takes"),
+        (gx.function([x], ([x + k for k in range(50)],)), "of more than 40 arrays an entry gives results only as one tuple or list"),
+        (gx.function([x], x, updates={s: s + 1 for s in states}), "41 arrays of state are more than the 40 that an entry takes"),
     ]:
         assert way(f) == f"calls: through Python and ctypes ({why})" and not is_native(f)
     assert gx.function([x], x, mode="interpret").explain() == "interpreted, node by node"

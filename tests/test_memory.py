@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,8 +15,12 @@ from graphc import dims
 from graphc.costs import Limits
 from graphc.dims import Size
 from graphc.ir import Node
-from graphc.passes.storage.memory import Fits, Free, _take
+from graphc.passes.storage import memory
+from graphc.passes.storage.largest_first import largest_first, most_alive
+from graphc.passes.storage.memory import Fits, Free, _take, plan_memory, update_in_place
+from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Launch, format_program
+from graphc.verify.program import verify_program
 from tests.stages import assembled, planned
 
 Golden = Callable[[str, str], None]
@@ -193,6 +198,54 @@ def _first_fit(size: Size, sizes: list[Size], free: list[int]) -> int:
             return free.pop(k)
     sizes.append(size)
     return len(sizes) - 1
+
+
+def test_the_largest_first_is_a_plan() -> None:
+    """What lives at the same time lies apart, and no more is taken than up to the end of the last; never less than must live at once."""
+    rng = random.Random(3)
+    for count in (0, 1, 2, 12, 60):
+        for _ in range(8):
+            begins = [rng.randrange(20) for _ in range(count)]
+            spans = [(first, first + rng.randrange(8), 64 * rng.randrange(6)) for first in begins]
+            starts, total = largest_first(spans)
+            living = [[k for k, (first, last, _) in enumerate(spans) if first <= step <= last] for step in range(28)]
+            assert most_alive(spans) == max(sum(spans[k][2] for k in alive) for alive in living) <= total
+            assert total == max([a + s for a, (_, _, s) in zip(starts, spans)], default=0) and min(starts, default=0) >= 0
+            for alive in living:
+                parts = sorted((starts[k], starts[k] + spans[k][2]) for k in alive if spans[k][2])
+                assert all(a[1] <= b[0] for a, b in itertools.pairwise(parts))
+
+
+def test_an_arena_is_never_larger_than_by_first_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network that is trained, a product of its Hessian, attention and a loop; the first two waste by first fit."""
+    rng = np.random.default_rng(0)
+    x = gx.tensor("x", (64, 40))
+    sizes = (40, 96, 48, 10)
+    w = [gx.shared(rng.normal(size=s) * 0.1, f"w{k}") for k, s in enumerate(itertools.pairwise(sizes))]
+    h: Node = x
+    for part in w:
+        h = gx.tanh(h @ part)
+    loss = gx.sum(h * h)
+    gradient = gx.grad(loss, w)
+    adam = [(part, part - 0.1 * g / (gx.sqrt(gx.mean(g * g)) + 1)) for part, g in zip(w, gradient)]
+    v = [gx.tensor(f"v{k}", part.shape) for k, part in enumerate(w)]
+    q = gx.tensor("q", (3, 20, 8))
+    attention = gx.softmax(q @ gx.swapaxes(q, 1, 2), axis=-1) @ q
+    t = gx.tensor("t", (5,))
+    last, _ = gx.scan(lambda c, a: (gx.tanh(c @ w[0][:, :40]) + a, None), x, t)
+    programs = {
+        "training": assembled([x], [loss], adam),
+        "hessian": assembled([x, *v], gx.hvp(loss, w, v)),
+        "attention": assembled([q], [gx.grad(gx.sum(attention * attention), q)]),
+        "loop": assembled([x, t], [last]),
+    }
+    made = {name: plan_memory(pack(update_in_place(p))) for name, p in programs.items()}
+    monkeypatch.setattr(memory, "MOST_SORTED", -1)
+    for name, program in made.items():
+        verify_program(program)
+        plain = plan_memory(pack(update_in_place(programs[name]))).arena
+        assert isinstance(program.arena, int) and isinstance(plain, int)
+        assert program.arena < plain if name == "hessian" else program.arena <= plain, name
 
 
 # -- faults that were planted once and survived -----------------------------------------------------------------------

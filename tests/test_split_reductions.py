@@ -10,7 +10,7 @@ import pytest
 import graphc as gx
 from graphc.passes.fusion import chunks
 from graphc.passes.fusion.chunks import CHUNK, FEW_COLUMNS, LEAST, grid_of
-from graphc.program import Axis, Below, Branch, loop_index
+from graphc.program import Axis, Below, Branch, launches, loop_index
 from tests.stages import assembled
 
 SIZES = [0, 1, 2, 100, LEAST - 1, LEAST, LEAST + 1, 3 * CHUNK - 1, 3 * CHUNK, 3 * CHUNK + 7]
@@ -196,6 +196,15 @@ def test_short_arrays_have_a_kernel_of_their_own(axis: int | None) -> None:
         return
     assert isinstance(branch, Branch) and not others
     assert branch.predicate == Below(4 * n, LEAST) and len(branch.then) == 1 < len(branch.otherwise)
+
+
+def test_rows_are_no_columns_because_something_is_read_once_for_each() -> None:
+    """Sums of rows stay whole, whatever is known of each row beside; sums of columns are cut into chunks."""
+    x, r = gx.tensor("x", (4096, 256)), gx.tensor("r", (4096,))
+    rows = assembled([x, r], [gx.sum(x * r[:, None], axis=1)])
+    assert [len(s.kernel.axes) for s in launches(rows.steps)] == [1]
+    columns = assembled([x, r], [gx.sum(x.T * r, axis=0)]), assembled([x], [gx.sum(x, axis=0)])
+    assert [len(list(launches(program.steps))) for program in columns] == [1, 2]
 
 
 def test_the_longest_nest_decides() -> None:

@@ -339,7 +339,9 @@ def _built(inputs: list[Any], outputs: Any, data: Arrays) -> Built:
 
 def _facts(f: Any) -> dict[str, Any]:
     program = f._executable.program
-    return {"steps": len(program.steps)} | ({"arena bytes": program.arena} if isinstance(program.arena, int) else {})
+    return {"steps": len(program.steps)} | (
+        {"arena bytes": program.arena + program.scratch} if isinstance(program.arena + program.scratch, int) else {}
+    )
 
 
 def make(variant: str) -> Graphc:

@@ -21,7 +21,7 @@ from graphc import scalars as sc
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FAULT
 from graphc.codegen.entry.cpython import symbol
-from graphc.codegen.entry.objects import readable
+from graphc.codegen.entry.fits import MOST_WORK, can_write_directly
 from graphc.codegen.entry.results import FIT, MAKE, ROW, ROW_BYTES
 from graphc.codegen.entry.run import INTERRUPTED, RunEmitter
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
@@ -37,8 +37,6 @@ from graphc.program import Buffer, Layout, Program
 from graphc.user.state import ADDRESS, NATIVE, QUEUE
 
 LONG_WORK = 3e4  # ns: beyond, the GIL is released, which costs 35
-MOST_WORK = 1e13  # ns: beyond, sizes might not fit 64 bits
-MOST_ARRAYS = 40  # inputs, state and outputs; each takes some 60 instructions, and LLVM's time is super-linear in their number
 STRAIGHT = 3  # results: of so few, what is most likely is straight code, 4 to 10 ns of a call less; a loop is less for LLVM to do
 PARAMETERS = ("ptr %f", "ptr %args", "i64 %nargsf", "ptr %kwnames")
 Place = tuple[str, str]  # the address and the number of bytes of an array
@@ -59,7 +57,7 @@ class EntryEmitter(RunEmitter):
         given, out = self.count()
         self.arguments(given)
         targets = self.targets(out, can_write_directly(self.program))
-        shapes = [self.argument(k, value) for k, value in enumerate(self.inputs)]
+        shapes = self.checked()
         self.sizes(shapes)
         long = self.long()
         arena = self.arena()
@@ -87,6 +85,10 @@ class EntryEmitter(RunEmitter):
         return Function("slow", PARAMETERS, self.entry.lines, ("noinline", "cold"), "ptr")
 
     # -- arguments ----------------------------------------------------------------------------------------------
+    def checked(self) -> list[list[str]]:
+        """Check the inputs; the sizes of each."""
+        return [self.argument(k, value) for k, value in enumerate(self.inputs)]
+
     def argument(self, k: int, value: str) -> list[str]:
         """Check the k-th input; its sizes."""
         node, kind = self.program.inputs[k], self.field(value, cpython.TYPE)
@@ -101,7 +103,7 @@ class EntryEmitter(RunEmitter):
         """Bind the size symbols and compare everything that must agree, as `Binding.sizes` does."""
         e, n = self.entry, len(self.program.inputs)
         for k, axis, known in self.binding.fixed:
-            if k < n:
+            if k < n and shapes[k][axis] != str(known):
                 self.require(e.emit(f"icmp eq i64 {shapes[k][axis]}, {known}"))
         for s, k, axis, size in self.binding.sources:
             self.scopes[0].axis[s] = self.constant(self.solved(s, shapes[k][axis], size))
@@ -330,8 +332,7 @@ class EntryEmitter(RunEmitter):
         e.label(bad)
         e.line(f"br i1 {e.emit(f'icmp eq ptr {out}, null')}, label %{drop}, label %{told}")
         e.label(drop)
-        for o in outputs:
-            self.disown(o)
+        self.drop(outputs)
         e.line(f"br label %{told}")
         e.label(told)
         self.bury()
@@ -354,9 +355,18 @@ class EntryEmitter(RunEmitter):
         self.own(out)
         e.line(f"ret ptr {out}")
         e.label(fresh)
-        made = self.build(self.layout.outputs, outputs)
+        made = self.handed_out(outputs)
         self.bury()
         e.line(f"ret ptr {made}")
+
+    def drop(self, outputs: Sequence[str]) -> None:
+        """Give up new results: the call has failed."""
+        for o in outputs:
+            self.disown(o)
+
+    def handed_out(self, outputs: Sequence[str]) -> str:
+        """New results as the caller wants them."""
+        return self.build(self.layout.outputs, outputs)
 
     def fault(self, status: str) -> None:
         """A check has failed: hand the words of the run to Python, which raises the error. Nothing is run again."""
@@ -371,29 +381,3 @@ class EntryEmitter(RunEmitter):
         self.disown(number)
         self.disown(method)
         e.line(f"ret ptr {answer}")
-
-
-def can_write_directly(program: Program) -> bool:
-    """Whether results may be written into arrays of the caller's: nothing is written to them before all that can fail is past."""
-    failures = [k for k, step in enumerate(program.steps) if step.can_fail]
-    early = program.steps[: failures[-1] + bool(program.steps[failures[-1]].inner)] if failures else ()
-    return not any(program.buffers[program.roots[b]].role == "output" for step in early for b in step.writes)
-
-
-def misfit(program: Program, binding: Binding, layout: Layout | None) -> str:
-    """Why a program cannot have an entry; empty if it can: few arrays, state of known sizes, plain containers, work of less than days."""
-    if fault := cpython.fault():
-        return fault
-    if layout is None or binding.given:
-        return "sizes are among the arguments"
-    if any(step.calls_python for step in program.numbered):
-        return "it calls Python"
-    count = len(program.inputs) + len(program.shared) + len(program.outputs)
-    if count > MOST_ARRAYS:
-        return f"{count} arrays are more than the {MOST_ARRAYS} that an entry takes"
-    if any(not isinstance(s, int) for v in program.shared for s in v.shape):
-        return "the sizes of state may change"
-    if not all(map(readable, (*layout.inputs, layout.outputs))):
-        return "containers other than tuples, lists, dicts with str keys"
-    total = in_double(work(program))
-    return "" if total.op != "const" or sc.const_value(total) < MOST_WORK else "a call takes hours"

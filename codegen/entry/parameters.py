@@ -80,7 +80,12 @@ class ParameterEmitter(ObjectEmitter):
             if name in self.layout.defaults:
                 other = self.offset("@context", 8 * self.object_word(self.layout.defaults[name]))
                 at = e.emit(f"select i1 {e.emit(f'icmp ugt i64 {given}, {k}')}, ptr {at}, ptr {other}")
-            self.inputs += self.leaves(e.emit(f"load ptr, ptr {at}, align 8"), structure)
+            for value in self.leaves(e.emit(f"load ptr, ptr {at}, align 8"), structure):
+                self.given(value)
+
+    def given(self, value: str) -> None:
+        """The object of the next leaf of the arguments."""
+        self.inputs.append(value)
 
     def targets(self, out: str, allowed: bool) -> list[str]:
         """The objects of all leaves of `out`, null where it is not given."""

@@ -32,12 +32,7 @@ class RunEmitter(ParameterEmitter):
     def run(self, long: str, arena: str, outputs: Sequence[str]) -> str:
         """Call the native code, without the GIL if the work is long; its status."""
         e, program = self.entry, self.program
-        state = [self.field(self.cell(k), ADDRESS) for k in range(len(program.shared))]
-        constants = [self.word(FIXED + len(program.shared) + k) for k in range(len(program.constants))]
-        pointers = [*self.arrays, *state, *constants, *[self.field(o, cpython.DATA) for o in outputs], arena]
-        slots = self.slot(f"[{len(pointers)} x ptr]")
-        for k, p in enumerate(pointers):
-            self.put_field(slots, 8 * k, "ptr", p)
+        slots = self.filled(outputs, arena)
         frame = frame_of(program)
         self.words = sizes = self.slot(f"[{frame.words} x i64]")
         for k, s in enumerate(frame.symbols):
@@ -67,6 +62,17 @@ class RunEmitter(ParameterEmitter):
         e.line(f"br label %{ran}")
         e.label(ran)
         return status
+
+    def filled(self, outputs: Sequence[str], arena: str) -> str:
+        """The slots that `run` is told, with all addresses in them."""
+        program = self.program
+        state = [self.field(self.cell(k), ADDRESS) for k in range(len(program.shared))]
+        constants = [self.word(FIXED + len(program.shared) + k) for k in range(len(program.constants))]
+        pointers = [*self.arrays, *state, *constants, *[self.field(o, cpython.DATA) for o in outputs], arena]
+        slots = self.slot(f"[{len(pointers)} x ptr]")
+        for k, p in enumerate(pointers):
+            self.put_field(slots, 8 * k, "ptr", p)
+        return slots
 
     def interruptible(self, long: str, outputs: Sequence[str], slots: str, sizes: str) -> str:
         """Call native code that comes back now and then for signals to be seen to, and goes on where it was; its status, or INTERRUPTED.
@@ -132,8 +138,7 @@ class RunEmitter(ParameterEmitter):
 
     def mark(self, outputs: Sequence[str]) -> str:
         """Take the arena, the state, and what other threads might drop from containers meanwhile; the arena's capacity."""
-        for o in self.borrowed(outputs):
-            self.own(o)
+        self.hold(outputs)
         for k in range(len(self.program.shared)):
             self.put_field(self.cell(k), NATIVE, "i64", 1)
         if self.arena_bytes == 0:
@@ -147,6 +152,14 @@ class RunEmitter(ParameterEmitter):
             self.put_field(self.cell(k), NATIVE, "i64", 0)
         if self.arena_bytes != 0:
             self.put_field("@context", 8 * CAPACITY, "i64", capacity)
+        self.release(outputs)
+
+    def hold(self, outputs: Sequence[str]) -> None:
+        """Own what others might drop."""
+        for o in self.borrowed(outputs):
+            self.own(o)
+
+    def release(self, outputs: Sequence[str]) -> None:
         for o in self.borrowed(outputs):
             self.disown(o)
 

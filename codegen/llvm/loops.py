@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from graphc import dims
 from graphc.codegen.llvm.accumulate import Accumulators, Register
 from graphc.codegen.llvm.emit_scalar import Block as Lines
-from graphc.codegen.llvm.emit_scalar import splat
+from graphc.codegen.llvm.emit_scalar import llvm_type, splat
 from graphc.codegen.llvm.module import fresh
-from graphc.codegen.llvm.values import Scope, Value, Values, lane_numbers
+from graphc.codegen.llvm.values import MOST_BYTES, Scope, Value, Values, lane_numbers
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, Statement, walk
 from graphc.dims import Dim, Size, Symbol
-from graphc.dtypes import int64
+from graphc.dtypes import int8, int16, int64
 from graphc.program import Axis
+
+COMPARED = 2  # vectors of indices, up to which a mask is made by comparing them
 
 
 class Loops:
@@ -114,13 +116,24 @@ class Loops:
                 self.v.scopes.append(scope)
                 left = scope.lines.emit(f"sub i64 {self.v.size(end).text}, {base}")
                 self.v.scopes.pop()
-                count = splat(scope.lines, left, int64, self.v.lanes)
-                copy.mask = scope.lines.emit(f"icmp slt <{self.v.lanes} x i64> {lane_numbers(self.v.lanes)}, {count}")
+                copy.mask = self.first_lanes(scope.lines, left)
             self.v.scopes.append(copy)
             self.statement_copy(s.body, u)
             self.v.scopes.pop()
 
         return write
+
+    def first_lanes(self, lines: Lines, count: str) -> str:
+        """The mask of the first `count` lanes. Many of them are compared by numbers of a byte or two, or each vector would take eight."""
+        lanes = self.v.lanes
+        if 8 * lanes // self.v.target.vector_bytes > COMPARED:
+            dtype = int8 if lanes <= MOST_BYTES // 2 else int16
+            self.v.module.declare("declare i64 @llvm.smin.i64(i64, i64)")
+            bounded = lines.emit(f"call i64 @llvm.smin.i64(i64 {count}, i64 {lanes})")
+            count = lines.emit(f"trunc i64 {bounded} to {llvm_type(dtype, 1)}")
+        else:
+            dtype = int64
+        return lines.emit(f"icmp slt {llvm_type(dtype, lanes)} {lane_numbers(lanes, dtype)}, {splat(lines, count, dtype, lanes)}")
 
     def statement_copy(self, body: Block, u: int) -> None:
         """The statements of one unrolled copy: accumulators use their u-th register."""

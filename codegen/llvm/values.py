@@ -16,7 +16,7 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.called import family
 from graphc.codegen.llvm.emit_scalar import Block as Lines
-from graphc.codegen.llvm.emit_scalar import emit_op, literal, splat
+from graphc.codegen.llvm.emit_scalar import emit_op, literal, llvm_type, splat
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.mathlib import MATH, expand
 from graphc.dims import Dim, Size, Symbol
@@ -336,7 +336,7 @@ class Values:
             bounded = lines.emit(f"call i64 @llvm.smin.i64(i64 {first.text}, i64 {lanes})")
             bounded = lines.emit(f"call i64 @llvm.smax.i64(i64 {bounded}, i64 0)")
             byte = splat(lines, lines.emit(f"trunc i64 {bounded} to i8"), int8, lanes)
-            numbers = "<" + ", ".join(f"i8 {k}" for k in range(lanes)) + ">"
+            numbers = lane_numbers(lanes, int8)
             how = "ult" if rises == (s.op in ("lt", "le")) else "uge"
             return Value(lines.emit(f"icmp {how} <{lanes} x i8> {numbers}, {byte}"), lanes, first.depth)
 
@@ -375,9 +375,9 @@ class _At:
         self.emitter.scopes = self.saved
 
 
-def lane_numbers(lanes: int) -> str:
-    """The vector 0, 1, .., lanes - 1 of i64."""
-    return "<" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">"
+def lane_numbers(lanes: int, dtype: np.dtype = int64) -> str:
+    """The vector 0, 1, .., lanes - 1."""
+    return f"<{', '.join([f'{llvm_type(dtype, 1)} {k}' for k in range(lanes)])}>"
 
 
 def size_scalar(size: Size) -> Scalar:

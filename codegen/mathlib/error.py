@@ -5,20 +5,32 @@ from __future__ import annotations
 from functools import cache
 from math import isqrt, pi, sqrt
 
-from graphc.codegen.mathlib.coefficients import ERF_FAR_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F64
-from graphc.codegen.mathlib.exponential import above_one, exp_of_negative, reduce
-from graphc.codegen.mathlib.kit import bits, clamp, fast_two_sum, poly, scale, two_product
+from graphc.codegen.mathlib.coefficients import ERF_FAR_F32, ERF_LEAST_F32, ERF_NEAR_F32, ERF_NEAR_F64, ERFC_F64
+from graphc.codegen.mathlib.exponential import exp_of_negative, exp_of_square
+from graphc.codegen.mathlib.kit import bits, clamp, poly, scale
+from graphc.codegen.mathlib.tables import erf as erf_table
 from graphc.codegen.mathlib.tables import erfc as erfc_table
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, copysign, fma, lookup, select
 from graphc.target import Target
 
+LAST = 3.96875  # in the last piece of the table of f32; erf is 1 there
 STEPS, END = 128, 6  # the table: points 1/128 apart up to 6, from where erf is 1
 
 
 def erf(x: Scalar, target: Target) -> Scalar:
     """2 / sqrt(pi) times the integral of exp(-t^2) over t from 0 to x"""
-    return _erf_short(x, target) if x.dtype == float32 else _erf_by_table(x)
+    if x.dtype != float32:
+        return _erf_by_table(x)
+    return _erf_in_pieces(x) if target.has_permute else _erf_short(x, target)
+
+
+def _erf_in_pieces(x: Scalar) -> Scalar:
+    """Where a lookup is an instruction, half the work of an exponential."""
+    a = clamp(abs(x), high=LAST)
+    i = erf_table.F32.index(a)
+    y = erf_table.F32.polynomial(erf_table.F32.local(a, i), i)
+    return select(a < 0.25, fma(x, poly(x * x, ERF_LEAST_F32), x), copysign(y, x))
 
 
 def _erf_short(x: Scalar, target: Target) -> Scalar:
@@ -84,16 +96,16 @@ def _pi(unit: int) -> int:
     return 16 * arctan_inverse(5) - 4 * arctan_inverse(239)
 
 
-def _gauss(a: Scalar, target: Target) -> Scalar:
-    """exp(-a^2), a >= 0, with what a^2 loses in rounding: exp(-high) (1 - low)"""
-    high, low = two_product(a, a, target)
-    e = exp_of_negative(-high, target)
-    return fma(e, -low, e)
-
-
 def erf_slope(x: Scalar, target: Target) -> Scalar:
     """2 / sqrt(pi) exp(-x^2)"""
-    return _gauss(clamp(abs(x), high=28.0), target) * (2 / sqrt(pi))
+    c = x.like(2 / sqrt(pi))
+    g, n, whole = exp_of_square(_size(x), -1.0, target)
+    return scale(fma(c, g, c), n, target, whole)
+
+
+def _size(x: Scalar) -> Scalar:
+    """|x|, bounded where exp(-x^2) is 0"""
+    return clamp(abs(x), high=10.5 if x.dtype == float32 else 28.0)
 
 
 def erfc(x: Scalar, target: Target) -> Scalar:
@@ -103,21 +115,20 @@ def erfc(x: Scalar, target: Target) -> Scalar:
 
 def _erfc_wide(x: Scalar, target: Target) -> Scalar:
     """1 - erf(x) near 0; exp(-a^2) P(q) / (1 + 2a), a = |x|, q = (a - 4)/(a + 4) elsewhere; 2 less that for x < 0"""
-    a = clamp(abs(x), high=28.0)
-    y = poly((a - 4.0) / (a + 4.0), ERFC_F64) / fma(a, 2.0, 1.0) * _gauss(a, target)
+    a = _size(x)
+    g, n, whole = exp_of_square(a, -1.0, target)
+    c = poly((a - 4.0) / (a + 4.0), ERFC_F64) / fma(a, 2.0, 1.0)
+    y = scale(fma(c, g, c), n, target, whole)
     near = 1.0 - fma(x, poly(x * x, ERF_NEAR_F64), x)
     return select(a < 0.5, near, select(x < 0.0, 2.0 - y, y))
 
 
 def _erfc_short(x: Scalar, target: Target) -> Scalar:
-    """A table of exp(a^2) erfc(a) = c + d, where c + d is no float, times exp(-a^2) = 2**n (1 + g): c + (c g + d) loses the least."""
-    a = clamp(abs(x), high=10.5)
+    """A table of exp(a^2) erfc(a) = c + d, times exp(-a^2) = 2**n (1 + g): c + (d + (c + d) g) loses the least, in its last sum."""
+    a = _size(x)
     i = erfc_table.F32.index(a)
     u = erfc_table.F32.local(a, i)
-    c, d = fast_two_sum(lookup(erfc_table.F32.rows[0], i, float32), u * erfc_table.F32.polynomial(u, i, start=1))
-    high, low = two_product(a, a, target)
-    r, n, whole = reduce(-high)
-    g = above_one(r)
-    g = fma(g + 1.0, -low, g)
-    y = scale(c + fma(c, g, d), n, target, whole)
+    c, d = lookup(erfc_table.F32.rows[0], i, float32), u * erfc_table.F32.polynomial(u, i, start=1)
+    g, n, whole = exp_of_square(a, -1.0, target)
+    y = scale(c + fma(c + d, g, d), n, target, whole)
     return select(x < 0.0, 2.0 - y, y)

@@ -6,7 +6,7 @@ x = n log(2) + r with an integer n and |r| <= log(2)/2, so exp(x) = 2**n exp(r) 
 from __future__ import annotations
 
 from graphc.codegen.mathlib.coefficients import EXP_F32, EXP_F64, EXP_SHORT
-from graphc.codegen.mathlib.kit import clamp, nearest, negative_size, poly, power_of_two, scale, twice
+from graphc.codegen.mathlib.kit import clamp, nearest, negative_size, poly, power_of_two, scale, twice, two_product
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, copysign, fma, maximum, select
 from graphc.target import Target
@@ -69,6 +69,19 @@ def exp_scaled(y: Scalar, x: Scalar, target: Target) -> Scalar:
     """
     r, n, whole = reduce(clamp(x, 1.6 * LEAST[x.dtype], -1.6 * LEAST[x.dtype]))
     return scale(y * (above_one(r) + 1.0), n, target, whole)
+
+
+def exp_of_square(a: Scalar, factor: float, target: Target) -> tuple[Scalar, Scalar, Scalar]:
+    """(g, n, n as a float) with exp(factor a^2) = 2**n (1 + g), factor = -1 or -1/2, with what a^2 loses in rounding.
+
+    The square is reduced as it is, by multiples of log(2) / factor: its product with the factor would be an operation more.
+    """
+    high, low = two_product(a, a, target)
+    n, whole = nearest(high, factor * PER_LOG2)
+    most, rest = LOG2[a.dtype]
+    r = fma(whole, -rest / factor, fma(whole, -most / factor, high)) + low
+    scaled = [c * factor ** (k + 2) for k, c in enumerate(_coefficients(a))]
+    return fma(poly(r, scaled), r, factor) * r, n, whole
 
 
 def exp_short(x: Scalar) -> Scalar:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from types import ModuleType
 
-from graphc.codegen.mathlib.exponential import above_one, reduce
-from graphc.codegen.mathlib.kit import clamp, scale, two_product
+from graphc.codegen.mathlib.exponential import exp_of_square
+from graphc.codegen.mathlib.kit import clamp, scale
 from graphc.codegen.mathlib.logarithm import log, log1p
 from graphc.codegen.mathlib.piecewise import table
 from graphc.codegen.mathlib.tables import log_ndtr_curve as curves
 from graphc.codegen.mathlib.tables import log_ndtr_slope as slopes
 from graphc.codegen.mathlib.tables import log_ndtr_third as thirds
 from graphc.codegen.mathlib.tables import mills as ratios
+from graphc.codegen.mathlib.tables import ndtr as ratios_short
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, fma, select
 from graphc.target import Target
@@ -28,12 +29,10 @@ _NOTHING = {float32: 17.0, float64: 41.0}  # where the density, also times a few
 
 def _gauss(a: Scalar, target: Target, *factors: Scalar) -> Scalar:
     """exp(-a^2 / 2) times the factors for a >= 0; the power of two in it comes last, so that small results are rounded once"""
-    a = clamp(a, high=_NOTHING[a.dtype])
-    high, low = two_product(a, a, target)
-    r, n, whole = reduce(high * -0.5)
-    y = above_one(r) + 1.0
-    y = fma(y, low * -0.5, y)
-    for factor in factors:
+    g, n, whole = exp_of_square(clamp(a, high=_NOTHING[a.dtype]), -0.5, target)
+    first, *rest = factors
+    y = fma(first, g, first)
+    for factor in rest:
         y = y * factor
     return scale(y, n, target, whole)
 
@@ -52,8 +51,9 @@ def _mills(a: Scalar) -> Scalar:
 
 def ndtr(x: Scalar, target: Target) -> Scalar:
     """exp(-a^2 / 2) R(a) of x = -a, R Mills' ratio over sqrt(2 pi); 1 less that of x = a"""
-    a = abs(x)
-    y = _gauss(a, target, _mills(a))
+    short = x.dtype == float32
+    a = clamp(abs(x), high=14.9 if short else _NOTHING[float64])  # where it is 0, and the table has not ended
+    y = _gauss(a, target, ratios_short.F32.value(a) if short else _mills(a))
     return select(x > 0.0, 1.0 - y, y)
 
 

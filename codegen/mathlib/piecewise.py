@@ -52,7 +52,8 @@ class Table:
         """The number of the piece of x; for nan, and for an x outside, that of some piece."""
         f = format_of(x)
         i = shift_right(bits(x + self.offset), f.bits - self.split)
-        return (i - self.first) & (self.size - 1)
+        start = self.first % self.size
+        return (i - start if start else i) & (self.size - 1)
 
     def polynomial(self, u: Scalar, i: Scalar, start: int = 0) -> Scalar:
         """c_start + u (c_(start+1) + ..) of the piece i"""

@@ -18,7 +18,11 @@ from graphc.codegen import object_cache as cache
 from graphc.codegen.compile import write_module
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import CALLABLE, FAULT, Context
-from graphc.codegen.entry.entry import EntryEmitter, misfit
+from graphc.codegen.entry.entry import EntryEmitter
+from graphc.codegen.entry.fits import FEW_ARRAYS, arrays_of, misfit
+from graphc.codegen.entry.loops import TAKE
+from graphc.codegen.entry.loops import symbols as loop_symbols
+from graphc.codegen.entry.many import ManyEmitter
 from graphc.codegen.entry.results import symbols as entry_symbols
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
@@ -77,11 +81,14 @@ class Executable:
         self.detour = "canaries are looked at in Python" if self.guarded else misfit(program, self.binding, layout)
         """Why calls go through Python and ctypes; empty if there is an entry."""
         if layout is not None and not self.detour:
-            entry = partial(EntryEmitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
+            emitter = EntryEmitter if arrays_of(program) <= FEW_ARRAYS else ManyEmitter
+            entry = partial(emitter, program=program, binding=self.binding, layout=layout, objects=objects, arena_bytes=self.arena)
         self.text = write_module(program, options, entry, self.threads)
         if entry is not None:
             self.context = Context([s.cell for s in program.shared], self.constant_addresses, objects)  # type: ignore[attr-defined]
             symbols = {**cpython.addresses(), **entry_symbols(), "context": self.context.address}
+        if f"@{TAKE}(" in self.text:
+            symbols |= loop_symbols()
         if f"@{RUN}(" in self.text:
             symbols |= pool_symbols()
         if f"@{signals.CLOCK}(" in self.text:

@@ -9,6 +9,7 @@ by vectors, from a packed panel where it is not contiguous along n or too large 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,10 +30,16 @@ COPIED_BLOCK = 2048  # where few rows of a are copied to lie along k
 DOT_ROWS = 4  # so few rows do not pay for packing a b that lies along k
 PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where it lies
 PACK_BYTES = 1 << 20  # a smaller b stays in the second cache without packing
-SHARED_ROWS = 256  # fewer rows are one or two tasks for each panel: nothing is gained where all of them share one copy of it
+SHARED_ROWS = 129  # fewer rows are one task for each panel, which copies it for itself: f32 192x1024x1024 98 -> 103 GF/s
 SHARED_BYTES = 1 << 20  # of b: as for packing at all
+WHOLE_TILES = 32  # rows, of which even fewer than a tile's in each strip are sums enough for one chain of additions each
+NEVER = 1 << 40  # rows
 PAGE = 4096  # rows of b this far apart fall into the same few sets of the first cache
 SMALL_ROWS = 2  # up to so many rows b is used too little to leave the order in which it lies
+SWEEP_ROWS = 16  # up to so many it is passed over as it lies, where it comes from memory. 8 rows, f32 4096: 18 -> 54 GF/s
+SWEEP_BYTES = 8 << 20  # of such a b
+FAR_BYTES = 16 << 20  # of a b whose next rows are fetched for a single row of a. f64 1024: 77 -> 62 GB/s, 4096: 22 -> 30
+SWEEP_VECTORS = 8  # of columns: fewer sums would wait for each other
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Product:
     rows: int  # of a tile
     vectors: int  # of a tile
     block_bytes: int  # of strips of a that stay in the second cache while panels of b pass
+    crossing_rows: int  # from so many rows on a b whose vectors cross cache lines is worth a copy
 
     @property
     def width(self) -> int:
@@ -145,9 +153,15 @@ def plan(kernel: Loaded, target: Target) -> Product | None:
     rows, vectors = _tile(m, b.outer == 1 or along_k, along_k, target)
     outer_loops = tuple([x for x in axes if x not in inner])
     more_k = tuple([x for x in first.reduce if x is not k])
-    return Product(
-        dtype, outer_loops, m, n, k, more_k, a, b, tuple(stages), tuple([tuple(s) for s in stores]), lanes, rows, vectors, target.l2 // 4
-    )
+    placed = tuple([tuple(s) for s in stores])
+    limits = target.l2 // 4, _crossing_rows(target)
+    return Product(dtype, outer_loops, m, n, k, more_k, a, b, tuple(stages), placed, lanes, rows, vectors, *limits)
+
+
+def _crossing_rows(target: Target) -> int:
+    """Rows from which the copy of a panel is paid for by loads that then do not cross cache lines."""
+    gain = target.measured.crossing - 1
+    return min(max(math.ceil(target.measured.packing / gain), WHOLE_TILES), NEVER) if gain > 0 else NEVER
 
 
 def _factors(stage: Stage) -> tuple[Scalar, Scalar] | None:
@@ -266,16 +280,47 @@ def packing_pays(p: Product) -> bool | Size:
 
 
 @lru_cache(maxsize=64)
+def copied_once(p: Product) -> bool | Size:
+    """Whether each panel of b is worth a copy that all tasks share, wherever b lies: where more than one task would copy it."""
+    nbytes = p.k.extent * p.n.extent * p.dtype.itemsize
+    return _flag(dims.minimum(dims.floordiv(nbytes, SHARED_BYTES), 1) * dims.minimum(dims.floordiv(p.extent_m, SHARED_ROWS), 1))
+
+
+@lru_cache(maxsize=64)
 def shared_pays(p: Product) -> bool | Size:
-    """Whether each panel of b is copied once for all tasks, rather than by every task for itself: see `rounds`.
+    """Whether tasks share the panels of b, see `rounds`: where these are copied once, or would be if vectors of b crossed cache lines.
 
     A block of k then ends before the next one begins, so that the unfinished sums must have a place to wait.
     """
-    m, waits = p.extent_m, (k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None
-    if p.rows <= SMALL_ROWS or not waits or (isinstance(m, int) and m < SHARED_ROWS):
+    if p.rows <= SMALL_ROWS or not ((k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None):
         return False
-    nbytes = p.k.extent * p.n.extent * p.dtype.itemsize
-    return _flag(dims.minimum(dims.floordiv(nbytes, SHARED_BYTES), 1) * dims.minimum(dims.floordiv(m, SHARED_ROWS), 1))
+    once = copied_once(p)
+    if p.b.outer != 1 or once is True or p.crossing_rows == NEVER:
+        return once
+    crossing = dims.minimum(dims.floordiv(p.extent_m, p.crossing_rows), 1)
+    return _flag(crossing if once is False else dims.maximum(once, crossing))
+
+
+@lru_cache(maxsize=64)
+def sweeps_pay(p: Product) -> bool | Size:
+    """Whether rows of a b that lies along n are passed over as they lie: few rows of a, which are not worth the jumps of a tile."""
+    m = p.extent_m
+    if p.b.outer != 1 or p.along_k or (isinstance(m, int) and m > SWEEP_ROWS):
+        return False
+    wide = dims.minimum(dims.floordiv(p.n.extent, SWEEP_VECTORS * p.lanes), 1)
+    few = 1 - dims.minimum(dims.floordiv(m, SWEEP_ROWS + 1), 1)
+    large = 1 if m == 1 else dims.minimum(dims.floordiv(b_bytes(p), SWEEP_BYTES), 1)
+    return _flag(wide * few * large)
+
+
+def far_away(p: Product) -> Size:
+    """1 where b is so large that its rows are worth fetching in advance for a single row of a, else 0."""
+    return dims.minimum(dims.floordiv(b_bytes(p), FAR_BYTES), 1)
+
+
+def b_bytes(p: Product) -> Size:
+    """Of b at one place of the outer axes."""
+    return p.k.extent * p.n.extent * p.dtype.itemsize
 
 
 def _flag(size: Size) -> bool | Size:

@@ -21,7 +21,7 @@ from graphc.dims import Size
 from graphc.program import Kernel, Operand
 
 LINE = 64
-STRIP_PANELS = 8  # fewer do not pay for packing a strip of a, which costs about as much as half a panel
+STRIP_PANELS = 16  # fewer do not pay for packing a strip of a, which costs about as much as half a panel; a half where a lies along m
 Q, J = (dims.axis(x) for x in ("panel", "column"))
 COLS, ROW, COL = (dims.axis(x) for x in ("cols", "i", "j"))
 SOURCE_K, SOURCE_N, KC = (dims.axis(x) for x in ("source_k", "source_n", "kc"))
@@ -45,7 +45,8 @@ def strip_bytes(p: Product, rows: int) -> int:
 def strips_pay(p: Product) -> bool:
     """Whether strips of a are worth a copy, where many panels pass them."""
     across = panel_count(p)
-    return 1 in (p.a.outer, p.a.inner) and not (isinstance(across, int) and across < STRIP_PANELS)
+    fewest = STRIP_PANELS if p.a.inner == 1 else STRIP_PANELS // 2
+    return 1 in (p.a.outer, p.a.inner) and not (isinstance(across, int) and across < fewest)
 
 
 class Operands:
@@ -61,6 +62,7 @@ class Operands:
         self.pays, self.strips_pay = packing_pays(p), together and strips_pay(p)
         self.strips = self.panel = self.panels = "null"
         self.first: Size = 0  # the number of the first of the panels there
+        self.copied: str | None = None  # whether they are there at all; None: certainly
         if self.strips_pay:
             self.strips = self.scratch(0)
         elif p.along_k and p.a.inner != 1:
@@ -119,7 +121,7 @@ class Operands:
         """The pointer to a panel and block of b, and how far its rows are apart."""
         p = self.p
         if self.together:
-            return self.panel_at(Q), str(p.width)
+            return self.panel_of_all()
         source = self.source_of_b()
         if p.b.outer != 1:
             self.pack_columns(source, self.panel)
@@ -130,6 +132,22 @@ class Operands:
         self.v.size(self.kc)
         self.if_pays(self.pays, lambda: self.pack_rows(source, self.panel, panel, 1))
         return self.packed_or(self.pays, "ptr", self.panel, source), self.packed_or(self.pays, "i64", str(p.width), step)
+
+    def panel_of_all(self) -> tuple[str, str]:
+        """The same, of a panel that tasks of their own may have copied."""
+        at, width = self.panel_at(Q), str(self.p.width)
+        if self.copied is None:
+            return at, width
+        lines, source, step = self.v.here.lines, self.source_of_b(), self.v.size(self.p.b.inner).text
+        pointer = lines.emit(f"select i1 {self.copied}, ptr {at}, ptr {source}")
+        return pointer, lines.emit(f"select i1 {self.copied}, i64 {width}, i64 {step}")
+
+    def crosses_lines(self) -> str:
+        """Whether vectors of b, as the outer loops and the block of k are now, do not begin at multiples of their bytes."""
+        p, lines = self.p, self.v.here.lines
+        start = self.e.memory.address(p.b.slot, p.dtype, None, p.b.base).text
+        both = lines.emit(f"or i64 {lines.emit(f'ptrtoint ptr {start} to i64')}, {self.v.size(p.b.inner * p.dtype.itemsize).text}")
+        return lines.emit(f"icmp ne i64 {lines.emit(f'and i64 {both}, {p.lanes * p.dtype.itemsize - 1}')}, 0")
 
     def source_of_b(self) -> str:
         """Where column J of the block of k begins."""

@@ -31,7 +31,7 @@ from graphc.codegen.strategy.contract import (
     summed,
 )
 from graphc.codegen.strategy.dots import write_dots
-from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count
+from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q
 from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
@@ -54,6 +54,7 @@ class ProductWriter:
         self.place = p.resting_place() if p.plain or not self.single else None
         self.operands = Operands(emitter, p, together)
         self.rows, self.together = rows, together
+        self.straight = together and row_blocks(p).count == 1  # tasks by themselves would cut all rows evenly, with as many sums in flight
         nbytes = rows.most * p.width * p.dtype.itemsize
         self.sums = "null" if self.place else stack_room(emitter.module, self.v.entry, nbytes)
 
@@ -86,10 +87,9 @@ class ProductWriter:
         self.operands.at_k = 0 if self.blocks == 1 else P * self.block_of_k
         self.operands.kc = self.block_of_k if self.blocks == 1 else dims.minimum(self.block_of_k, summed(self.p) - self.operands.at_k)
 
-    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
-        """One block of k for the rows from start to stop and the panels first to last."""
+    def at_step(self) -> None:
+        """Whether sums are added to, and whether they are then finished."""
         p = self.p
-        self.at_block_of_k()
         steps = [x.index for x in p.more_k] + ([] if self.blocks == 1 else [P])
         self.add, self.last = "false", "true"
         if not self.single:
@@ -97,6 +97,11 @@ class ProductWriter:
             self.add = self.v.value(sc.index(at).ne(0)).text
             end: Size = sum([dims.maximum(x.extent, 1) - 1 for x in p.more_k], start=self.blocks - 1)
             self.last = self.v.value(sc.index(at).eq(sc.index(end))).text
+
+    def k_block(self, first: Size, last: Size, start: Size, stop: Size) -> None:
+        """One block of k for the rows from start to stop and the panels first to last."""
+        self.at_block_of_k()
+        self.at_step()
         if self.operands.strips_pay:
             self.operands.pack_strips(start, stop)
         for panel, low, high in self.panels(first, last):
@@ -159,6 +164,10 @@ class ProductWriter:
             self.tile(panel, p.rows, False, start, stop - start, start)
         elif panel.narrow:
             self.tile(panel, p.rows, True, start, stop - start, start)
+        elif self.straight:
+            rest = dims.mod(stop - start, p.rows)
+            self.tile(panel, p.rows, False, start, stop - start - rest, start)
+            self.tile(panel, p.rows, True, stop - rest, rest, start)
         else:
             first, left = start, stop - start
             for height in (p.rows, *([p.extent_m % p.rows] if isinstance(p.extent_m, int) else REST_ROWS)):
@@ -169,7 +178,7 @@ class ProductWriter:
 
     def finish(self, start: Size, stop: Size) -> None:
         """The epilogue, after the last block of k."""
-        if self.p.plain:
+        if self.p.plain and self.place is not None:
             return
         if self.single:
             self.epilogue(start, stop - start)
@@ -193,7 +202,7 @@ class ProductWriter:
     def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped)
+        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, panel.half)
         name = write_tile(self.e.module, self.e.unit.product_target, tile, self.e.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.v.size(x).text for x in (self.operands.kc, rows, self.operands.cols)]
@@ -206,7 +215,7 @@ class ProductWriter:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
         whole = not any(panel.masked for panel in column_panels(p))
-        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish"  # whole vectors need no second copy for a tail
+        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish.{p.width}"  # whole vectors need no second copy for a tail
         axes = [x.index for x in p.outer]
         if name not in self.e.module.functions:
             self.e.module.add(self._finish(name, cols, axes))

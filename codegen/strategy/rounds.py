@@ -20,17 +20,18 @@ from dataclasses import dataclass
 from graphc import dims
 from graphc.codegen.llvm.llvm_text import Function, Module
 from graphc.codegen.llvm.pause import pause_of
-from graphc.codegen.strategy.contract import Product, k_blocks
+from graphc.codegen.strategy.contract import Product, copied_once, k_blocks
 from graphc.codegen.strategy.grid import Rows, ceiling, even_blocks, outer_places, panel_count
-from graphc.codegen.strategy.operands import depth, panel_bytes, round_up, strip_bytes
+from graphc.codegen.strategy.operands import depth, panel_bytes, round_up, strip_bytes, strips_pay
 from graphc.dims import Size
 from graphc.target import Target
 
 GROUP_BYTES = 4 << 20  # of the panels of a round: they come from the third cache, once for each block of rows
 PACKED_PANELS = 4  # by one task: whole lines of rows of b are read
-TASK_ROWS = 128  # so many rows are enough for a panel to pass
+TASK_ROWS = 128  # so many rows are enough for a panel to pass that comes from the third cache
+FEW_ROWS = 32  # where b is small
 TASKS = 8  # of a round, at least, where there are rows or panels enough
-TASK_PANELS = 8  # of a task, at least: each strip costs about as much as half a panel
+TASK_PANELS = 8  # of a task with strips of its own, at least: each costs about as much as half a panel
 PLACES = 2  # for the panels of one round, and those of the next
 
 
@@ -69,7 +70,7 @@ def rounds(p: Product) -> Rounds:
     rows = _rows(p)
     chunks: Size = 1
     if isinstance(group, int) and isinstance(rows.count, int):
-        chunks = max(min(-(-TASKS // max(rows.count, 1)), group // TASK_PANELS), 1)
+        chunks = max(min(-(-TASKS // max(rows.count, 1)), group // (TASK_PANELS if strips_pay(p) else 1)), 1)
     chunk = ceiling(group, chunks)
     chunks = ceiling(group, chunk) if isinstance(group, int) else chunks
     steps = dims.product([dims.maximum(x.extent, 1) for x in p.more_k]) * k_blocks(p)
@@ -79,7 +80,7 @@ def rounds(p: Product) -> Rounds:
 def _rows(p: Product) -> Rows:
     """Blocks of rows whose strips stay in the second cache."""
     most = max(p.block_bytes // (depth(p) * p.dtype.itemsize * p.rows), 1) * p.rows
-    low = min(round_up(TASK_ROWS, p.rows), most)
+    low = min(round_up(TASK_ROWS if copied_once(p) is True else FEW_ROWS, p.rows), most)
     m = p.extent_m
     if not isinstance(m, int):
         return Rows(m, low, low, ceiling(m, low))

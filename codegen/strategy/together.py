@@ -7,7 +7,7 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.strategy.contract import Product, may_pack, plan, shared_pays
+from graphc.codegen.strategy.contract import Product, copied_once, may_pack, plan, shared_pays, sweeps_pay
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.grid import row_blocks
 from graphc.codegen.strategy.grid import tasks as own_tasks
@@ -15,6 +15,7 @@ from graphc.codegen.strategy.loops import digits
 from graphc.codegen.strategy.operands import Q, panel_bytes
 from graphc.codegen.strategy.product import TASK, P, ProductWriter
 from graphc.codegen.strategy.rounds import PACKED_PANELS, PLACES, own_bytes, rounds, shared_bytes, words, write_await
+from graphc.codegen.strategy.sweeping import SweepWriter
 from graphc.dims import Dim, Size
 
 ROUND, JOB, PLACE, GROUP = (dims.axis(x) for x in ("round", "job", "place", "group"))
@@ -46,10 +47,21 @@ class TogetherWriter:
         self.product.at_block_of_k()
         operands.first = GROUP * grid.group
         operands.panels = operands.element_of(self.panels, dims.mod(ROUND, PLACES) * (grid.group * self._panel))
+        operands.copied = self.copied()
         packs = self.v.value(sc.index(JOB) < sc.index(grid.packs)).text
         self.e.loops.when(packs, self.pack)
         self.e.loops.when(self.v.here.lines.emit(f"xor i1 {packs}, true"), self.tiles)
         self.done()
+
+    def copied(self) -> str | None:
+        """Whether panels of this round are copied; None: certainly."""
+        once = copied_once(self.p)
+        if self.p.b.outer != 1 or once is True:
+            return None
+        crosses = self.product.operands.crosses_lines()
+        if once is False:
+            return crosses
+        return self.v.here.lines.emit(f"or i1 {crosses}, {self.v.value(sc.index(once).ne(0)).text}")
 
     @property
     def _panel(self) -> int:
@@ -59,6 +71,14 @@ class TogetherWriter:
         """Some panels of the group."""
         grid = self.grid
         self.wait(grid.packs, grid.tiles, ROUND - (PLACES - 1))
+        if self.product.operands.copied is None:
+            self.pack_panels()
+        else:
+            self.e.loops.when(self.product.operands.copied, self.pack_panels)
+
+    def pack_panels(self) -> None:
+        """A part of them."""
+        grid = self.grid
         first = self.product.operands.first + JOB * PACKED_PANELS
         last = dims.minimum(dims.minimum(first + PACKED_PANELS, self.product.operands.first + grid.group), grid.across)
         for panel, low, high in self.product.panels(first, last):
@@ -99,7 +119,17 @@ class TogetherWriter:
 
 
 def _write(emitter: Emitter, p: Product) -> None:
-    pays, (first, last) = shared_pays(p), emitter.span(tasks(p))
+    swept, (first, last) = sweeps_pay(p), emitter.span(tasks(p))
+    if isinstance(swept, bool):
+        SweepWriter(emitter, p).run(first, last) if swept else _write_tiles(emitter, p, first, last)
+        return
+    condition = emitter.values.value(sc.index(swept).ne(0)).text
+    emitter.loops.when(condition, lambda: SweepWriter(emitter, p).run(first, last))
+    emitter.loops.when(emitter.values.here.lines.emit(f"xor i1 {condition}, true"), lambda: _write_tiles(emitter, p, first, last))
+
+
+def _write_tiles(emitter: Emitter, p: Product, first: Size, last: Size) -> None:
+    pays = shared_pays(p)
     own = None if pays is True else ProductWriter(emitter, p, row_blocks(p))
     together = None if pays is False else TogetherWriter(emitter, p)
     if own is not None and together is not None:

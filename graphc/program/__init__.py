@@ -34,7 +34,6 @@ from graphc.program.steps import (
     launches,
     loop_counter,
     loop_length,
-    loop_sides,
     mapped,
     walk,
 )
@@ -79,7 +78,6 @@ __all__ = [
     "loop_counter",
     "loop_index",
     "loop_length",
-    "loop_sides",
     "mapped",
     "nests",
     "stores_where_it_loads",

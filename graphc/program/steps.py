@@ -334,7 +334,7 @@ class Branch(Asked):
 
 Step = Launch | View | Check | HostCall | Loop | Branch
 
-_BOUND: dict[str, list[Dim]] = {"turn": [], "length": [], "rows": [], "columns": []}
+_BOUND: dict[str, list[Dim]] = {"turn": [], "length": []}
 
 
 def loop_counter(depth: int) -> Dim:
@@ -345,11 +345,6 @@ def loop_counter(depth: int) -> Dim:
 def loop_length(depth: int) -> Dim:
     """The process-wide length of a turn's chunk in a loop inside `depth` others."""
     return _bound("length", depth)
-
-
-def loop_sides(depth: int) -> tuple[Dim, Dim]:
-    """The process-wide rows and columns of a turn's chunk in a loop inside `depth` others."""
-    return _bound("rows", depth), _bound("columns", depth)
 
 
 def _bound(what: str, depth: int) -> Dim:

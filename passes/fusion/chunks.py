@@ -92,10 +92,15 @@ def _largest(sizes: Sequence[Size]) -> Size:
 
 
 def beside_each_other(kernel: Kernel) -> bool:
-    """Whether neighbouring outer points read neighbouring elements: columns, along which the lanes run."""
+    """Whether neighbouring outer points read neighbouring elements: columns, along which the lanes run.
+
+    What is read once per outer point, as the largest element of its row, says nothing about that.
+    """
     last = kernel.axes[-1].index if kernel.axes else None
+    inner = frozenset().union(*[dims.symbols(a.index) for a in kernel.all_axes()[len(kernel.axes) :]])
+    moving = lambda i: i.op != "const" and (i.op != "index" or bool(dims.symbols(i.param) & inner))
     indices = [s.args[: len(s.args) - s.param[1]] for s in kernel.parts if s.op == "load"]
-    return any(at and at[-1].op == "index" and at[-1].param == last for at in indices)
+    return any(at and at[-1].op == "index" and at[-1].param == last and any(map(moving, at)) for at in indices)
 
 
 # -- one kernel -----------------------------------------------------------------------------------------------------

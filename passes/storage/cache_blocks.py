@@ -1,4 +1,4 @@
-"""Runs of elementwise kernels go through memory in blocks that stay in the cache.
+"""Runs of kernels go through memory in blocks that stay in the cache.
 
     k0(%0, %1)    %1: f32[n] in the arena          parallel for turn0 in ceil(n / 1024), length0 = min(1024, n - 1024 * turn0):
     k1(%1, %2)                               ->      k0 on that part of %0, to a row
@@ -6,10 +6,11 @@
                                                      k2 from that row to that part of %4
 
 A run is any set of launches over one number of elements, each of which reads and writes every array at the element its loop
-is at, and which can stand side by side. Values that only the run uses become rows of one block, used again when they are dead.
-Where some read an element for each column, or for each row, of what all take for the same n rows of m, blocks are some rows or
-a piece of one: either way their elements lie side by side.
-Every list of steps has its runs: that of a loop's body or of a branch, too.
+is at, and which can stand side by side; or over one number of rows, if some of them work on whole rows, as a softmax does. Values
+that only the run uses become rows of one block, used again when they are dead. Every list of steps has its runs: that of a loop's
+body or of a branch, too.
+
+This is what keeps the way back through a deep chain small: the values that it needs are saved for one block at a time.
 """
 
 from __future__ import annotations
@@ -21,26 +22,20 @@ from dataclasses import replace
 
 import numpy as np
 
+from graphc import dims
 from graphc.dims import Size
-from graphc.passes.storage.pointwise import LINE, Pointwise, piece_of, pointwise
-from graphc.program import (
-    Buffer,
-    Kernel,
-    Launch,
-    Loop,
-    Program,
-    Step,
-    View,
-    loop_counter,
-    loop_length,
-    walk,
-)
+from graphc.passes.storage.block_forms import Form, flat_form, row_form
+from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, View, loop_counter, loop_length, walk
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
 LARGEST = 4096  # beyond, blocks get no cheaper, and some rows may stay in the first cache
 LONGEST = 1024  # launches looked at for one run
 ROOM = 16  # times the cache that the rows may take: a chain 1000 deep with gradient, 1 MB of rows: 485 ms, as runs that fit a cache 622
 MOST_ARRAYS = 128  # of a run: LLVM's time is super-linear in the arguments of a function
+MANY = 4096  # rows that arrays of unknown length are taken to have
+LONGEST_ROW = 4 * LARGEST  # elements; longer rows are few, and each is enough for a kernel
+Kind = tuple[np.dtype, int]  # dtype and elements of a unit
+LINE = 64  # bytes between rows, so that those of a power of two do not meet in the same sets of the cache
 
 
 def block(program: Program, cache: int) -> Program:
@@ -65,7 +60,10 @@ class _Blocker:
         """A list of steps, inside so many loops, with its runs in blocks."""
         inside = self._touching(steps)
         outside = frozenset(r for r, count in self.everywhere.items() if count > inside[r])
-        return _Runs(self, [self.inner(step, depth) for step in steps], outside, depth).run()
+        made = [self.inner(step, depth) for step in steps]
+        for by_rows in (True, False):
+            made = _Runs(self, made, outside, depth, by_rows).run()
+        return made
 
     def inner(self, step: Step, depth: int) -> Step:
         """A step with its inner lists in blocks; turns that threads share are short enough."""
@@ -81,13 +79,13 @@ class _Blocker:
 
 
 class _Runs:
-    """The runs of one list of steps. `outside`: the storages that other steps than these touch, too."""
+    """The runs of one list of steps, of elements or of rows. `outside`: the storages that other steps than these touch, too."""
 
-    def __init__(self, blocker: _Blocker, steps: Sequence[Step], outside: frozenset[int], depth: int) -> None:
-        self.blocker, self.steps, self.depth = blocker, steps, depth
+    def __init__(self, blocker: _Blocker, steps: Sequence[Step], outside: frozenset[int], depth: int, by_rows: bool) -> None:
+        self.blocker, self.steps, self.depth, self.by_rows = blocker, steps, depth, by_rows
         self.buffers, self.cache = blocker.buffers, blocker.cache
         self.outside = outside | {b.alias for b in blocker.program.buffers if b.alias is not None}
-        self.known: dict[Kernel, Pointwise | None] = {}
+        self.known: dict[Kernel, Form | None] = {}
         self.forms = [self._form(s) if isinstance(s, Launch) else None for s in steps]
         self.touched: dict[int, list[int]] = {}  # root -> the steps that read or write it
         for k, step in enumerate(steps):
@@ -95,7 +93,7 @@ class _Runs:
                 self.touched.setdefault(r, []).append(k)
 
     def run(self) -> list[Step]:
-        if sum(f is not None for f in self.forms) < 2:
+        if sum(f is not None for f in self.forms) < 2 or (self.by_rows and all(f is None or f.flat for f in self.forms)):
             return list(self.steps)
         needs = self._needs()
         made: dict[int, Step] = {}  # the last step of a run -> the run
@@ -124,10 +122,18 @@ class _Runs:
             at = self.buffers[at].alias
         return found
 
-    def _form(self, step: Launch) -> Pointwise | None:
+    def _form(self, step: Launch) -> Form | None:
         if step.kernel not in self.known:
-            self.known[step.kernel] = pointwise(step.kernel, self.depth, SMALLEST)
-        return self.known[step.kernel]
+            length = loop_length(self.depth)
+            form = row_form(step.kernel, length) if self.by_rows else flat_form(step.kernel, length, SMALLEST)
+            self.known[step.kernel] = None if form is None or form.widest > LONGEST_ROW else form
+        form = self.known[step.kernel]
+        if form is None or all(
+            o.written <= (along or self.buffers[b].role == "scratch")
+            for o, along, b in zip(step.kernel.operands, form.along, step.buffers, strict=True)
+        ):
+            return form
+        return None  # what it writes is no row of its own
 
     # -- what can stand side by side ------------------------------------------------------------------------------
     def _needs(self) -> list[set[int]]:
@@ -163,27 +169,26 @@ class _Runs:
         groups: list[list[int]] = []
         behind: list[int] = []  # the group that a step is in or behind
         open_: dict[Size, int] = {}
-        sides: list[tuple[Size, Size] | None] = []  # of each group, once one of its members has them
-        spread: list[tuple[set[int], set[int]]] = []  # the storages it reads at other elements than its own, and those that it writes
+        whole = [self._whole(k) for k in range(len(self.steps))]
+        written = [{self._root(b) for b in step.writes} for step in self.steps]
         for k, form in enumerate(self.forms):
-            least = max([behind[d] + (self.forms[d] is None) for d in needs[k]], default=0)
+            apart = [self.forms[d] is None or bool(whole[k] & written[d]) or bool(whole[d] & written[k]) for d in needs[k]]
+            least = max([behind[d] + later for d, later in zip(needs[k], apart)], default=0)
             if form is None:
                 behind.append(max([behind[d] for d in needs[k]], default=-1))
                 continue
             at = open_.get(form.total, -1)
-            apart = {self._root(b) for b, along in zip(self.steps[k].own, form.along, strict=True) if along != "all"}
-            written = {self._root(b) for b in self.steps[k].writes}
-            other = at >= 0 and form.sides is not None and sides[at] not in (None, form.sides)
-            if at < least or other or apart & spread[at][1] or written & spread[at][0]:
+            if at < least:
                 at = open_[form.total] = len(groups)
                 groups.append([])
-                sides.append(None)
-                spread.append((set(), set()))
             groups[at].append(k)
-            sides[at] = sides[at] or form.sides
-            spread[at] = spread[at][0] | apart, spread[at][1] | written
             behind.append(at)
         return groups
+
+    def _whole(self, k: int) -> set[int]:
+        """The storages of which each block of a step meets all: these must be ready before its run, and stay as they are through it."""
+        form = self.forms[k]
+        return set() if form is None else {self._root(b) for b, along in zip(self._buffers(k), form.along, strict=False) if not along}
 
     # -- one run --------------------------------------------------------------------------------------------------
     def _run(self, group: list[int]) -> tuple[list[int], Step | None]:
@@ -197,16 +202,27 @@ class _Runs:
             low, high = (middle, high) if self._fits(group[:middle]) else (low, middle)
         run = group[:low]
         rows, widest = self._rows(run)
-        width = sum(dtype.itemsize * count for dtype, count in widest.items())
-        total = self._total(run)
-        size = LARGEST if width == 0 else max(min(self.cache // width, LARGEST) // LINE * LINE, SMALLEST)
+        width, total = _bytes(widest), self._form_of(run[0]).total
+        least, most = self._least(run), max(LARGEST // self._longest(run), 1)
+        size = most if width == 0 else min(self.cache // width, most)
+        size = max(size if self.by_rows else size // LINE * LINE, least)
         fits = isinstance(total, int) and total <= size
+        if self.by_rows:  # what stays in the cache by itself needs no blocks; nor are rows what a run of elements needs
+            fits = fits or width * (total if isinstance(total, int) else MANY) <= self.cache or all(self._form_of(k).flat for k in run)
         return run, None if fits or not self._passes(run) else self._loop(run, rows, widest, size)
 
-    def _total(self, run: Sequence[int]) -> Size:
-        form = self.forms[run[0]]
+    def _form_of(self, k: int) -> Form:
+        form = self.forms[k]
         assert form is not None
-        return form.total
+        return form
+
+    def _longest(self, run: Sequence[int]) -> int:
+        """Elements of the longest row: 1, if the run is one of elements."""
+        return max([self._form_of(k).widest for k in run])
+
+    def _least(self, run: Sequence[int]) -> int:
+        """The rows of a block at the least."""
+        return -(-SMALLEST // self._longest(run))
 
     def _passes(self, run: Sequence[int]) -> bool:
         """Whether a value passes from one kernel of a run to another."""
@@ -221,11 +237,11 @@ class _Runs:
     def _fits(self, run: Sequence[int]) -> bool:
         """Whether the smallest rows stay in the caches, and LLVM gets not too many arguments."""
         rows, widest = self._rows(run)
-        arrays = {b for k in run for b in self._buffers(k) if self._root(b) not in rows}
-        return sum(dtype.itemsize * n for dtype, n in widest.items()) * SMALLEST <= ROOM * self.cache and len(arrays) <= MOST_ARRAYS
+        arrays = {b for k in run for b in self._buffers(k) if (r := self._root(b)) not in rows and self.buffers[r].role != "scratch"}
+        return _bytes(widest) * self._least(run) <= ROOM * self.cache and len(arrays) <= MOST_ARRAYS
 
-    def _rows(self, run: Sequence[int]) -> tuple[dict[int, int], dict[np.dtype, int]]:
-        """The row of each root that only the run uses, and how many rows there are of each dtype.
+    def _rows(self, run: Sequence[int]) -> tuple[dict[int, int], dict[Kind, int]]:
+        """The row of each root that only the run uses, and how many rows there are of each dtype and elements of a unit.
 
         What a kernel writes may take the row of what it is the last to read: each element is read before it is written.
         """
@@ -235,54 +251,65 @@ class _Runs:
             if self.buffers[r := self._root(b)].role == "arena" and r not in self.outside and inside.issuperset(self.touched[r])
         }  # fmt: skip
         rows: dict[int, int] = {}
-        count: dict[np.dtype, int] = {}
-        free: dict[np.dtype, list[int]] = {}
+        count: dict[Kind, int] = {}
+        free: dict[Kind, list[int]] = {}
         for k in run:
-            roots = [r for b in self._buffers(k) if (r := self._root(b)) in own]
-            last = [r for r in dict.fromkeys(roots) if self.touched[r][-1] == k]
-            for r in last:
-                if r in rows:
-                    free.setdefault(self.buffers[r].dtype, []).append(rows[r])
-            for r in roots:
+            form = self._form_of(k)
+            kinds = {
+                r: (self.buffers[r].dtype, n) for b, n in zip(self._buffers(k), form.inner, strict=False) if (r := self._root(b)) in own
+            }  # fmt: skip
+            last = [r for r in kinds if self.touched[r][-1] == k]
+            done = [r for r in last if r in rows] if form.flat else []  # by rows, an element may be stored before others are read
+            for r in done:
+                free.setdefault(kinds[r], []).append(rows[r])
+            for r, kind in kinds.items():
                 if r not in rows:
-                    dtype = self.buffers[r].dtype
-                    if not free.get(dtype):
-                        free[dtype] = [count.get(dtype, 0)]
-                        count[dtype] = free[dtype][0] + 1
-                    rows[r] = free[dtype].pop()
+                    if not free.get(kind):
+                        free[kind] = [count.get(kind, 0)]
+                        count[kind] = free[kind][0] + 1
+                    rows[r] = free[kind].pop()
+            for r in () if form.flat else last:
+                free.setdefault(kinds[r], []).append(rows[r])
         return rows, count
 
     def _buffers(self, k: int) -> tuple[int, ...]:
         return self.steps[k].own
 
-    def _loop(self, run: Sequence[int], rows: dict[int, int], widest: dict[np.dtype, int], size: int) -> Step:
+    def _loop(self, run: Sequence[int], rows: dict[int, int], widest: dict[Kind, int], size: int) -> Step:
         """The run, a block of all arrays in each turn."""
-        piece = piece_of(self._total(run), next((f.sides for k in run if (f := self.forms[k]) and f.sides), None), size, self.depth)
+        total, counter, length = self._form_of(run[0]).total, loop_counter(self.depth), loop_length(self.depth)
         views: list[Step] = []
 
-        def placed(buffer: int, shape: Size, offset: Size) -> int:
-            self.buffers.append(replace(self.buffers[buffer], shape=(shape,), alias=buffer))
+        def placed(buffer: int, inner: int, offset: Size) -> int:
+            self.buffers.append(replace(self.buffers[buffer], shape=(length * inner,), alias=buffer))
             views.append(View(len(self.buffers) - 1, offset))
             return len(self.buffers) - 1
 
-        def row(dtype: np.dtype) -> int:
-            self.buffers.append(Buffer(dtype, (size + LINE // dtype.itemsize,), "scratch"))
-            return placed(len(self.buffers) - 1, loop_length(self.depth), 0)
+        def row(dtype: np.dtype, inner: int) -> int:
+            self.buffers.append(Buffer(dtype, (size * inner + LINE // dtype.itemsize,), "scratch"))
+            return placed(len(self.buffers) - 1, inner, 0)
 
-        made = {(dtype, k): row(dtype) for dtype, count in widest.items() for k in range(count)}
-        parts: dict[tuple[int, str], int] = {}  # buffer, and what it has elements for -> the part of it that a turn is at
+        made = {(kind, k): row(*kind) for kind, count in widest.items() for k in range(count)}
+        parts: dict[int, int] = {}  # buffer -> the part of it that a turn is at
         inside: list[Step] = []
         for k in run:
-            step, form = self.steps[k], self.forms[k]
-            assert isinstance(step, Launch) and form is not None
+            step, form = self.steps[k], self._form_of(k)
+            assert isinstance(step, Launch)
             at: list[int] = []
-            for b, operand, along in zip(step.buffers, form.kernel.operands, form.along, strict=True):
+            for b, operand, inner, along in zip(step.buffers, form.kernel.operands, form.inner, form.along, strict=True):
                 number = rows.get(self._root(b))
-                if number is None and along != "none" and (b, along) not in parts:
-                    parts[b, along] = placed(b, *piece.part[along])
-                at.append(made[operand.dtype, number] if number is not None else parts.get((b, along), b))
+                if number is None and along and b not in parts:
+                    parts[b] = placed(b, inner, size * inner * counter)
+                at.append(made[(operand.dtype, inner), number] if number is not None else parts[b] if along else b)
             inside.append(replace(step, kernel=form.kernel, buffers=tuple(at)))
-        return Loop(loop_counter(self.depth), piece.count, (*views, *inside), parallel=True, lengths=piece.lengths)
+        blocks = dims.floordiv(total + (size - 1), size)
+        lengths = ((length, dims.minimum(size, total - size * counter)),)
+        return Loop(counter, blocks, (*views, *inside), parallel=True, lengths=lengths)
+
+
+def _bytes(widest: dict[Kind, int]) -> int:
+    """Bytes of one unit of all rows."""
+    return sum(dtype.itemsize * inner * count for (dtype, inner), count in widest.items())
 
 
 def _ordered(needs: Sequence[set[int]], member: dict[int, int]) -> list[int]:

@@ -9,11 +9,14 @@ from operator import itemgetter
 
 from graphc import dims
 from graphc.dims import Size
+from graphc.passes.storage.largest_first import largest_first, most_alive
 from graphc.program import Branch, Buffer, Launch, Program, Step, lifetimes, stores_where_it_loads
 
 Free = dict[Size, deque[tuple[int, int]]]  # size -> (when it became free, block), the oldest first
 
 GAP = 4096  # bytes between what lies apart: a copy that goes wrong misses by a tile or two
+MOST_SORTED = 400  # values placed by their sizes, some 20 us each
+WORTHWHILE = 32  # first fit may waste one part in so many
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
@@ -145,7 +148,8 @@ def _all_in_place(program: Program, steps: Sequence[Step], source: int, target: 
 def _offsets(program: Program, role: str, apart: bool = False) -> tuple[tuple[Buffer, ...], Size]:
     """The buffers with offsets for those of the role, and the bytes they take.
 
-    By first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block.
+    By first fit over lifetimes; a symbolic size only reuses bytes of a provably equal or larger block. Where all sizes are known and
+    that wastes something, the largest first, if that is less.
     """
     together = _carried_in_place(program) if role == "arena" else {}
     lives: dict[int, tuple[int, int]] = {}
@@ -183,9 +187,25 @@ def _offsets(program: Program, role: str, apart: bool = False) -> tuple[tuple[Bu
     for size in sizes:
         starts.append(total)
         total = total + size
+    at = {root: starts[k] for root, k in block.items()}
+    if not apart:
+        at, total = _smaller(
+            {root: (*lives[root], needed[program.buffers[root].dtype, program.buffers[root].shape]) for root in block}, at, total
+        )
     homes = [together.get(root, root) for root in program.roots]
-    buffers = [replace(b, offset=starts[block[h]]) if h in block else b for b, h in zip(program.buffers, homes, strict=True)]
+    buffers = [replace(b, offset=at[h]) if h in at else b for b, h in zip(program.buffers, homes, strict=True)]
     return tuple(buffers), total
+
+
+def _smaller(spans: Mapping[int, tuple[int, int, Size]], at: dict[int, Size], total: Size) -> tuple[dict[int, Size], Size]:
+    """Offsets by root and their bytes: these, or those of the largest first where it takes less."""
+    known = [(first, last, size) for first, last, size in spans.values() if isinstance(size, int)]
+    if not isinstance(total, int) or len(known) < len(spans) or len(spans) > MOST_SORTED:
+        return at, total
+    if total - most_alive(known) <= total // WORTHWHILE:
+        return at, total
+    starts, least = largest_first(known)
+    return (dict(zip(spans, starts)), least) if least < total else (at, total)
 
 
 def _carried_in_place(program: Program) -> dict[int, int]:

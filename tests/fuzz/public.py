@@ -34,6 +34,7 @@ NOT_DRAWN = {  # why no call of them is drawn here
     "of dtypes, and of sizes": "can_cast isdtype issubdtype promote_types result_type broadcast_shapes",
     "derivatives of what is drawn, which each case takes": "grad hessian hvp jacobian jvp value_and_grad vjp",
     "takes functions: tests/fuzz/control.py and graphs.py": "vmap callback checkpoint cond fori_loop map scan switch while_loop",
+    "takes a compiled function": "flush_subnormals",
     "no symbolic form: it raises": "unique",
 }
 UNDRAWN = {name: reason for reason, names in NOT_DRAWN.items() for name in names.split()}

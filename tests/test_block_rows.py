@@ -1,0 +1,218 @@
+"""Runs by rows: kernels that work on whole rows in blocks, bit for bit what they give without, and what must stay out of such runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc import scalars as sc
+from graphc.costs import Limits
+from graphc.dtypes import float64
+from graphc.ir import Node
+from graphc.options import Options, default_options, set_default_options
+from graphc.passes.storage import cache_blocks as blocking
+from graphc.passes.storage.block_forms import Form, row_form
+from graphc.program import Axis, Kernel, Loop, Operand, Stage, Store, loop_index, loop_length
+
+Made = tuple[gx.Function, gx.Function]
+Both = Callable[..., Made]
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Both:
+    """A function with kernels of few members in blocks of few rows, between canaries, and the same without blocks."""
+    monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(functions=2, loop=12))
+    for name in ("SMALLEST", "LARGEST"):
+        monkeypatch.setattr(blocking, name, 64)
+    monkeypatch.setattr("graphc.passes.pipeline.block", lambda program, cache: blocking.block(program, cache // 256))
+
+    def make(inputs: Sequence[Node], outputs: Any, threads: int = 1, **more: Any) -> Made:
+        before = default_options()
+        try:
+            set_default_options(Options(verify=True, canaries=True))
+            blocks = gx.function(inputs, outputs, threads=threads, **more)
+        finally:
+            set_default_options(before)
+        with monkeypatch.context() as patch:
+            patch.setattr("graphc.passes.pipeline.block", lambda program, cache: program)
+            return blocks, gx.function(inputs, outputs, threads=threads, **more)
+
+    return make
+
+
+def runs(f: gx.Function) -> list[Loop]:
+    assert f._program is not None
+    return [s for s in f._program.steps if isinstance(s, Loop) and s.parallel]
+
+
+def same(made: Made, *arguments: Any) -> list[np.ndarray]:
+    """Both functions give the same bits."""
+    got, wanted = (gx.tree.flatten(f(*arguments))[0] for f in made)
+    for a, b in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+    return got
+
+
+def data(*shape: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def layers(x: Node, depth: int) -> Node:
+    """Softmaxes, means of rows and biases in turn."""
+    bias = gx.asarray(np.linspace(-1, 1, int(x.shape[-1])).astype(x.dtype))
+    for _ in range(depth):
+        x = gx.sin(x * 1.5 + bias)
+        x = x - gx.mean(x, axis=-1, keepdims=True) + gx.softmax(x, axis=-1)
+    return x
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [(("n", 33), "float32"), (("n", 2, 5), "float64"), ((301, 16), "float64")])
+def test_gradient_of_row_reductions_in_blocks(both: Both, shape: tuple[Any, ...], dtype: str) -> None:
+    """Softmaxes, centred rows and biases: one run forth and back, with rows of blocks instead of arrays."""
+    x = gx.tensor("x", shape, dtype)
+    value = layers(x, 4)
+    made = both([x], [gx.sum(value, axis=-1), gx.grad(gx.sum(value * value), x)])
+    assert [len(runs(f)) for f in made] == [1, 0]
+    sizes = (0, 1, 7, 64, 301) if shape[0] == "n" else (301,)
+    for n in sizes:
+        same(made, data(n, *shape[1:], dtype=dtype))
+    memory = [f.memory(n=100_000) if shape[0] == "n" else f.memory() for f in made]
+    assert memory[0]["arena"] < (memory[1]["arena"] / 100 if shape[0] == "n" else memory[1]["arena"])
+
+
+def test_rows_on_threads(both: Both) -> None:
+    x = gx.tensor("x", ("n", 24))
+    value = layers(x, 3)
+    alone, together = (both([x], gx.grad(gx.sum(value * value), x), threads=k) for k in (1, 3))
+    X = data(2001, 24)
+    np.testing.assert_array_equal(same(alone, X)[0], same(together, X)[0])
+
+
+def test_against_numpy(both: Both) -> None:
+    x = gx.tensor("x", ("n", 20))
+    f, _ = both([x], layers(x, 3))
+    X = data(150, 20)
+    want = X
+    for _ in range(3):
+        want = np.sin(want * 1.5 + np.linspace(-1, 1, 20))
+        e = np.exp(want - want.mean(axis=1, keepdims=True))
+        want = want - want.mean(axis=1, keepdims=True) + e / e.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(f(X), want, rtol=1e-12, atol=1e-13)
+
+
+def farthest(y: Node, x: Node) -> Node:
+    """For each row of x the largest product of its first element with any element of y."""
+    return gx.max(y[None, :, :] * x[:, :1, None], axis=(1, 2))[:, None]
+
+
+def test_what_meets_all_rows_waits_for_them(both: Both) -> None:
+    """Sums down the columns, other rows, products and the transpose need all of a value: a run ends before them."""
+    n = 33
+    x, i = gx.tensor("x", (n, n)), gx.tensor("i", (n,), "int64")
+    first = layers(x, 2)
+    others = [
+        farthest(first, x),
+        gx.sum(first, axis=0),
+        gx.max(first),
+        first[i],
+        first[::-1],
+        first.T,
+        first @ first,
+        gx.cumsum(first, axis=0),
+        gx.roll(first, 1, 0),
+    ]
+    last = [layers(gx.sin(first + other), 2) for other in others]
+    made = both([x, i], [gx.sum(v, axis=1) for v in last])
+    assert len(runs(made[0])) > 1
+    for seed in range(2):
+        same(made, data(n, n, seed=seed), np.random.default_rng(seed).integers(0, n, n))
+
+
+def test_a_whole_array_that_is_replaced_later(both: Both) -> None:
+    """w is read by columns, by rows and reversed, and replaced in its place by what is computed along its rows."""
+    start = data(70, 8)
+    states = [gx.shared(start, "w") for _ in range(2)]
+    x = gx.tensor("x", (70, 8))
+    results = []
+    for k, w in enumerate(states):
+        value = layers(w + x, 2)
+        seen = layers(x * w[::-1] + gx.sum(w, axis=0), 2) + farthest(w, x)
+        f = both([x], [seen, gx.softmax(w, axis=1)], updates={w: w - 0.1 * value})[k]
+        results.append([*(out for seed in range(3) for out in f(data(70, 8, seed=seed))), w.get_value()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_positions_and_gathers(both: Both) -> None:
+    """Elements chosen inside a row may stand in a run; what computes with the number of its row may not."""
+    x, k = gx.tensor("x", ("n", 9)), gx.tensor("k", ("n", 9), "int64")
+    value = layers(x, 2)
+    picked = layers(gx.take_along_axis(value, k, axis=1), 2)
+    rows = gx.arange(gx.dim("n")).astype("float64")[:, None]
+    ramp = layers(picked * gx.sin(rows), 2)
+    under = gx.where(gx.arange(9)[None, :] <= gx.arange(gx.dim("n"))[:, None], ramp, 0.0)
+    made = both([x, k], layers(under, 2))
+    for n in (1, 65, 200):
+        same(made, data(n, 9), np.random.default_rng(n).integers(0, 9, (n, 9)))
+    with pytest.raises(gx.IndexOutOfRange):
+        made[0](data(5, 9), np.full((5, 9), 9))
+
+
+def test_in_the_body_of_a_loop(both: Both) -> None:
+    x, t = gx.tensor("x", ("n", 12)), gx.tensor("t", ("T",))
+    last, _ = gx.scan(lambda c, a: (layers(c, 2) * a, None), x, t)
+    made = both([x, t], gx.grad(gx.sum(last * last), x))
+    for n, turns in ((1, 2), (70, 3), (200, 0)):
+        same(made, data(n, 12), data(turns))
+
+
+# -- kernels by hand ----------------------------------------------------------------------------------------------------
+ROW, PLACE, REDUCED = loop_index(0), loop_index(1), loop_index(0, "r")
+N = gx.dim("n")
+
+
+def formed(stages: Sequence[Stage], operands: Sequence[Operand], extent: Any = N, inner: int = 5) -> Form | None:
+    axes = (Axis(ROW, extent), Axis(PLACE, inner)) if inner else (Axis(ROW, extent),)
+    return row_form(Kernel(axes, tuple(stages), tuple(operands)), loop_length(0))
+
+
+def stored(body: sc.Scalar, at: tuple[Any, ...] = (ROW, PLACE), mode: str = "set") -> Stage:
+    return Stage((), body, float64, stores=(Store(1, tuple(map(sc.index, at)), mode),))
+
+
+OUT = Operand(float64, (N, 5), True)
+
+
+def test_forms_of_kernels() -> None:
+    load = lambda *at: sc.load(0, tuple(map(sc.index, at)), float64)
+    row, column, square = Operand(float64, (N, 5)), Operand(float64, (5, N)), Operand(float64, (N, N))
+    bias, single = Operand(float64, (5,)), Operand(float64, (1, N, 5))
+    good = {
+        "own": ([stored(load(ROW, PLACE))], (row, OUT), (True, True)),
+        "bias": ([stored(load(PLACE))], (bias, OUT), (False, True)),
+        "literal one": ([stored(load(0, ROW, PLACE))], (single, OUT), (True, True)),
+        "one row": ([stored(load(3, PLACE))], (row, OUT), (False, True)),
+        "inside": ([stored(load(ROW, 4 - PLACE))], (row, OUT), (True, True)),
+    }
+    for name, (stages, operands, along) in good.items():
+        form = formed(stages, operands)
+        assert form is not None and form.along == along and form.total == N and form.widest == 5, name
+    bad = {
+        "shifted": ([stored(load(ROW + 1, PLACE))], (row, OUT)),
+        "reversed": ([stored(load(N - 1 - ROW, PLACE))], (row, OUT)),
+        "transposed": ([stored(load(PLACE, ROW))], (column, OUT)),
+        "diagonal": ([stored(load(ROW, ROW))], (square, OUT)),
+        "two ways": ([stored(load(ROW, PLACE) + load(0, PLACE))], (row, OUT)),
+        "position": ([stored(sc.index(ROW).cast(float64))], (row, OUT)),
+        "other count": ([stored(load(ROW, PLACE))], (Operand(float64, (N + 1, 5)), OUT)),
+        "added": ([stored(load(ROW, PLACE), mode="add")], (row, OUT)),
+        "no number": ([stored(load(ROW, 0), (ROW, PLACE))], (square, OUT)),
+    }
+    for name, (stages, operands) in bad.items():
+        assert formed(stages, operands) is None, name
+    triangle = Stage((Axis(REDUCED, ROW + 1),), load(ROW, REDUCED), float64)
+    assert formed([triangle, stored(load(ROW, PLACE))], (row, OUT)) is None
