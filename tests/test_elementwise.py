@@ -221,3 +221,14 @@ def test_a_negative_integer_power_of_an_integer(dtype: str) -> None:
     for power, expected in [(-1, [0, 1, -1, 0, 0, 0]), (-2, [0, 1, 1, 0, 0, 0])]:
         for out, given in [(x**power, [values]), (x**n, [values, np.array(power, dtype)])]:
             np.testing.assert_array_equal(gx.function([x, n][: len(given)], out)(*given), expected)
+
+
+def test_lanes_run_along_memory_however_often_a_column_is_read() -> None:
+    """Each stage of a long chain reads the element of its row again: that is one element, and no reason for lanes along the rows."""
+    x, c = gx.tensor("x", ("n", "m"), "float32"), gx.tensor("c", ("n", 1), "float32")
+    y = x
+    for _ in range(9):
+        y = gx.tanh(y * 0.9 + 0.1) * c
+        y = y + 0.01 * gx.sin(y)
+    loops = gx.function([x, c], y).loops
+    assert "for i1 in m (vector" in loops and "for i0 in n (vector" not in loops

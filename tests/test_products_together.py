@@ -54,7 +54,8 @@ def at_offset(x: np.ndarray, offset: int) -> np.ndarray:
 
 
 def compiled(dtype: str, shape: Sequence[int] | None, a_t: bool, b_t: bool, target: Target, threads: int = 1) -> Executable:
-    """a @ b, and something of it that waits until the sum is done; for sizes known when called without a shape."""
+    """a @ b, and something of it that waits until the sum is done; for sizes known when called without a shape. No work is too small."""
+    target = replace(target, measured=replace(target.measured, threads=0.0))
     m, k, n = ("m", "k", "n") if shape is None else shape
     a, b = tensor("a", (k, m) if a_t else (m, k), dtype), tensor("b", (n, k) if b_t else (k, n), dtype)
     out = (a.T if a_t else a) @ (b.T if b_t else b)
@@ -114,15 +115,15 @@ def test_more_axes() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_is_measured_never_changes_a_bit(dtype: str, known: bool) -> None:
     """On lines or across them, in place or copied, on any number of threads."""
-    shape = (65, 300, 98 if dtype == "float32" else 96)  # rows of b lie on lines in f64 alone
-    results = []
-    for crossing, threads in ((1.0, 1), (2.0, 1), (2.0, 3)):
-        target = replace(host(), measured=Measured(crossing=crossing, packing=4.0))
-        run = compiled(dtype, shape if known else None, False, False, target, threads)
-        for offset in OFFSETS:
-            results.append(check(run, dtype, shape, False, False, offset)[0])
-    for other in results[1:]:
-        np.testing.assert_array_equal(other, results[0])
+    for shape in ((65, 300, 98 if dtype == "float32" else 96), (33, 300, 40)):  # rows of b lie on lines in f64 alone; strips of one row
+        results = []
+        for crossing, threads in ((1.0, 1), (2.0, 1), (2.0, 3)):
+            target = replace(host(), measured=Measured(crossing=crossing, packing=4.0))
+            run = compiled(dtype, shape if known else None, False, False, target, threads)
+            for offset in OFFSETS:
+                results.append(check(run, dtype, shape, False, False, offset)[0])
+        for other in results[1:]:
+            np.testing.assert_array_equal(other, results[0])
 
 
 def test_copies_are_made_where_measurement_says() -> None:
@@ -134,3 +135,14 @@ def test_copies_are_made_where_measurement_says() -> None:
         (kernel,) = made.kernels()
         assert bool(kernel.shared) is shared
         assert ("tasks.await" in write_module(made, Options(target=target))) is shared
+
+
+@pytest.mark.usefixtures("small_sizes_share")
+def test_many_short_rounds() -> None:
+    """Threads that are always at each other's heels: what one does not wait for, it would miss."""
+    shape = (40, 256 * 60, 96)
+    alone, several = (compiled("float64", shape, False, False, host(), threads) for threads in (1, 4))
+    want = check(alone, "float64", shape, False, False)
+    for _ in range(20):
+        for x, y in zip(check(several, "float64", shape, False, False), want, strict=True):
+            np.testing.assert_array_equal(x, y)

@@ -403,6 +403,8 @@ EXAMPLES: dict[str, Callable[[], Node]] = {
     "log1p of exponentials": lambda: gx.log1p(3 * gx.exp(x)) + gx.log1p(-(gx.exp(-gx.abs(x)) * gx.sigmoid(y))),
     "logarithm of exponentials, base 2": lambda: gx.log2(1 + gx.exp(x)) + gx.log2(gx.exp(x)),
     "logarithm of exponentials, base 10": lambda: gx.log10(gx.exp(x) / gx.sigmoid(y)),
+    "multiple beside its limit, sum": lambda: 0.5 * gx.erf(x) + 0.5,
+    "multiple beside its limit": lambda: 3 * gx.tanh(x) - 3,
     "log of erfc": lambda: gx.log(gx.erfc(x)),
     "difference of one function": lambda: (
         sum(

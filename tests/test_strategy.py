@@ -125,7 +125,7 @@ def test_a_strategy_of_one_file_runs(sizes: tuple[int, int], known: bool, thread
 @pytest.mark.usefixtures("door")
 def test_its_tasks_are_shared() -> None:
     a = tensor("a", (1500, 1700))
-    text = write_module(program((a,), (F["transpose"](a),)), Options(), threads=Threads(2, True))
+    text = write_module(program((a,), (F["transpose"](a),)), Options(), threads=Threads(2, True, 2e4))
     (call,) = [line for line in text.split("\n") if f"@{RUN}(ptr @k0.task" in line]
     assert f"i64 {1700 // TILE}," in call
 

@@ -122,6 +122,9 @@ class Ops:
     def gelu(self, x: Any) -> Any:
         return 0.5 * x * (1 + self.erf(x * 0.7071067811865476))
 
+    def gelu_by_tanh(self, x: Any) -> Any:
+        return 0.5 * x * (1 + self.tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
+
     def cross_entropy(self, logits: Any, y: Any) -> Any:
         return self.mean(self.logsumexp(logits) - self.pick(logits, y), 0, False)
 

@@ -43,6 +43,9 @@ class JaxOps(Ops):
     def gelu(self, x: Any) -> Any:
         return jax.nn.gelu(x, approximate=False)
 
+    def gelu_by_tanh(self, x: Any) -> Any:
+        return jax.nn.gelu(x, approximate=True)
+
     def topk(self, x: Any, k: int) -> Any:
         return jax.lax.top_k(x, k)[0]
 

@@ -26,6 +26,9 @@ class TorchOps(Ops):
     })  # fmt: skip
     gelu, cross_entropy = staticmethod(F.gelu), staticmethod(F.cross_entropy)
 
+    def gelu_by_tanh(self, x: Any) -> Any:
+        return F.gelu(x, approximate="tanh")
+
     def sum(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
         return torch.sum(x) if axis is None else torch.sum(x, dim=axis, keepdim=keepdims)
 

@@ -258,10 +258,10 @@ class ObjectEmitter(Values):
         self.same("ptr", self.field(array, cpython.DESCR), f"@{symbol('dtype.' + SHORT[dtype])}")
         self.same("i32", self.field(array, cpython.NDIM, "i32"), ndim)
 
-    def number(self, value: str, kind: str, dtype: np.dtype) -> str:
+    def number(self, value: str, kind: str, dtype: np.dtype, slot: str = "") -> str:
         """The address of a rank 0 argument: an array's data, or a slot of our own for a Python number or NumPy scalar."""
         e, element = self.entry, "i8" if dtype == bool_ else llvm_type(dtype, 1)
-        slot, joined = self.slot(element), self.label("joined")
+        slot, joined = slot or self.slot(element), self.label("joined")
         incoming: list[tuple[str, str]] = []
 
         def case(name: str) -> None:

@@ -206,12 +206,11 @@ class _Nests:
         )
 
     def _accesses(self, stages: Iterable[int]) -> list[Access]:
-        found: list[Access] = []
-        for k in stages:
-            read = [s for s in (self.kernel.stages[k].body, self.kernel.stages[k].factor) if s is not None]
-            found += [Access(s.param[1], s.param[2]) for s in sc.order(read) if s.op == "fetch"]
-            found += [Access(static, dynamic is not None) for _, dynamic, static, _ in self.kernel.stores[k]]
-        return found
+        """What the stages read, each element once, and write."""
+        listed = [*stages]
+        read = [s for k in listed for s in (self.kernel.stages[k].body, self.kernel.stages[k].factor) if s is not None]
+        found = [Access(s.param[1], s.param[2]) for s in sc.order(read) if s.op == "fetch"]
+        return found + [Access(static, dynamic is not None) for k in listed for _, dynamic, static, _ in self.kernel.stores[k]]
 
     def _statements(self, vector: bool) -> list[Statement]:
         result: list[Statement] = []

@@ -1,7 +1,8 @@
 """Vector math: every function that hardware lacks, as an expression in the primitives of the scalar language.
 
-No libm: the code is inlined, fuses, and runs on any target. Each row states the worst error in units of the last place
-over the whole domain (near a zero of f other than 0 itself: of the larger of |f| and |x f'(x)|), tested against mpmath.
+No libm: the code is inlined, fuses, and runs on any target; what occurs often in a module is called, see
+`graphc.codegen.llvm.called`. Each row states the worst error in units of the last place over the whole domain (near a zero of f other
+than 0 itself: of the larger of |f| and |x f'(x)|), tested against mpmath.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ from graphc.codegen.mathlib import (
     zeta,
 )
 from graphc.codegen.mathlib.balanced import balanced
-from graphc.codegen.mathlib.kit import half_of
 from graphc.dtypes import float32, float64
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
 from graphc.target import Target
@@ -157,12 +157,12 @@ def signature(s: Scalar) -> Signature:
 def expand(root: Scalar, target: Target, serial: bool = False, called: Container[Signature] = ()) -> Scalar:
     """`root` with every function of `MATH` in it written out in primitives, but for those that are `called`.
 
-    serial: for code that waits for them, see `balanced`. A function of y / 2 is never called, as its body may be one of y, see `twice`.
+    serial: for code that waits for them, see `balanced`.
     """
     new: dict[int, Scalar] = {}
     for s in order((root,)):
         args = tuple([new[id(a)] for a in s.args])
-        if s.op not in MATH or (called and signature(s) in called and all([half_of(a) is None for a in args])):
+        if s.op not in MATH or (called and signature(s) in called):
             new[id(s)] = s if all(a is b for a, b in zip(args, s.args)) else scalar(s.op, args, s.dtype, s.param)
         elif serial:
             body = _serial(s.op, tuple([a.dtype for a in args]), target)

@@ -118,19 +118,17 @@ def negative_size(x: Scalar) -> Scalar:
 
 
 def twice(x: Scalar) -> Scalar:
-    """2x; of y / 2 as y, so that what is made of it meets what is made of y: the bits differ where y / 2 is subnormal."""
+    """2x; of y / 2 as y, so that what is made of it meets what is made of y.
+
+    Where y / 2 is subnormal, and rounded, 2 (y / 2) is not y: what is made of it must come to y / 2 there, rounded, as tanh(y / 2) does.
+    Of other products with constants it is not the same number, and a function that is called would have other bits than one written out.
+    """
     if x.op == "neg":
         return -twice(x.args[0])
-    half = half_of(x)
-    return x * 2.0 if half is None else half
-
-
-def half_of(x: Scalar) -> Scalar | None:
-    """y of an x that is written y / 2, or -y of -y / 2."""
     for factor, rest in (x.args, x.args[::-1]) if x.op == "mul" else ():
         if factor.op == "const" and abs(const_value(factor)) == 0.5:
             return rest if const_value(factor) > 0 else -rest
-    return None
+    return x * 2.0
 
 
 # -- pairs (high, low) whose exact sum is the value -------------------------------------------------------------------

@@ -25,11 +25,12 @@ from graphc.target import Target
 INF = math.inf
 PER_ROOT_2PI = 1 / math.sqrt(2 * math.pi)
 _NOTHING = {float32: 17.0, float64: 41.0}  # where the density, also times a few powers of a, is 0
+_NONE = {float32: 14.9, float64: 41.0}  # where the density alone is 0, within the table of f32
 
 
 def _gauss(a: Scalar, target: Target, *factors: Scalar) -> Scalar:
-    """exp(-a^2 / 2) times the factors for a >= 0; the power of two in it comes last, so that small results are rounded once"""
-    g, n, whole = exp_of_square(clamp(a, high=_NOTHING[a.dtype]), -0.5, target)
+    """exp(-a^2 / 2) times the factors for a bounded a >= 0; the power of two in it comes last, so that small results are rounded once"""
+    g, n, whole = exp_of_square(a, -0.5, target)
     first, *rest = factors
     y = fma(first, g, first)
     for factor in rest:
@@ -51,15 +52,14 @@ def _mills(a: Scalar) -> Scalar:
 
 def ndtr(x: Scalar, target: Target) -> Scalar:
     """exp(-a^2 / 2) R(a) of x = -a, R Mills' ratio over sqrt(2 pi); 1 less that of x = a"""
-    short = x.dtype == float32
-    a = clamp(abs(x), high=14.9 if short else _NOTHING[float64])  # where it is 0, and the table has not ended
-    y = _gauss(a, target, ratios_short.F32.value(a) if short else _mills(a))
+    a = clamp(abs(x), high=_NONE[x.dtype])
+    y = _gauss(a, target, ratios_short.F32.value(a) if x.dtype == float32 else _mills(a))
     return select(x > 0.0, 1.0 - y, y)
 
 
 def ndtr_slope(x: Scalar, target: Target) -> Scalar:
     """exp(-x^2 / 2) / sqrt(2 pi)"""
-    return _gauss(abs(x), target, x.like(PER_ROOT_2PI))
+    return _gauss(clamp(abs(x), high=_NONE[x.dtype]), target, x.like(PER_ROOT_2PI))
 
 
 def log_ndtr(x: Scalar, target: Target) -> Scalar:
@@ -67,7 +67,7 @@ def log_ndtr(x: Scalar, target: Target) -> Scalar:
     a = abs(x)
     ratio = _mills(a)
     below = fma(a * -0.5, a, log(select(ratio > 0.0, ratio, 1.0), target))
-    return select(x > 0.0, log1p(-_gauss(a, target, ratio), target), below)
+    return select(x > 0.0, log1p(-_gauss(clamp(a, high=_NOTHING[x.dtype]), target, ratio), target), below)
 
 
 def _above(a: Scalar, target: Target) -> tuple[Scalar, Scalar]:
@@ -80,7 +80,8 @@ def _above(a: Scalar, target: Target) -> tuple[Scalar, Scalar]:
 def log_ndtr_slope(x: Scalar, target: Target) -> Scalar:
     """m = density / ndtr"""
     y, far, _ = _of_size(-x, slopes)
-    return select(x >= 2.0, _above(abs(x), target)[0], y * select(far, -x, 1.0))
+    m, _ = _above(clamp(abs(x), high=_NOTHING[x.dtype]), target)
+    return select(x >= 2.0, m, y * select(far, -x, 1.0))
 
 
 def log_ndtr_curve(x: Scalar, target: Target) -> Scalar:

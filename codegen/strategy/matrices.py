@@ -17,6 +17,7 @@ from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.loops.address import Loaded
 from graphc.codegen.strategy import elimination, reflections, rotations
 from graphc.codegen.strategy.door import Strategy
+from graphc.codegen.strategy.grid import WIDEST
 from graphc.codegen.strategy.lanes import WRITTEN_OUT, Lanes, Number
 from graphc.dims import Size
 from graphc.loopform import Routine
@@ -45,7 +46,6 @@ ROUTINES: dict[str, Row] = {
     "qr": Row(reflections.qr, lambda m, n, k: m * n + m * k + elimination.TOGETHER * dims.minimum(m, n)),
     "r": Row(reflections.upper, lambda m, n: m * n + elimination.TOGETHER * dims.minimum(m, n)),
 }
-WIDEST = 64  # bytes of vectors that some processors take in halves: half as many examples then lie in the first cache at no loss
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def _plan(kernel: Loaded, target: Target) -> Plan:
     dtype = kernel.routine.dtype
     plan = Plan(kernel.routine, dtype, target.vector_bytes // dtype.itemsize)
     room = _scratch(plan)
+    # half as many examples then lie in the first cache, at no loss.
     # n = 32, a matrix of 250: LU 1200 -> 980 ns in f64, 750 -> 600 in f32, Cholesky 960 -> 850 and 590 -> 510
     crowded = isinstance(room, int) and room > target.l1 and not ROUTINES[plan.routine.name].long
     return replace(plan, lanes=plan.lanes // 2) if crowded and target.vector_bytes == WIDEST else plan

@@ -23,7 +23,8 @@ FAR = 128  # steps of k, 24 cycles each
 
 @dataclass(frozen=True)
 class Tile:
-    """height x vectors sums. `masked`: only `cols` columns exist; `clamped`: the last tile may have fewer rows.
+    """height x vectors sums. `masked`: only `cols` columns exist; `clamped`: the last tile may have fewer rows; `half`: vectors have half
+    the lanes, which some processors take in half the time.
 
     Where rows of a, or steps of k, lie next to each other is not said: it makes no difference to the speed, 112 GF/s at 64.
     """
@@ -33,10 +34,11 @@ class Tile:
     vectors: int
     masked: bool
     clamped: bool
+    half: bool = False
 
     @property
     def name(self) -> str:
-        marks = zip("mc", (self.masked, self.clamped), strict=True)
+        marks = zip("mch", (self.masked, self.clamped, self.half), strict=True)
         return f"tile.{self.dtype.name}.{self.height}x{self.vectors}{''.join(mark for mark, on in marks if on)}"
 
 
@@ -69,7 +71,7 @@ def write_tile(module: Module, target: Target, tile: Tile, attributes: tuple[str
 
 class _Writer:
     def __init__(self, module: Module, target: Target, tile: Tile) -> None:
-        dtype, lanes = tile.dtype, target.lanes(tile.dtype)
+        dtype, lanes = tile.dtype, target.lanes(tile.dtype) // (2 if tile.half else 1)
         self.module, self.target, self.tile, self.dtype, self.lanes = module, target, tile, dtype, lanes
         self.element, self.vector, self.mask_type = llvm_type(dtype, 1), llvm_type(dtype, lanes), f"<{lanes} x i1>"
         self.suffix = mangled(dtype, lanes)

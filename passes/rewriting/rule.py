@@ -42,6 +42,7 @@ class Rule:
     after may also be a function of the bound holes (and `axes`, `shape` of lifted rules), which returns None to decline.
     floats: exact (same bits, also for -0, inf, nan, subnormals), reassoc (rounds in another order),
     stable (at least as accurate, and right where `before` overflows or cancels), fast (off by default).
+    dearer: of a rule whose `after` takes more instructions than `before`, what that is for.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Rule:
     after: Node | int | float | bool | Callable[..., Any]
     where: Callable[..., bool] | None = None
     floats: str = "exact"
+    dearer: str = ""
     holds: Callable[[Bindings], bool] = field(init=False)
     build: Callable[[Bindings], Any] = field(init=False)
 
@@ -87,7 +89,7 @@ class Local:
 
     The docstring of `function` says before -> after; it returns None where the rule does not hold.
     root: the name of the op, None for every op; inputs: the names of ops, one of which an input must be, () for any;
-    only: the names of ops, one of which every input must be, () for any.
+    only: the names of ops, one of which every input must be, () for any; dearer: as for a `Rule`.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Local:
     floats: str = "exact"
     inputs: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    dearer: str = ""
 
     def accepts(self, seen: Glance) -> bool:
         """Whether a node that looks like this can match at all."""

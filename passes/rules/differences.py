@@ -321,9 +321,9 @@ _FUNCTIONS = tuple(sorted({op.name for op in SHIFTED} | {"power", "divide"}))
 DIFFERENCES: tuple[AnyRule, ...] = (
     Local("difference of one function", "subtract", difference, floats="stable", only=_FUNCTIONS),
     Local("quotient less 1", "subtract", quotient_less_one, floats="stable", inputs=("divide",)),
-    Local("power less 1", "subtract", power_less_one, floats="stable", inputs=("power",)),
+    Local("power less 1", "subtract", power_less_one, floats="stable", inputs=("power",), dearer="digits near 1"),
     Local("root less its main term", "subtract", root_less_main_term, floats="stable", inputs=("sqrt", "root_one_plus")),
-    Local("power near 1", "power", power_near_one, floats="stable", inputs=("add", "subtract")),
+    Local("power near 1", "power", power_near_one, floats="stable", inputs=("add", "subtract"), dearer="digits near 1"),
     Local("logarithm of a ratio", "log", logarithm_of_ratio, floats="stable", inputs=("divide",)),
 )
 
@@ -355,7 +355,14 @@ def difference_of_sigmoids(node: Node) -> Node | None:
 # the derivatives of what these replace keep their digits, those of the results do not: after `grad` only
 LATE: tuple[AnyRule, ...] = (
     Local("difference of exponentials", "subtract", difference_of_exponentials, floats="stable", only=("exp",)),
-    Local("difference of sigmoids of what is related", "subtract", difference_of_sigmoids, floats="stable", only=("sigmoid",)),
+    Local(
+        "difference of sigmoids of what is related",
+        "subtract",
+        difference_of_sigmoids,
+        floats="stable",
+        only=("sigmoid",),
+        dearer="digits in the tails",
+    ),
     Rule("1 less a reciprocal", 1 - reciprocal(1 + x), reciprocal(1 + reciprocal(x)), where=is_float, floats="stable"),
     Rule("reciprocal less 1", reciprocal(1 + x) - 1, -reciprocal(1 + reciprocal(x)), where=is_float, floats="stable"),
 )

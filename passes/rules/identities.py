@@ -45,12 +45,13 @@ IDENTITIES: tuple[AnyRule, ...] = (
     Rule("reciprocal of root of 1 + x**2", reciprocal(root_one_plus(x)), arcsinh_slope(x)),
     Rule("x over root of 1 + x**2", x / root_one_plus(x), over_root_one_plus(x), floats="stable"),
     Rule("reciprocal of 1 + x**2", reciprocal(1 + square(x)), arctan_slope(x)),
-    Rule("over 1 + x**2", square(x) / (1 + square(x)), square(over_root_one_plus(x)), floats="stable"),
+    Rule("over 1 + x**2", square(x) / (1 + square(x)), square(over_root_one_plus(x)), floats="stable", dearer="no overflow"),
     Rule("1 - its square", 1 - square(over_root_one_plus(x)), arctan_slope(x), floats="stable"),
     Rule("its square - 1", square(over_root_one_plus(x)) - 1, -arctan_slope(x), floats="stable"),
-    Rule("hypot", sqrt(square(x) + square(y)), hypot(x, y), floats="stable"),
+    Rule("hypot", sqrt(square(x) + square(y)), hypot(x, y), floats="stable", dearer="no overflow"),
     Rule("sine of arctan", sin(arctan(x)), over_root_one_plus(x), floats="stable"),
-    Rule("tangent of half of arctan", x / (1 + root_one_plus(x)), over_root_one_plus(x) / (1 + arcsinh_slope(x)), floats="stable"),
+    Rule("tangent of half of arctan", x / (1 + root_one_plus(x)), over_root_one_plus(x) / (1 + arcsinh_slope(x)), floats="stable",
+         dearer="a value at infinity"),
     Rule("cosine of arctan", cos(arctan(x)), arcsinh_slope(x), floats="stable"),
     # hyperbolic inverses by hand
     Rule("arcsinh", log(x + root_one_plus(x)), arcsinh(x), floats="stable"),
@@ -69,7 +70,8 @@ IDENTITIES: tuple[AnyRule, ...] = (
     Rule("softplus less its argument", softplus(x) - x, softplus(-x), floats="stable"),
     Rule("argument less its softplus", x - softplus(x), -softplus(-x), floats="stable"),
     Rule("softplus of the negative, and it", softplus(-x) + x, softplus(x), floats="stable"),
-    Rule("log1p of -sigmoid**2", log1p(-square(sigmoid(x))), log1p(sigmoid(x)) - softplus(x), floats="stable"),
+    Rule("log1p of -sigmoid**2", log1p(-square(sigmoid(x))), log1p(sigmoid(x)) - softplus(x), floats="stable",
+         dearer="digits where it is 1"),
     Rule("reciprocal of sinh", reciprocal(sinh(x)), csch(x)),
     Rule("cosh - sinh", cosh(x) - sinh(x), exp(-x), floats="stable"),
     Rule("sinh - cosh", sinh(x) - cosh(x), -exp(-x), floats="stable"),
@@ -77,7 +79,7 @@ IDENTITIES: tuple[AnyRule, ...] = (
     Rule("cosh**2 - sinh**2", square(cosh(x)) - square(sinh(x)), 1 + (x - x), floats="stable"),
     Rule("sigmoid - 1/2", sigmoid(x) - 0.5, 0.5 * tanh(0.5 * x), floats="stable"),
     Rule("1/2 - sigmoid", 0.5 - sigmoid(x), -0.5 * tanh(0.5 * x), floats="stable"),
-    Rule("exp less its tangent", exp(x) - (1 + x), expm1(x) - x, floats="stable"),
+    Rule("exp less its tangent", exp(x) - (1 + x), expm1(x) - x, floats="stable", dearer="digits near 0"),
     # tails
     Rule("erfcx", exp(square(x)) * erfc(x), erfcx(x), floats="stable"),
     Rule("erfcx by division", erfc(x) / exp(-square(x)), erfcx(x), floats="stable"),
@@ -113,15 +115,15 @@ def log_of_erfc(node: Node) -> Node | None:
 
 
 TAILS: tuple[AnyRule, ...] = (
-    Local("log of erfc", "log", log_of_erfc, floats="stable", only=("erfc",)),
-    Rule("log of multiple of erfc", log(c * erfc(x)), _log_of_multiple, floats="stable"),
-    Rule("log of erfc over", log(erfc(x) / c), _log_of_share, floats="stable"),
+    Local("log of erfc", "log", log_of_erfc, floats="stable", only=("erfc",), dearer="digits in the tail"),
+    Rule("log of multiple of erfc", log(c * erfc(x)), _log_of_multiple, floats="stable", dearer="digits in the tail"),
+    Rule("log of erfc over", log(erfc(x) / c), _log_of_share, floats="stable", dearer="digits in the tail"),
 )
 
 # the derivatives of the left sides keep their digits, those of the right ones do not: after `grad` only
 LATE: tuple[AnyRule, ...] = (
     Rule("root of 1 + x**2, less 1", root_one_plus(x) - 1, x * (x / (root_one_plus(x) + 1)), floats="stable"),
-    Rule("1 less root of 1 + x**2", 1 - root_one_plus(x), -(x * (x / (root_one_plus(x) + 1))), floats="stable"),
+    Rule("1 less root of 1 + x**2", 1 - root_one_plus(x), -(x * (x / (root_one_plus(x) + 1))), floats="stable", dearer="digits near 0"),
     Rule("1 - sigmoid**2", 1 - square(sigmoid(x)), sigmoid(-x) * (1 + sigmoid(x)), floats="stable"),
     Rule("1 - tanh**4", 1 - square(square(tanh(x))), tanh_slope(x) * (1 + square(tanh(x))), floats="stable"),
     Rule("1 - tanh**4 by power", 1 - power(tanh(x), 4), tanh_slope(x) * (1 + square(tanh(x))), floats="stable"),

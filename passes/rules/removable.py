@@ -417,9 +417,9 @@ REMOVABLE: tuple[AnyRule, ...] = (
     Rule("1 - cos over x", (2 * square(sin(0.5 * x))) / x, sin(0.5 * x) * (sin(0.5 * x) / (0.5 * x)), floats="stable"),
     Rule("cos - 1 over x", (-2 * square(sin(0.5 * x))) / x, -(sin(0.5 * x) * (sin(0.5 * x) / (0.5 * x))), floats="stable"),
     Rule("cosh - 1 over x", (2 * square(sinh(0.5 * x))) / x, sinh(0.5 * x) * (sinh(0.5 * x) / (0.5 * x)), floats="stable"),
-    Local("quotient that is 0 / 0 at a point", "divide", removable, floats="stable", inputs=_TERMS),
-    Local("product that is 0 inf at a point", "multiply", removable, floats="stable", inputs=_POLAR),
-    Local("difference that vanishes at a point", "subtract", removable, floats="stable", inputs=_TERMS),
-    Local("sum that vanishes at a point", "add", removable, floats="stable", inputs=_TERMS),
+    Local("quotient that is 0 / 0 at a point", "divide", removable, floats="stable", inputs=_TERMS, dearer="a value there"),
+    Local("product that is 0 inf at a point", "multiply", removable, floats="stable", inputs=_POLAR, dearer="a value there"),
+    Local("difference that vanishes at a point", "subtract", removable, floats="stable", inputs=_TERMS, dearer="digits near it"),
+    Local("sum that vanishes at a point", "add", removable, floats="stable", inputs=_TERMS, dearer="digits near it"),
     Local("logarithm near 1", "log", removable, floats="stable", inputs=_TERMS),
 )  # fmt: skip

@@ -44,6 +44,7 @@ from graphc.ops.spread import BROADCAST, REDUCE
 from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 from graphc.passes.rules.algebra import multiplies_exactly
+from graphc.passes.rules.forms import linear
 
 x, y, z = hole("x"), hole("y"), hole("z")
 v, w = vector("v"), vector("w")
@@ -240,18 +241,36 @@ def log_before_view(node: Node) -> Node | None:
     return made
 
 
+LIMITS: dict[Op, tuple[int, ...]] = {  # f(x) + s that has a rule below
+    erf(x).op: (1, -1), tanh(x).op: (1, -1), erfc(x).op: (-1,), SIGMOID: (-1,), EXP: (-1,), cosh(x).op: (-1,), cos(x).op: (-1,),
+}  # fmt: skip
+
+
+def multiple_beside_its_limit(node: Node) -> Node | None:
+    """c f(x) + c -> c (f(x) + 1), c f(x) - c -> c (f(x) - 1) for f as tanh and erf, of which other rules keep the digits."""
+    terms = linear(node) if any(splat(i) is not None for i in node.inputs) else {}
+    number = terms.pop(None, None)
+    if number is None or len(terms) != 1:
+        return None
+    ((f, c),) = terms.items()
+    sign = 1 if c == number else -1
+    if f is None or c in (1, -1) or c not in (number, -number) or sign not in LIMITS.get(f.op, ()):
+        return None
+    return (f + sign) * float(c)
+
+
 STABILITY: tuple[AnyRule, ...] = (
     # exponentials and logarithms near 0 and 1
-    Rule("expm1", exp(x) - 1, expm1(x), floats="stable"),
-    Rule("expm1 of double", square(exp(x)) - 1, expm1(2 * x), floats="stable"),
-    Rule("1 - exp**2", 1 - square(exp(x)), -expm1(2 * x), floats="stable"),
-    Rule("1 - exp", 1 - exp(x), -expm1(x), floats="stable"),
+    Rule("expm1", exp(x) - 1, expm1(x), floats="stable", dearer="digits near 0"),
+    Rule("expm1 of double", square(exp(x)) - 1, expm1(2 * x), floats="stable", dearer="digits near 0"),
+    Rule("1 - exp**2", 1 - square(exp(x)), -expm1(2 * x), floats="stable", dearer="digits near 0"),
+    Rule("1 - exp", 1 - exp(x), -expm1(x), floats="stable", dearer="digits near 0"),
     Rule("log1p", log(1 + x), log1p(x), floats="stable"),
     Rule("log1p of negative", log(1 - x), log1p(-x), floats="stable"),
     Local("log before a view", "log", log_before_view, inputs=tuple([op.name for op in OPS.values() if op.traits.picks])),
     Rule("log of exp", log(exp(x)), x, floats="stable"),
     Rule("log1p of expm1", log1p(expm1(x)), x, floats="stable"),
-    Rule("log of 1 - exp", log(-expm1(x)), log1mexp(x), floats="stable"),
+    Rule("log of 1 - exp", log(-expm1(x)), log1mexp(x), floats="stable", dearer="digits on both sides"),
     Rule("reciprocal of exp", reciprocal(exp(x)), exp(-x), floats="stable"),
     Rule("log of reciprocal", log(reciprocal(x)), -log(x), floats="stable"),
     Rule("log of square", log(square(x)), 2 * log(abs(x)), floats="stable"),
@@ -280,6 +299,9 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("1 - tanh", 1 - tanh(x), 2 * sigmoid(-2 * x), floats="stable"),
     Rule("tanh - 1", tanh(x) - 1, -2 * sigmoid(-2 * x), floats="stable"),
     Rule("-1 - tanh", -1 - tanh(x), -2 * sigmoid(2 * x), floats="stable"),
+    Rule("1 + tanh, times", y * tanh(x) + y, y * (2 * sigmoid(2 * x)), floats="stable"),
+    Rule("1 - tanh, times", y - y * tanh(x), y * (2 * sigmoid(-2 * x)), floats="stable"),
+    Rule("tanh - 1, times", y * tanh(x) - y, y * (-2 * sigmoid(-2 * x)), floats="stable"),
     Rule("1 - tanh**2", 1 - square(tanh(x)), tanh_slope(x), floats="stable"),
     Rule("tanh**2 - 1", square(tanh(x)) - 1, -tanh_slope(x), floats="stable"),
     Rule("over cosh**2", y / square(cosh(x)), y * tanh_slope(x), floats="stable"),
@@ -288,10 +310,10 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("reciprocal of cosh", reciprocal(cosh(x)), sech(x)),
     Rule("reciprocal of expm1", reciprocal(expm1(x)), over_expm1(x)),
     Rule("root of tanh slope", sqrt(tanh_slope(x)), sech(x), floats="stable"),
-    Rule("cosh - 1", cosh(x) - 1, 2 * square(sinh(0.5 * x)), floats="stable"),
-    Rule("1 - cosh", 1 - cosh(x), -2 * square(sinh(0.5 * x)), floats="stable"),
-    Rule("cosh**2 - 1", square(cosh(x)) - 1, square(sinh(x)), floats="stable"),
-    Rule("1 - cosh**2", 1 - square(cosh(x)), -square(sinh(x)), floats="stable"),
+    Rule("cosh - 1", cosh(x) - 1, 2 * square(sinh(0.5 * x)), floats="stable", dearer="digits near 0"),
+    Rule("1 - cosh", 1 - cosh(x), -2 * square(sinh(0.5 * x)), floats="stable", dearer="digits near 0"),
+    Rule("cosh**2 - 1", square(cosh(x)) - 1, square(sinh(x)), floats="stable", dearer="digits near 0"),
+    Rule("1 - cosh**2", 1 - square(cosh(x)), -square(sinh(x)), floats="stable", dearer="digits near 0"),
     # sigmoids
     Rule("softplus", log1p(exp(x)), softplus(x), floats="stable"),
     Rule("sigmoid of negative", reciprocal(1 + exp(x)), sigmoid(-x), floats="stable"),
@@ -314,14 +336,19 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("difference times", y * sigmoid(x) - y * sigmoid(-x), y * tanh(0.5 * x), floats="stable"),
     Rule("minus difference times", y * sigmoid(-x) - y * sigmoid(x), -(y * tanh(0.5 * x)), floats="stable"),
     Rule("exp of -softplus", exp(-softplus(x)), sigmoid(-x), floats="stable"),
-    Rule("log of cosh", log(cosh(x)), log_cosh(x), floats="stable"),
+    Rule("log of cosh", log(cosh(x)), log_cosh(x), floats="stable", dearer="no overflow"),
     Rule("log of 1 - tanh**2", log(tanh_slope(x)), -2 * log_cosh(x), floats="stable"),
     Rule("log1p of -tanh**2", log1p(-square(tanh(x))), -2 * log_cosh(x), floats="stable"),
+    Local("multiple beside its limit, sum", "add", multiple_beside_its_limit, floats="stable", inputs=("multiply", "divide", "negative")),
+    Local("multiple beside its limit", "subtract", multiple_beside_its_limit, floats="stable", inputs=("multiply", "divide", "negative")),
     # the error function
-    Rule("erfc", 1 - erf(x), erfc(x), floats="stable"),
-    Rule("erfc of negative", 1 + erf(x), erfc(-x), floats="stable"),
-    Rule("-1 - erf", -1 - erf(x), -erfc(-x), floats="stable"),
-    Rule("erf - 1", erf(x) - 1, -erfc(x), floats="stable"),
+    Rule("erfc", 1 - erf(x), erfc(x), floats="stable", dearer="digits in the tail"),
+    Rule("erfc of negative", 1 + erf(x), erfc(-x), floats="stable", dearer="digits in the tail"),
+    Rule("-1 - erf", -1 - erf(x), -erfc(-x), floats="stable", dearer="digits in the tail"),
+    Rule("erf - 1", erf(x) - 1, -erfc(x), floats="stable", dearer="digits in the tail"),
+    Rule("erfc of negative, times", y * erf(x) + y, y * erfc(-x), floats="stable", dearer="digits in the tail"),
+    Rule("erfc, times", y - y * erf(x), y * erfc(x), floats="stable", dearer="digits in the tail"),
+    Rule("minus erfc, times", y * erf(x) - y, -(y * erfc(x)), floats="stable", dearer="digits in the tail"),
     Rule("erf", 1 - erfc(x), erf(x), floats="stable"),
     Rule("erfc - 1", erfc(x) - 1, -erf(x), floats="stable"),
     # softmax and its logarithms
@@ -342,20 +369,24 @@ STABILITY: tuple[AnyRule, ...] = (
     Rule("abs", sqrt(square(x)), abs(x), floats="stable"),
     Rule("abs by power", square(x) ** 0.5, abs(x), floats="stable"),
     Rule("root of an even power", sqrt(power(x, c)), lambda x, c: power(abs(x), c / 2), where=even, floats="stable"),
-    Rule("root of an odd power", sqrt(power(x, c)), lambda x, c: where(x < 0, sqrt(x), power(x, c / 2)), where=odd, floats="stable"),
+    Rule("root of an odd power", sqrt(power(x, c)), lambda x, c: where(x < 0, sqrt(x), power(x, c / 2)), where=odd, floats="stable",
+         dearer="no overflow, and smooth at 0"),
     Rule("power of a square", power(square(x), c), lambda x, c: power(abs(x), 2 * c), where=fractional, floats="stable"),
     Rule("power of an even power", power(power(x, c), d), lambda x, c, d: power(abs(x), c * d), where=even_exactly, floats="stable"),
-    Rule("power of a root", power(sqrt(x), c), lambda x, c: where(x < 0, sqrt(x), power(x, c / 2)), where=at_least_two, floats="stable"),
+    Rule("power of a root", power(sqrt(x), c), lambda x, c: where(x < 0, sqrt(x), power(x, c / 2)), where=at_least_two, floats="stable",
+         dearer="no overflow, and smooth at 0"),
     Rule("square of a half power", square(power(x, 0.5)), where(x < 0, power(x, 0.5), x), floats="stable"),
     Local("square of root", "square", square_of_root, floats="stable", inputs=("sqrt", "select")),
     Rule("exp of log", exp(log(x)), where(x < 0, sqrt(x), x), floats="stable"),
-    Rule("exp of a multiple of log", exp(c * log(x)), lambda x, c: where(x < 0, sqrt(x), power(x, c)), where=nonzero, floats="stable"),
+    Rule("exp of a multiple of log", exp(c * log(x)), lambda x, c: where(x < 0, sqrt(x), power(x, c)), where=nonzero, floats="stable",
+         dearer="no overflow, and smooth at 0"),
     # cancellation
     Rule("variance", mean(square(v)) - square(mean(v)), var(v), floats="stable"),
-    Rule("sqrt(1 + x) - 1", sqrt(1 + x) - 1, where(isinf(x), sqrt(1 + x), x / (sqrt(1 + x) + 1)), floats="stable"),
-    Rule("1 - sqrt(1 + x)", 1 - sqrt(1 + x), where(isinf(x), -sqrt(1 + x), -x / (sqrt(1 + x) + 1)), floats="stable"),
-    Rule("sqrt(1 - x) - 1", sqrt(1 - x) - 1, where(isinf(x), sqrt(1 - x), -x / (sqrt(1 - x) + 1)), floats="stable"),
-    Rule("1 - sqrt(1 - x)", 1 - sqrt(1 - x), where(isinf(x), -sqrt(1 - x), x / (sqrt(1 - x) + 1)), floats="stable"),
+    Rule("sqrt(1 + x) - 1", sqrt(1 + x) - 1, where(isinf(x), sqrt(1 + x), x / (sqrt(1 + x) + 1)), floats="stable", dearer="digits near 0"),
+    Rule("1 - sqrt(1 + x)", 1 - sqrt(1 + x), where(isinf(x), -sqrt(1 + x), -x / (sqrt(1 + x) + 1)), floats="stable",
+         dearer="digits near 0"),
+    Rule("sqrt(1 - x) - 1", sqrt(1 - x) - 1, where(isinf(x), sqrt(1 - x), -x / (sqrt(1 - x) + 1)), floats="stable", dearer="digits near 0"),
+    Rule("1 - sqrt(1 - x)", 1 - sqrt(1 - x), where(isinf(x), -sqrt(1 - x), x / (sqrt(1 - x) + 1)), floats="stable", dearer="digits near 0"),
     Rule("difference of roots", sqrt(1 + x) - sqrt(x), reciprocal(sqrt(1 + x) + sqrt(x)), floats="stable"),
     Rule("1 - cos", 1 - cos(x), 2 * square(sin(0.5 * x)), floats="stable"),
     Rule("cos - 1", cos(x) - 1, -2 * square(sin(0.5 * x)), floats="stable"),

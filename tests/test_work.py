@@ -1,0 +1,86 @@
+"""What the compiler does for a node does not grow with the graph: work is counted, not timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import graphc as gx
+from graphc.ir import Node, kinds_of, toposort
+from graphc.passes.prepare import prepare
+from graphc.passes.rules import exponentials, logarithms, removable
+
+
+def test_nodes_know_the_ops_they_are_made_of() -> None:
+    x, s = gx.tensor("x", ("n", 4)), gx.shared(np.ones(4))
+    rows, _ = gx.scan(lambda c, r: (c * r, c), s, x)
+    loss = gx.sum(gx.softmax(x @ gx.ones((4, 3)))) + gx.sum(rows) + gx.concatenate([x[0], s])[5]
+    for node in toposort([loss, *gx.grad(loss, [x])]):
+        below = {n.op for n in toposort([node]) if not n.op.elementwise and n.op.traits.leaf not in ("input", "constant")}
+        assert node.kinds == below
+    assert kinds_of([]) == frozenset() and kinds_of([x, s]) == {s.op}
+
+
+def chain(layers: int) -> Node:
+    x = gx.scalar("x")
+    for _ in range(layers):
+        x = gx.tanh(0.9 * x + 0.1) * 1.01 / (2.0 + gx.square(x) * gx.exp(-x))
+    return x
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: object, name: str) -> list[int]:
+    """How often a function is called from now on."""
+    count, function = [0], getattr(module, name)
+
+    def counting(*args: object) -> object:
+        count[0] += 1
+        return function(*args)
+
+    monkeypatch.setattr(module, name, counting)
+    return count
+
+
+def test_rules_work_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Series, factors and logarithms are what rules are dear by: of alike layers none is expanded a second time."""
+    calls = {
+        "series": counted(monkeypatch, removable, "_cancels"),
+        "factors": counted(monkeypatch, exponentials, "_Exponents"),
+        "logarithms": counted(monkeypatch, logarithms, "_log_of_product"),
+    }
+    found = []
+    for layers in (40, 80):
+        before = {name: count[0] for name, count in calls.items()}
+        prepare([chain(layers)])
+        found.append({name: count[0] - before[name] for name, count in calls.items()})
+    assert found[1]["series"] <= found[0]["series"]
+    for name in ("factors", "logarithms"):
+        assert found[1][name] <= 2.2 * found[0][name] + 4, found
+
+
+EXPRESSIONS: dict[str, Callable[[Node], Node]] = {
+    "sin(x) - x": lambda x: gx.sin(x) - x,
+    "sin(x) - 2x": lambda x: gx.sin(x) - 2.0 * x,
+    "sin(2x) - 2x": lambda x: gx.sin(2.0 * x) - 2.0 * x,
+    "sin(x) + x": lambda x: gx.sin(x) + x,
+    "tanh(x) - 1": lambda x: gx.tanh(x) - 1.0,
+    "exp(x) - 1 - x": lambda x: gx.expm1(x) - x,
+    "x tanh(x) - 1": lambda x: gx.tanh(x) * x - 1.0,
+}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_was_looked_at_before_changes_nothing(order: int) -> None:
+    def answers(forget: bool) -> list[bool]:
+        made = []
+        for build in list(EXPRESSIONS.values())[::order]:
+            if forget:
+                removable._PLAIN.clear()
+            node = build(gx.scalar("x"))
+            made.append(removable.removable(node) is not None)
+        return made
+
+    alone = answers(True)
+    removable._PLAIN.clear()
+    assert answers(False) == alone and answers(False) == alone and any(alone) and not all(alone)
