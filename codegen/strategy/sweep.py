@@ -160,7 +160,7 @@ class _Writer:
         return pointer if offset == "0" else self.out.emit(f"getelementptr inbounds {self.element}, ptr {pointer}, i64 {offset}")
 
     def _hidden(self, pointer: str) -> str:
-        """The same pointer, of which LLVM does not see how it was made: it would weigh every way to step through eight rows, half of the function's time."""
+        """The same pointer, of which LLVM does not see how it was made: it would weigh all ways to step through eight rows."""
         return self.out.emit(f"freeze ptr {pointer}")
 
     def _spread(self, pointer: str) -> str:
