@@ -32,6 +32,7 @@ PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where
 PACK_BYTES = 1 << 20  # a smaller b stays in the second cache without packing
 SHARED_ROWS = 129  # fewer rows are one task for each panel, which copies it for itself: f32 192x1024x1024 98 -> 103 GF/s
 SHARED_BYTES = 1 << 20  # of b: as for packing at all
+LARGE = 1 << 20  # multiplications; below, threads do not pay, and one block of rows is one straight piece of code
 WHOLE_TILES = 32  # rows, of which even fewer than a tile's in each strip are sums enough for one chain of additions each
 NEVER = 1 << 40  # rows
 PAGE = 4096  # rows of b this far apart fall into the same few sets of the first cache
@@ -288,6 +289,12 @@ def copied_once(p: Product) -> bool | Size:
     return _flag(dims.minimum(dims.floordiv(nbytes, SHARED_BYTES), 1) * dims.minimum(dims.floordiv(p.extent_m, SHARED_ROWS), 1))
 
 
+def small_work(p: Product) -> bool:
+    """Whether threads certainly do not pay."""
+    work = dims.product([p.extent_m, p.n.extent, p.k.extent])
+    return isinstance(work, int) and work < LARGE
+
+
 @lru_cache(maxsize=64)
 def shared_pays(p: Product) -> bool | Size:
     """Whether tasks share the panels of b, see `rounds`: where these are copied once, or would be if vectors of b crossed cache lines.
@@ -297,7 +304,8 @@ def shared_pays(p: Product) -> bool | Size:
     if p.rows <= SMALL_ROWS or mostly_writes(p) or not ((k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None):
         return False
     once = copied_once(p)
-    if p.b.outer != 1 or once is True or p.crossing_rows == NEVER:
+    narrow = isinstance(p.n.extent, int) and p.n.extent <= p.lanes  # few loads are of b: not worth the code where there is little to do
+    if p.b.outer != 1 or once is True or p.crossing_rows == NEVER or (narrow and small_work(p)):
         return once
     crossing = dims.minimum(dims.floordiv(p.extent_m, p.crossing_rows), 1)
     return _flag(crossing if once is False else dims.maximum(once, crossing))
