@@ -26,7 +26,7 @@ from tests.test_contract_kernels import array, program
 DTYPES = ["float32", "float64", "int32"]
 FORMS = {"ik,kj->ij": ("mk", "kn"), "ki,kj->ij": ("km", "kn"), "bik,bkj->bij": ("bmk", "bkn"), "bik,kj->bij": ("bmk", "kn")}
 ROWS = lcm(tile_shape(host())[0], tile_shape(named("x86-64"))[0])
-SIZES = [((SWEEP_ROWS // ROWS + 1) * ROWS, 2, SWEEP_VECTORS * 16), (3 * ROWS, 3, 501), (2 * ROWS, SHORT, 259)]
+SIZES = [((SWEEP_ROWS // ROWS + 1) * ROWS, 2, SWEEP_VECTORS * 16), (17 * ROWS, 3, 501), (2 * ROWS, SHORT, 259)]
 
 
 def inputs(m: object, k: int, n: object, dtype: str) -> dict[str, Node]:
