@@ -7,7 +7,7 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.strategy.contract import Product, copied_once, may_pack, plan, shared_pays, sweeps_pay
+from graphc.codegen.strategy.contract import Product, copied_once, may_pack, mostly_writes, plan, shared_pays, sweeps_pay
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.grid import outer_places, panel_count, row_blocks
 from graphc.codegen.strategy.grid import tasks as own_tasks
@@ -15,6 +15,7 @@ from graphc.codegen.strategy.loops import digits
 from graphc.codegen.strategy.operands import Q, panel_bytes
 from graphc.codegen.strategy.product import TASK, P, ProductWriter
 from graphc.codegen.strategy.rounds import PACKED_PANELS, PLACES, own_bytes, rounds, shared_bytes, words, write_await
+from graphc.codegen.strategy.short import short_tasks, write_short
 from graphc.codegen.strategy.sweeping import SweepWriter
 from graphc.dims import Dim, Size
 
@@ -119,6 +120,9 @@ class TogetherWriter:
 
 
 def _write(emitter: Emitter, p: Product) -> None:
+    if mostly_writes(p):
+        write_short(emitter, p, *emitter.span(short_tasks(p)))
+        return
     swept = sweeps_pay(p)
     if isinstance(swept, bool):
         _write_sweeps(emitter, p) if swept else _write_tiles(emitter, p)
@@ -156,6 +160,8 @@ def _either(pays: bool | Size, small: Size, large: Size) -> Size:
 
 def tasks(p: Product) -> Size:
     """How many tasks the product is."""
+    if mostly_writes(p):
+        return short_tasks(p)
     pays = shared_pays(p)
     return _either(pays, 0 if pays is True else own_tasks(p), 0 if pays is False else rounds(p).tasks)
 
