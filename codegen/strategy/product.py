@@ -10,6 +10,7 @@ Large products are tasks of another kind, which share what they pack, see `round
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
@@ -25,6 +26,7 @@ from graphc.codegen.strategy.contract import (
     DOT_ROWS,
     REST_ROWS,
     Product,
+    copied_once,
     even_split,
     k_blocks,
     stride,
@@ -34,11 +36,12 @@ from graphc.codegen.strategy.dots import write_dots
 from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q
-from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
+from graphc.codegen.strategy.tile import AHEAD, PARAMETERS, Tile, write_tile
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
 from graphc.scalars import Scalar
 
+AHEADON = os.environ.get("AHEADON", "1") == "1"
 TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
 STEPS = tuple([dims.axis(f"step{k}") for k in range(8)])
 
@@ -163,12 +166,12 @@ class ProductWriter:
                 at += rows
         elif isinstance(p.extent_m, int) and p.extent_m % p.rows == 0:
             self.tile(panel, p.rows, False, start, stop - start, start)
-        elif panel.narrow:
-            self.tile(panel, p.rows, True, start, stop - start, start)
-        elif self.straight:
+        elif self.straight and isinstance(p.extent_m, int):
             rest = dims.mod(stop - start, p.rows)
             self.tile(panel, p.rows, False, start, stop - start - rest, start)
-            self.tile(panel, p.rows, True, stop - rest, rest, start)
+            self.tile(panel, p.extent_m % p.rows, False, stop - rest, rest, start, chained=True)
+        elif panel.narrow:
+            self.tile(panel, p.rows, True, start, stop - start, start)
         else:
             first, left = start, stop - start
             for height in (p.rows, *([p.extent_m % p.rows] if isinstance(p.extent_m, int) else REST_ROWS)):
@@ -200,15 +203,19 @@ class ProductWriter:
             return self.sums, str(p.width)
         return self.v.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}"), str(p.width)
 
-    def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
+    def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size, chained: bool = False) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, panel.half)
+        masked = 0 if not panel.masked else 1 if isinstance(p.n.extent, int) else panel.vectors
+        ahead = AHEADON and self.together and copied_once(p) is not False and height == p.rows and not clamped
+        tile = Tile(p.dtype, height, panel.vectors, masked, clamped, panel.half, chained, ahead)
         name = write_tile(self.e.module, self.e.unit.product_target, tile, self.e.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.v.size(x).text for x in (self.operands.kc, rows, self.operands.cols)]
         values = [*self.operands.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
-        given = [f"{kind.split()[0]} {x}" for kind, x in zip(PARAMETERS, values, strict=True)]
+        if ahead:
+            values += self.operands.ahead(self.rows)
+        given = [f"{kind.split()[0]} {x}" for kind, x in zip((*PARAMETERS, *AHEAD), values, strict=False)]
         self.v.here.lines.line(f"call void @{name}({', '.join(given)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------
