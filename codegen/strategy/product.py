@@ -10,7 +10,6 @@ Large products are tasks of another kind, which share what they pack, see `round
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
@@ -26,7 +25,6 @@ from graphc.codegen.strategy.contract import (
     DOT_ROWS,
     REST_ROWS,
     Product,
-    copied_once,
     even_split,
     k_blocks,
     stride,
@@ -36,12 +34,11 @@ from graphc.codegen.strategy.dots import write_dots
 from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q
-from graphc.codegen.strategy.tile import AHEAD, PARAMETERS, Tile, write_tile
+from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
 from graphc.scalars import Scalar
 
-AHEADON = os.environ.get("AHEADON", "1") == "1"
 TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
 STEPS = tuple([dims.axis(f"step{k}") for k in range(8)])
 
@@ -207,15 +204,12 @@ class ProductWriter:
         """One call: `rows` rows from `row` on, in tiles of this height."""
         p = self.p
         masked = 0 if not panel.masked else 1 if isinstance(p.n.extent, int) else panel.vectors
-        ahead = AHEADON and self.together and copied_once(p) is not False and height == p.rows and not clamped
-        tile = Tile(p.dtype, height, panel.vectors, masked, clamped, panel.half, chained, ahead)
+        tile = Tile(p.dtype, height, panel.vectors, masked, clamped, panel.half, chained)
         name = write_tile(self.e.module, self.e.unit.product_target, tile, self.e.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.v.size(x).text for x in (self.operands.kc, rows, self.operands.cols)]
         values = [*self.operands.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
-        if ahead:
-            values += self.operands.ahead(self.rows)
-        given = [f"{kind.split()[0]} {x}" for kind, x in zip((*PARAMETERS, *AHEAD), values, strict=False)]
+        given = [f"{kind.split()[0]} {x}" for kind, x in zip(PARAMETERS, values, strict=True)]
         self.v.here.lines.line(f"call void @{name}({', '.join(given)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ FAR = 128  # steps of k, 24 cycles each
 class Tile:
     """height x vectors sums. `masked`: only `cols` columns exist, which end in one of so many of the last vectors; `clamped`: the last
     tile may have fewer rows; `half`: the last vector has half the lanes, which some processors take in half the time; `chained`: each sum
-    is one chain of additions, however few sums there are; `ahead`: what is needed next is brought into the second cache.
+    is one chain of additions, however few sums there are.
 
     Where rows of a, or steps of k, lie next to each other is not said: it makes no difference to the speed, 112 GF/s at 64.
     """
@@ -37,12 +37,11 @@ class Tile:
     clamped: bool
     half: bool = False
     chained: bool = False
-    ahead: bool = False
 
     @property
     def name(self) -> str:
         masked = "m" if self.masked == 1 else f"m{self.masked}"
-        marks = {masked: self.masked, "c": self.clamped, "h": self.half, "s": self.chained, "p": self.ahead}
+        marks = {masked: self.masked, "c": self.clamped, "h": self.half, "s": self.chained}
         return f"tile.{self.dtype.name}.{self.height}x{self.vectors}{''.join([mark for mark, on in marks.items() if on])}"
 
 
@@ -60,7 +59,6 @@ PARAMETERS = (
     "i64 %cols",
     "i1 %add",
 )
-AHEAD = ("ptr %next", "i64 %next_k")  # with `ahead`: bytes, and how many of them a step of k fetches
 
 
 def write_tile(module: Module, target: Target, tile: Tile, attributes: tuple[str, ...]) -> str:
@@ -114,17 +112,15 @@ class _Writer:
         out.line(f"%i.next = add nuw nsw i64 %i, {tile.height}")
         for pointer, step in (("a", "%a_tile"), ("d", self._times("%d_row", tile.height))):
             out.line(f"%{pointer}.next = getelementptr inbounds {self.element}, ptr %{pointer}.i, i64 {step}")
-        if tile.ahead:
-            out.line(f"%next.next = getelementptr i8, ptr %next.i, i64 {out.emit('mul i64 %kc, %next_k')}")
         out.line("%again = icmp slt i64 %i.next, %rows")
         out.line("br i1 %again, label %tile, label %end")
         last = out.current
         out.lines[at:at] = [f"  %i = phi i64 [ 0, %entry ], [ %i.next, %{last} ]"] + [
-            f"  %{p}.i = phi ptr [ %{p}, %entry ], [ %{p}.next, %{last} ]" for p in ("a", "d", *["next"] * tile.ahead)
+            f"  %{p}.i = phi ptr [ %{p}, %entry ], [ %{p}.next, %{last} ]" for p in "ad"
         ]
         out.label("end")
         out.line("ret void")
-        return Function(name, (*PARAMETERS, *AHEAD * tile.ahead), out.lines, attributes)
+        return Function(name, PARAMETERS, out.lines, attributes)
 
     def _prefetch(self) -> None:
         """d comes into the cache while k runs, where k is long enough for that: 1 % at 1024."""
@@ -199,9 +195,6 @@ class _Writer:
         row = self._at("%b", out.emit(f"mul i64 {k}, %b_k"))
         b = [self._load(self._at(row, str(v * self.lanes)), width, self.masks[v]) for v, width in enumerate(self.widths)]
         column = self._at("%a.i", out.emit(f"mul i64 {k}, %a_k"))
-        if tile.ahead:
-            near = out.emit(f"getelementptr i8, ptr %next.i, i64 {out.emit(f'mul i64 {k}, %next_k')}")
-            out.line(f"call void @llvm.prefetch.p0(ptr {near}, i32 0, i32 2, i32 1)")
         result = []
         x, y, z = (sc.arg(j, self.dtype) for j in range(3))
         for i in range(tile.height):
