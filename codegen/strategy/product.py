@@ -199,9 +199,7 @@ class ProductWriter:
             return self.sums, str(p.width)
         return self.v.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}"), str(p.width)
 
-    def tile(
-        self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size, rest: tuple[int, ...] = ()
-    ) -> None:
+    def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size, rest: tuple[int, ...] = ()) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height, and of those of the `rest` where rows are left."""
         p = self.p
         tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, panel.half)
