@@ -7,7 +7,8 @@ Each step loads one row of b, and spreads one element of a per row of the tile o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,6 +68,46 @@ def write_tile(module: Module, target: Target, tile: Tile, attributes: tuple[str
     if tile.name not in module.functions:
         module.add(_Writer(module, target, tile).function(tile.name, attributes))
     return tile.name
+
+
+def write_tiles(module: Module, target: Target, tile: Tile, heights: Sequence[int], attributes: tuple[str, ...]) -> str:
+    """The name of a function of the same parameters for any number of rows: whole tiles, then lower ones of these heights for the rest.
+
+    Each height divides the one before it but the tile's own. `a_tile` is the tile's; the rest begins where the next tile would.
+    """
+    name = f"{tile.name}.rows"
+    if name not in module.functions:
+        lower = [write_tile(module, target, replace(tile, height=h), attributes) for h in heights]
+        module.add(_all_rows(name, write_tile(module, target, tile, attributes), tile, list(zip(heights, lower, strict=True)), attributes))
+    return name
+
+
+def _all_rows(name: str, whole: str, tile: Tile, lower: Sequence[tuple[int, str]], attributes: tuple[str, ...]) -> Function:
+    out, element = Block(), llvm_type(tile.dtype, 1)
+
+    def call(callee: str, a: str, a_tile: str, d: str, rows: str) -> None:
+        given = {"%a": a, "%a_tile": a_tile, "%d": d, "%rows": rows}
+        kinds = [parameter.split() for parameter in PARAMETERS]
+        out.line(f"call void @{callee}({', '.join([f'{kind} {given.get(x, x)}' for kind, x in kinds])})")
+
+    def moved(pointer: str, by: str, step: str) -> str:
+        return out.emit(f"getelementptr inbounds {element}, ptr {pointer}, i64 {out.emit(f'mul i64 {by}, {step}')}")
+
+    left = out.emit(f"urem i64 %rows, {tile.height}")
+    done = out.emit(f"sub i64 %rows, {left}")
+    call(whole, "%a", "%a_tile", "%d", done)
+    out.line(f"br i1 {out.emit(f'icmp eq i64 {left}, 0')}, label %end, label %rest")
+    out.label("rest")
+    a, d = moved("%a", out.emit(f"udiv i64 {done}, {tile.height}"), "%a_tile"), moved("%d", done, "%d_row")
+    for height, callee in lower:
+        rows = out.emit(f"and i64 {left}, {-height}")
+        call(callee, a, out.emit(f"mul i64 %a_row, {height}"), d, rows)
+        if height > 1:
+            left, a, d = out.emit(f"and i64 {left}, {height - 1}"), moved(a, rows, "%a_row"), moved(d, rows, "%d_row")
+    out.line("br label %end")
+    out.label("end")
+    out.line("ret void")
+    return Function(name, PARAMETERS, out.lines, attributes)
 
 
 class _Writer:

@@ -140,6 +140,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("codegen/strategy/sort.py", "test_sorting test_quantiles"),
     ("codegen/strategy/network.py", "test_sorting test_quantiles"),
     ("codegen/strategy/radix*.py", "test_sorting"),
+    ("codegen/strategy/leading.py", "test_sorting"),
     ("codegen/strategy/search.py", "test_searching"),
     ("codegen/strategy/elimination.py", "test_linalg"),
     ("codegen/strategy/lanes.py", "test_linalg test_sorting"),
