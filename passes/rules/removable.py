@@ -73,26 +73,25 @@ def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     """The one variable of an expression, and the nodes above it, root first; None where there are more, or too many nodes."""
     leaf, found, todo = stop, list[Node](), [root]
     most, remembered = (LARGEST, _MIXED) if stop is None else (SMALL, set[int]())
-    seen, choices = {root}, 0
-    while todo:
+    seen, choices, fits = {root}, 0, root.serial not in remembered
+    while todo and fits:
         node = todo.pop()
-        if node is leaf:
-            continue
-        op = node.op
-        if op in OPENED and node.serial not in remembered:
-            found.append(node)
-            choices += op is SELECT
-            if len(found) <= most and choices <= CHOICES:
-                for i in node.inputs[1:] if op is SELECT else node.inputs:
-                    if i not in seen:
-                        seen.add(i)
-                        todo.append(i)
+        found.append(node)
+        choices += node.op is SELECT
+        fits = len(found) <= most and choices <= CHOICES
+        for i in node.inputs[node.op is SELECT :] if fits else ():
+            if i is leaf or i in seen:
                 continue
-        elif fraction(node) is not None:
-            continue
-        elif leaf is None and op not in OPENED:
-            leaf = node
-            continue
+            seen.add(i)
+            op = i.op
+            if op in OPENED and i.serial not in remembered:
+                todo.append(i)
+            elif leaf is None and op not in OPENED and fraction(i) is None:
+                leaf = i
+            elif op in OPENED or fraction(i) is None:
+                fits = False
+                break
+    if not fits:
         remembered.add(root.serial)
         return None
     return None if leaf is None else (leaf, found)
