@@ -163,16 +163,12 @@ class ProductWriter:
                 at += rows
         elif isinstance(p.extent_m, int) and p.extent_m % p.rows == 0:
             self.tile(panel, p.rows, False, start, stop - start, start)
-        elif panel.narrow:
-            self.tile(panel, p.rows, True, start, stop - start, start)
-        elif self.straight:
-            rest = dims.mod(stop - start, p.rows)
-            self.tile(panel, p.rows, False, start, stop - start - rest, start)
-            self.tile(panel, p.rows, True, stop - rest, rest, start)
         elif isinstance(p.extent_m, int):
             rest = dims.mod(stop - start, p.rows)
             self.tile(panel, p.rows, False, start, stop - start - rest, start)
-            self.tile(panel, p.extent_m % p.rows, False, stop - rest, rest, start)
+            self.tile(panel, p.extent_m % p.rows, False, stop - rest, rest, start, chained=self.straight)
+        elif panel.narrow:
+            self.tile(panel, p.rows, True, start, stop - start, start)
         else:
             self.tile(panel, p.rows, False, start, stop - start, start, REST_ROWS)
 
@@ -199,10 +195,21 @@ class ProductWriter:
             return self.sums, str(p.width)
         return self.v.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}"), str(p.width)
 
-    def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size, rest: tuple[int, ...] = ()) -> None:
+    def tile(
+        self,
+        panel: Panel,
+        height: int,
+        clamped: bool,
+        row: Size,
+        rows: Size,
+        start: Size,
+        rest: tuple[int, ...] = (),
+        chained: bool = False,
+    ) -> None:
         """One call: `rows` rows from `row` on, in tiles of this height, and of those of the `rest` where rows are left."""
         p = self.p
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, panel.half)
+        masked = 0 if not panel.masked else 1 if isinstance(p.n.extent, int) else panel.vectors
+        tile = Tile(p.dtype, height, panel.vectors, masked, clamped, panel.half, chained)
         given = self.e.module, self.e.unit.product_target, tile
         name = write_tiles(*given, rest, self.e.unit.kernel_attributes) if rest else write_tile(*given, self.e.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)

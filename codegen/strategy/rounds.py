@@ -18,13 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc import dims
-from graphc.codegen.llvm.llvm_text import Function, Module
-from graphc.codegen.llvm.pause import pause_of
 from graphc.codegen.strategy.contract import Product, copied_once, k_blocks
 from graphc.codegen.strategy.grid import Rows, ceiling, even_blocks, outer_places, panel_count
 from graphc.codegen.strategy.operands import depth, panel_bytes, round_up, strip_bytes, strips_pay
 from graphc.dims import Size
-from graphc.target import Target
 
 GROUP_BYTES = 4 << 20  # of the panels of a round: they come from the third cache, once for each block of rows
 PACKED_PANELS = 4  # by one task: whole lines of rows of b are read
@@ -101,38 +98,3 @@ def shared_bytes(p: Product) -> Size:
 def own_bytes(p: Product) -> int:
     """Of what each thread has for itself: the strips of a block of rows."""
     return strip_bytes(p, rounds(p).rows.most)
-
-
-AWAIT = "tasks.await"
-_AWAIT = """
-br label %word
-word:
-%k = phi i64 [ 0, %entry ], [ %k.next, %done ]
-%more = icmp slt i64 %k, %count
-br i1 %more, label %look, label %end
-look:
-%p = getelementptr i64, ptr %words, i64 %k
-br label %again
-again:
-%now = load atomic i64, ptr %p acquire, align 8
-%there = icmp sge i64 %now, %least
-br i1 %there, label %done, label %pause
-pause:
-$PAUSE$
-br label %again
-done:
-%k.next = add i64 %k, 1
-br label %word
-end:
-ret void
-"""
-
-
-def write_await(module: Module, target: Target, attributes: tuple[str, ...]) -> str:
-    """The name of f(words, count, least), which returns once none of the words is less."""
-    if AWAIT not in module.functions:
-        call, declared = pause_of(target)
-        module.declare(declared)
-        lines = [line if line.endswith(":") else f"  {line}" for line in _AWAIT.replace("$PAUSE$", call).strip().split("\n") if line]
-        module.add(Function(AWAIT, ("ptr %words", "i64 %count", "i64 %least"), lines, attributes))
-    return AWAIT
