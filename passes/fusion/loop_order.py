@@ -130,7 +130,7 @@ def column_exponentials(order: Sequence[Node], wanted: Iterable[Node], few: int)
 
 def _read_once(node: Node, total: Node, users: Mapping[Node, Sequence[Node]], stored: Collection[Node]) -> bool:
     """Whether what is made of the elements of a node, but for `total`, is stored or reduced in one place."""
-    readers = [user for user in users[node] if user is not total]
+    readers: Sequence[Node] = [user for user in users[node] if user is not total]
     while len(readers) == 1 and computed_by(readers[0]).op.elementwise and readers[0] not in stored:
         readers = users[readers[0]]
     return len(readers) <= 1
