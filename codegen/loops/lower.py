@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import pairwise
 
 from graphc import dims
@@ -128,12 +129,16 @@ class _Nests:
     def __init__(self, kernel: Loaded, target: Target) -> None:
         self.kernel = kernel
         self.target = target
-        self.lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
         self.ahead = self.again = 0  # vectors by which loops inside a vector loop ask earlier for what they load: all but the first
         self.swept = False  # whether a loop over lanes along a row has been written: others find it in the cache
         self.rows = 1  # turns at once of the loops inside a vector loop
         self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
         self.paces = {symbol for s in kernel.stages for a in _over(s) for symbol in dims.symbols(a.extent) if symbol.kind == "axis"}
+
+    @cached_property
+    def lanes(self) -> int:
+        """Of a vector, where there are loops."""
+        return lanes_of([s.dtype for s in sc.order([stage.body for stage in self.kernel.stages])], self.target)
 
     def block(self) -> Block:
         axes = list(self.kernel.axes)

@@ -14,7 +14,7 @@ import numpy as np
 
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import emit_op
-from graphc.codegen.llvm.llvm_text import Block, Function, Module, llvm_type, mangled, splat
+from graphc.codegen.llvm.llvm_text import Block, Function, Module, hidden, llvm_type, mangled, splat
 from graphc.dtypes import int64
 from graphc.target import Target
 
@@ -120,6 +120,9 @@ def _all_rows(name: str, whole: str, tile: Tile, lower: Sequence[tuple[int, str]
     return Function(name, tile.parameters, out.lines, attributes)
 
 
+Place = tuple[str, ...]  # a step of k, and the pointers to its column of a, to its row of b, and to what is brought for later
+
+
 class _Writer:
     def __init__(self, module: Module, target: Target, tile: Tile) -> None:
         dtype, lanes = tile.dtype, target.lanes(tile.dtype)
@@ -147,12 +150,12 @@ class _Writer:
             out.line("%left = sub i64 %rows, %i")
             self.offsets = ["0", *[self._clamped_row(i) for i in range(1, tile.height)]]
         self._prefetch()
-        zeros = ["zeroinitializer"] * (self.sums * self.unroll)
+        zeros, first = ["zeroinitializer"] * (self.sums * self.unroll), ("0", "%a.i", "%b", *["%next.i"] * tile.ahead)
         if self.unroll > 1:
-            sums, reached = self._loop("0", whole, zeros, self.unroll)
+            sums, reached = self._loop(first, whole, zeros, self.unroll)
             sums, _ = self._loop(reached, "%kc", sums, 1)
         else:
-            sums, _ = self._loop("0", "%kc", zeros, 1)
+            sums, _ = self._loop(first, "%kc", zeros, 1)
         for u in range(1, self.unroll):
             both = zip(sums[: self.sums], sums[u * self.sums :], strict=False)
             sums[: self.sums] = [self._add(x, y, self._width(j)) for j, (x, y) in enumerate(both)]
@@ -209,45 +212,50 @@ class _Writer:
         return self.out.emit(f"icmp slt {vector} {numbers}, {spread}")
 
     # -- the loop over k ----------------------------------------------------------------------------------------
-    def _loop(self, start: str, end: str, sums: list[str], unroll: int) -> tuple[list[str], str]:
+    def _loop(self, start: Place, end: str, sums: list[str], unroll: int) -> tuple[list[str], Place]:
         """for k in start..end by `unroll`: every sum += a * b. The sums after it, and where it stopped."""
         out = self.out
         n = next(out.names)
         head, exit_, before = f"loop{n}", f"done{n}", out.current
-        enter = out.emit(f"icmp slt i64 {start}, {end}")
+        enter = out.emit(f"icmp slt i64 {start[0]}, {end}")
         out.line(f"br i1 {enter}, label %{head}, label %{exit_}")
         out.label(head)
         at = len(out.lines)
-        k = f"%k{n}"
+        here = f"%k{n}", f"%column{n}", f"%row{n}", *[f"%near{n}"] * self.tile.ahead
         old = [f"%s{n}.{j}" for j in range(len(sums))]
         new = list(old)
+        _, column, row, *near = here
         for u in range(unroll):
-            here = k if u == 0 else out.emit(f"add nuw nsw i64 {k}, {u}")
+            near = [self._bring(x) for x in near]
             base = u * self.sums
-            new[base : base + self.sums] = self._step(here, new[base : base + self.sums])
-        following = out.emit(f"add nuw nsw i64 {k}, {unroll}")
-        again = out.emit(f"icmp slt i64 {following}, {end}")
+            new[base : base + self.sums] = self._step(column, row, new[base : base + self.sums])
+            column, row = self._at(column, "%a_k"), self._at(row, "%b_k")
+        counted = out.emit(f"add nuw nsw i64 {here[0]}, {unroll}")
+        following = [hidden(self.module, out, counted), *[hidden(self.module, out, x, "ptr") for x in (column, row, *near)]]
+        again = out.emit(f"icmp slt i64 {counted}, {end}")
         out.line(f"br i1 {again}, label %{head}, label %{exit_}")
-        phis = [f"  {k} = phi i64 [ {start}, %{before} ], [ {following}, %{head} ]"]
+        places = list(zip(("i64", *["ptr"] * (len(here) - 1)), here, start, following, strict=True))
         kinds = [llvm_type(self.dtype, self._width(j)) for j in range(len(sums))]
+        phis = [f"  {x} = phi {kind} [ {s}, %{before} ], [ {f}, %{head} ]" for kind, x, s, f in places]
         phis += [f"  {o} = phi {t} [ {s}, %{before} ], [ {x}, %{head} ]" for t, o, s, x in zip(kinds, old, sums, new, strict=True)]
         out.lines[at:at] = phis
         out.label(exit_)
-        stopped = out.emit(f"phi i64 [ {start}, %{before} ], [ {following}, %{head} ]")
+        stopped = tuple([out.emit(f"phi {kind} [ {s}, %{before} ], [ {f}, %{head} ]") for kind, _, s, f in places])
         return [out.emit(f"phi {t} [ {s}, %{before} ], [ {x}, %{head} ]") for t, s, x in zip(kinds, sums, new, strict=True)], stopped
+
+    def _bring(self, near: str) -> str:
+        """A part of what is needed later into the second cache. Where the next part begins: behind the end it does no harm."""
+        self.out.line(f"call void @llvm.prefetch.p0(ptr {near}, i32 0, i32 2, i32 1)")
+        return self.out.emit(f"getelementptr i8, ptr {near}, i64 %next_k")
 
     def _width(self, j: int) -> int:
         """The lanes of sum number j."""
         return self.widths[j % self.tile.vectors]
 
-    def _step(self, k: str, sums: list[str]) -> list[str]:
+    def _step(self, column: str, row: str, sums: list[str]) -> list[str]:
+        """The sums with the products of a column of a and a row of b added."""
         out, tile = self.out, self.tile
-        row = self._at("%b", out.emit(f"mul i64 {k}, %b_k"))
         b = [self._load(self._at(row, str(v * self.lanes)), width, self.masks[v]) for v, width in enumerate(self.widths)]
-        if tile.ahead:
-            near = out.emit(f"getelementptr i8, ptr %next.i, i64 {out.emit(f'mul i64 {k}, %next_k')}")
-            out.line(f"call void @llvm.prefetch.p0(ptr {near}, i32 0, i32 2, i32 1)")
-        column = self._at("%a.i", out.emit(f"mul i64 {k}, %a_k"))
         result = []
         x, y, z = (sc.arg(j, self.dtype) for j in range(3))
         for i in range(tile.height):
