@@ -19,6 +19,7 @@ from graphc.passes.fusion.fuse import fuse
 from graphc.passes.fusion.split_reductions import split_reductions
 from graphc.passes.fusion.verify_clusters import verify_clusters
 from graphc.passes.inline import inline
+from graphc.passes.recompute import recompute
 from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
 from graphc.passes.storage.kernel_scratch import Needs, declare_scratch
@@ -93,7 +94,7 @@ class Stage:
 
     def describe(self) -> str:
         if self.program is None:
-            return f"{len(self.clusters.clusters)} clusters"
+            return f"{len(self.graph.order)} nodes" if self.fused is None else f"{len(self.clusters.clusters)} clusters"
         return f"{len(self.program.steps)} steps, {len(self.program.kernels())} different kernels"
 
 
@@ -108,6 +109,12 @@ class ProgramPass:
 def on_program(name: str, change: Callable[[Program], Program]) -> ProgramPass:
     """A row that reads and changes the program alone."""
     return ProgramPass(name, lambda s: replace(s, program=change(s.steps)))
+
+
+def _recomputed(s: Stage) -> Stage:
+    graph = recompute(s.graph, s.options.target)
+    values = graph.outputs[len(graph.outputs) - len(s.updates) :]
+    return replace(s, graph=graph, updates=tuple([(variable, value) for (variable, _), value in zip(s.updates, values, strict=True)]))
 
 
 def _assembled(s: Stage) -> Stage:
@@ -128,6 +135,7 @@ def _declared(s: Stage) -> Stage:
 
 
 PROGRAM: tuple[ProgramPass, ...] = (
+    ProgramPass("recompute", _recomputed),  # what the second half of a large graph computes once more rather than reads
     ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph, s.options.target))),  # which values share a kernel
     ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
     on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
