@@ -10,6 +10,7 @@ saved. The idea of computing again is that of Chen, Xu, Zhang, Guestrin (2016), 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 from graphc.costs import COSTS, MATH
@@ -124,15 +125,15 @@ def _cut(group: Sequence[Node], wanted: Sequence[Node], sizes: Mapping[Node, int
     out(v) -> sink      the second half reads v: without bound
     """
     inside = {node: k for k, node in enumerate(group)}
-    arcs: list[tuple[object, object, float | None]] = []
+    arcs: list[tuple[object, object, float]] = []
     for node, k in inside.items():
         given = node.op.traits.leaf is not None
         again = _repeatable(node)
         if not given:
-            arcs.append(("source", (k, 0), _nanoseconds(node, sizes) if again else None))
-            arcs.append(((k, 0), (k, 1), 2 * BYTE_NS * sizes[node] + 1e-3))
-            arcs.extend([((inside[i], 1), (k, 0), None) for i in node.inputs if again and i.op.traits.leaf is None])
-    arcs.extend([((inside[node], 1), "sink", None) for node in wanted if node.op.traits.leaf is None])
+            arcs.append(("source", (k, 0), _nanoseconds(node, sizes) if again else math.inf))
+            arcs.append(((k, 0), (k, 1), 2 * BYTE_NS * sizes[node] + 1))
+            arcs.extend([((inside[i], 1), (k, 0), math.inf) for i in node.inputs if again and i.op.traits.leaf is None])
+    arcs.extend([((inside[node], 1), "sink", math.inf) for node in wanted if node.op.traits.leaf is None])
     reached = minimum_cut(arcs, "source", "sink")
     return [node for node, k in inside.items() if (k, 0) in reached and (k, 1) not in reached]
 
