@@ -49,9 +49,9 @@ def _bytes(order: Sequence[Node]) -> dict[Node, int]:
     """Of the arrays of known size that are computed, what they take; 0 of views, which take nothing."""
     found: dict[Node, int] = {}
     for node in order:
-        known = type(node.type) is not tuple and node.op.traits.leaf is None and node.op.traits.moves != "view"
-        size = node.size if known else 0
-        found[node] = size * node.dtype.itemsize if isinstance(size, int) else 0
+        stored = _is_array(node) and node.op.traits.leaf is None and node.op.traits.moves != "view"
+        taken = node.size * node.dtype.itemsize if stored else 0
+        found[node] = taken if isinstance(taken, int) else 0
     return found
 
 
@@ -72,7 +72,12 @@ def _peak(graph: Graph, sizes: Mapping[Node, int]) -> tuple[int, int]:
 
 def _repeatable(node: Node) -> bool:
     """Whether a value may be computed twice: what its elements say, or where they lie."""
-    return node.op.elementwise or node.op.traits.moves == "view"
+    return _is_array(node) and (node.op.elementwise or node.op.traits.moves == "view")
+
+
+def _is_array(node: Node) -> bool:
+    """Whether a node is one array: of several, only those that are taken from it are values."""
+    return type(node.type) is not tuple
 
 
 def _early(order: Sequence[Node], peak: int) -> set[Node]:
@@ -87,7 +92,7 @@ def _early(order: Sequence[Node], peak: int) -> set[Node]:
 # -- what is saved ------------------------------------------------------------------------------------------------------
 def _saved(graph: Graph, early: Collection[Node], sizes: Mapping[Node, int]) -> set[Node]:
     """The values that are kept for the second half."""
-    read = {i: None for node in graph.order if node not in early for i in node.inputs if i in early and type(i.type) is not tuple}
+    read = {i: None for node in graph.order if node not in early for i in node.inputs if i in early and _is_array(i)}
     saved: set[Node] = set()
     for group in _groups(list(read)):
         wanted = [node for node in group if node in read]
@@ -162,7 +167,7 @@ def _rebuilt(graph: Graph, early: Collection[Node], saved: Collection[Node]) -> 
                 continue
             if node.op.traits.leaf == "constant":
                 copies[node] = node
-            elif node in saved or node.op.traits.leaf is not None or type(node.type) is tuple or not _repeatable(node):
+            elif node in saved or not _repeatable(node):
                 copies[node] = make(AGAIN, (node, after))
             else:
                 copies[node] = rebuild(node, tuple([copies[i] for i in node.inputs]))
@@ -172,10 +177,12 @@ def _rebuilt(graph: Graph, early: Collection[Node], saved: Collection[Node]) -> 
     for node in graph.order:
         if node in early:
             continue
-        behind = [new[i] for i in sorted(node.inputs, key=position.__getitem__) if i not in early and type(i.type) is not tuple]
+        behind = [new[i] for i in sorted(node.inputs, key=position.__getitem__) if i not in early and _is_array(i)]
         after = behind[-1] if behind else newest
-        again = [i not in saved and _repeatable(i) and after is not None and i.op.traits.leaf is None and type(i.type) is not tuple for i in node.inputs]
-        given = [new[i] if i not in early else copied(i, after) if a and after is not None else i for i, a in zip(node.inputs, again)]
+        given: list[Node] = []
+        for i in node.inputs:
+            kept = i in saved or i.op.traits.leaf is not None or not _repeatable(i)
+            given.append(new[i] if i not in early else i if kept or after is None else copied(i, after))
         new[node] = rebuild(node, tuple(given))
-        newest = newest if type(node.type) is tuple else new[node]
+        newest = new[node] if _is_array(node) else newest
     return graph.with_outputs([new.get(o, o) for o in graph.outputs])
