@@ -1,6 +1,6 @@
 """The cheapest way to part two ends of a network: shortest augmenting paths (Edmonds and Karp, 1972), for networks of tens of nodes.
 
-Networks of a graph's passes are small and many, one for each layer of a net; networkx, which judges this in the tests, takes longer to load.
+Networks of a graph's passes are small and many, one for each layer of a net; networkx, the judge in the tests, takes longer to load.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ class Stage:
     size_checks: tuple[tuple[Size, Size], ...]
     options: Options
     needs: Needs | None = None
+    held: frozenset[Node] = frozenset()  # what fusion must not substitute
     fused: Fused | None = None
     program: Program | None = None
 
@@ -112,9 +113,14 @@ def on_program(name: str, change: Callable[[Program], Program]) -> ProgramPass:
 
 
 def _recomputed(s: Stage) -> Stage:
-    graph = recompute(s.graph, s.options.target)
-    values = graph.outputs[len(graph.outputs) - len(s.updates) :]
-    return replace(s, graph=graph, updates=tuple([(variable, value) for (variable, _), value in zip(s.updates, values, strict=True)]))
+    made = recompute(s.graph, s.options.target)
+    values = made.graph.outputs[len(made.graph.outputs) - len(s.updates) :]
+    return replace(
+        s,
+        graph=made.graph,
+        held=made.held,
+        updates=tuple([(variable, value) for (variable, _), value in zip(s.updates, values, strict=True)]),
+    )
 
 
 def _assembled(s: Stage) -> Stage:
@@ -136,7 +142,7 @@ def _declared(s: Stage) -> Stage:
 
 PROGRAM: tuple[ProgramPass, ...] = (
     ProgramPass("recompute", _recomputed),  # what the second half of a large graph computes once more rather than reads
-    ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph, s.options.target))),  # which values share a kernel
+    ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph, s.options.target, held=s.held))),  # which values share a kernel
     ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
     on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
     on_program("update in place", update_in_place),  # new state where the old one was

@@ -11,18 +11,23 @@ saved. The idea of computing again is that of Chen, Xu, Zhang, Guestrin (2016), 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
+from dataclasses import dataclass
 
 from graphc.costs import COSTS, MATH
 from graphc.ir import Graph, Node, make, rebuild, toposort
 from graphc.loopform import LoopForm
 from graphc.ops.registry import structural
 from graphc.passes.cuts import minimum_cut
+from graphc.passes.fusion.cluster import Fused
+from graphc.passes.fusion.fuse import fuse
 from graphc.target import Target
 from graphc.traits import Traits
 
 BYTE_NS = 0.1  # to write or read a byte where the caches are full of others
 ROOM = 8  # second caches: what is alive at once and takes less stays near enough
+NEVER = 1e18  # ns: what is not stored is only saved where nothing else will do
+UNKNOWN = 1 << 16  # elements of an array of a size that only the call knows
 LARGEST = 1000  # nodes of one network
 
 AGAIN = structural(
@@ -32,17 +37,31 @@ AGAIN = structural(
 )  # fmt: skip
 
 
-def recompute(graph: Graph, target: Target | None) -> Graph:
+@dataclass(frozen=True)
+class Recomputed:
+    """A graph, and what fusion must not substitute in it: what was computed once by itself is so again, to the same bits."""
+
+    graph: Graph
+    held: frozenset[Node] = frozenset()
+
+
+def recompute(graph: Graph, target: Target | None) -> Recomputed:
     """The graph whose second half reads less of the first from memory; itself where all that is alive at once is little."""
     if target is None:
-        return graph
+        return Recomputed(graph)
     sizes = _bytes(graph.order)
     peak, most = _peak(graph, sizes)
     if most < ROOM * target.l2:
-        return graph
+        return Recomputed(graph)
+    fused = fuse(graph, target)
     early = _early(graph.order, peak)
-    saved = _saved(graph, early, sizes)
-    return _rebuilt(graph, early, saved)
+    return _rebuilt(graph, early, _saved(graph, early, _stored(graph, fused)), fused.home)
+
+
+def _stored(graph: Graph, fused: Fused) -> set[Node]:
+    """What lies in memory as it is: only that may be saved, for else what makes it would be another kernel, with other bits."""
+    loaded = {s.param[0] for cluster in fused.clusters for m in cluster.members for s in m.everything if s.op == "load"}
+    return {*graph.outputs, *fused.aliases.values(), *[fused.values[k] for k in loaded]}
 
 
 def _bytes(order: Sequence[Node]) -> dict[Node, int]:
@@ -90,13 +109,13 @@ def _early(order: Sequence[Node], peak: int) -> set[Node]:
 
 
 # -- what is saved ------------------------------------------------------------------------------------------------------
-def _saved(graph: Graph, early: Collection[Node], sizes: Mapping[Node, int]) -> set[Node]:
+def _saved(graph: Graph, early: Collection[Node], stored: Collection[Node]) -> set[Node]:
     """The values that are kept for the second half."""
     read = {i: None for node in graph.order if node not in early for i in node.inputs if i in early and _is_array(i)}
     saved: set[Node] = set()
     for group in _groups(list(read)):
         wanted = [node for node in group if node in read]
-        saved.update(_cut(group, wanted, sizes) if len(group) <= LARGEST else wanted)
+        saved.update(_cut(group, wanted, stored) if len(group) <= LARGEST else wanted)
     return saved
 
 
@@ -121,7 +140,7 @@ def _groups(wanted: Sequence[Node]) -> list[list[Node]]:
     return list(groups.values())
 
 
-def _cut(group: Sequence[Node], wanted: Sequence[Node], sizes: Mapping[Node, int]) -> list[Node]:
+def _cut(group: Sequence[Node], wanted: Sequence[Node], stored: Collection[Node]) -> list[Node]:
     """The cheapest values from which the wanted ones can be computed.
 
     source -> in(v)     the time to compute v again; without bound where it must not be
@@ -135,23 +154,27 @@ def _cut(group: Sequence[Node], wanted: Sequence[Node], sizes: Mapping[Node, int
         given = node.op.traits.leaf is not None
         again = _repeatable(node)
         if not given:
-            arcs.append(("source", (k, 0), _nanoseconds(node, sizes) if again else math.inf))
-            arcs.append(((k, 0), (k, 1), 2 * BYTE_NS * sizes[node] + 1))
+            arcs.append(("source", (k, 0), _nanoseconds(node) if again else math.inf))
+            arcs.append(((k, 0), (k, 1), 2 * BYTE_NS * _elements(node) * node.dtype.itemsize + 1 if node in stored else NEVER))
             arcs.extend([((inside[i], 1), (k, 0), math.inf) for i in node.inputs if again and i.op.traits.leaf is None])
     arcs.extend([((inside[node], 1), "sink", math.inf) for node in wanted if node.op.traits.leaf is None])
     reached = minimum_cut(arcs, "source", "sink")
     return [node for node, k in inside.items() if (k, 0) in reached and (k, 1) not in reached]
 
 
-def _nanoseconds(node: Node, sizes: Mapping[Node, int]) -> float:
+def _nanoseconds(node: Node) -> float:
     """What it takes to compute a value again."""
     if node.op.traits.moves == "view":
         return 0.0
-    return sizes[node] / node.dtype.itemsize * (MATH.ns if node.op.costly else COSTS["add"].ns)
+    return _elements(node) * (MATH.ns if node.op.costly else COSTS["add"].ns)
+
+
+def _elements(node: Node) -> int:
+    return node.size if isinstance(node.size, int) else UNKNOWN
 
 
 # -- what is computed again ---------------------------------------------------------------------------------------------
-def _rebuilt(graph: Graph, early: Collection[Node], saved: Collection[Node]) -> Graph:
+def _rebuilt(graph: Graph, early: Collection[Node], saved: Collection[Node], members: Container[Node]) -> Recomputed:
     """The graph whose second half reads what is saved, and computes the rest from it once more.
 
     What is saved is read again behind the newest value of the second half that its first reader there needs: fusion then puts what is
@@ -185,4 +208,5 @@ def _rebuilt(graph: Graph, early: Collection[Node], saved: Collection[Node]) -> 
             given.append(new[i] if i not in early else i if kept or after is None else copied(i, after))
         new[node] = rebuild(node, tuple(given))
         newest = new[node] if _is_array(node) else newest
-    return graph.with_outputs([new.get(o, o) for o in graph.outputs])
+    held = frozenset([copy for node, copy in copies.items() if node in members and copy is not node and copy.op is not AGAIN])
+    return Recomputed(graph.with_outputs([new.get(o, o) for o in graph.outputs]), held)
