@@ -146,7 +146,7 @@ PROGRAM: tuple[ProgramPass, ...] = (
     ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
     on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
     on_program("update in place", update_in_place),  # new state where the old one was
-    ProgramPass("cache blocks", _blocked),  # runs of elementwise kernels, one piece of all arrays after the other
+    ProgramPass("cache blocks", _blocked),  # runs of kernels over elements or rows, one piece of all arrays after the other
     on_program("scalar buffers", pack),  # values of rank 0 side by side
     ProgramPass("scratch", _declared),  # what code generation keeps beside
     ProgramPass("plan memory", _placed),  # offsets in the arena

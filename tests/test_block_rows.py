@@ -132,6 +132,15 @@ def test_what_meets_all_rows_waits_for_them(both: Both) -> None:
         same(made, data(n, n, seed=seed), np.random.default_rng(seed).integers(0, n, n))
 
 
+def test_a_run_ends_before_what_meets_all_that_it_makes(both: Both) -> None:
+    """The kernel of `farthest` goes row by row through x, and through all of what a run before it has made."""
+    x = gx.tensor("x", (33, 33))
+    first = layers(x, 2)
+    made = both([x], layers(gx.sin(first + farthest(first, x)), 2))
+    assert len(runs(made[0])) == 2
+    same(made, data(33, 33))
+
+
 def test_a_whole_array_that_is_replaced_later(both: Both) -> None:
     """w is read by columns, by rows and reversed, and replaced in its place by what is computed along its rows."""
     start = data(70, 8)

@@ -200,9 +200,9 @@ def test_what_another_version_wrote_is_not_read(monkeypatch: pytest.MonkeyPatch)
         calibration.keep(KEY, FOUND)
         assert calibration.kept(KEY) == FOUND
     assert calibration.kept(KEY) is None
-    monkeypatch.setitem(CHOICES, "packing", calibration.Choice((3.0, 26.5)))
-    calibration.keep(KEY, Found().decided({"packing": 26.0}))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setitem(CHOICES, "packing", calibration.Choice((3.0, 26.5)))
+        calibration.keep(KEY, Found().decided({"packing": 26.0}))
     assert calibration.kept(KEY) is None, "no choice of this version"
 
 

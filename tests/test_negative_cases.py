@@ -265,6 +265,10 @@ NEGATIVE: dict[str, list[Callable[[], Node]]] = {
         lambda: gx.nn.conv1d(gx.pad(x[None, 1:], ((0, 0), (1, 0), (1, 1))), KERNEL),  # the kernel has the axis, too
         lambda: gx.nn.conv1d(gx.vjp(IMAGE[..., ::2], [IMAGE], 2 * IMAGE[..., :2])[0], KERNEL, stride=2),  # zeros between, and steps
     ],
+    "multiple beside its limit, sum": [
+        lambda: 0.5 * gx.erf(x) + 0.25, lambda: 0.5 * gx.sin(x) + 0.5, lambda: 0.5 * gx.exp(x) + 0.5,
+    ],
+    "multiple beside its limit": [lambda: 2.0 * gx.sin(x) - 2.0, lambda: 2.0 * gx.erf(x) - 1.0, lambda: 0.5 * gx.erf(x) - x],
     "product without a sum": [lambda: x @ w, lambda: gx.matmul(x, y)],
 }  # fmt: skip
 

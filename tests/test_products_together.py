@@ -137,6 +137,26 @@ def test_copies_are_made_where_measurement_says() -> None:
         assert ("tasks.await" in write_module(made, Options(target=target))) is shared
 
 
+def test_few_columns_are_not_shared_where_there_is_little_to_do() -> None:
+    """One vector of b for a column of a: its loads are not worth the code of rounds, but where threads are."""
+    target = replace(named("x86-64-v4"), measured=Measured(crossing=1.4))
+    for k, shared in ((128, False), (1 << 14, True)):
+        made = program((a := tensor("a", (64, k), "float32"), b := tensor("b", (k, 10), "float32")), (a @ b,), target)
+        assert ("tasks.await" in write_module(made, Options(target=target))) is shared
+
+
+def test_products_that_differ_in_steps_have_one_epilogue() -> None:
+    """Layers of several widths: what follows the sums is one function, which takes the distance of rows."""
+    rng = np.random.default_rng(5)
+    arrays = [rng.normal(size=(24, 40)), *[rng.normal(size=(40, n)) for n in (96, 48, 144)], *[rng.normal(size=n) for n in (96, 48, 144)]]
+    x, w1, w2, w3, c1, c2, c3 = nodes = [tensor(f"x{k}", a.shape, "float64") for k, a in enumerate(arrays)]
+    made = program(nodes, [F["tanh"](x @ w + c) for w, c in ((w1, c1), (w2, c2), (w3, c3))], host())
+    text = write_module(made, Options(target=host()))
+    assert len({line.split("(")[0] for line in text.split("\n") if "call void @" in line and ".finish." in line}) == 1
+    for got, w, c in zip(Executable(made, Options(target=host()))(arrays, []), arrays[1:4], arrays[4:], strict=True):
+        np.testing.assert_allclose(got, np.tanh(arrays[0] @ w + c), rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.usefixtures("small_sizes_share")
 def test_many_short_rounds() -> None:
     """Threads that are always at each other's heels: what one does not wait for, it would miss."""

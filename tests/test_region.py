@@ -200,7 +200,7 @@ def test_verified_inside() -> None:
 
     def forged(node: Node, **changed: Any) -> Node:
         made = object.__new__(Node)
-        for name in ("op", "inputs", "params", "type", "site", "serial"):
+        for name in ("op", "inputs", "params", "type", "site", "serial", "kinds"):
             setattr(made, name, changed.get(name, getattr(node, name)))
         made.normal = None
         return made

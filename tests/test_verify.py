@@ -24,7 +24,7 @@ N, M, K = dims.dim("n"), dims.dim("m"), dims.dim("k")
 def forged(node: Node, **changed: Any) -> Node:
     """A node like `node`, made past `make`, with some fields changed."""
     made = object.__new__(Node)
-    for name in ("op", "inputs", "params", "type", "site", "serial"):
+    for name in ("op", "inputs", "params", "type", "site", "serial", "kinds"):
         setattr(made, name, changed.get(name, getattr(node, name)))
     return made
 

@@ -15,11 +15,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from graphc.codegen import jit
-from graphc.codegen import object_cache as cache
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.cpython import symbol
-from graphc.codegen.target import host
+from graphc.codegen.entry.shared import filled, for_each, linked
 
 ROW = "{ ptr, i64, i64, i64 }"
 TAKE, APART, DATA, COPY, HOLD = "entry.take", "entry.apart", "entry.data", "entry.copy", "entry.hold"
@@ -34,25 +32,18 @@ DECLARATIONS = (
 
 def loops_text() -> str:
     """The module."""
-    text = _TEXT
-    for name, value in {
+    return filled(_TEXT, {
         "TYPE": cpython.TYPE, "DATA": cpython.DATA, "NDIM": cpython.NDIM, "SHAPE": cpython.SHAPE, "DESCR": cpython.DESCR,
         "FLAGS": cpython.FLAGS, "READABLE": cpython.READABLE, "LOOKED_AT": cpython.READABLE | cpython.WARN_ON_WRITE, "ROW": ROW,
         "own": symbol("Py_IncRef"), "ndarray": symbol("ndarray"),
-    }.items():  # fmt: skip
-        text = text.replace(f"${name}$", str(value))
-    return text
+    })  # fmt: skip
 
 
 @functools.cache
 def symbols() -> Mapping[str, int]:
     """The addresses of these functions, which are compiled and linked at the first use and stay."""
-    code = jit.load(cache.compiled(loops_text(), host()), cpython.addresses())
-    _CODE.append(code)
-    return {name: code.address(name) for name in (TAKE, APART, DATA, COPY, HOLD)}
+    return linked(loops_text(), (TAKE, APART, DATA, COPY, HOLD))
 
-
-_CODE: list[jit.Loaded] = []
 
 _TEXT = """
 @$ndarray$ = external global i8
@@ -184,59 +175,32 @@ yes:
 no:
   ret i1 false
 }
-
-define void @entry.data(ptr %arrays, i64 %count, ptr %into) nounwind {
-entry:
-  br label %next
-next:
-  %k = phi i64 [ 0, %entry ], [ %k1, %one ]
-  %on = icmp slt i64 %k, %count
-  br i1 %on, label %one, label %done
-one:
+"""
+_TEXT += for_each(
+    DATA,
+    "ptr %arrays, i64 %count, ptr %into",
+    """\
   %from = getelementptr ptr, ptr %arrays, i64 %k
   %array = load ptr, ptr %from, align 8
   %at = getelementptr i8, ptr %array, i64 $DATA$
   %data = load ptr, ptr %at, align 8
   %to = getelementptr ptr, ptr %into, i64 %k
-  store ptr %data, ptr %to, align 8
-  %k1 = add i64 %k, 1
-  br label %next
-done:
-  ret void
-}
-
-define void @entry.copy(ptr %words, i64 %count, ptr %into) nounwind {
-entry:
-  br label %next
-next:
-  %k = phi i64 [ 0, %entry ], [ %k1, %one ]
-  %on = icmp slt i64 %k, %count
-  br i1 %on, label %one, label %done
-one:
+  store ptr %data, ptr %to, align 8""",
+)
+_TEXT += for_each(
+    COPY,
+    "ptr %words, i64 %count, ptr %into",
+    """\
   %from = getelementptr ptr, ptr %words, i64 %k
   %word = load ptr, ptr %from, align 8
   %to = getelementptr ptr, ptr %into, i64 %k
-  store ptr %word, ptr %to, align 8
-  %k1 = add i64 %k, 1
-  br label %next
-done:
-  ret void
-}
-
-define void @entry.hold(ptr %objects, i64 %count) nounwind {
-entry:
-  br label %next
-next:
-  %k = phi i64 [ 0, %entry ], [ %k1, %one ]
-  %on = icmp slt i64 %k, %count
-  br i1 %on, label %one, label %done
-one:
+  store ptr %word, ptr %to, align 8""",
+)
+_TEXT += for_each(
+    HOLD,
+    "ptr %objects, i64 %count",
+    """\
   %at = getelementptr ptr, ptr %objects, i64 %k
   %object = load ptr, ptr %at, align 8
-  call void @$own$(ptr %object)
-  %k1 = add i64 %k, 1
-  br label %next
-done:
-  ret void
-}
-"""
+  call void @$own$(ptr %object)""",
+)

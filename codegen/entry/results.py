@@ -14,11 +14,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from graphc.codegen import jit
-from graphc.codegen import object_cache as cache
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.cpython import symbol
-from graphc.codegen.target import host
+from graphc.codegen.entry.shared import filled, for_each, linked
 
 SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
 ROW = "{ ptr, i64, i64 }"
@@ -34,26 +32,19 @@ DECLARATIONS = (
 
 def results_text() -> str:
     """The module."""
-    text = _TEXT
-    for name, value in {
+    return filled(_TEXT, {
         "COUNT": cpython.COUNT, "TYPE": cpython.TYPE, "DATA": cpython.DATA, "NDIM": cpython.NDIM, "SHAPE": cpython.SHAPE,
         "DESCR": cpython.DESCR, "FLAGS": cpython.FLAGS, "WEAK": cpython.WEAK, "NOT_FORTRAN": ~cpython.FORTRAN, "FRESH": cpython.FRESH,
         "WRITEABLE": cpython.WRITEABLE, "LOOKED_AT": cpython.WRITEABLE | cpython.WARN_ON_WRITE, "SPARE_BYTES": SPARE_BYTES, "ROW": ROW,
         "own": symbol("Py_IncRef"), "disown": symbol("Py_DecRef"), "new": symbol("PyArray_NewFromDescr"), "ndarray": symbol("ndarray"),
-    }.items():  # fmt: skip
-        text = text.replace(f"${name}$", str(value))
-    return text
+    })  # fmt: skip
 
 
 @functools.cache
 def symbols() -> Mapping[str, int]:
     """The addresses of these functions, which are compiled and linked at the first use and stay."""
-    code = jit.load(cache.compiled(results_text(), host()), cpython.addresses())
-    _CODE.append(code)
-    return {name: code.address(name) for name in (MAKE, FIT, BURY)}
+    return linked(results_text(), (MAKE, FIT, BURY))
 
-
-_CODE: list[jit.Loaded] = []
 
 _TEXT = """
 @$ndarray$ = external global i8
@@ -216,24 +207,6 @@ no:
   ret i1 false
 }
 
-; give up `count` references
-define void @entry.bury(ptr %objects, i64 %count) nounwind {
-entry:
-  br label %next
-next:
-  %k = phi i64 [ 0, %entry ], [ %k1, %one ]
-  %on = icmp slt i64 %k, %count
-  br i1 %on, label %one, label %done
-one:
-  %at = getelementptr ptr, ptr %objects, i64 %k
-  %object = load ptr, ptr %at, align 8
-  call void @$disown$(ptr %object)
-  %k1 = add i64 %k, 1
-  br label %next
-done:
-  ret void
-}
-
 define internal i64 @bytes(ptr %row, ptr %shape) alwaysinline nounwind {
 entry:
   %rank.at = getelementptr i8, ptr %row, i64 8
@@ -323,3 +296,11 @@ no:
   ret i1 false
 }
 """
+_TEXT += for_each(
+    BURY,  # give up references
+    "ptr %objects, i64 %count",
+    """\
+  %at = getelementptr ptr, ptr %objects, i64 %k
+  %object = load ptr, ptr %at, align 8
+  call void @$disown$(ptr %object)""",
+)

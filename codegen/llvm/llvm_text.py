@@ -7,7 +7,7 @@ memory.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,6 +71,7 @@ class Module:
         self.rare: dict[tuple[object, int], str] = {}
         """The functions of rare cases, see `text`: by what they compute and their lanes."""
         self._numbered: dict[str, str] = {}
+        self._said: dict[tuple[object, ...], str] = {}
 
     def declare(self, line: str) -> None:
         """Add a `declare ...` line, once."""
@@ -93,6 +94,17 @@ class Module:
     def add(self, function: Function) -> None:
         """Add a function, in the place of one of the same name."""
         self.functions[function.name] = function
+
+    def add_once(self, function: Function) -> str:
+        """The name of a function that says the same and is there already, or else of this one, which is added."""
+        same = function.params, tuple(function.lines), function.attributes
+        if same not in self._said:
+            name = function.name
+            while name in self.functions:
+                name += "."
+            self._said[same] = name
+            self.add(replace(function, name=name))
+        return self._said[same]
 
     def metadata(self, text: str) -> str:
         """The number `!0` of a metadata node such as `!{!"text"}`."""

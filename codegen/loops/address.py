@@ -93,13 +93,13 @@ def fetch(slot: int, dynamic: Scalar | None, static: Size, dtype: np.dtype, mask
     return sc.scalar("fetch", args, dtype, (slot, static, dynamic is not None, mask is not None))
 
 
-def replace_indices(s: Scalar, sizes: dict[dims.Symbol, Size]) -> Scalar:
-    """A lowered Scalar with axes replaced, in offsets too."""
+def replace_indices(s: Scalar, sizes: dict[dims.Symbol, Size], offset: Callable[[Size], Size] | None = None) -> Scalar:
+    """A lowered Scalar with axes replaced, in offsets too, or these by `offset`."""
 
     def leaf(x: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
         if x.op == "fetch":
             slot, static, dynamic, masked = x.param
-            moved = dims.substitute(static, sizes) if isinstance(static, Dim) else static
+            moved = offset(static) if offset else dims.substitute(static, sizes) if isinstance(static, Dim) else static
             return sc.scalar("fetch", args, x.dtype, (slot, moved, dynamic, masked))
         return None
 

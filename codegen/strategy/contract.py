@@ -32,6 +32,7 @@ PACK_ROWS = 96  # fewer rows do not pay for packing a b that could be read where
 PACK_BYTES = 1 << 20  # a smaller b stays in the second cache without packing
 SHARED_ROWS = 129  # fewer rows are one task for each panel, which copies it for itself: f32 192x1024x1024 98 -> 103 GF/s
 SHARED_BYTES = 1 << 20  # of b: as for packing at all
+LARGE = 1 << 20  # multiplications; below, threads do not pay, and one block of rows is one straight piece of code
 WHOLE_TILES = 32  # rows, of which even fewer than a tile's in each strip are sums enough for one chain of additions each
 NEVER = 1 << 40  # rows
 PAGE = 4096  # rows of b this far apart fall into the same few sets of the first cache
@@ -39,6 +40,8 @@ SMALL_ROWS = 2  # up to so many rows b is used too little to leave the order in 
 SWEEP_ROWS = 16  # up to so many it is passed over as it lies, where it comes from memory. 8 rows, f32 4096: 18 -> 54 GF/s
 SWEEP_BYTES = 8 << 20  # of such a b
 FAR_BYTES = 16 << 20  # of a b whose next rows are fetched for a single row of a. f64 1024: 77 -> 62 GB/s, 4096: 22 -> 30
+SHORT = 4  # steps of k up to which writing along rows counts for more than reading b once for several. 8: f32 47 -> 50 us, f64 93 -> 150
+SHORT_BYTES = 1 << 18  # of such a b
 SWEEP_VECTORS = 8  # of columns: fewer sums would wait for each other
 
 
@@ -286,19 +289,39 @@ def copied_once(p: Product) -> bool | Size:
     return _flag(dims.minimum(dims.floordiv(nbytes, SHARED_BYTES), 1) * dims.minimum(dims.floordiv(p.extent_m, SHARED_ROWS), 1))
 
 
+def small_work(p: Product) -> bool:
+    """Whether threads certainly do not pay."""
+    work = dims.product([p.extent_m, p.n.extent, p.k.extent])
+    return isinstance(work, int) and work < LARGE
+
+
 @lru_cache(maxsize=64)
 def shared_pays(p: Product) -> bool | Size:
     """Whether tasks share the panels of b, see `rounds`: where these are copied once, or would be if vectors of b crossed cache lines.
 
     A block of k then ends before the next one begins, so that the unfinished sums must have a place to wait.
     """
-    if p.rows <= SMALL_ROWS or not ((k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None):
+    if p.rows <= SMALL_ROWS or mostly_writes(p) or not ((k_blocks(p) == 1 and not p.more_k) or p.resting_place() is not None):
         return False
     once = copied_once(p)
-    if p.b.outer != 1 or once is True or p.crossing_rows == NEVER:
+    narrow = isinstance(p.n.extent, int) and p.n.extent <= p.lanes  # few loads are of b: not worth the code where there is little to do
+    if p.b.outer != 1 or once is True or p.crossing_rows == NEVER or (narrow and small_work(p)):
         return once
     crossing = dims.minimum(dims.floordiv(p.extent_m, p.crossing_rows), 1)
     return _flag(crossing if once is False else dims.maximum(once, crossing))
+
+
+@lru_cache(maxsize=64)
+def mostly_writes(p: Product) -> bool:
+    """Whether k is so short that the result is best written along whole rows, see `short`; b then stays in the second cache.
+
+    Only rows that fill tiles: those of a lower one may be added up in several chains.
+    """
+    m, n, k = p.extent_m, p.n.extent, p.k.extent
+    if not (isinstance(m, int) and isinstance(n, int) and isinstance(k, int)) or p.more_k or not p.plain or p.b.outer != 1:
+        return False
+    many = m > SWEEP_ROWS and m % p.rows == 0
+    return many and 0 < k <= SHORT and n >= SWEEP_VECTORS * p.lanes and k * n * p.dtype.itemsize <= SHORT_BYTES
 
 
 @lru_cache(maxsize=64)
@@ -329,7 +352,7 @@ def _flag(size: Size) -> bool | Size:
 
 def may_pack(p: Product) -> bool:
     """Whether some panel of b is, or may turn out to be, packed."""
-    return p.b.outer != 1 or packing_pays(p) is not False
+    return not mostly_writes(p) and (p.b.outer != 1 or packing_pays(p) is not False)
 
 
 def summed(p: Product) -> Size:

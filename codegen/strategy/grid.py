@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc import dims
-from graphc.codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays
+from graphc.codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays, small_work
 from graphc.dims import Size
 
 ROW_BLOCK = 128  # where panels are packed, which costs as much as 10 rows
 FEW_ROWS = 32  # where nothing is packed: the panel comes from the second cache for each strip anyhow
 WIDEST = 64  # bytes of vectors that some processors take in halves
-LARGE = 1 << 20  # multiplications; below, threads do not pay, and one block of rows is one straight piece of code
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ def row_blocks(p: Product) -> Rows:
     m, low = p.extent_m, max(ROW_BLOCK // p.rows, 1) * p.rows
     if not isinstance(m, int):
         return Rows(m, low, low, ceiling(m, low))
-    work = dims.product([m, p.n.extent, p.k.extent])
-    if packing_pays(p) is False and p.b.outer == 1 and p.rows > SMALL_ROWS and not (isinstance(work, int) and work < LARGE):
+    if packing_pays(p) is False and p.b.outer == 1 and p.rows > SMALL_ROWS and not small_work(p):
         low = max(FEW_ROWS // p.rows, 1) * p.rows
     return even_blocks(m, low, p.rows)
 

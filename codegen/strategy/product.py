@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter, symbol_of
-from graphc.codegen.llvm.llvm_text import Function, llvm_type, stack_room
+from graphc.codegen.llvm.llvm_text import llvm_type, stack_room
 from graphc.codegen.llvm.values import Scope
 from graphc.codegen.loops.address import fetch, replace_indices
 from graphc.codegen.loops.loopir import Block, For, Let, Statement, Store
@@ -40,6 +40,7 @@ from graphc.program import Operand
 from graphc.scalars import Scalar
 
 TASK, ROW_AT, P, M0, N0, COUNT = (dims.axis(x) for x in ("task", "row_block", "k_block", "m0", "n0", "count"))
+STEPS = tuple([dims.axis(f"step{k}") for k in range(8)])
 
 
 class ProductWriter:
@@ -214,34 +215,49 @@ class ProductWriter:
     def epilogue(self, row: Size, count: Size) -> None:
         """Every other stage, and the stores, for the finished sums of `count` rows from `row` on."""
         p = self.p
-        whole = not any(panel.masked for panel in column_panels(p))
-        cols, name = COLS * p.lanes if whole else COLS, f"{self.e.name}.finish.{p.width}"  # whole vectors need no second copy for a tail
-        axes = [x.index for x in p.outer]
-        if name not in self.e.module.functions:
-            self.e.module.add(self._finish(name, cols, axes))
+        name, whole, steps = self.finisher
         pointers = [f"ptr %b{k}" for k in range(len(self.e.kernel.operands))] + [f"ptr {self.sums}"]
         numbers = [f"i64 {self.v.axis(s).text}" for s in self.e.kernel.sizes()]
         across = dims.floordiv(self.operands.cols, p.lanes) if whole else self.operands.cols
-        numbers += [f"i64 {self.v.size(x).text}" for x in (*axes, row, J, count, across)]
+        numbers += [f"i64 {self.v.size(x).text}" for x in (*[x.index for x in p.outer], row, J, count, across, *steps)]
         self.v.here.lines.line(f"call void @{name}({', '.join(pointers + numbers)})")
 
-    def _finish(self, name: str, cols: Size, axes: list[Dim]) -> Function:
-        p = self.p
-        operands = (*self.e.kernel.operands, Operand(p.dtype, ()))
+    @cached_property
+    def finisher(self) -> tuple[str, bool, list[Size]]:
+        """The function of the epilogue, whether it counts columns by whole vectors, and the steps between rows that it is given.
+
+        Products that differ in these alone, as layers of a net do, have one function.
+        """
+        p, steps = self.p, list[Size]()
         moved = _moved(p, M0 + ROW, N0 + COL)
+
+        def at(offset: Size) -> Size:
+            step = 0 if p.m is None else stride(offset, p.m)
+            if isinstance(step, int) and step > 1 and step not in steps and len(steps) < len(STEPS):
+                steps.append(step)
+            if step not in steps:
+                return dims.substitute(offset, moved)
+            rest = dims.substitute(offset, _moved(p, 0, N0 + COL))
+            return rest + (M0 + ROW) * STEPS[steps.index(step)]
+
+        operands = (*self.e.kernel.operands, Operand(p.dtype, ()))
         sums, lies = len(operands) - 1, ROW * p.width + COL
         if self.place:
-            sums, lies = self.place[0], dims.substitute(self.place[1], moved)
+            sums, lies = self.place[0], at(self.place[1])
         body: list[Statement] = [Let(0, fetch(sums, None, lies, p.dtype))]
-        body += [Let(k, replace_indices(s.body, moved)) for k, s in enumerate(p.stages) if k]
+        body += [Let(k, replace_indices(s.body, moved, at)) for k, s in enumerate(p.stages) if k]
         for k, s in enumerate(p.stages):
             for slot, dynamic, static, mode in p.stores[k]:
-                at = None if dynamic is None else replace_indices(dynamic, moved)
-                body.append(Store(slot, at, dims.substitute(static, moved), sc.local(k, (), s.dtype), mode))
+                where = None if dynamic is None else replace_indices(dynamic, moved, at)
+                body.append(Store(slot, where, at(static), sc.local(k, (), s.dtype), mode))
+        whole = not any(panel.masked for panel in column_panels(p))  # whole vectors need no second copy for a tail
         lanes = lanes_of([x.dtype for x in sc.order([s.body for s in p.stages])], self.e.target)
-        loops = For(ROW, COUNT, "serial", Block((For(COL, cols, "vector", Block(tuple(body)), lanes, 1),)))
+        loops = For(ROW, COUNT, "serial", Block((For(COL, COLS * p.lanes if whole else COLS, "vector", Block(tuple(body)), lanes, 1),)))
+        numbers = [*[x.index for x in p.outer], M0, N0, COUNT, COLS, *STEPS[: len(steps)]]
         kernel = replace(self.e.kernel, operands=operands, scratch=(), shared=())
-        return Emitter(self.e.unit, kernel, name, Block((loops,)), numbers=[*axes, M0, N0, COUNT, COLS]).function()
+        name = f"{self.e.name}.finish.{p.width}"
+        made = Emitter(self.e.unit, kernel, name, Block((loops,)), numbers=numbers).function()
+        return self.e.module.add_once(made), whole, steps
 
 
 def _moved(p: Product, m: Size, n: Size) -> dict[Symbol, Size]:

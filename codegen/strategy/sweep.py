@@ -88,6 +88,8 @@ class _Writer:
         """Over the columns."""
         steps = [k, *[self.out.emit(f"add nuw nsw i64 {k}, {g}") for g in range(1, deep)]]
         b_rows = [self._at("%b", self.out.emit(f"mul i64 {x}, %b_k")) for x in steps]
+        if self.far and deep > 1:
+            b_rows = [self._hidden(row) for row in b_rows]
         columns = [self._at("%a", self.out.emit(f"mul i64 {x}, %a_k")) for x in steps]
         spread = [self._spread(column) for column in columns] if self.height == 1 else []
         if not spread:
@@ -105,6 +107,7 @@ class _Writer:
     def _multiply(self, j: str, across: int, mask: str | None, b_rows: list[str], spread: list[str], far: str | None) -> None:
         """The sums of `across` vectors of columns from j on."""
         at = [j, *[self.out.emit(f"add nuw nsw i64 {j}, {v * self.lanes}") for v in range(1, across)]]
+        fetched = [self.out.emit(f"add i64 {p}, {far}") for p in at] if far else []
         d = self._at("%d", j)
         places = [[self._at(d, str(i * self.apart + v * self.lanes)) for v in range(across)] for i in range(self.height)]
         sums = [[self._load(p, mask) for p in row] for row in places]
@@ -112,8 +115,8 @@ class _Writer:
         for g, row in enumerate(b_rows):
             from_ = [self._at(row, p) for p in at]
             b = [self._load(p, mask) for p in from_]
-            for p in from_ if far else ():
-                self._fetch(self.out.emit(f"getelementptr {self.element}, ptr {p}, i64 {far}"))
+            for p in fetched:
+                self._fetch(self.out.emit(f"getelementptr {self.element}, ptr {row}, i64 {p}"))
             for i in range(self.height):
                 one = spread[g] if spread else self._spread(self._at("%near", str(g * self.height + i)))
                 sums[i] = [
@@ -155,6 +158,10 @@ class _Writer:
 
     def _at(self, pointer: str, offset: str) -> str:
         return pointer if offset == "0" else self.out.emit(f"getelementptr inbounds {self.element}, ptr {pointer}, i64 {offset}")
+
+    def _hidden(self, pointer: str) -> str:
+        """The same pointer, of which LLVM does not see how it was made: it would weigh all ways to step through eight rows."""
+        return self.out.emit(f"freeze ptr {pointer}")
 
     def _spread(self, pointer: str) -> str:
         one = self.out.emit(f"load {self.element}, ptr {pointer}, align {self.dtype.itemsize}")

@@ -7,14 +7,15 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.strategy.contract import Product, copied_once, may_pack, plan, shared_pays, sweeps_pay
+from graphc.codegen.strategy.contract import Product, copied_once, may_pack, mostly_writes, plan, shared_pays, sweeps_pay
 from graphc.codegen.strategy.door import Strategy
-from graphc.codegen.strategy.grid import row_blocks
+from graphc.codegen.strategy.grid import outer_places, panel_count, row_blocks
 from graphc.codegen.strategy.grid import tasks as own_tasks
 from graphc.codegen.strategy.loops import digits
 from graphc.codegen.strategy.operands import Q, panel_bytes
 from graphc.codegen.strategy.product import TASK, P, ProductWriter
 from graphc.codegen.strategy.rounds import PACKED_PANELS, PLACES, own_bytes, rounds, shared_bytes, words, write_await
+from graphc.codegen.strategy.short import short_tasks, write_short
 from graphc.codegen.strategy.sweeping import SweepWriter
 from graphc.dims import Dim, Size
 
@@ -92,7 +93,7 @@ class TogetherWriter:
     def tiles(self) -> None:
         """The sums of a block of rows, and of a chunk of the panels of the group."""
         grid = self.grid
-        number = JOB - grid.packs
+        number = dims.maximum(JOB - grid.packs, 0)  # which LLVM need not find out
         self.wait(0, grid.packs, ROUND + 1)
         self.wait(JOB, 1, ROUND)
         block, chunk = digits(number, [grid.rows.count, grid.chunks])
@@ -119,28 +120,37 @@ class TogetherWriter:
 
 
 def _write(emitter: Emitter, p: Product) -> None:
-    swept, (first, last) = sweeps_pay(p), emitter.span(tasks(p))
+    if mostly_writes(p):
+        write_short(emitter, p, *emitter.span(short_tasks(p)))
+        return
+    swept = sweeps_pay(p)
     if isinstance(swept, bool):
-        SweepWriter(emitter, p).run(first, last) if swept else _write_tiles(emitter, p, first, last)
+        _write_sweeps(emitter, p) if swept else _write_tiles(emitter, p)
         return
     condition = emitter.values.value(sc.index(swept).ne(0)).text
-    emitter.loops.when(condition, lambda: SweepWriter(emitter, p).run(first, last))
-    emitter.loops.when(emitter.values.here.lines.emit(f"xor i1 {condition}, true"), lambda: _write_tiles(emitter, p, first, last))
+    emitter.loops.when(condition, lambda: _write_sweeps(emitter, p))
+    emitter.loops.when(emitter.values.here.lines.emit(f"xor i1 {condition}, true"), lambda: _write_tiles(emitter, p))
 
 
-def _write_tiles(emitter: Emitter, p: Product, first: Size, last: Size) -> None:
+def _write_sweeps(emitter: Emitter, p: Product) -> None:
+    SweepWriter(emitter, p).run(*emitter.span(outer_places(p) * panel_count(p)))
+
+
+def _write_tiles(emitter: Emitter, p: Product) -> None:
+    """Each way by its own number of tasks: `tasks` is long to compute."""
     pays = shared_pays(p)
+    own_span, together_span = emitter.span(own_tasks(p)), emitter.span(rounds(p).tasks if pays is not False else 0)
     own = None if pays is True else ProductWriter(emitter, p, row_blocks(p))
     together = None if pays is False else TogetherWriter(emitter, p)
     if own is not None and together is not None:
         condition = emitter.values.value(sc.index(pays).ne(0)).text
-        emitter.loops.when(condition, lambda: emitter.loops.each(TASK, first, last, 1, together.task))
+        emitter.loops.when(condition, lambda: emitter.loops.each(TASK, *together_span, 1, together.task))
         condition = emitter.values.here.lines.emit(f"xor i1 {condition}, true")
-        emitter.loops.when(condition, lambda: emitter.loops.each(TASK, first, last, 1, own.task))
+        emitter.loops.when(condition, lambda: emitter.loops.each(TASK, *own_span, 1, own.task))
     elif own is not None:
-        emitter.loops.each(TASK, first, last, 1, own.task)
+        emitter.loops.each(TASK, *own_span, 1, own.task)
     elif together is not None:
-        emitter.loops.each(TASK, first, last, 1, together.task)
+        emitter.loops.each(TASK, *together_span, 1, together.task)
 
 
 def _either(pays: bool | Size, small: Size, large: Size) -> Size:
@@ -150,6 +160,8 @@ def _either(pays: bool | Size, small: Size, large: Size) -> Size:
 
 def tasks(p: Product) -> Size:
     """How many tasks the product is."""
+    if mostly_writes(p):
+        return short_tasks(p)
     pays = shared_pays(p)
     return _either(pays, 0 if pays is True else own_tasks(p), 0 if pays is False else rounds(p).tasks)
 
