@@ -24,6 +24,7 @@ from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
 from graphc.passes.storage.kernel_scratch import Needs, declare_scratch
 from graphc.passes.storage.memory import plan_memory, update_in_place
+from graphc.passes.storage.postponed_sums import postpone_sums
 from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Program
 from graphc.verify.graph import verify
@@ -144,6 +145,7 @@ PROGRAM: tuple[ProgramPass, ...] = (
     ProgramPass("recompute", _recomputed),  # what the second half of a large graph computes once more rather than reads
     ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph, s.options.target, held=s.held))),  # which values share a kernel
     ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
+    on_program("postpone sums", postpone_sums),  # that would stand between two halves of a run in cache blocks
     on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
     on_program("update in place", update_in_place),  # new state where the old one was
     ProgramPass("cache blocks", _blocked),  # runs of kernels over elements or rows, one piece of all arrays after the other

@@ -15,8 +15,12 @@ from graphc import scalars as sc
 from graphc.costs import Limits
 from graphc.dtypes import float64, int64
 from graphc.errors import CompileError
+from graphc.ir import Graph, Node
+from graphc.passes.fusion.assemble import assemble
+from graphc.passes.fusion.fuse import fuse
 from graphc.passes.storage import cache_blocks as blocking
 from graphc.passes.storage.block_forms import flat_form
+from graphc.passes.storage.postponed_sums import postpone_sums
 from graphc.program import Axis, Kernel, Launch, Loop, Operand, Program, Stage, Step, Store, View, format_program, loop_index, loop_length
 from graphc.verify.program import verify_program
 from tests.stages import TARGET, assembled, text_of
@@ -350,12 +354,64 @@ def test_a_kernel_that_also_combines_is_no_run() -> None:
     assert flat_form(Kernel((axis,), (sums, product), operands), loop_length(0)) is None
 
 
-def test_a_chain_a_thousand_deep_with_gradient_needs_less_than_one_array() -> None:
-    """y <- sin(1.01 y + 0.1): all that is saved for the way back are rows of one block."""
+# -- sums between the halves of a run ---------------------------------------------------------------------------------
+def valued(loss: Callable[[Node, Node], Node], shape: Any, dtype: str, steps: int = STEPS) -> gx.Function:
+    """Of a chain the losses and the gradient of the first."""
+    x, t = gx.tensor("x", shape, dtype), gx.tensor("t", shape, dtype)
+    y = chain(gx, x, steps)
+    first, *others = loss(y, t)
+    return gx.function([x, t], [first, *others, gx.grad(first, x)])
+
+
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "sum": lambda y, t: [y.sum()],
+    "squares": lambda y, t: [((y - t) ** 2).mean()],
+    "two": lambda y, t: [(y * t).sum(), y.max()],
+    "two of one": lambda y, t: [y.sum(), (y * y).sum()],
+}
+
+
+@pytest.mark.parametrize(("loss", "dtype"), list(zip(LOSSES, ("float32", "float64") * 2, strict=True)))
+def test_value_and_gradient_of_a_chain_in_one_run(loss: str, dtype: str) -> None:
+    """The sum, which the way back does not read, is taken behind the run, of one array that is stored for it."""
+    f = valued(LOSSES[loss], ("n",), dtype)
+    assert f._program is not None and sum(isinstance(s, Launch) and s.kernel.axes != () for s in f._program.steps) == 0
+    (run,) = runs(f._program)
+    assert f._program.steps[0] is run
+    for n in SIZES[1:]:
+        x, t = data(n, dtype), data(n, dtype, seed=1)
+        *values, g = f(x, t)
+        y = chain(np, x.astype(np.float64))
+        wanted = LOSSES[loss](y, t)
+        np.testing.assert_allclose(values, wanted, rtol=1e-4 if dtype == "float32" else 1e-12, atol=1e-5 if dtype == "float32" else 1e-12)
+        factor = {"sum": 1, "two of one": 1, "two": t, "squares": 2 * (y - t) / n}[loss]
+        close(g, slope(x) * factor, 2 * STEPS)
+
+
+def test_a_chain_a_thousand_deep_with_value_and_gradient_needs_two_arrays() -> None:
+    """y <- sin(1.01 y + 0.1): all that is saved for the way back are rows of one block; one array is stored for the sum."""
     n = 1_000_000
-    y = gx.tensor("y", ("n",), "float32")
-    f = gx.function([y], gx.grad(gx.sum(chain(gx, y, 1000)), y), threads=1)
-    run_of(f)
-    assert f.memory(n=n)["arena"] < 4 * n
+    f = valued(LOSSES["sum"], ("n",), "float32", 1000)
+    assert f.memory(n=n)["arena"] < 2 * 4 * n
     x = data(300, "float32")
-    close(f(x), slope(x, 1000), 1000)
+    value, g = f(x, x)
+    np.testing.assert_allclose(value, chain(np, x.astype(np.float64), 1000).sum(), rtol=1e-4)
+    close(g, slope(x, 1000), 1000)
+
+
+def test_a_sum_that_the_way_back_reads_stays_where_it_is() -> None:
+    x = gx.tensor("x", ("n",), "float64")
+    s = chain(gx, x).sum()
+    graph = Graph((x,), (s * s, gx.grad(s * s, x)))
+    before = assemble(graph, (), fuse(graph), ())
+    assert postpone_sums(before) == before
+    x0 = data(300, "float64")
+    close(gx.function([x], graph.outputs[1])(x0), slope(x0) * 2 * chain(np, x0).sum())
+
+
+def test_a_sum_of_a_short_chain_stays_in_its_kernel() -> None:
+    x = gx.tensor("x", (1 << 20,), "float32")
+    s = chain(gx, x, 3).sum()
+    graph = Graph((x,), (s, gx.grad(s, x)))
+    before = assemble(graph, (), fuse(graph), ())
+    assert len(before.steps) == 1 and postpone_sums(before) == before
