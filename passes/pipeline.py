@@ -73,7 +73,6 @@ class Stage:
     size_checks: tuple[tuple[Size, Size], ...]
     options: Options
     needs: Needs | None = None
-    held: frozenset[Node] = frozenset()  # what fusion must not substitute
     fused: Fused | None = None
     program: Program | None = None
 
@@ -96,7 +95,7 @@ class Stage:
 
     def describe(self) -> str:
         if self.program is None:
-            return f"{len(self.graph.order)} nodes" if self.fused is None else f"{len(self.clusters.clusters)} clusters"
+            return f"{len(self.clusters.clusters)} clusters"
         return f"{len(self.program.steps)} steps, {len(self.program.kernels())} different kernels"
 
 
@@ -113,17 +112,6 @@ def on_program(name: str, change: Callable[[Program], Program]) -> ProgramPass:
     return ProgramPass(name, lambda s: replace(s, program=change(s.steps)))
 
 
-def _recomputed(s: Stage) -> Stage:
-    made = recompute(s.graph, s.options.target)
-    values = made.graph.outputs[len(made.graph.outputs) - len(s.updates) :]
-    return replace(
-        s,
-        graph=made.graph,
-        held=made.held,
-        updates=tuple([(variable, value) for (variable, _), value in zip(s.updates, values, strict=True)]),
-    )
-
-
 def _assembled(s: Stage) -> Stage:
     return replace(s, program=assemble(s.graph, s.updates, s.clusters, s.size_checks))
 
@@ -131,6 +119,11 @@ def _assembled(s: Stage) -> Stage:
 def _blocked(s: Stage) -> Stage:
     target = s.options.target  # without one no cache is known
     return s if target is None else replace(s, program=block(s.steps, target.l2 // 2))
+
+
+def _recomputed(s: Stage) -> Stage:
+    target = s.options.target
+    return s if target is None else replace(s, program=recompute(s.steps, target.l2))
 
 
 def _placed(s: Stage) -> Stage:
@@ -142,13 +135,13 @@ def _declared(s: Stage) -> Stage:
 
 
 PROGRAM: tuple[ProgramPass, ...] = (
-    ProgramPass("recompute", _recomputed),  # what the second half of a large graph computes once more rather than reads
-    ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph, s.options.target, held=s.held))),  # which values share a kernel
+    ProgramPass("fuse", lambda s: replace(s, fused=fuse(s.graph, s.options.target))),  # which values share a kernel
     ProgramPass("assemble", _assembled),  # stages, operands, buffers, checks, commit point
     on_program("postpone sums", postpone_sums),  # that would stand between two halves of a run in cache blocks
     on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
     on_program("update in place", update_in_place),  # new state where the old one was
     ProgramPass("cache blocks", _blocked),  # runs of kernels over elements or rows, one piece of all arrays after the other
+    ProgramPass("recompute", _recomputed),  # what the second half of a large program computes once more rather than reads
     on_program("scalar buffers", pack),  # values of rank 0 side by side
     ProgramPass("scratch", _declared),  # what code generation keeps beside
     ProgramPass("plan memory", _placed),  # offsets in the arena

@@ -1,212 +1,369 @@
-"""Save or recompute: which values of the forward half of a graph the backward half reads from memory, and which it computes again.
+"""Save or recompute: which arrays of the first half of a program the second half reads, and which it computes again.
 
-    a = gelu(z); .. ; dw = a.T @ g; dz = (g @ w.T) * slope(z)     three arrays a layer: z, a and the slope
-    ->  z' = again(z, g); dw = gelu(z').T @ g; dz = (g @ w.T) * slope(z')         one
+    z = x @ w; p = ndtr(z); a = z * p     ->      z, p, a as before, but only z is kept
+    ..                                            ..
+    dw = a.T @ g                                  p', a' = ndtr(z), z * p'        the stages of the first kernel that are not the product
+    dx = (g @ w.T) * (p + ..)                     dw = a'.T @ g, ..
 
-The halves meet where most bytes are alive. Every value that can be known before that place may be saved (its bytes are written and
-read) or computed again from others (its time is paid twice): a minimum cut. Products, reductions, draws and host calls are only
-saved. The idea of computing again is that of Chen, Xu, Zhang, Guestrin (2016), "Training deep nets with sublinear memory cost".
+The halves meet where most bytes are alive. Every array that is ready there may be kept, or computed again from others, just before the
+first step that wants it: a minimum cut, for each part of the net that shares nothing with others (`graphc.passes.cuts`; parts of more
+than `LARGEST` arrays are decided array by array). Room is as dear as it can be while the program takes no more than `SLOWER` of its time
+longer, by estimate. Only stages of single elements are computed again: products, reductions and steps with steps inside are not.
+
+Results have the same bits with and without, so that this may depend on a cache's size: the kernels of the program are left as they are,
+and what is computed again has the same stages over the same operands (`graphc.passes.storage.taken_out`). Sizes that only the call knows
+count as `UNKNOWN`. The idea of computing again is that of Chen, Xu, Zhang, Guestrin (2016), "Training deep nets with sublinear memory
+cost".
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from graphc.costs import COSTS, MATH
-from graphc.ir import Graph, Node, make, rebuild, toposort
-from graphc.loopform import LoopForm
-from graphc.ops.registry import structural
+from graphc import dims
+from graphc.costs import MULTIPLY_ADD_NS, nanoseconds
+from graphc.dims import Size
 from graphc.passes.cuts import minimum_cut
-from graphc.passes.fusion.cluster import Fused
-from graphc.passes.fusion.fuse import fuse
-from graphc.target import Target
-from graphc.traits import Traits
+from graphc.passes.storage.taken_out import Taken, closure_of, homes_of, same_roundings, taken_out, uses_of
+from graphc.program import Kernel, Launch, Program, Step, Store, launches
+from graphc.scalars import Scalar
 
-BYTE_NS = 0.1  # to write or read a byte where the caches are full of others
 ROOM = 8  # second caches: what is alive at once and takes less stays near enough
-NEVER = 1e18  # ns: what is not stored is only saved where nothing else will do
-UNKNOWN = 1 << 16  # elements of an array of a size that only the call knows
-LARGEST = 1000  # nodes of one network
+SLOWER = 0.035  # of the estimated time; nets of products of 512 and 1024 take 0.9 of that longer
+PRICES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)  # ns for a byte that is kept
+BYTE_NS = 0.03  # to write or read one
+UNKNOWN = 256  # what a size is taken for that only the call knows
+LARGEST = 1000  # arrays of one network
+NEAR = 16  # steps: what these want of the same kernel is computed together
 
-AGAIN = structural(
-    "again", 2, "Operand 0 read from memory, once operand 1 is known: what is made of it is another value than what was made of operand 0.",
-    type_rule=lambda x, after: x, ref=lambda x, after: x, loop=lambda node: LoopForm(lambda read, at, r: read(0, at)),
-    traits=Traits(moves="same", relabels=True, affine=lambda node: False),
-)  # fmt: skip
+
+def recompute(program: Program, cache: int) -> Program:
+    """The program whose second half reads less of the first; itself where all that is alive at once is little beside `cache` bytes."""
+    if sum([_count(b.nbytes) for b in program.buffers if b.role == "arena" and b.alias is None]) < ROOM * cache:
+        return program
+    halves = _Halves(program)
+    if halves.most < ROOM * cache:
+        return program
+    again = halves.chosen()
+    return _Rebuilt(halves, again).program() if again else program
+
+
+_Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Recomputed:
-    """A graph, and what fusion must not substitute in it: what was computed once by itself is so again, to the same bits."""
+class _Made:
+    """An array as one stage of a launch leaves it: `step` and `stage`, the arrays that computing it again reads, and ns that takes."""
 
-    graph: Graph
-    held: frozenset[Node] = frozenset()
-
-
-def recompute(graph: Graph, target: Target | None) -> Recomputed:
-    """The graph whose second half reads less of the first from memory; itself where all that is alive at once is little."""
-    if target is None:
-        return Recomputed(graph)
-    sizes = _bytes(graph.order)
-    peak, most = _peak(graph, sizes)
-    if most < ROOM * target.l2:
-        return Recomputed(graph)
-    fused = fuse(graph, target)
-    early = _early(graph.order, peak)
-    return _rebuilt(graph, early, _saved(graph, early, _stored(graph, fused)), fused.home)
+    step: int
+    stage: int
+    reads: tuple[int, ...]
+    ns: float
 
 
-def _stored(graph: Graph, fused: Fused) -> set[Node]:
-    """What lies in memory as it is: only that may be saved, for else what makes it would be another kernel, with other bits."""
-    loaded = {s.param[0] for cluster in fused.clusters for m in cluster.members for s in m.everything if s.op == "load"}
-    return {*graph.outputs, *fused.aliases.values(), *[fused.values[k] for k in loaded]}
+class _Halves:
+    """A program, the place where most is alive, and what may be computed again behind it. Arrays go by their roots."""
 
+    def __init__(self, program: Program) -> None:
+        self.program, self.roots = program, program.roots
+        self.writers: dict[int, list[int]] = {}
+        self.readers: dict[int, list[int]] = {}
+        for k, step in enumerate(program.steps):
+            for found, touched in ((self.writers, step.writes), (self.readers, step.reads)):
+                for r in {self.roots[b] for b in touched}:
+                    found.setdefault(r, []).append(k)
+        self.uses: dict[Kernel, Counter[Scalar]] = {}
+        self.stored: dict[int, dict[int, int]] = {}
+        self.peak, self.most = self._peak()
 
-def _bytes(order: Sequence[Node]) -> dict[Node, int]:
-    """Of the arrays of known size that are computed, what they take; 0 of views, which take nothing."""
-    found: dict[Node, int] = {}
-    for node in order:
-        stored = _is_array(node) and node.op.traits.leaf is None and node.op.traits.moves != "view"
-        taken = node.size * node.dtype.itemsize if stored else 0
-        found[node] = taken if isinstance(taken, int) else 0
-    return found
+    def bytes(self, root: int) -> int:
+        return _count(self.program.buffers[root].nbytes)
 
+    def _peak(self) -> tuple[int, int]:
+        """(the step behind which most bytes are alive, these)."""
+        change: Counter[int] = Counter()
+        for r, steps in self.writers.items():
+            if self.program.buffers[r].role == "arena" and r in self.readers:
+                change[steps[0]] += self.bytes(r)
+                change[self.readers[r][-1]] -= self.bytes(r)
+        alive = most = place = 0
+        for k in sorted(change):
+            alive += change[k]
+            if alive > most:
+                most, place = alive, k
+        return place, most
 
-def _peak(graph: Graph, sizes: Mapping[Node, int]) -> tuple[int, int]:
-    """(the place behind which most bytes are alive, these)."""
-    last = {i: k for k, node in enumerate(graph.order) for i in node.inputs}
-    dying: dict[int, int] = {}
-    alive = most = place = 0
-    for k, node in enumerate(graph.order):
-        if node in last:
-            alive += sizes[node]
-            dying[last[node]] = dying.get(last[node], 0) + sizes[node]
-        if alive > most:
-            most, place = alive, k
-        alive -= dying.get(k, 0)
-    return place, most
+    @cached_property
+    def moving(self) -> set[int]:
+        """What lies in different places at different times, or is touched by steps inside others."""
+        placed = {self.roots[b] for b in self.program.viewed}
+        inner = {
+            self.roots[b] for step in self.program.steps if not isinstance(step, Launch) for b in (*step.own, *step.reads, *step.writes)
+        }
+        return placed | inner
 
+    def wanted(self) -> list[int]:
+        """The arrays of the first half that the second reads."""
+        arena = [(r, steps[0]) for r, steps in self.writers.items() if self.program.buffers[r].role == "arena"]
+        return [r for r, first in arena if first <= self.peak < self.readers.get(r, [-1])[-1]]
 
-def _repeatable(node: Node) -> bool:
-    """Whether a value may be computed twice: what its elements say, or where they lie."""
-    return _is_array(node) and (node.op.elementwise or node.op.traits.moves == "view")
+    def made(self, root: int) -> _Made | None:
+        """How an array is computed again; None where it must be kept."""
+        steps = self.writers.get(root, [])
+        buffer = self.program.buffers[root]
+        if len(steps) != 1 or steps[0] > self.peak or buffer.role != "arena" or root in self.moving:
+            return None
+        launch, homes = self.launch(steps[0]), self.homes(steps[0])
+        stage = next((k for k, slot in homes.items() if self.roots[launch.buffers[slot]] == root), None)
+        inside = None if stage is None else closure_of(launch.kernel, [stage], set(homes) - {stage})
+        if stage is None or inside is None:
+            return None
+        taken = taken_out(launch, inside)
+        if not self.alike(launch.kernel, taken) or not all(map(self._stays, taken.buffers)):
+            return None
+        reads = {self.roots[b] for b in taken.buffers}
+        if any(self.program.buffers[r].role == "scratch" for r in reads):
+            return None
+        points = _count(dims.product([a.extent for a in (*launch.kernel.axes, *launch.kernel.stages[stage].axes)]))
+        ns = points * sum([nanoseconds(launch.kernel.stages[k].body) for k in inside]) + 2 * BYTE_NS * self.bytes(root)
+        return _Made(steps[0], stage, tuple(sorted(reads)), ns)
 
+    def launch(self, step: int) -> Launch:
+        """A step that makes what may be computed again."""
+        found = self.program.steps[step]
+        assert isinstance(found, Launch)
+        return found
 
-def _is_array(node: Node) -> bool:
-    """Whether a node is one array: of several, only those that are taken from it are values."""
-    return type(node.type) is not tuple
+    def homes(self, step: int) -> dict[int, int]:
+        if step not in self.stored:
+            self.stored[step] = homes_of(self.launch(step))
+        return self.stored[step]
 
+    def alike(self, kernel: Kernel, taken: Taken) -> bool:
+        """Whether stages of a kernel come to the same bits by themselves."""
+        if kernel not in self.uses:
+            self.uses[kernel] = uses_of(kernel)
+        return same_roundings(self.uses[kernel], taken)
 
-def _early(order: Sequence[Node], peak: int) -> set[Node]:
-    """The nodes up to the peak, and what is made of those alone without a product or a sum."""
-    found = set(order[: peak + 1])
-    for node in order[peak + 1 :]:
-        if node.op.traits.leaf is not None or (_repeatable(node) and found.issuperset(node.inputs)):
-            found.add(node)
-    return found
+    def _stays(self, buffer: int | None) -> bool:
+        """Whether a buffer lies in one place all the time."""
+        while buffer is not None and buffer not in self.program.viewed:
+            buffer = self.program.buffers[buffer].alias
+        return buffer is None
 
+    # -- what is computed again -----------------------------------------------------------------------------------
+    def chosen(self) -> dict[int, _Made]:
+        """The arrays that are computed again, as long as that takes little of the program's time."""
+        wanted = self.wanted()
+        known = self._known(wanted)
+        groups = _groups([r for r in wanted if known[r] is not None], known)
+        most = SLOWER * sum([_time(launch.kernel) for launch in launches(self.program.steps)])
+        for price in PRICES:
+            again: dict[int, _Made] = {}
+            for group in groups:
+                again |= self._cheapest(group, known, wanted, price)
+            if sum([m.ns for m in again.values()]) <= most:
+                return again
+        return {}
 
-# -- what is saved ------------------------------------------------------------------------------------------------------
-def _saved(graph: Graph, early: Collection[Node], stored: Collection[Node]) -> set[Node]:
-    """The values that are kept for the second half."""
-    read = {i: None for node in graph.order if node not in early for i in node.inputs if i in early and _is_array(i)}
-    saved: set[Node] = set()
-    for group in _groups(list(read)):
-        wanted = [node for node in group if node in read]
-        saved.update(_cut(group, wanted, stored) if len(group) <= LARGEST else wanted)
-    return saved
+    def _known(self, wanted: Sequence[int]) -> dict[int, _Made | None]:
+        """How the wanted arrays, and those that they are made of, are computed again."""
+        known: dict[int, _Made | None] = {}
+        waiting = list(wanted)
+        while waiting:
+            r = waiting.pop()
+            if r not in known:
+                known[r] = made = self.made(r)
+                waiting += () if made is None else made.reads
+        return known
 
+    def _free(self, root: int, wanted: Collection[int], known: Mapping[int, _Made | None]) -> bool:
+        """Whether an array is there anyway: an argument, an output, or one of the wanted that cannot be computed again."""
+        return self.program.buffers[root].role != "arena" or (root in wanted and known[root] is None)
 
-def _groups(wanted: Sequence[Node]) -> list[list[Node]]:
-    """What the wanted ones may be computed from, in parts that share nothing that is computed; inputs before users."""
-    order = toposort(wanted, stop=[n for n in toposort(wanted) if not _repeatable(n)])
-    parent = {node: node for node in order}
+    def _cheapest(self, group: Sequence[int], known: Mapping[int, _Made | None], wanted: Collection[int], price: float) -> dict[int, _Made]:
+        """Of arrays that are made of each other, those that are computed again.
 
-    def root(node: Node) -> Node:
-        while parent[node] is not node:
-            parent[node] = node = parent[parent[node]]
-        return node
-
-    for node in order:
-        if _repeatable(node):
-            for i in node.inputs:
-                if i.op.traits.leaf is None:
-                    parent[root(i)] = root(node)
-    groups: dict[Node, list[Node]] = {}
-    for node in order:
-        groups.setdefault(root(node), []).append(node)
-    return list(groups.values())
-
-
-def _cut(group: Sequence[Node], wanted: Sequence[Node], stored: Collection[Node]) -> list[Node]:
-    """The cheapest values from which the wanted ones can be computed.
-
-    source -> in(v)     the time to compute v again; without bound where it must not be
-    in(v)  -> out(v)    the time to write and read it
-    out(u) -> in(v)     u is an operand of v: without bound
-    out(v) -> sink      the second half reads v: without bound
-    """
-    inside = {node: k for k, node in enumerate(group)}
-    arcs: list[tuple[object, object, float]] = []
-    for node, k in inside.items():
-        given = node.op.traits.leaf is not None
-        again = _repeatable(node)
-        if not given:
-            arcs.append(("source", (k, 0), _nanoseconds(node) if again else math.inf))
-            arcs.append(((k, 0), (k, 1), 2 * BYTE_NS * _elements(node) * node.dtype.itemsize + 1 if node in stored else NEVER))
-            arcs.extend([((inside[i], 1), (k, 0), math.inf) for i in node.inputs if again and i.op.traits.leaf is None])
-    arcs.extend([((inside[node], 1), "sink", math.inf) for node in wanted if node.op.traits.leaf is None])
-    reached = minimum_cut(arcs, "source", "sink")
-    return [node for node, k in inside.items() if (k, 0) in reached and (k, 1) not in reached]
-
-
-def _nanoseconds(node: Node) -> float:
-    """What it takes to compute a value again."""
-    if node.op.traits.moves == "view":
-        return 0.0
-    return _elements(node) * (MATH.ns if node.op.costly else COSTS["add"].ns)
-
-
-def _elements(node: Node) -> int:
-    return node.size if isinstance(node.size, int) else UNKNOWN
-
-
-# -- what is computed again ---------------------------------------------------------------------------------------------
-def _rebuilt(graph: Graph, early: Collection[Node], saved: Collection[Node], members: Container[Node]) -> Recomputed:
-    """The graph whose second half reads what is saved, and computes the rest from it once more.
-
-    What is saved is read again behind the newest value of the second half that its first reader there needs: fusion then puts what is
-    made of it there, and not behind what it was first made of.
-    """
-    position = {node: k for k, node in enumerate(graph.order)}
-    new: dict[Node, Node] = {}  # of the second half
-    copies: dict[Node, Node] = {}  # of the first: what the second reads in their place
-
-    def copied(wanted: Node, after: Node) -> Node:
-        for node in toposort([wanted], stop=[*copies, *saved]):
-            if node in copies:
+        source -> in(v)     the time to compute v again; without bound where it must not be
+        in(v)  -> out(v)    the price of its bytes
+        out(u) -> in(v)     v is made of u: without bound
+        out(v) -> sink      the second half reads v: without bound
+        """
+        if len(group) > LARGEST:
+            return self._one_by_one(group, known, wanted, price)
+        arcs: list[tuple[object, object, float]] = []
+        for v in group:
+            if self._free(v, wanted, known):
                 continue
-            if node.op.traits.leaf == "constant":
-                copies[node] = node
-            elif node in saved or not _repeatable(node):
-                copies[node] = make(AGAIN, (node, after))
-            else:
-                copies[node] = rebuild(node, tuple([copies[i] for i in node.inputs]))
-        return copies[wanted]
+            made = known[v]
+            arcs += [("source", (v, 0), math.inf if made is None else made.ns), ((v, 0), (v, 1), price * self.bytes(v))]
+            arcs += [((u, 1), (v, 0), math.inf) for u in (() if made is None else made.reads) if not self._free(u, wanted, known)]
+            arcs += [((v, 1), "sink", math.inf)] if v in wanted else []
+        reached = minimum_cut(arcs, "source", "sink")
+        return {
+            v: m for v in group if (m := known[v]) is not None and (v, 0) not in reached and self._asked(v, group, known, wanted, reached)
+        }
 
-    newest: Node | None = None
-    for node in graph.order:
-        if node in early:
-            continue
-        behind = [new[i] for i in sorted(node.inputs, key=position.__getitem__) if i not in early and _is_array(i)]
-        after = behind[-1] if behind else newest
-        given: list[Node] = []
-        for i in node.inputs:
-            kept = i in saved or i.op.traits.leaf is not None or not _repeatable(i)
-            given.append(new[i] if i not in early else i if kept or after is None else copied(i, after))
-        new[node] = rebuild(node, tuple(given))
-        newest = new[node] if _is_array(node) else newest
-    held = frozenset([copy for node, copy in copies.items() if node in members and copy is not node and copy.op is not AGAIN])
-    return Recomputed(graph.with_outputs([new.get(o, o) for o in graph.outputs]), held)
+    def _asked(
+        self, v: int, group: Sequence[int], known: Mapping[int, _Made | None], wanted: Collection[int], reached: Collection[object]
+    ) -> bool:
+        """Whether somebody reads what would be computed again: the second half, or what is computed again itself."""
+        return v in wanted or any((m := known[u]) is not None and v in m.reads and (u, 0) not in reached for u in group)
+
+    def _one_by_one(
+        self, group: Sequence[int], known: Mapping[int, _Made | None], wanted: Collection[int], price: float
+    ) -> dict[int, _Made]:
+        """Of many arrays those that are cheaper than their bytes to compute again from what is kept."""
+        again: dict[int, _Made] = {}
+        for v in sorted(group, key=lambda v: self.writers.get(v, [-1])[0]):
+            made = known[v]
+            kept = made is not None and all(self._free(u, wanted, known) or (u in wanted and u not in again) for u in made.reads)
+            if made is not None and v in wanted and kept and made.ns < price * self.bytes(v):
+                again[v] = made
+        return again
+
+
+class _Rebuilt:
+    """A program whose second half computes some arrays again, each just before it is wanted for the first time."""
+
+    def __init__(self, halves: _Halves, again: Mapping[int, _Made]) -> None:
+        self.halves, self.again, self.old = halves, again, halves.program
+        self.buffers = list(self.old.buffers)
+        self.home: dict[int, int] = {}  # root -> the buffer that has it once more
+        self.wanted = set(halves.wanted())
+
+    def program(self) -> Program:
+        """The program; the old one where no less is alive at once, or something is overwritten before it is read again."""
+        steps: list[Step] = []
+        commit = self.old.commit
+        for at, step in enumerate(self.old.steps):
+            if at > self.halves.peak:
+                added = self._ahead(at)
+                if added is None:
+                    return self.old
+                steps += added
+                commit += len(added) if at < self.old.commit else 0
+                step = self._reading(step)
+            steps.append(step)
+        made = replace(self.old, buffers=tuple(self.buffers), steps=tuple(steps), commit=commit)
+        return made if _Halves(made).most < self.halves.most else self.old
+
+    def _ahead(self, at: int) -> list[Launch] | None:
+        """What is computed again for a step, and with it what steps near behind want of the same launches."""
+        wanted = self._with_reads(self._missing(self.old.steps[at]))
+        if not wanted:
+            return []
+        origins = {self.again[r].step for r in wanted}
+        for step in self.old.steps[at + 1 : at + 1 + NEAR]:
+            wanted |= self._with_reads({r for r in self._missing(step) if self.again[r].step in origins})
+        kinds: dict[_Place, list[int]] = {}  # rows before their elements
+        for r in sorted(wanted, key=lambda r: self._place(r)):
+            kinds.setdefault(self._place(r), []).append(r)
+        found: list[Launch] = []
+        for place, targets in kinds.items():
+            read = {u for r in wanted if self._place(r) != place for u in self.again[r].reads}
+            launch = self._again(targets, read, at)
+            if launch is None:
+                return None
+            found.append(launch)
+        return found
+
+    def _missing(self, step: Step) -> set[int]:
+        """The arrays that a step reads and that have to be computed again for it."""
+        return {r for b in step.reads if (r := self.halves.roots[b]) in self.again and r not in self.home}
+
+    def _place(self, root: int) -> _Place:
+        """The launch that made an array, and how many loops of their own its elements have there."""
+        made = self.again[root]
+        return made.step, len(self.halves.launch(made.step).kernel.stages[made.stage].axes)
+
+    def _with_reads(self, wanted: set[int]) -> set[int]:
+        """These arrays and all of those to be computed again that they are made of."""
+        found: set[int] = set()
+        waiting = list(wanted)
+        while waiting:
+            r = waiting.pop()
+            if r not in found:
+                found.add(r)
+                waiting += [u for u in self.again[r].reads if u in self.again and u not in self.home]
+        return found
+
+    def _again(self, wanted: Sequence[int], read: Collection[int], at: int) -> Launch | None:
+        """The stages of a launch that make the wanted arrays once more, before step `at`; None where not all that they read is there.
+
+        read: what others of what is computed again read of these.
+        """
+        origin = self.again[wanted[0]].step
+        launch, homes = self.halves.launch(origin), self.halves.homes(origin)
+        targets = {self.again[r].stage: r for r in wanted}
+        inside = closure_of(launch.kernel, targets, homes.keys() - targets.keys())
+        if inside is None or not self.halves.alike(launch.kernel, taken := taken_out(launch, inside)):
+            return None
+        if not all(self.halves.roots[b] in self.home or self._is_there(self.halves.roots[b], origin, at) for b in taken.buffers):
+            return None
+        stages, operands, buffers = list(taken.kernel.stages), list(taken.kernel.operands), [self._now(b) for b in taken.buffers]
+        for k, r in targets.items():
+            if r in self.wanted or r in read:
+                store = launch.kernel.stages[k].stores[0]
+                stages[inside.index(k)] = replace(stages[inside.index(k)], stores=(Store(len(operands), store.at),))
+                operands.append(launch.kernel.operands[store.slot])
+                self.buffers.append(self.old.buffers[r])
+                self.home[r] = len(self.buffers) - 1
+                buffers.append(self.home[r])
+        return Launch(replace(taken.kernel, stages=tuple(stages), operands=tuple(operands)), tuple(buffers), launch.nodes)
+
+    def _is_there(self, root: int, origin: int, at: int) -> bool:
+        """Whether an array still holds what step `origin` read or made; that may itself replace what is not in the arena."""
+        first = origin + 1 if self.old.buffers[root].role == "arena" else origin
+        return not any(first <= w < at for w in self.halves.writers.get(root, ()))
+
+    def _reading(self, step: Step) -> Step:
+        """A step of the second half, which reads what is computed again from there."""
+        return replace(step, buffers=tuple(map(self._now, step.buffers))) if isinstance(step, Launch) else step
+
+    def _now(self, buffer: int) -> int:
+        """Where the value of a buffer is from here on."""
+        home = self.home.get(self.halves.roots[buffer])
+        if home is None or buffer == self.halves.roots[buffer]:
+            return buffer if home is None else home
+        self.buffers.append(replace(self.buffers[buffer], alias=home))
+        return len(self.buffers) - 1
+
+
+def _groups(wanted: Sequence[int], known: Mapping[int, _Made | None]) -> list[list[int]]:
+    """The arrays in parts none of which reads what is made in another; leaves may be in several."""
+    parent = {r: r for r in known}
+
+    def root(r: int) -> int:
+        while parent[r] != r:
+            parent[r] = r = parent[parent[r]]
+        return r
+
+    for r, made in known.items():
+        for u in () if made is None else made.reads:
+            parent[root(u)] = root(r)
+    groups: dict[int, list[int]] = {}
+    for r in known:
+        groups.setdefault(root(r), []).append(r)
+    inside = {root(r) for r in wanted}
+    return [group for at, group in groups.items() if at in inside]
+
+
+def _count(size: Size) -> int:
+    """A size that is known, or about what it comes to; chunks are as long as the first."""
+    if isinstance(size, int):
+        return size
+    return dims.evaluate(size, {s: UNKNOWN if s.kind == "size" else 0 for s in dims.symbols(size)})
+
+
+def _time(kernel: Kernel) -> float:
+    """ns that a kernel takes, by estimate."""
+    found = 0.0
+    for stage in kernel.stages:
+        points = _count(dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)]))
+        found += points * (MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body))
+    return found

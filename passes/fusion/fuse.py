@@ -15,7 +15,7 @@ decision takes constant time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from graphc import scalars as sc
@@ -42,17 +42,17 @@ from graphc.passes.rewriting.views import relabelled, sees_through
 from graphc.target import Target
 
 
-def fuse(graph: Graph, target: Target | None = None, depth: int = 0, held: Collection[Node] = ()) -> Fused:
+def fuse(graph: Graph, target: Target | None = None, depth: int = 0) -> Fused:
     """Assign every value that is computed, rather than substituted, to a cluster; the target says how much one may hold.
 
-    The bodies of loops and branches are fused by themselves; `depth` is the number of loops around. held: what is not substituted.
+    The bodies of loops and branches are fused by themselves; `depth` is the number of loops around.
     """
-    return _Fuser(graph, target, depth, held).run()
+    return _Fuser(graph, target, depth).run()
 
 
 class _Fuser:
-    def __init__(self, graph: Graph, target: Target | None, depth: int, held: Collection[Node]) -> None:
-        self.target, self.depth, self.held = target, depth, held
+    def __init__(self, graph: Graph, target: Target | None, depth: int) -> None:
+        self.target, self.depth = target, depth
         self.limits = allowed = limits(target)
         traits = [op.traits for op in graph.kinds]  # what none of the ops has is not looked for
         bodied = [node for node in graph.order if node.op.regions] if any([op.regions for op in graph.kinds]) else []
@@ -141,7 +141,7 @@ class _Fuser:
 
     def _virtual(self, node: Node) -> bool:
         """Whether a value is substituted where it is read; what that needs is noted with the elements."""
-        if node in self.required or node in self.held or relabelled(node):
+        if node in self.required or relabelled(node):
             return False
         elements = self.elements
         form, op, inputs = elements.form(node), computed_by(node).op, operands(node)
