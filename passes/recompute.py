@@ -12,7 +12,7 @@ longer, by estimate. Only stages of single elements are computed again: products
 
 Results have the same bits with and without, so that this may depend on a cache's size: the kernels of the program are left as they are,
 and what is computed again has the same stages over the same operands (`graphc.passes.storage.taken_out`). Sizes that only the call knows
-count as `UNKNOWN`. The idea of computing again is that of Chen, Xu, Zhang, Guestrin (2016), "Training deep nets with sublinear memory
+count as a few hundred. The idea of computing again is that of Chen, Xu, Zhang, Guestrin (2016), "Training deep nets with sublinear memory
 cost".
 """
 
@@ -26,24 +26,23 @@ from functools import cached_property
 
 from graphc import dims
 from graphc.costs import MULTIPLY_ADD_NS, nanoseconds
-from graphc.dims import Size
 from graphc.passes.cuts import minimum_cut
+from graphc.passes.storage.alive import alive, bytes_of, count
 from graphc.passes.storage.taken_out import Taken, closure_of, homes_of, same_roundings, taken_out, uses_of
 from graphc.program import Kernel, Launch, Program, Step, Store, launches
 from graphc.scalars import Scalar
 
 ROOM = 8  # second caches: what is alive at once and takes less stays near enough
 SLOWER = 0.035  # of the estimated time; nets of products of 512 and 1024 take 0.9 of that longer
-PRICES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)  # ns for a byte that is kept
+PRICES = (0.05, 0.1, 0.2, 0.4, 0.8)  # ns for a byte that is kept
 BYTE_NS = 0.03  # to write or read one
-UNKNOWN = 256  # what a size is taken for that only the call knows
 LARGEST = 1000  # arrays of one network
 NEAR = 16  # steps: what these want of the same kernel is computed together
 
 
 def recompute(program: Program, cache: int) -> Program:
     """The program whose second half reads less of the first; itself where all that is alive at once is little beside `cache` bytes."""
-    if sum([_count(b.nbytes) for b in program.buffers if b.role == "arena" and b.alias is None]) < ROOM * cache:
+    if sum([count(b.nbytes) for b in program.buffers if b.role == "arena" and b.alias is None]) < ROOM * cache:
         return program
     halves = _Halves(program)
     if halves.most < ROOM * cache:
@@ -78,24 +77,10 @@ class _Halves:
                     found.setdefault(r, []).append(k)
         self.uses: dict[Kernel, Counter[Scalar]] = {}
         self.stored: dict[int, dict[int, int]] = {}
-        self.peak, self.most = self._peak()
+        self.peak, self.most = alive(program)
 
     def bytes(self, root: int) -> int:
-        return _count(self.program.buffers[root].nbytes)
-
-    def _peak(self) -> tuple[int, int]:
-        """(the step behind which most bytes are alive, these)."""
-        change: Counter[int] = Counter()
-        for r, steps in self.writers.items():
-            if self.program.buffers[r].role == "arena" and r in self.readers:
-                change[steps[0]] += self.bytes(r)
-                change[self.readers[r][-1]] -= self.bytes(r)
-        alive = most = place = 0
-        for k in sorted(change):
-            alive += change[k]
-            if alive > most:
-                most, place = alive, k
-        return place, most
+        return bytes_of(self.program, root)
 
     @cached_property
     def moving(self) -> set[int]:
@@ -128,7 +113,7 @@ class _Halves:
         reads = {self.roots[b] for b in taken.buffers}
         if any(self.program.buffers[r].role == "scratch" for r in reads):
             return None
-        points = _count(dims.product([a.extent for a in (*launch.kernel.axes, *launch.kernel.stages[stage].axes)]))
+        points = count(dims.product([a.extent for a in (*launch.kernel.axes, *launch.kernel.stages[stage].axes)]))
         ns = points * sum([nanoseconds(launch.kernel.stages[k].body) for k in inside]) + 2 * BYTE_NS * self.bytes(root)
         return _Made(steps[0], stage, tuple(sorted(reads)), ns)
 
@@ -157,18 +142,20 @@ class _Halves:
 
     # -- what is computed again -----------------------------------------------------------------------------------
     def chosen(self) -> dict[int, _Made]:
-        """The arrays that are computed again, as long as that takes little of the program's time."""
+        """The arrays that are computed again: what is cheap everywhere, then dearer ones, part after part, while there is time left."""
         wanted = self.wanted()
         known = self._known(wanted)
         groups = _groups([r for r in wanted if known[r] is not None], known)
-        most = SLOWER * sum([_time(launch.kernel) for launch in launches(self.program.steps)])
+        left = SLOWER * sum([_time(launch.kernel) for launch in launches(self.program.steps)])
+        again: list[dict[int, _Made]] = [{} for _ in groups]
         for price in PRICES:
-            again: dict[int, _Made] = {}
-            for group in groups:
-                again |= self._cheapest(group, known, wanted, price)
-            if sum([m.ns for m in again.values()]) <= most:
-                return again
-        return {}
+            for k, group in enumerate(groups):
+                found = self._cheapest(group, known, wanted, price)
+                more = _sum(found) - _sum(again[k])
+                if more <= left:
+                    left -= more
+                    again[k] = found
+        return {r: made for found in again for r, made in found.items()}
 
     def _known(self, wanted: Sequence[int]) -> dict[int, _Made | None]:
         """How the wanted arrays, and those that they are made of, are computed again."""
@@ -250,7 +237,7 @@ class _Rebuilt:
                 step = self._reading(step)
             steps.append(step)
         made = replace(self.old, buffers=tuple(self.buffers), steps=tuple(steps), commit=commit)
-        return made if _Halves(made).most < self.halves.most else self.old
+        return made if alive(made)[1] < self.halves.most else self.old
 
     def _ahead(self, at: int) -> list[Launch] | None:
         """What is computed again for a step, and with it what steps near behind want of the same launches."""
@@ -353,17 +340,15 @@ def _groups(wanted: Sequence[int], known: Mapping[int, _Made | None]) -> list[li
     return [group for at, group in groups.items() if at in inside]
 
 
-def _count(size: Size) -> int:
-    """A size that is known, or about what it comes to; chunks are as long as the first."""
-    if isinstance(size, int):
-        return size
-    return dims.evaluate(size, {s: UNKNOWN if s.kind == "size" else 0 for s in dims.symbols(size)})
+def _sum(again: Mapping[int, _Made]) -> float:
+    """ns that it takes to compute arrays again."""
+    return sum([made.ns for made in again.values()])
 
 
 def _time(kernel: Kernel) -> float:
     """ns that a kernel takes, by estimate."""
     found = 0.0
     for stage in kernel.stages:
-        points = _count(dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)]))
+        points = count(dims.product([a.extent for a in (*kernel.axes, *stage.axes, *stage.reduce)]))
         found += points * (MULTIPLY_ADD_NS if kernel.kind == "contract" and stage.reduce else nanoseconds(stage.body))
     return found
