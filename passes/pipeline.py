@@ -22,7 +22,6 @@ from graphc.passes.inline import inline
 from graphc.passes.recompute import recompute
 from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
-from graphc.passes.storage.early_outputs import early_outputs
 from graphc.passes.storage.kernel_scratch import Needs, declare_scratch
 from graphc.passes.storage.memory import plan_memory, update_in_place
 from graphc.passes.storage.postponed_sums import postpone_sums
@@ -142,7 +141,6 @@ PROGRAM: tuple[ProgramPass, ...] = (
     on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
     on_program("update in place", update_in_place),  # new state where the old one was
     ProgramPass("cache blocks", _blocked),  # runs of kernels over elements or rows, one piece of all arrays after the other
-    on_program("early outputs", early_outputs),  # what only results are made of, as soon as it can be made
     ProgramPass("recompute", _recomputed),  # what the second half of a large program computes once more rather than reads
     on_program("scalar buffers", pack),  # values of rank 0 side by side
     ProgramPass("scratch", _declared),  # what code generation keeps beside

@@ -8,7 +8,8 @@
 The halves meet where most bytes are alive. Every array that is ready there may be kept, or computed again from others, just before the
 first step that wants it: a minimum cut, for each part of the net that shares nothing with others (`graphc.passes.cuts`; parts of more
 than `LARGEST` arrays are decided array by array). Room is as dear as it can be while the program takes no more than `SLOWER` of its time
-longer, by estimate. Only stages of single elements are computed again: products, reductions and steps with steps inside are not.
+longer, by estimate. What only results are made of is made as soon as it can be (`graphc.passes.storage.early_outputs`). Stages of single
+elements alone are computed again, no products, reductions, or steps with steps inside.
 
 Results have the same bits with and without, so that this may depend on a cache's size: the kernels of the program are left as they are,
 and what is computed again has the same stages over the same operands (`graphc.passes.storage.taken_out`). Sizes that only the call knows
@@ -28,6 +29,7 @@ from graphc import dims
 from graphc.costs import MULTIPLY_ADD_NS, nanoseconds
 from graphc.passes.cuts import minimum_cut
 from graphc.passes.storage.alive import alive, bytes_of, count
+from graphc.passes.storage.early_outputs import early_outputs
 from graphc.passes.storage.taken_out import Taken, closure_of, homes_of, same_roundings, taken_out, uses_of
 from graphc.program import Kernel, Launch, Program, Step, Store, launches
 from graphc.scalars import Scalar
@@ -44,11 +46,14 @@ def recompute(program: Program, cache: int) -> Program:
     """The program whose second half reads less of the first; itself where all that is alive at once is little beside `cache` bytes."""
     if sum([count(b.nbytes) for b in program.buffers if b.role == "arena" and b.alias is None]) < ROOM * cache:
         return program
-    halves = _Halves(program)
-    if halves.most < ROOM * cache:
+    _, most = alive(program)
+    if most < ROOM * cache:
         return program
-    again = halves.chosen()
-    return _Rebuilt(halves, again).program() if again else program
+    made = early_outputs(program)
+    halves = _Halves(made)
+    if again := halves.chosen():
+        made = _Rebuilt(halves, again).program()
+    return made if alive(made)[1] < most else program
 
 
 _Place = tuple[int, int]
@@ -77,7 +82,7 @@ class _Halves:
                     found.setdefault(r, []).append(k)
         self.uses: dict[Kernel, Counter[Scalar]] = {}
         self.stored: dict[int, dict[int, int]] = {}
-        self.peak, self.most = alive(program)
+        self.peak, _ = alive(program)
 
     def bytes(self, root: int) -> int:
         return bytes_of(self.program, root)
@@ -224,7 +229,7 @@ class _Rebuilt:
         self.wanted = set(halves.wanted())
 
     def program(self) -> Program:
-        """The program; the old one where no less is alive at once, or something is overwritten before it is read again."""
+        """The program; the old one where something is overwritten before it would be read again."""
         steps: list[Step] = []
         commit = self.old.commit
         for at, step in enumerate(self.old.steps):
@@ -236,8 +241,7 @@ class _Rebuilt:
                 commit += len(added) if at < self.old.commit else 0
                 step = self._reading(step)
             steps.append(step)
-        made = replace(self.old, buffers=tuple(self.buffers), steps=tuple(steps), commit=commit)
-        return made if alive(made)[1] < self.halves.most else self.old
+        return replace(self.old, buffers=tuple(self.buffers), steps=tuple(steps), commit=commit)
 
     def _ahead(self, at: int) -> list[Launch] | None:
         """What is computed again for a step, and with it what steps near behind want of the same launches."""

@@ -70,12 +70,14 @@ def test_nets_keep_less(name: str) -> None:
     inputs, outputs = _net(block)
     whole, of_any_size = (gx.function(*_net(block, n=n)) for n in (32, "n"))
     with pressed(0):
+        in_order = gx.function(inputs, [outputs[0], *outputs[:0:-1]])
         less, less_of_any_size = (gx.function(*_net(block, n=n)) for n in (32, "n"))
     with pressed(0, largest=0):
         by_greed = gx.function(inputs, outputs)
     with pressed(0, slower=0):
         in_no_time = gx.function(inputs, outputs)
     assert arena(less) < part * arena(whole)
+    assert arena(in_order) <= 1.1 * arena(less)  # gradients of the first layer first
     assert arena(less_of_any_size, n=4096) < part * arena(of_any_size, n=4096)
     assert arena(by_greed) < (1 + part) / 2 * arena(whole)
     assert arena(in_no_time) == arena(whole)

@@ -7,35 +7,34 @@ The steps of a program come in the order in which its outputs are listed: gradie
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from graphc.passes.storage.alive import alive, bytes_of
+from graphc.passes.storage.alive import bytes_of
 from graphc.program import Launch, Program, Step
 
 
 def early_outputs(program: Program) -> Program:
-    """The program with such steps right behind what they read, if no more is alive at once then."""
+    """The program with such steps right behind what they read."""
     steps = program.steps[: program.commit]
-    sinks = _sinks(program, steps)
-    if not sinks:
-        return program
-    made = replace(program, steps=(*_merged(program, steps, sinks), *program.steps[program.commit :]))
-    return made if made.steps != program.steps and alive(made)[1] <= alive(program)[1] else program
+    merged = _merged(program, steps, _sinks(program, steps))
+    return replace(program, steps=(*merged, *program.steps[program.commit :]))
 
 
 def _sinks(program: Program, steps: Sequence[Step]) -> set[int]:
-    """The launches that write outputs, or for such launches alone something smaller than what they read."""
+    """The launches that write outputs, or for one such launch alone something smaller than what they read."""
     roots, buffers = program.roots, program.buffers
+    readers = Counter(r for step in program.steps for r in {roots[b] for b in step.reads})
     found: set[int] = set()
     kept = {roots[b] for step in program.steps[program.commit :] for b in step.reads}  # storages that others than sinks read
     for k in range(len(steps) - 1, -1, -1):
         step = steps[k]
         writes = {roots[b] for b in step.writes}
         arena = {r for r in writes if buffers[r].role == "arena"}
-        read = max([bytes_of(program, roots[b]) for b in step.reads if buffers[roots[b]].role == "arena"], default=0)
+        read = sum([bytes_of(program, r) for r in {roots[b] for b in step.reads} if buffers[r].role == "arena"])
         smaller = sum([bytes_of(program, r) for r in arena]) < read
-        results = all(buffers[r].role in ("output", "arena") for r in writes) and not arena & kept
+        results = all(buffers[r].role in ("output", "arena") for r in writes) and not arena & kept and all(readers[r] == 1 for r in arena)
         placed = any(b in program.viewed for b in step.own)
         if isinstance(step, Launch) and not step.can_fail and not placed and writes and results and smaller:
             found.add(k)
