@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable
 
 import numpy as np
@@ -55,6 +56,23 @@ def _loop(module: Module, target: Target, name: str, root: Scalar, dtypes: tuple
     return Function(name, params, [line.replace("%END", latch) for line in block.lines], linkage="")
 
 
+def undefined(code: bytes) -> set[str]:
+    """The symbols that an object file of ELF for 64 bits, little endian, takes from elsewhere."""
+    assert code[:6] == b"\x7fELF\x02\x01", code[:6]
+    (sections,), (size, count) = struct.unpack_from("<Q", code, 40), struct.unpack_from("<HH", code, 58)
+    table = [struct.unpack_from("<IIQQQQII", code, sections + k * size) for k in range(count)]
+    found = set()
+    for _, kind, _, _, start, length, link, _ in table:
+        if kind != 2:  # a table of symbols: name, info, other, section (0: none), value, size
+            continue
+        names = table[link][4]
+        for at in range(start + 24, start + length, 24):  # the first is nobody's
+            name, _, _, section, _, _ = struct.unpack_from("<IBBHQQ", code, at)
+            if section == 0:
+                found.add(code[names + name : code.index(b"\0", names + name)].decode())
+    return found
+
+
 class Vectorised:
     """Functions of arrays made from functions of Scalars: `Vectorised({"f": (body, dtypes)})["f"](*arrays)`."""
 
@@ -65,7 +83,8 @@ class Vectorised:
         arguments = {name: [arg(k, d) for k, d in enumerate(dtypes)] for name, (_, dtypes) in bodies.items()}
         self.result = {name: body(*arguments[name]).dtype for name, (body, _) in bodies.items()}
         self.text = text_of(bodies, self.target, self.lanes)
-        self.loaded = jit.load(jit.compile_module(self.text, self.target, verify=True))
+        self.code = jit.compile_module(self.text, self.target, verify=True)
+        self.loaded = jit.load(self.code)
 
     def __getitem__(self, name: str) -> Callable[..., np.ndarray]:
         lanes, dtypes = self.lanes[name], self.dtypes[name]

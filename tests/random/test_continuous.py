@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -48,8 +49,18 @@ DRAWS: dict[str, tuple[gx.Node, Any]] = {
     "student_t": (R.student_t(_k, 3.0, _n), stats.t(3)),
     "loggamma, 1e-4": (R.loggamma(_k, 1e-4, _n), stats.loggamma(1e-4)),
 }
-_draw = gx.function([_k, _n], {name: draw for name, (draw, _) in DRAWS.items()})
 SEED = np.uint64(20)
+
+
+@functools.cache
+def all_draws() -> gx.Function:
+    """(key, n) -> every draw by its name, compiled by the first test that draws and not by every process that collects the tests."""
+    return gx.function([_k, _n], {name: draw for name, (draw, _) in DRAWS.items()})
+
+
+def _draw(key: np.uint64, n: int) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = all_draws()(key, n)
+    return found
 
 
 @pytest.fixture(scope="module")

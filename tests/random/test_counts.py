@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ DRAWS: dict[str, tuple[gx.Node, Any]] = {
     "randint": (R.randint(_k, _n, -3, 8), stats.randint(-3, 8)),
     "choice": (R.choice(_k, 5, _n), stats.randint(0, 5)),
 }
-_draw = gx.function([_k, _n], {name: draw for name, (draw, _) in DRAWS.items()})
 
 
 def chi_square(found: np.ndarray, law: Any) -> float:
@@ -33,6 +33,17 @@ def chi_square(found: np.ndarray, law: Any) -> float:
     keep = expected > 1e-9
     assert not counts[~keep].any()
     return float(stats.chisquare(counts[keep], expected[keep] * (counts.sum() / expected[keep].sum())).pvalue)
+
+
+@functools.cache
+def all_draws() -> gx.Function:
+    """(key, n) -> every draw by its name, compiled by the first test that draws and not by every process that collects the tests."""
+    return gx.function([_k, _n], {name: draw for name, (draw, _) in DRAWS.items()})
+
+
+def _draw(key: np.uint64, n: int) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = all_draws()(key, n)
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ Their code is the function `name_n` of `graphc.codegen.mathlib`; the derivative 
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -31,8 +32,9 @@ def ordered(name: str, doc: str, *, ref: Callable[..., Any], vjp: Callable[[Node
             fail(DTypeError, f"{name}: {x.dtype} is not float")
         return x
 
+    meaning = functools.cache(ref)  # its functions keep numbers
     op = register(
-        Op(name=name, arity=1, params=("n",), doc=doc, type_rule=type_rule, ref=lambda x, n: ref(n)(x), elementwise=True, costly=costly,
+        Op(name=name, arity=1, params=("n",), doc=doc, type_rule=type_rule, ref=lambda x, n: meaning(n)(x), elementwise=True, costly=costly,
            vjp=lambda g, out, x, n: (vjp(g, out, x, n),),
            loop=lambda node: LoopForm(lambda read, at, r: scalars.math(f"{name}_{node.params[0]}", read(0, at))))
     )  # fmt: skip
