@@ -15,6 +15,7 @@ import pytest
 import graphc.ops  # noqa: F401
 from graphc.codegen.compile import write_module
 from graphc.codegen.runtime.executable import Executable
+from graphc.codegen.runtime.parallel_loops import Threads
 from graphc.codegen.strategy import contract, operands, product_scratch, rounds
 from graphc.codegen.target import host, named
 from graphc.operators import FUNCTIONS as F
@@ -141,7 +142,8 @@ def test_copies_are_made_where_measurement_says() -> None:
         made = program((a, b), (a @ b,), target)
         (kernel,) = made.kernels()
         assert bool(kernel.shared) is shared
-        assert ("tasks.await" in write_module(made, Options(target=target))) is shared
+        waits = ["pool.await" in write_module(made, Options(target=target), threads=Threads(most, True, 0.0)) for most in (1, 2)]
+        assert waits == [False, shared]  # one thread alone never waits
 
 
 def test_few_columns_are_not_shared_where_there_is_little_to_do() -> None:
@@ -149,7 +151,7 @@ def test_few_columns_are_not_shared_where_there_is_little_to_do() -> None:
     target = replace(named("x86-64-v4"), measured=Measured(crossing=1.4))
     for k, shared in ((128, False), (1 << 14, True)):
         made = program((a := tensor("a", (64, k), "float32"), b := tensor("b", (k, 10), "float32")), (a @ b,), target)
-        assert ("tasks.await" in write_module(made, Options(target=target))) is shared
+        assert ("pool.await" in write_module(made, Options(target=target), threads=Threads(2, True, 0.0))) is shared
 
 
 def test_products_that_differ_in_steps_have_one_epilogue() -> None:

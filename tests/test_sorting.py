@@ -9,7 +9,7 @@ import pytest
 
 import graphc as gx
 from graphc import dims
-from graphc.codegen.strategy import few
+from graphc.codegen.strategy import few, leading
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir import origin, toposort
 from graphc.ops.sorting import ordered
@@ -122,6 +122,33 @@ def test_patterns_of_long_rows(dtype: str) -> None:
                 np.testing.assert_array_equal(at, down[:k], err_msg=f"{k} of {name} {n}")
                 np.testing.assert_array_equal(bits(value), bits(row[down[:k]]), err_msg=f"{k} of {name} {n}")
                 np.testing.assert_array_equal(bits(least), bits(row[place[:k]]), err_msg=f"{k} of {name} {n}")
+
+
+@pytest.mark.parametrize("moves, patience", [(1, 4), (10**6, 4), (10**6, 0), (0, 4)])
+def test_sorted_by_leading_bytes_and_by_insertion(moves: int, patience: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the sample says too little, and where insertion gives up."""
+    monkeypatch.setattr(leading, "MOVES", moves)
+    monkeypatch.setattr(leading, "PATIENCE", patience)
+    rng, n = np.random.default_rng(0), leading.LEAST + 1000
+    for dtype in ("float64", "uint64"):
+        x = gx.tensor("x", ("n",), dtype)
+        f = gx.function([x], [gx.sort(x), gx.argsort(x), gx.argsort(x, descending=True)])
+        spread = rng.standard_normal(n) if dtype == "float64" else rng.integers(0, 2**63, n)
+        close = np.where(rng.random(n) < 0.1, 3 + 2 * rng.integers(0, 500, n), spread * 2)  # the sample sees few of those that are so
+        for row in (
+            spread,
+            close,
+            np.sort(spread),
+            np.sort(close)[::-1],
+            rng.integers(0, 100, n),
+            drawn(dtype, (n,), 1),
+            spread[: leading.LEAST],
+        ):
+            given = np.ascontiguousarray(row).astype(dtype)
+            value, up, down = f(given)
+            np.testing.assert_array_equal(up, stable(given, 0))
+            np.testing.assert_array_equal(down, stable(given, 0, True))
+            np.testing.assert_array_equal(bits(value), bits(given[up]))
 
 
 @cache

@@ -109,7 +109,7 @@ class Loops:
         """The body for lanes base + u*lanes ..; with `end` the lanes beyond it are masked off. `aligned`: the loop begins at 0."""
 
         def write(scope: Scope, base: str) -> None:
-            copy = Scope(scope.lines, scope.depth, vector=symbol, aligned=aligned and s.step % self.v.lanes == 0)
+            copy = Scope(scope.lines, scope.depth, vector=symbol, aligned=aligned and s.step % self.v.lanes == 0, ahead=s.ahead)
             start = base if u == 0 else scope.lines.emit(f"add i64 {base}, {u * s.lanes}")
             copy.axis[symbol] = Value(start, 1, scope.depth)
             if end is not None:

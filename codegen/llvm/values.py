@@ -223,32 +223,43 @@ class Values:
         found = self.find(size)
         if found is not None:
             return found
-        by_depth: dict[int, list[Value]] = {}
+        by_depth: dict[int, list[tuple[bool, Value]]] = {}
         for monomial, coefficient in size.terms:
-            term = self.term(monomial, coefficient)
-            by_depth.setdefault(term.depth, []).append(term)
+            less = coefficient < 0 and bool(monomial)
+            term = self.term(monomial, -coefficient if less else coefficient)
+            by_depth.setdefault(term.depth, []).append((less, term))
         total: Value | None = None
         for depth in sorted(by_depth):
-            with self.at(depth):
-                for term in by_depth[depth]:
-                    total = term if total is None else Value(self.here.lines.emit(f"add i64 {total.text}, {term.text}"), 1, depth)
+            for less, term in sorted(by_depth[depth], key=lambda x: x[0]):
+                if total is None and not less:
+                    total = term
+                else:
+                    total = self.arithmetic("sub" if less else "add", Value("0", 1, 0) if total is None else total, term)
         assert total is not None
         return self.put(size, total)
 
     def term(self, monomial: tuple[tuple[object, int], ...], coefficient: int) -> Value:
-        factors = [self.atom(atom) for atom, power in monomial for _ in range(power)]
+        """The coefficient is multiplied in with what is known first, so that terms share the product of that and the later factors."""
+        factors = sorted([self.atom(atom) for atom, power in monomial for _ in range(power)], key=lambda v: v.depth)
+        known = Value(str(coefficient), 1, 0)
         if not factors:
-            return Value(str(coefficient), 1, 0)
-        factors.sort(key=lambda v: v.depth)
-        product: Value | None = Value(str(coefficient), 1, 0) if coefficient != 1 else None
-        for f in factors:
-            if product is None:
-                product = f
-                continue
-            with self.at(f.depth):
-                product = Value(self.here.lines.emit(f"mul i64 {product.text}, {f.text}"), 1, f.depth)
-        assert product is not None
-        return product
+            return known
+        product = factors[0]
+        for k, f in enumerate(factors[1:], 1):
+            if coefficient != 1 and factors[k - 1].depth < f.depth:
+                product, coefficient = self.arithmetic("mul", product, known), 1
+            product = self.arithmetic("mul", product, f)
+        return product if coefficient == 1 else self.arithmetic("mul", product, known)
+
+    def arithmetic(self, op: str, x: Value, y: Value) -> Value:
+        """x op y, written once where both are known: sizes that differ share their parts."""
+        key = (op, x.text, y.text)
+        found = self.find(key)
+        if found is not None:
+            return found
+        depth = max(x.depth, y.depth)
+        with self.at(depth):
+            return self.put(key, Value(self.here.lines.emit(f"{op} i64 {x.text}, {y.text}"), 1, depth))
 
     def atom(self, atom: object) -> Value:
         if isinstance(atom, Symbol):

@@ -16,19 +16,17 @@ def fuse_multiply_add(kernel: Kernel) -> Kernel:
     Not where both addends are products: a*b + c*d would round its halves differently, and a*b - a*b must be 0.
     """
     roots = [stage.body for stage in kernel.stages] + ([] if kernel.code is None else list(kernel.code.scalars()))
-    uses = Counter(roots)
-    for s in kernel.parts:
-        uses.update(s.args)
+    uses = Counter([*roots, *[a for s in kernel.parts for a in s.args]])
     new: dict[Scalar, Scalar] = {}
-    for s in sc.order(roots):
+    for s in kernel.parts:
         args = tuple([new[a] for a in s.args]) if s.args else s.args
         made = s if args == s.args else sc.scalar(s.op, args, s.dtype, s.param)
-        if s.op in ("add", "sub") and s.dtype.kind == "f":
-            products = [a.op == "mul" for a in s.args]
-            if products == [True, False] and uses[s.args[0]] == 1:
+        if (s.op == "add" or s.op == "sub") and s.dtype.kind == "f":
+            a, b = s.args
+            if a.op == "mul" and b.op != "mul" and uses[a] == 1:
                 x, y = args[0].args
                 made = sc.fma(x, y, args[1] if s.op == "add" else -args[1])
-            elif products == [False, True] and uses[s.args[1]] == 1:
+            elif b.op == "mul" and a.op != "mul" and uses[b] == 1:
                 x, y = args[1].args
                 made = sc.fma(x if s.op == "add" else -x, y, args[0])
         new[s] = made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import pairwise
 
 from graphc import dims
@@ -21,6 +22,7 @@ from graphc.codegen.strategy.loops import (
     is_few,
     is_long,
     lanes_of,
+    rows_ahead,
     unroll_of,
     vector_axis,
 )
@@ -127,11 +129,16 @@ class _Nests:
     def __init__(self, kernel: Loaded, target: Target) -> None:
         self.kernel = kernel
         self.target = target
-        self.lanes = lanes_of([s.dtype for s in sc.order([stage.body for stage in kernel.stages])], target)
         self.ahead = self.again = 0  # vectors by which loops inside a vector loop ask earlier for what they load: all but the first
+        self.swept = False  # whether a loop over lanes along a row has been written: others find it in the cache
         self.rows = 1  # turns at once of the loops inside a vector loop
         self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
         self.paces = {symbol for s in kernel.stages for a in _over(s) for symbol in dims.symbols(a.extent) if symbol.kind == "axis"}
+
+    @cached_property
+    def lanes(self) -> int:
+        """Of a vector, where there are loops."""
+        return lanes_of([s.dtype for s in sc.order([stage.body for stage in self.kernel.stages])], self.target)
 
     def block(self) -> Block:
         axes = list(self.kernel.axes)
@@ -265,7 +272,9 @@ class _Nests:
         elif vector and not ordered:
             chosen = over.pop(self._lanes_along(over, nest))
             unroll = unroll_of([stages[k].body for k in nest], chosen.extent, self.lanes, any(stages[k].reduce for k in nest))
-            body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll)
+            ahead = rows_ahead([stages[k].body for k in nest], chosen.extent, self.lanes) if self.swept and not over else 0
+            body = For(chosen.index, chosen.extent, "vector", _block(body), self.lanes, unroll, ahead=ahead)
+            self.swept = True
         for axis in reversed(over):
             innermost = axis is over[-1] and not vector and not scans
             unroll, ahead = (self.rows, self.ahead) if innermost else (1, 0)

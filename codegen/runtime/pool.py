@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from graphc.codegen import jit
 from graphc.codegen import object_cache as cache
-from graphc.codegen.runtime.pool_text import EXITED, FUNCTIONS, RUN, WORKERS, pool_text
+from graphc.codegen.runtime.pool_text import AWAIT, EXITED, FUNCTIONS, RUN, WORKERS, pool_text
 from graphc.codegen.target import host
 from graphc.threads import LIMIT
 
@@ -45,4 +45,4 @@ def _pool() -> _Pool:
 
 def symbols() -> Mapping[str, int]:
     """What code that runs on several threads refers to."""
-    return {RUN: _pool().code.address(RUN)}
+    return {name: _pool().code.address(name) for name in (RUN, AWAIT)}

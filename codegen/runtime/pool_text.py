@@ -1,6 +1,7 @@
 """The pool of threads, as LLVM text: `parallel_for` over chunks that are taken first come, first served.
 
     void pool.run(ptr task, ptr context, i64 total, i64 grain, i64 threads)
+    void pool.await(ptr words, i64 count, i64 least)
 
 calls task(context, lo, hi, worker) for chunks [lo, hi) of `grain` that make up [0, total), on the caller (worker 0) and
 on up to threads - 1 workers. With threads < 0 it is at most -threads and at most what the user allows.
@@ -11,16 +12,22 @@ A worker spins on `generation` for some 50 us after its last chunk, then parks: 
 and waits for its lock, which whoever takes the word back from 1 to 0 releases. `job` is the number of workers inside
 the current job, plus OPEN while they may still enter. So the caller waits for those alone that have entered: one that
 wakes late finds the job closed. A second call at the same time, or one from inside a task, runs on its own thread.
+
+`pool.await` is for a task that needs what others of the same job do: it returns once none of `count` words is below `least`. They
+are being worked on, so that it does not park; but after as many looks it gives its core to whoever else may run, which with more
+threads than free cores is the one that it waits for.
 """
 
 from __future__ import annotations
+
+import os
 
 from graphc.codegen.llvm.pause import pause_of
 from graphc.codegen.runtime.float_mode import mode_functions
 from graphc.target import Target
 from graphc.threads import MOST
 
-RUN = "pool.run"
+RUN, AWAIT = "pool.run", "pool.await"
 SPIN = 2000  # pauses, 25 to 50 us: longer than most serial stretches between kernels, shorter than what an idle thread may cost others
 OPEN = 1 << 32
 # words, each of the contended ones on a cache line of its own
@@ -28,7 +35,9 @@ BUSY, GENERATION, JOB, TASK, NEXT, STARTED, CLOSED, EXITED, ASLEEP, WORKERS = 0,
 FN, CONTEXT, TOTAL, GRAIN, HELPERS, MODE = (TASK + k for k in range(6))
 CALLER_LOCK = ASLEEP + 1
 WORKER_WORDS = 8  # per worker: whether it sleeps, its lock, the generation it starts from
-FUNCTIONS = ("PyThread_start_new_thread", "PyThread_allocate_lock", "PyThread_acquire_lock", "PyThread_release_lock")
+YIELD = "sched_yield" if hasattr(os, "sched_yield") else ""
+LOCKS = ("PyThread_allocate_lock", "PyThread_acquire_lock", "PyThread_release_lock")
+FUNCTIONS = ("PyThread_start_new_thread", *LOCKS, *[YIELD] * bool(YIELD))
 
 
 def pool_text(target: Target) -> str:
@@ -39,6 +48,7 @@ def pool_text(target: Target) -> str:
     for name, value in {
         "WORDS": WORKERS + MOST * WORKER_WORDS, "PAUSE": pause, "SPIN": SPIN, "OPEN": OPEN,
         "CLOSE": ~OPEN, "WORKER_WORDS": WORKER_WORDS,
+        "YIELD": f"%given = call i32 @py.{YIELD}()" if YIELD else pause, "DECLARED": f"declare i32 @py.{YIELD}()" if YIELD else "",
     }.items():  # fmt: skip
         text = text.replace(f"${name}$", str(value))
     places = {
@@ -57,6 +67,7 @@ declare i64 @py.PyThread_start_new_thread(ptr, ptr)
 declare ptr @py.PyThread_allocate_lock()
 declare i32 @py.PyThread_acquire_lock(ptr, i32)
 declare void @py.PyThread_release_lock(ptr)
+$DECLARED$
 
 define internal void @chunks(ptr %fn, ptr %context, i64 %total, i64 %grain, i64 %worker) nounwind {
 entry:
@@ -307,6 +318,38 @@ parked:
   br label %join
 out:
   store atomic i64 0, ptr @BUSY release, align 64
+  ret void
+}
+
+define void @pool.await(ptr %words, i64 %count, i64 %least) nounwind {
+entry:
+  br label %word
+word:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %done ]
+  %more = icmp slt i64 %k, %count
+  br i1 %more, label %look, label %end
+look:
+  %p = getelementptr i64, ptr %words, i64 %k
+  br label %again
+again:
+  %looks = phi i64 [ 0, %look ], [ %looks.next, %pause ], [ %looks.next, %yield ]
+  %now = load atomic i64, ptr %p acquire, align 8
+  %there = icmp sge i64 %now, %least
+  br i1 %there, label %done, label %not.yet
+not.yet:
+  %looks.next = add i64 %looks, 1
+  %soon = icmp slt i64 %looks, $SPIN$
+  br i1 %soon, label %pause, label %yield
+pause:
+  $PAUSE$
+  br label %again
+yield:
+  $YIELD$
+  br label %again
+done:
+  %k.next = add i64 %k, 1
+  br label %word
+end:
   ret void
 }
 

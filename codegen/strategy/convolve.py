@@ -205,7 +205,7 @@ class ConvolutionWriter:
             return
         whole = dims.floordiv(total, p.rows) * p.rows
         self.tile(Tile(p.dtype, p.rows, vectors, masked, False), a, b, steps, 0, whole, column, columns)
-        self.tile(Tile(p.dtype, p.rows, vectors, True, True), a, b, steps, whole, total - whole, column, columns)
+        self.tile(Tile(p.dtype, p.rows, vectors, masked, True), a, b, steps, whole, total - whole, column, columns)
 
     def tile(
         self, tile: Tile, a: tuple[str, Size, Size], b: tuple[str, Size], steps: str, row: Size, count: Size, column: Size, columns: Size

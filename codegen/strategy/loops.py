@@ -24,6 +24,7 @@ UNROLL_FEW = 8  # accumulators of such a loop, which make the sum as accurate as
 COLUMN_ROWS = 4  # mean and variance of 1024 x 1024 f32, 32 registers: 8 vectors x 2 rows 142 us, 4 x 2 216, 16 x 1 122
 CHUNK_ROWS = 512  # at most, of a chunk whose columns stay in the cache from one loop down the rows to the next
 AHEAD = 2  # mean and variance of 4096 x 4096 f32 by chunks of 64 rows: 6.8 ms; asking 1, 2, 3 turns earlier 4.5, 3.5, 5.1
+ROW_AHEAD = 4096  # elements of a row. Softmax f32 by rows of 16384, 8e6 elements: 15.4 ms, asking 10.4; by rows of 1000 3.27, asking 3.46
 COLUMN_LEAST = 2  # vectors of long bodies without transcendentals: gradient of batch norm 1024 x 1024 f32: 0.65 ms, with 1 0.94
 SHORT_TAIL = 4  # vectors of a turn of the tail when the number of columns is known only at run time: it may be small
 LONG_BODY = 250  # instructions, about what the CPU can look ahead: turns of a longer loop do not overlap
@@ -162,6 +163,25 @@ def columns_ahead(over: Sequence[Sequence[Axis]], extent: Size, tile: ColumnTile
     chunk = all(_is_chunk(a.extent) for axes in over for a in axes)
     wide = not isinstance(extent, int) or extent > 4 * tile.lanes
     return AHEAD if len(over) > 1 and chunk and wide else 0
+
+
+def rows_ahead(bodies: Sequence[Scalar], extent: Size, lanes: int) -> int:
+    """Vectors by which a loop along a long row that has been read before asks for what comes behind it, while it is busy with functions.
+
+    That is the next chunk, or the next row, whose first sweep would have little to do but to wait.
+    """
+    length = min([n for n in _bounds(extent) if isinstance(n, int)], default=0)
+    busy = any(kind(s) >= Kind.MATH for s in sc.order(bodies))
+    return length // lanes if busy and length >= ROW_AHEAD else 0
+
+
+def _bounds(extent: Size) -> Sequence[Size]:
+    """What a size is, or what it is the least of."""
+    if isinstance(extent, int):
+        return (extent,)
+    factors = [m[0][0] for m, c in extent.terms if c == 1 and len(m) == 1 and m[0][1] == 1]
+    call = factors[0] if len(extent.terms) == 1 == len(factors) else None
+    return call.args if isinstance(call, dims.Call) and call.fn == "min" else ()
 
 
 def _is_chunk(extent: Size) -> bool:

@@ -25,6 +25,7 @@ from graphc.codegen.strategy.contract import (
     DOT_ROWS,
     REST_ROWS,
     Product,
+    brings_panels,
     even_split,
     k_blocks,
     stride,
@@ -34,7 +35,7 @@ from graphc.codegen.strategy.dots import write_dots
 from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q
-from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile
+from graphc.codegen.strategy.tile import Tile, write_tile, write_tiles
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
 from graphc.scalars import Scalar
@@ -163,19 +164,14 @@ class ProductWriter:
                 at += rows
         elif isinstance(p.extent_m, int) and p.extent_m % p.rows == 0:
             self.tile(panel, p.rows, False, start, stop - start, start)
-        elif panel.narrow:
-            self.tile(panel, p.rows, True, start, stop - start, start)
-        elif self.straight:
+        elif isinstance(p.extent_m, int):
             rest = dims.mod(stop - start, p.rows)
             self.tile(panel, p.rows, False, start, stop - start - rest, start)
-            self.tile(panel, p.rows, True, stop - rest, rest, start)
+            self.tile(panel, p.extent_m % p.rows, False, stop - rest, rest, start, chained=self.straight)
+        elif panel.narrow:
+            self.tile(panel, p.rows, True, start, stop - start, start)
         else:
-            first, left = start, stop - start
-            for height in (p.rows, *([p.extent_m % p.rows] if isinstance(p.extent_m, int) else REST_ROWS)):
-                rest = dims.mod(left, height)
-                if left != 0:
-                    self.tile(panel, height, False, first, left - rest, start)
-                first, left = stop - rest, rest
+            self.tile(panel, p.rows, False, start, stop - start, start, REST_ROWS)
 
     def finish(self, start: Size, stop: Size) -> None:
         """The epilogue, after the last block of k."""
@@ -200,16 +196,31 @@ class ProductWriter:
             return self.sums, str(p.width)
         return self.v.here.lines.emit(f"getelementptr inbounds {llvm_type(p.dtype, 1)}, ptr {self.sums}, i64 {at}"), str(p.width)
 
-    def tile(self, panel: Panel, height: int, clamped: bool, row: Size, rows: Size, start: Size) -> None:
-        """One call: `rows` rows from `row` on, in tiles of this height."""
+    def tile(
+        self,
+        panel: Panel,
+        height: int,
+        clamped: bool,
+        row: Size,
+        rows: Size,
+        start: Size,
+        rest: tuple[int, ...] = (),
+        chained: bool = False,
+    ) -> None:
+        """One call: `rows` rows from `row` on, in tiles of this height, and of those of the `rest` where rows are left."""
         p = self.p
-        tile = Tile(p.dtype, height, panel.vectors, panel.masked or clamped, clamped, panel.half)
-        name = write_tile(self.e.module, self.e.unit.product_target, tile, self.e.unit.kernel_attributes)
+        masked = 0 if not panel.masked else 1 if isinstance(p.n.extent, int) else panel.vectors
+        ahead = brings_panels(p) and height == p.rows and not clamped
+        tile = Tile(p.dtype, height, panel.vectors, masked, clamped, panel.half, chained, ahead)
+        given = self.e.module, self.e.unit.product_target, tile
+        name = write_tiles(*given, rest, self.e.unit.kernel_attributes) if rest else write_tile(*given, self.e.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.v.size(x).text for x in (self.operands.kc, rows, self.operands.cols)]
         values = [*self.operands.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
-        given = [f"{kind.split()[0]} {x}" for kind, x in zip(PARAMETERS, values, strict=True)]
-        self.v.here.lines.line(f"call void @{name}({', '.join(given)})")
+        if ahead:
+            values += self.operands.ahead(self.rows) if self.together else (self.b, "0")
+        arguments = [f"{kind.split()[0]} {x}" for kind, x in zip(tile.parameters, values, strict=True)]
+        self.v.here.lines.line(f"call void @{name}({', '.join(arguments)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------
     def epilogue(self, row: Size, count: Size) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from graphc.codegen.llvm.llvm_text import Function, Module
 from graphc.codegen.strategy.few import write_between, write_first
+from graphc.codegen.strategy.leading import write_passes
 from graphc.codegen.strategy.records import PARAMETERS, Records, function
 
 SHORT = 40  # elements that insertion sorts: above, clearing and adding up counters costs less than moving half of them
@@ -33,7 +34,8 @@ def write_sort(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
     name = f"sort.{r.name}"
     if name not in module.functions:
         module.declare("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-        for part in (_insertion(r, attributes), _passes(r, attributes), write_first(r, attributes)):
+        module.declare("declare i64 @llvm.umin.i64(i64, i64)")
+        for part in (_insertion(r, attributes), _bytes(r, attributes), *write_passes(r, attributes), write_first(r, attributes)):
             module.add(part)
         module.add(_sort(r, name, attributes))
     return name
@@ -61,7 +63,7 @@ def write_part(module: Module, r: Records, attributes: tuple[str, ...]) -> str:
         %short = icmp sle i64 %m, {SHORT}
         br i1 %short, label %insert, label %pass
         insert:
-        call void @sort.{r.name}.insertion(ptr %b0, ptr %q0, i64 %m)
+        call i1 @sort.{r.name}.insertion(ptr %b0, ptr %q0, i64 %m, i64 -1)
         br label %done
         pass:
         %moved = call i1 @sort.{r.name}.passes(ptr %b0, ptr %a0, ptr %q0, ptr %p0, i64 %m)
@@ -88,7 +90,7 @@ def _sort(r: Records, name: str, attributes: tuple[str, ...]) -> Function:
     %short.m = icmp sle i64 %m, {SHORT}
     br i1 %short.m, label %insert.m, label %pass.m
     insert.m:
-    call void @sort.{r.name}.insertion(ptr %b0, ptr %q0, i64 %m)
+    call i1 @sort.{r.name}.insertion(ptr %b0, ptr %q0, i64 %m, i64 -1)
     ret i1 true
     pass.m:
     %moved = call i1 @sort.{r.name}.passes(ptr %b0, ptr %a0, ptr %q0, ptr %p0, i64 %m)
@@ -98,7 +100,7 @@ def _sort(r: Records, name: str, attributes: tuple[str, ...]) -> Function:
     %short = icmp sle i64 %n, {SHORT}
     br i1 %short, label %insert, label %pass
     insert:
-    call void @sort.{r.name}.insertion(ptr %a0, ptr %p0, i64 %n)
+    call i1 @sort.{r.name}.insertion(ptr %a0, ptr %p0, i64 %n, i64 -1)
     ret i1 false
     pass:
     %there = call i1 @sort.{r.name}.passes(ptr %a0, ptr %b0, ptr %p0, ptr %q0, i64 %n)
@@ -108,13 +110,16 @@ def _sort(r: Records, name: str, attributes: tuple[str, ...]) -> Function:
 
 
 def _insertion(r: Records, attributes: tuple[str, ...]) -> Function:
-    """Each record moves down past those with larger keys; records with equal keys keep their order."""
+    """Each record moves down past those with larger keys; records with equal keys keep their order. It ends with false, and some in order,
+    where that takes more than `patience` moves in all.
+    """
     w, size = r.word, r.bits // 8
     text = f"""
     %any = icmp sgt i64 %n, 1
     br i1 %any, label %each, label %end
     each:
-    %i = phi i64 [ 1, %entry ], [ %i.next, %put ]
+    %i = phi i64 [ 1, %entry ], [ %i.next, %next ]
+    %moves = phi i64 [ 0, %entry ], [ %moves.next, %next ]
     %at = getelementptr {w}, ptr %a0, i64 %i
     %k = load {w}, ptr %at, align {size}
     @ %p.at = getelementptr i32, ptr %p0, i64 %i
@@ -142,27 +147,34 @@ def _insertion(r: Records, attributes: tuple[str, ...]) -> Function:
     store {w} %k, ptr %place, align {size}
     @ %p.place = getelementptr i32, ptr %p0, i64 %j.end
     @ store i32 %p, ptr %p.place, align 4
+    %far = sub i64 %i, %j.end
+    %moves.next = add i64 %moves, %far
+    %much = icmp ugt i64 %moves.next, %patience
+    br i1 %much, label %tired, label %next
+    next:
     %i.next = add nsw i64 %i, 1
     %again = icmp slt i64 %i.next, %n
     br i1 %again, label %each, label %end
     end:
-    ret void
+    ret i1 true
+    tired:
+    ret i1 false
     """
-    return function(r, f"sort.{r.name}.insertion", ("ptr noalias %a0", "ptr noalias %p0", "i64 %n"), text, attributes, "void")
+    parameters = ("ptr noalias %a0", "ptr noalias %p0", "i64 %n", "i64 %patience")
+    return function(r, f"sort.{r.name}.insertion", parameters, text, attributes, "i1")
 
 
-def _passes(r: Records, attributes: tuple[str, ...]) -> Function:
-    """Least significant byte first, see above; true if the result lies in b."""
+def _bytes(r: Records, attributes: tuple[str, ...]) -> Function:
+    """By the bytes from `lowest` on, the least significant first, see above; true if the result lies in b."""
     text = f"""
     %counts = alloca [{r.digits} x [256 x i32]], align 64
     call void @llvm.memset.p0.i64(ptr %counts, i8 0, i64 {1024 * r.digits}, i1 false)
-    br label %count
     {_tally(r)}
     counted:
     %n32 = trunc i64 %n to i32
     br label %digit
     digit:
-    %d = phi i64 [ 0, %counted ], [ %d.next, %digit.end ]
+    %d = phi i64 [ %lowest, %counted ], [ %d.next, %digit.end ]
     %a = phi ptr [ %a0, %counted ], [ %a.new, %digit.end ]
     %b = phi ptr [ %b0, %counted ], [ %b.new, %digit.end ]
     %p = phi ptr [ %p0, %counted ], [ %p.new, %digit.end ]
@@ -196,12 +208,14 @@ def _passes(r: Records, attributes: tuple[str, ...]) -> Function:
     end:
     ret i1 %moved.new
     """
-    return function(r, f"sort.{r.name}.passes", PARAMETERS, text, attributes, "i1")
+    return function(r, f"sort.{r.name}.bytes", (*PARAMETERS, "i64 %lowest"), text, attributes, "i1")
 
 
 def _tally(r: Records) -> str:
-    """Count the values of all bytes, in one pass over the row."""
+    """Count the values of those bytes, in one pass over the row; of all bytes mostly."""
     return f"""
+    %all = icmp eq i64 %lowest, 0
+    br i1 %all, label %count, label %some
     count:
     %h.i = phi i64 [ 0, %entry ], [ %h.next, %count ]
     %h.from = getelementptr {r.word}, ptr %a0, i64 %h.i
@@ -209,7 +223,8 @@ def _tally(r: Records) -> str:
     {_counting(r)}
     %h.next = add nuw nsw i64 %h.i, 1
     %h.again = icmp slt i64 %h.next, %n
-    br i1 %h.again, label %count, label %counted"""
+    br i1 %h.again, label %count, label %counted
+    {_some(r)}"""
 
 
 def _counting(r: Records) -> str:
@@ -224,6 +239,39 @@ def _counting(r: Records) -> str:
         %h.new{d} = add i32 %h.old{d}, 1
         store i32 %h.new{d}, ptr %h.at{d}, align 4""")
     return "\n".join(lines)
+
+
+def _some(r: Records) -> str:
+    """As `count`, of the bytes from `lowest` on."""
+    w = r.word
+    return f"""
+    some:
+    %o.bits = shl i64 %lowest, 3
+    %o.lowest = add i64 %o.bits, {8 * r.low}
+    %o.shift = {"trunc i64 %o.lowest to i32" if r.bits == 32 else "add i64 %o.lowest, 0"}
+    br label %some.each
+    some.each:
+    %o.i = phi i64 [ 0, %some ], [ %o.next, %some.end ]
+    %o.from = getelementptr {w}, ptr %a0, i64 %o.i
+    %o.k = load {w}, ptr %o.from, align {r.bits // 8}
+    %o.first = lshr {w} %o.k, %o.shift
+    br label %some.byte
+    some.byte:
+    %o.d = phi i64 [ %lowest, %some.each ], [ %o.d.next, %some.byte ]
+    %o.rest = phi {w} [ %o.first, %some.each ], [ %o.rest.next, %some.byte ]
+    %o.digit = and {w} %o.rest, 255
+    %o.of = getelementptr [256 x i32], ptr %counts, i64 %o.d, {w} %o.digit
+    %o.old = load i32, ptr %o.of, align 4
+    %o.new = add i32 %o.old, 1
+    store i32 %o.new, ptr %o.of, align 4
+    %o.rest.next = lshr {w} %o.rest, 8
+    %o.d.next = add nuw nsw i64 %o.d, 1
+    %o.more = icmp slt i64 %o.d.next, {r.digits}
+    br i1 %o.more, label %some.byte, label %some.end
+    some.end:
+    %o.next = add nuw nsw i64 %o.i, 1
+    %o.again = icmp slt i64 %o.next, %n
+    br i1 %o.again, label %some.each, label %counted"""
 
 
 def _starts() -> str:

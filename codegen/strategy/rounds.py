@@ -18,13 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc import dims
-from graphc.codegen.llvm.llvm_text import Function, Module
-from graphc.codegen.llvm.pause import pause_of
 from graphc.codegen.strategy.contract import Product, copied_once, k_blocks
 from graphc.codegen.strategy.grid import Rows, ceiling, even_blocks, outer_places, panel_count
 from graphc.codegen.strategy.operands import depth, panel_bytes, round_up, strip_bytes, strips_pay
 from graphc.dims import Size
-from graphc.target import Target
 
 GROUP_BYTES = 4 << 20  # of the panels of a round: they come from the third cache, once for each block of rows
 PACKED_PANELS = 4  # by one task: whole lines of rows of b are read
@@ -80,11 +77,12 @@ def rounds(p: Product) -> Rounds:
 def _rows(p: Product) -> Rows:
     """Blocks of rows whose strips stay in the second cache."""
     most = max(p.block_bytes // (depth(p) * p.dtype.itemsize * p.rows), 1) * p.rows
-    low = min(round_up(TASK_ROWS if copied_once(p) is True else FEW_ROWS, p.rows), most)
-    m = p.extent_m
-    if not isinstance(m, int):
-        return Rows(m, low, low, ceiling(m, low))
-    return even_blocks(m, min(max(m // TASKS, low), most), p.rows)
+    m, once = p.extent_m, copied_once(p)
+    few, many = (min(round_up(rows, p.rows), most) for rows in (FEW_ROWS, TASK_ROWS))
+    if isinstance(m, int):
+        return even_blocks(m, min(max(m // TASKS, many if once is True else few), most), p.rows)
+    height = few + (many - few) * (int(once) if isinstance(once, bool) else once)
+    return Rows(m, height, few if once is False else many, ceiling(m, height))
 
 
 def words(p: Product) -> Size:
@@ -98,41 +96,7 @@ def shared_bytes(p: Product) -> Size:
     return rounds(p).group * (PLACES * panel_bytes(p))
 
 
-def own_bytes(p: Product) -> int:
+def own_bytes(p: Product) -> Size:
     """Of what each thread has for itself: the strips of a block of rows."""
-    return strip_bytes(p, rounds(p).rows.most)
-
-
-AWAIT = "tasks.await"
-_AWAIT = """
-br label %word
-word:
-%k = phi i64 [ 0, %entry ], [ %k.next, %done ]
-%more = icmp slt i64 %k, %count
-br i1 %more, label %look, label %end
-look:
-%p = getelementptr i64, ptr %words, i64 %k
-br label %again
-again:
-%now = load atomic i64, ptr %p acquire, align 8
-%there = icmp sge i64 %now, %least
-br i1 %there, label %done, label %pause
-pause:
-$PAUSE$
-br label %again
-done:
-%k.next = add i64 %k, 1
-br label %word
-end:
-ret void
-"""
-
-
-def write_await(module: Module, target: Target, attributes: tuple[str, ...]) -> str:
-    """The name of f(words, count, least), which returns once none of the words is less."""
-    if AWAIT not in module.functions:
-        call, declared = pause_of(target)
-        module.declare(declared)
-        lines = [line if line.endswith(":") else f"  {line}" for line in _AWAIT.replace("$PAUSE$", call).strip().split("\n") if line]
-        module.add(Function(AWAIT, ("ptr %words", "i64 %count", "i64 %least"), lines, attributes))
-    return AWAIT
+    rows = rounds(p).rows
+    return strip_bytes(p, rows.most if isinstance(rows.extent, int) else rows.height)

@@ -7,6 +7,7 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit import Emitter
+from graphc.codegen.runtime.pool_text import AWAIT
 from graphc.codegen.strategy.contract import Product, copied_once, may_pack, mostly_writes, plan, shared_pays, sweeps_pay
 from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.grid import outer_places, panel_count, row_blocks
@@ -14,7 +15,7 @@ from graphc.codegen.strategy.grid import tasks as own_tasks
 from graphc.codegen.strategy.loops import digits
 from graphc.codegen.strategy.operands import Q, panel_bytes
 from graphc.codegen.strategy.product import TASK, P, ProductWriter
-from graphc.codegen.strategy.rounds import PACKED_PANELS, PLACES, own_bytes, rounds, shared_bytes, words, write_await
+from graphc.codegen.strategy.rounds import PACKED_PANELS, PLACES, own_bytes, rounds, shared_bytes, words
 from graphc.codegen.strategy.short import short_tasks, write_short
 from graphc.codegen.strategy.sweeping import SweepWriter
 from graphc.dims import Dim, Size
@@ -108,13 +109,17 @@ class TogetherWriter:
         return self.v.here.lines.emit(f"getelementptr inbounds i64, ptr {self.words}, i64 {self.v.size(number).text}")
 
     def wait(self, first: Size, count: Size, least: Size) -> None:
-        """Until some tasks have done so many rounds."""
-        name = write_await(self.e.module, self.e.target, self.e.unit.kernel_attributes)
+        """Until some tasks have done so many rounds; one thread alone takes them in order."""
+        if not self.e.shared:
+            return
+        self.e.module.declare(f"declare void @{AWAIT}(ptr, i64, i64)")
         numbers = [self.v.size(x).text for x in (count, least)]
-        self.v.here.lines.line(f"call void @{name}(ptr {self.word(first)}, i64 {numbers[0]}, i64 {numbers[1]})")
+        self.v.here.lines.line(f"call void @{AWAIT}(ptr {self.word(first)}, i64 {numbers[0]}, i64 {numbers[1]})")
 
     def done(self) -> None:
         """Say so."""
+        if not self.e.shared:
+            return
         at = self.word(JOB)
         self.v.here.lines.line(f"store atomic i64 {self.v.size(ROUND + 1).text}, ptr {at} release, align 8")
 

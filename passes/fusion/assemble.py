@@ -215,12 +215,8 @@ class _Assembler:
             for member in cluster.members:
                 if member.node.op.traits.checked is not None:  # checked also where the value does not depend on them
                     found |= {s.indices for s in checked_indices(member.node)}
-                for s in member.everything:
-                    if s.op == "load":
-                        found.add(self.fused.values[s.param[0]])
-            for s in () if cluster.code is None else sc.order(cluster.code.scalars()):
-                if s.op == "load":
-                    found.add(self.fused.values[s.param[0]])
+            roots = [s for m in cluster.members for s in m.scalars()] if cluster.code is None else cluster.code.scalars()
+            found.update([self.fused.values[s.param[0]] for s in sc.order(roots) if s.op == "load"])
             if cluster.control is not None:
                 found.update(stored_operands(cluster.control.node))
         found |= set(self.graph.outputs)

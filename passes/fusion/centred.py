@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+
+import numpy as np
 
 from graphc import dims
 from graphc import scalars as sc
@@ -37,22 +38,8 @@ class Centred:
     centre: Scalar
 
 
-def centred_nests(kernel: Kernel, parts: Sequence[Nest]) -> dict[int, tuple[int, tuple[Centred, ...]]]:
-    """Nest -> the next one over the same axes, where all that this one does is sums of squares of what the first one sums."""
-    found: dict[int, tuple[int, tuple[Centred, ...]]] = {}
-    loops = [number for number, nest in enumerate(parts) if nest.over]
-    taken: set[int] = set()
-    for first, second in pairwise(loops):
-        if first in taken or parts[first].over != parts[second].over:
-            continue
-        listed = [_centred(kernel, k, parts[first]) for k in parts[second].stages]
-        if all(c is not None for c in listed):
-            found[first] = second, tuple([c for c in listed if c is not None])
-            taken.add(second)
-    return found
-
-
-def _centred(kernel: Kernel, number: int, before: Nest) -> Centred | None:
+def centred(kernel: Kernel, number: int, before: Nest) -> Centred | None:
+    """What a stage sums, if that is as above."""
     stage = kernel.stages[number]
     square = stage.combine == "sum" and stage.scan is None and stage.body.op == "mul" and stage.body.args[0] is stage.body.args[1]
     difference = stage.body.args[0] if square else None
@@ -92,3 +79,8 @@ def about(centre: Scalar, mean: Scalar, count: Scalar, rest: Scalar, squares: Sc
     """What a chunk adds to the sum of squares about `centre`."""
     d = mean - centre
     return squares + d * (rest + rest + count * d)
+
+
+def count(axes: Sequence[Axis], dtype: np.dtype) -> Scalar:
+    """How many elements there are."""
+    return sc.index(dims.product([a.extent for a in axes])).cast(dtype)

@@ -18,6 +18,9 @@ CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside
 LEAST = 2 * CHUNK  # elements of a nest that is split: fewer are not worth a second thread
 FEW_ROWS = 16  # outer points, each with a nest along memory; more of them keep all threads busy by themselves
 FEW_COLUMNS = 256  # outer points beside each other in memory: some vectors of several registers each
+LARGE = (
+    1 << 21
+)  # elements from which exponentials are computed again, not kept. Softmax f32, 1 << 20: 0.39 ms, again 0.48; 1 << 22: 4.2, 2.3
 MANY = 1 << 18  # elements below more outer points beside each other: less stays in the cache anyway, from one sweep to the next
 HIGH = 64  # rows of a chunk of many columns: pieces of as many rows stay in the cache, and take few pages
 SHORT = 64  # turns of leading axes that are not chunked: too few to go round
@@ -77,6 +80,12 @@ def below(kernel: Kernel, parts: Sequence[Nest], several: bool) -> Below:
     if not several and not (isinstance(rows, int) and isinstance(height, int)):
         return never
     return Below(dims.minimum(height * rows, height * (MANY // (4 * HIGH))), MANY)
+
+
+def is_large(shape: Sequence[Size]) -> bool:
+    """Whether an array is known not to stay in a cache from one sweep to the next."""
+    size = dims.product(shape)
+    return isinstance(size, int) and size >= LARGE
 
 
 def _largest(sizes: Sequence[Size]) -> Size:

@@ -33,7 +33,17 @@ from graphc.passes.fusion.cluster import Cluster, Fused, Member, turned
 from graphc.passes.fusion.constant_scatters import onward
 from graphc.passes.fusion.elements import Elements, NotHere
 from graphc.passes.fusion.joins import Piece, stored_parts, without_ones
-from graphc.passes.fusion.loop_order import Loops, column_goals, in_order, loops_of, own_index, reduced_index, sizes_of, squeezed
+from graphc.passes.fusion.loop_order import (
+    Loops,
+    column_exponentials,
+    column_goals,
+    in_order,
+    loops_of,
+    own_index,
+    reduced_index,
+    sizes_of,
+    squeezed,
+)
 from graphc.passes.fusion.math_order import by_level
 from graphc.passes.fusion.ordered_members import Element, lone_scan, scan_member, sorted_member, update_member
 from graphc.passes.fusion.scalar_loops import over_values, scalar_code
@@ -76,6 +86,7 @@ class _Fuser:
         self.open: dict[tuple[tuple[Size, ...], Loops], Cluster] = {}
         self.summed = self._summed(kept)
         self.goals, self.only = column_goals(self.order, self.required, allowed.columns)
+        self.again = column_exponentials(self.order, self.required, allowed.columns)
 
     def run(self) -> Fused:
         twins = self._twins()
@@ -149,7 +160,7 @@ class _Fuser:
             return False
         if node.ndim == 0 and (form.view or op.elementwise) and all([i.op is CONSTANT or i in elements.fixed for i in inputs]):
             return elements.fix(node, form, self.limits.inline_depth)
-        if not form.view and (not op.elementwise or op.costly):
+        if not form.view and (not op.elementwise or op.costly) and node not in self.again:
             return False
         if op.traits.repeats and (number := elements.constant(node.inputs[0])) is not None:
             elements.numbers[node] = number
@@ -167,7 +178,7 @@ class _Fuser:
             loads = {node}
         if depth > self.limits.inline_depth:
             return False
-        cheap = ops <= self.limits.inline_ops and len(loads) <= self.limits.inline_loads
+        cheap = (ops <= self.limits.inline_ops and len(loads) <= self.limits.inline_loads) or node in self.again
         if not form.view and not cheap and not (node in self.only and ops <= self.limits.column_ops):
             return False
         elements.weight[node] = (ops, frozenset(loads), depth)

@@ -8,13 +8,14 @@ is the order of the axes (rows); over leading ones the loops outside run along t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
 from graphc import dims
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.loopform import LoopForm
+from graphc.passes.fusion.chunks import is_large
 from graphc.passes.fusion.several import computed_by
 from graphc.passes.fusion.several import readers as readers_of
 from graphc.program import loop_index
@@ -108,6 +109,41 @@ def column_goals(order: Sequence[Node], wanted: Iterable[Node], few: int) -> tup
                 if alone and (readers == 1 or not op.costly):
                     only[node] = readers
     return goals, set(only)
+
+
+def column_exponentials(order: Sequence[Node], wanted: Iterable[Node], few: int) -> set[Node]:
+    """Exponentials of how far the elements of large columns lie below the largest, which are summed: one sweep does both where nothing
+    is stored in between (see `rescaled`), and the one who reads them besides computes them again, for less than storing and loading takes.
+    """
+    sums = [node for node in order if node.op.traits.reduces and node.attrs.get("combine") == "sum" and _turned(loops_of(node))]
+    if not sums:
+        return set()
+    stored, users = set(wanted), readers_of(order)
+    found: set[Node] = set()
+    for total in sums:
+        node = total.inputs[0]
+        large = is_large(node.shape) and not _few(dims.product(total.shape), few)
+        if large and node not in stored and _below_largest(node, total) and _read_once(node, total, users, stored):
+            found.add(node)
+    return found
+
+
+def _read_once(node: Node, total: Node, users: Mapping[Node, Sequence[Node]], stored: Collection[Node]) -> bool:
+    """Whether what is made of the elements of a node, but for `total`, is stored or reduced in one place."""
+    readers: Sequence[Node] = [user for user in users[node] if user is not total]
+    while len(readers) == 1 and computed_by(readers[0]).op.elementwise and readers[0] not in stored:
+        readers = users[readers[0]]
+    return len(readers) <= 1
+
+
+def _below_largest(node: Node, total: Node) -> bool:
+    """Whether it is exp(e - max(e)), the largest over the axes of `total`, or 0 in place of one that is not finite."""
+    if node.op.name != "exp" or (difference := node.inputs[0]).op.name != "subtract" or difference.inputs[1].op.name != "broadcast":
+        return False
+    element, spread = difference.inputs
+    largest = spread.inputs[0].inputs[1] if spread.inputs[0].op.name == "select" else spread.inputs[0]
+    same = largest.op is total.op and largest.attrs["axes"] == total.attrs["axes"]
+    return same and largest.attrs["combine"] == "max" and largest.inputs[0] is element
 
 
 def _turned(loops: Loops) -> bool:

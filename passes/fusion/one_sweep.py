@@ -15,18 +15,20 @@ from dataclasses import replace
 
 from graphc import dims
 from graphc import scalars as sc
-from graphc.passes.fusion.centred import Centred, about, centred_nests, first_part, shift
+from graphc.passes.fusion.ahead import Ahead
+from graphc.passes.fusion.centred import Centred, about, count, first_part, shift
 from graphc.passes.fusion.chunks import Nest, beside_each_other
-from graphc.program import Axis, Kernel, Stage
+from graphc.program import Kernel, Stage
 from graphc.scalars import Scalar
 
 LONG = 4096  # bytes of a row from which a sweep costs more than another sum across lanes: rows of 512 f32 lose 13 %, of 1024 gain 10
 HIGH = 64  # elements of a column: there is no such sum
 
 
-def one_sweep(kernel: Kernel, parts: Sequence[Nest]) -> Kernel:
-    """The kernel so, where its nests are long."""
-    centred = {a: found for a, found in centred_nests(kernel, parts).items() if _is_long(kernel, parts[a])}
+def one_sweep(kernel: Kernel, parts: Sequence[Nest], ahead: Ahead) -> Kernel:
+    """The kernel so, where its nests are long; what else can be done ahead saves nothing in rows that are in the cache."""
+    squares = {a: (second, tuple([c for c in found if isinstance(c, Centred)])) for a, (second, found) in ahead.items()}
+    centred = {a: found for a, found in squares.items() if len(found[1]) == len(ahead[a][1]) and _is_long(kernel, parts[a])}
     return _Sweeps(kernel).write(parts, centred) if centred else kernel
 
 
@@ -66,7 +68,7 @@ class _Sweeps:
         for total in dict.fromkeys(c.total for c in centred):
             body = self.moved(self.kernel.stages[total].body)
             first = self.add(Stage((), body, body.dtype, part, "sum"), 4 * at)
-            mean = self.add(Stage((), shift(first, _count(part, first)), body.dtype), 4 * at + 1)
+            mean = self.add(Stage((), shift(first, count(part, first.dtype)), body.dtype), 4 * at + 1)
             sums[total] = mean, body - mean
         for k in nest.stages:
             stage = self.kernel.stages[k]
@@ -76,10 +78,10 @@ class _Sweeps:
         for c in centred:
             mean, d = sums[c.total]
             squares = self.add(Stage((), d * d, d.dtype, nest.over, "sum"), 4 * at + 2)
-            later.append((c, (mean, _count(nest.over, mean), rest[c.total], squares)))
+            later.append((c, (mean, count(nest.over, mean.dtype), rest[c.total], squares)))
         for k, (mean, _) in sums.items():
             stage = self.kernel.stages[k]
-            self.keep(k, replace(stage, body=rest[k] + _count(nest.over, mean) * mean, reduce=(), combine=None), at, 3)
+            self.keep(k, replace(stage, body=rest[k] + count(nest.over, mean.dtype) * mean, reduce=(), combine=None), at, 3)
         return later
 
     def add(self, stage: Stage, nest: int) -> Scalar:
@@ -93,7 +95,3 @@ class _Sweeps:
 
     def moved(self, body: Scalar) -> Scalar:
         return sc.replace_leaves(body, lambda s, args: sc.local(self.number[s.param], args, s.dtype) if s.op == "local" else None)
-
-
-def _count(axes: Sequence[Axis], like: Scalar) -> Scalar:
-    return sc.index(dims.product([a.extent for a in axes])).cast(like.dtype)

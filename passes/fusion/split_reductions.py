@@ -11,9 +11,9 @@ threads, and sums are pairwise over the chunks. Kernels with many outer points a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,11 +21,14 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Size, Symbol
 from graphc.dtypes import int64
-from graphc.passes.fusion.centred import Centred, about, centred_nests, first_part, shift
+from graphc.passes.fusion import rescaled
+from graphc.passes.fusion.ahead import Ahead, done_ahead
+from graphc.passes.fusion.centred import Centred, about, count, first_part, shift
 from graphc.passes.fusion.chunks import JOINS, Grid, Nest, below, grid_of, nests_of
 from graphc.passes.fusion.one_sweep import one_sweep
-from graphc.passes.fusion.stages import Slots
-from graphc.program import Axis, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index
+from graphc.passes.fusion.partials import Chunk, Draft, Open, Partial, Scale, Shift
+from graphc.passes.fusion.rescaled import Rescaled, put_off
+from graphc.program import PLANNED, Axis, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index, walk
 from graphc.scalars import Scalar
 
 POSITIONS = {"argmax": "max", "argmin": "min"}
@@ -34,92 +37,45 @@ POSITIONS = {"argmax": "max", "argmin": "min"}
 def split_reductions(program: Program) -> Program:
     """The program with its large reductions in grids."""
     buffers = list(program.buffers)
+    touched = Counter([program.roots[b] for step in walk(program.steps) for b in set(step.own)])
+    private = {b for b, buffer in enumerate(buffers) if buffer.role in PLANNED and touched[program.roots[b]] == 1}
     steps: list[Step] = []
     commit = 0
     for k, step in enumerate(program.steps):
         if k == program.commit:
             commit = len(steps)
-        steps += _split(buffers, step)
+        steps += _split(buffers, private, step)
     if program.commit >= len(program.steps):
         commit = len(steps)
     return replace(program, buffers=tuple(buffers), steps=tuple(steps), commit=commit)
 
 
-def _split(buffers: list[Buffer], step: Step) -> Sequence[Step]:
+def _split(buffers: list[Buffer], private: Collection[int], step: Step) -> Sequence[Step]:
     """A step with its launches as grids, those of its inner lists too; threads share the turns of a parallel loop already."""
     match step:
         case Launch():
-            return _grids(buffers, step)
+            return _grids(buffers, private, step)
         case Loop(parallel=True):
             return [step]
         case _:
-            return [step.holding(*[[s for old in inside for s in _split(buffers, old)] for inside in step.inner])]
+            return [step.holding(*[[s for old in inside for s in _split(buffers, private, old)] for inside in step.inner])]
 
 
-def _grids(buffers: list[Buffer], launch: Launch) -> Sequence[Step]:
+def _grids(buffers: list[Buffer], private: Collection[int], launch: Launch) -> Sequence[Step]:
     """A launch, or the grids that it becomes; both where only the call tells whether these pay: small arrays have no time for them."""
     parts = nests_of(launch.kernel)
     if parts is None:
         return [launch]
-    centred = centred_nests(launch.kernel, parts)
-    whole = below(launch.kernel, parts, bool(centred))
-    once = replace(launch, kernel=one_sweep(launch.kernel, parts))
+    own = {slot for slot, b in enumerate(launch.buffers) if b in private}
+    once = replace(launch, kernel=one_sweep(launch.kernel, parts, done_ahead(launch.kernel, parts, own)))
+    waiting = replace(launch, kernel=put_off(launch.kernel, own))
+    parts = nests_of(waiting.kernel) or parts
+    ahead = done_ahead(waiting.kernel, parts, own)
+    whole = below(waiting.kernel, parts, bool(ahead))
     if not whole.symbols and whole.holds({}):
         return [once]
-    split = _Splitter(buffers, launch).launches(parts, centred)
+    split = _Splitter(buffers, waiting).launches(parts, ahead)
     return [Branch(whole, (once,), tuple(split))] if whole.symbols else split
-
-
-@dataclass
-class _Draft(Slots):
-    """A launch while it is being built."""
-
-    stages: list[Stage] = field(default_factory=list)
-    number: dict[int, tuple[int, tuple[Scalar, ...]]] = field(default_factory=dict)  # old stage -> new one, and the index of its local
-
-    def add(self, stage: Stage) -> int:
-        self.stages.append(stage)
-        return len(self.stages) - 1
-
-
-@dataclass(frozen=True)
-class _Partial:
-    """What the chunks left of the reduction `stage`: combined values, and for positions those of the values."""
-
-    stage: int
-    values: int
-    positions: int | None
-    shift: _Shift | None = None
-
-
-@dataclass(frozen=True)
-class _Shift:
-    """Of sums about a number of each chunk: the buffers of these numbers and of the sums, the difference of an element in the chunks'
-    launch, and for sums of squares what these are to be about in the end."""
-
-    mean: int
-    rest: int
-    difference: Scalar
-    centre: Scalar | None = None
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """The launch of chunks while it is being built: its loops, where their index lies in the whole, and where their results go."""
-
-    draft: _Draft
-    axes: tuple[Axis, ...]
-    moved: dict[Symbol, Size]
-    shape: tuple[Size, ...]
-    at: tuple[Scalar, ...]
-    nest: int
-
-
-class _Open(NamedTuple):
-    """Chunks whose results are to be combined."""
-
-    grid: Grid
-    partials: Sequence[_Partial]
 
 
 class _Splitter:
@@ -135,15 +91,15 @@ class _Splitter:
         deepest = max(len(self.outer) + len(s.axes) + len(s.reduce) for s in self.kernel.stages)
         self.index = loop_index(deepest)
 
-    def launches(self, parts: Sequence[Nest], centred: Mapping[int, tuple[int, tuple[Centred, ...]]]) -> list[Launch]:
+    def launches(self, parts: Sequence[Nest], ahead: Ahead) -> list[Launch]:
         result: list[Launch] = []
-        ready: list[tuple[_Open | None, tuple[int, ...]]] = []  # per outer point, in one launch: results of chunks, and what reads them
-        ahead: dict[int, _Open] = {}  # nests whose chunks an earlier one's launch has done
-        later = self._read_later(parts, {second for second, _ in centred.values()})
+        ready: list[tuple[Open | None, tuple[int, ...]]] = []  # per outer point, in one launch: results of chunks, and what reads them
+        done: dict[int, Open] = {}  # nests whose chunks an earlier one's launch has done
+        later = self._read_later(parts, {second for second, _ in ahead.values()})
         self._widen()
         for number, nest in enumerate(parts):
-            if number in ahead:
-                ready.append((ahead[number], ()))
+            if number in done:
+                ready.append((done[number], ()))
             elif not nest.over:
                 open_, before = ready.pop() if ready else (None, ())
                 ready.append((open_, (*before, *nest.stages)))
@@ -153,8 +109,8 @@ class _Splitter:
                 if any(self.kernel.stages[k].scan for k in nest.stages):
                     result += self._scans(nest)
                 elif any(self.kernel.stages[k].reduce for k in nest.stages):
-                    second, listed = centred.get(number, (-1, ()))
-                    launch, open_, ahead[second] = self._chunks(nest, listed)
+                    second, listed = ahead.get(number, (-1, ()))
+                    launch, open_, done[second] = self._chunks(nest, listed)
                     result.append(launch)
                     ready = [(open_, ())]
                 else:
@@ -190,8 +146,8 @@ class _Splitter:
         self.launch = replace(self.launch, buffers=tuple(listed))
 
     # -- pieces ---------------------------------------------------------------------------------------------------
-    def _chunks(self, nest: Nest, centred: Sequence[Centred] = ()) -> tuple[Launch, _Open, _Open]:
-        """A nest with reductions: partial results of each chunk, and of the sums of squares about what they give."""
+    def _chunks(self, nest: Nest, ahead: Sequence[Centred | Rescaled] = ()) -> tuple[Launch, Open, Open]:
+        """A nest with reductions: partial results of each chunk, and of the sums about what these give in the end."""
         arg = any(self.kernel.stages[k].combine in POSITIONS for k in nest.stages)
         scans = any(self.kernel.stages[k].scan for k in nest.stages)  # values of elements are stored when these are known
         grid = grid_of(nest.over, self.rows, self.index, arg)
@@ -201,13 +157,15 @@ class _Splitter:
             place = place * axis.extent + axis.index
         shape = (dims.product([a.extent for a in (*before, grid.index)]), *[a.extent for a in self.outer])
         moved = {_symbol(grid.whole): grid.index.index * grid.step + grid.whole.index}
-        chunk = _Chunk(_Draft(), axes, moved, shape, (sc.index(place), *self.here), 2 if centred else 0)
+        centred = [c for c in ahead if isinstance(c, Centred)]
+        chunk = Chunk(Draft(), axes, moved, shape, (sc.index(place), *self.here), 2 if centred else 0)
         shifts = {total: self._shift(chunk, total) for total in dict.fromkeys(c.total for c in centred)}
-        partials: list[_Partial] = []
+        most: dict[int, tuple[int, int]] = {}  # a stage with the largest element -> that of the chunk, and its buffer
+        partials: list[Partial] = []
         for k in nest.stages:
             stage, draft = self.kernel.stages[k], chunk.draft
             if k in shifts:
-                partials.append(_Partial(k, shifts[k].rest, None, shifts[k]))
+                partials.append(Partial(k, shifts[k].rest, None, shifts[k]))
                 continue
             body = self._moved(stage.body, draft, moved)
             if not stage.reduce:
@@ -217,17 +175,33 @@ class _Splitter:
                 continue
             combine = POSITIONS.get(str(stage.combine))
             values, position = self._summed(chunk, body, combine or str(stage.combine)), None
+            most[k] = len(draft.stages) - 1, values
             if combine is not None:
                 position = self._summed(chunk, body, str(stage.combine), int64)
-            partials.append(_Partial(k, values, position))
-        squares = []
+            partials.append(Partial(k, values, position))
+        sums = []
         for c in centred:
             values = self._summed(chunk, shifts[c.total].difference * shifts[c.total].difference, "sum")
-            squares.append(_Partial(c.stage, values, None, replace(shifts[c.total], centre=c.centre)))
+            sums.append(Partial(c.stage, values, None, replace(shifts[c.total], centre=c.centre)))
+        sums += self._exponentials(chunk, most, [c for c in ahead if isinstance(c, Rescaled)])
         launch = self._launched(chunk.draft, (*before, grid.index, *self.outer))
-        return launch, _Open(grid, partials), _Open(grid, squares)
+        return launch, Open(grid, partials), Open(grid, sums)
 
-    def _summed(self, chunk: _Chunk, body: Scalar, combine: str, dtype: np.dtype | None = None) -> int:
+    def _exponentials(self, chunk: Chunk, most: Mapping[int, tuple[int, int]], listed: Sequence[Rescaled]) -> list[Partial]:
+        """Sums of exponentials about the largest elements of a chunk; one for all that differ in what they are about in the end."""
+        draft, last, about = chunk.draft, replace(chunk, nest=chunk.nest + 2), {}
+        for k in dict.fromkeys(c.most for c in listed):
+            stage, dtype = most[k][0], self.kernel.stages[k].dtype
+            number = draft.add(Stage((), rescaled.about(sc.local(stage, (), dtype)), dtype, nest=chunk.nest + 1))
+            about[k] = sc.local(number, (), dtype)
+        bodies = [sc.math("exp", self._moved(c.element, draft, chunk.moved) - about[c.most]) for c in listed]
+        values = {body: self._summed(last, body, "sum") for body in dict.fromkeys(bodies)}
+        return [
+            Partial(c.stage, values[body], None, Scale(most[c.most][1], c.largest))
+            for c, body in zip(listed, bodies, strict=True)
+        ]  # fmt: skip
+
+    def _summed(self, chunk: Chunk, body: Scalar, combine: str, dtype: np.dtype | None = None) -> int:
         """A reduction of a chunk, in a buffer with an element for each chunk."""
         dtype = dtype or body.dtype
         buffer = self._buffer(dtype, chunk.shape)
@@ -235,23 +209,23 @@ class _Splitter:
         chunk.draft.add(Stage((), body, dtype, chunk.axes, combine, (store,), nest=chunk.nest))
         return buffer
 
-    def _shift(self, chunk: _Chunk, total: int) -> _Shift:
+    def _shift(self, chunk: Chunk, total: int) -> Shift:
         """What stage `total` sums, about the mean of the first part of a chunk."""
         draft, dtype = chunk.draft, self.kernel.stages[total].dtype
         body = self._moved(self.kernel.stages[total].body, draft, chunk.moved)
         part = first_part(chunk.axes)
         first = draft.add(Stage((), body, dtype, part, "sum"))
-        mean = shift(sc.local(first, (), dtype), _count(part, dtype))
+        mean = shift(sc.local(first, (), dtype), count(part, dtype))
         buffer = self._buffer(dtype, chunk.shape)
         stored = draft.add(Stage((), mean, dtype, stores=(Store(draft.slot(buffer, dtype, chunk.shape, True), chunk.at),), nest=1))
         difference = body - sc.local(stored, (), dtype)
-        return _Shift(buffer, self._summed(chunk, difference, "sum"), difference)
+        return Shift(buffer, self._summed(chunk, difference, "sum"), difference)
 
     def _scans(self, nest: Nest) -> list[Launch]:
         """What each chunk comes to; what those before it come to; the chunks once more, each from there on."""
         partial, open_, _ = self._chunks(replace(nest, stages=tuple([k for k in nest.stages if not self._reads_scan(k)])))
         grid, partials = open_.grid, open_.partials
-        between, draft = _Draft(), _Draft()
+        between, draft = Draft(), Draft()
         starts: dict[int, int] = {}
         for p in partials:
             buffer, stage = self.buffers[p.values], self.kernel.stages[p.stage]
@@ -285,9 +259,9 @@ class _Splitter:
             for s in sc.order((self.kernel.stages[k].body,))
         )
 
-    def _once(self, ready: Sequence[tuple[_Open | None, Sequence[int]]], later: set[int]) -> list[Launch]:
+    def _once(self, ready: Sequence[tuple[Open | None, Sequence[int]]], later: set[int]) -> list[Launch]:
         """Partial results combined in a fixed order, then what is computed once per outer point; both once more."""
-        draft = _Draft()
+        draft = Draft()
         for turn, (open_, stages) in enumerate(ready):
             for partial in () if open_ is None else open_.partials:
                 self._combine(draft, open_.grid, partial, 2 * turn)  # type: ignore[union-attr]
@@ -302,7 +276,7 @@ class _Splitter:
                 self._keep(draft, k, later)
         return [self._launched(draft, self.outer)] if ready else []
 
-    def _combine(self, draft: _Draft, grid: Grid, partial: _Partial, nest: int) -> None:
+    def _combine(self, draft: Draft, grid: Grid, partial: Partial, nest: int) -> None:
         stage = self.kernel.stages[partial.stage]
         shape = self.buffers[partial.values].shape
         axis = Axis(grid.index.index, shape[0])
@@ -312,17 +286,19 @@ class _Splitter:
             return sc.load(draft.slot(buffer, dtype, shape), (sc.index(axis.index), *self.here), dtype)
 
         value = part(partial.values)
-        if partial.shift is not None:
+        if isinstance(of := partial.about, Shift):
             chunk = grid.chunk_at(dims.mod(axis.index, grid.index.extent) if grid.at else axis.index)
-            count, mean = _count((chunk, *stage.reduce[grid.at + 1 :]), value.dtype), part(partial.shift.mean)
-            if partial.shift.centre is None:
-                value = value + count * mean
+            elements, mean = count((chunk, *stage.reduce[grid.at + 1 :]), value.dtype), part(of.mean)
+            if of.centre is None:
+                value = value + elements * mean
             else:
-                value = about(self._moved(partial.shift.centre, draft, {}), mean, count, part(partial.shift.rest), value)
+                value = about(self._moved(of.centre, draft, {}), mean, elements, part(of.rest), value)
+        elif of is not None:
+            value = value * rescaled.scale(part(of.most), self._moved(of.largest, draft, {}))
         stores = () if partial.positions is not None else self._stores(stage, draft, {})  # positions are looked up in a stage of their own
         draft.number[partial.stage] = draft.add(Stage((), value, stage.dtype, (axis,), stage.combine, stores, nest=nest)), ()
 
-    def _position(self, draft: _Draft, grid: Grid, partial: _Partial, nest: int) -> None:
+    def _position(self, draft: Draft, grid: Grid, partial: Partial, nest: int) -> None:
         """The position in the whole of the best chunk's best: chunk q lies behind (q // chunks) rows and q % chunks chunks."""
         if partial.positions is None:
             return
@@ -338,7 +314,7 @@ class _Splitter:
 
     def _points(self, nest: Nest) -> Launch:
         """A nest without reductions: every element is a point of the kernel."""
-        draft = _Draft()
+        draft = Draft()
         for k in nest.stages:
             stage = self.kernel.stages[k]
             draft.number[k] = len(draft.stages), ()
@@ -346,7 +322,7 @@ class _Splitter:
         return self._launched(draft, (*self.outer, *nest.over))
 
     # -- parts of a launch ----------------------------------------------------------------------------------------
-    def _moved(self, body: Scalar, draft: _Draft, moved: dict[Symbol, Size]) -> Scalar:
+    def _moved(self, body: Scalar, draft: Draft, moved: dict[Symbol, Size]) -> Scalar:
         """A body as it reads in a launch of its own."""
 
         def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
@@ -363,20 +339,20 @@ class _Splitter:
 
         return sc.replace_leaves(body, leaf, moved)
 
-    def _place(self, slot: int, at: tuple[Scalar, ...], draft: _Draft, written: bool) -> tuple[int, tuple[Scalar, ...]]:
+    def _place(self, slot: int, at: tuple[Scalar, ...], draft: Draft, written: bool) -> tuple[int, tuple[Scalar, ...]]:
         """The slot and the index in the launch of what the kernel has at `slot`."""
         operand = self.kernel.operands[slot]
         shape = (*self.wide.get(slot, ()), *operand.shape)
         return draft.slot(self.launch.buffers[slot], operand.dtype, shape, written), (*(self.here if slot in self.wide else ()), *at)
 
-    def _stores(self, stage: Stage, draft: _Draft, moved: dict[Symbol, Size]) -> tuple[Store, ...]:
+    def _stores(self, stage: Stage, draft: Draft, moved: dict[Symbol, Size]) -> tuple[Store, ...]:
         stores = []
         for store in stage.stores:
             at = tuple([self._moved(i, draft, moved) for i in store.at])
             stores.append(Store(*self._place(store.slot, at, draft, True), store.mode))
         return tuple(stores)
 
-    def _keep(self, draft: _Draft, k: int, later: set[int]) -> None:
+    def _keep(self, draft: Draft, k: int, later: set[int]) -> None:
         """Store the value of stage k if another nest reads it."""
         if k not in later:
             return
@@ -390,13 +366,8 @@ class _Splitter:
         self.buffers.append(Buffer(dtype, shape, "arena"))
         return len(self.buffers) - 1
 
-    def _launched(self, draft: _Draft, axes: tuple[Axis, ...]) -> Launch:
+    def _launched(self, draft: Draft, axes: tuple[Axis, ...]) -> Launch:
         return Launch(Kernel(axes, tuple(draft.stages), tuple(draft.operands)), tuple(draft.buffers), self.launch.nodes)
-
-
-def _count(axes: Sequence[Axis], dtype: np.dtype) -> Scalar:
-    """How many elements there are."""
-    return sc.index(dims.product([a.extent for a in axes])).cast(dtype)
 
 
 def _symbol(axis: Axis) -> Symbol:

@@ -86,6 +86,12 @@ def _parts(x: Node) -> Iterator[tuple[Node, Fraction | None]]:
         yield x, None
 
 
+def opens(x: Node) -> bool:
+    """Whether `linear` looks into x: it is a sum of multiples of others."""
+    _, factor = next(_parts(x))
+    return factor is not None
+
+
 def combined(a: Linear, b: Linear, times: int | Fraction = -1) -> Linear:
     """a + times * b."""
     made = dict(a)

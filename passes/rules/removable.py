@@ -17,49 +17,45 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import lru_cache
 
-import numpy as np
-
-from graphc.ir import Node, Op, make
+from graphc.ir import Node, make
 from graphc.ops.arithmetic import abs as size_of
 from graphc.ops.arithmetic import square
 from graphc.ops.compare import SELECT, where
+from graphc.ops.elementwise import exp, sin, sinh
 from graphc.ops.elementwise import power as raised
-from graphc.ops.elementwise import sin, sinh
-from graphc.ops.registry import OPS
 from graphc.passes.rewriting.match import hole
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
-from graphc.passes.rules.forms import filled, fraction, linear
-from graphc.passes.rules.power_series import (
-    EXPANSIONS,
-    POLES,
-    Laurent,
-    applied,
-    decimals,
-    number,
-    over,
-    plus,
-    power,
-    times,
-    variable,
+from graphc.passes.rules.expansion import (
+    ABS,
+    ADD,
+    ARITHMETIC,
+    EQUAL,
+    FEW,
+    FUNCTIONS,
+    GREATER,
+    ISINF,
+    LESS,
+    LOG,
+    MANY,
+    MULTIPLY,
+    NEGATIVE,
+    OPENED,
+    POWER,
+    ROOT,
+    SUBTRACT,
+    Expansion,
+    Known,
 )
+from graphc.passes.rules.forms import fraction, linear, opens
+from graphc.passes.rules.near_polynomial import DEEPEST_CANCELLATION, NearPolynomial
+from graphc.passes.rules.power_series import Laurent, decimals
 
-ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE = (OPS[name] for name in ("add", "subtract", "negative", "multiply", "divide"))
-SQUARE, ROOT, RECIPROCAL, POWER, LOG, ABS, EXP = (OPS[name] for name in ("square", "sqrt", "reciprocal", "power", "log", "abs", "exp"))
-LESS, GREATER, EQUAL, ISINF = (OPS[name] for name in ("less", "greater", "equal", "isinf"))
-FUNCTIONS = frozenset((*EXPANSIONS, *POLES))
-ARITHMETIC = frozenset((ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, SQUARE, RECIPROCAL))
-OPENED = FUNCTIONS | ARITHMETIC | {ROOT, POWER, SELECT}
+EXP = exp(hole("x")).op
 REMEMBERED = 10**6
 LARGEST, SMALL = 48, 12  # nodes of an expression, of its leaf and of the argument of a function
-CHOICES, DEEPEST = 6, 2  # of them, and within each other: either branch of each is expanded
-FEW, MANY = 8, 60  # terms for a first look, and for the series that is used
-CAPS = (0.5, 0.5, 1.0, 1.0, 2.0)  # of the radius, by how many leading terms cancel
-LONGEST = (16, 20, 30, 36, 36)  # polynomials
-EVEN = Decimal("1e-25")  # beside its neighbour: the coefficient of an odd power in an even function
-ABOUT = 1e-6  # as near two forms of one function are in their first terms, which polynomials do not have to the last digit
+CHOICES = 6  # of them: either branch of each is expanded
+SERIES = 4096  # that are remembered, of some kB each
 x = hole("x")
 
 
@@ -71,30 +67,31 @@ def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     """The one variable of an expression, and the nodes above it, root first; None where there are more, or too many nodes."""
     leaf, found, todo = stop, list[Node](), [root]
     most, remembered = (LARGEST, _MIXED) if stop is None else (SMALL, set[int]())
-    seen, choices = {root}, 0
-    while todo:
+    seen, choices, fits = {root}, 0, root.serial not in remembered
+    while todo and fits:
         node = todo.pop()
-        if node is leaf:
-            continue
-        op = node.op
-        if op in OPENED and node.serial not in remembered:
-            found.append(node)
-            choices += op is SELECT
-            if len(found) <= most and choices <= CHOICES:
-                for i in node.inputs[1:] if op is SELECT else node.inputs:
-                    if i not in seen:
-                        seen.add(i)
-                        todo.append(i)
+        found.append(node)
+        choices += node.op is SELECT
+        fits = len(found) <= most and choices <= CHOICES
+        for i in node.inputs[node.op is SELECT :] if fits else ():
+            if i is leaf or i in seen:
                 continue
-        elif fraction(node) is not None:
-            continue
-        elif leaf is None and op not in OPENED:
-            leaf = node
-            continue
+            seen.add(i)
+            op = i.op
+            if op in OPENED and i.serial not in remembered:
+                todo.append(i)
+            elif leaf is None and op not in OPENED and fraction(i) is None:
+                leaf = i
+            elif op in OPENED or fraction(i) is None:
+                fits = False
+                break
+    if not fits:
         remembered.add(root.serial)
         return None
     return None if leaf is None else (leaf, found)
 
+
+_SERIES: Known = {}  # of expressions without choices: a longer expression has those of its parts
 
 _PLAIN: set[tuple[object, float]] = set()  # structures in which nothing cancels at a point: layers of a network are alike
 
@@ -125,137 +122,12 @@ def _points(v: Node, found: Sequence[Node]) -> list[float]:
     """Where leading terms may cancel: 0, zeros of lines, 1 under a logarithm or a power."""
     points = [0.0]
     for node in found:
-        if node.op in (ADD, SUBTRACT) and len(line := linear(node)) == 2 and v in line and None in line:
-            points.append(-float(line[None] / line[v]))
+        if node.op is ADD or node.op is SUBTRACT:
+            if any([i is v or opens(i) for i in node.inputs]) and len(line := linear(node)) == 2 and v in line and None in line:
+                points.append(-float(line[None] / line[v]))
         elif node.op in (LOG, ROOT, POWER) and node.inputs[0] is v:
             points.append(1.0)
     return list(dict.fromkeys([p for p in points if abs(p) < 1e6]))
-
-
-@dataclass
-class _Expansion:
-    """Series of the nodes of an expression at a point."""
-
-    v: Node
-    at: float
-    count: int
-    assumed: dict[Node, bool] = field(default_factory=dict)  # conditions
-    known: dict[Node, Laurent | None] = field(default_factory=dict)
-    cancelled: int = 0  # the most leading terms that went in one sum
-    works: bool = False  # whether a function, or a division by a sum, takes part
-    reach: float = math.inf  # as far as the branches taken are
-    same: dict[Node, float] = field(default_factory=dict)  # choices between two forms of one function, up to which distance
-
-    def of(self, node: Node) -> Laurent | None:
-        """The series of a node; None where it has none."""
-        if node not in self.known:
-            self.known[node] = self._made(node)
-        return self.known[node]
-
-    def _made(self, node: Node) -> Laurent | None:
-        if node is self.v:
-            return variable(self.at, self.count)
-        value = fraction(node)
-        if value is not None:
-            return number(float(value), self.count)
-        op = node.op
-        if op not in OPENED:
-            return None  # in a condition
-        if op is SELECT:
-            return self._chosen(node)
-        if op is POWER:
-            c = fraction(node.inputs[1])
-            self.works |= c is not None and c.denominator != 1
-            inner = self.of(node.inputs[0])
-            return None if c is None or inner is None else power(inner, float(c))
-        parts = [self.of(i) for i in node.inputs]
-        first, last = parts[0], parts[-1]
-        if first is None or last is None:
-            return None
-        if op in FUNCTIONS or op is ROOT:
-            self.works = True
-            return power(first, 0.5) if op is ROOT else applied(op, first)
-        if op is ADD or op is SUBTRACT:
-            total = plus(first, last, 1 if op is ADD else -1)
-            if first.terms and last.terms:
-                self.cancelled = max(self.cancelled, total.order - min(first.order, last.order))
-            return total
-        if op is MULTIPLY or op is SQUARE:
-            return times(first, last)
-        if op is NEGATIVE:
-            return Laurent(first.order, [-t for t in first.terms])
-        self.works |= not last.order and any(last.terms[1:])
-        return over(number(1.0, self.count) if op is RECIPROCAL else first, last)
-
-    def _chosen(self, node: Node) -> Laurent | None:
-        """The branch taken around the point; either, where both are the same function to the last digit."""
-        condition, taken, other = node.inputs
-        if condition in self.assumed:
-            return self.of(taken if self.assumed[condition] else other)
-        holds, reach = self._holds(condition) if len(self.assumed) < DEEPEST else (None, 0.0)
-        if holds is None:
-            return None
-        if not holds:
-            self.reach = min(self.reach, reach)
-            return self._under(condition, False, other)
-        near, far = self._under(condition, True, taken), self._under(condition, False, other)
-        if near is not None and far is not None and reach < math.inf and _agree(near, far, reach, node.dtype):
-            self.same[node] = reach
-            return far
-        self.reach = min(self.reach, reach)
-        return near
-
-    def _under(self, condition: Node, value: bool, branch: Node) -> Laurent | None:
-        inner = _Expansion(self.v, self.at, self.count, {**self.assumed, condition: value})
-        made = inner.of(branch)
-        self.cancelled, self.works, self.reach = (
-            max(self.cancelled, inner.cancelled),
-            self.works | inner.works,
-            min(self.reach, inner.reach),
-        )
-        self.same |= inner.same
-        return made
-
-    def _holds(self, condition: Node) -> tuple[bool | None, float]:
-        """What a condition is around the point (at the point itself it may be something else), and how far."""
-        op = condition.op
-        if op is ISINF:
-            return False, math.inf
-        limit = fraction(condition.inputs[1]) if op in (LESS, GREATER, EQUAL) else None
-        if limit is None:
-            return None, 0.0
-        inside = condition.inputs[0]
-        line = linear(inside.inputs[0] if inside.op is ABS else inside)
-        if set(line) - {None} != {self.v}:
-            return self._holds_for_series(op, inside, Decimal(float(limit)))
-        slope, here = abs(float(line[self.v])), float(line[self.v]) * self.at + float(line.get(None, 0))
-        if op is EQUAL:
-            return (False, math.inf if here == limit else abs(here - float(limit)) / slope)
-        here = abs(here) if inside.op is ABS else here
-        return (here < limit if op is LESS else here > limit) if here != limit else None, abs(here - float(limit)) / slope
-
-    def _holds_for_series(self, op: Op, inside: Node, limit: Decimal) -> tuple[bool | None, float]:
-        """For what is no line: as far as its terms together stay below the distance of the first from the limit."""
-        series = self.of(inside)
-        terms = None if series is None else series.plain()
-        if not terms or terms[0] == limit:
-            return None, 0.0
-        for reach in (1.0, 0.5, 0.25, 0.125, 0.0625):
-            if sum(abs(t) * Decimal(reach) ** k for k, t in enumerate(terms) if k) < abs(terms[0] - limit):
-                return (False if op is EQUAL else terms[0] < limit if op is LESS else terms[0] > limit), reach
-        return None, 0.0
-
-
-def _agree(near: Laurent, far: Laurent, reach: float, dtype: np.dtype) -> bool:
-    """Whether two series are the same to a few roundings within a distance; of short ones, whether they may be."""
-    if near.order != far.order or not near.terms or not far.terms:
-        return False
-    apart = [float((a - b) * Decimal(reach) ** k) for k, (a, b) in enumerate(zip(near.terms, far.terms))]
-    most = max(abs(float(b)) * reach**k for k, b in enumerate(far.terms))
-    if len(apart) <= FEW:
-        return max(map(abs, apart)) <= ABOUT * most
-    errors = [abs(sum(t * u**k for k, t in enumerate(apart))) for u in (0.0, 0.2, -0.4, 0.6, -0.75, 0.9, -1.0, 1.0)]
-    return max(errors) <= 16 * float(np.finfo(dtype).eps) * most
 
 
 # -- what is made of it -------------------------------------------------------------------------------------------------------
@@ -264,16 +136,19 @@ def removable(node: Node) -> Node | None:
     if len(_MIXED) + len(_PLAIN) > REMEMBERED:
         _MIXED.clear()
         _PLAIN.clear()
+    if len(_SERIES) > SERIES:
+        _SERIES.clear()
     for v, found in _variables(node):
         if v.type is not node.type:
             continue
         structure = _structure(v, found)
+        known = {} if structure is None else _SERIES
         for at in _points(v, found):
             if (structure, at) in _PLAIN:
                 continue
             with decimals():
-                if _cancels(node, _Expansion(v, at, FEW)):
-                    full = _Expansion(v, at, MANY)
+                if _cancels(node, Expansion(v, at, FEW, known=known)):
+                    full = Expansion(v, at, MANY)
                     series = full.of(node)
                     made = None if series is None else _near_and_far(node, full, series)
                     if made is not None:
@@ -283,7 +158,7 @@ def removable(node: Node) -> Node | None:
     return None
 
 
-def _cancels(node: Node, e: _Expansion) -> bool:
+def _cancels(node: Node, e: Expansion) -> bool:
     """Whether the first terms of the operands are lost in the result, or the result has a limit though they have none."""
     made = e.of(node)
     if made is None or not made.terms or not e.works:
@@ -301,12 +176,12 @@ def _cancels(node: Node, e: _Expansion) -> bool:
     return first * last < 0 if node.op is MULTIPLY else first * last > 0
 
 
-def _near_and_far(node: Node, e: _Expansion, series: Laurent) -> Node | None:
-    poles = max([-p.order for p in e.known.values() if p is not None])
-    depth = min(max(e.cancelled + max(poles, 0), *[abs(p.order) for p in map(e.of, node.inputs) if p is not None], 1), len(CAPS) - 1)
+def _near_and_far(node: Node, e: Expansion, series: Laurent) -> Node | None:
+    poles = max([-p.order for p, _ in e.known.values() if p is not None])
+    depth = min(max(e.cancelled + max(poles, 0), *[abs(p.order) for p in map(e.of, node.inputs) if p is not None], 1), DEEPEST_CANCELLATION)
     if series.order < -1 or series.order > 6:
         return None
-    shape = _Polynomial.of(series, depth, e.reach, node.dtype)
+    shape = NearPolynomial.of(series, depth, e.reach, node.dtype)
     if shape is None:
         return None
     centred = e.v - e.at if e.at else e.v
@@ -324,68 +199,11 @@ def _raised(u: Node, order: int, value: Node) -> Node:
     return factor * value
 
 
-@dataclass(frozen=True)
-class _Polynomial:
-    """sum(terms[k] * u**(step k)), for |u| < radius."""
-
-    radius: float
-    step: int
-    terms: list[float]
-
-    @staticmethod
-    def of(series: Laurent, depth: int, reach: float, dtype: np.dtype) -> _Polynomial | None:
-        """As wide as its length and the numbers of the dtype allow; derivatives of two orders keep their digits too."""
-        most = max(abs(t) for t in series.terms[:4])
-        shares = [t / most for t in series.terms]
-        step = 2 if all(abs(s) <= abs(shares[k]) * EVEN for k, s in enumerate(shares[1:]) if k % 2 == 0) else 1
-        eps, radius = Decimal(float(np.finfo(dtype).eps)) / 16, min(CAPS[depth], reach)
-        while radius > 1 / 64:
-            terms = _shortened(shares, Decimal(radius), eps)
-            if terms is not None and len(terms[::step]) <= LONGEST[depth]:
-                return _Polynomial(radius, step, [float(t * most) for t in terms[::step]])
-            radius = math.floor(radius * 0.875 * 64) / 64
-        return None
-
-    def value(self, u: Node) -> Node:
-        """By Horner's scheme."""
-        at = square(u) if self.step == 2 else u
-        made = filled(self.terms[-1], u)
-        for c in reversed(self.terms[:-1]):
-            made = made * at + c
-        return made
-
-
-def _shortened(terms: Sequence[Decimal], radius: Decimal, eps: Decimal) -> list[Decimal] | None:
-    """A shorter polynomial for |u| < radius, by Chebyshev polynomials taken off its end; None where the series does not suffice."""
-    scaled = [t * radius**k for k, t in enumerate(terms)]
-    length = next((n for n in range(len(scaled), 0, -1) if abs(scaled[n - 1]) * n * n > eps), 1)
-    if length > len(scaled) - 4 or sum(abs(t) for t in scaled) > 8:
-        return None
-    scaled = scaled[:length]
-    while len(scaled) > 2:
-        n = len(scaled) - 1
-        last = scaled[n] / 2 ** (n - 1)
-        if abs(last) * n**3 > eps:
-            break
-        for k, c in _chebyshev(n):
-            scaled[k] -= last * c
-        scaled.pop()
-    return [t / radius**k for k, t in enumerate(scaled)]
-
-
-@lru_cache(maxsize=128)
-def _chebyshev(n: int) -> tuple[tuple[int, int], ...]:
-    """(k, coefficient of u**k) of T_n(u), n > 0."""
-    made = [(n - 2 * j, (-1) ** j * n * math.factorial(n - j - 1) * 2 ** (n - 2 * j) // (2 * math.factorial(j) * math.factorial(n - 2 * j)))
-            for j in range(n // 2 + 1)]  # fmt: skip
-    return tuple(made)
-
-
 @dataclass
 class _Rebuilt:
     """The expression over another variable; of a choice between two forms of one function the far one, within what is not used."""
 
-    e: _Expansion
+    e: Expansion
     guard: Node
     radius: float
     made: dict[Node, Node] = field(default_factory=dict)

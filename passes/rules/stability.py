@@ -44,7 +44,7 @@ from graphc.ops.spread import BROADCAST, REDUCE
 from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 from graphc.passes.rules.algebra import multiplies_exactly
-from graphc.passes.rules.forms import linear
+from graphc.passes.rules.forms import linear, opens
 
 x, y, z = hole("x"), hole("y"), hole("z")
 v, w = vector("v"), vector("w")
@@ -248,7 +248,10 @@ LIMITS: dict[Op, tuple[int, ...]] = {  # f(x) + s that has a rule below
 
 def multiple_beside_its_limit(node: Node) -> Node | None:
     """c f(x) + c -> c (f(x) + 1), c f(x) - c -> c (f(x) - 1) for f as tanh and erf, of which other rules keep the digits."""
-    terms = linear(node) if any(splat(i) is not None for i in node.inputs) else {}
+    a, b = node.inputs
+    if not (opens(a) if splat(b) is not None else opens(b) and splat(a) is not None):
+        return None  # a multiple of 1, at most
+    terms = linear(node)
     number = terms.pop(None, None)
     if number is None or len(terms) != 1:
         return None
