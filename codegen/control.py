@@ -17,9 +17,9 @@ from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.parts import Contents, Part
 from graphc.codegen.placing import Placing, placings
 from graphc.codegen.runtime.signals import write_begin, write_look, write_turn
-from graphc.codegen.tables import Table, stretches, write_walk
+from graphc.codegen.tables import LONG_RUN, Table, stretches, write_walk
 from graphc.dims import Size
-from graphc.program import Branch, HostCall, Launch, Loop, Step, View
+from graphc.program import Branch, Check, HostCall, Launch, Loop, Step, View, walk
 
 ARGUMENTS_PER_FUNCTION = 800  # of the kernels it calls, some two instructions each: LLVM's time is super-linear in the length of a function
 
@@ -72,6 +72,11 @@ class Control:
                 case Loop():
                     self.flush()
                     self.loop(number, step)
+                case Branch() if self.is_short(number, step):
+                    inside = list(walk(step.then + step.otherwise))
+                    self.number += len(inside)
+                    self.stretch.append((number, step))
+                    self.arguments += sum([1 + len(s.own) for s in inside])
                 case Branch():
                     self.flush()
                     self.branch(step)
@@ -81,6 +86,12 @@ class Control:
                     if self.arguments >= ARGUMENTS_PER_FUNCTION:
                         self.flush()
         self.flush()
+
+    def is_short(self, number: int, step: Branch) -> bool:
+        """Whether a part may have the branch among its steps: few of them, which are straight, and see buffers where those around do."""
+        inside = list(walk(step.then + step.otherwise))
+        straight = all(isinstance(s, Launch | Check | Branch) for s in inside)
+        return straight and len(inside) < LONG_RUN and all(p is self.placing for p in self.placings[number + 1 : number + 1 + len(inside)])
 
     # -- parts ----------------------------------------------------------------------------------------------------
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""Straight pieces of `run`, each a function of its own: some launches and checks in order, or a size, or the truth of a boolean.
+"""Pieces of `run`, each a function of its own: some launches and checks in order and branches of such, or a size, or a boolean.
 
 Where a buffer lies may depend on where its step stands, see `graphc.codegen.placing`.
 """
@@ -13,12 +13,12 @@ from graphc.codegen.frame import FINISHED, Frame, slot_of
 from graphc.codegen.llvm.access import memory_type
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
-from graphc.codegen.llvm.values import Values
+from graphc.codegen.llvm.values import Scope, Values
 from graphc.codegen.placing import Placing
 from graphc.codegen.runtime.parallel_loops import Team, Threads, team_of_turns, write_task, write_turns_task
 from graphc.codegen.runtime.pool_text import RUN
 from graphc.dims import Size, Symbol
-from graphc.program import NO_FAULT, Check, Kernel, Launch, Loop, Program, Step
+from graphc.program import NO_FAULT, Branch, Check, Kernel, Launch, Loop, Program, Step, walk
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,31 @@ class Part(Values):
     def steps(self, numbered: Sequence[tuple[int, Step]]) -> Function:
         """Launches, checks and parallel loops in order: FINISHED, or the number of the check that failed."""
         for number, step in numbered:
-            match step:
-                case Launch():
-                    self.launch(step)
-                case Check():
-                    self.check(number, step)
-                case Loop():
-                    self.turns(number, step)
+            self.step(number, step)
         return self.function(str(FINISHED))
+
+    def step(self, number: int, step: Step) -> None:
+        """One of them."""
+        match step:
+            case Launch():
+                self.launch(step)
+            case Check():
+                self.check(number, step)
+            case Loop():
+                self.turns(number, step)
+            case Branch():
+                self.branch(number, step)
 
     def size_function(self, size: Size) -> Function:
         return self.function(self.known(size))
 
     def truth_function(self, buffer: int) -> Function:
         """1 where the boolean in `buffer` holds, else 0."""
-        held = self.entry.emit(f"load i8, ptr {self.pointer(buffer)}, align 1")
-        return self.function(self.entry.emit(f"zext i8 {held} to i64"))
+        return self.function(self.entry.emit(f"zext i8 {self.truth(buffer)} to i64"))
+
+    def truth(self, buffer: int) -> str:
+        """The boolean in `buffer` as a byte."""
+        return self.entry.emit(f"load i8, ptr {self.pointer(buffer)}, align 1")
 
     def function(self, result: str) -> Function:
         return Function(self.name, ("ptr %slots", "ptr %sizes"), [*self.head(), *self.entry.lines, f"  ret i64 {result}"], result="i64")
@@ -161,6 +170,27 @@ class Part(Values):
         e.line(f"ret i64 {number}")
         e.label(good)
 
+    def branch(self, number: int, step: Branch) -> None:
+        """One side or the other; what is computed in there is known to no step behind."""
+        e, (yes, no, joined) = self.entry, [self.label(stem) for stem in ("then", "else", "joined")]
+        if isinstance(step.predicate, int):
+            holds = e.emit(f"icmp ne i8 {self.truth(step.predicate)}, 0")
+        else:
+            holds = e.emit(f"icmp slt i64 {self.known(step.predicate.size)}, {self.known(step.predicate.limit)}")
+        e.line(f"br i1 {holds}, label %{yes}, label %{no}")
+        inside = number + 1
+        for label, steps in ((yes, step.then), (no, step.otherwise)):
+            outside = dict(self.pointers)
+            self.scopes.append(Scope(e, 0))
+            e.label(label)
+            for s in steps:
+                self.step(inside, s)
+                inside += sum(1 for _ in walk((s,)))
+            e.line(f"br label %{joined}")
+            self.scopes.pop()
+            self.pointers = outside
+        e.label(joined)
+
     # -- sizes and addresses --------------------------------------------------------------------------------------
     def known(self, size: Size) -> str:
         """A size, once its symbols have been read."""
@@ -169,10 +199,9 @@ class Part(Values):
         return self.size(size).text
 
     def symbol(self, symbol: Symbol) -> str:
-        scope = self.scopes[0]
-        if symbol not in scope.axis:
-            scope.axis[symbol] = self.constant(self.word(self.positions[symbol]))
-        return scope.axis[symbol].text
+        if not any(symbol in scope.axis for scope in self.scopes):
+            self.here.axis[symbol] = self.constant(self.word(self.positions[symbol]))
+        return self.axis(symbol).text
 
     def pointer(self, buffer: int) -> str:
         if buffer not in self.pointers:

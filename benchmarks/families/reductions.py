@@ -10,8 +10,9 @@ import numpy as np
 
 from benchmarks.row import FLOPS, Row, normal
 
-SHAPES = ((64, 10), (1024, 1024))
+SHAPES = ((64, 10), (1024, 1024), (256, 16_384))
 TALL = ((1024, 1024), (100_000, 32))
+LARGE = (4096, 1024)  # in no cache that a core has to itself
 
 
 def softmax(xp: Any, x: Any) -> Any:
@@ -20,6 +21,16 @@ def softmax(xp: Any, x: Any) -> Any:
 
 def logsumexp(xp: Any, x: Any) -> Any:
     return xp.logsumexp(x)
+
+
+def softmax_of_columns(xp: Any, x: Any) -> Any:
+    e = xp.exp(x - xp.max(x, 0, True))
+    return e / xp.sum(e, 0, True)
+
+
+def logsumexp_of_columns(xp: Any, x: Any) -> Any:
+    m = xp.max(x, 0, True)
+    return xp.log(xp.sum(xp.exp(x - m), 0, True)) + m
 
 
 def layer_norm(xp: Any, x: Any, gain: Any, bias: Any) -> Any:
@@ -69,3 +80,7 @@ def rows() -> Iterator[Row]:
             by_hand = {"numba": mean_and_variance_loop}
             name = f"reductions/mean-var-0/{dtype}/{m}x{n}"
             yield Row(name, mean_and_variance, matrix, flops=4 * m * n, nbytes=m * n * width, by_hand=by_hand)
+        columns = lambda dtype=dtype: (normal("x", *LARGE, dtype=dtype),)
+        elements, size = LARGE[0] * LARGE[1], f"{dtype}/{LARGE[0]}x{LARGE[1]}"
+        yield Row(f"reductions/softmax-0/{size}", softmax_of_columns, columns, flops=elements * (exp + 4), nbytes=2 * elements * width)
+        yield Row(f"reductions/logsumexp-0/{size}", logsumexp_of_columns, columns, flops=elements * (exp + 3), nbytes=elements * width)

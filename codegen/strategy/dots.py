@@ -12,7 +12,7 @@ import numpy as np
 
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import emit_op
-from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, mangled
+from graphc.codegen.llvm.llvm_text import Block, Function, Module, hidden, literal, llvm_type, mangled
 from graphc.dtypes import int64
 from graphc.target import Target
 
@@ -103,8 +103,9 @@ class _Writer:
             new[first : first + len(a_rows) * len(b_rows)] = self._step(at, mask, a_rows, b_rows, new[first:])
         out.line(f"{k}.next = add nuw nsw i64 {k}, {max(unroll, 1) * self.lanes}")
         out.line(f"{k}.more = icmp slt i64 {k}.next, {end}")
+        following = hidden(self.module, out, f"{k}.next")
         out.line(f"br i1 {k}.more, label %{name}, label %{name}.end")
-        out.lines[phis:phis] = [f"  {k} = phi i64 [ {start}, %{before} ], [ {k}.next, %{name} ]"] + [
+        out.lines[phis:phis] = [f"  {k} = phi i64 [ {start}, %{before} ], [ {following}, %{name} ]"] + [
             f"  {o} = phi {self.vector} [ {s}, %{before} ], [ {x}, %{name} ]" for o, s, x in zip(old, sums, new, strict=True)
         ]
         out.label(f"{name}.end")

@@ -17,7 +17,7 @@ import numpy as np
 
 from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import emit_op
-from graphc.codegen.llvm.llvm_text import Block, Function, Module, literal, llvm_type, mangled, splat
+from graphc.codegen.llvm.llvm_text import Block, Function, Module, hidden, literal, llvm_type, mangled, splat
 from graphc.dtypes import int64
 from graphc.target import Target
 
@@ -88,8 +88,6 @@ class _Writer:
         """Over the columns."""
         steps = [k, *[self.out.emit(f"add nuw nsw i64 {k}, {g}") for g in range(1, deep)]]
         b_rows = [self._at("%b", self.out.emit(f"mul i64 {x}, %b_k")) for x in steps]
-        if self.far and deep > 1:
-            b_rows = [self._hidden(row) for row in b_rows]
         columns = [self._at("%a", self.out.emit(f"mul i64 {x}, %a_k")) for x in steps]
         spread = [self._spread(column) for column in columns] if self.height == 1 else []
         if not spread:
@@ -146,8 +144,9 @@ class _Writer:
         out.label(name)
         at, i = len(out.lines), f"%{name}.i"
         write(i)
-        out.lines.insert(at, f"  {i} = phi i64 [ {start}, %{before} ], [ {i}.next, %{out.current} ]")
         out.line(f"{i}.next = add nuw nsw i64 {i}, {step}")
+        following = hidden(self.module, out, f"{i}.next")
+        out.lines.insert(at, f"  {i} = phi i64 [ {start}, %{before} ], [ {following}, %{out.current} ]")
         out.line(f"{i}.more = icmp slt i64 {i}.next, {end}")
         out.line(f"br i1 {i}.more, label %{name}, label %{name}.end")
         out.label(f"{name}.end")
@@ -158,10 +157,6 @@ class _Writer:
 
     def _at(self, pointer: str, offset: str) -> str:
         return pointer if offset == "0" else self.out.emit(f"getelementptr inbounds {self.element}, ptr {pointer}, i64 {offset}")
-
-    def _hidden(self, pointer: str) -> str:
-        """The same pointer, of which LLVM does not see how it was made: it would weigh all ways to step through eight rows."""
-        return self.out.emit(f"freeze ptr {pointer}")
 
     def _spread(self, pointer: str) -> str:
         one = self.out.emit(f"load {self.element}, ptr {pointer}, align {self.dtype.itemsize}")

@@ -8,7 +8,7 @@ is the order of the axes (rows); over leading ones the loops outside run along t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
 from graphc import dims
@@ -113,7 +113,7 @@ def column_goals(order: Sequence[Node], wanted: Iterable[Node], few: int) -> tup
 
 def column_exponentials(order: Sequence[Node], wanted: Iterable[Node], few: int) -> set[Node]:
     """Exponentials of how far the elements of large columns lie below the largest, which are summed: one sweep does both where nothing
-    is stored in between (see `rescaled`), and whoever reads them besides computes them again, for less than storing and loading takes.
+    is stored in between (see `rescaled`), and the one who reads them besides computes them again, for less than storing and loading takes.
     """
     sums = [node for node in order if node.op.traits.reduces and node.attrs.get("combine") == "sum" and _turned(loops_of(node))]
     if not sums:
@@ -122,11 +122,18 @@ def column_exponentials(order: Sequence[Node], wanted: Iterable[Node], few: int)
     found: set[Node] = set()
     for total in sums:
         node = total.inputs[0]
-        rest = [user for user in users[node] if user is not total]
         large = is_large(node.shape) and not _few(dims.product(total.shape), few)
-        if large and node not in stored and all(computed_by(user).op.elementwise for user in rest) and _below_largest(node, total):
+        if large and node not in stored and _below_largest(node, total) and _read_once(node, total, users, stored):
             found.add(node)
     return found
+
+
+def _read_once(node: Node, total: Node, users: Mapping[Node, Sequence[Node]], stored: Collection[Node]) -> bool:
+    """Whether what is made of the elements of a node, but for `total`, is stored or reduced in one place."""
+    readers: Sequence[Node] = [user for user in users[node] if user is not total]
+    while len(readers) == 1 and computed_by(readers[0]).op.elementwise and readers[0] not in stored:
+        readers = users[readers[0]]
+    return len(readers) <= 1
 
 
 def _below_largest(node: Node, total: Node) -> bool:

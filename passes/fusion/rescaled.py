@@ -5,8 +5,8 @@
 
 An identity for finite numbers; r is at least 1 and m - u at most 0, so that nothing overflows, and what underflows would have anyway.
 A chunk that is -inf throughout is taken about 0, where it sums to 0, and so is one with inf or nan, whose sum is no number that
-differs with it: what the sum about the largest gives, nan or inf or 0, comes out (see the test of these). An exponential that later
-nests read as well is computed where the first of them reads it.
+differs with it: what the sum about the largest gives, nan or inf or 0, comes out (see the test of these). An exponential that one later
+nest reads as well is computed there; for two it is kept, and the sum is one of what is about the largest of all.
 """
 
 from __future__ import annotations
@@ -124,17 +124,14 @@ def _largest(values: Values, value: Scalar) -> int:
 
 # -- exponentials that later nests read ------------------------------------------------------------------------------------
 def put_off(kernel: Kernel, private: Collection[int]) -> Kernel:
-    """exp(e - u), of many elements, is stored, summed, read later    ->    it is summed, and computed in the first nest that reads it.
-
-    It is stored there if others read it after that.
-    """
+    """exp(e - u), of many elements, is stored, summed, and read in one later nest    ->    it is summed, and computed there."""
     values, parts = Values(kernel, private), nests_of(kernel) or []
     for slot, (k, store) in values.kept.items():
         found = [at for at, nest in enumerate(parts) if k in nest.stages]
         later = [at for at, nest in enumerate(parts) if nest.over and at > found[0] and _loads(kernel, nest, slot)]
         large = is_large([a.extent for a in (*kernel.axes, *kernel.stages[k].axes)])
-        if large and _can_wait(values, parts, k, found[0], later) and all(_reads_at(kernel, parts[at], slot, store.at) for at in later):
-            return put_off(_moved(values, parts[later[0]], k, slot, len(later) > 1), private)
+        if large and len(later) == 1 and _can_wait(values, parts, k, found[0], parts[later[0]], store):
+            return put_off(_moved(values, parts[later[0]], k, slot), private)
     return kernel
 
 
@@ -142,14 +139,14 @@ def _loads(kernel: Kernel, nest: Nest, slot: int) -> list[Scalar]:
     return [s for s in sc.order([kernel.stages[k].body for k in nest.stages]) if s.op == "load" and s.param[0] == slot]
 
 
-def _reads_at(kernel: Kernel, nest: Nest, slot: int, at: tuple[Scalar, ...]) -> bool:
-    return all(s.args == at for s in _loads(kernel, nest, slot))
-
-
-def _can_wait(values: Values, parts: Sequence[Nest], k: int, home: int, later: Sequence[int]) -> bool:
-    """Whether stage k is the exponential, its nest does nothing but sum it, and the nests that read it later have the same loops."""
-    kernel, over = values.kernel, parts[home].over
-    if not later or any(parts[at].over != over for at in later) or len(kernel.stages[k].stores) != 1:
+def _can_wait(values: Values, parts: Sequence[Nest], k: int, home: int, there: Nest, store: Store) -> bool:
+    """Whether stage k is the exponential, its nest does nothing but sum it, and another one over the same reads it as it was stored."""
+    kernel = values.kernel
+    if (
+        there.over != parts[home].over
+        or len(kernel.stages[k].stores) != 1
+        or any(s.args != store.at for s in _loads(kernel, there, store.slot))
+    ):
         return False
     before = [nest for nest in parts[:home] if nest.over]
     sums = [j for j in parts[home].stages if j != k]
@@ -158,8 +155,8 @@ def _can_wait(values: Values, parts: Sequence[Nest], k: int, home: int, later: S
     return plain and bool(sums) and bool(before) and all(rescaled(values, j, before[-1]) is not None for j in sums)
 
 
-def _moved(values: Values, there: Nest, k: int, slot: int, again: bool) -> Kernel:
-    """The kernel with stage k at the beginning of a later nest, stored there if it is read `again`."""
+def _moved(values: Values, there: Nest, k: int, slot: int) -> Kernel:
+    """The kernel with stage k at the beginning of a later nest."""
     kernel = values.kernel
     order = [j for j in range(len(kernel.stages)) if j != k]
     order.insert(order.index(there.stages[0]), k)
@@ -177,6 +174,6 @@ def _moved(values: Values, there: Nest, k: int, slot: int, again: bool) -> Kerne
 
         old = kernel.stages[j]
         made = replace(old, body=sc.replace_leaves(old.body, leaf))
-        return replace(made, stores=old.stores if again else (), nest=kernel.stages[there.stages[0]].nest) if j == k else made
+        return replace(made, stores=(), nest=kernel.stages[there.stages[0]].nest) if j == k else made
 
     return replace(kernel, stages=tuple([stage(j) for j in order]))

@@ -63,7 +63,8 @@ class Table:
         """after: the table whose normal forms the nodes remember; one that is its own normal form is offered only what `after` lacks."""
         self.rules = tuple([r for r in rules if r.floats in floats])
         self._late = self if after is None else Table([r for r in self.rules if r not in after.rules], floats)
-        self._of = {r.root: tuple([s for s in self.rules if s.root in (r.root, None)]) for r in self.rules}
+        rooted = [(r, r.root) for r in self.rules]
+        self._of = {name: tuple([r for r, root in rooted if root in (name, None)]) for name in dict.fromkeys([x for _, x in rooted])}
         self._everywhere = self._of.get(None, ())
         self._literals = frozenset([token(i) for r in self.rules if isinstance(r, Rule) for i in r.before.inputs])
         self._found: dict[tuple[object, ...], tuple[AnyRule, ...]] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,7 +119,11 @@ def _fits(want: str, token: str) -> bool:
 
 def _by_name(function: Callable[..., Any]) -> Callable[[Bindings], Any]:
     """`function` applied to the bindings that its parameters name."""
-    names = tuple(inspect.signature(function).parameters)
+    if type(function) is FunctionType and not hasattr(function, "__wrapped__"):
+        code = function.__code__  # as the signature says, in a hundredth of the time: some 300 rules are imported
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    else:
+        names = tuple(inspect.signature(function).parameters)
     return lambda bound: function(*[bound[n] for n in names])
 
 
