@@ -15,7 +15,7 @@ from graphc.codegen.llvm.llvm_text import llvm_type, stack_room
 from graphc.codegen.loops.address import fetch
 from graphc.codegen.loops.loopir import Block, For, Store
 from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays
-from graphc.codegen.strategy.grid import Panel, Rows, panel_count
+from graphc.codegen.strategy.grid import Panel, panel_count
 from graphc.codegen.strategy.packing import overrun, square_of, write_copy, write_rows, write_transpose
 from graphc.dims import Size
 from graphc.program import Kernel, Operand
@@ -143,10 +143,10 @@ class Operands:
         pointer = lines.emit(f"select i1 {self.copied}, ptr {at}, ptr {source}")
         return pointer, lines.emit(f"select i1 {self.copied}, i64 {width}, i64 {step}")
 
-    def ahead(self, rows: Rows) -> tuple[str, str]:
-        """The panel behind this one, and how many bytes of it each step of k fetches, so that it is there when these rows are done."""
-        step = str(min(-(-self.p.width * self.p.dtype.itemsize * self.p.rows // max(rows.most, 1)), LINE))
-        return self.panel_at(Q + 1), step if self.copied is None else self.v.here.lines.emit(f"select i1 {self.copied}, i64 {step}, i64 0")
+    def panel_ahead(self, at: str) -> str:
+        """The panel behind this one, if panels are copied; otherwise `at`, which is there already."""
+        following = self.panel_at(Q + 1)
+        return following if self.copied is None else self.v.here.lines.emit(f"select i1 {self.copied}, ptr {following}, ptr {at}")
 
     def crosses_lines(self) -> str:
         """Whether vectors of b, as the outer loops and the block of k are now, do not begin at multiples of their bytes."""

@@ -218,7 +218,7 @@ class ProductWriter:
         numbers = [self.v.size(x).text for x in (self.operands.kc, rows, self.operands.cols)]
         values = [*self.operands.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
         if ahead:
-            values += self.operands.ahead(self.rows) if self.together else (self.b, "0")
+            values.append(self.operands.panel_ahead(self.b) if self.together else self.b)
         arguments = [f"{kind.split()[0]} {x}" for kind, x in zip(tile.parameters, values, strict=True)]
         self.v.here.lines.line(f"call void @{name}({', '.join(arguments)})")
 

@@ -66,7 +66,8 @@ PARAMETERS = (
     "i64 %cols",
     "i1 %add",
 )
-AHEAD = ("ptr %next", "i64 %next_k")  # with `ahead`: what is needed next, and how many bytes of it each step of k fetches
+AHEAD = ("ptr %next",)  # with `ahead`: what is needed next
+AHEAD_TILES = 16  # so many tiles bring a panel: a constant, for the loop has no register left
 
 
 def write_tile(module: Module, target: Target, tile: Tile, attributes: tuple[str, ...]) -> str:
@@ -131,6 +132,7 @@ class _Writer:
         self.element = llvm_type(dtype, 1)
         self.out = Block()
         self.sums = tile.height * tile.vectors
+        self.ahead_step = max(tile.vectors * lanes * dtype.itemsize // AHEAD_TILES, 1)  # bytes that a step of k brings
         chains = target.latency * target.issue  # sums in flight, so that no multiply-add waits for another
         self.unroll = 1 if tile.chained else max(1, min(MAX_UNROLL, chains // self.sums))
 
@@ -164,7 +166,7 @@ class _Writer:
         for pointer, step in (("a", "%a_tile"), ("d", self._times("%d_row", tile.height))):
             out.line(f"%{pointer}.next = getelementptr inbounds {self.element}, ptr %{pointer}.i, i64 {step}")
         if tile.ahead:
-            out.line(f"%next.next = getelementptr i8, ptr %next.i, i64 {out.emit('mul i64 %kc, %next_k')}")
+            out.line(f"%next.next = getelementptr i8, ptr %next.i, i64 {out.emit(f'mul i64 %kc, {self.ahead_step}')}")
         out.line("%again = icmp slt i64 %i.next, %rows")
         out.line("br i1 %again, label %tile, label %end")
         last = out.current
@@ -246,7 +248,7 @@ class _Writer:
     def _bring(self, near: str) -> str:
         """A part of what is needed later into the second cache. Where the next part begins: behind the end it does no harm."""
         self.out.line(f"call void @llvm.prefetch.p0(ptr {near}, i32 0, i32 2, i32 1)")
-        return self.out.emit(f"getelementptr i8, ptr {near}, i64 %next_k")
+        return self.out.emit(f"getelementptr i8, ptr {near}, i64 {self.ahead_step}")
 
     def _width(self, j: int) -> int:
         """The lanes of sum number j."""
