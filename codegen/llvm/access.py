@@ -52,15 +52,16 @@ class Memory:
         for step in sorted(steps, key=lambda v: (not v.text.startswith("%"), v.depth)):  # a constant costs nothing as the last one
             if step.text != "0":
                 pointer = self.moved(pointer, kind, step)
-        return self.v.put(key, pointer)
+        depth = max([0, *[v.depth for v in steps]])  # of an index that in this copy of a loop is a number, too
+        return self.v.put(key, pointer._replace(depth=max(depth, pointer.depth)))
 
     def moved(self, pointer: Value, kind: str, step: Value) -> Value:
         """The pointer so many elements on, written once where both are known."""
         key = ("moved", pointer.text, kind, step.text)
+        depth = max(pointer.depth, step.depth)
         found = self.v.find(key)
         if found is not None:
-            return found
-        depth = max(pointer.depth, step.depth)
+            return found._replace(depth=max(depth, found.depth))
         with self.v.at(depth):
             at = self.v.here.lines.emit(f"getelementptr {kind}, ptr {pointer.text}, i64 {step.text}")
             return self.v.put(key, Value(at, 1, depth))

@@ -264,11 +264,10 @@ class Values:
 
     def arithmetic(self, op: str, x: Value, y: Value) -> Value:
         """x op y, written once where both are known: sizes that differ share their parts."""
-        key = (op, x.text, y.text)
+        key, depth = (op, x.text, y.text), max(x.depth, y.depth)
         found = self.find(key)
-        if found is not None:
-            return found
-        depth = max(x.depth, y.depth)
+        if found is not None:  # an index that is a number in one copy of a loop has the depth of that loop all the same
+            return found._replace(depth=max(depth, found.depth))
         with self.at(depth):
             return self.put(key, Value(self.here.lines.emit(f"{op} i64 {x.text}, {y.text}"), 1, depth))
 
