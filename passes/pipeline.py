@@ -19,6 +19,7 @@ from graphc.passes.fusion.fuse import fuse
 from graphc.passes.fusion.split_reductions import split_reductions
 from graphc.passes.fusion.verify_clusters import verify_clusters
 from graphc.passes.inline import inline
+from graphc.passes.recompute import recompute
 from graphc.passes.simplify import simplify
 from graphc.passes.storage.cache_blocks import block
 from graphc.passes.storage.kernel_scratch import Needs, declare_scratch
@@ -120,6 +121,11 @@ def _blocked(s: Stage) -> Stage:
     return s if target is None else replace(s, program=block(s.steps, target.l2 // 2))
 
 
+def _recomputed(s: Stage) -> Stage:
+    target = s.options.target
+    return s if target is None else replace(s, program=recompute(s.steps, target.l2))
+
+
 def _placed(s: Stage) -> Stage:
     return replace(s, program=plan_memory(s.steps, s.options.canaries))
 
@@ -135,6 +141,7 @@ PROGRAM: tuple[ProgramPass, ...] = (
     on_program("split reductions", split_reductions),  # large ones as grids of partial results, which threads share
     on_program("update in place", update_in_place),  # new state where the old one was
     ProgramPass("cache blocks", _blocked),  # runs of kernels over elements or rows, one piece of all arrays after the other
+    ProgramPass("recompute", _recomputed),  # what the second half of a large program computes once more rather than reads
     on_program("scalar buffers", pack),  # values of rank 0 side by side
     ProgramPass("scratch", _declared),  # what code generation keeps beside
     ProgramPass("plan memory", _placed),  # offsets in the arena

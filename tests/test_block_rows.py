@@ -92,6 +92,20 @@ def test_rows_on_threads(both: Both) -> None:
     np.testing.assert_array_equal(same(alone, X)[0], same(together, X)[0])
 
 
+@pytest.mark.parametrize(("shape", "wanted"), [((100, 40), 1), (("n", 40), 1), ((63, 40), 0), ((63, 16), 1), ((100, 130), 0)])
+def test_long_rows_if_there_are_many(both: Both, shape: tuple[Any, ...], wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn of a run is a row at the least, which is enough for a thread; few of them are left to what threads share otherwise."""
+    for name, value in (("SHORT_ROW", 16), ("LONGEST_ROW", 128)):
+        monkeypatch.setattr(blocking, name, value)
+    x, b = gx.tensor("x", shape), gx.tensor("b", shape[1:])
+    y = x
+    for _ in range(6):
+        y = gx.sin(y * 1.5 + b)
+    made = both([x, b], gx.grad(gx.sum(y), x))
+    assert [len(runs(f)) for f in made] == [wanted, 0]
+    same(made, data(100 if shape[0] == "n" else int(shape[0]), int(shape[1])), data(int(shape[1]), seed=1))
+
+
 def test_against_numpy(both: Both) -> None:
     x = gx.tensor("x", ("n", 20))
     f, _ = both([x], layers(x, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,11 +11,12 @@ import pytest
 
 import graphc.ops  # noqa: F401
 from graphc import dims
+from graphc.codegen.compile import write_module
 from graphc.codegen.llvm.loops import Loops
 from graphc.codegen.loops.loopir import Call, walk
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.executable import Executable
-from graphc.codegen.strategy.contract import K_BLOCK, Product, shared_pays
+from graphc.codegen.strategy.contract import K_BLOCK, Product, brings_panels, shared_pays
 from graphc.codegen.strategy.grid import column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.operands import depth, panel_bytes
 from graphc.codegen.strategy.product import TASK
@@ -99,6 +101,17 @@ def test_rounds_cover_panels_and_rows(known: bool) -> None:
         assert at(grid.count) == at(grid.groups) * -(-k // K_BLOCK)
         assert at(words(p)) == at(grid.packs) + at(grid.tiles)
         assert group * panel_bytes(p) <= GROUP_BYTES
+
+
+def test_panels_that_do_not_stay_in_cache_are_brought() -> None:
+    """Those of a large b, by tiles of whole height; where sizes are not known, all tasks have the same tiles."""
+    for shape, brought in (((1024, 1024, 1024), True), (("m", "k", "n"), True), ((256, 256, 256), False), ((64, 1024, 1024), False)):
+        p = product_of(shape)  # type: ignore[arg-type]
+        assert p is not None and brings_panels(p) is brought
+        made = program((a := tensor("a", shape[:2], "float32"), b := tensor("b", shape[1:], "float32")), (a @ b,), ALONE)
+        tiles = set(re.findall(r"@(tile\.float32\.[\w.]+)", write_module(made, Options(target=ALONE))))
+        whole = {t for t in tiles if t.split(".")[2].startswith(f"{p.rows}x{p.vectors}")}
+        assert whole and all("p" in t for t in whole) is brought
 
 
 def test_enough_tasks_for_threads() -> None:

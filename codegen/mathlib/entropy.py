@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from graphc.codegen.mathlib.kit import clamp, format_of
-from graphc.codegen.mathlib.logarithm import LN2, log, log1p
+from graphc.codegen.mathlib.logarithm import LN2, log, log1p, log1p_of_finite
 from graphc.codegen.mathlib.piecewise import table
 from graphc.codegen.mathlib.tables import divergence as tables
 from graphc.dtypes import float32
@@ -20,9 +20,9 @@ def logit(x: Scalar, target: Target) -> Scalar:
     other = 1.0 - x
     r = select(x < other, x, other)
     limit, shift = (60, 32) if x.dtype == float32 else (500, 100)
-    tiny = abs(r) < 2.0**-limit
-    y = log1p(fma(r, -2.0, 1.0) / (select(tiny, r * 2.0**shift, r) + 0.0), target) + select(tiny, x.like(shift * LN2), 0.0)
-    return copysign(y, fma(x, 2.0, -1.0))
+    tiny = r < 2.0**-limit
+    y = log1p_of_finite(fma(r, -2.0, 1.0) / select(tiny, r * 2.0**shift, r)) + select(tiny, x.like(shift * LN2), 0.0)
+    return copysign(select(r > 0.0, y, select(r.eq(0.0), x.like(INF), NAN)), fma(x, 2.0, -1.0))
 
 
 def _ratio(x: Scalar, y: Scalar, target: Target) -> Scalar:

@@ -115,4 +115,5 @@ def outer_places(p: Product) -> Size:
 
 
 def ceiling(a: Size, b: Size) -> Size:
+    """a / b, rounded up."""
     return dims.floordiv(a + (b - 1), b)

@@ -40,7 +40,7 @@ ROUTINES: dict[str, Row] = {
     "cholesky": Row(elimination.cholesky, lambda n: n * n),
     "lu": Row(elimination.lu, lambda m, n: m * n + 2 * (m + 1)),  # whole numbers are twice as wide as float32
     "solve_triangular": Row(elimination.triangular, lambda n, k: n * n + n * k),
-    "eigh": Row(rotations.eigh, lambda n: 2 * n * n, long=True),
+    "eigh": Row(rotations.eigh, lambda n: (2 * n + 1) * n, long=True),
     "inv": Row(elimination.inverse, lambda n: 2 * n * n),
     "solve": Row(elimination.lu_solve, lambda n, k: n * n + n * k),
     "qr": Row(reflections.qr, lambda m, n, k: m * n + m * k + elimination.TOGETHER * dims.minimum(m, n)),

@@ -15,7 +15,7 @@ from graphc.codegen.llvm.llvm_text import llvm_type, stack_room
 from graphc.codegen.loops.address import fetch
 from graphc.codegen.loops.loopir import Block, For, Store
 from graphc.codegen.strategy.contract import COPIED_BLOCK, DOT_ROWS, Product, may_pack, packing_pays
-from graphc.codegen.strategy.grid import Panel, panel_count
+from graphc.codegen.strategy.grid import Panel, Rows, panel_count
 from graphc.codegen.strategy.packing import overrun, square_of, write_copy, write_rows, write_transpose
 from graphc.dims import Size
 from graphc.program import Kernel, Operand
@@ -37,9 +37,10 @@ def panel_bytes(p: Product) -> int:
     return round_up(round_up(depth(p), p.lanes) * p.width * p.dtype.itemsize, LINE)
 
 
-def strip_bytes(p: Product, rows: int) -> int:
+def strip_bytes(p: Product, rows: Size) -> Size:
     """Of strips of so many rows, where they pay."""
-    return (round_up(rows, p.rows) * depth(p) + overrun(p.lanes, p.rows, p.rows)) * p.dtype.itemsize if strips_pay(p) else 0
+    whole = round_up(rows, p.rows) if isinstance(rows, int) else rows  # tasks of rows known when called are whole tiles
+    return (whole * depth(p) + overrun(p.lanes, p.rows, p.rows)) * p.dtype.itemsize if strips_pay(p) else 0
 
 
 def strips_pay(p: Product) -> bool:
@@ -141,6 +142,11 @@ class Operands:
         lines, source, step = self.v.here.lines, self.source_of_b(), self.v.size(self.p.b.inner).text
         pointer = lines.emit(f"select i1 {self.copied}, ptr {at}, ptr {source}")
         return pointer, lines.emit(f"select i1 {self.copied}, i64 {width}, i64 {step}")
+
+    def ahead(self, rows: Rows) -> tuple[str, str]:
+        """The panel behind this one, and how many bytes of it each step of k fetches, so that it is there when these rows are done."""
+        step = str(min(-(-self.p.width * self.p.dtype.itemsize * self.p.rows // max(rows.most, 1)), LINE))
+        return self.panel_at(Q + 1), step if self.copied is None else self.v.here.lines.emit(f"select i1 {self.copied}, i64 {step}, i64 0")
 
     def crosses_lines(self) -> str:
         """Whether vectors of b, as the outer loops and the block of k are now, do not begin at multiples of their bytes."""

@@ -25,6 +25,7 @@ from graphc.codegen.strategy.contract import (
     DOT_ROWS,
     REST_ROWS,
     Product,
+    brings_panels,
     even_split,
     k_blocks,
     stride,
@@ -34,7 +35,7 @@ from graphc.codegen.strategy.dots import write_dots
 from graphc.codegen.strategy.grid import Panel, Rows, column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.loops import digits, lanes_of
 from graphc.codegen.strategy.operands import COL, COLS, ROW, J, Operands, Q
-from graphc.codegen.strategy.tile import PARAMETERS, Tile, write_tile, write_tiles
+from graphc.codegen.strategy.tile import Tile, write_tile, write_tiles
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Operand
 from graphc.scalars import Scalar
@@ -210,13 +211,16 @@ class ProductWriter:
         """One call: `rows` rows from `row` on, in tiles of this height, and of those of the `rest` where rows are left."""
         p = self.p
         masked = 0 if not panel.masked else 1 if isinstance(p.n.extent, int) else panel.vectors
-        tile = Tile(p.dtype, height, panel.vectors, masked, clamped, panel.half, chained)
+        ahead = brings_panels(p) and height == p.rows and not clamped
+        tile = Tile(p.dtype, height, panel.vectors, masked, clamped, panel.half, chained, ahead)
         given = self.e.module, self.e.unit.product_target, tile
         name = write_tiles(*given, rest, self.e.unit.kernel_attributes) if rest else write_tile(*given, self.e.unit.kernel_attributes)
         d, d_row = self.target_of(row, start)
         numbers = [self.v.size(x).text for x in (self.operands.kc, rows, self.operands.cols)]
         values = [*self.operands.rows_of_a(row, start, height), self.b, self.b_k, numbers[0], d, d_row, numbers[1], numbers[2], self.add]
-        arguments = [f"{kind.split()[0]} {x}" for kind, x in zip(PARAMETERS, values, strict=True)]
+        if ahead:
+            values += self.operands.ahead(self.rows) if self.together else (self.b, "0")
+        arguments = [f"{kind.split()[0]} {x}" for kind, x in zip(tile.parameters, values, strict=True)]
         self.v.here.lines.line(f"call void @{name}({', '.join(arguments)})")
 
     # -- the epilogue -------------------------------------------------------------------------------------------

@@ -16,12 +16,22 @@ ROUNDS = 40  # most matrices take 6 to 9
 
 
 def eigh(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[Number], area: str, reads: str) -> None:
-    """arrays: a, eigenvalues, eigenvectors, whether there are none. The area holds a, then the vectors as rows."""
+    """arrays: a, eigenvalues, eigenvectors, whether there are none. The area holds a, then the vectors as rows.
+
+    Rows of a are one element longer than they need: else the columns of n = 32, which are written too, would share a few sets of the cache.
+    """
     (n,), size = sizes, t.mul(sizes[0], sizes[0])
-    vectors = t.place(area, size)
-    t.read(t.examples(arrays[0], first, last, size), size, area)
-    mirror(t, area, n, reads)
-    largest, check = t.loop(0, size, lambda e, most, sum: _seen(t, t.load(area, e), most, sum), *[(t.vector, t.number(0.0))] * 2)
+    pitch = t.add(n, 1)
+    vectors = t.place(area, t.mul(n, pitch))
+    t.read(t.examples(arrays[0], first, last, size), size, vectors)
+    mirror(t, vectors, n, reads)
+    largest, check = t.loop(0, size, lambda e, most, sum: _seen(t, t.load(vectors, e), most, sum), *[(t.vector, t.number(0.0))] * 2)
+
+    def row_of(i: str) -> None:
+        own, given = t.place(area, t.mul(i, pitch)), t.place(vectors, t.mul(i, n))
+        t.loop(0, n, lambda j: t.store(t.load(given, j), own, j))
+
+    t.loop(0, n, row_of)
     bad = t.compare("uno", check, check)
     t.loop(0, size, lambda e: t.store(t.number(0.0), vectors, e))
     t.loop(0, n, lambda i: t.store(t.number(1.0), vectors, t.add(t.mul(i, n), i)))
@@ -31,17 +41,17 @@ def eigh(t: Lanes, arrays: Arrays, first: Number, last: Number, sizes: Sequence[
     def round_of_all(_: str) -> str:
         def row(p: str, found: str) -> list[str]:
             def pair(q: str, found: str) -> list[str]:
-                return [t.emit(f"or {t.mask} {found}, {_rotate(t, area, vectors, n, p, q, floor, spacing)}")]
+                return [t.emit(f"or {t.mask} {found}, {_rotate(t, area, vectors, n, pitch, p, q, floor, spacing)}")]
 
             return t.loop(t.add(p, 1), n, pair, (t.mask, found))
 
         return t.some(t.loop(0, n, row, (t.mask, "zeroinitializer"))[0])
 
     t.repeat(ROUNDS, round_of_all)
-    _sort(t, area, vectors, n)
+    _sort(t, area, vectors, n, pitch)
     nan = t.number(float("nan"))
     values = t.examples(arrays[1], first, last, n)
-    t.loop(0, n, lambda i: t.scattered(t.choose(bad, nan, t.load(area, t.add(t.mul(i, n), i))), values, i))
+    t.loop(0, n, lambda i: t.scattered(t.choose(bad, nan, t.load(area, t.add(t.mul(i, pitch), i))), values, i))
 
     def turn(i: str) -> None:
         own = t.place(vectors, t.mul(i, n))
@@ -65,12 +75,12 @@ def _seen(t: Lanes, value: str, most: str, sum: str) -> list[str]:
     return [t.function("maxnum", most, t.function("fabs", value)), t.binary("fadd", sum, t.binary("fmul", value, t.number(0.0)))]
 
 
-def _rotate(t: Lanes, area: str, vectors: str, n: Number, p: str, q: str, floor: str, spacing: float) -> str:
+def _rotate(t: Lanes, area: str, vectors: str, n: Number, pitch: Number, p: str, q: str, floor: str, spacing: float) -> str:
     """Make element (p, q) zero in every lane where it is not small; where that is.
 
     With tan(2 angle) = 2 a[p, q] / (a[q, q] - a[p, p]) of the smaller angle: t = sign(h) / (|h| + sqrt(1 + h^2)), h = cot(2 angle).
     """
-    row, other = t.place(area, t.mul(p, n)), t.place(area, t.mul(q, n))
+    row, other = t.place(area, t.mul(p, pitch)), t.place(area, t.mul(q, pitch))
     app, aqq, apq = t.load(row, p), t.load(other, q), t.load(row, q)
     size = t.function("fabs", apq)
     beside = t.binary("fmul", t.binary("fadd", t.function("fabs", app), t.function("fabs", aqq)), t.number(spacing / 2))
@@ -92,7 +102,7 @@ def _rotate(t: Lanes, area: str, vectors: str, n: Number, p: str, q: str, floor:
 
         def element(j: str) -> None:
             x, y = turned(t.load(row, j), t.load(other, j))
-            column = t.place(area, t.mul(j, n))
+            column = t.place(area, t.mul(j, pitch))
             for value, own, k in ((x, row, p), (y, other, q)):
                 t.store(value, own, j)
                 t.store(value, column, k)
@@ -111,11 +121,11 @@ def _rotate(t: Lanes, area: str, vectors: str, n: Number, p: str, q: str, floor:
     return needed
 
 
-def _sort(t: Lanes, area: str, vectors: str, n: Number) -> None:
+def _sort(t: Lanes, area: str, vectors: str, n: Number, pitch: Number) -> None:
     """Eigenvalues ascending, vectors with them."""
 
     def value(i: Number) -> str:
-        return t.place(area, t.add(t.mul(i, n), i))
+        return t.place(area, t.add(t.mul(i, pitch), i))
 
     def row(i: str) -> None:
         def pair(j: str) -> None:

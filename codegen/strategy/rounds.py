@@ -77,11 +77,12 @@ def rounds(p: Product) -> Rounds:
 def _rows(p: Product) -> Rows:
     """Blocks of rows whose strips stay in the second cache."""
     most = max(p.block_bytes // (depth(p) * p.dtype.itemsize * p.rows), 1) * p.rows
-    low = min(round_up(TASK_ROWS if copied_once(p) is True else FEW_ROWS, p.rows), most)
-    m = p.extent_m
-    if not isinstance(m, int):
-        return Rows(m, low, low, ceiling(m, low))
-    return even_blocks(m, min(max(m // TASKS, low), most), p.rows)
+    m, once = p.extent_m, copied_once(p)
+    few, many = (min(round_up(rows, p.rows), most) for rows in (FEW_ROWS, TASK_ROWS))
+    if isinstance(m, int):
+        return even_blocks(m, min(max(m // TASKS, many if once is True else few), most), p.rows)
+    height = few + (many - few) * (int(once) if isinstance(once, bool) else once)
+    return Rows(m, height, few if once is False else many, ceiling(m, height))
 
 
 def words(p: Product) -> Size:
@@ -95,6 +96,7 @@ def shared_bytes(p: Product) -> Size:
     return rounds(p).group * (PLACES * panel_bytes(p))
 
 
-def own_bytes(p: Product) -> int:
+def own_bytes(p: Product) -> Size:
     """Of what each thread has for itself: the strips of a block of rows."""
-    return strip_bytes(p, rounds(p).rows.most)
+    rows = rounds(p).rows
+    return strip_bytes(p, rows.most if isinstance(rows.extent, int) else rows.height)

@@ -37,7 +37,8 @@ from graphc.random.keys import places
 BOOST = 1 << 40  # `high` of what is drawn once beside the rounds
 BY_SERIES = 1e-30  # below it gammainc(a, x) is x**a / gamma(a + 1) to the last digit
 FEW = 4096  # elements: of no more the rounds go over all
-SHARE = 8  # of more, there is room for one element in so many: about the least that two rounds leave of any law
+SHARE = 8  # of more, there is room for one element in so many: about the least that two rounds leave of any law;
+GAMMA_SHARE = 16  # of gamma draws less is left of the first: at most 4.9 %, where the shape is 1
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,15 @@ class Round:
 Attempt = Callable[..., tuple[Node, Node]]  # (round, *parameters) -> (what is accepted, values)
 
 
-def rejected(key: Node, start: Node, wanted: Node, attempt: Attempt, parameters: Sequence[Node]) -> Node:
-    """The first accepted value of each element where it is wanted, `start` where not: all in one shape."""
+def rejected(key: Node, start: Node, wanted: Node, attempt: Attempt, parameters: Sequence[Node], share: int = SHARE) -> Node:
+    """The first accepted value of each element where it is wanted, `start` where not: all in one shape. share: see `SHARE`."""
     index = broadcast_to(places(start.shape), start.shape)
     accepted, found = attempt(Round(key, index, 0), *parameters)
     values, left = where(wanted & accepted, found, start), wanted & ~accepted
     size = start.size
     if isinstance(size, int) and size <= FEW:
         return _rounds(key, index, values, left, attempt, parameters)
-    return _among_few(key, values, left, attempt, parameters)
+    return _among_few(key, values, left, attempt, parameters, share)
 
 
 def _rounds(key: Node, index: Node, values: Node, wanted: Node, attempt: Attempt, parameters: Sequence[Node]) -> Node:
@@ -87,10 +88,10 @@ def _rounds(key: Node, index: Node, values: Node, wanted: Node, attempt: Attempt
     return while_loop(lambda state: any_of(state[1]), turn, (number(2, uint64), wanted, values))[2]  # type: ignore[no-any-return]
 
 
-def _among_few(key: Node, values: Node, wanted: Node, attempt: Attempt, parameters: Sequence[Node]) -> Node:
+def _among_few(key: Node, values: Node, wanted: Node, attempt: Attempt, parameters: Sequence[Node], share: int) -> Node:
     """The same with those that are wanted side by side, as many as there is room for at a time."""
     size = values.size
-    room = dims.floordiv(size, SHARE) + 1
+    room = dims.floordiv(size, share) + 1
     flat = [reshape(broadcast_to(p, values.shape), (size,)) for p in parameters]
 
     def turn(state: tuple[Node, Node]) -> tuple[Node, Node]:
@@ -119,7 +120,7 @@ def _marsaglia(key: Node, a: Node) -> Node:
         return inside & (log(u) < 0.5 * x * x + d * (log1p(more) - more)), d + d * more
 
     good = (a >= 1) & (a < np.inf)
-    return rejected(key, where(good, a, np.nan), good, attempt, [where(good, a, 1.0) - 1 / 3])
+    return rejected(key, where(good, a, np.nan), good, attempt, [where(good, a, 1.0) - 1 / 3], GAMMA_SHARE)
 
 
 def _drawn(key: Node, a: Node) -> tuple[Node, Node]:

@@ -33,8 +33,10 @@ LONGEST = 1024  # launches looked at for one run
 ROOM = 16  # times the cache that the rows may take: a chain 1000 deep with gradient, 1 MB of rows: 485 ms, as runs that fit a cache 622
 MOST_ARRAYS = 128  # of a run: LLVM's time is super-linear in the arguments of a function
 MANY = 4096  # rows that arrays of unknown length are taken to have
-LONGEST_ROW = 4 * LARGEST  # elements; longer rows are few, and each is enough for a kernel
+LONGEST_ROW = 1 << 17  # elements. A run of 120 with a bias, 200 rows of 20000 f32: 155 ms and 5 MB, by whole arrays 259 ms and 928 MB
 Kind = tuple[np.dtype, int]  # dtype and elements of a unit
+FEW_ROWS = 64  # fewer rows are short, or kernels are shared among threads along them: runs have a turn for each
+SHORT_ROW = 4 * LARGEST  # elements
 LINE = 64  # bytes between rows, so that those of a power of two do not meet in the same sets of the cache
 
 
@@ -126,7 +128,7 @@ class _Runs:
         if step.kernel not in self.known:
             length = loop_length(self.depth)
             form = row_form(step.kernel, length) if self.by_rows else flat_form(step.kernel, length, SMALLEST)
-            self.known[step.kernel] = None if form is None or form.widest > LONGEST_ROW else form
+            self.known[step.kernel] = None if form is None or form.widest > _longest_row(form.total) else form
         form = self.known[step.kernel]
         if form is None or all(
             o.written <= (along or self.buffers[b].role == "scratch")
@@ -305,6 +307,11 @@ class _Runs:
         blocks = dims.floordiv(total + (size - 1), size)
         lengths = ((length, dims.minimum(size, total - size * counter)),)
         return Loop(counter, blocks, (*views, *inside), parallel=True, lengths=lengths)
+
+
+def _longest_row(rows: Size) -> int:
+    """Elements of the longest row of so many that a run takes."""
+    return SHORT_ROW if isinstance(rows, int) and rows < FEW_ROWS else LONGEST_ROW
 
 
 def _bytes(widest: dict[Kind, int]) -> int:
