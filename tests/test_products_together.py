@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,14 +32,18 @@ NONE = [(0, 40, 33), (40, 0, 33), (40, 33, 0)]
 
 @pytest.fixture
 def small_sizes_share(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    share_small_sizes(monkeypatch)
+    yield
+    forget()
+
+
+def share_small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What large products do, done by small ones: rounds of two panels, blocks of few rows."""
     for module, name, value in (
         (contract, "SHARED_BYTES", 1), (contract, "SHARED_ROWS", 5), (operands, "STRIP_PANELS", 1),
         (rounds, "GROUP_BYTES", 100_000), (rounds, "TASK_ROWS", 8), (rounds, "FEW_ROWS", 8), (rounds, "TASK_PANELS", 1),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
-    forget()
-    yield
     forget()
 
 
@@ -168,3 +175,25 @@ def test_many_short_rounds() -> None:
     for _ in range(6):
         for x, y in zip(check(several, "float64", shape, False, False), want, strict=True):
             np.testing.assert_array_equal(x, y)
+
+
+def whatever_memory_held() -> None:
+    """Two calls of each size, the second in memory full of large numbers, or of small ones."""
+    share_small_sizes(pytest.MonkeyPatch())
+    for threads in (1, 2):
+        run = compiled("float64", None, False, False, host(), threads)
+        for shape in SHAPES[:2]:
+            for pattern in (0x80, 0x7F):
+                check(run, "float64", shape, False, False)
+                assert run.spare
+                for arena in run.spare:
+                    arena.view(np.uint8)[...] = pattern
+                check(run, "float64", shape, False, False)
+
+
+def test_words_of_progress_begin_at_0_in_every_call() -> None:
+    """Where small numbers are left over a task waits for ever, so this is a process of its own, of at most 30 seconds of work."""
+    text = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (30, 30))\n"
+    text += "from graphc import calibration; calibration.enabled = False\n"
+    text += "from tests.test_products_together import whatever_memory_held; whatever_memory_held()"
+    subprocess.run([sys.executable, "-c", text], cwd=Path(__file__).parents[1], check=True)

@@ -62,17 +62,16 @@ def linear(kernel: Kernel) -> Loaded:
         return fetch(slot, dynamic, static, s.dtype, args[-1] if masked else None)
 
     stages, stores = [], []
-    known: dict[Scalar, Scalar] = {}
+    moved = sc.replaced(kernel.parts, leaf)
     for stage in kernel.stages:
-        body = sc.replace_leaves(stage.body, leaf, known=known)
-        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf, known=known)
-        stages.append(Stage(stage.axes, body, stage.dtype, stage.reduce, stage.combine, (), stage.scan, stage.nest, factor))
+        factor = None if stage.factor is None else moved[stage.factor]
+        stages.append(Stage(stage.axes, moved[stage.body], stage.dtype, stage.reduce, stage.combine, (), stage.scan, stage.nest, factor))
         placed = []
         for store in stage.stores:
-            at = [sc.replace_leaves(i, leaf, known=known) for i in store.at]
+            at = [moved[i] for i in store.at]
             placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
         stores.append(tuple(placed))
-    code = None if kernel.code is None else _code(kernel.code, shapes, lambda s: sc.replace_leaves(s, leaf, known=known))
+    code = None if kernel.code is None else _code(kernel.code, shapes, moved.__getitem__)
     return Loaded(kernel.axes, tuple(stages), tuple(stores), code, kernel.routine)
 
 
