@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from benchmarks.goals import goal
@@ -99,18 +99,36 @@ def machine(report: Report) -> str:
     return "; ".join(parts)
 
 
+def ratios(report: Report) -> dict[str, float]:
+    """The ratio of every row that has one."""
+    return {name: r for name, row in report["rows"].items() if (r := ratio(row["peers"])) is not None}
+
+
+def _mean(found: Collection[float]) -> float:
+    return math.exp(sum(map(math.log, found)) / len(found))
+
+
 def summary(report: Report) -> str:
     """The geometric mean of the ratios, and the rows where a peer is ahead."""
-    ratios = {name: r for name, row in report["rows"].items() if (r := ratio(row["peers"])) is not None}
-    if not ratios:
+    found = ratios(report)
+    if not found:
         return "No row has a right result of graphc and of a peer."
-    mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
-    behind = [f"{name} {r:.2f}" for name, r in ratios.items() if r < 1]
-    return f"Geometric mean of {len(ratios)} ratios: {mean:.2f}. Below 1: {', '.join(behind) or 'none'}."
+    behind = [f"{name} {r:.2f}" for name, r in found.items() if r < 1]
+    return f"Geometric mean of {len(found)} ratios: {_mean(found.values()):.2f}. Below 1: {', '.join(behind) or 'none'}."
+
+
+def families(report: Report) -> Iterator[tuple[str, ...]]:
+    """Of each family: its name, its rows, their geometric mean, the least of them and which that is."""
+    found: dict[str, dict[str, float]] = {}
+    for name, r in ratios(report).items():
+        found.setdefault(name.split("/")[0], {})[name] = r
+    for family, rows in found.items():
+        least = min(rows, key=rows.__getitem__)
+        yield family, str(len(rows)), f"{_mean(rows.values()):.2f}", f"{rows[least]:.2f}", least.removeprefix(f"{family}/")
 
 
 def markdown(report: Report) -> str:
-    """The whole table, with the machine and the versions above it."""
+    """The machine and the versions, what families of rows come to, and the whole table."""
     text = [
         f"{machine(report)}, {report['threads']} thread{'s' if report['threads'] > 1 else ''}, Python {report['machine']['python']}.",
         "",
@@ -118,11 +136,18 @@ def markdown(report: Report) -> str:
         "",
         summary(report),
         "",
-        f"| {' | '.join(head(report['threads']))} |",
-        f"|{'---|' * len(head(report['threads']))}",
+        *_markdown(("family", "rows", "mean", "least", "where"), families(report)),
+        "",
+        *_markdown(head(report["threads"]), [line(name, row, report["threads"]) for name, row in report["rows"].items()]),
     ]
-    text += [f"| {' | '.join(line(name, row, report['threads']))} |" for name, row in report["rows"].items()]
     return "\n".join(text) + "\n"
+
+
+def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table."""
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
+    yield from (f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def slower(old: Report, new: Report) -> Iterator[str]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from graphc import dims
 from graphc.dims import Size
-from graphc.ir import Frozen, Node, Op
+from graphc.frozen import Frozen
+from graphc.ir import Node, Op
 from graphc.ops import OPS
 from graphc.ops.registry import CONSTANT, DIM, SHARED
 from graphc.ops.spread import BROADCAST, CAST, REDUCE

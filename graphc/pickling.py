@@ -22,7 +22,8 @@ from typing import Any
 from graphc import dims
 from graphc.dims import Call, Dim, Size, Symbol
 from graphc.errors import ArgumentError, fail
-from graphc.ir import Frozen, Node, Site, make, origin
+from graphc.frozen import Frozen
+from graphc.ir import Node, Site, make, origin
 from graphc.ops.registry import INPUT, OPS, new_serial
 from graphc.region import Region, map_regions, regions_of
 from graphc.types import TensorType, tensor_type

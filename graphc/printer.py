@@ -23,7 +23,8 @@ import numpy as np
 
 from graphc.dims import format_shape
 from graphc.dtypes import SHORT
-from graphc.ir import Frozen, Graph, Node, Type, toposort
+from graphc.frozen import Frozen
+from graphc.ir import Graph, Node, Type, toposort
 from graphc.ops.outputs import GET
 from graphc.region import BOUND, Region, regions_of
 from graphc.types import TensorType

@@ -322,6 +322,16 @@ def replace_leaves(
     return new[root]
 
 
+def replaced(parts: Iterable[Scalar], leaf: Leaf) -> dict[Scalar, Scalar]:
+    """What Scalars, listed with their arguments before them, become where `leaf` is given each load, fetch, local and arg."""
+    new: dict[Scalar, Scalar] = {}
+    for s in parts:
+        args = tuple([new[a] for a in s.args]) if s.args else s.args
+        made = leaf(s, args) if s.op in LEAVES else None
+        new[s] = made if made is not None else s if args == s.args else scalar(s.op, args, s.dtype, s.param)
+    return new
+
+
 def _bare(text: str) -> str:
     """`[i + 1]`, a size as a value, without its brackets."""
     return text[1:-1] if text.startswith("[") else text

@@ -26,7 +26,8 @@ import numpy as np
 from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.errors import ArgumentError, fail
-from graphc.ir import Frozen, Node, make, toposort
+from graphc.frozen import Frozen
+from graphc.ir import Node, make, toposort
 from graphc.ops.outputs import GET, get
 from graphc.ops.registry import OPS
 from graphc.region import BOUND, Region, bound, regions_of

@@ -13,8 +13,9 @@ import pytest
 
 import graphc as gx
 from graphc import dims
+from graphc.frozen import Frozen
 from graphc.intern import InternTable
-from graphc.ir import _NODES, Frozen, Graph, Node, Op, make, map_sizes, origin, replace, toposort, users
+from graphc.ir import _NODES, Graph, Node, Op, make, map_sizes, origin, replace, toposort, users
 from graphc.types import tensor_type
 
 F64 = tensor_type(np.dtype("float64"), ())

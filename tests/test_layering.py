@@ -37,7 +37,7 @@ LAYERS: list[tuple[str, ...]] = [
         "graphc.dims",
         "graphc.tree",
     ),
-    ("graphc.dtypes",),
+    ("graphc.dtypes", "graphc.frozen"),
     ("graphc.types",),
     ("graphc.operators", "graphc.ir", "graphc.region", "graphc.scalars", "graphc.loopform", "graphc.target", "graphc.traits"),
     ("graphc.ops",),

@@ -17,7 +17,7 @@ from graphc.codegen.loops.loopir import Call, walk
 from graphc.codegen.loops.lower import lower
 from graphc.codegen.runtime.executable import Executable
 from graphc.codegen.strategy.contract import K_BLOCK, Product, brings_panels, shared_pays
-from graphc.codegen.strategy.grid import column_panels, panel_count, row_blocks
+from graphc.codegen.strategy.grid import WIDEST, column_panels, panel_count, row_blocks
 from graphc.codegen.strategy.operands import depth, panel_bytes
 from graphc.codegen.strategy.product import TASK
 from graphc.codegen.strategy.rounds import GROUP_BYTES, PACKED_PANELS, PLACES, rounds, words
@@ -64,6 +64,8 @@ def test_blocks_and_panels_cover_the_output(m: int, k: int) -> None:
             at, first = panel.stop, first + panel.count
             assert panel.start + (panel.count - 1) * step < panel.stop <= panel.start + panel.count * step
             assert panel.masked or panel.stop == panel.start + panel.count * step
+            over = p.n.extent % p.lanes if panel is panels[-1] else 0
+            assert panel.half == (0 < over <= p.lanes // 2 and host().vector_bytes == WIDEST) and not (panel.half and panel.count > 1)
         assert at == p.n.extent and first == panel_count(p)
         assert count == (rows.count * first if shared_pays(p) is False else rounds(p).tasks)
         unknown = product_of(("m", k, "n"))  # type: ignore[arg-type]
@@ -157,15 +159,15 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
     each = Loops.each
     cuts: list[Dim] = []
 
-    def backwards(self: Loops, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
+    def backwards(self: Loops, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None], outer: bool = False) -> None:
         """Its last third, its first, then the middle one."""
         if index is not TASK:
-            each(self, index, start, stop, step, write)
+            each(self, index, start, stop, step, write, outer)
             return
         cuts.append(index)
         one, two = (start + dims.floordiv((stop - start) * k, 3) for k in (1, 2))
         for low, high in ((two, stop), (start, one), (one, two)):
-            each(self, index, low, high, step, write)
+            each(self, index, low, high, step, write, outer)
 
     run = SweepWriter.run
 

@@ -87,6 +87,27 @@ def test_long_rows_ask_for_the_next_one() -> None:
     assert "ahead" not in gx.function([y], gx.softmax(y, axis=1)).loops
 
 
+def test_the_largest_of_another_array_is_no_such_thing(small: None) -> None:
+    """About the largest of a chunk of y that is far below, exponentials of x would overflow."""
+    for axis in (0, None):
+        x, y = gx.tensor("x", (40, 2)), gx.tensor("y", (40, 2))
+        e = gx.exp(x - gx.max(y, axis=axis))
+        f = gx.function([x, y], gx.sum(e, axis=axis))
+        X, Y = np.zeros((40, 2)), np.where(np.arange(80).reshape(40, 2) < 40, -2000.0, 0.0)
+        np.testing.assert_array_equal(f(X, Y), 40 if axis == 0 else 80)
+
+
+def test_exponentials_that_are_outputs_are_stored(small: None) -> None:
+    for shape, axis in (((80,), 0), ((40, 3), 0), ((2, 40), 1)):
+        x = gx.tensor("x", shape)
+        e = gx.exp(x - gx.max(x, axis=axis, keepdims=True))
+        f = gx.function([x], [e, e / gx.sum(e, axis=axis, keepdims=True)])
+        X = 10 * numbers(shape)
+        _, exact, total = shifted(X, axis)
+        for got, want in zip(f(X), (exact, exact / total), strict=True):
+            np.testing.assert_allclose(got, want.astype("float64"), rtol=1e-13)
+
+
 # -- values ---------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("symbolic", [False, True])
 def test_all_shapes_around_the_chunks(symbolic: bool, small: None, measured: Callable[..., None]) -> None:

@@ -11,7 +11,8 @@ import pytest
 import graphc as gx
 from graphc import dims
 from graphc.errors import CompileError
-from graphc.ir import Frozen, Graph, Node, Op, make, origin
+from graphc.frozen import Frozen
+from graphc.ir import Graph, Node, Op, make, origin
 from graphc.ops.outputs import GET
 from graphc.ops.registry import OPS
 from graphc.types import TensorType, tensor_type

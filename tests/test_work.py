@@ -11,6 +11,8 @@ import graphc as gx
 from graphc.ir import Node, kinds_of, toposort
 from graphc.passes.prepare import prepare
 from graphc.passes.rules import exponentials, logarithms, removable
+from graphc.passes.rules.expansion import Expansion, is_plain
+from graphc.passes.rules.power_series import decimals
 
 
 def test_nodes_know_the_ops_they_are_made_of() -> None:
@@ -102,3 +104,42 @@ def test_what_was_looked_at_before_changes_nothing(order: int) -> None:
     alone = answers(True)
     removable._PLAIN.clear()
     assert answers(False) == alone and answers(False) == alone and any(alone) and not all(alone)
+
+
+PLAIN: dict[str, Callable[[Node], Node]] = {
+    "2 - tanh(x)": lambda x: 2.0 - gx.tanh(x),
+    "tanh(0.3 - x) - 0.7": lambda x: gx.tanh(0.3 - x) - 0.7,
+    "exp(x) / cosh(x)": lambda x: gx.exp(x) / gx.cosh(x),
+    "sin(x) exp(x)": lambda x: gx.sin(x) * gx.exp(x),
+    "log(3 + sin(x))": lambda x: gx.log(3.0 + gx.sin(x)),
+}
+CANCELS: dict[str, Callable[[Node], Node]] = {
+    "sin(x) - x": lambda x: gx.sin(x) - x,
+    "exp(x) - 1": lambda x: gx.exp(x) - 1.0,
+    "exp(x - x) - cos(x)": lambda x: gx.exp(x * 0.0) - gx.cos(x),
+    "sin(x) / x": lambda x: gx.sin(x) / x,
+    "x (1 / sinh(x))": lambda x: x * gx.reciprocal(gx.sinh(x)),
+    "log(cos(x))": lambda x: gx.log(gx.cos(x)),
+    "((exp(x) - 1) / x) - 1": lambda x: (gx.exp(x) - 1.0) / x - 1.0,
+    "noise over noise": lambda x: (gx.exp(x) + 1e-3 - 1e-3 - 1.0) / (gx.exp(2.0 * x) + 1e-3 - 1e-3 - 1.0) - 0.5,
+}
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *CANCELS])
+def test_a_glance_in_floats_spares_the_series_where_nothing_cancels(name: str) -> None:
+    x = gx.scalar("x")
+    node = {**PLAIN, **CANCELS}[name](x)
+    assert is_plain(node, x, 0.0) == (name in PLAIN)
+    if name in PLAIN:
+        with decimals():
+            assert not removable._cancels(node, Expansion(x, 0.0, 30))
+
+
+def test_layers_that_differ_in_their_numbers_are_hardly_ever_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    y = gx.vector("x", 8)
+    for k in range(300):
+        y = (gx.sigmoid, gx.tanh, gx.sin)[k % 3]((0.3 + 1e-3 * k) - y if k % 2 else y * (0.3 + 1e-3 * k))
+    removable._PLAIN.clear()
+    count = counted(monkeypatch, removable, "_cancels")
+    prepare([y])
+    assert count[0] <= 10

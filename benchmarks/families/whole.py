@@ -49,6 +49,6 @@ def rows() -> Iterator[Row]:
         gradient = {"want": "value_and_gradient", "flops": 4 * SIZE, "nbytes": 3 * once}
         yield Row(f"whole/mse-gradient/{dtype}/1e7", squared_error, pair, **gradient, **loose)
         yield Row(f"whole/normalise/{dtype}/1e7", normalised, vector, flops=(2 + div) * SIZE, nbytes=3 * once, **loose)
-        yield Row(f"whole/logsumexp/{dtype}/1e7", logsumexp, vector, flops=(exp + 3) * SIZE, nbytes=2 * once, **loose)
+        yield Row(f"whole/logsumexp/{dtype}/1e7", logsumexp, vector, flops=(exp + 3) * SIZE, nbytes=once, **loose)
         yield Row(f"whole/softmax/{dtype}/1e7", softmax, vector, flops=(exp + 4) * SIZE, nbytes=3 * once, **loose)
         yield Row(f"whole/column-sums/{dtype}/1250000x8", column_sums, narrow, flops=SIZE, nbytes=once, **loose)

@@ -224,6 +224,7 @@ class Graphc(Peer):
         from graphc.codegen.compile import write_module
         from graphc.codegen.strategy.product_scratch import scratch_of
         from graphc.codegen.target import host
+        from graphc.derivatives.grad import collector_paused
         from graphc.ir import Graph
         from graphc.options import Options
         from graphc.passes import pipeline
@@ -238,12 +239,13 @@ class Graphc(Peer):
                 sizes[:] = [len(graph.order)]
                 log, options = pipeline.Log(), Options(target=host())
                 needs = partial(scratch_of, options=options)
-                best = pipeline.optimise(graph, "default", log)
-                values = best.outputs[len(outputs) :]
-                program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log, options, needs)
-                clock = Clock()
-                write_module(program, options)
-                latest["codegen"] = clock.seconds()
+                with collector_paused():  # as in `function`
+                    best = pipeline.optimise(graph, "default", log)
+                    values = best.outputs[len(outputs) :]
+                    program = pipeline.plan(best, [(s, v) for (s, _), v in zip(updates, values, strict=True)], [], log, options, needs)
+                    clock = Clock()
+                    write_module(program, options)
+                    latest["codegen"] = clock.seconds()
             times.update({k: round(1e6 * v / sizes[0], 2) for k, v in latest.items()})
             return []
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalars as sc
-from graphc.dims import Dim, Size
+from graphc.dims import Dim, Size, Symbol
+from graphc.dtypes import int64
 from graphc.loopform import Routine
 from graphc.program import Axis, Kernel, Put, ScalarCode, Stage
 from graphc.scalars import Scalar
@@ -62,17 +63,16 @@ def linear(kernel: Kernel) -> Loaded:
         return fetch(slot, dynamic, static, s.dtype, args[-1] if masked else None)
 
     stages, stores = [], []
-    known: dict[Scalar, Scalar] = {}
+    moved = sc.replaced(kernel.parts, leaf)
     for stage in kernel.stages:
-        body = sc.replace_leaves(stage.body, leaf, known=known)
-        factor = None if stage.factor is None else sc.replace_leaves(stage.factor, leaf, known=known)
-        stages.append(Stage(stage.axes, body, stage.dtype, stage.reduce, stage.combine, (), stage.scan, stage.nest, factor))
+        factor = None if stage.factor is None else moved[stage.factor]
+        stages.append(Stage(stage.axes, moved[stage.body], stage.dtype, stage.reduce, stage.combine, (), stage.scan, stage.nest, factor))
         placed = []
         for store in stage.stores:
-            at = [sc.replace_leaves(i, leaf, known=known) for i in store.at]
+            at = [moved[i] for i in store.at]
             placed.append((store.slot, *address(at, shapes[store.slot]), store.mode))
         stores.append(tuple(placed))
-    code = None if kernel.code is None else _code(kernel.code, shapes, lambda s: sc.replace_leaves(s, leaf, known=known))
+    code = None if kernel.code is None else _code(kernel.code, shapes, moved.__getitem__)
     return Loaded(kernel.axes, tuple(stages), tuple(stores), code, kernel.routine)
 
 
@@ -104,3 +104,24 @@ def replace_indices(s: Scalar, sizes: dict[dims.Symbol, Size], offset: Callable[
         return None
 
     return sc.replace_leaves(s, leaf, sizes)
+
+
+def size_scalar(size: Size) -> Scalar:
+    """A size expression taken apart into Scalars, for indices that are not affine in the lanes."""
+    if isinstance(size, int):
+        return sc.const(size, int64)
+    total: Scalar | None = None
+    for monomial, coefficient in size.terms:
+        product = None if coefficient == 1 and monomial else sc.const(coefficient, int64)
+        for atom, power in monomial:
+            if isinstance(atom, Symbol):
+                part = sc.index(dims.of_symbol(atom))
+            else:
+                a, b = (size_scalar(x) for x in atom.args)
+                part = sc.scalar(atom.fn, (a, b), int64)
+            for _ in range(power):
+                product = part if product is None else product * part
+        assert product is not None
+        total = product if total is None else total + product
+    assert total is not None
+    return total

@@ -33,4 +33,5 @@ def fuse_multiply_add(kernel: Kernel) -> Kernel:
     if all(new[root] is root for root in roots):
         return kernel
     code = None if kernel.code is None else kernel.code.mapped(new.__getitem__)
-    return replace(kernel, stages=tuple([replace(stage, body=new[stage.body]) for stage in kernel.stages]), code=code)
+    stages = [stage if new[stage.body] is stage.body else replace(stage, body=new[stage.body]) for stage in kernel.stages]
+    return replace(kernel, stages=tuple(stages), code=code)

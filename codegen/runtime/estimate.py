@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from graphc import dims
 from graphc import scalars as sc
-from graphc.codegen.llvm.values import size_scalar
+from graphc.codegen.loops.address import size_scalar
 from graphc.codegen.strategy.loops import FEW
-from graphc.costs import MULTIPLY_ADD_NS, SEARCH_NS, SORT_NS, nanoseconds, serial_nanoseconds
+from graphc.costs import MULTIPLY_ADD_NS, SEARCH_NS, SORT_NS, serial_nanoseconds
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import float64
 from graphc.program import RANKED, Axis, Branch, Kernel, Launch, Loop, Program, Step, places_read
@@ -61,8 +61,8 @@ def _cut_up(extent: Size, chunk: Dim) -> Size | None:
 def kernel_work(kernel: Kernel) -> Work:
     """What one launch takes on one thread."""
     total: Work = {}
-    for stage in kernel.stages:
-        size, each = _points((*kernel.axes, *stage.axes, *stage.reduce)), nanoseconds(stage.body)
+    for stage, each in zip(kernel.stages, kernel.nanoseconds, strict=True):
+        size = _points((*kernel.axes, *stage.axes, *stage.reduce))
         if kernel.kind == "contract" and stage.reduce:
             each = MULTIPLY_ADD_NS
         elif kernel.kind == "search" and stage.reduce:

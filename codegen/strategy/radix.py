@@ -1,12 +1,12 @@
 """Rows of unsigned keys in order: the functions that a sorting kernel calls for one row, as LLVM text.
 
 A long row goes through one pass for each byte of its keys, the lowest first: elements are counted by that byte and moved, in order,
-to where those of its value begin; a byte that all keys share costs no pass. A short row is sorted by insertion. Both are stable, take
-the same way whatever the order was, and know nothing of threads. Before, where few of many are wanted, `few` keeps those that
-can be among them.
+to where those of its value begin; a byte that all keys share costs no pass, and of long keys only leading bytes are taken where these
+tell nearly all apart (`leading`). A short row is sorted by insertion. All are stable, and know nothing of threads. Before, where few of
+many are wanted, `few` keeps those that can be among them.
 
-What is above is on 1e6 keys of one Zen 4 core 4.9, 10.8, 5.8 and 18 ms; digits of 11 bits, which would be fewer passes, write to more
-places than the first cache holds: 4.2 and 21.9 ms for keys of 32 and 64 bits.
+By passes alone 1e6 keys, as in `Records`, take 4.9, 10.8, 5.8 and 18 ms on one Zen 4 core; digits of 11 bits, which would be fewer
+passes, write to more places than the first cache holds: 4.2 and 21.9 ms for keys of 32 and 64 bits.
 """
 
 from __future__ import annotations

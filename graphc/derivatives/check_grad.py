@@ -13,8 +13,9 @@ from graphc.derivatives.grad import vjp
 from graphc.derivatives.user_trees import Leaves, floats_of
 from graphc.dtypes import float32, float64
 from graphc.errors import ArgumentError, NumericError, fail
+from graphc.frozen import Frozen
 from graphc.interp import evaluate
-from graphc.ir import Frozen, Node, make, toposort
+from graphc.ir import Node, make, toposort
 from graphc.ops.registry import INPUT, SHARED, constant, variable
 from graphc.region import Region
 from graphc.tree import Tree

@@ -12,7 +12,8 @@ from graphc import dims, scalars
 from graphc.dims import Dim, Size, Undecided
 from graphc.dtypes import as_dtype, int64, is_integer, refuse_complex
 from graphc.errors import ArgumentError, DTypeError, fail
-from graphc.ir import Frozen, Node, Op, make
+from graphc.frozen import Frozen
+from graphc.ir import Node, Op, make
 from graphc.loopform import LoopForm
 from graphc.region import BOUND
 from graphc.traits import Traits

@@ -15,6 +15,7 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalars as sc
+from graphc.costs import nanoseconds
 from graphc.dims import Dim, Size, Symbol
 from graphc.loopform import Routine
 from graphc.program.scalar_code import ScalarCode, Turns
@@ -154,6 +155,11 @@ class Kernel:
     def parts(self) -> list[Scalar]:
         """Every Scalar of the kernel, arguments before users."""
         return order(self.scalars())
+
+    @cached_property
+    def nanoseconds(self) -> tuple[float, ...]:
+        """The time that one element of each stage takes."""
+        return tuple([nanoseconds(stage.body) for stage in self.stages])
 
     @cached_property
     def loaded(self) -> frozenset[int]:

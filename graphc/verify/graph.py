@@ -18,7 +18,8 @@ from graphc import dims
 from graphc.dims import Dim, Size
 from graphc.dtypes import SHORT
 from graphc.errors import CompileError, GraphcError
-from graphc.ir import Frozen, Graph, Node, Op, Type, make, toposort
+from graphc.frozen import Frozen
+from graphc.ir import Graph, Node, Op, Type, make, toposort
 from graphc.ops.outputs import GET
 from graphc.ops.registry import DIM, OPS
 from graphc.printer import format_node, format_site, format_type, node_names, roots_of

@@ -123,7 +123,7 @@ def column_exponentials(order: Sequence[Node], wanted: Iterable[Node], few: int)
     for total in sums:
         node = total.inputs[0]
         large = is_large(node.shape) and not _few(dims.product(total.shape), few)
-        if large and node not in stored and _below_largest(node, total) and _read_once(node, total, users, stored):
+        if large and _below_largest(node, total) and _read_once(node, total, users, stored):
             found.add(node)
     return found
 

@@ -38,9 +38,8 @@ def about(most: Scalar) -> Scalar:
 
 
 def scale(most: Scalar, largest: Scalar) -> Scalar:
-    """What the sum of a chunk is multiplied by; of one of -inf alone exp(-inf - largest)."""
-    below = sc.select(most < math.inf, most, 0.0) - largest
-    return sc.math("exp", sc.select(below > 0.0, 0.0, below))
+    """What the sum of a chunk is multiplied by: 0 or nan where the chunk is -inf throughout, and the sum 0."""
+    return sc.math("exp", most - largest)
 
 
 class Values:
@@ -150,9 +149,7 @@ def _can_wait(values: Values, parts: Sequence[Nest], k: int, home: int, there: N
         return False
     before = [nest for nest in parts[:home] if nest.over]
     sums = [j for j in parts[home].stages if j != k]
-    local = sc.local(k, values.own(k), kernel.stages[k].dtype)
-    plain = all(kernel.stages[j].body is local for j in sums)
-    return plain and bool(sums) and bool(before) and all(rescaled(values, j, before[-1]) is not None for j in sums)
+    return bool(sums) and bool(before) and all(rescaled(values, j, before[-1]) is not None for j in sums)
 
 
 def _moved(values: Values, there: Nest, k: int, slot: int) -> Kernel:

@@ -22,7 +22,8 @@ import numpy as np
 from graphc import dims
 from graphc.dims import Size
 from graphc.dtypes import as_dtype
-from graphc.ir import Frozen, Node, Op, make
+from graphc.frozen import Frozen
+from graphc.ir import Node, Op, make
 from graphc.ops.registry import CONSTANT, DIM
 from graphc.ops.spread import BROADCAST, CAST, REDUCE
 from graphc.types import Shape, as_shape, tensor_type

@@ -84,18 +84,12 @@ class Table:
         inputs = node.inputs
         first = inputs[0].type
         kind = first.dtype.kind if isinstance(first, TensorType) else ""
-        glance: list[object] = [node.op, kind, inputs[0] is inputs[-1]]
-        for i in inputs:
-            op = i.op
-            glance.append(op)
-            if op is CONSTANT or op is BROADCAST:
-                glance.append(self._token(i))
-        key = tuple(glance)
+        glance = [(i.op, self._token(i)) if i.op is CONSTANT or i.op is BROADCAST else i.op for i in inputs]
+        key = (node.op, kind, inputs[0] is inputs[-1], *glance)
         found = self._found.get(key)
         if found is None:
-            ops = [i.op.name for i in inputs]
-            tokens = [self._token(i) if i.op is BROADCAST or i.op is CONSTANT else op for i, op in zip(inputs, ops)]
-            seen = Glance(kind, inputs[0] is inputs[-1], tuple(ops), tuple(tokens))
+            tokens = [look[1] if isinstance(look, tuple) else look.name for look in glance]
+            seen = Glance(kind, inputs[0] is inputs[-1], tuple([i.op.name for i in inputs]), tuple(tokens))
             found = self._found[key] = tuple([r for r in rules if r.accepts(seen)])
         return found
 
@@ -155,6 +149,11 @@ class _Rewriting:
         while waiting:
             for i in waiting[-1]:
                 if i not in normal and not (memo and self._recalled(i)):
+                    if not i.inputs and not i.op.regions:
+                        normal[i] = i  # no rule matches it
+                        if memo:
+                            self.learned[i] = i
+                        continue
                     path.append(i)
                     waiting.append(iter(i.inputs))
                     break

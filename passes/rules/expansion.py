@@ -27,22 +27,16 @@ FEW, MANY = 8, 60  # terms for a first look, and for the series that is used
 DEEPEST = 2  # choices within each other: either branch of each is expanded
 ABOUT = 1e-6  # as near two forms of one function are in their first terms, which polynomials do not have to the last digit
 
-Known = dict[tuple[int, float, int], tuple[Laurent | None, bool]]
-"""(serial of the variable, point, serial of a node) -> the series of the node, whether a function or a division by a sum takes part."""
-
 
 @dataclass
 class Expansion:
-    """Series of the nodes of an expression at a point.
-
-    `cancelled`, `reach` and `same` are of what it has expanded itself, and did not find in `known`.
-    """
+    """Series of the nodes of an expression at a point."""
 
     v: Node
     at: float
     count: int
     assumed: dict[Node, bool] = field(default_factory=dict)  # conditions
-    known: Known = field(default_factory=dict)
+    known: dict[Node, Laurent | None] = field(default_factory=dict)
     cancelled: int = 0  # the most leading terms that went in one sum
     works: bool = False  # whether a function, or a division by a sum, takes part
     reach: float = math.inf  # as far as the branches taken are
@@ -50,15 +44,9 @@ class Expansion:
 
     def of(self, node: Node) -> Laurent | None:
         """The series of a node; None where it has none."""
-        key = (self.v.serial, self.at, node.serial)
-        found = self.known.get(key)
-        if found is None:
-            before, self.works = self.works, False
-            series = self._made(node)
-            found = self.known[key] = series, self.works
-            self.works = before
-        self.works |= found[1]
-        return found[0]
+        if node not in self.known:
+            self.known[node] = self._made(node)
+        return self.known[node]
 
     def _made(self, node: Node) -> Laurent | None:
         if node is self.v:
@@ -164,3 +152,50 @@ def _agree(near: Laurent, far: Laurent, reach: float, dtype: np.dtype) -> bool:
         return max(map(abs, apart)) <= ABOUT * most
     errors = [abs(sum(t * u**k for k, t in enumerate(apart))) for u in (0.0, 0.2, -0.4, 0.6, -0.75, 0.9, -1.0, 1.0)]
     return max(errors) <= 16 * float(np.finfo(dtype).eps) * most
+
+
+# -- a glance in floats -------------------------------------------------------------------------------------------------------
+_VALUES: dict[tuple[int, float, int], float] = {}  # by the serials of the variable and of the node, and the point between them
+REMEMBERED = 10**6
+
+
+def is_plain(node: Node, v: Node, at: float) -> bool:
+    """Whether the operands of a node without choices are, at a point, clearly no numbers that cancel, and no zeros beside poles."""
+    if len(_VALUES) > REMEMBERED:
+        _VALUES.clear()
+    with np.errstate(all="ignore"):
+        values = [_value(i, v, at) for i in node.inputs]
+    if not all(map(math.isfinite, values)):
+        return False
+    if node.op is ADD or node.op is SUBTRACT:
+        total = _total(node.op, *values)
+        return total != 0 and math.isfinite(total)
+    return node.op is MULTIPLY or (abs(values[0] - 1) > ABOUT if node.op is LOG else values[-1] != 0)
+
+
+def _value(node: Node, v: Node, at: float) -> float:
+    """The value of an expression of v, where that is `at`; nan where digits are lost on the way."""
+    if node is v:
+        return at
+    key = (v.serial, at, node.serial)
+    value = _VALUES.get(key)
+    if value is None:
+        value = _VALUES[key] = _computed(node, v, at)
+    return value
+
+
+def _computed(node: Node, v: Node, at: float) -> float:
+    number = fraction(node)
+    if number is not None:
+        return float(number)
+    given = [_value(i, v, at) for i in node.inputs]
+    if (node.op is ADD or node.op is SUBTRACT) and not all([i is v or fraction(i) is not None for i in node.inputs]):
+        return _total(node.op, *given)  # of what may have been rounded
+    assert node.op.ref is not None
+    return float(node.op.ref(*map(np.float64, given)))
+
+
+def _total(op: Op, a: float, b: float) -> float:
+    """a + b or a - b; nan where that is so small that the two may be said to cancel."""
+    total = a + b if op is ADD else a - b
+    return total if abs(total) > ABOUT * max(1.0, abs(a) + abs(b)) or a == b == 0 else math.nan

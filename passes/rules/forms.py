@@ -86,6 +86,17 @@ def _parts(x: Node) -> Iterator[tuple[Node, Fraction | None]]:
         yield x, None
 
 
+def multiple(x: Node) -> tuple[Node, float]:
+    """(f, c) of x = c f, c rounded, as far as one looks."""
+    times = 1.0
+    for _ in range(TERMS):
+        (first, factor), *others = _parts(x)
+        if factor is None or others:
+            break
+        x, times = first, times * float(factor)
+    return x, times
+
+
 def opens(x: Node) -> bool:
     """Whether `linear` looks into x: it is a sum of multiples of others."""
     _, factor = next(_parts(x))

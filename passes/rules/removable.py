@@ -45,7 +45,7 @@ from graphc.passes.rules.expansion import (
     ROOT,
     SUBTRACT,
     Expansion,
-    Known,
+    is_plain,
 )
 from graphc.passes.rules.forms import fraction, linear, opens
 from graphc.passes.rules.near_polynomial import DEEPEST_CANCELLATION, NearPolynomial
@@ -55,7 +55,6 @@ EXP = exp(hole("x")).op
 REMEMBERED = 10**6
 LARGEST, SMALL = 48, 12  # nodes of an expression, of its leaf and of the argument of a function
 CHOICES = 6  # of them: either branch of each is expanded
-SERIES = 4096  # that are remembered, of some kB each
 x = hole("x")
 
 
@@ -91,18 +90,14 @@ def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     return None if leaf is None else (leaf, found)
 
 
-_SERIES: Known = {}  # of expressions without choices: a longer expression has those of its parts
-
 _PLAIN: set[tuple[object, float]] = set()  # structures in which nothing cancels at a point: layers of a network are alike
 
 
-def _structure(v: Node, found: Sequence[Node]) -> object:
-    """What the series of an expression depend on, which alike expressions of other variables share; None with choices, which ask more."""
+def _structure(v: Node, found: Sequence[Node]) -> tuple[object, ...]:
+    """What the series of an expression without choices depend on, which alike expressions of other variables share."""
     place = {v: -1} | {node: k for k, node in enumerate(found)}
     listed: list[object] = []
     for node in found:
-        if node.op is SELECT:
-            return None
         listed += [node.op, node.params, *[place[i] if i in place else (fraction(i),) for i in node.inputs]]
     return tuple(listed)
 
@@ -136,18 +131,18 @@ def removable(node: Node) -> Node | None:
     if len(_MIXED) + len(_PLAIN) > REMEMBERED:
         _MIXED.clear()
         _PLAIN.clear()
-    if len(_SERIES) > SERIES:
-        _SERIES.clear()
     for v, found in _variables(node):
         if v.type is not node.type:
             continue
-        structure = _structure(v, found)
-        known = {} if structure is None else _SERIES
+        choices = any([n.op is SELECT for n in found])
         for at in _points(v, found):
+            if not choices and is_plain(node, v, at):
+                continue
+            structure = None if choices else _structure(v, found)
             if (structure, at) in _PLAIN:
                 continue
             with decimals():
-                if _cancels(node, Expansion(v, at, FEW, known=known)):
+                if _cancels(node, Expansion(v, at, FEW)):
                     full = Expansion(v, at, MANY)
                     series = full.of(node)
                     made = None if series is None else _near_and_far(node, full, series)
@@ -177,7 +172,7 @@ def _cancels(node: Node, e: Expansion) -> bool:
 
 
 def _near_and_far(node: Node, e: Expansion, series: Laurent) -> Node | None:
-    poles = max([-p.order for p, _ in e.known.values() if p is not None])
+    poles = max([-p.order for p in e.known.values() if p is not None])
     depth = min(max(e.cancelled + max(poles, 0), *[abs(p.order) for p in map(e.of, node.inputs) if p is not None], 1), DEEPEST_CANCELLATION)
     if series.order < -1 or series.order > 6:
         return None

@@ -44,7 +44,7 @@ from graphc.ops.spread import BROADCAST, REDUCE
 from graphc.passes.rewriting.match import Number, hole, number, params, size_value, splat, vector
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 from graphc.passes.rules.algebra import multiplies_exactly
-from graphc.passes.rules.forms import linear, opens
+from graphc.passes.rules.forms import linear, multiple, opens
 
 x, y, z = hole("x"), hole("y"), hole("z")
 v, w = vector("v"), vector("w")
@@ -52,7 +52,7 @@ c, d = number("c"), number("d")
 LN2 = math.log(2.0)
 
 
-ADD, DIVIDE, EXP, MULTIPLY = (f.op for f in (x + y, x / y, exp(x), x * y))
+ADD, SUBTRACT, DIVIDE, EXP, MULTIPLY = (f.op for f in (x + y, x - y, x / y, exp(x), x * y))
 POWER, ROOT, SIGMOID, SQUARE = (f.op for f in (x**y, sqrt(x), sigmoid(x), square(x)))
 ABS = abs(x).op
 SHIFT = (ADD, (x - y).op, (-x).op, BROADCAST, RESHAPE, stop_gradient(x).op)
@@ -249,17 +249,21 @@ LIMITS: dict[Op, tuple[int, ...]] = {  # f(x) + s that has a rule below
 def multiple_beside_its_limit(node: Node) -> Node | None:
     """c f(x) + c -> c (f(x) + 1), c f(x) - c -> c (f(x) - 1) for f as tanh and erf, of which other rules keep the digits."""
     a, b = node.inputs
-    if not (opens(a) if splat(b) is not None else opens(b) and splat(a) is not None):
+    value, rest = (splat(b), a) if splat(b) is not None else (splat(a), b)
+    if value is None or not opens(rest):
         return None  # a multiple of 1, at most
+    f, c = multiple(rest)
+    if f.op not in (ADD, SUBTRACT) and (f.op not in LIMITS or not math.isclose(math.fabs(c), math.fabs(value))):
+        return None
     terms = linear(node)
     number = terms.pop(None, None)
     if number is None or len(terms) != 1:
         return None
-    ((f, c),) = terms.items()
-    sign = 1 if c == number else -1
-    if f is None or c in (1, -1) or c not in (number, -number) or sign not in LIMITS.get(f.op, ()):
+    ((term, factor),) = terms.items()
+    sign = 1 if factor == number else -1
+    if term is None or factor in (1, -1) or factor not in (number, -number) or sign not in LIMITS.get(term.op, ()):
         return None
-    return (f + sign) * float(c)
+    return (term + sign) * float(factor)
 
 
 STABILITY: tuple[AnyRule, ...] = (

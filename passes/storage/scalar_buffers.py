@@ -116,14 +116,11 @@ def _rewritten(kernel: Kernel, places: Sequence[Place], buffers: Sequence[Buffer
         at = args[:-1] if masked else args
         return sc.load(slot, at if position is None else (sc.index(position),), s.dtype, args[-1] if masked else None)
 
-    known: dict[Scalar, Scalar] = {}
-
-    def moved(s: Scalar) -> Scalar:
-        return sc.replace_leaves(s, leaf, known=known)
+    moved = sc.replaced(kernel.parts, leaf)
 
     def stored(store: Store) -> Store:
         slot, position = places[store.slot]
-        return Store(slot, tuple(map(moved, store.at)) if position is None else (sc.index(position),), store.mode)
+        return Store(slot, tuple([moved[i] for i in store.at]) if position is None else (sc.index(position),), store.mode)
 
-    stages: list[Stage] = [replace(s, body=moved(s.body), stores=tuple(map(stored, s.stores))) for s in kernel.stages]
+    stages: list[Stage] = [replace(s, body=moved[s.body], stores=tuple(map(stored, s.stores))) for s in kernel.stages]
     return Kernel(kernel.axes, tuple(stages), tuple(operands), kernel.kind)
