@@ -35,7 +35,8 @@ from graphc.program import Kernel, Launch, Program, Step, Store, launches
 from graphc.scalars import Scalar
 
 ROOM = 8  # second caches: what is alive at once and takes less stays near enough
-SLOWER = 0.035  # of the estimated time; nets of products of 512 and 1024 take 0.9 of that longer
+SLOWER = 0.03  # of the estimated time; nets of products of 512 and 1024 take 0.9 of that longer
+WORTH = 0.9  # of what was alive at once: with more left than that, steps stay in their order
 PRICES = (0.05, 0.1, 0.2, 0.4, 0.8)  # ns for a byte that is kept
 BYTE_NS = 0.03  # to write or read one
 LARGEST = 1000  # arrays of one network
@@ -53,7 +54,7 @@ def recompute(program: Program, cache: int) -> Program:
     halves = _Halves(made)
     if again := halves.chosen():
         made = _Rebuilt(halves, again).program()
-    return made if alive(made)[1] < most else program
+    return made if alive(made)[1] <= WORTH * most else program
 
 
 _Place = tuple[int, int]

@@ -6,6 +6,7 @@ import itertools
 import math
 import operator
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -46,7 +47,21 @@ def values_of(f: object, limit: int = 4) -> list[int]:
     return [f(env) for env in environments(limit) if env[M] > 0]  # m may be a divisor
 
 
-@pytest.mark.parametrize("seed", range(300))
+def seeds(count: int) -> Callable[[Callable[[int], None]], Callable[[int], None]]:
+    """Every seed below `count`, 25 in a test: one by one, what is drawn takes less time than pytest and its workers for a test."""
+
+    def decorate(check: Callable[[int], None]) -> Callable[[int], None]:
+        @pytest.mark.parametrize("first", range(0, count, 25))
+        def test(first: int) -> None:
+            for seed in range(first, first + 25):
+                check(seed)
+
+        return test
+
+    return decorate
+
+
+@seeds(300)
 def test_every_operation_agrees_with_ints(seed: int) -> None:
     rng = random.Random(seed)
     a, f = random_size(rng, 4)
@@ -57,7 +72,7 @@ def test_every_operation_agrees_with_ints(seed: int) -> None:
         assert dims.evaluate(dims.substitute(a, {N: m, M: n + 1}), env) == f({**env, N: env[M], M: env[N] + 1})
 
 
-@pytest.mark.parametrize("seed", range(300))
+@seeds(300)
 def test_comparisons_and_bounds_hold_for_small_values(seed: int) -> None:
     rng = random.Random(seed)
     (a, f), (b, g) = random_size(rng, 3), random_size(rng, 2)
@@ -69,7 +84,7 @@ def test_comparisons_and_bounds_hold_for_small_values(seed: int) -> None:
     assert low is None or all(x >= low for x, _ in pairs), a
 
 
-@pytest.mark.parametrize("seed", range(200))
+@seeds(200)
 def test_text_is_python_for_the_size(seed: int) -> None:
     a, f = random_size(random.Random(seed), 4)
     for env in environments(3):
@@ -77,7 +92,7 @@ def test_text_is_python_for_the_size(seed: int) -> None:
             assert eval(str(a), {s.name: value for s, value in env.items()}) == f(env)
 
 
-@pytest.mark.parametrize("seed", range(200))
+@seeds(200)
 def test_ring_laws_are_equalities_of_normal_forms(seed: int) -> None:
     rng = random.Random(seed)
     a, b, c = (random_size(rng, 3)[0] for _ in range(3))

@@ -159,15 +159,15 @@ def test_the_order_of_tasks_does_not_matter(case: str, known: bool, monkeypatch:
     each = Loops.each
     cuts: list[Dim] = []
 
-    def backwards(self: Loops, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
+    def backwards(self: Loops, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None], outer: bool = False) -> None:
         """Its last third, its first, then the middle one."""
         if index is not TASK:
-            each(self, index, start, stop, step, write)
+            each(self, index, start, stop, step, write, outer)
             return
         cuts.append(index)
         one, two = (start + dims.floordiv((stop - start) * k, 3) for k in (1, 2))
         for low, high in ((two, stop), (start, one), (one, two)):
-            each(self, index, low, high, step, write)
+            each(self, index, low, high, step, write, outer)
 
     run = SweepWriter.run
 

@@ -45,18 +45,26 @@ class Memory:
         found = self.v.find(key)
         if found is not None:
             return found
-        offset, kind = self.v.size(static), memory_type(dtype, 1)
-        depth = offset.depth if dynamic is None else max(offset.depth, dynamic.depth)
-        if dynamic is None and offset.text == "0":
-            return self.v.put(key, Value(f"%b{slot}", 1, depth))
+        pointer, kind = Value(f"%b{slot}", 1, 0), memory_type(dtype, 1)
+        steps = [Value(str(static), 1, 0)] if isinstance(static, int) else self.v.parts(static)
+        if dynamic is not None:
+            steps.append(dynamic)
+        for step in sorted(steps, key=lambda v: (not v.text.startswith("%"), v.depth)):  # a constant costs nothing as the last one
+            if step.text != "0":
+                pointer = self.moved(pointer, kind, step)
+        depth = max([0, *[v.depth for v in steps]])  # of an index that in this copy of a loop is a number, too
+        return self.v.put(key, pointer._replace(depth=max(depth, pointer.depth)))
+
+    def moved(self, pointer: Value, kind: str, step: Value) -> Value:
+        """The pointer so many elements on, written once where both are known."""
+        key = ("moved", pointer.text, kind, step.text)
+        depth = max(pointer.depth, step.depth)
+        found = self.v.find(key)
+        if found is not None:
+            return found._replace(depth=max(depth, found.depth))
         with self.v.at(depth):
-            lines = self.v.here.lines
-            pointer = f"%b{slot}"
-            if dynamic is not None:
-                pointer = lines.emit(f"getelementptr {kind}, ptr {pointer}, i64 {dynamic.text}")
-            if offset.text != "0":
-                pointer = lines.emit(f"getelementptr {kind}, ptr {pointer}, i64 {offset.text}")
-            return self.v.put(key, Value(pointer, 1, depth))
+            at = self.v.here.lines.emit(f"getelementptr {kind}, ptr {pointer.text}, i64 {step.text}")
+            return self.v.put(key, Value(at, 1, depth))
 
     def addresses(self, slot: int, dtype: np.dtype, dynamic: Value | None, static: Size, depth: int) -> str:
         """One pointer per lane."""

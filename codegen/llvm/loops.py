@@ -8,6 +8,7 @@ from graphc import dims
 from graphc.codegen.llvm.accumulate import Accumulators, Register
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import llvm_type, splat
+from graphc.codegen.llvm.llvm_text import hidden
 from graphc.codegen.llvm.module import fresh
 from graphc.codegen.llvm.values import MOST_BYTES, Scope, Value, Values, lane_numbers
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, Statement, walk
@@ -27,8 +28,8 @@ class Loops:
         self.v, self.accumulators, self.write, self.range = values, accumulators, write, span
 
     # -- by hand ------------------------------------------------------------------------------------------------
-    def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None]) -> None:
-        """for index in start..stop by step: what `write` writes. One turn is no loop."""
+    def each(self, index: Dim, start: Size, stop: Size, step: int, write: Callable[[], None], outer: bool = False) -> None:
+        """for index in start..stop by step: what `write` writes. One turn is no loop. `outer`: it calls what the time is spent in."""
         symbol = dims.as_symbol(index)
         assert symbol is not None
         if not isinstance(start, int) and stop - start == step:
@@ -42,7 +43,7 @@ class Loops:
             write()
             self.v.scopes.pop()
 
-        self.counted(symbol, start, stop, step, Block(()), [body])
+        self.counted(symbol, start, stop, step, Block(()), [body], outer)
 
     def nest(self, axes: Sequence[Axis], write: Callable[[], None]) -> None:
         """for every point of the axes, the first one outermost."""
@@ -87,10 +88,11 @@ class Loops:
         if s.masked and main != end:
             main = start
         if main != start:
-            self.counted(symbol, start, main, s.step, s.body, [self.lane_copy(symbol, s, u, None, start == 0) for u in range(s.unroll)])
+            copies = [self.lane_copy(symbol, s, u, None, start == 0) for u in range(s.unroll)]
+            self.counted(symbol, start, main, s.step, s.body, copies, as_written=True)
         if main != end:
             self.v.lanes = s.tail or s.lanes
-            self.counted(symbol, main, end, self.v.lanes, s.body, [self.lane_copy(symbol, s, 0, end, start == 0)])
+            self.counted(symbol, main, end, self.v.lanes, s.body, [self.lane_copy(symbol, s, 0, end, start == 0)], as_written=True)
         self.v.lanes = outer
 
     def plain(self, symbol: Symbol, s: For, u: int) -> Callable[[Scope, str], None]:
@@ -144,9 +146,13 @@ class Loops:
                 self.write(s, body)
 
     def counted(
-        self, symbol: Symbol, start: Size, end: Size, step: int, body: Block, copies: Sequence[Callable[[Scope, str], None]]
-    ) -> None:
-        """for i = start; i < end; i += step. Accumulators that the body updates travel as phis."""
+        self, symbol: Symbol, start: Size, end: Size, step: int, body: Block, copies: Sequence[Callable[[Scope, str], None]],
+        as_written: bool = False,
+    ) -> None:  # fmt: skip
+        """for i = start; i < end; i += step. Accumulators that the body updates travel as phis.
+
+        as_written: LLVM leaves the addresses of its turns as they are, see `llvm_text.hidden`: most lie next to each other.
+        """
         if isinstance(start, int) and isinstance(end, int):
             if start >= end:
                 return
@@ -177,6 +183,7 @@ class Loops:
             write(scope, counter)
         next_ = lines.emit(f"add nuw nsw i64 {counter}, {step}")
         again = lines.emit(f"icmp slt i64 {next_}, {last.text}")
+        following = hidden(self.v.module, lines, next_) if as_written else next_
         known = isinstance(start, int) and isinstance(end, int)
         out = parent.lines
         preheader, latch = parent.lines.current, lines.current
@@ -186,7 +193,7 @@ class Loops:
             enter = out.emit(f"icmp slt i64 {first.text}, {last.text}")
             out.line(f"br i1 {enter}, label %{head}, label %{exit_}")
         out.lines.append(f"{head}:")
-        out.line(f"{counter} = phi i64 [ {first.text}, %{preheader} ], [ {next_}, %{latch} ]")
+        out.line(f"{counter} = phi i64 [ {first.text}, %{preheader} ], [ {following}, %{latch} ]")
         for register, part, k, new, old in phis:
             kind = self.accumulators.register_type(register, part)
             out.line(f"{new} = phi {kind} [ {old}, %{preheader} ], [ {getattr(register, part)[k]}, %{latch} ]")

@@ -18,6 +18,7 @@ from graphc.codegen.llvm.called import family
 from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import emit_op, literal, llvm_type, splat
 from graphc.codegen.llvm.module import Unit
+from graphc.codegen.loops.address import size_scalar
 from graphc.codegen.mathlib import MATH, expand
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int8, int64
@@ -223,20 +224,30 @@ class Values:
         found = self.find(size)
         if found is not None:
             return found
-        by_depth: dict[int, list[tuple[bool, Value]]] = {}
+        total: Value | None = None
+        for part in self.parts(size):
+            total = part if total is None else self.arithmetic("add", total, part)
+        assert total is not None
+        return self.put(size, total)
+
+    def parts(self, size: Dim) -> list[Value]:
+        """Numbers whose sum the size is, from outside inwards: of the terms known in each scope one."""
+        by_depth: dict[int, list[tuple[bool, int, Value]]] = {}
         for monomial, coefficient in size.terms:
             less = coefficient < 0 and bool(monomial)
             term = self.term(monomial, -coefficient if less else coefficient)
-            by_depth.setdefault(term.depth, []).append((less, term))
-        total: Value | None = None
+            by_depth.setdefault(term.depth, []).append((less, _age(term), term))
+        sums = []
         for depth in sorted(by_depth):
-            for less, term in sorted(by_depth[depth], key=lambda x: x[0]):
+            total: Value | None = None
+            for less, _, term in sorted(by_depth[depth], key=lambda x: x[:2]):  # what was there first first: others began with it, too
                 if total is None and not less:
                     total = term
                 else:
                     total = self.arithmetic("sub" if less else "add", Value("0", 1, 0) if total is None else total, term)
-        assert total is not None
-        return self.put(size, total)
+            assert total is not None
+            sums.append(total)
+        return sums
 
     def term(self, monomial: tuple[tuple[object, int], ...], coefficient: int) -> Value:
         """The coefficient is multiplied in with what is known first, so that terms share the product of that and the later factors."""
@@ -253,11 +264,10 @@ class Values:
 
     def arithmetic(self, op: str, x: Value, y: Value) -> Value:
         """x op y, written once where both are known: sizes that differ share their parts."""
-        key = (op, x.text, y.text)
+        key, depth = (op, x.text, y.text), max(x.depth, y.depth)
         found = self.find(key)
-        if found is not None:
-            return found
-        depth = max(x.depth, y.depth)
+        if found is not None:  # an index that is a number in one copy of a loop has the depth of that loop all the same
+            return found._replace(depth=max(depth, found.depth))
         with self.at(depth):
             return self.put(key, Value(self.here.lines.emit(f"{op} i64 {x.text}, {y.text}"), 1, depth))
 
@@ -386,27 +396,12 @@ class _At:
         self.emitter.scopes = self.saved
 
 
+def _age(value: Value) -> int:
+    """The number of its line; arguments come before, constants last."""
+    number = value.text.removeprefix("%v")
+    return 1 << 62 if not value.text.startswith("%") else int(number) if number.isdigit() else -1
+
+
 def lane_numbers(lanes: int, dtype: np.dtype = int64) -> str:
     """The vector 0, 1, .., lanes - 1."""
     return f"<{', '.join([f'{llvm_type(dtype, 1)} {k}' for k in range(lanes)])}>"
-
-
-def size_scalar(size: Size) -> Scalar:
-    """A size expression taken apart into Scalars, for indices that are not affine in the lanes."""
-    if isinstance(size, int):
-        return sc.const(size, int64)
-    total: Scalar | None = None
-    for monomial, coefficient in size.terms:
-        product = None if coefficient == 1 and monomial else sc.const(coefficient, int64)
-        for atom, power in monomial:
-            if isinstance(atom, Symbol):
-                part = sc.index(dims.of_symbol(atom))
-            else:
-                a, b = (size_scalar(x) for x in atom.args)
-                part = sc.scalar(atom.fn, (a, b), int64)
-            for _ in range(power):
-                product = part if product is None else product * part
-        assert product is not None
-        total = product if total is None else total + product
-    assert total is not None
-    return total

@@ -14,7 +14,8 @@ import numpy as np
 
 from graphc import dims
 from graphc import scalars as sc
-from graphc.dims import Dim, Size
+from graphc.dims import Dim, Size, Symbol
+from graphc.dtypes import int64
 from graphc.loopform import Routine
 from graphc.program import Axis, Kernel, Put, ScalarCode, Stage
 from graphc.scalars import Scalar
@@ -103,3 +104,24 @@ def replace_indices(s: Scalar, sizes: dict[dims.Symbol, Size], offset: Callable[
         return None
 
     return sc.replace_leaves(s, leaf, sizes)
+
+
+def size_scalar(size: Size) -> Scalar:
+    """A size expression taken apart into Scalars, for indices that are not affine in the lanes."""
+    if isinstance(size, int):
+        return sc.const(size, int64)
+    total: Scalar | None = None
+    for monomial, coefficient in size.terms:
+        product = None if coefficient == 1 and monomial else sc.const(coefficient, int64)
+        for atom, power in monomial:
+            if isinstance(atom, Symbol):
+                part = sc.index(dims.of_symbol(atom))
+            else:
+                a, b = (size_scalar(x) for x in atom.args)
+                part = sc.scalar(atom.fn, (a, b), int64)
+            for _ in range(power):
+                product = part if product is None else product * part
+        assert product is not None
+        total = product if total is None else total + product
+    assert total is not None
+    return total

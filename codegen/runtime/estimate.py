@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from graphc import dims
 from graphc import scalars as sc
-from graphc.codegen.llvm.values import size_scalar
+from graphc.codegen.loops.address import size_scalar
 from graphc.codegen.strategy.loops import FEW
 from graphc.costs import MULTIPLY_ADD_NS, SEARCH_NS, SORT_NS, serial_nanoseconds
 from graphc.dims import Dim, Size, Symbol

@@ -74,7 +74,7 @@ class ProductWriter:
         more = [replace(x, extent=dims.maximum(x.extent, 1)) for x in p.more_k]
         start, stop, known = self.block_of_rows(block)
         k_block = lambda: self.k_block(column, column + 1, start, stop)
-        k_blocks = lambda: self.e.loops.nest(more, lambda: self.e.loops.each(P, 0, self.blocks, 1, k_block))
+        k_blocks = lambda: self.e.loops.nest(more, lambda: self.e.loops.each(P, 0, self.blocks, 1, k_block, outer=True))
         self.within(dict(zip([x.index for x in p.outer], outer, strict=True)) | known, k_blocks)
 
     def block_of_rows(self, number: Size) -> tuple[Size, Size, dict[Dim, Size]]:
@@ -107,7 +107,8 @@ class ProductWriter:
         if self.operands.strips_pay:
             self.operands.pack_strips(start, stop)
         for panel, low, high in self.panels(first, last):
-            self.e.loops.each(Q, low, high, 1, partial(self.at_panel, panel, partial(self.panel_block, panel, start, stop)))
+            write = partial(self.panel_block, panel, start, stop)
+            self.e.loops.each(Q, low, high, 1, partial(self.at_panel, panel, write), outer=True)
 
     def panels(self, first: Size, last: Size) -> Iterator[tuple[Panel, Size, Size]]:
         """The kinds of panels, and which of each are among those from first to last."""

@@ -59,7 +59,7 @@ class SweepWriter(ProductWriter):
             low, high = dims.maximum(first - PLACE * across, 0), dims.minimum(last - PLACE * across, across)
             self.within(dict(zip(names, digits(PLACE, extents), strict=True)), lambda: self.columns(low, high))
 
-        self.e.loops.each(PLACE, dims.floordiv(first, across), ceiling(last, across), 1, place)
+        self.e.loops.each(PLACE, dims.floordiv(first, across), ceiling(last, across), 1, place, outer=True)
 
     def columns(self, first: Size, last: Size) -> None:
         """The panels from first to last, as many columns at a time as there is room for sums."""
@@ -70,7 +70,7 @@ class SweepWriter(ProductWriter):
             self.operands.cols = dims.minimum(self.p.width, stop - J)
             self.e.loops.nest(more, self.sweeps)
 
-        self.e.loops.each(J, start, stop, self.p.width, block)
+        self.e.loops.each(J, start, stop, self.p.width, block, outer=True)
 
     def sweeps(self) -> None:
         """All of k for these columns."""
@@ -79,7 +79,7 @@ class SweepWriter(ProductWriter):
         if isinstance(self.p.extent_m, int) and self.p.extent_m <= self.highest:
             self.all_rows()
         else:
-            self.e.loops.each(CHUNK, 0, dims.maximum(self.block_of_k, 1), CHUNK_ROWS, self.chunk)
+            self.e.loops.each(CHUNK, 0, dims.maximum(self.block_of_k, 1), CHUNK_ROWS, self.chunk, outer=True)
         self.finish(0, self.p.extent_m)
 
     def chunk(self) -> None:
@@ -104,7 +104,7 @@ class SweepWriter(ProductWriter):
         left: Size = m
         for height in ANY_ROWS:
             rest = dims.mod(left, height)
-            self.e.loops.each(ROW, first, m - rest, height, partial(self.rows_of, height, ROW))
+            self.e.loops.each(ROW, first, m - rest, height, partial(self.rows_of, height, ROW), outer=True)
             first, left = m - rest, rest
 
     def rows_of(self, height: int, row: Size) -> None:

@@ -121,7 +121,7 @@ def _all_rows(name: str, whole: str, tile: Tile, lower: Sequence[tuple[int, str]
     return Function(name, tile.parameters, out.lines, attributes)
 
 
-Place = tuple[str, ...]  # a step of k, and the pointers to its column of a, to its row of b, and to what is brought for later
+Place = tuple[str, ...]  # the pointers to its column of a, to its row of b, and to what is brought for later
 
 
 class _Writer:
@@ -152,10 +152,10 @@ class _Writer:
             out.line("%left = sub i64 %rows, %i")
             self.offsets = ["0", *[self._clamped_row(i) for i in range(1, tile.height)]]
         self._prefetch()
-        zeros, first = ["zeroinitializer"] * (self.sums * self.unroll), ("0", "%a.i", "%b", *["%next.i"] * tile.ahead)
+        zeros, first = ["zeroinitializer"] * (self.sums * self.unroll), ("%a.i", "%b", *["%next.i"] * tile.ahead)
         if self.unroll > 1:
             sums, reached = self._loop(first, whole, zeros, self.unroll)
-            sums, _ = self._loop(reached, "%kc", sums, 1)
+            sums, _ = self._loop(reached, out.emit(f"sub i64 %kc, {whole}"), sums, 1)
         else:
             sums, _ = self._loop(first, "%kc", zeros, 1)
         for u in range(1, self.unroll):
@@ -214,35 +214,37 @@ class _Writer:
         return self.out.emit(f"icmp slt {vector} {numbers}, {spread}")
 
     # -- the loop over k ----------------------------------------------------------------------------------------
-    def _loop(self, start: Place, end: str, sums: list[str], unroll: int) -> tuple[list[str], Place]:
-        """for k in start..end by `unroll`: every sum += a * b. The sums after it, and where it stopped."""
+    def _loop(self, start: Place, count: str, sums: list[str], unroll: int) -> tuple[list[str], Place]:
+        """`count` steps of k by `unroll`: every sum += a * b. The sums after it, and where it stopped. It counts down: a register less."""
         out = self.out
         n = next(out.names)
         head, exit_, before = f"loop{n}", f"done{n}", out.current
-        enter = out.emit(f"icmp slt i64 {start[0]}, {end}")
+        enter = out.emit(f"icmp sgt i64 {count}, 0")
         out.line(f"br i1 {enter}, label %{head}, label %{exit_}")
         out.label(head)
         at = len(out.lines)
-        here = f"%k{n}", f"%column{n}", f"%row{n}", *[f"%near{n}"] * self.tile.ahead
+        here = f"%column{n}", f"%row{n}", *[f"%near{n}"] * self.tile.ahead
         old = [f"%s{n}.{j}" for j in range(len(sums))]
         new = list(old)
-        _, column, row, *near = here
+        column, row, *near = here
         for u in range(unroll):
             near = [self._bring(x) for x in near]
             base = u * self.sums
             new[base : base + self.sums] = self._step(column, row, new[base : base + self.sums])
             column, row = self._at(column, "%a_k"), self._at(row, "%b_k")
-        counted = out.emit(f"add nuw nsw i64 {here[0]}, {unroll}")
-        following = [hidden(self.module, out, counted), *[hidden(self.module, out, x, "ptr") for x in (column, row, *near)]]
-        again = out.emit(f"icmp slt i64 {counted}, {end}")
+        left = out.emit(f"sub nsw i64 %left{n}, {unroll}")
+        following = [hidden(self.module, out, x, "ptr") for x in (column, row, *near)]
+        again = out.emit(f"icmp sgt i64 {left}, 0")
+        left = hidden(self.module, out, left)
         out.line(f"br i1 {again}, label %{head}, label %{exit_}")
-        places = list(zip(("i64", *["ptr"] * (len(here) - 1)), here, start, following, strict=True))
+        places = list(zip(here, start, following, strict=True))
         kinds = [llvm_type(self.dtype, self._width(j)) for j in range(len(sums))]
-        phis = [f"  {x} = phi {kind} [ {s}, %{before} ], [ {f}, %{head} ]" for kind, x, s, f in places]
+        phis = [f"  %left{n} = phi i64 [ {count}, %{before} ], [ {left}, %{head} ]"]
+        phis += [f"  {x} = phi ptr [ {s}, %{before} ], [ {f}, %{head} ]" for x, s, f in places]
         phis += [f"  {o} = phi {t} [ {s}, %{before} ], [ {x}, %{head} ]" for t, o, s, x in zip(kinds, old, sums, new, strict=True)]
         out.lines[at:at] = phis
         out.label(exit_)
-        stopped = tuple([out.emit(f"phi {kind} [ {s}, %{before} ], [ {f}, %{head} ]") for kind, _, s, f in places])
+        stopped = tuple([out.emit(f"phi ptr [ {s}, %{before} ], [ {f}, %{head} ]") for _, s, f in places])
         return [out.emit(f"phi {t} [ {s}, %{before} ], [ {x}, %{head} ]") for t, s, x in zip(kinds, sums, new, strict=True)], stopped
 
     def _bring(self, near: str) -> str:

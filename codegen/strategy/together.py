@@ -87,7 +87,7 @@ class TogetherWriter:
             apart = panel.masked or self.p.b.outer != 1
             write = partial(self.product.operands.pack_panels, panel, 1 if apart else high - low)
             if apart:
-                self.e.loops.each(Q, low, high, 1, partial(self.product.at_panel, panel, write))
+                self.e.loops.each(Q, low, high, 1, partial(self.product.at_panel, panel, write), outer=True)
             else:
                 self.product.within({Q: low}, partial(self.product.at_panel, panel, write))
 
@@ -149,13 +149,13 @@ def _write_tiles(emitter: Emitter, p: Product) -> None:
     together = None if pays is False else TogetherWriter(emitter, p)
     if own is not None and together is not None:
         condition = emitter.values.value(sc.index(pays).ne(0)).text
-        emitter.loops.when(condition, lambda: emitter.loops.each(TASK, *together_span, 1, together.task))
+        emitter.loops.when(condition, lambda: emitter.loops.each(TASK, *together_span, 1, together.task, outer=True))
         condition = emitter.values.here.lines.emit(f"xor i1 {condition}, true")
-        emitter.loops.when(condition, lambda: emitter.loops.each(TASK, *own_span, 1, own.task))
+        emitter.loops.when(condition, lambda: emitter.loops.each(TASK, *own_span, 1, own.task, outer=True))
     elif own is not None:
-        emitter.loops.each(TASK, *own_span, 1, own.task)
+        emitter.loops.each(TASK, *own_span, 1, own.task, outer=True)
     elif together is not None:
-        emitter.loops.each(TASK, *together_span, 1, together.task)
+        emitter.loops.each(TASK, *together_span, 1, together.task, outer=True)
 
 
 def _either(pays: bool | Size, small: Size, large: Size) -> Size:
