@@ -10,7 +10,7 @@ from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import llvm_type, splat
 from graphc.codegen.llvm.llvm_text import hidden
 from graphc.codegen.llvm.module import fresh
-from graphc.codegen.llvm.values import MOST_BYTES, Scope, Value, Values, lane_numbers
+from graphc.codegen.llvm.values import MOST_BYTES, WIDEST, Scope, Value, Values, lane_numbers
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, Statement, walk
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int8, int16, int64
@@ -116,7 +116,9 @@ class Loops:
             copy.axis[symbol] = Value(start, 1, scope.depth)
             if end is not None:
                 self.v.scopes.append(scope)
-                left = scope.lines.emit(f"sub i64 {self.v.size(end).text}, {base}")
+                last = self.v.size(end).text
+                known = base.isdecimal() and last.isdecimal()
+                left = str(int(last) - int(base)) if known else scope.lines.emit(f"sub i64 {last}, {base}")
                 self.v.scopes.pop()
                 copy.mask = self.first_lanes(scope.lines, left)
             self.v.scopes.append(copy)
@@ -128,6 +130,8 @@ class Loops:
     def first_lanes(self, lines: Lines, count: str) -> str:
         """The mask of the first `count` lanes. Many of them are compared by numbers of a byte or two, or each vector would take eight."""
         lanes = self.v.lanes
+        if count.isdecimal() and self.v.target.vector_bytes == WIDEST and lanes <= 64:
+            return self.first_known_lanes(int(count), lanes)
         if 8 * lanes // self.v.target.vector_bytes > COMPARED:
             dtype = int8 if lanes <= MOST_BYTES // 2 else int16
             self.v.module.declare("declare i64 @llvm.smin.i64(i64, i64)")
@@ -136,6 +140,19 @@ class Loops:
         else:
             dtype = int64
         return lines.emit(f"icmp slt {llvm_type(dtype, lanes)} {lane_numbers(lanes, dtype)}, {splat(lines, count, dtype, lanes)}")
+
+    def first_known_lanes(self, count: int, lanes: int) -> str:
+        """The same where the number is known, which LLVM must not know: it would choose these lanes of sums by `vexpand`, with which some
+        processors take fifty cycles, in place of a move under a mask.
+        """
+        key = ("first lanes", count, lanes)
+        found = self.v.find(key)
+        if found is None:
+            with self.v.at(0):
+                lines = self.v.here.lines
+                bits = lines.emit(f'call i{lanes} asm "", "=r,0"(i{lanes} {-1 if count >= lanes else (1 << count) - 1})')
+                found = self.v.put(key, Value(lines.emit(f"bitcast i{lanes} {bits} to <{lanes} x i1>"), lanes, 0))
+        return found.text
 
     def statement_copy(self, body: Block, u: int) -> None:
         """The statements of one unrolled copy: accumulators use their u-th register."""

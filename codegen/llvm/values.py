@@ -27,6 +27,7 @@ from graphc.scalars import Scalar
 
 Args = tuple[Scalar, ...]
 MOST_BYTES = 255  # lanes that a byte can number
+WIDEST = 64  # bytes of vectors that some processors take in halves
 
 
 class Value(NamedTuple):

@@ -14,10 +14,10 @@ import numpy as np
 from graphc import dims
 from graphc.codegen.llvm.emit import Emitter
 from graphc.codegen.llvm.llvm_text import Function
+from graphc.codegen.llvm.values import WIDEST
 from graphc.codegen.loops.address import Loaded
 from graphc.codegen.strategy import elimination, reflections, rotations
 from graphc.codegen.strategy.door import Strategy
-from graphc.codegen.strategy.grid import WIDEST
 from graphc.codegen.strategy.lanes import WRITTEN_OUT, Lanes, Number
 from graphc.dims import Size
 from graphc.loopform import Routine
