@@ -15,11 +15,13 @@ from graphc import dims
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.loopform import LoopForm
+from graphc.ops.registry import OPS
 from graphc.passes.fusion.chunks import is_large
 from graphc.passes.fusion.several import computed_by
 from graphc.passes.fusion.several import readers as readers_of
 from graphc.program import loop_index
 
+EXP, SUBTRACT, BROADCAST, SELECT = (OPS[name] for name in ("exp", "subtract", "broadcast", "select"))
 KNOWN = 1024  # shapes whose indices are remembered: a graph has many nodes of few shapes
 Loops = tuple[int, ...]  # of each axis (not counting literal ones) the position of its loop
 
@@ -138,10 +140,10 @@ def _read_once(node: Node, total: Node, users: Mapping[Node, Sequence[Node]], st
 
 def _below_largest(node: Node, total: Node) -> bool:
     """Whether it is exp(e - max(e)), the largest over the axes of `total`, or 0 in place of one that is not finite."""
-    if node.op.name != "exp" or (difference := node.inputs[0]).op.name != "subtract" or difference.inputs[1].op.name != "broadcast":
+    if node.op is not EXP or (difference := node.inputs[0]).op is not SUBTRACT or difference.inputs[1].op is not BROADCAST:
         return False
     element, spread = difference.inputs
-    largest = spread.inputs[0].inputs[1] if spread.inputs[0].op.name == "select" else spread.inputs[0]
+    largest = spread.inputs[0].inputs[1] if spread.inputs[0].op is SELECT else spread.inputs[0]
     same = largest.op is total.op and largest.attrs["axes"] == total.attrs["axes"]
     return same and largest.attrs["combine"] == "max" and largest.inputs[0] is element
 
