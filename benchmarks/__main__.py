@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -38,6 +39,7 @@ def main() -> int:
     machine = Machine(options.threads)
     report: dict[str, Any] = {"machine": {}, "threads": options.threads, "versions": _versions(options), "rows": {}}
     suite = Suite(peers, machine, options)
+    _on_stop(signal.default_int_handler)
     print("  ".join(head(options.threads)))
     try:
         for row in rows:
@@ -48,6 +50,7 @@ def main() -> int:
                 if arguments.verbose and ("skip" in entry or "wrong" in entry or "facts" in entry):
                     print(f"    {peer}: {entry.get('skip') or entry.get('wrong') or ''} {entry.get('facts', '')}")
     except KeyboardInterrupt:
+        _on_stop(signal.SIG_IGN)
         print("stopped; what was measured is kept")
     finally:
         suite.close()
@@ -62,6 +65,12 @@ def main() -> int:
         print(f"{peer} skipped: {why}")
     _write(arguments, report)
     return any("wrong" in e for r in report["rows"].values() for e in r["peers"].values())
+
+
+def _on_stop(handler: Any) -> None:
+    """What a stop by Ctrl-C or by `kill` does, also to a run in the background, which would ignore the first."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _arguments() -> argparse.Namespace:

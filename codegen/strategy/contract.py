@@ -290,7 +290,10 @@ def copied_once(p: Product) -> bool | Size:
 
 
 def brings_panels(p: Product) -> bool:
-    """Whether tiles bring the next panel of b into the second cache, which has no room for all: 1024, f32 1.5 to 5 %, f64 2 to 4 %."""
+    """Whether tiles bring the next panel of b into the second cache, which has no room for all.
+
+    At 1024 from 3 % slower to 5 % faster on a Zen 4, whose third cache is near: it is for those that have theirs further away.
+    """
     return shared_pays(p) is not False and copied_once(p) is not False
 
 
