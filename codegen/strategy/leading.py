@@ -70,7 +70,7 @@ def _lowest(r: Records, attributes: tuple[str, ...]) -> Function:
     the sorted sample the mates of a record are those from the start of its group, which agrees from that byte on, up to the first that is
     equal. At byte 0 there are none.
     """
-    w, size, top = r.word, r.bits // 8, r.digits - 1
+    w = r.word
     places = "ptr %sp, ptr %tp" if r.apart else "ptr null, ptr null"
     text = f"""
     %s = alloca [{SAMPLE} x {w}], align 64
@@ -82,6 +82,38 @@ def _lowest(r: Records, attributes: tuple[str, ...]) -> Function:
     call void @llvm.memset.p0.i64(ptr %groups, i8 0, i64 {8 * r.digits}, i1 false)
     @ call void @llvm.memset.p0.i64(ptr %sp, i8 0, i64 {4 * SAMPLE}, i1 false)
     call void @llvm.memset.p0.i64(ptr %pairs, i8 0, i64 {8 * r.digits}, i1 false)
+    {_sample(r)}
+    order:
+    %moved = call i1 @sort.{r.name}.bytes(ptr %s, ptr %t, {places}, i64 %m, i64 0)
+    %row = select i1 %moved, ptr %t, ptr %s
+    br label %each
+    {_mates(r)}
+    choose:
+    %square = mul i64 %m, %m
+    %twice = mul i64 %square, {2 * MOVES}
+    %most = udiv i64 %twice, %n
+    br label %look
+    look:
+    %l = phi i64 [ {r.digits - 1}, %choose ], [ %l.next, %lower ]
+    %l.at = getelementptr i64, ptr %pairs, i64 %l
+    %l.pairs = load i64, ptr %l.at, align 8
+    %few = icmp ule i64 %l.pairs, %most
+    br i1 %few, label %found, label %lower
+    lower:
+    %l.next = add nsw i64 %l, -1
+    br label %look
+    found:
+    %pays = icmp sge i64 %l, {SAVED}
+    %lowest = select i1 %pays, i64 %l, i64 0
+    ret i64 %lowest
+    """
+    return function(r, f"sort.{r.name}.lowest", ("ptr noalias %a0", "i64 %n"), text, attributes, "i64")
+
+
+def _sample(r: Records) -> str:
+    """s = m records from anywhere in the row: in even steps those of a row in order would have fewer mates than it has."""
+    w, size = r.word, r.bits // 8
+    return f"""
     %some = udiv i64 %n, {APART}
     %m = call i64 @llvm.umin.i64(i64 %some, i64 {SAMPLE})
     br label %take
@@ -99,11 +131,13 @@ def _lowest(r: Records, attributes: tuple[str, ...]) -> Function:
     %k.odd.next = add i64 %k.odd.times, {ODD}
     %k.next = add nuw nsw i64 %k, 1
     %k.again = icmp slt i64 %k.next, %m
-    br i1 %k.again, label %take, label %order
-    order:
-    %moved = call i1 @sort.{r.name}.bytes(ptr %s, ptr %t, {places}, i64 %m, i64 0)
-    %row = select i1 %moved, ptr %t, ptr %s
-    br label %each
+    br i1 %k.again, label %take, label %order"""
+
+
+def _mates(r: Records) -> str:
+    """For each byte the pairs of records in order that agree from there on and differ."""
+    w, size = r.word, r.bits // 8
+    return f"""
     each:
     %i = phi i64 [ 1, %order ], [ %i.next, %counted ]
     %same.from = phi i64 [ 0, %order ], [ %same.start, %counted ]
@@ -136,24 +170,4 @@ def _lowest(r: Records, attributes: tuple[str, ...]) -> Function:
     counted:
     %i.next = add nuw nsw i64 %i, 1
     %again = icmp slt i64 %i.next, %m
-    br i1 %again, label %each, label %choose
-    choose:
-    %square = mul i64 %m, %m
-    %twice = mul i64 %square, {2 * MOVES}
-    %most = udiv i64 %twice, %n
-    br label %look
-    look:
-    %l = phi i64 [ {top}, %choose ], [ %l.next, %lower ]
-    %l.at = getelementptr i64, ptr %pairs, i64 %l
-    %l.pairs = load i64, ptr %l.at, align 8
-    %few = icmp ule i64 %l.pairs, %most
-    br i1 %few, label %found, label %lower
-    lower:
-    %l.next = add nsw i64 %l, -1
-    br label %look
-    found:
-    %pays = icmp sge i64 %l, {SAVED}
-    %lowest = select i1 %pays, i64 %l, i64 0
-    ret i64 %lowest
-    """
-    return function(r, f"sort.{r.name}.lowest", ("ptr noalias %a0", "i64 %n"), text, attributes, "i64")
+    br i1 %again, label %each, label %choose"""

@@ -16,6 +16,7 @@ from graphc.program.kernel import (
     loop_index,
     nests,
     places_read,
+    point,
     stores_where_it_loads,
 )
 from graphc.program.program import PLANNED, Buffer, Layout, Program, lifetimes
@@ -47,6 +48,7 @@ __all__ = [
     "POSITIONS",
     "RANKED",
     "places_read",
+    "point",
     "SIGNS",
     "UPDATES",
     "Asked",

@@ -80,6 +80,21 @@ class Stage:
     nest: int = 0  # stages over inner axes share a loop nest only within a number; later nests read what earlier ones reduced
     factor: Scalar | None = None  # combine "recur": value = factor * value + body; ranked ones: the place in the order
 
+    @property
+    def reads(self) -> set[int]:
+        """The stages that its body reads."""
+        return {s.param for s in order((self.body,)) if s.op == "local"}
+
+    @property
+    def own(self) -> tuple[Scalar, ...]:
+        """The index at which it is read in its own loops."""
+        return point(self.axes)
+
+
+def point(axes: Sequence[Axis]) -> tuple[Scalar, ...]:
+    """The index that loops over these axes are at."""
+    return tuple([sc.index(a.index) for a in axes])
+
 
 def nests(stages: Sequence[Stage]) -> list[tuple[int, ...]]:
     """The stages that share a loop nest, in order: neighbours over the same inner axes, unless one reads what another reduces.

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc import dims
-from graphc import scalars as sc
 from graphc.dims import Size
 from graphc.program import Axis, Below, Kernel, nests
 
@@ -18,9 +17,7 @@ CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside
 LEAST = 2 * CHUNK  # elements of a nest that is split: fewer are not worth a second thread
 FEW_ROWS = 16  # outer points, each with a nest along memory; more of them keep all threads busy by themselves
 FEW_COLUMNS = 256  # outer points beside each other in memory: some vectors of several registers each
-LARGE = (
-    1 << 21
-)  # elements from which exponentials are computed again, not kept. Softmax f32, 1 << 20: 0.39 ms, again 0.48; 1 << 22: 4.2, 2.3
+LARGE = 1 << 21  # elements from which exponentials are not kept: softmax f32 of 1 << 20 kept 0.39 ms, again 0.48; of 1 << 22 4.2, 2.3
 MANY = 1 << 18  # elements below more outer points beside each other: less stays in the cache anyway, from one sweep to the next
 HIGH = 64  # rows of a chunk of many columns: pieces of as many rows stay in the cache, and take few pages
 SHORT = 64  # turns of leading axes that are not chunked: too few to go round
@@ -50,7 +47,7 @@ def nests_of(kernel: Kernel) -> list[Nest] | None:
     number = [at for at, nest in enumerate(found) for _ in nest.stages]
     behind: set[int] = set()  # stages that are a scan, or read one, perhaps through others
     for k, stage in enumerate(kernel.stages):
-        reads = {s.param for s in sc.order((stage.body,)) if s.op == "local"}
+        reads = stage.reads
         scanned = not behind.isdisjoint(reads)
         if stage.scan or scanned:
             behind.add(k)

@@ -58,15 +58,11 @@ class Values:
         stage = self.kernel.stages[k]
         return bool(stage.axes) and not stage.reduce and all(store.mode == "set" for store in stage.stores)
 
-    def own(self, k: int) -> tuple[Scalar, ...]:
-        """The index at which a stage is read in its own loops."""
-        return tuple([sc.index(a.index) for a in self.kernel.stages[k].axes])
-
     def whole(self, body: Scalar) -> Scalar:
         """A body with all that it reads of elements computed in its place."""
 
         def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
-            if s.op == "local" and args and args == self.own(s.param) and self._is_element(s.param):
+            if s.op == "local" and args and args == self.kernel.stages[s.param].own and self._is_element(s.param):
                 return self.whole(self.kernel.stages[s.param].body)
             if s.op == "load" and (kept := self.kept.get(s.param[0])) is not None and args == kept[1].at:
                 return self.whole(self.kernel.stages[kept[0]].body)
@@ -78,7 +74,7 @@ class Values:
         """A body with what it reads of elements of its own nest computed in its place."""
 
         def leaf(s: Scalar, args: tuple[Scalar, ...]) -> Scalar | None:
-            inside = s.op == "local" and args and args == self.own(s.param) and self._is_element(s.param)
+            inside = s.op == "local" and args and args == self.kernel.stages[s.param].own and self._is_element(s.param)
             return self.alone(self.kernel.stages[s.param].body) if inside else None
 
         return sc.replace_leaves(body, leaf)
@@ -159,7 +155,7 @@ def _moved(values: Values, there: Nest, k: int, slot: int) -> Kernel:
     order.insert(order.index(there.stages[0]), k)
     number = {j: at for at, j in enumerate(order)}
     moved = kernel.stages[k]
-    local = sc.local(number[k], values.own(k), moved.dtype)
+    local = sc.local(number[k], kernel.stages[k].own, moved.dtype)
 
     def stage(j: int) -> Stage:
         here = j in there.stages

@@ -28,7 +28,7 @@ from graphc.passes.fusion.chunks import JOINS, Grid, Nest, below, grid_of, nests
 from graphc.passes.fusion.one_sweep import one_sweep
 from graphc.passes.fusion.partials import Chunk, Draft, Open, Partial, Scale, Shift
 from graphc.passes.fusion.rescaled import Rescaled, put_off
-from graphc.program import PLANNED, Axis, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index, walk
+from graphc.program import PLANNED, Axis, Branch, Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, loop_index, point, walk
 from graphc.scalars import Scalar
 
 POSITIONS = {"argmax": "max", "argmin": "min"}
@@ -85,7 +85,7 @@ class _Splitter:
         self.buffers, self.launch, self.kernel = buffers, launch, launch.kernel
         self.outer = self.kernel.axes
         self.rows = dims.product([a.extent for a in self.outer])
-        self.here = tuple([sc.index(a.index) for a in self.outer])
+        self.here = point(self.outer)
         self.kept: dict[int, int] = {}  # values per outer point that later nests read -> their buffers
         self.wide: dict[int, tuple[Size, ...]] = {}  # slots of scratch rows, which get one for every outer point -> shape
         deepest = max(len(self.outer) + len(s.axes) + len(s.reduce) for s in self.kernel.stages)
@@ -134,7 +134,7 @@ class _Splitter:
                 stage = self.kernel.stages[k]
                 if not stage.axes:
                     home[k] = ready if stage.reduce else at
-                found |= {s.param for s in sc.order((stage.body,)) if s.op == "local" and home.get(s.param, at) != at}
+                found |= {j for j in stage.reads if home.get(j, at) != at}
         return found
 
     def _widen(self) -> None:
@@ -169,7 +169,7 @@ class _Splitter:
                 continue
             body = self._moved(stage.body, draft, moved)
             if not stage.reduce:
-                draft.number[k] = len(draft.stages), tuple([sc.index(a.index) for a in axes])
+                draft.number[k] = len(draft.stages), point(axes)
                 stores = () if scans else self._stores(stage, draft, moved)
                 draft.add(replace(stage, axes=axes, body=body, stores=stores, nest=chunk.nest))
                 continue

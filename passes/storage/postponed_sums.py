@@ -20,7 +20,7 @@ from graphc import scalars as sc
 from graphc.dims import Size
 from graphc.passes.fusion.chunks import Nest, nests_of
 from graphc.passes.fusion.stages import Slots
-from graphc.program import Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store
+from graphc.program import Buffer, Kernel, Launch, Loop, Program, Stage, Step, Store, point
 from graphc.scalars import Scalar
 
 NEAR = 64  # steps behind a sum in which readers of earlier arrays are looked for
@@ -66,12 +66,7 @@ def _sums_and_stores(kernel: Kernel) -> Nest | None:
     stages = [kernel.stages[k] for k in over[0].stages]
     whole = len(over) == 1 and all(store.mode == "set" for s in stages for store in s.stores) and not any(s.scan for s in stages)
     inside = {k for k in over[0].stages if kernel.stages[k].axes}
-    return over[0] if whole and all(k in inside for s in stages if s.axes for k in _read(s)) else None
-
-
-def _read(stage: Stage) -> set[int]:
-    """The stages that it reads."""
-    return {s.param for s in sc.order((stage.body,)) if s.op == "local"}
+    return over[0] if whole and all(k in inside for s in stages if s.axes for k in s.reads) else None
 
 
 def _pays(program: Program, launch: Launch, nest: Nest, earlier: Collection[int], later: Sequence[Step]) -> bool:
@@ -92,13 +87,13 @@ def _pays(program: Program, launch: Launch, nest: Nest, earlier: Collection[int]
 
 def _wanted(kernel: Kernel, nest: Nest) -> list[int]:
     """The stages of elements that the reductions read."""
-    return sorted({j for k in nest.stages if kernel.stages[k].reduce for j in _read(kernel.stages[k]) if kernel.stages[j].axes})
+    return sorted({j for k in nest.stages if kernel.stages[k].reduce for j in kernel.stages[k].reads if kernel.stages[j].axes})
 
 
 def _parted(buffers: list[Buffer], launch: Launch, nest: Nest) -> tuple[Step, ...]:
     """The elements, with what the reductions read of them stored, and then the reductions."""
     kernel, shape = launch.kernel, tuple([a.extent for a in nest.over])
-    own = tuple([sc.index(a.index) for a in nest.over])
+    own = point(nest.over)
     home: dict[int, int] = {}
     for k in _wanted(kernel, nest):
         buffers.append(Buffer(kernel.stages[k].dtype, shape, "arena"))
@@ -122,7 +117,7 @@ def _needed(kernel: Kernel, inside: Sequence[int], stored: Collection[int]) -> l
     found: set[int] = set()
     for k in reversed(inside):
         if k in found or k in stored or kernel.stages[k].stores:
-            found |= {k, *_read(kernel.stages[k])}
+            found |= {k, *kernel.stages[k].reads}
     return sorted(found)
 
 

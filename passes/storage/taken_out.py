@@ -15,18 +15,8 @@ from dataclasses import dataclass, replace
 
 from graphc import scalars as sc
 from graphc.passes.fusion.stages import Slots
-from graphc.program import Kernel, Launch, Stage
+from graphc.program import Kernel, Launch
 from graphc.scalars import Scalar
-
-
-def _read(stage: Stage) -> list[int]:
-    """The stages that it reads."""
-    return [s.param for s in sc.order((stage.body,)) if s.op == "local"]
-
-
-def _own(stage: Stage) -> tuple[Scalar, ...]:
-    """The index that its loops are at."""
-    return tuple([sc.index(a.index) for a in stage.axes])
 
 
 def homes_of(launch: Launch) -> dict[int, int]:
@@ -56,11 +46,11 @@ def closure_of(kernel: Kernel, stages: Iterable[int], stored: Collection[int]) -
         stage = kernel.stages[k]
         if stage.reduce or stage.combine or stage.scan or stage.factor is not None:
             return None
-        if any(s.args != _own(kernel.stages[s.param]) for s in sc.order((stage.body,)) if s.op == "local"):
+        if any(s.args != kernel.stages[s.param].own for s in sc.order((stage.body,)) if s.op == "local"):
             return None
         if k not in found:
             found.add(k)
-            waiting += [j for j in _read(stage) if j not in stored]
+            waiting += [j for j in stage.reads if j not in stored]
     whole = {kernel.stages[k].axes for k in stages}
     return sorted(found) if len(whole) == 1 and all(kernel.stages[k].axes in (*whole, ()) for k in found) else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from typing import Any
 
@@ -14,6 +13,7 @@ from scipy import stats
 import graphc as gx
 from graphc.random import continuous
 from graphc.random.rejection import rejected
+from tests.random.draws import drawing
 
 R = gx.random
 _n = gx.dim("n")
@@ -52,15 +52,7 @@ DRAWS: dict[str, tuple[gx.Node, Any]] = {
 SEED = np.uint64(20)
 
 
-@functools.cache
-def all_draws() -> gx.Function:
-    """(key, n) -> every draw by its name, compiled by the first test that draws and not by every process that collects the tests."""
-    return gx.function([_k, _n], {name: draw for name, (draw, _) in DRAWS.items()})
-
-
-def _draw(key: np.uint64, n: int) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = all_draws()(key, n)
-    return found
+_draw = drawing(_k, _n, DRAWS)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy import stats
 
 import graphc as gx
 from graphc.ops.philox import random_words
+from tests.random.draws import drawing
 
 R = gx.random
 _k, _n = gx.scalar("k", "uint64"), gx.dim("n")
@@ -35,15 +35,7 @@ def chi_square(found: np.ndarray, law: Any) -> float:
     return float(stats.chisquare(counts[keep], expected[keep] * (counts.sum() / expected[keep].sum())).pvalue)
 
 
-@functools.cache
-def all_draws() -> gx.Function:
-    """(key, n) -> every draw by its name, compiled by the first test that draws and not by every process that collects the tests."""
-    return gx.function([_k, _n], {name: draw for name, (draw, _) in DRAWS.items()})
-
-
-def _draw(key: np.uint64, n: int) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = all_draws()(key, n)
-    return found
+_draw = drawing(_k, _n, DRAWS)
 
 
 @pytest.fixture(scope="module")
