@@ -79,6 +79,23 @@ def verified(request: pytest.FixtureRequest) -> Iterator[None]:
     set_default_options(before)
 
 
+@pytest.fixture(scope="session")
+def damaged() -> Iterator[Callable[[], int]]:
+    """How many of NumPy's arrays have been found written beyond their ends."""
+    from tests.fuzz.canaries import canaries
+
+    with canaries() as damage:
+        yield damage
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written_beside_arrays(damaged: Callable[[], int]) -> Iterator[None]:
+    """Every array that a test makes, results of calls among them, lies between canaries."""
+    before = damaged()
+    yield
+    assert damaged() == before, "memory beside an array of NumPy has been written"
+
+
 @pytest.fixture
 def measured() -> Iterator[Callable[..., None]]:
     """`measured(threads=0.0)`: what is compiled in this test from then on is for this machine, or a target, had calibration found that."""

@@ -144,14 +144,22 @@ class Loops:
     def first_known_lanes(self, count: int, lanes: int) -> str:
         """The same where the number is known, which LLVM must not know: it would choose these lanes of sums by `vexpand`, with which some
         processors take fifty cycles, in place of a move under a mask.
+
+        The mask is the beginning of one of 64 lanes, all of them said: of a narrower register LLVM takes the lanes beyond for zeros, which
+        stores of vectors of less than 16 bytes rely on, where they are what the wider register held before.
         """
         key = ("first lanes", count, lanes)
         found = self.v.find(key)
         if found is None:
             with self.v.at(0):
                 lines = self.v.here.lines
-                bits = lines.emit(f'call i{lanes} asm "", "=r,0"(i{lanes} {-1 if count >= lanes else (1 << count) - 1})')
-                found = self.v.put(key, Value(lines.emit(f"bitcast i{lanes} {bits} to <{lanes} x i1>"), lanes, 0))
+                zeros = 64 - min(count, lanes)
+                bits = lines.emit(f'call i64 asm "", "=r,0"(i64 {(2**64 - 1) >> zeros})')
+                mask = lines.emit(f"bitcast i64 {bits} to <64 x i1>")
+                if lanes < 64:
+                    numbers = ", ".join(f"i32 {k}" for k in range(lanes))
+                    mask = lines.emit(f"shufflevector <64 x i1> {mask}, <64 x i1> poison, <{lanes} x i32> <{numbers}>")
+                found = self.v.put(key, Value(mask, lanes, 0))
         return found.text
 
     def statement_copy(self, body: Block, u: int) -> None:
