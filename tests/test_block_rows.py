@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from graphc.dtypes import float64
 from graphc.ir import Node
 from graphc.options import Options, default_options, set_default_options
 from graphc.passes.storage import cache_blocks as blocking
-from graphc.passes.storage.block_forms import Form, row_form
-from graphc.program import Axis, Kernel, Loop, Operand, Stage, Store, loop_index, loop_length
+from graphc.passes.storage.block_forms import Form, element_form, row_form
+from graphc.program import Axis, Kernel, Launch, Loop, Operand, Stage, Store, loop_index, loop_length
+from tests.stages import assembled
 
 Made = tuple[gx.Function, gx.Function]
 Both = Callable[..., Made]
@@ -204,10 +206,10 @@ def beside(xp: Any, x: Any, others: Sequence[Any], steps: int = 4) -> tuple[Any,
     return x, slope
 
 
-def spread_out(made: Made) -> bool:
-    """Whether the first function is one run that spreads something."""
-    assert made[0]._program is not None
-    return len(runs(made[0])) == 1 and "side0_0" in made[0].program
+def spread_once(made: Made, count: int) -> bool:
+    """Whether the first function is one run that spreads so many arrays, each once."""
+    (run,) = runs(made[0])
+    return sum(len(s.kernel.axes) > 1 for s in run.steps if isinstance(s, Launch)) == count
 
 
 ALONE: dict[str, tuple[tuple[Any, ...], list[tuple[Any, ...]], list[tuple[int, ...]]]] = {  # shape, shapes of the others, sizes
@@ -233,7 +235,7 @@ def test_what_has_some_axes_alone_is_spread_in_blocks(both: Both, name: str) -> 
     others = [gx.tensor(f"b{k}", s, dtype) for k, s in enumerate(alone)]
     y, _ = beside(gx, x, others)
     several = [both([x, *others], [y, gx.grad(gx.sum(y), x)], threads=k) for k in (1, 2)[: 2 if name in ("row", "both") else 1]]
-    assert all(spread_out(made) or name == "vector" for made in several)
+    assert all(spread_once(made, 0 if name == "vector" else len([s for s in alone if s])) for made in several)
     close = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-12}
     for size in sizes:
         named = dict(zip(shape, size, strict=True))
@@ -306,11 +308,15 @@ def test_a_run_beside_a_bias_needs_a_few_blocks() -> None:
 # -- kernels by hand ----------------------------------------------------------------------------------------------------
 ROW, PLACE, REDUCED = loop_index(0), loop_index(1), loop_index(0, "r")
 N = gx.dim("n")
+L = loop_length(0)
 
 
-def formed(stages: Sequence[Stage], operands: Sequence[Operand], extent: Any = N, inner: int = 5) -> Form | None:
-    axes = (Axis(ROW, extent), Axis(PLACE, inner)) if inner else (Axis(ROW, extent),)
-    return row_form(Kernel(axes, tuple(stages), tuple(operands)), loop_length(0))
+def kernel_of(stages: Sequence[Stage], operands: Sequence[Operand], extent: Any = N, inner: Any = 5) -> Kernel:
+    return Kernel((Axis(ROW, extent), Axis(PLACE, inner)), tuple(stages), tuple(operands))
+
+
+def formed(stages: Sequence[Stage], operands: Sequence[Operand]) -> Form | None:
+    return row_form(kernel_of(stages, operands), loop_length(0))
 
 
 def stored(body: sc.Scalar, at: tuple[Any, ...] = (ROW, PLACE), mode: str = "set") -> Stage:
@@ -349,3 +355,37 @@ def test_forms_of_kernels() -> None:
         assert formed(stages, operands) is None, name
     triangle = Stage((Axis(REDUCED, ROW + 1),), load(ROW, REDUCED), float64)
     assert formed([triangle, stored(load(ROW, PLACE))], (row, OUT)) is None
+
+
+def test_elements_that_are_no_others() -> None:
+    """In square arrays every index fits every axis: it says which of them an array has."""
+    load = lambda *at: sc.load(0, tuple([sc.index(i) for i in at]), float64)
+    vector, square, out = Operand(float64, (N,)), Operand(float64, (N, N)), Operand(float64, (N, N), True)
+    axes = {"row": load(PLACE), "column": load(ROW), "own": load(ROW, PLACE), "one": load(3)}
+    for name, body in axes.items():
+        form = element_form(kernel_of([stored(body)], (square if name == "own" else vector, out), N, N), L)
+        assert form is not None and form.along == (name == "own", True) and bool(form.sides) == (name in ("row", "column")), name
+        assert form.spread[:1] == {"row": ((1,),), "column": ((0,),)}.get(name, ()), name
+    bad = [load(ROW) + load(PLACE), load(ROW + 1), load(3) + load(ROW)]
+    assert all(element_form(kernel_of([stored(body)], (vector, out), N, N), L) is None for body in bad)
+    bad = [load(PLACE, ROW), load(ROW, ROW), load(3, PLACE), load(ROW, PLACE) + load(PLACE, ROW)]
+    assert all(element_form(kernel_of([stored(body)], (square, out), N, N), L) is None for body in bad)
+    assert element_form(kernel_of([stored(load(ROW), (ROW,))], (vector, replace(vector, written=True)), N, N), L) is None
+
+
+def test_a_part_of_what_a_run_writes_is_not_spread_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a bias is the first row of what an earlier kernel writes, these two are not in one run."""
+    monkeypatch.setattr("graphc.passes.fusion.fuse.limits", lambda _: Limits(functions=2))
+    x, bias = gx.tensor("x", ("n", 300)), gx.tensor("bias", (300,))
+    y = x
+    for _ in range(8):
+        y = gx.sin(y * 0.9 + bias)
+    program = assembled([x, bias], [y])
+    steps = [s for s in program.steps if isinstance(s, Launch)]
+    part = len(program.buffers)
+    changed = [part if len(program.buffers[b].shape) == 1 else b for b in steps[-1].buffers]
+    row = replace(program.buffers[steps[0].writes[0]], shape=(300,), alias=steps[0].writes[0])
+    for last, members in ((steps[-1], len(steps)), (replace(steps[-1], buffers=tuple(changed)), len(steps) - 1)):
+        made = replace(program, buffers=(*program.buffers, row), steps=(*program.steps[:-1], last))
+        (run,) = [s for s in blocking.block(made, 1 << 16).steps if isinstance(s, Loop)]
+        assert len([s for s in run.steps if isinstance(s, Launch)]) == 1 + members  # one spreads
