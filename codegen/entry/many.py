@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import FIXED
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.entry import EntryEmitter
