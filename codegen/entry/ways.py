@@ -10,13 +10,10 @@ Compiled once a process: as code of every entry they were a quarter of what comp
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
-
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import CALLABLE, FAULT
 from graphc.codegen.entry.cpython import symbol
-from graphc.codegen.entry.shared import filled, linked
+from graphc.codegen.entry.shared import filled
 
 NAMED, SLOW, FAULTED = "entry.named", "entry.slow", "entry.fault"
 DECLARATIONS = {
@@ -27,7 +24,7 @@ DECLARATIONS = {
 
 
 def ways_text() -> str:
-    """The module."""
+    """Functions of the module that has `graphc.codegen.entry.results`, which declares Py_DecRef."""
     return filled(_TEXT, {
         "SIZE": cpython.SIZE, "ITEMS": cpython.TUPLE_ITEMS, "CALLABLE": 8 * CALLABLE, "FAULT": 8 * FAULT, "out": symbol("out"),
         "method": symbol("PyMethod_New"), "call": symbol(cpython.CALL_METHOD), "disown": symbol("Py_DecRef"),
@@ -35,18 +32,11 @@ def ways_text() -> str:
     })  # fmt: skip
 
 
-@functools.cache
-def symbols() -> Mapping[str, int]:
-    """The addresses of these functions, which are compiled and linked at the first use and stay."""
-    return linked(ways_text(), (NAMED, SLOW, FAULTED))
-
-
 _TEXT = """
 @$out$ = external global i8
 declare ptr @$method$(ptr, ptr)
 declare ptr @$call$(ptr, ptr, i64, ptr)
 declare ptr @$number$(i64)
-declare void @$disown$(ptr)
 
 ; the keywords must be, as objects, the names that follow those given by position, with `out` behind them if at all
 define i64 @entry.named(ptr %args, i64 %positional, ptr %kwnames, ptr %names, i64 %most, ptr %out) nounwind {

@@ -25,7 +25,6 @@ from graphc.codegen.entry.loops import symbols as loop_symbols
 from graphc.codegen.entry.many import ManyEmitter
 from graphc.codegen.entry.numbers import symbols as number_symbols
 from graphc.codegen.entry.results import symbols as entry_symbols
-from graphc.codegen.entry.ways import symbols as ways_symbols
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
 from graphc.codegen.runtime import signals
@@ -88,7 +87,7 @@ class Executable:
         self.text = write_module(program, options, entry, self.threads)
         if entry is not None:
             self.context = Context([s.cell for s in program.shared], self.constant_addresses, objects)  # type: ignore[attr-defined]
-            symbols = {**cpython.addresses(), **entry_symbols(), **ways_symbols(), "context": self.context.address}
+            symbols = {**cpython.addresses(), **entry_symbols(), "context": self.context.address}
             for dtype in {v.dtype for v in program.inputs if v.ndim == 0}:
                 symbols |= number_symbols(dtype)
         if f"@{TAKE}(" in self.text:
