@@ -31,6 +31,8 @@ class Contents:
     names: Mapping[Kernel, str]
     teams: Mapping[Kernel, Team]
     threads: Threads
+    long: bool = False
+    """Whether a call takes so long that nobody feels what only runs once in it."""
     turns: dict[int, str] = field(default_factory=dict)  # the number of a parallel loop -> the function that runs some of its turns
     launchers: dict[tuple[Kernel, tuple[int, ...], bool], int] = field(default_factory=dict)  # see `graphc.codegen.tables`
 
@@ -38,8 +40,10 @@ class Contents:
 class Part(Values):
     """i64 name(ptr slots, ptr sizes)."""
 
-    def __init__(self, contents: Contents, name: str, placing: Placing) -> None:
+    def __init__(self, contents: Contents, name: str, placing: Placing, once: bool = False) -> None:
         super().__init__(contents.unit, name)
+        self.apart = " noinline" if once else ""
+        """Of the calls of kernels: a copy of one in a function that stands as it is would do so, too."""
         self.contents, self.program, self.placing = contents, contents.program, placing
         self.positions = contents.frame.place
         self.pointers: dict[int, str] = {}
@@ -96,11 +100,11 @@ class Part(Values):
         self.clear(kernel, pointers)
         team = self.contents.teams.get(kernel)
         if team is None:
-            self.entry.line(f"call void @{name}({', '.join(args)})")
+            self.entry.line(f"call void @{name}({', '.join(args)}){self.apart}")
             return
         words = [*args, f"i64 {self.known(self.program.scratch if scratch else 0)}"]
         total = self.known(team.total)
-        alone = f"call void @{name}({', '.join([*args, 'i64 0', f'i64 {total}'])})"
+        alone = f"call void @{name}({', '.join([*args, 'i64 0', f'i64 {total}'])}){self.apart}"
         if self.placing.parallel:
             self.entry.line(alone)
         else:

@@ -42,8 +42,8 @@ def stretches(numbered: Numbered) -> list[tuple[bool, Numbered]]:
 class Table(Part):
     """i64 name(ptr slots, ptr sizes), which makes many launches."""
 
-    def __init__(self, contents: Contents, name: str, placing: Placing) -> None:
-        super().__init__(contents, name, placing)
+    def __init__(self, contents: Contents, name: str, placing: Placing, once: bool = False) -> None:
+        super().__init__(contents, name, placing, once)
         self.bases: dict[int, int] = {}  # a buffer whose place only the call knows -> its number, from -1 downwards
 
     def steps(self, numbered: Numbered) -> Function:
