@@ -13,11 +13,10 @@ gives   FINISHED, or the number of the step to look at: a check that failed, a h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from graphc import dims
 from graphc.dims import Symbol
 from graphc.program import Buffer, Program
+from graphc.records import dataclass
 
 FINISHED = -1
 

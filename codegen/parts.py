@@ -6,7 +6,7 @@ Where a buffer lies may depend on where its step stands, see `graphc.codegen.pla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from graphc import dims
 from graphc.codegen.frame import FINISHED, Frame, arena_slot, slot_of
@@ -19,6 +19,7 @@ from graphc.codegen.runtime.parallel_loops import Team, Threads, team_of_turns, 
 from graphc.codegen.runtime.pool_text import RUN
 from graphc.dims import Size, Symbol
 from graphc.program import NO_FAULT, Branch, Check, Kernel, Launch, Loop, Program, Step, walk
+from graphc.records import dataclass
 
 
 @dataclass(frozen=True)

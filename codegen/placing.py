@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from graphc.dims import Dim, Size
 from graphc.program import Loop, Program, Step
+from graphc.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ memory.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from graphc.dtypes import bool_, float32, float64
+from graphc.records import dataclass
 from graphc.scalars import Scalar, const
 
 _ELEMENT = {bool_: "i1", float32: "float", float64: "double"}

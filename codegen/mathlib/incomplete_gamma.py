@@ -17,7 +17,6 @@ in f64.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from graphc.codegen.mathlib.exponential import expm1
 from graphc.codegen.mathlib.gamma import digamma
@@ -39,6 +38,7 @@ from graphc.codegen.mathlib.logarithm import log, log1p_of_finite
 from graphc.codegen.mathlib.piecewise import table
 from graphc.codegen.mathlib.tables import gammaln as logarithms
 from graphc.dtypes import float32, float64
+from graphc.records import dataclass
 from graphc.scalars import Scalar, fma, select, sqrt
 from graphc.target import Target
 
