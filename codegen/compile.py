@@ -11,12 +11,13 @@ from graphc.codegen.control import Control
 from graphc.codegen.frame import frame_of
 from graphc.codegen.llvm.called import called
 from graphc.codegen.llvm.emit import Emitter
-from graphc.codegen.llvm.llvm_text import Function
+from graphc.codegen.llvm.llvm_text import Function, as_it_stands, stands
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.loops.check_loops import check_loops
 from graphc.codegen.loops.fma import fuse_multiply_add
 from graphc.codegen.loops.loopir import Call, For, walk
 from graphc.codegen.parts import Contents
+from graphc.codegen.runtime.estimate import static_work, work
 from graphc.codegen.runtime.float_mode import flush_inside
 from graphc.codegen.runtime.parallel_loops import ONE_THREAD, Team, Threads, team_of
 from graphc.codegen.strategy.product_scratch import lowered
@@ -27,6 +28,7 @@ from graphc.program import Kernel, Launch, Loop, Program, Step
 SHORT_KERNEL = 56  # instructions: up to it a call costs more than the copy of the code
 MATH_CALL = 8  # of them for a call of a math function: of vectors side by side it is more code than a line, and takes long itself
 COPIES = 4 * SHORT_KERNEL  # instructions of all copies of one kernel: where it is launched often, LLVM's time is that of the copies
+LONG_CALL = 1e4  # ns: what runs once in such a call may take some 20 longer, where LLVM then takes a third of the time for it
 FEW_PARTS = 8  # of `run`, each called at one place: more are left as functions, as LLVM's time is super-linear in the length of one
 
 
@@ -61,14 +63,15 @@ def write_module(
         if team is not None:
             teams[kernel] = team
         unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function(), launches[kernel]))
-    parts = Control(Contents(unit, program, frame_of(program), names, teams, threads)).write()
+    long = static_work(work(program)) >= LONG_CALL
+    parts = Control(Contents(unit, program, frame_of(program), names, teams, threads, long)).write()
     for part in parts if len(parts) <= FEW_PARTS else ():
         unit.module.add(_inlined_if_short(unit.module.functions[part]))
     if options.flush_subnormals:
         flush_inside(unit.module, "run", target)
     if entry is not None:
         for function in entry(unit).functions():
-            unit.module.add(function)
+            unit.module.add(as_it_stands(function) if long else function)
     return unit.module.text()
 
 
@@ -89,5 +92,5 @@ def _launched(steps: Sequence[Step]) -> set[Kernel]:
 def _inlined_if_short(function: Function, calls: int = 1) -> Function:
     """A function that is called at so many places, copied to all of them if that is cheap."""
     length = len(function.lines) + (MATH_CALL - 1) * sum(["@m." in line for line in function.lines])
-    short = length <= SHORT_KERNEL and calls * length <= COPIES
+    short = length <= SHORT_KERNEL and calls * length <= COPIES and not stands(function)
     return replace(function, attributes=(*function.attributes, "alwaysinline")) if short else function

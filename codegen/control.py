@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from graphc import dims
 from graphc.codegen.frame import FINISHED
-from graphc.codegen.llvm.llvm_text import Function
+from graphc.codegen.llvm.llvm_text import Function, as_it_stands
 from graphc.codegen.parts import Contents, Part
 from graphc.codegen.placing import Placing, placings
 from graphc.codegen.runtime.signals import write_begin, write_look, write_turn
@@ -38,6 +38,7 @@ class Control:
         self.resumed: list[int] = []  # the host calls behind which, and the loops at whose turn, it can be entered
         self.stretch: list[tuple[int, Step]] = []  # steps of the part being collected
         self.arguments = 0
+        self.turning = False  # whether what is being written is in a loop
 
     def write(self) -> list[str]:
         """Add `run` to the module; the names of its parts."""
@@ -103,7 +104,9 @@ class Control:
     def part(self, steps: Sequence[tuple[int, Step]], how: type[Part]) -> None:
         name = f"part{len(self.parts)}"
         self.parts.append(name)
-        self.module.add(how(self.contents, name, self.placing).steps(steps))
+        once = self.contents.long and not self.turning
+        function = how(self.contents, name, self.placing, once).steps(steps)
+        self.module.add(as_it_stands(function) if once else function)
         k = self.name()
         self.lines += [
             f"  %r{k} = call i64 @{name}(ptr %slots, ptr %sizes)",
@@ -138,13 +141,13 @@ class Control:
 
     # -- loops and branches ---------------------------------------------------------------------------------------
     def loop(self, number: int, step: Loop) -> None:
-        k, outer = self.name(), self.placing
+        k, outer = self.name(), (self.placing, self.turning)
         (symbol,) = dims.symbols(step.counter)
         place = self.contents.frame.place[symbol]
         at = f"%counter{k}"
         address = f"getelementptr i64, ptr %sizes, i64 {place}"
         self.lines += [f"  {at} = {address}", f"  store i64 0, ptr {at}, align 8", f"  br label %head{k}", f"head{k}:"]
-        self.placing = outer.inside(self.contents.program, step)
+        self.placing, self.turning = self.placing.inside(self.contents.program, step), True
         if step.extent is not None:
             self.lines += [f"  %at{k} = {address}", f"  %turn{k} = load i64, ptr %at{k}, align 8"]
             self.lines += [f"  %more{k} = icmp slt i64 %turn{k}, {self.size(step.extent)}"]
@@ -163,7 +166,7 @@ class Control:
             f"  %following{k} = add i64 %last{k}, 1",
         ]
         self.lines += [f"  store i64 %following{k}, ptr %again{k}, align 8", f"  br label %head{k}", f"done{k}:"]
-        self.placing = outer
+        self.placing, self.turning = outer
         self.settle(k, step, address)
 
     def lengths(self, step: Loop) -> None:
@@ -176,8 +179,9 @@ class Control:
 
     def parallel(self, number: int, step: Loop) -> None:
         """A parallel loop is a step of the part around, which has a function run its turns, or some of them, in the frame of a thread."""
-        outer = self.lines, self.stretch, self.arguments, self.placing
-        self.lines, self.stretch, self.arguments, self.placing = [], [], 0, self.placing.inside(self.contents.program, step)
+        outer = self.lines, self.stretch, self.arguments, self.placing, self.turning
+        inside = self.placing.inside(self.contents.program, step)
+        self.lines, self.stretch, self.arguments, self.placing, self.turning = [], [], 0, inside, True
         (symbol,) = dims.symbols(step.counter)
         self.lines += [f"  %counter = getelementptr i64, ptr %sizes, i64 {self.contents.frame.place[symbol]}"]
         self.lines += ["  store i64 %turn, ptr %counter, align 8"]
@@ -194,7 +198,7 @@ class Control:
         ]  # fmt: skip
         self.module.add(Function(f"turns{k}", ("ptr %slots", "ptr %sizes", "i64 %lo", "i64 %hi"), lines))
         self.contents.turns[number] = f"turns{k}"
-        self.lines, self.stretch, self.arguments, self.placing = outer
+        self.lines, self.stretch, self.arguments, self.placing, self.turning = outer
         self.stretch.append((number, step))
         self.arguments += len(step.inner)
 

@@ -6,10 +6,10 @@ Where a buffer lies may depend on where its step stands, see `graphc.codegen.pla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from graphc import dims
-from graphc.codegen.frame import FINISHED, Frame, slot_of
+from graphc.codegen.frame import FINISHED, Frame, arena_slot, slot_of
 from graphc.codegen.llvm.access import memory_type
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
@@ -19,6 +19,7 @@ from graphc.codegen.runtime.parallel_loops import Team, Threads, team_of_turns, 
 from graphc.codegen.runtime.pool_text import RUN
 from graphc.dims import Size, Symbol
 from graphc.program import NO_FAULT, Branch, Check, Kernel, Launch, Loop, Program, Step, walk
+from graphc.records import dataclass
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Contents:
     names: Mapping[Kernel, str]
     teams: Mapping[Kernel, Team]
     threads: Threads
+    long: bool = False
+    """Whether a call takes so long that nobody feels what only runs once in it."""
     turns: dict[int, str] = field(default_factory=dict)  # the number of a parallel loop -> the function that runs some of its turns
     launchers: dict[tuple[Kernel, tuple[int, ...], bool], int] = field(default_factory=dict)  # see `graphc.codegen.tables`
 
@@ -38,8 +41,10 @@ class Contents:
 class Part(Values):
     """i64 name(ptr slots, ptr sizes)."""
 
-    def __init__(self, contents: Contents, name: str, placing: Placing) -> None:
+    def __init__(self, contents: Contents, name: str, placing: Placing, once: bool = False) -> None:
         super().__init__(contents.unit, name)
+        self.apart = " noinline" if once else ""
+        """Of the calls of kernels: a copy of one in a function that stands as it is would do so, too."""
         self.contents, self.program, self.placing = contents, contents.program, placing
         self.positions = contents.frame.place
         self.pointers: dict[int, str] = {}
@@ -96,11 +101,11 @@ class Part(Values):
         self.clear(kernel, pointers)
         team = self.contents.teams.get(kernel)
         if team is None:
-            self.entry.line(f"call void @{name}({', '.join(args)})")
+            self.entry.line(f"call void @{name}({', '.join(args)}){self.apart}")
             return
         words = [*args, f"i64 {self.known(self.program.scratch if scratch else 0)}"]
         total = self.known(team.total)
-        alone = f"call void @{name}({', '.join([*args, 'i64 0', f'i64 {total}'])})"
+        alone = f"call void @{name}({', '.join([*args, 'i64 0', f'i64 {total}'])}){self.apart}"
         if self.placing.parallel:
             self.entry.line(alone)
         else:
@@ -225,18 +230,31 @@ class Part(Values):
     def start(self, buffer: int) -> str:
         """Where the bytes of a buffer that is no alias begin."""
         b = self.program.buffers[buffer]
-        key = ("slot", slot_of(self.program, b))
+        base = self.scratch_begin() if b.role == "scratch" else self.slot(slot_of(self.program, b))
+        offset: Size = 0 if b.offset is None else b.offset
+        return base if offset == 0 else self.entry.emit(f"getelementptr inbounds i8, ptr {base}, i64 {self.known(offset)}")
+
+    def slot(self, number: int) -> str:
+        """The address in a slot."""
+        key = ("slot", number)
         base = self.find(key)
         if base is None:
-            at = self.entry.emit(f"getelementptr ptr, ptr %slots, i64 {key[1]}")
+            at = self.entry.emit(f"getelementptr ptr, ptr %slots, i64 {number}")
             base = self.put(key, self.constant(self.entry.emit(f"load ptr, ptr {at}, align 8")))
-        offset: Size = 0 if b.offset is None else b.offset
-        if b.role == "scratch":
-            offset = self.program.arena + offset
-        begin = base.text if offset == 0 else self.entry.emit(f"getelementptr inbounds i8, ptr {base.text}, i64 {self.known(offset)}")
-        if b.role != "scratch" or not self.placing.parallel:
-            return begin
-        return self.entry.emit(f"getelementptr inbounds i8, ptr {begin}, i64 {self.word(self.contents.frame.own)}")
+        return base.text
+
+    def scratch_begin(self) -> str:
+        """Where the scratch of this thread begins: behind the arena, and there behind that of the threads before."""
+        key = ("scratch",)
+        begin = self.find(key)
+        if begin is None:
+            place = self.slot(arena_slot(self.program))
+            if self.program.arena != 0:
+                place = self.entry.emit(f"getelementptr inbounds i8, ptr {place}, i64 {self.known(self.program.arena)}")
+            if self.placing.parallel:
+                place = self.entry.emit(f"getelementptr inbounds i8, ptr {place}, i64 {self.word(self.contents.frame.own)}")
+            begin = self.put(key, self.constant(place))
+        return begin.text
 
     def address(self, place: int) -> str:
         """Where a word of the frame lies."""

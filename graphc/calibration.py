@@ -18,10 +18,11 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from graphc import cache
+from graphc.records import dataclass
 from graphc.target import Measured
 
 VERSION = 1

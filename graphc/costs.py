@@ -14,9 +14,9 @@ it is decided whether threads pay. Fusion, the choice of loops, estimates and `F
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
+from graphc.records import dataclass
 from graphc.scalars import COMPARISONS, Scalar, order
 from graphc.target import Target
 

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from operator import is_
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,6 +25,7 @@ from graphc.dims import substitute as substitute_size
 from graphc.errors import ArgumentError, fail
 from graphc.intern import InternTable
 from graphc.operators import Operators
+from graphc.records import dataclass
 from graphc.traits import PLAIN, Row, Traits
 from graphc.types import TensorType, tensor_type
 

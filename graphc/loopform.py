@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from graphc.dims import Size
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 Index = Sequence["Size | Scalar"]

@@ -16,7 +16,6 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphc import dims
@@ -25,6 +24,7 @@ from graphc.errors import ArgumentError, fail
 from graphc.frozen import Frozen
 from graphc.ir import Node, Site, make, origin
 from graphc.ops.registry import INPUT, OPS, new_serial
+from graphc.records import dataclass
 from graphc.region import Region, map_regions, regions_of
 from graphc.types import TensorType, tensor_type
 from graphc.user.state import Shared, restored

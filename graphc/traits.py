@@ -9,11 +9,11 @@ never for its name: a new op is treated as its row says, everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from graphc.dims import Size
+from graphc.records import dataclass
 
 if TYPE_CHECKING:
     from graphc.ir import Node

@@ -9,7 +9,6 @@ Only where nobody reads the convolution otherwise: one that somebody else wants 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from graphc import dims
@@ -20,6 +19,7 @@ from graphc.ops.shape import RESHAPE, permute, reshape
 from graphc.ops.slicing import cut
 from graphc.passes.rewriting.match import params
 from graphc.passes.rules.convolutions import sliced, turned
+from graphc.records import dataclass
 
 DEEPEST = 16  # ops between a view and a convolution
 Readers = Mapping[Node, Sequence[Node]]

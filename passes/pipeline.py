@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from graphc.dims import Size
 from graphc.ir import Graph, Node
@@ -27,6 +27,7 @@ from graphc.passes.storage.memory import plan_memory, update_in_place
 from graphc.passes.storage.postponed_sums import postpone_sums
 from graphc.passes.storage.scalar_buffers import pack
 from graphc.program import Program
+from graphc.records import dataclass
 from graphc.verify.graph import verify
 from graphc.verify.program import verify_program
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from graphc import dims
@@ -32,6 +32,7 @@ from graphc.passes.storage.alive import alive, bytes_of, count
 from graphc.passes.storage.early_outputs import early_outputs
 from graphc.passes.storage.taken_out import Taken, closure_of, homes_of, same_roundings, taken_out, uses_of
 from graphc.program import Kernel, Launch, Program, Step, Store, launches
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 ROOM = 8  # second caches: what is alive at once and takes less stays near enough

@@ -175,6 +175,25 @@ def _erfc_share(x: mp.mpf) -> mp.mpf:
     return mp.erfc(x) / mp.erf(x)
 
 
+_LOW = mp.findroot(mp.digamma, mp.mpf("-2.61"))  # |gamma| is least there, between -3 and -2, and its logarithm small
+
+
+def _log_gamma(x: mp.mpf) -> mp.mpf:
+    return mp.log(abs(mp.gamma(x)))
+
+
+_GAMMALN_LOW = _near_zero(
+    lambda d: (_log_gamma(_LOW + d) - _log_gamma(_LOW)) / d**2, lambda d: mp.psi(1, _LOW) / 2 + mp.psi(2, _LOW) / 6 * d
+)
+
+
+def _low(degree: int, dtype: type[np.floating]) -> Fit:
+    weight = lambda d: d * d / _log_gamma(_LOW)
+    return _row(
+        "gammaln(x0 + d) = gammaln(x0) + d^2 P(d), |d| <= 1/32, x0 = -2.61..", _GAMMALN_LOW, weight, "-0.03126", "0.03126", degree, dtype
+    )
+
+
 FITS: dict[str, Fit] = {
     "EXP_F32": _row(_E, _EXP, lambda r: r * r / mp.exp(r), -_HALF_LOG2, _HALF_LOG2, 4, f32),
     "EXP_F64": _row(_E, _EXP, lambda r: r * r / mp.exp(r), -_HALF_LOG2, _HALF_LOG2, 9, f64),
@@ -202,6 +221,8 @@ FITS: dict[str, Fit] = {
     "ERF_FAR_F32": _row(
         "erf(x) = 1 - exp(-P(x)), 1 <= x <= 4", lambda a: -mp.log(mp.erfc(a)), lambda a: mp.erfc(a) / mp.erf(a), "0.99", 4, 8, f32
     ),
+    "GAMMALN_LOW_F32": _low(5, f32),
+    "GAMMALN_LOW_F64": _low(11, f64),
     "ERFC_F64": _row(
         "erfc(x) = exp(-x^2) P(q) / (1 + 2x), q = (x-4)/(x+4), x <= 28", _erfcx(4), lambda q: 1 / _erfcx(4)(q), -1, "0.755", 22, f64
     ),

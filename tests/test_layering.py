@@ -33,6 +33,7 @@ LAYERS: list[tuple[str, ...]] = [
         "graphc.refused_special",
         "graphc.protocol",
         "graphc.forking",
+        "graphc.records",
         "graphc.intern",
         "graphc.dims",
         "graphc.tree",

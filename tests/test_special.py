@@ -11,6 +11,8 @@ import scipy.special
 
 import graphc as gx
 from graphc.interp import evaluate
+from graphc.ops.registry import OPS
+from graphc.ops.rows import PUBLIC
 from tests.special_functions import SPECIAL
 
 X, Y = gx.tensor("x", ("n",)), gx.tensor("y", ("n",))
@@ -160,3 +162,17 @@ def test_multigammaln_is_scipys() -> None:
         gx.special.multigammaln(X, 0)
     with pytest.raises(gx.ArgumentError, match="exact=True gives Python's integers"):
         gx.special.factorial(X, exact=True)
+
+
+def test_what_functions_mean_raises_for_no_argument() -> None:
+    """The interpreter and constant folding see arguments of every size: an overflow is an infinity, not an exception of Python's."""
+    rng = np.random.default_rng(0)
+    sizes = np.concatenate(
+        [rng.uniform(-3, 3, 20), rng.uniform(0, 2, 20), rng.uniform(-300, 300, 20), np.log10([26.65, 26.7, 26.9, 710, 171.7])]
+    )
+    for name, op in OPS.items():
+        if op.elementwise and name in PUBLIC and op.row is not None and "f" in op.row.kinds:
+            values = [10.0 ** rng.permutation(sizes) * rng.choice([-1, 1], len(sizes)) for _ in range(op.arity or 1)]
+            operands = [gx.tensor(f"x{k}", (len(sizes),)) for k in range(len(values))]
+            with np.errstate(all="ignore"):
+                evaluate([PUBLIC[name](*operands)], dict(zip(operands, values)))

@@ -47,6 +47,12 @@ class GraphcOps(Ops):
     def mean_and_variance(self, x: Any) -> Any:
         return gx.mean(x, axis=0), gx.var(x, axis=0)
 
+    def gelu(self, x: Any) -> Any:
+        return gx.nn.gelu(x)
+
+    def gelu_by_tanh(self, x: Any) -> Any:
+        return gx.nn.gelu(x, approximate=True)
+
     def pick(self, x: Any, y: Any) -> Any:
         return gx.take_along_axis(x, y[:, None], axis=1)[:, 0]
 

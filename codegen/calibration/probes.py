@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from graphc.codegen.strategy.contract import K_BLOCK, tile_shape
 from graphc.codegen.strategy.packing import write_rows
 from graphc.codegen.strategy.tile import Tile, write_tile
 from graphc.dtypes import float32
+from graphc.records import dataclass
 from graphc.target import Target
 
 LINE = 64  # bytes of a cache line

@@ -19,16 +19,15 @@ from functools import partial
 from graphc import dims
 from graphc import scalars as sc
 from graphc.codegen.entry import cpython
-from graphc.codegen.entry.context import ARENA, CALLABLE, CAPACITY, FAULT
+from graphc.codegen.entry.context import ARENA, CAPACITY
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.fits import MOST_WORK, can_write_directly
 from graphc.codegen.entry.results import FIT, MAKE, ROW, ROW_BYTES
 from graphc.codegen.entry.run import INTERRUPTED, RunEmitter
+from graphc.codegen.entry.ways import DECLARATIONS, FAULTED, SLOW
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
-from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import Function
 from graphc.codegen.llvm.module import Unit
-from graphc.codegen.llvm.values import Scope
 from graphc.codegen.runtime.binding import Binding
 from graphc.codegen.runtime.estimate import in_double, work
 from graphc.dims import Size, Symbol
@@ -53,7 +52,7 @@ class EntryEmitter(RunEmitter):
         self.output_buffers = [program.buffers[b] for b in program.outputs]
 
     def functions(self) -> list[Function]:
-        """The entry, and what hands the call on where the entry does not serve."""
+        """The entry."""
         given, out = self.count()
         self.arguments(given)
         targets = self.targets(out, can_write_directly(self.program))
@@ -67,22 +66,15 @@ class EntryEmitter(RunEmitter):
         outputs = self.results(out, targets, shapes)
         status = self.run(long, arena, outputs)
         self.finish(status, out, outputs)
-        lines = self.entry.lines
-        slow = self.slow()
-        return [Function("entry", PARAMETERS, [*self.slots, *lines], result="ptr", linkage=""), slow]
+        self.slow()
+        return [Function("entry", PARAMETERS, [*self.slots, *self.entry.lines], result="ptr", linkage="")]
 
-    def slow(self) -> Function:
-        """A function that hands the call on to the Python path, as a call of a method of f."""
+    def slow(self) -> None:
+        """The way to the Python path."""
         self.entry.label("slow")  # one jump, so that nothing is kept for it in registers that must be saved
-        called = f"tail call ptr @slow({', '.join(PARAMETERS)})"
+        self.module.declare(DECLARATIONS[SLOW])
+        called = f"tail call ptr @{SLOW}({', '.join(PARAMETERS)}, ptr @context)"
         self.entry.line(f"ret ptr {self.entry.emit(called)}")
-        self.entry = Lines(self.entry.names)
-        self.scopes, self.doomed = [Scope(self.entry, 0)], ()
-        method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(CALLABLE)}", "ptr %f"), [])
-        answer = self.api("ptr", cpython.CALL_METHOD, f"ptr {method}", "ptr %args", "i64 %nargsf", "ptr %kwnames")
-        self.disown(method)
-        self.entry.line(f"ret ptr {answer}")
-        return Function("slow", PARAMETERS, self.entry.lines, ("noinline", "cold"), "ptr")
 
     # -- arguments ----------------------------------------------------------------------------------------------
     def checked(self) -> list[list[str]]:
@@ -91,11 +83,11 @@ class EntryEmitter(RunEmitter):
 
     def argument(self, k: int, value: str) -> list[str]:
         """Check the k-th input; its sizes."""
-        node, kind = self.program.inputs[k], self.field(value, cpython.TYPE)
+        node = self.program.inputs[k]
         if node.ndim == 0:
-            self.arrays.append(self.number(value, kind, node.dtype))
+            self.arrays.append(self.number(value, node.dtype))
             return []
-        self.is_array(value, kind, node.dtype, node.ndim)
+        self.is_array(value, node.dtype, node.ndim)
         self.arrays.append(self.field(value, cpython.DATA))
         return self.shape(value, node.ndim)
 
@@ -372,12 +364,6 @@ class EntryEmitter(RunEmitter):
         """A check has failed: hand the words of the run to Python, which raises the error. Nothing is run again."""
         e, frame = self.entry, frame_of(self.program)
         self.put_field(self.words, 8 * (frame.words - 1), "i64", status)
-        place = e.emit(f"ptrtoint ptr {self.words} to i64")
-        number = self.unless_null(self.api("ptr", "PyLong_FromLongLong", f"i64 {place}"), [])
-        method = self.unless_null(self.api("ptr", "PyMethod_New", f"ptr {self.word(FAULT)}", "ptr %f"), [number])
-        args = self.slot("[1 x ptr]")
-        self.put_field(args, 0, "ptr", number)
-        answer = self.api("ptr", cpython.CALL_METHOD, f"ptr {method}", f"ptr {args}", "i64 1", "ptr null")
-        self.disown(number)
-        self.disown(method)
+        self.module.declare(DECLARATIONS[FAULTED])
+        answer = e.emit(f"call ptr @{FAULTED}(ptr %f, ptr {self.words}, ptr @context)")
         e.line(f"ret ptr {answer}")

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import FIXED
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.entry import EntryEmitter
 from graphc.codegen.entry.loops import APART, COPY, DATA, DECLARATIONS, HOLD, ROW, TAKE
 from graphc.codegen.entry.results import BURY
 from graphc.codegen.frame import replaced_state
-from graphc.codegen.llvm.emit_scalar import Block as Lines
 from graphc.codegen.llvm.emit_scalar import Function
 from graphc.dtypes import SHORT
 from graphc.user.state import ADDRESS
@@ -48,12 +44,9 @@ class ManyEmitter(EntryEmitter):
     def checked(self) -> list[list[str]]:
         """Numbers one by one, arrays by the loop; of a size that is known already that number."""
         rows, wanted, shapes = [], [], []
-        numbers = self.slot(f"[{len(self.inputs)} x i64]")
         for k, node in enumerate(self.program.inputs):
             if node.ndim == 0:
-                given = f"ptr {self.inputs[k]}, ptr {self.offset(numbers, 8 * k)}"
-                place = self.entry.emit(f"call ptr @{self.number_function(node.dtype)}({given})")
-                self.require(self.entry.emit(f"icmp ne ptr {place}, null"))
+                place = self.number(self.inputs[k], node.dtype)
                 self.put_field(self.addresses, 8 * k, "ptr", place)
                 if self.replaced:
                     self.put_field(self.places, 16 * k, "ptr", place)
@@ -71,19 +64,6 @@ class ManyEmitter(EntryEmitter):
             shapes.append([str(s) if isinstance(s, int) else self.field(lengths, 8 * (at + a), "i64") for a, s in enumerate(node.shape)])
             at += node.ndim
         return shapes
-
-    def number_function(self, dtype: np.dtype) -> str:
-        """The name of ptr function(ptr object, ptr slot), which is `number` for a dtype; null for what goes the Python path."""
-        name = f"number.{SHORT[dtype]}"
-        if name not in self.module.functions:
-            saved = self.entry, self.slots
-            self.entry, self.slots = Lines(), []
-            self.entry.current = "entry"
-            place = self.number("%object", self.field("%object", cpython.TYPE), dtype, "%slot")
-            lines = [*self.slots, *self.entry.lines, f"  ret ptr {place}", f"{self.failed}:", "  ret ptr null"]
-            self.module.add(Function(name, ("ptr %object", "ptr %slot"), lines, ("noinline",), "ptr"))
-            self.entry, self.slots = saved
-        return name
 
     def state_apart(self, shapes: Sequence[list[str]]) -> None:
         if not self.replaced:

@@ -30,11 +30,11 @@ import numpy as np
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.context import FIXED
 from graphc.codegen.entry.cpython import symbol
+from graphc.codegen.entry.numbers import element, name_of
 from graphc.codegen.entry.results import BURY, DECLARATIONS
-from graphc.codegen.llvm.emit_scalar import llvm_type
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Values
-from graphc.dtypes import SHORT, bool_, int64
+from graphc.dtypes import SHORT
 from graphc.program import Program
 from graphc.tree import TreeDef
 
@@ -244,9 +244,9 @@ class ObjectEmitter(Values):
         e.label(none)
 
     # -- arrays and numbers -------------------------------------------------------------------------------------
-    def is_array(self, value: str, kind: str, dtype: np.dtype, ndim: int) -> None:
-        """Go on if a value of this class is an array that can be read as it lies."""
-        self.same("ptr", kind, f"@{symbol('ndarray')}")
+    def is_array(self, value: str, dtype: np.dtype, ndim: int) -> None:
+        """Go on if a value is an array that can be read as it lies."""
+        self.same("ptr", self.field(value, cpython.TYPE), f"@{symbol('ndarray')}")
         self.has_flags(value, cpython.READABLE)
         self.has_type(value, dtype, ndim)
 
@@ -258,63 +258,12 @@ class ObjectEmitter(Values):
         self.same("ptr", self.field(array, cpython.DESCR), f"@{symbol('dtype.' + SHORT[dtype])}")
         self.same("i32", self.field(array, cpython.NDIM, "i32"), ndim)
 
-    def number(self, value: str, kind: str, dtype: np.dtype, slot: str = "") -> str:
+    def number(self, value: str, dtype: np.dtype) -> str:
         """The address of a rank 0 argument: an array's data, or a slot of our own for a Python number or NumPy scalar."""
-        e, element = self.entry, "i8" if dtype == bool_ else llvm_type(dtype, 1)
-        slot, joined = slot or self.slot(element), self.label("joined")
-        incoming: list[tuple[str, str]] = []
-
-        def case(name: str) -> None:
-            """Code for objects of the type of this name, up to the next case."""
-            this, other = self.label("is"), self.label("other")
-            test = e.emit(f"icmp eq ptr {kind}, @{symbol(name)}")
-            e.line(f"br i1 {test}, label %{this}, label %{other}")
-            waiting.append(other)
-            e.label(this)
-
-        def done(number: str) -> None:
-            e.line(f"store {element} {number}, ptr {slot}, align 8")
-            incoming.append((slot, e.current))
-            e.line(f"br label %{joined}")
-            e.label(waiting.pop())
-
-        waiting: list[str] = []
-        if dtype.kind == "f":
-            case("float")
-            number = self.field(value, cpython.VALUE, "double")
-            done(e.emit(f"fptrunc double {number} to float") if element == "float" else number)
-            case("int")
-            number = e.emit(f"sitofp i64 {self.integer(value, int64)} to double")
-            done(e.emit(f"fptrunc double {number} to float") if element == "float" else number)
-        elif dtype == bool_:
-            case("bool")
-            truth = e.emit(f"icmp eq ptr {value}, @{symbol('True')}")
-            done(e.emit(f"zext i1 {truth} to i8"))
-        else:
-            case("int")
-            done(self.integer(value, dtype))
-        if dtype != bool_:
-            case(f"scalar.{SHORT[dtype]}")
-            number = self.offset(value, cpython.VALUE)
-            done(e.emit(f"load {element}, ptr {number}, align {dtype.itemsize}"))
-        self.is_array(value, kind, dtype, 0)
-        incoming.append((self.field(value, cpython.DATA), e.current))
-        e.line(f"br label %{joined}")
-        e.label(joined)
-        return e.emit("phi ptr " + ", ".join(f"[ {p}, %{block} ]" for p, block in incoming))
-
-    def integer(self, value: str, dtype: np.dtype) -> str:
-        """A Python int as an integer of this dtype; one that does not fit goes to the Python path."""
-        e, overflow, element = self.entry, self.slot("i32"), llvm_type(dtype, 1)
-        number = self.api("i64", "PyLong_AsLongLongAndOverflow", f"ptr {value}", f"ptr {overflow}")
-        self.same("i32", self.field(overflow, 0, "i32"), 0)
-        if dtype.itemsize == 8:
-            if dtype.kind == "u":
-                self.require(e.emit(f"icmp sge i64 {number}, 0"))
-            return number
-        narrow = e.emit(f"trunc i64 {number} to {element}")
-        self.same("i64", e.emit(f"{'zext' if dtype.kind == 'u' else 'sext'} {element} {narrow} to i64"), number)
-        return narrow
+        self.module.declare(f"declare ptr @{name_of(dtype)}(ptr, ptr)")
+        place = self.entry.emit(f"call ptr @{name_of(dtype)}(ptr {value}, ptr {self.slot(element(dtype))})")
+        self.require(self.entry.emit(f"icmp ne ptr {place}, null"))
+        return place
 
     def shape(self, value: str, ndim: int) -> list[str]:
         """The sizes of an array."""

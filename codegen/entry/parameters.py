@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.codegen.entry import cpython
-from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.objects import ObjectEmitter
+from graphc.codegen.entry.ways import DECLARATIONS, NAMED
 from graphc.codegen.llvm.module import Unit
 from graphc.program import Layout, Program
 
@@ -20,28 +19,22 @@ class ParameterEmitter(ObjectEmitter):
 
     def count(self) -> tuple[str, str]:
         """The number of parameters given, by position and then by name in the declared order, and the object of `out=` or null."""
-        e, names = self.entry, self.layout.names
+        e, names, into = self.entry, self.layout.names, self.slot("ptr")
         positional = e.emit(f"and i64 %nargsf, {(1 << 63) - 1}")  # the highest bit says something else
         plain, keywords, counted = self.label("plain"), self.label("keywords"), self.label("counted")
         e.line(f"br i1 {e.emit('icmp eq ptr %kwnames, null')}, label %{plain}, label %{keywords}")
         e.label(keywords)
-        number, items = self.field("%kwnames", cpython.SIZE, "i64"), self.offset("%kwnames", cpython.TUPLE_ITEMS)
-        self.require(e.emit(f"icmp sge i64 {number}, 1"))
-        last = e.emit(f"sub i64 {number}, 1")
-        is_out = e.emit(f"icmp eq ptr {self.element(items, last)}, @{symbol('out')}")
-        named = e.emit(f"select i1 {is_out}, i64 {last}, i64 {number}")
-        together = e.emit(f"add i64 {positional}, {named}")
-        self.require(e.emit(f"icmp ule i64 {together}, {len(names)}"))
-        value = e.emit(f"select i1 {is_out}, ptr {self.element('%args', e.emit(f'add i64 {positional}, {last}'))}, ptr null")
-        if names:
-            self.same_names(items, named, self.offset("@context", e.emit(f"mul i64 {positional}, 8")))
-        block = e.current
+        following = self.offset(self.offset("@context", 8 * self.first_object), e.emit(f"mul i64 {positional}, 8"))
+        self.module.declare(DECLARATIONS[NAMED])
+        told = f"ptr %args, i64 {positional}, ptr %kwnames, ptr {following}, i64 {len(names)}, ptr {into}"
+        together = e.emit(f"call i64 @{NAMED}({told})")  # -1 is no number of parameters
+        value = self.field(into, 0)
         e.line(f"br label %{counted}")
         e.label(plain)
         e.line(f"br label %{counted}")
         e.label(counted)
-        given = e.emit(f"phi i64 [ {positional}, %{plain} ], [ {together}, %{block} ]")
-        out = e.emit(f"phi ptr [ null, %{plain} ], [ {value}, %{block} ]")
+        given = e.emit(f"phi i64 [ {positional}, %{plain} ], [ {together}, %{keywords} ]")
+        out = e.emit(f"phi ptr [ null, %{plain} ], [ {value}, %{keywords} ]")
         least = len(names)
         while least and names[least - 1] in self.layout.defaults:
             least -= 1
@@ -50,27 +43,6 @@ class ParameterEmitter(ObjectEmitter):
         else:
             self.require(e.emit(f"icmp ule i64 {e.emit(f'sub i64 {given}, {least}')}, {len(names) - least}"))
         return given, out
-
-    def element(self, first: str, index: str) -> str:
-        return self.entry.emit(f"load ptr, ptr {self.entry.emit(f'getelementptr ptr, ptr {first}, i64 {index}')}, align 8")
-
-    def same_names(self, items: str, count: str, context: str) -> None:
-        """Go on if the first `count` of the keywords are, as objects, the parameter names from `context` on."""
-        e = self.entry
-        head, body, done = self.label("names"), self.label("name"), self.label("named")
-        before, k = e.current, f"%{self.label('k')}"
-        table = self.offset(context, 8 * self.first_object)
-        e.line(f"br label %{head}")
-        e.label(head)
-        e.line(f"{k} = phi i64 [ 0, %{before} ], [ {k}next, %{body}ok ]")
-        e.line(f"br i1 {e.emit(f'icmp ult i64 {k}, {count}')}, label %{body}, label %{done}")
-        e.label(body)
-        equal = e.emit(f"icmp eq ptr {self.element(items, k)}, {self.element(table, k)}")
-        e.line(f"br i1 {equal}, label %{body}ok, label %slow")
-        e.label(f"{body}ok")
-        e.line(f"{k}next = add i64 {k}, 1")
-        e.line(f"br label %{head}")
-        e.label(done)
 
     def arguments(self, given: str) -> None:
         """The objects of all leaves of the arguments."""

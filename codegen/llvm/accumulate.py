@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from graphc.codegen.llvm.emit_scalar import literal, llvm_type
 from graphc.codegen.llvm.values import Value, Values, lane_numbers
 from graphc.codegen.loops.loopir import Accumulate, Alloc, Block, For, walk
 from graphc.dtypes import bool_, int64
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 

@@ -8,14 +8,13 @@ start at any multiple of 16: 20 kB in 0.27 us, or 0.20 us.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from graphc import scalars as sc
 from graphc.codegen.llvm.access import vector_memory
 from graphc.codegen.llvm.emit_scalar import literal
 from graphc.codegen.llvm.values import Values
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.target import Target
 

@@ -7,7 +7,7 @@ that depends on the loop's index is a vector, any other stays scalar and is spre
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from graphc.codegen.mathlib import MATH, expand
 from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int8, int64
 from graphc.errors import CompileError, fail
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 Args = tuple[Scalar, ...]

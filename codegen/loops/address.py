@@ -8,7 +8,6 @@ The static part is a polynomial of loop indices and sizes, the dynamic one is wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from graphc.dims import Dim, Size, Symbol
 from graphc.dtypes import int64
 from graphc.loopform import Routine
 from graphc.program import Axis, Kernel, Put, ScalarCode, Stage
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 Placed = tuple[int, "Scalar | None", Size, str]  # a store: slot, dynamic and static offset, mode

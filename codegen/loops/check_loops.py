@@ -11,7 +11,7 @@ A `Call` is opaque here: a micro-kernel checks its own parameters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NoReturn
 
 import numpy as np
@@ -37,6 +37,7 @@ from graphc.dims import Size, Symbol
 from graphc.dtypes import SHORT, bool_, int64
 from graphc.errors import CompileError
 from graphc.program import NEUTRAL_COMBINES, UPDATES, Kernel
+from graphc.records import dataclass
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import outside, scalar_fault, show, unbound
 

@@ -10,12 +10,12 @@ What is not proved is listed: tests run it at small sizes, element by element, o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from graphc import dims
 from graphc.codegen.loops.loopir import Accumulate, Block, Choose, For, If, Let, Repeat, Statement, Store, format_loops
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Kernel
+from graphc.records import dataclass
 from graphc.scalars import Scalar, order
 
 Facts = tuple[Size, ...]  # each is >= 0

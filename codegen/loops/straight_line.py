@@ -10,7 +10,7 @@ is alive around a call is spilled once, not eight times. Every lane has the bits
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import llvm_type
 from graphc.codegen.llvm.values import Value, Values
 from graphc.codegen.mathlib import MATH
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 Args = tuple[Scalar, ...]

@@ -8,7 +8,6 @@ than 0 itself: of the larger of |f| and |x f'(x)|), tested against mpmath.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -41,6 +40,7 @@ from graphc.codegen.mathlib import (
 )
 from graphc.codegen.mathlib.balanced import balanced
 from graphc.dtypes import float32, float64
+from graphc.records import dataclass
 from graphc.scalars import Scalar, arg, order, replace_leaves, scalar
 from graphc.target import Target
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from graphc.codegen.mathlib.coefficients import COS_F32, COS_F64, SIN_F32, SIN_F64
+from graphc.codegen.mathlib.coefficients import COS_F32, COS_F64, GAMMALN_LOW_F32, GAMMALN_LOW_F64, SIN_F32, SIN_F64
 from graphc.codegen.mathlib.kit import Pair, clamp, detour, fast_two_sum, poly, scale, two_product
 from graphc.codegen.mathlib.logarithm import log
 from graphc.codegen.mathlib.pairs import exp_of_pair, log_pair
@@ -24,6 +24,10 @@ from graphc.target import Target
 INF, NAN = math.inf, math.nan
 PI = {float32: (3.1415927410125732, -8.742277657347586e-08), float64: (math.pi, 1.2246467991473532e-16)}
 ZERO = {float32: (1.4616321325302124, 1.243815006546356e-08), float64: (1.4616321449683622, 9.549995429965697e-17)}  # of digamma
+LOW = {  # where gamma's size is least between -3 and -2, as a pair; the logarithm there, and its polynomial
+    float32: (-2.6107208728790283, 4.434883571491355e-09, -0.11862999200820923, GAMMALN_LOW_F32),
+    float64: (-2.6107208684441447, 9.881960746978353e-17, -0.11862999102044386, GAMMALN_LOW_F64),
+}
 LARGEST = {float32: 50.0, float64: 190.0}  # from where on gamma is inf, and gamma(-x) 0
 FAR = 4.0  # the end of the pieces
 
@@ -111,11 +115,14 @@ def _gammaln_above(x: Scalar, target: Target) -> Scalar:
 
 
 def _gammaln_below(x: Scalar, target: Target) -> Scalar:
-    """log(pi / |a sin(pi a)|) - log(gamma(a)) of x = -a"""
+    """log(pi / |a sin(pi a)|) - log(gamma(a)) of x = -a, but where the two are nearly the same and what is left hardly changes with x"""
     a = -x
+    first, second, least, curve = LOW[x.dtype]
+    d = (x - first) - second
     (s, _), _ = sin_cos_pi(a, target)
     s = abs(s)
     y = log(math.pi / a / select(s > 0.0, s, 1.0), target) - _gammaln_above(a, target)
+    y = select(abs(d) <= 1 / 32, fma(d * d, poly(d, curve), least), y)
     return select(a < INF, select(s.eq(0.0), INF, y), -INF)
 
 

@@ -13,7 +13,7 @@ from graphc.codegen.mathlib.power import THIRD, log_pair
 from graphc.codegen.mathlib.tables import digamma as digammas
 from graphc.codegen.mathlib.tables import gamma as gammas
 from graphc.codegen.mathlib.tables import legendre
-from graphc.scalars import Scalar, fma, select, sqrt
+from graphc.scalars import Operand, Scalar, fma, select, sqrt
 from graphc.target import Target
 
 NODES = {True: (legendre.POINTS_16, legendre.WEIGHTS_16), False: (legendre.POINTS_28, legendre.WEIGHTS_28)}  # enough for f32, for f64
@@ -119,18 +119,37 @@ def expm1_less(x: Scalar) -> tuple[Scalar, Scalar]:
     return select(n.eq(0), part, fma(power, r + part, (power - 1.0) - x)), whole
 
 
+def _gamma_table(a: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """(v, b, c) where v is the remainder of Stirling's formula + log(2 pi) / 2 - 1/2 for a >= STIRLING; below, gamma(a + 1) = v b and
+    gamma(a) = v / c, of b and c one is a and the other 1
+    """
+    small = a < 0.5
+    t = select(small, a + 1.0, a)
+    value = table(gammas, t).value_or(t, a >= STIRLING, 1.0 / t)
+    return value, select(small, 1.0, a), select(small, a, 1.0)
+
+
 def gamma_parts(a: Scalar) -> tuple[Scalar, Scalar]:
     """(minus the remainder of Stirling's formula for a >= STIRLING, else 0; gamma(a + 1) for a < STIRLING, else something)"""
-    far, small = a >= STIRLING, a < 0.5
-    t = select(small, a + 1.0, a)
-    value = table(gammas, t).value_or(t, far, 1.0 / t)
-    return select(far, HALF_LOG_2PI_LESS - value, 0.0), value * select(small, 1.0, a)
+    value, factor, _ = _gamma_table(a)
+    return select(a >= STIRLING, HALF_LOG_2PI_LESS - value, 0.0), value * factor
 
 
 def over_gamma(a: Scalar) -> Scalar:
     """a**a e**-a / gamma(a + 1) for a >= STIRLING, 1 / gamma(a + 1) below: the factor beside `log_ratio` and beside a log(x) - x"""
-    rest, near = gamma_parts(a)
-    return select(a >= STIRLING, exp_near(rest) / (sqrt(a) * ROOT_2PI), 1.0 / near)
+    above, below = over_gamma_parts(a, False)
+    return above / below
+
+
+def over_gamma_parts(a: Scalar, times: Scalar | bool) -> tuple[Scalar, Scalar]:
+    """(p, q) with p / q = `over_gamma(a)`, where `times` a times that: a result has fewer roundings if it divides by q last"""
+    value, factor, other = _gamma_table(a)
+    far, power, root = a >= STIRLING, exp_near(-(value + 0.5)), sqrt(a)
+
+    def either(yes: Operand, no: Operand) -> Operand:
+        return (yes if times else no) if isinstance(times, bool) else select(times, yes, no)
+
+    return select(far, either(power * root, power), either(other, 1.0)), select(far, either(1.0, root), value * either(1.0, factor))
 
 
 def digamma_less_log(a: Scalar) -> Scalar:

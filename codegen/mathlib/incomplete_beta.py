@@ -13,7 +13,6 @@ c = y and w = v where y is. Powers and gamma functions are taken together in pai
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from graphc.codegen.mathlib.coefficients import LOG_TAIL
 from graphc.codegen.mathlib.gamma import digamma
@@ -38,6 +37,7 @@ from graphc.codegen.mathlib.kit import Pair, fast_two_sum, multiply_pairs, outli
 from graphc.codegen.mathlib.logarithm import log, log1p_of_finite
 from graphc.codegen.mathlib.power import log_pair
 from graphc.dtypes import float32, float64
+from graphc.records import dataclass
 from graphc.scalars import Scalar, fma, select, sqrt
 from graphc.target import Target
 

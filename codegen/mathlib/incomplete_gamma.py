@@ -17,7 +17,6 @@ in f64.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from graphc.codegen.mathlib.exponential import expm1
 from graphc.codegen.mathlib.gamma import digamma
@@ -31,6 +30,7 @@ from graphc.codegen.mathlib.incomplete import (
     expm1_less,
     log_ratio,
     over_gamma,
+    over_gamma_parts,
     power_exponent,
 )
 from graphc.codegen.mathlib.kit import Pair, clamp, detour, outlined, scale, summed, two_sum
@@ -38,6 +38,7 @@ from graphc.codegen.mathlib.logarithm import log, log1p_of_finite
 from graphc.codegen.mathlib.piecewise import table
 from graphc.codegen.mathlib.tables import gammaln as logarithms
 from graphc.dtypes import float32, float64
+from graphc.records import dataclass
 from graphc.scalars import Scalar, fma, select, sqrt
 from graphc.target import Target
 
@@ -97,12 +98,13 @@ class _Terms:
 
 
 def _terms(x: Scalar, a: Scalar) -> _Terms:
-    """The first terms of 1 + x / (a + 1) + x**2 / ((a + 1) (a + 2)) + .."""
+    """The first terms of 1 + x / (a + 1) + x**2 / ((a + 1) (a + 2)) + .., the least ones first"""
     total, slope, harmonic, term = x.like(1.0), x.like(0.0), x.like(0.0), x.like(1.0)
-    for k in range(1, SHIFT):
+    for k in range(SHIFT - 1, 0, -1):
         inverse = 1.0 / (a + float(k))
-        term, harmonic = term * x * inverse, harmonic + inverse
-        total, slope = total + term, fma(-term, harmonic, slope)
+        ratio = x * inverse
+        total, slope = fma(ratio, total, 1.0), ratio * fma(-inverse, total, slope)
+        term, harmonic = term * ratio, harmonic + inverse
     few = a < LEAST
     factor = term * x
     return _Terms(select(few, total, 0.0), select(few, factor, a), select(few, slope, 0.0), select(few, -factor * harmonic, 1.0),
@@ -115,9 +117,10 @@ def _tail(a: Scalar, x: Scalar, target: Target, short: bool) -> tuple[Scalar, Sc
     first = _terms(x, a)
     e, _ = _power_exponent(x, a, target)
     y, n, whole = exp_of_minus(e)
-    integral = _integral(x, select(upper, a, first.b), upper, select(upper, a, first.factor), x.like(0.0), short)
+    integral = _integral(x, select(upper, a, first.b), upper, select(upper, 1.0, first.factor), x.like(0.0), short)
     m = integral + select(upper, 0.0, first.value)
-    return select(y > 0.0, scale(y * over_gamma(a) * m, n, target, whole), 0.0), upper
+    above, below = over_gamma_parts(a, upper)
+    return select(y > 0.0, scale(y * m * above / below, n, target, whole), 0.0), upper
 
 
 def _small_upper(a: Scalar, x: Scalar, target: Target) -> Scalar:
@@ -136,7 +139,9 @@ def _both(a: Scalar, x: Scalar, target: Target, short: bool, wanted: bool) -> Sc
     """gammaincc if `wanted`, else gammainc, in f64"""
     tail, upper = _tail(a, x, target, short)
     value = select(upper, tail, 1.0 - tail) if wanted else select(upper, 1.0 - tail, tail)
-    small = (x < SMALL) & (a < 1.0) & (a * log(select(x > 0.0, x, 1.0), target) > -0.4)
+    small = (x < SMALL) & (a < 1.0)
+    if not wanted:  # 1 less the upper one is no worse where that is the smaller one
+        small = small & (a * log(select(x > 0.0, x, 1.0), target) > -0.4)
 
     def other(a: Scalar, x: Scalar) -> Scalar:
         found = _small_upper(a, x, target)
@@ -191,8 +196,9 @@ def gamma_density(a: Scalar, x: Scalar, target: Target) -> Scalar:
     e, _ = _power_exponent(x, a, target, less=1.0)
     y, n, whole = exp_of_minus(e)
     tiny = a < 2.0**-500  # it may be subnormal, the density not
-    factor = over_gamma(a) * select(tiny, a * 2.0**500, a)
-    value = scale(y * (factor / select(a >= STIRLING, x, 1.0)), n, target, whole) * select(tiny, a.like(2.0**-500), 1.0)
+    above, below = over_gamma_parts(a, True)
+    factor = select(tiny, a * 2.0**500, above) / (below * select(a >= STIRLING, x, 1.0))
+    value = scale(y * factor, n, target, whole) * select(tiny, a.like(2.0**-500), 1.0)
     at_0 = select(a < 1.0, select(a.eq(0.0), a.like(0.0), INF), select(a.eq(1.0), a.like(1.0), 0.0))
     value = select(x.eq(0.0), at_0, select(x.eq(INF) | a.eq(INF) | a.eq(0.0) | y.eq(0.0), 0.0, value))
     value = select(a.eq(INF) & x.eq(INF), NAN, value)

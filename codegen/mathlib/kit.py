@@ -7,12 +7,12 @@ meant. Steps that must be exact take the target: without FMA, the same product i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, wraps
 
 import numpy as np
 
 from graphc.dtypes import bool_, float32, float64, int32, int64
+from graphc.records import dataclass
 from graphc.scalars import Operand, Scalar, arg, const_value, fma, scalar, select
 from graphc.target import Target
 

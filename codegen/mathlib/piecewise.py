@@ -12,13 +12,13 @@ The tables are written by `python -m tests.fit_piecewise`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 
 from graphc.codegen.mathlib.kit import bits, format_of, poly
 from graphc.dtypes import float32
+from graphc.records import dataclass
 from graphc.scalars import Scalar, lookup, select, shift_right
 
 

@@ -20,8 +20,8 @@ from graphc.target import Target
 INF, NAN = math.inf, math.nan
 
 
-def _above(x: Scalar, module: ModuleType, n: int) -> Scalar:
-    """For x > -1/2"""
+def _above(x: Scalar, module: ModuleType, n: int, target: Target) -> Scalar:
+    """For x > -1/2; the n-th power of 1 / x has the error of the quotient n times, which is taken out"""
     small = x < 0.5
     t = select(small, x + 1.0, x)
     far = t >= FAR
@@ -30,6 +30,8 @@ def _above(x: Scalar, module: ModuleType, n: int) -> Scalar:
     power = select(far, inverse, 1.0)
     for _ in range(n):
         y = y * power
+    error = select(far & (t < INF), remainder(t.like(1.0), t, inverse, target), 0.0)
+    y = fma(y, n * error, y)
     factor, divisor = (-1.0) ** (n + 1) * math.factorial(n), select(small, x, 1.0)
     part = factor / divisor
     for _ in range(n):
@@ -51,10 +53,10 @@ def digamma_slope(x: Scalar, target: Target) -> Scalar:
 
     def below(v: Scalar) -> Scalar:
         q, _, e = _inverse_sine(v, target)
-        y = fma(q, q, fma(q * q, 2.0 * e, -_above(1.0 - v, slopes, 1)))
+        y = fma(q, q, fma(q * q, 2.0 * e, -_above(1.0 - v, slopes, 1, target)))
         return _ended(v, select(abs(q) < INF, y, INF))
 
-    return detour(x <= -0.5, _above(x, slopes, 1), below, x)
+    return detour(x <= -0.5, _above(x, slopes, 1, target), below, x)
 
 
 def digamma_curve(x: Scalar, target: Target) -> Scalar:
@@ -62,10 +64,10 @@ def digamma_curve(x: Scalar, target: Target) -> Scalar:
 
     def below(v: Scalar) -> Scalar:
         q, c, _ = _inverse_sine(-v, target)
-        y = fma(2.0 * (c * q), q * q, _above(1.0 - v, curves, 2))
+        y = fma(2.0 * (c * q), q * q, _above(1.0 - v, curves, 2, target))
         return _ended(v, select(abs(q) < INF, y, NAN))
 
-    return detour(x <= -0.5, _above(x, curves, 2), below, x)
+    return detour(x <= -0.5, _above(x, curves, 2, target), below, x)
 
 
 def digamma_third(x: Scalar, target: Target) -> Scalar:
@@ -75,10 +77,12 @@ def digamma_third(x: Scalar, target: Target) -> Scalar:
         q, c, e = _inverse_sine(v, target)
         square = q * q
         first = square * fma(c * c, 4.0, 2.0)
-        y = fma(first, square, fma(first * square, 4.0 * e, -_above(1.0 - v, thirds, 3)))
+        lost = remainder(square, q, q, target)  # what square is more than q q, twice in the product
+        less = fma(-2.0 * first, select(square < INF, lost, 0.0), -_above(1.0 - v, thirds, 3, target))
+        y = fma(first, square, fma(first * square, 4.0 * e, less))
         return _ended(v, select(abs(q) < INF, y, INF))
 
-    return detour(x <= -0.5, _above(x, thirds, 3), below, x)
+    return detour(x <= -0.5, _above(x, thirds, 3, target), below, x)
 
 
 def _ended(x: Scalar, y: Scalar) -> Scalar:

@@ -23,6 +23,7 @@ from graphc.codegen.entry.fits import FEW_ARRAYS, arrays_of, misfit
 from graphc.codegen.entry.loops import TAKE
 from graphc.codegen.entry.loops import symbols as loop_symbols
 from graphc.codegen.entry.many import ManyEmitter
+from graphc.codegen.entry.numbers import symbols as number_symbols
 from graphc.codegen.entry.results import symbols as entry_symbols
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.loops.loopir import format_loops
@@ -87,6 +88,8 @@ class Executable:
         if entry is not None:
             self.context = Context([s.cell for s in program.shared], self.constant_addresses, objects)  # type: ignore[attr-defined]
             symbols = {**cpython.addresses(), **entry_symbols(), "context": self.context.address}
+            for dtype in {v.dtype for v in program.inputs if v.ndim == 0}:
+                symbols |= number_symbols(dtype)
         if f"@{TAKE}(" in self.text:
             symbols |= loop_symbols()
         if f"@{RUN}(" in self.text:

@@ -8,8 +8,6 @@ chunks are: the bits of the result do not depend on the number of threads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from graphc import dims
 from graphc.codegen.frame import Frame
 from graphc.codegen.llvm.llvm_text import Function
@@ -19,6 +17,7 @@ from graphc.codegen.runtime.estimate import Work, in_double, kernel_work, static
 from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Size, Symbol
 from graphc.program import Kernel, Loop, Program
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.target import Target
 from graphc.threads import available, get_num_threads

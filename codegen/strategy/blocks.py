@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphc import dims
 from graphc.codegen.strategy.contract import stride
 from graphc.dims import Size
 from graphc.program import Axis
+from graphc.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -21,6 +20,7 @@ from graphc import scalars as sc
 from graphc.codegen.loops.address import Loaded, Placed
 from graphc.dims import Size
 from graphc.program import Axis, Stage
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.target import Target
 

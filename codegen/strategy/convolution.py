@@ -11,7 +11,7 @@ products.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from graphc.codegen.strategy.contract import even_split, stride
 from graphc.codegen.strategy.phases import divides, split_phases
 from graphc.dims import Size, Symbol
 from graphc.program import Axis, Stage
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.target import Target
 

@@ -15,11 +15,11 @@ knows no strategy by name:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphc.dims import Size
 from graphc.program import Kernel
+from graphc.records import dataclass
 from graphc.target import Target
 
 if TYPE_CHECKING:

@@ -7,12 +7,11 @@ The grid follows from the sizes of the problem alone, so results do not depend o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from graphc import dims
 from graphc.codegen.llvm.values import WIDEST
 from graphc.codegen.strategy.contract import SMALL_ROWS, Product, even_split, packing_pays, small_work
 from graphc.dims import Size
+from graphc.records import dataclass
 
 ROW_BLOCK = 128  # where panels are packed, which costs as much as 10 rows
 FEW_ROWS = 32  # where nothing is packed: the panel comes from the second cache for each strip anyhow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from graphc import scalars as sc
 from graphc.costs import Kind, cost, instructions, kind
 from graphc.dims import Size
 from graphc.program import Axis
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.target import Target
 

@@ -6,7 +6,7 @@ A task is the examples of one vector. Its function is written once for a routine
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.codegen.strategy.lanes import WRITTEN_OUT, Lanes, Number
 from graphc.dims import Size
 from graphc.loopform import Routine
+from graphc.records import dataclass
 from graphc.target import Target
 
 TASK = dims.axis("block")

@@ -8,9 +8,8 @@ pairs   keys of 64 bits, and an array of their positions beside
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from graphc.codegen.llvm.llvm_text import Function
+from graphc.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,12 @@ for the next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from graphc import dims
 from graphc.codegen.strategy.contract import Product, copied_once, k_blocks
 from graphc.codegen.strategy.grid import Rows, ceiling, even_blocks, outer_places, panel_count
 from graphc.codegen.strategy.operands import depth, panel_bytes, round_up, strip_bytes, strips_pay
 from graphc.dims import Size
+from graphc.records import dataclass
 
 GROUP_BYTES = 4 << 20  # of the panels of a round: they come from the third cache, once for each block of rows
 PACKED_PANELS = 4  # by one task: whole lines of rows of b are read

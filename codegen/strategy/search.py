@@ -5,8 +5,6 @@ t0 = sum[r0:n] a[r0] < v[i0]      ->      lo = 0; for len = n while len > 1: hal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from graphc import dims
@@ -20,6 +18,7 @@ from graphc.codegen.strategy.door import Strategy
 from graphc.dims import Dim, Size
 from graphc.dtypes import bool_, int64
 from graphc.program import Axis, Stage
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.target import Target
 

@@ -12,7 +12,7 @@ The rows are the tasks. What they are made of, and what is done to the result, i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from graphc.codegen.strategy.zeros import write_mend, write_zeros
 from graphc.dims import Size
 from graphc.dtypes import bool_, int64
 from graphc.program import DOWN, POSITIONS, RANKED, Axis, Operand, Stage, places_read
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.target import Target
 

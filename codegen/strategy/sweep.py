@@ -11,7 +11,6 @@ x @ b, f64 4096: 8.9 -> 22.3 GB/s.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import emit_op
 from graphc.codegen.llvm.llvm_text import Block, Function, Module, hidden, literal, llvm_type, mangled, splat
 from graphc.dtypes import int64
+from graphc.records import dataclass
 from graphc.target import Target
 
 PARAMETERS = ("ptr %a", "i64 %a_row", "i64 %a_k", "ptr %b", "i64 %b_k", "i64 %kc", "ptr %d", "i64 %cols", "i1 %add", "ptr %near")

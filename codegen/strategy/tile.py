@@ -8,7 +8,7 @@ Each step loads one row of b, and spreads one element of a per row of the tile o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from graphc import scalars as sc
 from graphc.codegen.llvm.emit_scalar import emit_op
 from graphc.codegen.llvm.llvm_text import Block, Function, Module, hidden, llvm_type, mangled, splat
 from graphc.dtypes import int64
+from graphc.records import dataclass
 from graphc.target import Target
 
 MAX_UNROLL = 4

@@ -6,7 +6,6 @@ The rules of an op are in a file of their own, below the one that has its row; s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphc.control.tracing import stand_in
@@ -23,6 +22,7 @@ from graphc.ops.reductions import sum as sum_of
 from graphc.ops.registry import asarray
 from graphc.ops.shape import reshape
 from graphc.ops.spread import astype, broadcast_to
+from graphc.records import dataclass
 from graphc.region import Region, everywhere
 from graphc.types import tensor_type
 

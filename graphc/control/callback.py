@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from graphc.errors import ArgumentError, DTypeError, NotDifferentiableError, Sha
 from graphc.ir import Node, make
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import structural
+from graphc.records import dataclass
 from graphc.traits import Traits
 from graphc.tree import Tree, TreeDef
 from graphc.types import TensorType, as_shape, tensor_type

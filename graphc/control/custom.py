@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphc import tree
@@ -27,6 +26,7 @@ from graphc.ir import Node, Op, make, toposort
 from graphc.ops.outputs import outputs
 from graphc.ops.reductions import sum as sum_over
 from graphc.ops.registry import structural
+from graphc.records import dataclass
 from graphc.region import Region, close
 from graphc.traits import Traits
 from graphc.tree import Tree, TreeDef

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from graphc import tree
@@ -21,6 +21,7 @@ from graphc.enclosing import inside
 from graphc.errors import ArgumentError, DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.ops.registry import INPUT, asarray, new_serial
+from graphc.records import dataclass
 from graphc.tree import Tree, TreeDef
 from graphc.types import TensorType, as_size, same_size, tensor_type
 

@@ -7,11 +7,11 @@ ops lie between, integers and choices included; `stop_gradient` ends both. A res
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from graphc.errors import NotDifferentiableError, fail
 from graphc.ir import Node, toposort
 from graphc.ops.outputs import GET
+from graphc.records import dataclass
 from graphc.region import Region, everywhere, regions_of
 
 Status = tuple[bool, "Node | None"]  # whether it moves, and the draw by which it jumps

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +23,7 @@ from graphc.ops.cumulate import CUMULATE, RECUR
 from graphc.ops.derived import DERIVED
 from graphc.ops.indexing import GATHER, SCATTER
 from graphc.ops.outputs import GET
+from graphc.records import dataclass
 
 MOST = 1 << 20  # elements of a node, and entries of its pattern
 MOST_WORK = 1 << 23  # entries of all patterns: some tenths of a second

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from graphc.errors import DTypeError, ShapeError, fail
 from graphc.ir import Node, make
 from graphc.loopform import LoopForm, Read
 from graphc.ops.registry import structural
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.traits import Traits
 from graphc.types import TensorType, same_size, tensor_type

@@ -10,7 +10,7 @@ that it is mapped without a loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from graphc.ir import Node, Op, make
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import OPS, register
 from graphc.ops.spread import broadcast
+from graphc.records import dataclass
 from graphc.traits import Traits
 
 HOST = "host"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import operator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from graphc.ops.registry import ArrayLike, asarray, constant, flat
 from graphc.ops.shape import permute, reshape
 from graphc.ops.slicing import cut, reverse
 from graphc.ops.spread import broadcast_to
+from graphc.records import dataclass
 from graphc.types import Shape, broadcast_shapes, same_size
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
@@ -17,6 +16,7 @@ from graphc.ops.contract import Spec, axes_of, contract, label_sizes, roles
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import permute, ravel, reshape
 from graphc.ops.spread import astype, broadcast, reduce
+from graphc.records import dataclass
 from graphc.types import Shape, normal_axis, same_size
 
 Names = tuple[str, ...]  # a label per axis: a letter, or "...0" for the last axis of an ellipsis

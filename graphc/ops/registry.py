@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc import dims, scalars
 from graphc.dims import Dim, Size, Undecided
-from graphc.dtypes import as_dtype, int64, is_integer, refuse_complex
+from graphc.dtypes import as_dtype, int64, is_integer, is_masked, refuse_complex
 from graphc.errors import ArgumentError, DTypeError, fail
 from graphc.frozen import Frozen
 from graphc.ir import Node, Op, make
@@ -89,7 +89,7 @@ def tensor(name: str, shape: object = (), dtype: object = "float64") -> Node:
 def constant(value: Any, dtype: object = None) -> Node:
     """A constant array; the value is copied."""
     array = np.asarray(value)
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         fail(ArgumentError, "a masked array has no symbolic form", hint="fill it with .filled(value) and keep the mask as a second array")
     refuse_complex(array.dtype, "asarray")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:

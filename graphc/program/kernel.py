@@ -8,7 +8,6 @@ kernel names its operands by slot and knows nothing of buffers, so equal kernels
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +18,7 @@ from graphc.costs import nanoseconds
 from graphc.dims import Dim, Size, Symbol
 from graphc.loopform import Routine
 from graphc.program.scalar_code import ScalarCode, Turns
+from graphc.records import dataclass
 from graphc.scalars import Scalar, order
 
 NEUTRAL_COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +12,7 @@ from graphc.dims import Size, Symbol
 from graphc.ir import Node
 from graphc.program.kernel import Kernel, copy_kernel
 from graphc.program.steps import Loop, Step, launches, walk
+from graphc.records import dataclass
 from graphc.tree import TreeDef
 
 PLANNED = ("arena", "scratch")  # the roles of buffers that get an offset

@@ -12,9 +12,10 @@ A local is what the number of a carry stands for: inside its loop the value of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphc.dims import Dim, Size
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 

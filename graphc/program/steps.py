@@ -10,7 +10,7 @@ Whoever asks for lifetimes, order or costs asks these questions, or `walk`s the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from graphc import dims
 from graphc.dims import Dim, Size, Symbol
 from graphc.ir import Node
 from graphc.program.kernel import Kernel
+from graphc.records import dataclass
 
 NO_FAULT = np.iinfo(np.int64).max
 

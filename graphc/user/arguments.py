@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphc.dims import Dim
-from graphc.dtypes import refuse_complex
+from graphc.dtypes import is_masked, refuse_complex
 from graphc.errors import ArgumentError, DTypeError, ShapeError, compose, fail
 from graphc.ir import Node
 
@@ -29,7 +29,7 @@ def as_argument(value: Any, variable: Node, casting: str, role: str = "argument"
         return value
     what = f"{role} {variable.name!r}: "
     array = value if isinstance(value, np.ndarray) else _converted(value, variable, what)
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         hint = "pass value.filled(...) and, if needed, the mask as an input of its own"
         fail(ArgumentError, what + "a masked array has values that are none", variable, hint=hint)
     refuse_complex(array.dtype, what.removesuffix(": "), variable)
@@ -108,7 +108,7 @@ def _short(value: Any) -> str:
 
 def check_out(target: Any, dtype: np.dtype, shape: tuple[int, ...], path: str) -> np.ndarray:
     """`target` if a result of this dtype and shape may be written into it; ArgumentError, DTypeError or ShapeError otherwise."""
-    if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
+    if not isinstance(target, np.ndarray) or is_masked(target):
         fail(ArgumentError, f"out{path}: expected an ndarray, got {type(target).__name__}")
     if not target.flags.writeable:
         fail(ArgumentError, f"out{path}: the array is read-only", hint="pass a writeable copy")

@@ -6,7 +6,6 @@ import decimal
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +15,7 @@ from graphc.extended.evaluate import Extended, context, narrow, widen
 from graphc.interp import evaluate, sizes_of
 from graphc.ir import Graph, Node, toposort
 from graphc.ops.outputs import GET
+from graphc.records import dataclass
 
 SHOWN = 12  # rows of each table in the text
 

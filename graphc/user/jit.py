@@ -14,7 +14,7 @@ import numpy as np
 
 from graphc import tree
 from graphc.dims import Dim
-from graphc.dtypes import as_dtype, float64, promote, refuse_complex
+from graphc.dtypes import as_dtype, float64, is_masked, promote, refuse_complex
 from graphc.errors import ArgumentError, compose, fail
 from graphc.forking import renewed_in_child
 from graphc.ir import Node
@@ -230,7 +230,7 @@ def _as_array(value: Any, what: str) -> Any:
     """An array, or a Python float as it is: it takes the dtype of what it meets."""
     if type(value) is float:
         return value
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         fail(
             ArgumentError,
             f"jit: {what}: a masked array has values that are none",

@@ -14,7 +14,7 @@ import numpy as np
 
 from graphc import dims, tree
 from graphc.dims import Symbol
-from graphc.dtypes import as_dtype, refuse_complex
+from graphc.dtypes import as_dtype, is_masked, refuse_complex
 from graphc.errors import ArgumentError, DTypeError, ShapeError, StateInUseError, fail
 from graphc.ir import Node, Site, origin
 from graphc.ops.registry import SHARED, tensor, variable
@@ -208,7 +208,7 @@ def _one(value: Any, name: str, shape: object) -> Shared:
         fail(ArgumentError, "shared: the initial value must be an array, not a node", value)
     array = np.asarray(value)
     refuse_complex(array.dtype, f"shared {name!r}")
-    if isinstance(value, np.ma.MaskedArray) or array.dtype.kind not in "fiub":
+    if is_masked(value) or array.dtype.kind not in "fiub":
         fail(DTypeError, f"shared {name!r}: {type(value).__name__} is not an array of numbers")
     declared = array.shape if shape is None else as_shape(shape)
     if len(declared) != array.ndim:

@@ -7,11 +7,11 @@ where it is placed, and lies inside; what a loop carries in the same bytes is no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.program import PLANNED, UPDATES, Branch, Kernel, Launch, Loop, Program, Step, View, launches, stores_where_it_loads
+from graphc.records import dataclass
 from graphc.scalars import order
 from graphc.verify.fault import broken
 from graphc.verify.kernel import still, values_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from graphc import dims
 from graphc.dims import Size, Symbol
 from graphc.dtypes import bool_, int64
 from graphc.program import Choice, Put, ScalarCode, Turns
+from graphc.records import dataclass
 from graphc.scalars import Scalar, order
 from graphc.verify.scalar import scalar_fault, show, unbound
 

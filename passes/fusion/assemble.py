@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from graphc.passes.fusion.several import checked_indices
 from graphc.passes.fusion.stages import Slots, StageBuilder
 from graphc.passes.rewriting.views import lies_in
 from graphc.program import NO_FAULT, Axis, Buffer, Check, Kernel, Launch, Program, Stage, Step, Store, View, loop_index
+from graphc.records import dataclass
 from graphc.scalars import Scalar, replace_leaves
 from graphc.traits import Selects
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.passes.fusion.chunks import Nest
 from graphc.program import Axis, Kernel
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 PARTS = 4  # a larger one makes the first sweep shorter, and the bound worse

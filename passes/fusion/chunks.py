@@ -7,11 +7,11 @@ sum[i0:n] x[i0, i1], i1 in 32    ->    chunks of 512 rows; of many columns 64, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphc import dims
 from graphc.dims import Size
 from graphc.program import Axis, Below, Kernel, nests
+from graphc.records import dataclass
 
 CHUNK = 16384  # elements of a chunk, at most: some microseconds of work, beside which its turn of the grid's loop costs nothing
 LEAST = 2 * CHUNK  # elements of a nest that is split: fewer are not worth a second thread

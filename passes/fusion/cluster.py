@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, cached_property
 
 from graphc import dims
@@ -14,6 +14,7 @@ from graphc.ir import Graph, Node
 from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import Loops, in_order
 from graphc.program import ScalarCode, loop_index
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 

@@ -10,11 +10,11 @@ parts, where it fuses with what reads the whole.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 
 from graphc.dims import Size
 from graphc.ir import Node
 from graphc.passes.fusion.loop_order import squeezed
+from graphc.records import dataclass
 
 # parts. Sum of the squares of concat of parts of 10,000 f64, by selects and by stores, us: 3.0 and 3.6 of 2 parts, 7.3 and 5.4 of 3
 MOST_SELECTED = 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from graphc.dims import Size, Symbol
 from graphc.passes.fusion.chunks import Grid
 from graphc.passes.fusion.stages import Slots
 from graphc.program import Axis, Stage
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 

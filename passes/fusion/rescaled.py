@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphc import scalars as sc
 from graphc.passes.fusion.chunks import Nest, is_large, nests_of
 from graphc.program import Kernel, Stage, Store
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from graphc import dims
 from graphc import scalars as sc
@@ -28,6 +27,7 @@ from graphc.passes.fusion.fold_scalars import Folder
 from graphc.passes.fusion.scalar_steps import stretch
 from graphc.passes.fusion.several import computed_by, form_of, operands, values
 from graphc.program import Choice, Put, ScalarCode, Turns, loop_index
+from graphc.records import dataclass
 from graphc.region import BOUND, Region, regions_of
 from graphc.scalars import Scalar
 from graphc.traits import Selects

@@ -10,7 +10,7 @@ b1[] = t0                         for turn in ceil(n / 65536):                  
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from graphc.dtypes import bool_, int64
 from graphc.ir import Node
 from graphc.passes.fusion.cluster import Cluster
 from graphc.program import Buffer, Kernel, Launch, Loop, Operand, Put, ScalarCode, Step, Turns, View, loop_counter, loop_length
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 

@@ -11,7 +11,7 @@ otherwise. A member that only one other of its nest reads becomes part of that o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from graphc import scalars as sc
 from graphc.costs import ONE_BODY
@@ -22,6 +22,7 @@ from graphc.passes.fusion.joins import Piece
 from graphc.passes.fusion.loop_order import own_index
 from graphc.passes.fusion.stage_order import Place, costly, places
 from graphc.program import Axis, Buffer, Operand, Stage, Store, loop_index
+from graphc.records import dataclass
 from graphc.scalars import Scalar, replace_leaves
 
 

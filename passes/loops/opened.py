@@ -10,13 +10,14 @@ found without arithmetic (views, constants, what only repeats another) are made 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphc.control.scan import SCAN
 from graphc.dims import Size
 from graphc.ir import Node, make, origin, toposort
 from graphc.ops.outputs import outputs
 from graphc.ops.registry import INPUT
+from graphc.records import dataclass
 from graphc.region import bind, is_free
 from graphc.types import TensorType
 

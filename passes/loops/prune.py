@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from graphc.ops.registry import CONSTANT, asarray
 from graphc.ops.shape import expand_dims
 from graphc.ops.spread import broadcast
 from graphc.passes.loops.opened import OpenScan, close_scan, depends, invariants, open_scan, stand_in
+from graphc.records import dataclass
 from graphc.region import Region, bind
 
 Given = Mapping[int, Node]  # of the outputs that are read what takes their place

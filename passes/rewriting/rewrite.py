@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NoReturn, Protocol
 
 from graphc.errors import CompileError, fail
@@ -18,6 +18,7 @@ from graphc.ops.registry import CONSTANT
 from graphc.ops.spread import BROADCAST
 from graphc.passes.rewriting.match import token
 from graphc.passes.rewriting.rule import AnyRule, Glance, Rule
+from graphc.records import dataclass
 from graphc.region import Region, map_regions
 from graphc.types import TensorType
 

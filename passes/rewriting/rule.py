@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from graphc.ops.registry import CONSTANT, DIM, asarray, constant
 from graphc.ops.rows import PUBLIC
 from graphc.ops.spread import BROADCAST, CAST, REDUCE, broadcast, reduce
 from graphc.passes.rewriting.match import HOLE, Bindings, match, params, size_of_axes, wanted
+from graphc.records import dataclass
 
 HONESTY = ("exact", "reassoc", "stable", "fast")
 

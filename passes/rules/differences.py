@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 
 from graphc.ir import Node, Op
@@ -50,6 +49,7 @@ from graphc.passes.rewriting.match import hole
 from graphc.passes.rewriting.rule import AnyRule, Local, Rule
 from graphc.passes.rules.algebra import is_float
 from graphc.passes.rules.forms import Linear, built, combined, fraction, gap, linear, shift
+from graphc.records import dataclass
 
 ADD, SUBTRACT, DIVIDE, RECIPROCAL, ERF, ERFC = (OPS[name] for name in ("add", "subtract", "divide", "reciprocal", "erf", "erfc"))
 ROOT_ONE_PLUS = root_one_plus(0.0).op

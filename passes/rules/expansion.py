@@ -6,7 +6,7 @@ exp(x) - 1 - x at 0        u**2 / 2 + u**3 / 6 + ..       cancelled: 2
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 import numpy as np
@@ -16,6 +16,7 @@ from graphc.ops.compare import SELECT
 from graphc.ops.registry import OPS
 from graphc.passes.rules.forms import fraction, linear
 from graphc.passes.rules.power_series import EXPANSIONS, POLES, Laurent, applied, number, over, plus, power, times, variable
+from graphc.records import dataclass
 
 ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE = (OPS[name] for name in ("add", "subtract", "negative", "multiply", "divide"))
 SQUARE, ROOT, RECIPROCAL, POWER, LOG, ABS = (OPS[name] for name in ("square", "sqrt", "reciprocal", "power", "log", "abs"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from functools import lru_cache
 
@@ -24,6 +24,7 @@ from graphc.ops.elementwise import power
 from graphc.ops.registry import CONSTANT, OPS, constant
 from graphc.ops.spread import BROADCAST, broadcast
 from graphc.passes.rewriting.match import splat
+from graphc.records import dataclass
 
 Linear = dict["Node | None", Fraction]
 ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE = (OPS[name] for name in ("add", "subtract", "negative", "multiply", "divide"))

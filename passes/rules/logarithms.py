@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
@@ -34,6 +33,7 @@ from graphc.passes.rewriting.match import hole, params
 from graphc.passes.rewriting.rule import AnyRule, Local
 from graphc.passes.rules.forms import filled, fraction, gap, multiplied, product, scaled
 from graphc.passes.rules.stability import LN2
+from graphc.records import dataclass
 
 EXP, EXPM1, SIGMOID, SINH, COSH, TANH = (OPS[n] for n in ("exp", "expm1", "sigmoid", "sinh", "cosh", "tanh"))
 ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE = (OPS[n] for n in ("add", "subtract", "negative", "multiply", "divide"))

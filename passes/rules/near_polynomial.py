@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
@@ -14,6 +13,7 @@ from graphc.ir import Node
 from graphc.ops.arithmetic import square
 from graphc.passes.rules.forms import filled
 from graphc.passes.rules.power_series import Laurent
+from graphc.records import dataclass
 
 CAPS = (0.5, 0.5, 1.0, 1.0, 2.0)  # of the radius, by how many leading terms cancel
 LONGEST = (16, 20, 30, 36, 36)  # polynomials

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation, localcontext
 
 from graphc.ir import Op
 from graphc.ops.registry import OPS
+from graphc.records import dataclass
 
 DIGITS = 80
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798")

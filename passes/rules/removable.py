@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from graphc.ir import Node, make
 from graphc.ops.arithmetic import abs as size_of
@@ -50,6 +50,7 @@ from graphc.passes.rules.expansion import (
 from graphc.passes.rules.forms import fraction, linear, opens
 from graphc.passes.rules.near_polynomial import DEEPEST_CANCELLATION, NearPolynomial
 from graphc.passes.rules.power_series import Laurent, decimals
+from graphc.records import dataclass
 
 EXP = exp(hole("x")).op
 REMEMBERED = 10**6

@@ -13,12 +13,13 @@ that have nothing to do with that loop, as it likes: reductions of rows, biases,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Dim, Size, Symbol
 from graphc.program import Axis, Kernel, Operand, Stage, Store, loop_index
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 

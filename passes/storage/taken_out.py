@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphc import scalars as sc
 from graphc.passes.fusion.stages import Slots
 from graphc.program import Kernel, Launch
+from graphc.records import dataclass
 from graphc.scalars import Scalar
 
 

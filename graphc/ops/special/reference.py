@@ -40,7 +40,8 @@ def exp_of_square(x: float) -> float:
     if abs(x) > 27:
         return math.inf
     high = float(np.float32(x))
-    return math.exp(high * high) * math.exp((x - high) * (x + high))
+    root = math.exp(high * high / 2)  # its square may be inf, which `math.exp` would raise for
+    return root * (root * math.exp((x - high) * (x + high)))
 
 
 def erfcx_derivative(k: int) -> Callable[[float], float]:
@@ -252,6 +253,9 @@ _BERNOULLI = tuple(Decimal(p) / q for p, q in (
     (1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510), (43867, 798), (-174611, 330)))  # fmt: skip
 
 
+LAST_GAMMA = 171.62437695630272  # beyond, gamma is above the largest double
+
+
 def _is_pole(x: float) -> bool:
     """Whether gamma has a pole at x, 0 or a negative integer."""
     return x == 0 or (-math.inf < x < 0 and x == math.floor(x))
@@ -262,7 +266,7 @@ def gamma(x: float) -> float:
         return math.nan
     if abs(x) < 1e-300:
         return 1 / x if abs(x) > 1e-308 else math.copysign(math.inf, x)
-    return 0.0 if x < -190 else math.inf if x > 172 else math.gamma(x)
+    return 0.0 if x < -190 else math.inf if x > LAST_GAMMA else math.gamma(x)
 
 
 def gammaln(x: float) -> float:
