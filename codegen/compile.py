@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from graphc.codegen.alike import Callee, callees
 from graphc.codegen.control import Control
 from graphc.codegen.frame import frame_of
 from graphc.codegen.llvm.called import called
@@ -55,16 +56,17 @@ def write_module(
     unit.called = called(
         [bodies[kernel].parts for kernel, loops in every.items() if any(isinstance(s, For | Call) for s in walk(loops))], target
     )
-    for kernel, name in names.items():
-        loops = every[kernel]
+    for kernel, loops in every.items():
         if options.verify:
             check_loops(loops, bodies[kernel])
-        team = None if kernel not in launched else team_of(kernel, loops, threads)
-        if team is not None:
+        if kernel in launched and (team := team_of(kernel, loops, threads)) is not None:
             teams[kernel] = team
-        unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function(), launches[kernel]))
+    functions = callees(bodies, names, teams)
+    for kernel, body, name, calls in _different(functions, launches):
+        loops = every[kernel] if body is bodies[kernel] else lowered(body, target)
+        unit.module.add(_inlined_if_short(Emitter(unit, body, name, loops, kernel in teams).function(), calls))
     long = static_work(work(program)) >= LONG_CALL
-    parts = Control(Contents(unit, program, frame_of(program), names, teams, threads, long)).write()
+    parts = Control(Contents(unit, program, frame_of(program), functions, teams, threads, long)).write()
     for part in parts if len(parts) <= FEW_PARTS else ():
         unit.module.add(_inlined_if_short(unit.module.functions[part]))
     if options.flush_subnormals:
@@ -73,6 +75,17 @@ def write_module(
         for function in entry(unit).functions():
             unit.module.add(as_it_stands(function) if long else function)
     return unit.module.text()
+
+
+def _different(functions: Mapping[Kernel, Callee], launches: Mapping[Kernel, int]) -> Iterator[tuple[Kernel, Kernel, str, int]]:
+    """Of each function: the first kernel that it is, the one that it is written from, its name, and at how many places it is called."""
+    calls: Counter[str] = Counter()
+    for kernel, callee in functions.items():
+        calls[callee.name] += launches.get(kernel, 0)
+    first: dict[str, Kernel] = {}
+    for kernel, callee in functions.items():
+        if first.setdefault(callee.name, kernel) is kernel:
+            yield kernel, callee.kernel, callee.name, calls[callee.name]
 
 
 def _launched(steps: Sequence[Step]) -> set[Kernel]:
