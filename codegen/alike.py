@@ -9,11 +9,13 @@ sizes as they are; here one becomes the symbol in it, where nothing else of the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from graphc import dims
 from graphc import scalars as sc
+from graphc.codegen.loops.loopir import Block, format_loops
 from graphc.dims import Call, Dim, Size, Symbol
 from graphc.program import Axis, Kernel, Stage, Store, loop_index
 from graphc.records import dataclass
@@ -33,19 +35,26 @@ class Callee:
     """What its sizes are."""
 
 
-def callees(bodies: Mapping[Kernel, Kernel], names: Mapping[Kernel, str], apart: Collection[Kernel]) -> dict[Kernel, Callee]:
-    """The function of each kernel, given as which kernel it is written; those `apart` have their own."""
+def callees(
+    bodies: Mapping[Kernel, Kernel], loops: Mapping[Kernel, Block], names: Mapping[Kernel, str], apart: Collection[Kernel]
+) -> dict[Kernel, Callee]:
+    """The function of each kernel, given as which kernel and which loops it is written; those `apart` have their own.
+
+    How a loop is written may depend on what its size is: alike are only kernels whose loops are the same, and so are the bits.
+    """
     found = {kernel: _own(names[kernel], body) for kernel, body in bodies.items()}
     open_ = {kernel: body for kernel, body in bodies.items() if kernel not in apart and body.kind == "loops" and not body.pieces}
     sized = {kernel: only for kernel, body in open_.items() if (only := _only_size(body)) is not None}
     forms = {_form(kernel) for kernel in sized}
-    groups: dict[Kernel, list[tuple[Kernel, Callee]]] = {}
-    for kernel in [k for k in open_ if _form(k) in forms]:
-        callee = _plain(names[kernel], open_[kernel], sized.get(kernel))
-        groups.setdefault(callee.kernel, []).append((kernel, callee))
-    for group in groups.values():
-        if len(group) > 1:
-            found.update({kernel: replace(callee, name=group[0][1].name) for kernel, callee in group})
+    plain = {kernel: _plain(body, sized.get(kernel)) for kernel, body in open_.items() if _form(kernel) in forms}
+    first = {made.kernel: kernel for kernel, made in reversed(plain.items()) if made.only is None}
+    for kernel, made in plain.items():
+        other = first.get(made.kernel, kernel)
+        if made.only is not None and other != kernel and made.text(loops[kernel]) == plain[other].text(loops[other]):
+            function, place = found[other], {slot: k for k, slot in enumerate(plain[other].order)}
+            operands = tuple([made.order[place[slot]] for slot in function.operands])
+            sizes = tuple([made.only.size if s == dims.of_symbol(made.only.symbol) else s for s in function.sizes])
+            found[kernel] = replace(function, operands=operands, sizes=sizes)
     return found
 
 
@@ -59,8 +68,27 @@ def _form(kernel: Kernel) -> tuple[int, ...]:
     return len(kernel.axes), len(kernel.stages), len(kernel.operands)
 
 
-def _plain(name: str, kernel: Kernel, only: _Only | None) -> Callee:
-    """The kernel with operands and loops in the order of their first use, and a symbol in place of the only size there is."""
+@dataclass(frozen=True)
+class _Plain:
+    """A kernel with operands and loops in the order of their first use, and a symbol in place of the only size there is."""
+
+    kernel: Kernel
+    order: tuple[int, ...]
+    """What its operands were."""
+    turns: Mapping[Symbol, Size]
+    """The index symbols, and what they have become."""
+    only: _Only | None
+
+    def text(self, loops: Block) -> str:
+        """How the loops of the kernel read in these names."""
+        text = format_loops(loops)
+        if self.only is not None:
+            text = text.replace(str(self.only.size), str(self.only.symbol))
+        new = {f"b{old}": f"b{k}" for k, old in enumerate(self.order)} | {str(old): str(index) for old, index in self.turns.items()}
+        return re.sub(r"\b[a-z]\d+\b", lambda name: new.get(name[0], name[0]), text)
+
+
+def _plain(kernel: Kernel, only: _Only | None) -> _Plain:
     used = dict.fromkeys(slot for stage in kernel.stages for slot in _slots(stage))
     order = (*used, *[k for k in range(len(kernel.operands)) if k not in used])
     place = {old: new for new, old in enumerate(order)}
@@ -90,8 +118,7 @@ def _plain(name: str, kernel: Kernel, only: _Only | None) -> Callee:
 
     operands = [replace(o, shape=tuple([size(s) for s in o.shape])) for o in [kernel.operands[k] for k in order]]
     made = replace(kernel, axes=axes(kernel.axes), stages=tuple([stage(s) for s in kernel.stages]), operands=tuple(operands))
-    sizes = {} if only is None else {only.symbol: only.size}
-    return Callee(name, made, order, tuple([sizes.get(s, dims.of_symbol(s)) for s in made.sizes()]))
+    return _Plain(made, order, turns, only)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from graphc.codegen.alike import Callee, callees
+from graphc.codegen.alike import callees
 from graphc.codegen.control import Control
 from graphc.codegen.frame import frame_of
 from graphc.codegen.llvm.called import called
@@ -61,10 +61,14 @@ def write_module(
             check_loops(loops, bodies[kernel])
         if kernel in launched and (team := team_of(kernel, loops, threads)) is not None:
             teams[kernel] = team
-    functions = callees(bodies, names, teams)
-    for kernel, body, name, calls in _different(functions, launches):
-        loops = every[kernel] if body is bodies[kernel] else lowered(body, target)
-        unit.module.add(_inlined_if_short(Emitter(unit, body, name, loops, kernel in teams).function(), calls))
+    functions = callees(bodies, every, names, teams)
+    calls: Counter[str] = Counter()
+    for kernel, count in launches.items():
+        calls[functions[kernel].name] += count
+    for kernel, name in names.items():
+        if functions[kernel].name == name:
+            function = Emitter(unit, bodies[kernel], name, every[kernel], kernel in teams).function()
+            unit.module.add(_inlined_if_short(function, calls[name]))
     long = static_work(work(program)) >= LONG_CALL
     parts = Control(Contents(unit, program, frame_of(program), functions, teams, threads, long)).write()
     for part in parts if len(parts) <= FEW_PARTS else ():
@@ -75,17 +79,6 @@ def write_module(
         for function in entry(unit).functions():
             unit.module.add(as_it_stands(function) if long else function)
     return unit.module.text()
-
-
-def _different(functions: Mapping[Kernel, Callee], launches: Mapping[Kernel, int]) -> Iterator[tuple[Kernel, Kernel, str, int]]:
-    """Of each function: the first kernel that it is, the one that it is written from, its name, and at how many places it is called."""
-    calls: Counter[str] = Counter()
-    for kernel, callee in functions.items():
-        calls[callee.name] += launches.get(kernel, 0)
-    first: dict[str, Kernel] = {}
-    for kernel, callee in functions.items():
-        if first.setdefault(callee.name, kernel) is kernel:
-            yield kernel, callee.kernel, callee.name, calls[callee.name]
 
 
 def _launched(steps: Sequence[Step]) -> set[Kernel]:
