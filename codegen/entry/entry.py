@@ -227,9 +227,9 @@ class EntryEmitter(RunEmitter):
             spare = e.emit(f"select i1 {alone}, ptr {first}, ptr {second}")
             with self.otherwise(afresh):
                 self.same("i64", self.field(spare, cpython.COUNT, "i64"), 1)
-                self.same("i32", e.emit(f"and i32 {self.field(spare, cpython.FLAGS, 'i32')}, {~cpython.FORTRAN}"), cpython.FRESH)
-                self.same("ptr", self.field(spare, cpython.WEAK), "null")
-                self.is_like(spare, b)
+                kept = e.emit(f"and i32 {self.field(spare, cpython.FLAGS, 'i32')}, {~cpython.FORTRAN}")
+                fresh, unwatched = self.equal("i32", kept, cpython.FRESH), self.equal("ptr", self.field(spare, cpython.WEAK), "null")
+                self.is_like(spare, b, fresh, unwatched)
             self.put_field(spare, cpython.COUNT, "i64", 2)
             again = e.current
             e.line(f"br label %{ready}")
@@ -247,18 +247,18 @@ class EntryEmitter(RunEmitter):
         others = self.read_places(shapes)
         for target, b in zip(targets, self.output_buffers, strict=True):
             self.same("ptr", self.field(target, cpython.TYPE), f"@{symbol('ndarray')}")
-            self.has_flags(target, cpython.WRITEABLE)
-            self.is_like(target, b)
+            self.is_like(target, b, self.has_flags(target, cpython.WRITEABLE))
             place = self.field(target, cpython.DATA), self.nbytes(b.dtype.itemsize, [self.size(s).text for s in b.shape])
             for other in others:
                 self.apart(place, other)
             others.append(place)
 
-    def is_like(self, array: str, b: Buffer) -> None:
-        """Go on if an array has the dtype and the shape of a result."""
-        self.has_type(array, b.dtype, len(b.shape))
-        for have, wanted in zip(self.shape(array, len(b.shape)), b.shape, strict=True):
-            self.same("i64", have, self.size(wanted).text)
+    def is_like(self, array: str, b: Buffer, *also: str) -> None:
+        """Go on if an array has the dtype and the shape of a result, and these conditions hold."""
+        self.all_of(*also, *self.has_type(array, b.dtype, len(b.shape)))
+        if b.shape:
+            sizes = zip(self.shape(array, len(b.shape)), b.shape, strict=True)
+            self.all_of(*[self.equal("i64", have, self.size(wanted).text) for have, wanted in sizes])
 
     def result_sizes(self, buffers: Sequence[Buffer]) -> str:
         """The slot of the sizes of these results, one after the other."""

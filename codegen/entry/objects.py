@@ -81,7 +81,17 @@ class ObjectEmitter(Values):
 
     def same(self, kind: str, a: object, b: object) -> None:
         """Go on if a = b."""
-        self.require(self.entry.emit(f"icmp eq {kind} {a}, {b}"))
+        self.require(self.equal(kind, a, b))
+
+    def equal(self, kind: str, a: object, b: object) -> str:
+        return self.entry.emit(f"icmp eq {kind} {a}, {b}")
+
+    def all_of(self, *conditions: str) -> None:
+        """Go on if all hold, by one branch: LLVM's time goes with the blocks."""
+        joined = conditions[0]
+        for condition in conditions[1:]:
+            joined = self.entry.emit(f"and i1 {joined}, {condition}")
+        self.require(joined)
 
     @contextmanager
     def otherwise(self, label: str) -> Iterator[None]:
@@ -247,16 +257,16 @@ class ObjectEmitter(Values):
     def is_array(self, value: str, dtype: np.dtype, ndim: int) -> None:
         """Go on if a value is an array that can be read as it lies."""
         self.same("ptr", self.field(value, cpython.TYPE), f"@{symbol('ndarray')}")
-        self.has_flags(value, cpython.READABLE)
-        self.has_type(value, dtype, ndim)
+        self.all_of(self.has_flags(value, cpython.READABLE), *self.has_type(value, dtype, ndim))
 
-    def has_flags(self, array: str, flags: int) -> None:
+    def has_flags(self, array: str, flags: int) -> str:
         looked_at = self.entry.emit(f"and i32 {self.field(array, cpython.FLAGS, 'i32')}, {flags | cpython.WARN_ON_WRITE}")
-        self.same("i32", looked_at, flags)
+        return self.equal("i32", looked_at, flags)
 
-    def has_type(self, array: str, dtype: np.dtype, ndim: int) -> None:
-        self.same("ptr", self.field(array, cpython.DESCR), f"@{symbol('dtype.' + SHORT[dtype])}")
-        self.same("i32", self.field(array, cpython.NDIM, "i32"), ndim)
+    def has_type(self, array: str, dtype: np.dtype, ndim: int) -> tuple[str, str]:
+        """Whether an array has this dtype, and this rank."""
+        descr = self.equal("ptr", self.field(array, cpython.DESCR), f"@{symbol('dtype.' + SHORT[dtype])}")
+        return descr, self.equal("i32", self.field(array, cpython.NDIM, "i32"), ndim)
 
     def number(self, value: str, dtype: np.dtype) -> str:
         """The address of a rank 0 argument: an array's data, or a slot of our own for a Python number or NumPy scalar."""
