@@ -24,7 +24,7 @@ from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.fits import MOST_WORK, can_write_directly
 from graphc.codegen.entry.results import FIT, MAKE, ROW, ROW_BYTES
 from graphc.codegen.entry.run import INTERRUPTED, RunEmitter
-from graphc.codegen.entry.ways import DECLARATIONS, FAULTED, SLOW
+from graphc.codegen.entry.ways import DECLARED, FAULTED, SLOW
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.llvm.emit_scalar import Function
 from graphc.codegen.llvm.module import Unit
@@ -72,7 +72,7 @@ class EntryEmitter(RunEmitter):
     def slow(self) -> None:
         """The way to the Python path."""
         self.entry.label("slow")  # one jump, so that nothing is kept for it in registers that must be saved
-        self.module.declare(DECLARATIONS[SLOW])
+        self.module.declare(DECLARED[SLOW])
         called = f"tail call ptr @{SLOW}({', '.join(PARAMETERS)}, ptr @context)"
         self.entry.line(f"ret ptr {self.entry.emit(called)}")
 
@@ -364,6 +364,6 @@ class EntryEmitter(RunEmitter):
         """A check has failed: hand the words of the run to Python, which raises the error. Nothing is run again."""
         e, frame = self.entry, frame_of(self.program)
         self.put_field(self.words, 8 * (frame.words - 1), "i64", status)
-        self.module.declare(DECLARATIONS[FAULTED])
+        self.module.declare(DECLARED[FAULTED])
         answer = e.emit(f"call ptr @{FAULTED}(ptr %f, ptr {self.words}, ptr @context)")
         e.line(f"ret ptr {answer}")
