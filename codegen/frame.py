@@ -70,18 +70,27 @@ def frame_of(program: Program) -> Frame:
 
 def slot_of(program: Program, buffer: Buffer) -> int:
     """The position of a buffer's address among the slots: inputs, state, constants, outputs, then the arena."""
-    counts = {
+    base = 0
+    for role, count in _slots(program).items():
+        if role == buffer.role:
+            return base + buffer.index
+        base += count
+    return base
+
+
+def arena_slot(program: Program) -> int:
+    """The position of the arena's address, behind which scratch lies."""
+    return sum(_slots(program).values())
+
+
+def _slots(program: Program) -> dict[str, int]:
+    """How many slots there are of each role, in order."""
+    return {
         "input": len(program.inputs),
         "shared": len(program.shared),
         "constant": len(program.constants),
         "output": len(program.outputs),
     }
-    base = 0
-    for role, count in counts.items():
-        if role == buffer.role:
-            return base + buffer.index
-        base += count
-    return base
 
 
 def replaced_state(program: Program) -> list[int]:

@@ -10,7 +10,7 @@ from dataclasses import field
 
 from graphc import dims
 from graphc.codegen.alike import Callee
-from graphc.codegen.frame import FINISHED, Frame, slot_of
+from graphc.codegen.frame import FINISHED, Frame, arena_slot, slot_of
 from graphc.codegen.llvm.access import memory_type
 from graphc.codegen.llvm.llvm_text import Function
 from graphc.codegen.llvm.module import Unit
@@ -232,18 +232,31 @@ class Part(Values):
     def start(self, buffer: int) -> str:
         """Where the bytes of a buffer that is no alias begin."""
         b = self.program.buffers[buffer]
-        key = ("slot", slot_of(self.program, b))
+        base = self.scratch_begin() if b.role == "scratch" else self.slot(slot_of(self.program, b))
+        offset: Size = 0 if b.offset is None else b.offset
+        return base if offset == 0 else self.entry.emit(f"getelementptr inbounds i8, ptr {base}, i64 {self.known(offset)}")
+
+    def slot(self, number: int) -> str:
+        """The address in a slot."""
+        key = ("slot", number)
         base = self.find(key)
         if base is None:
-            at = self.entry.emit(f"getelementptr ptr, ptr %slots, i64 {key[1]}")
+            at = self.entry.emit(f"getelementptr ptr, ptr %slots, i64 {number}")
             base = self.put(key, self.constant(self.entry.emit(f"load ptr, ptr {at}, align 8")))
-        offset: Size = 0 if b.offset is None else b.offset
-        if b.role == "scratch":
-            offset = self.program.arena + offset
-        begin = base.text if offset == 0 else self.entry.emit(f"getelementptr inbounds i8, ptr {base.text}, i64 {self.known(offset)}")
-        if b.role != "scratch" or not self.placing.parallel:
-            return begin
-        return self.entry.emit(f"getelementptr inbounds i8, ptr {begin}, i64 {self.word(self.contents.frame.own)}")
+        return base.text
+
+    def scratch_begin(self) -> str:
+        """Where the scratch of this thread begins: behind the arena, and there behind that of the threads before."""
+        key = ("scratch",)
+        begin = self.find(key)
+        if begin is None:
+            place = self.slot(arena_slot(self.program))
+            if self.program.arena != 0:
+                place = self.entry.emit(f"getelementptr inbounds i8, ptr {place}, i64 {self.known(self.program.arena)}")
+            if self.placing.parallel:
+                place = self.entry.emit(f"getelementptr inbounds i8, ptr {place}, i64 {self.word(self.contents.frame.own)}")
+            begin = self.put(key, self.constant(place))
+        return begin.text
 
     def address(self, place: int) -> str:
         """Where a word of the frame lies."""

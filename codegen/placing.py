@@ -34,9 +34,15 @@ def placings(program: Program) -> list[Placing]:
     found: list[Placing] = []
 
     def visit(steps: Sequence[Step], placing: Placing) -> None:
+        together: dict[int, Size] | None = None  # of views one after the other, which all launches behind see: blocks have thousands
         for step in steps:
-            if step.placed:
-                placing = replace(placing, views={**placing.views, **dict(step.placed)})
+            if not step.placed:
+                together = None
+            elif together is None:
+                together = {**placing.views, **dict(step.placed)}
+                placing = replace(placing, views=together)
+            else:
+                together.update(step.placed)
             found.append(placing)
             for inside in step.inner:
                 visit(inside, placing.inside(program, step))

@@ -5,7 +5,8 @@
     k0(%slot5, %arena + 4096)          { 0,  5, 0,  9, 4096 }       launcher of k0: k0(place(row[1:3]), place(row[3:5])); row + 5
 
 As code, every operand took instructions of its own, and LLVM .2 ms a launch. A place is the number of a base and an offset in bytes.
-Bases are the slots, and from -1 downwards pointers that only the call knows: at offsets with sizes in them, or swapped by a loop.
+Bases are the slots, and from -1 downwards pointers that only the call knows: the scratch of a thread, and what lies at offsets with
+sizes in them, or is swapped by a loop.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from graphc.program import Kernel, Launch, Step
 
 LONG_RUN = 64  # launches: one takes some 1.2 ns longer from a table
 ALIKE = 4  # launches for each kernel among them: for one or two a launcher is more code than they are
+SCRATCH = -1  # in place of a buffer: where the scratch of the thread begins
 WALK, LAUNCHERS = "launch.rows", "launchers"
 Numbered = Sequence[tuple[int, Step]]
 
@@ -44,7 +46,7 @@ class Table(Part):
 
     def __init__(self, contents: Contents, name: str, placing: Placing, once: bool = False) -> None:
         super().__init__(contents, name, placing, once)
-        self.bases: dict[int, int] = {}  # a buffer whose place only the call knows -> its number, from -1 downwards
+        self.bases: dict[int, int] = {}  # a buffer whose place only the call knows, or SCRATCH -> its number, from -1 downwards
 
     def steps(self, numbered: Numbered) -> Function:
         """The function; its rows, and what it needs besides, in the module."""
@@ -58,7 +60,8 @@ class Table(Part):
         e, count = self.entry, len(self.bases)
         places = [f"  %places = alloca [{count} x ptr], align 8", f"  %bases = getelementptr ptr, ptr %places, i64 {count}"]
         for buffer, number in self.bases.items():
-            e.line(f"store ptr {self.pointer(buffer)}, ptr {e.emit(f'getelementptr ptr, ptr %bases, i64 {number}')}, align 8")
+            place = self.scratch_begin() if buffer == SCRATCH else self.pointer(buffer)
+            e.line(f"store ptr {place}, ptr {e.emit(f'getelementptr ptr, ptr %bases, i64 {number}')}, align 8")
         end = f"getelementptr (i64, ptr @{self.name}.rows, i64 {len(rows)})"
         e.line(f"call void @{WALK}(ptr %slots, ptr %sizes, ptr {'%bases' if count else 'null'}, ptr @{self.name}.rows, ptr {end})")
         lines = [*(places if count else ()), *e.lines, f"  ret i64 {FINISHED}"]
@@ -76,18 +79,22 @@ class Table(Part):
     def place_of(self, buffer: int) -> tuple[int, int]:
         """The number of a base, and an offset from it."""
         fixed = self.fixed(buffer)
-        return (self.bases.setdefault(buffer, -1 - len(self.bases)), 0) if fixed is None else fixed
+        return (self.base(buffer), 0) if fixed is None else fixed
+
+    def base(self, buffer: int) -> int:
+        """The number of a base that is not a slot."""
+        return self.bases.setdefault(buffer, -1 - len(self.bases))
 
     def fixed(self, buffer: int) -> tuple[int, int] | None:
-        """(slot, offset) of a buffer that lies there in every call."""
-        b, offset = self.program.buffers[buffer], 0
+        """(base, offset) of a buffer that lies there in every call, in a slot or in the scratch of the thread."""
+        b = self.program.buffers[buffer]
         if b.alias is not None:
             view, whole = self.placing.views.get(buffer, 0), self.fixed(b.alias)
             return None if whole is None or not isinstance(view, int) else (whole[0], whole[1] + view * b.dtype.itemsize)
-        begin = (self.program.arena if b.role == "scratch" else 0) + (0 if b.offset is None else b.offset)
-        if buffer in self.placing.swaps or not isinstance(begin, int) or (b.role == "scratch" and self.placing.parallel):
+        begin = 0 if b.offset is None else b.offset
+        if buffer in self.placing.swaps or not isinstance(begin, int):
             return None
-        return slot_of(self.program, b), offset + begin
+        return self.base(SCRATCH) if b.role == "scratch" else slot_of(self.program, b), begin
 
 
 class _Launcher(Part):

@@ -19,7 +19,7 @@ from graphc.ir import Graph, Node
 from graphc.passes.fusion.assemble import assemble
 from graphc.passes.fusion.fuse import fuse
 from graphc.passes.storage import cache_blocks as blocking
-from graphc.passes.storage.block_forms import flat_form
+from graphc.passes.storage.block_forms import element_form
 from graphc.passes.storage.postponed_sums import postpone_sums
 from graphc.program import Axis, Kernel, Launch, Loop, Operand, Program, Stage, Step, Store, View, format_program, loop_index, loop_length
 from graphc.verify.program import verify_program
@@ -349,9 +349,9 @@ def test_a_kernel_that_also_combines_is_no_run() -> None:
     times = Stage((), sc.load(1, here, float64), float64, stores=(Store(2, here),))
     sums = Stage((), sc.load(0, (sc.const(0, int64),), float64), float64, (Axis(r, 3),), "sum")
     operands = (Operand(float64, (1,)), Operand(float64, (1000,)), Operand(float64, (1000,), True))
-    assert flat_form(Kernel((axis,), (times,), operands), loop_length(0)) is not None
+    assert element_form(Kernel((axis,), (times,), operands), loop_length(0)) is not None
     product = replace(times, body=times.body * sc.local(0, (), float64))
-    assert flat_form(Kernel((axis,), (sums, product), operands), loop_length(0)) is None
+    assert element_form(Kernel((axis,), (sums, product), operands), loop_length(0)) is None
 
 
 # -- sums between the halves of a run ---------------------------------------------------------------------------------

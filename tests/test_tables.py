@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -86,6 +87,26 @@ def test_the_text_of_a_network_does_not_grow_with_its_layers() -> None:
     for _ in range(90):
         h = np.tanh(h @ w + b)
     np.testing.assert_allclose(many(x, w, b)[0], np.sum(h * h), rtol=1e-4)
+
+
+def test_scratch_of_a_thread_is_one_base_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "LONG_RUN", 8)
+    x = gx.vector("x", "n", "float32")
+    y = x
+    for _ in range(150):
+        y = gx.tanh(0.9 * y + 0.1) * 1.01
+    loss = gx.sum(y)
+    f = gx.function([x], [loss, gx.grad(loss, x)], threads=2)
+    places = [int(count) for count in re.findall(r"%places = alloca \[(\d+) x ptr\]", f.llvm)]
+    assert places and max(places) <= 4, places  # not one for each of the arrays in a cache block
+    value, wanted = np.linspace(-2, 2, 1000, dtype="float32"), np.linspace(-2, 2, 1000)
+    slope = np.ones(1000)
+    for _ in range(150):
+        t = np.tanh(0.9 * wanted + 0.1)
+        wanted, slope = t * 1.01, slope * 1.01 * 0.9 * (1 - t * t)
+    got = f(value)
+    np.testing.assert_allclose(got[0], np.sum(wanted), rtol=1e-5)
+    np.testing.assert_allclose(got[1], slope, rtol=1e-3, atol=1e-30)
 
 
 def test_runs_of_many_launches_of_few_kernels_become_tables() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.shared import filled, for_each, linked
-from graphc.codegen.entry.ways import FAULTED, NAMED, SLOW, ways_text
+from graphc.codegen.entry.ways import NAMES, ways_text
 
 SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
 ROW = "{ ptr, i64, i64 }"
@@ -44,7 +44,7 @@ def results_text() -> str:
 @functools.cache
 def symbols() -> Mapping[str, int]:
     """The addresses of these functions and of the ways through a call, which are compiled and linked at the first use and stay."""
-    return linked(results_text() + ways_text(), (MAKE, FIT, BURY, NAMED, SLOW, FAULTED))
+    return linked(results_text() + ways_text(BURY), (MAKE, FIT, BURY, *NAMES))
 
 
 _TEXT = """

@@ -170,6 +170,19 @@ class Loops:
             else:
                 self.write(s, body)
 
+    def carried(self, body: Block, lines: Lines) -> list[tuple[Register, str, int, str, str]]:
+        """The accumulators that a loop updates, under new names within it: (register, part, number, new name, name before the loop)."""
+        inside = {a.name for a in walk(body) if isinstance(a, Alloc)}
+        phis = []
+        for name in sorted({a.name for a in walk(body) if isinstance(a, Accumulate)} - inside):
+            register = self.accumulators.registers[name]
+            for part in ("values", "positions"):
+                for k, old in enumerate(getattr(register, part)):
+                    new = fresh(lines)
+                    getattr(register, part)[k] = new
+                    phis.append((register, part, k, new, old))
+        return phis
+
     def counted(
         self, symbol: Symbol, start: Size, end: Size, step: int, body: Block, copies: Sequence[Callable[[Scope, str], None]],
         as_written: bool = False,
@@ -189,21 +202,12 @@ class Loops:
                 return
         first, last = self.v.size(start), self.v.size(end)
         parent = self.v.here
-        inside = {a.name for a in walk(body) if isinstance(a, Alloc)}
-        carried = sorted({a.name for a in walk(body) if isinstance(a, Accumulate)} - inside)
         head, exit_ = self.v.label("loop"), self.v.label("exit")
         lines = Lines(parent.lines.names)
         lines.current = head
         scope = Scope(lines, parent.depth + 1)
         counter = fresh(lines)
-        phis: list[tuple[Register, str, int, str, str]] = []
-        for name in carried:
-            register = self.accumulators.registers[name]
-            for part in ("values", "positions"):
-                for k, old in enumerate(getattr(register, part)):
-                    new = fresh(lines)
-                    getattr(register, part)[k] = new
-                    phis.append((register, part, k, new, old))
+        phis = self.carried(body, lines)
         for write in copies:
             write(scope, counter)
         next_ = lines.emit(f"add nuw nsw i64 {counter}, {step}")

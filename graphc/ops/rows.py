@@ -115,6 +115,14 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
            traits=Traits(keeps_zeros=keeps_zeros, masks=masks, instruction=instruction, together=together))
     )  # fmt: skip
 
+    PUBLIC[name] = _public(op, arity, doc, emit)
+    return PUBLIC[name]
+
+
+def _public(op: Op, arity: int, doc: str, emit: Callable[..., Scalar]) -> Callable[..., Node]:
+    """The function that users call, with the names of the operands that the row has."""
+    name = op.name
+
     def public(*args: ArrayLike) -> Node:
         if len(args) != arity:
             fail(ArgumentError, f"{name} takes {arity} argument{'s' * (arity != 1)}, got {len(args)}")
@@ -125,7 +133,6 @@ def elementwise(  # type: ignore[misc]  # the keywords of a row are said once, h
     public.__signature__ = inspect.Signature(operands, return_annotation=Node)  # type: ignore[attr-defined]
     called = f"{name}({', '.join(p.name for p in operands)})"
     public.__doc__ = f"{called}: {doc}\n\nElementwise, NumPy's broadcasting and promotion. Raises ShapeError, DTypeError."
-    PUBLIC[name] = public
     return public
 
 

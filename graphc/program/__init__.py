@@ -35,6 +35,7 @@ from graphc.program.steps import (
     launches,
     loop_counter,
     loop_length,
+    loop_side,
     mapped,
     walk,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "loop_counter",
     "loop_index",
     "loop_length",
+    "loop_side",
     "mapped",
     "nests",
     "stores_where_it_loads",

@@ -335,7 +335,7 @@ class Branch(Asked):
 
 Step = Launch | View | Check | HostCall | Loop | Branch
 
-_BOUND: dict[str, list[Dim]] = {"turn": [], "length": []}
+_BOUND: dict[str, list[Dim]] = {}
 
 
 def loop_counter(depth: int) -> Dim:
@@ -348,8 +348,13 @@ def loop_length(depth: int) -> Dim:
     return _bound("length", depth)
 
 
+def loop_side(axis: int, depth: int) -> Dim:
+    """The process-wide length along one axis of a turn's chunk in a loop inside `depth` others."""
+    return _bound(f"side{axis}_", depth)
+
+
 def _bound(what: str, depth: int) -> Dim:
-    known = _BOUND[what]
+    known = _BOUND.setdefault(what, [])
     while len(known) <= depth:
         known.append(dims.counter(f"{what}{len(known)}"))
     return known[depth]

@@ -7,8 +7,9 @@
 
 A run is any set of launches over one number of elements, each of which reads and writes every array at the element its loop
 is at, and which can stand side by side; or over one number of rows, if some of them work on whole rows, as a softmax does. Values
-that only the run uses become rows of one block, used again when they are dead. Every list of steps has its runs: that of a loop's
-body or of a branch, too.
+that only the run uses become rows of one block, used again when they are dead. What has some of the axes alone, as a bias, is spread
+over a row of each block first, so that kernels of elements are one loop, however short or long the rows of their arrays are. Every
+list of steps has its runs: that of a loop's body or of a branch, too.
 
 This is what keeps the way back through a deep chain small: the values that it needs are saved for one block at a time.
 """
@@ -23,9 +24,10 @@ from dataclasses import replace
 import numpy as np
 
 from graphc import dims
-from graphc.dims import Size
-from graphc.passes.storage.block_forms import Form, flat_form, row_form
-from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, View, loop_counter, loop_length, walk
+from graphc.dims import Dim, Size
+from graphc.passes.storage.block_forms import Form, element_form, row_form
+from graphc.passes.storage.pieces import piece_of, spread_kernel
+from graphc.program import Buffer, Kernel, Launch, Loop, Program, Step, View, loop_counter, loop_length, loop_side, walk
 
 SMALLEST = 256  # elements of a block: a call of a kernel takes some 20 ns, the loop over them no less than ten times that
 LARGEST = 4096  # beyond, blocks get no cheaper, and some rows may stay in the first cache
@@ -35,6 +37,8 @@ MOST_ARRAYS = 128  # of a run: LLVM's time is super-linear in the arguments of a
 MANY = 4096  # rows that arrays of unknown length are taken to have
 LONGEST_ROW = 1 << 17  # elements. A run of 120 with a bias, 200 rows of 20000 f32: 155 ms and 5 MB, by whole arrays 259 ms and 928 MB
 Kind = tuple[np.dtype, int]  # dtype and elements of a unit
+Spread = tuple[int, tuple[int, ...]]  # a buffer that is spread over all axes of a run, and those that it has
+Name = int | Spread  # of a row: what it holds, the storage that would hold it otherwise
 FEW_ROWS = 64  # fewer rows are short, or kernels are shared among threads along them: runs have a turn for each
 SHORT_ROW = 4 * LARGEST  # elements
 LINE = 64  # bytes between rows, so that those of a power of two do not meet in the same sets of the cache
@@ -95,7 +99,7 @@ class _Runs:
                 self.touched.setdefault(r, []).append(k)
 
     def run(self) -> list[Step]:
-        if sum(f is not None for f in self.forms) < 2 or (self.by_rows and all(f is None or f.flat for f in self.forms)):
+        if sum(f is not None for f in self.forms) < 2 or (self.by_rows and all(f is None or f.elements for f in self.forms)):
             return list(self.steps)
         needs = self._needs()
         made: dict[int, Step] = {}  # the last step of a run -> the run
@@ -127,7 +131,7 @@ class _Runs:
     def _form(self, step: Launch) -> Form | None:
         if step.kernel not in self.known:
             length = loop_length(self.depth)
-            form = row_form(step.kernel, length) if self.by_rows else flat_form(step.kernel, length, SMALLEST)
+            form = row_form(step.kernel, length) if self.by_rows else element_form(step.kernel, length, SMALLEST)
             self.known[step.kernel] = None if form is None or form.widest > _longest_row(form.total) else form
         form = self.known[step.kernel]
         if form is None or all(
@@ -171,6 +175,7 @@ class _Runs:
         groups: list[list[int]] = []
         behind: list[int] = []  # the group that a step is in or behind
         open_: dict[Size, int] = {}
+        sides: list[tuple[Size, ...]] = []  # of each group, once one of its members has them
         whole = [self._whole(k) for k in range(len(self.steps))]
         written = [{self._root(b) for b in step.writes} for step in self.steps]
         for k, form in enumerate(self.forms):
@@ -180,10 +185,12 @@ class _Runs:
                 behind.append(max([behind[d] for d in needs[k]], default=-1))
                 continue
             at = open_.get(form.total, -1)
-            if at < least:
+            if at < least or (form.sides and sides[at] not in ((), form.sides)):
                 at = open_[form.total] = len(groups)
                 groups.append([])
+                sides.append(())
             groups[at].append(k)
+            sides[at] = sides[at] or form.sides
             behind.append(at)
         return groups
 
@@ -210,7 +217,7 @@ class _Runs:
         size = max(size if self.by_rows else size // LINE * LINE, least)
         fits = isinstance(total, int) and total <= size
         if self.by_rows:  # what stays in the cache by itself needs no blocks; nor are rows what a run of elements needs
-            fits = fits or width * (total if isinstance(total, int) else MANY) <= self.cache or all(self._form_of(k).flat for k in run)
+            fits = fits or width * (total if isinstance(total, int) else MANY) <= self.cache or all(self._form_of(k).elements for k in run)
         return run, None if fits or not self._passes(run) else self._loop(run, rows, widest, size)
 
     def _form_of(self, k: int) -> Form:
@@ -242,8 +249,8 @@ class _Runs:
         arrays = {b for k in run for b in self._buffers(k) if (r := self._root(b)) not in rows and self.buffers[r].role != "scratch"}
         return _bytes(widest) * self._least(run) <= ROOM * self.cache and len(arrays) <= MOST_ARRAYS
 
-    def _rows(self, run: Sequence[int]) -> tuple[dict[int, int], dict[Kind, int]]:
-        """The row of each root that only the run uses, and how many rows there are of each dtype and elements of a unit.
+    def _rows(self, run: Sequence[int]) -> tuple[dict[Name, int], dict[Kind, int]]:
+        """The row of each root that only the run uses and of all that is spread, and how many there are of each dtype and unit.
 
         What a kernel writes may take the row of what it is the last to read: each element is read before it is written.
         """
@@ -252,61 +259,92 @@ class _Runs:
             r for k in run for b in self._buffers(k)
             if self.buffers[r := self._root(b)].role == "arena" and r not in self.outside and inside.issuperset(self.touched[r])
         }  # fmt: skip
-        rows: dict[int, int] = {}
+        names = {k: self._kinds(k, own) for k in run}
+        ends = {name: k for k in run for name in names[k]}
+        rows: dict[Name, int] = {}
         count: dict[Kind, int] = {}
         free: dict[Kind, list[int]] = {}
+
+        def take(name: Name, kind: Kind) -> None:
+            if name not in rows:
+                if not free.get(kind):
+                    free[kind] = [count.get(kind, 0)]
+                    count[kind] = free[kind][0] + 1
+                rows[name] = free[kind].pop()
+
         for k in run:
-            form = self._form_of(k)
-            kinds = {
-                r: (self.buffers[r].dtype, n) for b, n in zip(self._buffers(k), form.inner, strict=False) if (r := self._root(b)) in own
-            }  # fmt: skip
-            last = [r for r in kinds if self.touched[r][-1] == k]
-            done = [r for r in last if r in rows] if form.flat else []  # by rows, an element may be stored before others are read
-            for r in done:
-                free.setdefault(kinds[r], []).append(rows[r])
-            for r, kind in kinds.items():
-                if r not in rows:
-                    if not free.get(kind):
-                        free[kind] = [count.get(kind, 0)]
-                        count[kind] = free[kind][0] + 1
-                    rows[r] = free[kind].pop()
-            for r in () if form.flat else last:
-                free.setdefault(kinds[r], []).append(rows[r])
+            for spread in self._spread(k):
+                take(spread, names[k][spread])
+            last = [name for name in names[k] if ends[name] == k]
+            flat = self._form_of(k).flat  # by rows, an element may be stored before others are read
+            for name in last if flat else ():
+                if name in rows:
+                    free.setdefault(names[k][name], []).append(rows[name])
+            for name, kind in names[k].items():
+                take(name, kind)
+            for name in () if flat else last:
+                free.setdefault(names[k][name], []).append(rows[name])
         return rows, count
+
+    def _kinds(self, k: int, own: set[int]) -> dict[Name, Kind]:
+        """The rows that a step works on, those of these roots and what is spread for it, and what they hold."""
+        inner = zip(self._buffers(k), self._form_of(k).inner, strict=False)
+        kept: dict[Name, Kind] = {r: (self.buffers[r].dtype, n) for b, n in inner if (r := self._root(b)) in own}
+        return kept | {name: (self.buffers[name[0]].dtype, 1) for name in self._spread(k)}
+
+    def _spread(self, k: int) -> list[Spread]:
+        """What a step reads as if it had all axes."""
+        return [(b, axes) for b, axes in zip(self._buffers(k), self._form_of(k).spread, strict=False) if axes]
 
     def _buffers(self, k: int) -> tuple[int, ...]:
         return self.steps[k].own
 
-    def _loop(self, run: Sequence[int], rows: dict[int, int], widest: dict[Kind, int], size: int) -> Step:
-        """The run, a block of all arrays in each turn."""
-        total, counter, length = self._form_of(run[0]).total, loop_counter(self.depth), loop_length(self.depth)
+    def _loop(self, run: Sequence[int], rows: dict[Name, int], widest: dict[Kind, int], size: int) -> Step:
+        """The run, a piece of all arrays in each turn."""
+        counter, length = loop_counter(self.depth), loop_length(self.depth)
+        sides = next((form.sides for k in run if (form := self._form_of(k)).sides), None)
+        piece = piece_of(sides or (self._form_of(run[0]).total,), size, counter)
+        lengths = {length: dims.product(piece.lengths)}
+        across: list[Size] = [n if isinstance(n, int) else loop_side(p, self.depth) for p, n in enumerate(piece.lengths)]
+        if sides is not None:
+            lengths |= {s: n for s, n in zip(across, piece.lengths, strict=True) if isinstance(s, Dim)}
         views: list[Step] = []
 
-        def placed(buffer: int, inner: int, offset: Size) -> int:
-            self.buffers.append(replace(self.buffers[buffer], shape=(length * inner,), alias=buffer))
+        def placed(buffer: int, elements: Size, offset: Size) -> int:
+            self.buffers.append(replace(self.buffers[buffer], shape=(elements,), alias=buffer))
             views.append(View(len(self.buffers) - 1, offset))
             return len(self.buffers) - 1
 
         def row(dtype: np.dtype, inner: int) -> int:
             self.buffers.append(Buffer(dtype, (size * inner + LINE // dtype.itemsize,), "scratch"))
-            return placed(len(self.buffers) - 1, inner, 0)
+            return placed(len(self.buffers) - 1, length * inner, 0)
 
         made = {(kind, k): row(*kind) for kind, count in widest.items() for k in range(count)}
         parts: dict[int, int] = {}  # buffer -> the part of it that a turn is at
+
+        def part(buffer: int, inner: int) -> int:
+            if buffer not in parts:
+                parts[buffer] = placed(buffer, length * inner, piece.first(range(len(piece.sides))) * inner)
+            return parts[buffer]
+
+        filled: dict[Spread, int] = {}  # what has been spread -> where
         inside: list[Step] = []
         for k in run:
             step, form = self.steps[k], self._form_of(k)
             assert isinstance(step, Launch)
-            at: list[int] = []
-            for b, operand, inner, along in zip(step.buffers, form.kernel.operands, form.inner, form.along, strict=True):
-                number = rows.get(self._root(b))
-                if number is None and along and b not in parts:
-                    parts[b] = placed(b, inner, size * inner * counter)
-                at.append(made[(operand.dtype, inner), number] if number is not None else parts[b] if along else b)
+            for name in self._spread(k):
+                if name not in filled:
+                    (b, axes), dtype = name, self.buffers[name[0]].dtype
+                    filled[name] = made[(dtype, 1), rows[name]]
+                    some = placed(b, dims.product([across[p] for p in axes]), piece.first(axes))
+                    inside.append(Launch(spread_kernel(dtype, axes, across), (some, filled[name])))
+            at = [
+                made[(self.buffers[b].dtype, inner), rows[r]] if (r := self._root(b)) in rows
+                else filled[b, axes] if axes else part(b, inner) if along else b
+                for b, inner, along, axes in zip(step.buffers, form.inner, form.along, form.spread or [()] * len(form.along), strict=True)
+            ]  # fmt: skip
             inside.append(replace(step, kernel=form.kernel, buffers=tuple(at)))
-        blocks = dims.floordiv(total + (size - 1), size)
-        lengths = ((length, dims.minimum(size, total - size * counter)),)
-        return Loop(counter, blocks, (*views, *inside), parallel=True, lengths=lengths)
+        return Loop(counter, piece.count, (*views, *inside), parallel=True, lengths=tuple(lengths.items()))
 
 
 def _longest_row(rows: Size) -> int:

@@ -125,6 +125,7 @@ TARGETS: tuple[tuple[str, str], ...] = (
     ("passes/fusion/*.py", "test_pipeline test_program test_regressions test_kernels test_columns test_straight fuzz/test_fuzz"),
     ("passes/storage/cache_blocks.py", "test_block test_block_rows test_memory test_index_checks"),
     ("passes/storage/block_forms.py", "test_block test_block_rows"),
+    ("passes/storage/pieces.py", "test_block test_block_rows"),
     ("passes/storage/*.py", "test_memory test_regressions test_steps test_verify_program test_state fuzz/test_state_fuzz"),
     ("passes/loops/*.py", "test_loop_passes test_control test_control_derivatives"),
     ("passes/inline.py", "test_custom test_region test_function"),
