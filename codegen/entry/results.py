@@ -68,20 +68,18 @@ next:
   %pair = getelementptr [2 x ptr], ptr %spares, i64 %k
   %first = load ptr, ptr %pair, align 8
   %first.only = call i1 @only(ptr %first)
-  br i1 %first.only, label %one, label %more
-one:
-  %first.fits = call i1 @as_made(ptr %first, ptr %descr, i64 %rank, ptr %shape)
-  br i1 %first.fits, label %again, label %fresh
+  br i1 %first.only, label %spared, label %more
 more:
   %two = getelementptr i8, ptr %pair, i64 8
   %second = load ptr, ptr %two, align 8
   %second.only = call i1 @only(ptr %second)
-  br i1 %second.only, label %other, label %neither
-other:
-  %second.fits = call i1 @as_made(ptr %second, ptr %descr, i64 %rank, ptr %shape)
-  br i1 %second.fits, label %again, label %fresh
+  br i1 %second.only, label %spared, label %neither
+spared:
+  %spare = phi ptr [ %first, %next ], [ %second, %more ]
+  %spare.at = phi ptr [ %pair, %next ], [ %two, %more ]
+  %fits = call i1 @as_made(ptr %spare, ptr %descr, i64 %rank, ptr %shape)
+  br i1 %fits, label %again, label %fresh
 again:
-  %spare = phi ptr [ %first, %one ], [ %second, %other ]
   %holders = getelementptr i8, ptr %spare, i64 $COUNT$
   store i64 2, ptr %holders, align 8
   br label %ready
@@ -90,7 +88,7 @@ neither: ; exchanged: the older one goes
   store ptr %first, ptr %two, align 8
   br label %fresh
 fresh:
-  %at = phi ptr [ %pair, %one ], [ %two, %other ], [ %pair, %neither ]
+  %at = phi ptr [ %spare.at, %spared ], [ %pair, %neither ]
   call void @$own$(ptr %descr) ; the call below takes a reference over
   %dims = trunc i64 %rank to i32
   %new = call ptr @$new$(ptr @$ndarray$, ptr %descr, i32 %dims, ptr %shape, ptr null, ptr null, i32 0, ptr null)
