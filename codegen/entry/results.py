@@ -125,8 +125,9 @@ done:
   ret i1 false
 }
 
-; whether results may be written into `targets` at any time: they lie apart from the `known` places that are read, and from each other
-define i1 @entry.fit(ptr %table, i64 %count, ptr %sizes, ptr %targets, ptr %places, i64 %known) nounwind {
+; whether results may be written into `targets` at any time: they lie apart from the `known` places that are read, and from each other.
+; Few calls are of this kind, and it is long: LLVM translates it line by line.
+define i1 @entry.fit(ptr %table, i64 %count, ptr %sizes, ptr %targets, ptr %places, i64 %known) nounwind noinline optnone {
 entry:
   br label %next
 next:

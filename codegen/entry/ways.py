@@ -1,6 +1,7 @@
 """The ways through a call that all entries of a process share: parameters given by name, dicts, and what is handed on to Python.
 
-Compiled once a process: as code of every entry they were a quarter of what compiling a short function took.
+Compiled once a process: as code of every entry they were a quarter of what compiling a short function took. LLVM translates them line by
+line (`optnone`), in a third of the time: they are loops over a few names, and ways that cost far more than they do.
 
     entry.named   how many parameters are given by position and by name together, -1 where the Python path has to look; the object
                   of `out=`, or null, goes to a place. `names`: the parameters' from the first that is not given by position
@@ -50,7 +51,7 @@ declare ptr @$new_dict$()
 declare i32 @$set$(ptr, ptr, ptr)
 
 ; the keywords must be, as objects, the names that follow those given by position, with `out` behind them if at all
-define i64 @entry.named(ptr %args, i64 %positional, ptr %kwnames, ptr %names, i64 %most, ptr %out) nounwind {
+define i64 @entry.named(ptr %args, i64 %positional, ptr %kwnames, ptr %names, i64 %most, ptr %out) nounwind noinline optnone {
 entry:
   %size.at = getelementptr i8, ptr %kwnames, i64 $SIZE$
   %number = load i64, ptr %size.at, align 8
@@ -91,7 +92,7 @@ no:
   ret i64 -1
 }
 
-define i1 @entry.items(ptr %object, ptr %keys, i64 %count, ptr %values) nounwind {
+define i1 @entry.items(ptr %object, ptr %keys, i64 %count, ptr %values) nounwind noinline optnone {
 entry:
   %position = alloca i64, align 8
   %key = alloca ptr, align 8
@@ -131,7 +132,7 @@ no:
   ret i1 false
 }
 
-define ptr @entry.dict(ptr %keys, i64 %count, ptr %values) nounwind {
+define ptr @entry.dict(ptr %keys, i64 %count, ptr %values) nounwind noinline optnone {
 entry:
   %made = call ptr @$new_dict$()
   %out = icmp eq ptr %made, null
@@ -159,7 +160,7 @@ none:
   ret ptr null
 }
 
-define ptr @entry.slow(ptr %f, ptr %args, i64 %nargsf, ptr %kwnames, ptr %context) nounwind {
+define ptr @entry.slow(ptr %f, ptr %args, i64 %nargsf, ptr %kwnames, ptr %context) nounwind noinline optnone {
 entry:
   %function.at = getelementptr i8, ptr %context, i64 $CALLABLE$
   %function = load ptr, ptr %function.at, align 8
@@ -174,7 +175,7 @@ made:
   ret ptr %answer
 }
 
-define ptr @entry.fault(ptr %f, ptr %words, ptr %context) nounwind {
+define ptr @entry.fault(ptr %f, ptr %words, ptr %context) nounwind noinline optnone {
 entry:
   %args = alloca [1 x ptr], align 8
   %place = ptrtoint ptr %words to i64
