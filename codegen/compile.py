@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from graphc.codegen.alike import callees
 from graphc.codegen.control import Control
 from graphc.codegen.frame import frame_of
 from graphc.codegen.llvm.called import called
@@ -55,16 +56,21 @@ def write_module(
     unit.called = called(
         [bodies[kernel].parts for kernel, loops in every.items() if any(isinstance(s, For | Call) for s in walk(loops))], target
     )
-    for kernel, name in names.items():
-        loops = every[kernel]
+    for kernel, loops in every.items():
         if options.verify:
             check_loops(loops, bodies[kernel])
-        team = None if kernel not in launched else team_of(kernel, loops, threads)
-        if team is not None:
+        if kernel in launched and (team := team_of(kernel, loops, threads)) is not None:
             teams[kernel] = team
-        unit.module.add(_inlined_if_short(Emitter(unit, kernel, name, loops, team is not None).function(), launches[kernel]))
+    functions = callees(bodies, every, names, teams)
+    calls: Counter[str] = Counter()
+    for kernel, count in launches.items():
+        calls[functions[kernel].name] += count
+    for kernel, name in names.items():
+        if functions[kernel].name == name:
+            function = Emitter(unit, bodies[kernel], name, every[kernel], kernel in teams).function()
+            unit.module.add(_inlined_if_short(function, calls[name]))
     long = static_work(work(program)) >= LONG_CALL
-    parts = Control(Contents(unit, program, frame_of(program), names, teams, threads, long)).write()
+    parts = Control(Contents(unit, program, frame_of(program), functions, teams, threads, long)).write()
     for part in parts if len(parts) <= FEW_PARTS else ():
         unit.module.add(_inlined_if_short(unit.module.functions[part]))
     if options.flush_subnormals:

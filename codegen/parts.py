@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from graphc import dims
+from graphc.codegen.alike import Callee
 from graphc.codegen.frame import FINISHED, Frame, arena_slot, slot_of
 from graphc.codegen.llvm.access import memory_type
 from graphc.codegen.llvm.llvm_text import Function
@@ -29,7 +30,7 @@ class Contents:
     unit: Unit
     program: Program
     frame: Frame
-    names: Mapping[Kernel, str]
+    callees: Mapping[Kernel, Callee]
     teams: Mapping[Kernel, Team]
     threads: Threads
     long: bool = False
@@ -96,8 +97,9 @@ class Part(Values):
 
     def call(self, kernel: Kernel, pointers: Sequence[str], scratch: tuple[int, ...]) -> None:
         """The launch of a kernel on what lies at some places."""
-        name = self.contents.names[kernel]
-        args = [f"ptr {p}" for p in pointers] + [f"i64 {self.symbol(s)}" for s in kernel.sizes()]
+        callee = self.contents.callees[kernel]
+        name = callee.name
+        args = [f"ptr {pointers[k]}" for k in callee.operands] + [f"i64 {self.known(s)}" for s in callee.sizes]
         self.clear(kernel, pointers)
         team = self.contents.teams.get(kernel)
         if team is None:

@@ -128,4 +128,18 @@ def test_straight_line_code_calls_by_the_same_convention() -> None:
     x = gx.tensor("x", (), "float64")
     f = gx.function([x], gx.tanh(x) + gx.exp(gx.tanh(2.0 * x)))
     assert f(0.3) == pytest.approx(np.tanh(0.3) + np.exp(np.tanh(0.6)), rel=1e-15)
-    assert f"call {called.convention(host())}" in f.llvm
+    assert f"call {called.convention(host(), 8)}double" in f.llvm
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in cases()}))
+@pytest.mark.parametrize("many", [0, np.inf])
+def test_doubles_are_kept_over_calls_of_functions_of_floats(name: str, many: float) -> None:
+    """As many floats as a register holds doubles are half a one, and so is the result of a function of them."""
+    x, n = gx.tensor("x", (N,), "int8"), np.arange(N) % 20 - 8
+    y, size, sign = x.astype("float64"), abs(x.astype("float32")) + 0.25, (x != x).astype("float32")
+    functions = (gx.special.gammainc(size, size), gx.special.gamma(sign), gx.sin(1e9 * size) * gx.sin(size), gx.special.ndtri(sign))
+    for function in functions:
+        with np.errstate(all="ignore"):
+            got = modules([function, y * 1.1, y + 0.3, y / 3, y - 7.7], x, target_of(name), many)([n.astype("int8")], [])
+        for ours, wanted in zip(got[1:], (n * 1.1, n + 0.3, n / 3, n - 7.7), strict=True):
+            np.testing.assert_array_equal(ours, wanted)

@@ -24,7 +24,7 @@ from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.fits import MOST_WORK, can_write_directly
 from graphc.codegen.entry.results import FIT, MAKE, ROW, ROW_BYTES
 from graphc.codegen.entry.run import INTERRUPTED, RunEmitter
-from graphc.codegen.entry.ways import DECLARATIONS, FAULTED, SLOW
+from graphc.codegen.entry.ways import DECLARED, FAULTED, SLOW
 from graphc.codegen.frame import FINISHED, frame_of, replaced_state
 from graphc.codegen.llvm.emit_scalar import Function
 from graphc.codegen.llvm.module import Unit
@@ -72,7 +72,7 @@ class EntryEmitter(RunEmitter):
     def slow(self) -> None:
         """The way to the Python path."""
         self.entry.label("slow")  # one jump, so that nothing is kept for it in registers that must be saved
-        self.module.declare(DECLARATIONS[SLOW])
+        self.module.declare(DECLARED[SLOW])
         called = f"tail call ptr @{SLOW}({', '.join(PARAMETERS)}, ptr @context)"
         self.entry.line(f"ret ptr {self.entry.emit(called)}")
 
@@ -227,9 +227,9 @@ class EntryEmitter(RunEmitter):
             spare = e.emit(f"select i1 {alone}, ptr {first}, ptr {second}")
             with self.otherwise(afresh):
                 self.same("i64", self.field(spare, cpython.COUNT, "i64"), 1)
-                self.same("i32", e.emit(f"and i32 {self.field(spare, cpython.FLAGS, 'i32')}, {~cpython.FORTRAN}"), cpython.FRESH)
-                self.same("ptr", self.field(spare, cpython.WEAK), "null")
-                self.is_like(spare, b)
+                kept = e.emit(f"and i32 {self.field(spare, cpython.FLAGS, 'i32')}, {~cpython.FORTRAN}")
+                fresh, unwatched = self.equal("i32", kept, cpython.FRESH), self.equal("ptr", self.field(spare, cpython.WEAK), "null")
+                self.is_like(spare, b, fresh, unwatched)
             self.put_field(spare, cpython.COUNT, "i64", 2)
             again = e.current
             e.line(f"br label %{ready}")
@@ -247,18 +247,18 @@ class EntryEmitter(RunEmitter):
         others = self.read_places(shapes)
         for target, b in zip(targets, self.output_buffers, strict=True):
             self.same("ptr", self.field(target, cpython.TYPE), f"@{symbol('ndarray')}")
-            self.has_flags(target, cpython.WRITEABLE)
-            self.is_like(target, b)
+            self.is_like(target, b, self.has_flags(target, cpython.WRITEABLE))
             place = self.field(target, cpython.DATA), self.nbytes(b.dtype.itemsize, [self.size(s).text for s in b.shape])
             for other in others:
                 self.apart(place, other)
             others.append(place)
 
-    def is_like(self, array: str, b: Buffer) -> None:
-        """Go on if an array has the dtype and the shape of a result."""
-        self.has_type(array, b.dtype, len(b.shape))
-        for have, wanted in zip(self.shape(array, len(b.shape)), b.shape, strict=True):
-            self.same("i64", have, self.size(wanted).text)
+    def is_like(self, array: str, b: Buffer, *also: str) -> None:
+        """Go on if an array has the dtype and the shape of a result, and these conditions hold."""
+        self.all_of(*also, *self.has_type(array, b.dtype, len(b.shape)))
+        if b.shape:
+            sizes = zip(self.shape(array, len(b.shape)), b.shape, strict=True)
+            self.all_of(*[self.equal("i64", have, self.size(wanted).text) for have, wanted in sizes])
 
     def result_sizes(self, buffers: Sequence[Buffer]) -> str:
         """The slot of the sizes of these results, one after the other."""
@@ -364,6 +364,6 @@ class EntryEmitter(RunEmitter):
         """A check has failed: hand the words of the run to Python, which raises the error. Nothing is run again."""
         e, frame = self.entry, frame_of(self.program)
         self.put_field(self.words, 8 * (frame.words - 1), "i64", status)
-        self.module.declare(DECLARATIONS[FAULTED])
+        self.module.declare(DECLARED[FAULTED])
         answer = e.emit(f"call ptr @{FAULTED}(ptr %f, ptr {self.words}, ptr @context)")
         e.line(f"ret ptr {answer}")

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import is_
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from graphc.codegen.entry.context import FIXED
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.numbers import element, name_of
 from graphc.codegen.entry.results import BURY, DECLARATIONS
+from graphc.codegen.entry.ways import DECLARED, DICT, ITEMS
 from graphc.codegen.llvm.module import Unit
 from graphc.codegen.llvm.values import Values
 from graphc.dtypes import SHORT
@@ -81,7 +83,17 @@ class ObjectEmitter(Values):
 
     def same(self, kind: str, a: object, b: object) -> None:
         """Go on if a = b."""
-        self.require(self.entry.emit(f"icmp eq {kind} {a}, {b}"))
+        self.require(self.equal(kind, a, b))
+
+    def equal(self, kind: str, a: object, b: object) -> str:
+        return self.entry.emit(f"icmp eq {kind} {a}, {b}")
+
+    def all_of(self, *conditions: str) -> None:
+        """Go on if all hold, by one branch: LLVM's time goes with the blocks."""
+        joined = conditions[0]
+        for condition in conditions[1:]:
+            joined = self.entry.emit(f"and i1 {joined}, {condition}")
+        self.require(joined)
 
     @contextmanager
     def otherwise(self, label: str) -> Iterator[None]:
@@ -144,14 +156,13 @@ class ObjectEmitter(Values):
         if cls is type(None):
             self.same("ptr", value, f"@{symbol('None')}")
             return
-        count = len(structure.keys)
-        self.same("ptr", self.field(value, cpython.TYPE), f"@{symbol(CONTAINERS[cls])}")
         if cls is dict:
             children = self.dict_values(value, structure)
         else:
-            self.same("i64", self.field(value, cpython.SIZE, "i64"), count)
+            self.same("ptr", self.field(value, cpython.TYPE), f"@{symbol(CONTAINERS[cls])}")
+            self.same("i64", self.field(value, cpython.SIZE, "i64"), len(structure.keys))
             first = self.items(value, cls)
-            children = [self.field(first, 8 * k) for k in range(count)]
+            children = [self.field(first, 8 * k) for k in range(len(structure.keys))]
         for child, inner in zip(children, structure.children, strict=True):
             yield from self.leaves(child, inner)
 
@@ -161,17 +172,21 @@ class ObjectEmitter(Values):
 
     def dict_values(self, value: str, structure: TreeDef) -> list[str]:
         """The values of a dict, in leaf order. Its keys must be the very strings that we keep, in the declared order."""
-        size = self.api("i64", "PyDict_Size", f"ptr {value}")
-        self.same("i64", size, len(structure.keys))
-        position, key, item = self.slot("i64"), self.slot("ptr"), self.slot("ptr")
-        self.put_field(position, 0, "i64", 0)
-        found: dict[object, str] = {}
-        for name in structure.order:
-            more = self.api("i32", "PyDict_Next", f"ptr {value}", f"ptr {position}", f"ptr {key}", f"ptr {item}")
-            self.same("i32", more, 1)
-            self.same("ptr", self.field(key, 0), self.word(self.object_word(name)))
-            found[name] = self.field(item, 0)
+        values = self.slot(f"[{len(structure.order)} x ptr]")
+        self.module.declare(DECLARED[ITEMS])
+        given = f"ptr {value}, {self.keys(structure)}, ptr {values}"
+        self.require(self.entry.emit(f"call i1 @{ITEMS}({given})"))
+        found = {name: self.field(values, 8 * k) for k, name in enumerate(structure.order)}
         return [found[k] for k in structure.keys]
+
+    def keys(self, structure: TreeDef) -> str:
+        """The words of the keys of a dict in the declared order, side by side, and their number."""
+        wanted = list(structure.order)
+        places = [k for k in range(len(self.objects)) if len(self.objects) >= k + len(wanted) and all(map(is_, self.objects[k:], wanted))]
+        place = places[0] if places else len(self.objects)
+        if not places:
+            self.objects += wanted
+        return f"ptr {self.offset('@context', 8 * (self.first_object + place))}, i64 {len(wanted)}"
 
     def build(self, structure: TreeDef, leaves: Sequence[str]) -> str:
         """A new tree of leaves that it takes over. Where there is no memory for it, they go, and the error stands."""
@@ -188,20 +203,17 @@ class ObjectEmitter(Values):
             return owned[-1]
         children = [self.built(child, owned, leaves) for child in structure.children]
         if cls is dict:
-            made = self.unless_null(self.api("ptr", "PyDict_New"), owned)
-            by_key = dict(zip(structure.keys, children, strict=True))
-            for name in structure.order:
-                key = self.word(self.object_word(name))
-                failed = self.api("i32", "PyDict_SetItem", f"ptr {made}", f"ptr {key}", f"ptr {by_key[name]}")
-                self.unless(self.entry.emit(f"icmp slt i32 {failed}, 0"), [made, *owned])
+            values, by_key = self.slot(f"[{len(children)} x ptr]"), dict(zip(structure.keys, children, strict=True))
+            for k, name in enumerate(structure.order):
+                self.put_field(values, 8 * k, "ptr", by_key[name])
+            self.module.declare(DECLARED[DICT])
+            made = self.unless_null(self.entry.emit(f"call ptr @{DICT}({self.keys(structure)}, ptr {values})"), owned)
         else:
             made = self.unless_null(self.api("ptr", "PyTuple_New" if cls is tuple else "PyList_New", f"i64 {len(children)}"), owned)
             first = self.items(made, cls) if children else ""
             for k, child in enumerate(children):
                 self.entry.line(f"store ptr {child}, ptr {self.offset(first, 8 * k)}, align 8")
         for child in children:
-            if cls is dict:
-                self.disown(child)  # the dict has taken a reference of its own
             owned.remove(child)
         owned.append(made)
         return made
@@ -247,16 +259,16 @@ class ObjectEmitter(Values):
     def is_array(self, value: str, dtype: np.dtype, ndim: int) -> None:
         """Go on if a value is an array that can be read as it lies."""
         self.same("ptr", self.field(value, cpython.TYPE), f"@{symbol('ndarray')}")
-        self.has_flags(value, cpython.READABLE)
-        self.has_type(value, dtype, ndim)
+        self.all_of(self.has_flags(value, cpython.READABLE), *self.has_type(value, dtype, ndim))
 
-    def has_flags(self, array: str, flags: int) -> None:
+    def has_flags(self, array: str, flags: int) -> str:
         looked_at = self.entry.emit(f"and i32 {self.field(array, cpython.FLAGS, 'i32')}, {flags | cpython.WARN_ON_WRITE}")
-        self.same("i32", looked_at, flags)
+        return self.equal("i32", looked_at, flags)
 
-    def has_type(self, array: str, dtype: np.dtype, ndim: int) -> None:
-        self.same("ptr", self.field(array, cpython.DESCR), f"@{symbol('dtype.' + SHORT[dtype])}")
-        self.same("i32", self.field(array, cpython.NDIM, "i32"), ndim)
+    def has_type(self, array: str, dtype: np.dtype, ndim: int) -> tuple[str, str]:
+        """Whether an array has this dtype, and this rank."""
+        descr = self.equal("ptr", self.field(array, cpython.DESCR), f"@{symbol('dtype.' + SHORT[dtype])}")
+        return descr, self.equal("i32", self.field(array, cpython.NDIM, "i32"), ndim)
 
     def number(self, value: str, dtype: np.dtype) -> str:
         """The address of a rank 0 argument: an array's data, or a slot of our own for a Python number or NumPy scalar."""

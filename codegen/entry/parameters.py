@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphc.codegen.entry.objects import ObjectEmitter
-from graphc.codegen.entry.ways import DECLARATIONS, NAMED
+from graphc.codegen.entry.ways import DECLARED, NAMED
 from graphc.codegen.llvm.module import Unit
 from graphc.program import Layout, Program
 
@@ -25,7 +25,7 @@ class ParameterEmitter(ObjectEmitter):
         e.line(f"br i1 {e.emit('icmp eq ptr %kwnames, null')}, label %{plain}, label %{keywords}")
         e.label(keywords)
         following = self.offset(self.offset("@context", 8 * self.first_object), e.emit(f"mul i64 {positional}, 8"))
-        self.module.declare(DECLARATIONS[NAMED])
+        self.module.declare(DECLARED[NAMED])
         told = f"ptr %args, i64 {positional}, ptr %kwnames, ptr {following}, i64 {len(names)}, ptr {into}"
         together = e.emit(f"call i64 @{NAMED}({told})")  # -1 is no number of parameters
         value = self.field(into, 0)

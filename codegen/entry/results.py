@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from graphc.codegen.entry import cpython
 from graphc.codegen.entry.cpython import symbol
 from graphc.codegen.entry.shared import filled, for_each, linked
-from graphc.codegen.entry.ways import FAULTED, NAMED, SLOW, ways_text
+from graphc.codegen.entry.ways import NAMES, ways_text
 
 SPARE_BYTES = 4096  # of a result that is kept for the next call; a larger one takes longer to fill than to make
 ROW = "{ ptr, i64, i64 }"
@@ -44,7 +44,7 @@ def results_text() -> str:
 @functools.cache
 def symbols() -> Mapping[str, int]:
     """The addresses of these functions and of the ways through a call, which are compiled and linked at the first use and stay."""
-    return linked(results_text() + ways_text(), (MAKE, FIT, BURY, NAMED, SLOW, FAULTED))
+    return linked(results_text() + ways_text(BURY), (MAKE, FIT, BURY, *NAMES))
 
 
 _TEXT = """
@@ -68,20 +68,18 @@ next:
   %pair = getelementptr [2 x ptr], ptr %spares, i64 %k
   %first = load ptr, ptr %pair, align 8
   %first.only = call i1 @only(ptr %first)
-  br i1 %first.only, label %one, label %more
-one:
-  %first.fits = call i1 @as_made(ptr %first, ptr %descr, i64 %rank, ptr %shape)
-  br i1 %first.fits, label %again, label %fresh
+  br i1 %first.only, label %spared, label %more
 more:
   %two = getelementptr i8, ptr %pair, i64 8
   %second = load ptr, ptr %two, align 8
   %second.only = call i1 @only(ptr %second)
-  br i1 %second.only, label %other, label %neither
-other:
-  %second.fits = call i1 @as_made(ptr %second, ptr %descr, i64 %rank, ptr %shape)
-  br i1 %second.fits, label %again, label %fresh
+  br i1 %second.only, label %spared, label %neither
+spared:
+  %spare = phi ptr [ %first, %next ], [ %second, %more ]
+  %spare.at = phi ptr [ %pair, %next ], [ %two, %more ]
+  %fits = call i1 @as_made(ptr %spare, ptr %descr, i64 %rank, ptr %shape)
+  br i1 %fits, label %again, label %fresh
 again:
-  %spare = phi ptr [ %first, %one ], [ %second, %other ]
   %holders = getelementptr i8, ptr %spare, i64 $COUNT$
   store i64 2, ptr %holders, align 8
   br label %ready
@@ -90,7 +88,7 @@ neither: ; exchanged: the older one goes
   store ptr %first, ptr %two, align 8
   br label %fresh
 fresh:
-  %at = phi ptr [ %pair, %one ], [ %two, %other ], [ %pair, %neither ]
+  %at = phi ptr [ %spare.at, %spared ], [ %pair, %neither ]
   call void @$own$(ptr %descr) ; the call below takes a reference over
   %dims = trunc i64 %rank to i32
   %new = call ptr @$new$(ptr @$ndarray$, ptr %descr, i32 %dims, ptr %shape, ptr null, ptr null, i32 0, ptr null)
@@ -127,8 +125,9 @@ done:
   ret i1 false
 }
 
-; whether results may be written into `targets` at any time: they lie apart from the `known` places that are read, and from each other
-define i1 @entry.fit(ptr %table, i64 %count, ptr %sizes, ptr %targets, ptr %places, i64 %known) nounwind {
+; whether results may be written into `targets` at any time: they lie apart from the `known` places that are read, and from each other.
+; Few calls are of this kind, and it is long: LLVM translates it line by line.
+define i1 @entry.fit(ptr %table, i64 %count, ptr %sizes, ptr %targets, ptr %places, i64 %known) nounwind noinline optnone {
 entry:
   br label %next
 next:

@@ -15,23 +15,27 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from graphc import scalars as sc
-from graphc.codegen.llvm.llvm_text import Block, joined, lanes_from
+from graphc.codegen.llvm.llvm_text import LINE, Block, joined, lanes_from
 from graphc.codegen.mathlib import MATH, Signature, length, signature
 from graphc.scalars import Scalar
 from graphc.target import Target
 
 MANY = 2000  # instructions that the copies of one function may have in all before it is called
+HALF = 16  # bytes of a ymm register
 REGISTERS = 4  # of vectors in which calls take arguments, and in which they give results
 
 
-def convention(target: Target) -> str:
-    """A calling convention that leaves half of the vector registers alone, so that a loop keeps its own in them.
+def convention(target: Target, nbytes: int) -> str:
+    """A calling convention that leaves half of the vector registers alone, where a loop keeps its own; for results of so many bytes.
 
     That of x86 is for the built-in functions of OpenCL: it keeps zmm16 to zmm31, ymm8 to ymm15 or xmm8 to xmm15, and masks k4 to k7.
+    With AVX, a function with a result of half a register or less clears the upper halves of all of them at its end. LLVM forgets that those
+    of ymm8 to ymm15 are to be kept, so such a function is called by C's convention.
     """
     if target.triple.startswith(("aarch64", "arm64")):
         return "aarch64_vector_pcs "
-    return "intel_ocl_bicc " if target.triple.startswith("x86_64") else ""
+    clears = nbytes <= HALF and "+avx" in target.features.split(",") and target.vector_bytes < LINE
+    return "intel_ocl_bicc " if target.triple.startswith("x86_64") and not clears else ""
 
 
 def most_lanes(lanes: int, nbytes: int, room: int) -> int:

@@ -276,6 +276,10 @@ def _slow(e: Emission) -> Function:
 _PURE = "memory(none)"
 
 
+def _convention(e: Emission) -> str:
+    return convention(e.target, e.lanes * e.dtype.itemsize)
+
+
 def _slow_scalar(e: Emission, name: str) -> Function:
     """One lane; compiled in haste, as it hardly ever runs."""
     params = [(llvm_type(a.dtype, 1), f"%x{k}") for k, a in enumerate(e.s.args[2:])]
@@ -296,9 +300,7 @@ def _slow_vector(e: Emission, name: str) -> Function:
     exact = evaluate(e.module, block, e.target, e.s.param, [f"%x{k}" for k in range(len(inputs))], e.lanes)
     result = block.emit(f"select {e.type(bool_)} %wanted, {e.type(e.dtype)} {exact}, {e.type(e.dtype)} %usual")
     block.line(f"ret {e.type(e.dtype)} {result}")
-    return Function(
-        name, tuple(params), block.lines, ("nounwind", "cold", "noinline", _PURE), e.type(e.dtype), convention=convention(e.target)
-    )
+    return Function(name, tuple(params), block.lines, ("nounwind", "cold", "noinline", _PURE), e.type(e.dtype), convention=_convention(e))
 
 
 def _slow_lanes(e: Emission, name: str, scalar: str) -> Function:
@@ -320,7 +322,7 @@ def _slow_lanes(e: Emission, name: str, scalar: str) -> Function:
         "  %next = add i64 %i, 1", f"  %again = icmp ult i64 %next, {e.lanes}",
         "  br i1 %again, label %head, label %end", "end:", f"  ret {kind} %more",
     ]  # fmt: skip
-    return Function(name, params, lines, ("nounwind", "cold", "noinline", _PURE), kind, convention=convention(e.target))
+    return Function(name, params, lines, ("nounwind", "cold", "noinline", _PURE), kind, convention=_convention(e))
 
 
 def _attributes(e: Emission) -> tuple[str, ...]:
@@ -341,7 +343,7 @@ def _long(e: Emission) -> Function:
         result = evaluate(e.module, block, e.target, e.s.param, [f"%x{k}" for k in range(len(kinds))], e.lanes)
         block.line(f"ret {e.type(e.dtype)} {result}")
         params = tuple([f"{kind} %x{k}" for k, kind in enumerate(kinds)])
-        e.module.add(Function(name, params, block.lines, _attributes(e), e.type(e.dtype), convention=convention(e.target)))
+        e.module.add(Function(name, params, block.lines, _attributes(e), e.type(e.dtype), convention=_convention(e)))
     return e.module.functions[e.module.rare[key]]
 
 
@@ -379,7 +381,7 @@ def _summing(e: Emission, name: str) -> Function:
     block.line("br i1 %again, label %turn, label %end")
     block.label("end")
     block.line(f"ret {kind} %more")
-    return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, _attributes(e), kind, convention=convention(e.target))
+    return Function(name, tuple([f"{t} {x}" for t, x in params]), block.lines, _attributes(e), kind, convention=_convention(e))
 
 
 _EMIT: dict[str, Callable[..., str]] = {

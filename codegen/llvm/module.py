@@ -53,7 +53,8 @@ class Unit:
             for k, (part, value) in enumerate(zip(kinds, results, strict=True)):
                 result = lines.emit(f"insertvalue {kind} {result}, {part} {value}, {k}")
         lines.line(f"ret {kind} {result}")
-        self.module.add(Function(symbol, params, lines.lines, self.math_attributes, kind, convention=convention(self.target)))
+        kept = convention(self.target, lanes * dtypes[0].itemsize)
+        self.module.add(Function(symbol, params, lines.lines, self.math_attributes, kind, convention=kept))
         return symbol
 
     def call_math(self, lines: Lines, names: tuple[str, ...], dtypes: tuple[np.dtype, ...], args: Sequence[str], lanes: int) -> list[str]:
@@ -67,5 +68,6 @@ class Unit:
         result = llvm_type(dtypes[0], lanes)
         kind = result if len(names) == 1 else f"{{ {', '.join([result] * len(names))} }}"
         given = ", ".join(f"{llvm_type(d, lanes)} {x}" for d, x in zip(dtypes, args, strict=True))
-        made = lines.emit(f"call {convention(self.target)}{kind} @{self.math_function(names, dtypes, lanes)}({given})")
+        kept = convention(self.target, lanes * dtypes[0].itemsize)
+        made = lines.emit(f"call {kept}{kind} @{self.math_function(names, dtypes, lanes)}({given})")
         return [made] if len(names) == 1 else [lines.emit(f"extractvalue {kind} {made}, {k}") for k in range(len(names))]

@@ -7,7 +7,7 @@ n = (m - f + p) // s + 1     of an axis of m elements, a kernel that reaches ove
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphc import dims
 from graphc.dims import Dim, Size
@@ -15,6 +15,7 @@ from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.ops.padding import pad
 from graphc.ops.shape import at_most
+from graphc.records import dataclass
 from graphc.types import whole_number
 
 Widths = int | str | Sequence[int | Dim | Sequence[int | Dim]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from graphc.ops.reductions import sum as total
 from graphc.ops.registry import ArrayLike, asarray
 from graphc.ops.shape import expand_dims, moveaxis, reshape, swapaxes
 from graphc.ops.spread import broadcast_to
+from graphc.records import dataclass
 from graphc.types import broadcast_shapes, same_size, whole_number
 
 NEVER = -0.5  # times the largest number of the dtype: a score whose exponential is 0 beside any other, and that may be subtracted

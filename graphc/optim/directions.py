@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from graphc.ir import Node
@@ -13,6 +12,7 @@ from graphc.ops.products import dot
 from graphc.ops.registry import asarray
 from graphc.optim.line_search import LineSearch, along
 from graphc.optim.problem import RUNNING, Cost, Point, Result, Status, Turn, iterate, norm
+from graphc.records import dataclass
 from graphc.tree import Tree
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from graphc.control.tracing import leaves_of
 from graphc.errors import ArgumentError, ShapeError, fail
 from graphc.ir import Node
 from graphc.optim.problem import point_of
+from graphc.records import dataclass
 from graphc.substitute import substitute
 from graphc.tree import Tree
 

@@ -8,7 +8,6 @@ minimisation, and what does not depend on the point is computed once, outside.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from graphc.ops.products import dot
 from graphc.ops.reductions import sum as total
 from graphc.ops.registry import asarray
 from graphc.ops.shape import reshape
+from graphc.records import dataclass
 from graphc.substitute import substitute
 from graphc.tree import Tree
 

@@ -8,7 +8,6 @@ left then are put side by side, and the rounds go on among them alone: a million
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from graphc.ops.special.normal import ndtri
 from graphc.ops.spread import astype, broadcast_to
 from graphc.random.continuous import half_of, unit, unit_of, word_bits
 from graphc.random.keys import places
+from graphc.records import dataclass
 
 BOOST = 1 << 40  # `high` of what is drawn once beside the rounds
 BY_SERIES = 1e-30  # below it gammainc(a, x) is x**a / gamma(a + 1) to the last digit

@@ -66,7 +66,7 @@ _MIXED: set[int] = set()  # serials of nodes of several variables, or too large:
 def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
     """The one variable of an expression, and the nodes above it, root first; None where there are more, or too many nodes."""
     leaf, found, todo = stop, list[Node](), [root]
-    most, remembered = (LARGEST, _MIXED) if stop is None else (SMALL, set[int]())
+    most, remembered, oldest = (LARGEST, _MIXED, -1) if stop is None else (SMALL, set[int](), stop.serial)
     seen, choices, fits = {root}, 0, root.serial not in remembered
     while todo and fits:
         node = todo.pop()
@@ -78,7 +78,7 @@ def _collected(root: Node, stop: Node | None) -> tuple[Node, list[Node]] | None:
                 continue
             seen.add(i)
             op = i.op
-            if op in OPENED and i.serial not in remembered:
+            if op in OPENED and i.serial > oldest and i.serial not in remembered:  # what is older than the leaf is made of others
                 todo.append(i)
             elif leaf is None and op not in OPENED and fraction(i) is None:
                 leaf = i
