@@ -223,8 +223,12 @@ def test_a_negative_integer_power_of_an_integer(dtype: str) -> None:
             np.testing.assert_array_equal(gx.function([x, n][: len(given)], out)(*given), expected)
 
 
-def test_lanes_run_along_memory_however_often_a_column_is_read() -> None:
-    """Each stage of a long chain reads the element of its row again: that is one element, and no reason for lanes along the rows."""
+def test_lanes_run_along_memory_however_often_a_column_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stage of a long chain reads the element of its row again: that is one element, and no reason for lanes along the rows.
+
+    In a kernel over whole rows: in blocks, the column would be spread over the rows first.
+    """
+    monkeypatch.setattr("graphc.passes.pipeline.block", lambda program, cache: program)
     x, c = gx.tensor("x", ("n", "m"), "float32"), gx.tensor("c", ("n", 1), "float32")
     y = x
     for _ in range(9):
