@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import graphc as gx
+from graphc.codegen.strategy.loops import IN_MEMORY
+from graphc.codegen.target import host
 from graphc.interp import evaluate
 
 WIDTHS = [1, 3, 15, 16, 17, 33, 64, 100, 128, 257, 1024]  # of columns: tails, one vector, several, the widest turn
@@ -211,3 +213,15 @@ def test_derivatives(build: Callable[..., gx.Node], shape: tuple[int, int], symb
     want = evaluate(outputs, dict(zip([x, g, b], arrays, strict=True)))
     for got, expected in zip(gx.function([x, g, b], outputs)(*arrays), want, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9 * (1 + np.abs(expected).max()))
+
+
+def test_the_first_loop_down_the_rows_asks_ahead_where_arrays_come_from_memory() -> None:
+    """Sums alone have one loop: of arrays that the caches hold it finds all there, and asking is only more work."""
+    rows = 4096
+
+    def asks(columns: object) -> bool:
+        x, y = (gx.tensor(name, (rows, columns), "float32") for name in "xy")
+        return "ahead" in gx.function([x, y], [gx.sum(x * y, axis=0), gx.sum(y, axis=0)]).loops
+
+    enough = IN_MEMORY * host().l2 // (rows * 4)
+    assert asks(enough) and not asks(enough // 4) and not asks("n")

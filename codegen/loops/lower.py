@@ -19,6 +19,7 @@ from graphc.codegen.strategy.loops import (
     abreast,
     column_tile,
     columns_ahead,
+    from_memory,
     is_few,
     is_long,
     lanes_of,
@@ -40,7 +41,7 @@ def lower(kernel: Kernel, target: Target) -> Block:
         plan = strategy.plan(flat, target) if strategy.accepts(kernel) else None
         if plan is not None:
             return plan if isinstance(plan, Block) else Block((Call(strategy.name, plan, strategy),))
-    block = _parallel(_Nests(flat, target).block(), flat.axes)
+    block = _parallel(_Nests(flat, target, from_memory(kernel.operands, target)).block(), flat.axes)
     return bound_loops(block) if kernel.kind == "convolve" else block
 
 
@@ -126,10 +127,11 @@ def _mergeable(static: Size, a: dims.Symbol, b: dims.Symbol, extent: Size) -> bo
 class _Nests:
     """Stages to statements: consecutive stages over the same inner axes share a nest."""
 
-    def __init__(self, kernel: Loaded, target: Target) -> None:
+    def __init__(self, kernel: Loaded, target: Target, large: bool) -> None:
         self.kernel = kernel
         self.target = target
-        self.ahead = self.again = 0  # vectors by which loops inside a vector loop ask earlier for what they load: all but the first
+        self.large = large  # its arrays come from memory
+        self.ahead = self.again = 0  # vectors by which loops inside a vector loop ask earlier for what they load: the first, all others
         self.swept = False  # whether a loop over lanes along a row has been written: others find it in the cache
         self.rows = 1  # turns at once of the loops inside a vector loop
         self.has_inner = any(s.axes or s.reduce for s in kernel.stages)
@@ -158,7 +160,9 @@ class _Nests:
             reductions = max(sum(bool(s.reduce) for s in nest) for nest in looping.values())
             tile = column_tile([[s.body for s in nest] for nest in looping.values()], vector.extent, self.lanes, reductions, self.target)
             self.rows = tile.rows
-            self.again = columns_ahead([_over(nest[0]) for nest in looping.values()], vector.extent, tile)
+            down = [_over(nest[0]) for nest in looping.values()]
+            self.again = columns_ahead(down, vector.extent, tile)
+            self.ahead = self.again if self.large else 0
             body = Block(tuple(self._statements(vector=False)))
             body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.costs import Kind, cost, instructions, kind
 from graphc.dims import Size
-from graphc.program import Axis
+from graphc.program import Axis, Operand
 from graphc.records import dataclass
 from graphc.scalars import Scalar
 from graphc.target import Target
@@ -24,6 +25,7 @@ UNROLL_FEW = 8  # accumulators of such a loop, which make the sum as accurate as
 COLUMN_ROWS = 4  # mean and variance of 1024 x 1024 f32, 32 registers: 8 vectors x 2 rows 142 us, 4 x 2 216, 16 x 1 122
 CHUNK_ROWS = 512  # at most, of a chunk whose columns stay in the cache from one loop down the rows to the next
 AHEAD = 2  # mean and variance of 4096 x 4096 f32 by chunks of 64 rows: 6.8 ms; asking 1, 2, 3 turns earlier 4.5, 3.5, 5.1
+IN_MEMORY = 32  # second caches. Sums of x * y and of y over 4096 x 1024 f32: 2.5 ms, the first loop asking, too, 1.6; of y alone .26, .30
 ROW_AHEAD = 4096  # elements of a row. Softmax f32 by rows of 16384, 8e6 elements: 15.4 ms, asking 10.4; by rows of 1000 3.27, asking 3.46
 COLUMN_LEAST = 2  # vectors of long bodies without transcendentals: gradient of batch norm 1024 x 1024 f32: 0.65 ms, with 1 0.94
 SHORT_TAIL = 4  # vectors of a turn of the tail when the number of columns is known only at run time: it may be small
@@ -162,7 +164,13 @@ def columns_ahead(over: Sequence[Sequence[Axis]], extent: Size, tile: ColumnTile
     """
     chunk = all(_is_chunk(a.extent) for axes in over for a in axes)
     wide = not isinstance(extent, int) or extent > 4 * tile.lanes
-    return AHEAD if len(over) > 1 and chunk and wide else 0
+    return AHEAD if chunk and wide else 0
+
+
+def from_memory(operands: Sequence[Operand], target: Target) -> bool:
+    """Whether arrays are known to be too much for the caches: then the first loop down chunks of rows waits for them, too."""
+    sizes = [math.prod(map(int, o.shape)) * o.dtype.itemsize for o in operands if all(isinstance(n, int) for n in o.shape)]
+    return sum(sizes) >= IN_MEMORY * target.l2
 
 
 def rows_ahead(bodies: Sequence[Scalar], extent: Size, lanes: int) -> int:
