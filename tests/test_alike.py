@@ -11,6 +11,7 @@ import pytest
 import graphc as gx
 from graphc.codegen import compile as compiling
 from graphc.codegen.alike import Callee, _own, callees
+from graphc.codegen.target import host
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
 
@@ -48,7 +49,8 @@ def test_sums_of_rows_and_of_partial_sums_are_one_function(dtype: str, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(compiling, "callees", lambda bodies, loops, names, apart: {k: _own(names[k], b) for k, b in bodies.items()})
         each = momentum(dtype)
-    assert len(kernels(one)) == len(kernels(each)) - 1, "the sum of all rows and that of partial sums"
+    fewer = len(kernels(each)) - len(kernels(one))
+    assert fewer == (host().vector_bytes == 64), "the sum of all rows and that of partial sums, whose loops differ for narrower vectors"
     rng = np.random.default_rng(3)
     for n in ROWS:
         X, W, V = (rng.normal(size=s).astype(dtype) for s in ((n, COLUMNS), COLUMNS, COLUMNS))

@@ -176,8 +176,9 @@ def test_nan_and_infinity_are_those_of_the_whole(axis: int, small: None) -> None
     got = gx.function([x], outputs)(X)
     with np.errstate(all="ignore"):
         want = gx.function([x], outputs, mode="interpret")(X)
-    for a, b in zip(got, want, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-300)
+    lost = 4 * np.finfo(float).eps * np.max(abs(rows[:3]), where=np.isfinite(rows[:3]), initial=0)  # of log_softmax, where it is next to 0
+    for a, b, atol in zip(got, want, (1e-300, 1e-300, lost, 1e-300), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=atol)
 
 
 # -- accuracy -------------------------------------------------------------------------------------------------------------

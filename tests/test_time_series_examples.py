@@ -30,7 +30,7 @@ def test_gaussian_process(example: Callable[[str], ModuleType], capsys: pytest.C
     assert (len(flow), flow.sum(), flow[0], flow[-1]) == (100, 91935, 1120, 740)
     parameters, values = module.main([])
     assert "-log likelihood" in capsys.readouterr().out
-    assert values == sorted(values, reverse=True) and len(values) < 30
+    assert max(np.diff(values)) <= 1e-12 * values[-1] and len(values) < 30  # the last steps may differ by a rounding
     y, process = flow - flow.mean(), module.build()
     value, slope, hessian = process.newton(years, y, parameters)
     s, length, r = np.exp(parameters)
