@@ -11,7 +11,6 @@ import pytest
 import graphc as gx
 from graphc.codegen import compile as compiling
 from graphc.codegen.alike import Callee, _own, callees
-from graphc.codegen.target import host
 from graphc.codegen.strategy.product_scratch import lowered
 from graphc.codegen.target import host
 
