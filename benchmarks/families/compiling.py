@@ -69,7 +69,7 @@ def rows() -> Iterator[Row]:
     for name, join in (("stack", long_stack), ("concatenate", long_concatenate)):
         yield Row(f"compile/cold-{name}-5000/f64", join, lambda: (normal("x", 5001, dtype="f64"),), **joined)
     for name, expressions in (("chain", distinct_chain), ("results", distinct_results)):
-        yield Row(f"compile/cold-10000-{name}/f32", expressions, lambda: (normal("x", 1000, dtype="f32"),), **joined)
+        yield Row(f"compile/cold-10000-{name}/f32", expressions, lambda: (normal("x", 1000, dtype="f32"),), wrt=0, **joined)
     only = {"want": "nodes", "only": ("graphc",), "unit": "s/node"}
     yield Row("compile/us-a-node/f32/mlp-adam", relu_loss, **step, **only)
     yield Row("compile/us-a-node/f64/scalar-graph", scalar_graph, lambda: (np.tanh(normal("x", INPUTS, dtype="f64")),), **only)

@@ -63,7 +63,7 @@ class Peer:
 
     def build(self, row: Row, data: Arrays) -> Built:
         """Compile the row as far as this library compiles ahead of the first call."""
-        cold = "step" if row.wrt > 1 else "value_and_gradient"  # what is timed from declaration to first result
+        cold = "step" if row.wrt > 1 else "value_and_gradient" if row.wrt else "value"  # what is timed from declaration to first result
         method = getattr(self, cold if row.want == "cold" else row.want, None)
         if method is None:
             raise Skip(f"no {row.want} by hand" if self.name in ("numpy", "numba") else f"no {row.want} here")
