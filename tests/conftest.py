@@ -82,8 +82,11 @@ def verified(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def damaged() -> Iterator[Callable[[], int]]:
     """How many of NumPy's arrays have been found written beyond their ends."""
-    from tests.fuzz.canaries import canaries
-
+    try:
+        from tests.fuzz.canaries import canaries
+    except ImportError:  # as above
+        yield lambda: 0
+        return
     with canaries() as damage:
         yield damage
 

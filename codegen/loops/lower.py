@@ -160,8 +160,7 @@ class _Nests:
             reductions = max(sum(bool(s.reduce) for s in nest) for nest in looping.values())
             tile = column_tile([[s.body for s in nest] for nest in looping.values()], vector.extent, self.lanes, reductions, self.target)
             self.rows = tile.rows
-            down = [_over(nest[0]) for nest in looping.values()]
-            self.again = columns_ahead(down, vector.extent, tile)
+            self.again = columns_ahead([_over(nest[0]) for nest in looping.values()], vector.extent, tile)
             self.ahead = self.again if self.large else 0
             body = Block(tuple(self._statements(vector=False)))
             body = For(vector.index, vector.extent, "vector", _block(body), tile.lanes, tail=tile.tail)

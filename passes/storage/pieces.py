@@ -8,7 +8,6 @@ x[n, m]    from row * m + column on                b[m]    from column on       
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from graphc import dims
 from graphc import scalars as sc
 from graphc.dims import Dim, Size
 from graphc.program import Axis, Kernel, Operand, Stage, Store, loop_index, point
+from graphc.records import dataclass
 
 
 @dataclass(frozen=True)
